@@ -1,0 +1,87 @@
+"""Every error a user can meet.
+
+    AutointerpError
+    |-- UserError              input was wrong; the message says what came, what is accepted, what to do
+    |   |-- StoreError         a store folder or one of its files
+    |   |   |-- StoreMissing       nothing there, or not a store
+    |   |   |-- StoreIncomplete    a build was interrupted; run it again to resume
+    |   |   |-- StoreTooNew        written by a newer format version
+    |   |   |-- StoreDamaged       truncated, foreign or inconsistent files
+    |   |   |-- StoreReadOnly      the folder cannot be written to, or the disk is full
+    |   |-- ModelLoadError     subject model, tokenizer or hookpoint
+    |   |-- CoderLoadError     sparse coder files, or a coder that does not fit its hookpoint
+    |   |-- CorpusError        empty text, ids outside the vocabulary, impossible context length
+    |   |-- BadActivations     NaN or infinity where activations should be
+    |   |-- UnknownName        a coder, latent, context or hookpoint that does not exist
+
+The command line prints a `UserError` without a traceback and exits 2; pages show it as a message. Anything else is a
+bug: exit 1 with its traceback.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class AutointerpError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UserError(AutointerpError):
+    """The input was wrong and the message tells the way out."""
+
+
+class StoreError(UserError):
+    """Something about a store folder."""
+
+
+class StoreMissing(StoreError):
+    """The path holds no store."""
+
+
+class StoreIncomplete(StoreError):
+    """The store, or one of its files, was never finished."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer program."""
+
+
+class StoreDamaged(StoreError):
+    """A file of the store is truncated, foreign or contradicts the others."""
+
+
+class StoreReadOnly(StoreError):
+    """The store cannot be written: permissions or a full disk."""
+
+
+class ModelLoadError(UserError):
+    """The subject model, its tokenizer or a hookpoint cannot be used."""
+
+
+class CoderLoadError(UserError):
+    """A sparse coder's files are unusable or do not fit the hookpoint."""
+
+
+class CorpusError(UserError):
+    """The text or token ids cannot be cached."""
+
+
+class BadActivations(UserError):
+    """A model or coder produced NaN or infinity."""
+
+
+class UnknownName(UserError):
+    """A name or index that does not exist; carries the nearest ones that do."""
+
+    def __init__(self, what: str, given: object, choices: Sequence[str]):
+        self.what = what
+        self.given = given
+        self.nearest = nearest(str(given), choices)
+        listed = ", ".join(self.nearest) if self.nearest else "none exist"
+        super().__init__(f"unknown {what} {given!r}. Nearest: {listed}.")
+
+
+def nearest(given: str, choices: Sequence[str], n: int = 5) -> list[str]:
+    """At most `n` of `choices`, closest in spelling first; the first ones when nothing is close."""
+    close = get_close_matches(given, choices, n=n, cutoff=0.4)
+    return close or list(choices[:n])

@@ -1,0 +1,165 @@
+"""The nouns of the program: small frozen records that every stage shares. numpy only, no torch.
+
+Positions: a corpus is a grid of `n_contexts` rows of `ctx_len` token ids. A *token index* counts through the grid row by
+row: `token = context * ctx_len + position`. A *window* is a slice of one row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CoderKind = Literal["sae", "transcoder", "skip_transcoder", "neurons", "random"]
+Relation = Literal["decoder", "encoder", "cofiring"]
+Group = Literal["random", "top", "quantiles", "non_activating"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of a long run; library functions call back with it and never print."""
+
+    stage: str
+    done: int
+    total: int
+    unit: str = "tokens"
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def no_progress(_: Progress) -> None:
+    """The callback for callers that want silence."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How well a coder stands in for its target, measured over `n_tokens` tokens of the store's corpus.
+
+    `fvu`: sum of squared errors over total variance around the mean (1.0 = no better than the mean). `ce_*` in nats per
+    predicted token, `None` without a causal model or a module-output target.
+    """
+
+    fvu: float
+    l0: float
+    n_tokens: int
+    ce_clean: float | None = None
+    ce_spliced: float | None = None
+    ce_zero: float | None = None
+
+    @property
+    def ce_increase(self) -> float | None:
+        """Nats added when the coder's output replaces the module's."""
+        if self.ce_clean is None or self.ce_spliced is None:
+            return None
+        return self.ce_spliced - self.ce_clean
+
+    @property
+    def ce_increase_zero(self) -> float | None:
+        """Nats added when zeros replace the module's output: the scale of `ce_increase`."""
+        if self.ce_clean is None or self.ce_zero is None:
+            return None
+        return self.ce_zero - self.ce_clean
+
+
+@dataclass(frozen=True)
+class CoderInfo:
+    """What a store knows about one sparse coder. `n_tokens` counts the positions that could fire (masked ones excluded);
+    `scale` is the power of two that stored activations were divided by."""
+
+    coder: str
+    kind: CoderKind
+    hookpoint: str
+    n_latents: int
+    k: int | None
+    d_in: int
+    n_tokens: int
+    n_contexts: int
+    ctx_len: int
+    n_activations: int
+    n_dead: int
+    scale: float
+    fidelity: Fidelity | None
+    has_logits: bool
+    bytes_on_disk: int
+    source: str
+    created: str
+    config: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LatentStats:
+    """Statistics of one latent over the whole corpus. Densities are fractions in [0, 1]. `positional` is the mutual
+    information, in nats, between firing and position. `top_token` is the vocabulary id it fires on most often, with
+    the share of its firings. `None` where a dead latent has no value."""
+
+    latent: int
+    n_activations: int
+    n_contexts: int
+    density: float
+    context_density: float
+    max_activation: float
+    mean_activation: float
+    top_token: int | None
+    top_token_share: float | None
+    positional: float | None
+
+    @property
+    def is_dead(self) -> bool:
+        return self.n_activations == 0
+
+
+@dataclass(frozen=True)
+class LatentActivations:
+    """All firings of one latent, ascending by token index.
+
+    `token`: Int64[ndarray, " n"]; `activation`: Float32[ndarray, " n"], all > 0, exact float16 values times the scale.
+    """
+
+    token: NDArray[np.int64]
+    activation: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of one latent's activations: `edges` Float32[ndarray, " bins+1"], `counts` Int64[ndarray, " bins"]."""
+
+    edges: NDArray[np.float32]
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A window of one context as shown to a person, an explainer or a judge.
+
+    `token_ids` Int64[ndarray, " window"], `activations` Float32[ndarray, " window"] (zero where silent). `quantile` is
+    0 for the strongest tenth, `None` for a non-activating window. `n_duplicates` counts near-identical windows that
+    stand behind this one. `source`: "activating", "random" or "neighbours" (a hard negative; `neighbour` is the latent that fires).
+    """
+
+    context: int
+    start: int
+    token_ids: NDArray[np.int64]
+    activations: NDArray[np.float32]
+    max_activation: float
+    quantile: int | None
+    source: str = "activating"
+    n_duplicates: int = 0
+    neighbour: int | None = None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A similar latent: cosine for encoder and decoder, Jaccard of firing tokens for cofiring."""
+
+    latent: int
+    value: float
+
+
+@dataclass(frozen=True)
+class TokenLogit:
+    """A vocabulary token and how much a latent's decoder direction raises (or lowers) its logit, per unit of activation."""
+
+    token: int
+    value: float
