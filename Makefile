@@ -1,0 +1,60 @@
+# `make demo` and `make test` need Python 3.11+ with pip, and nothing else: both set up what they use.
+# PYTHON=... picks the interpreter; PIP_ARGS=... is passed to every `pip install`.
+
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+
+.PHONY: help setup demo test check bench chromium format clean
+
+help:
+	@echo 'make demo      build the demo store and open the app on it (sets up .venv first)'
+	@echo 'make test      format, lint, types, layers, then every test (sets up .venv and a Chromium first)'
+	@echo 'make check     only format, lint, types and layers'
+	@echo 'make bench     the benchmarks; minutes'
+	@echo 'make setup     only .venv with the pinned dependencies'
+	@echo 'make format    apply the formatter and safe lint fixes'
+	@echo 'make clean     remove .venv and caches; stores stay'
+
+setup: $(STAMP)
+
+# Debian's python3 may lack ensurepip: then make the environment without pip and let the system's pip fill it in.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; none was found on the PATH.' >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { $(PYTHON) -m venv --clear --without-pip .venv && \
+		$(PYTHON) -m pip --python .venv/bin/python install pip; }
+
+# torch first and pinned: left to a dependency's choice, pip takes a newer one with gigabytes of CUDA libraries. Where the
+# pinned one comes with CUDA as well, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu offers the small build.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/autointerp demo
+	$(BIN)/autointerp serve
+
+test: check chromium
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --warnings
+	$(BIN)/lint-imports
+
+chromium:
+	@sh tests/browser/get_chromium.sh
+
+bench: setup
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

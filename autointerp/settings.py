@@ -1,0 +1,52 @@
+"""Where things are, and the environment variables that say otherwise. Nothing here reads or creates a file.
+
+AUTOINTERP_STORE       the store that the app opens first
+AUTOINTERP_READ_ONLY   "1" hides everything that writes
+"""
+
+import os
+from pathlib import Path
+
+ENV_STORE = "AUTOINTERP_STORE"
+ENV_READ_ONLY = "AUTOINTERP_READ_ONLY"
+
+DEFAULT_PORT = 8501
+DEFAULT_WINDOW = 32
+"""Tokens in a window, unless someone asks for more or less."""
+
+
+def checkout() -> Path | None:
+    """The repository that this package runs from; `None` when it was installed without its `app.py`."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "app.py").is_file() else None
+
+
+def project_root() -> Path:
+    """The checkout, else the working directory: what `data/` is relative to."""
+    return checkout() or Path.cwd()
+
+
+def stores_folder() -> Path:
+    """Where stores are looked for when none is named."""
+    return project_root() / "data" / "stores"
+
+
+def demo_store() -> Path:
+    """Where `autointerp demo` builds its store."""
+    return stores_folder() / "demo"
+
+
+def demo_weights() -> Path:
+    """The shipped weights: `model/` and `coders/<coder>/<hookpoint>/`."""
+    return project_root() / "data" / "demo"
+
+
+def configured_store() -> Path:
+    """The store that the app opens first: `AUTOINTERP_STORE`, else the demo's (which may not exist yet)."""
+    named = os.environ.get(ENV_STORE)
+    return Path(named).expanduser() if named else demo_store()
+
+
+def is_read_only() -> bool:
+    """Whether the app was started with `--read-only`."""
+    return os.environ.get(ENV_READ_ONLY, "").lower() in {"1", "true", "yes"}
