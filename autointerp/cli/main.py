@@ -1,0 +1,85 @@
+"""The `autointerp` program: finds the command, runs it, turns errors into exit codes.
+
+0 done. 2 the user's input was wrong, with a plain message on standard error. 1 a bug, with its traceback. 130 Ctrl-C.
+141 the reader of our output went away (`autointerp sql ... | head`).
+"""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from autointerp import __version__
+from autointerp.cli import cache, demo, info, latent, serve, sql
+from autointerp.cli.output import say
+from autointerp.errors import UserError
+
+COMMANDS = (demo, serve, cache, info, latent, sql)
+"""Modules with NAME, HELP, add_arguments(parser), run(args)."""
+
+OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
+PIPE_CLOSED = 128 + 13
+
+USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+"""Failures of the machine's disk that are no bug of ours."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole grammar; each command's part comes from its own file."""
+    parser = argparse.ArgumentParser(
+        prog="autointerp",
+        description="A feature browser for sparse autoencoders and transcoders.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"autointerp {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        command = commands.add_parser(
+            module.NAME, help=module.HELP, description=module.__doc__, allow_abbrev=False
+        )
+        module.add_arguments(command)
+        command.add_argument("--json", action="store_true", help="write one JSON document to standard output")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; argparse exits by itself with 0 (help) or 2 (wrong usage)."""
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        say("\nInterrupted. Nothing half-written is left; run the same command again to go on.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit: give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        if error.errno in USER_ERRNOS:
+            return _fail(f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror))
+        return _bug()
+    except Exception:
+        return _bug()
+    return OK
+
+
+def _fail(message: str) -> int:
+    say(f"autointerp: {message}")
+    return USER_ERROR
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    say("autointerp: this is a bug in autointerp, not in what you asked for; please report the lines above.")
+    return BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

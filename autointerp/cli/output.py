@@ -1,0 +1,83 @@
+"""What commands write: results on standard output, everything else on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+
+def write_result(document: Any, text: str, *, as_json: bool) -> None:
+    """Write one JSON document, or its readable form. `document` may hold dataclasses, numpy values, NaN (written as null)."""
+    body = json.dumps(plain(document), ensure_ascii=False, indent=2, allow_nan=False) if as_json else text
+    out = (
+        sys.stdout.buffer
+    )  # whatever the terminal's encoding: a corpus may hold lone surrogates and any script
+    out.write(body.encode("utf-8", "backslashreplace") + b"\n")
+    out.flush()
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def plain(value: Any) -> Any:
+    """The same value in types that strict JSON knows; NaN and infinities become `None`, bytes hexadecimal, the rest text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, without importing numpy
+        return plain(value.tolist())
+    return str(value)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns aligned by width, numbers to the right. Control characters are shown escaped, never sent to the terminal."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def printable(value: Any) -> str:
+    """One line of text that cannot move the cursor or reverse the reading direction."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else "-"
+    text = str(plain(value)) if not isinstance(value, str) else value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def human_bytes(n: int) -> str:
+    """A size as people read it: 1 kB is 1,000 bytes."""
+    size = float(n)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
