@@ -8,6 +8,7 @@
     |   |   |-- StoreTooNew        written by a newer format version
     |   |   |-- StoreDamaged       truncated, foreign or inconsistent files
     |   |   |-- StoreReadOnly      the folder cannot be written to, or the disk is full
+    |   |   |-- StoreBusy          another program kept the annotations locked
     |   |-- ModelLoadError     subject model, tokenizer or hookpoint
     |   |-- CoderLoadError     sparse coder files, or a coder that does not fit its hookpoint
     |   |-- CorpusError        empty text, ids outside the vocabulary, impossible context length
@@ -52,6 +53,10 @@ class StoreDamaged(StoreError):
 
 class StoreReadOnly(StoreError):
     """The store cannot be written: permissions or a full disk."""
+
+
+class StoreBusy(StoreError):
+    """Another program kept the annotations locked for too long."""
 
 
 class ModelLoadError(UserError):

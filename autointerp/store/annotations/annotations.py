@@ -1,0 +1,303 @@
+"""`Annotations`: explanations, scores, judged examples, pins, replies and jobs of one store."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from autointerp.errors import UnknownName, UserError
+from autointerp.store.annotations import rows, summary
+from autointerp.store.annotations.database import BUSY_SECONDS, Database
+from autointerp.store.annotations.jobs import JobTable
+from autointerp.store.annotations.records import (
+    Explanation,
+    JudgedExample,
+    Pin,
+    Record,
+    Score,
+    example_id,
+    now,
+)
+from autointerp.store.annotations.replies import Replies
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+class Annotations:
+    """What people and jobs have written about a store's latents. Thread-safe, and safe beside other processes.
+
+    Opens `<store>/annotations.sqlite`, creating or upgrading it. Where it cannot be written (or with `read_only`),
+    `read_only` is true, everything can be read, and writes raise StoreReadOnly. Raises StoreMissing without the folder,
+    StoreTooNew and StoreDamaged for files it cannot use, StoreBusy when another program holds the lock for `busy_seconds`.
+    """
+
+    def __init__(self, store: str | Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS):
+        self._database = Database(store, read_only=read_only, busy_seconds=busy_seconds)
+        self.replies = Replies(self._database)
+        self.jobs = JobTable(self._database)
+        self._summaries: dict[tuple[str, str], tuple[int, pyarrow.Table]] = {}
+        self._summaries_lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
+
+    @property
+    def read_only(self) -> bool:
+        return self._database.read_only
+
+    def close(self) -> None:
+        """Give connections back. The last one to close a store folds SQLite's log into the file."""
+        self._database.close()
+
+    def __enter__(self) -> "Annotations":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Writing -------------------------------------------------------------------------------------
+
+    def add(self, *records: Record) -> None:
+        """Store records in one transaction, all or none; a score after its explanation, examples after their score.
+
+        On return they survive a power cut. Raises UnknownName for references to what is not stored, UserError for an id
+        that is, or for a record that contradicts itself.
+        """
+        self.add_many(records)
+
+    def add_many(self, records: Iterable[Record]) -> None:
+        """`add` for an iterable."""
+        with self._database.write(durable=True) as connection:
+            rows.write(connection, records)
+
+    def pin(self, explanation_id: str, *, author: str) -> None:
+        """Show this explanation for its latent. Raises UnknownName, or UserError for a failed one."""
+        with self._database.write(durable=True) as connection:
+            row = connection.execute(
+                "SELECT seq, coder, latent, status FROM explanations WHERE id = ?", (explanation_id,)
+            ).fetchone()
+            if row is None:
+                raise UnknownName("explanation", explanation_id, [])
+            seq, coder, latent, status = row
+            if status != "ok":
+                raise UserError("a failed explanation cannot be pinned; pin one with a text")
+            connection.execute(
+                "INSERT INTO pins VALUES (:coder, :latent, :seq, :author, :now) ON CONFLICT (coder, latent) DO UPDATE"
+                " SET explanation = :seq, author = :author, created = :now",
+                {"coder": coder, "latent": latent, "seq": seq, "author": author, "now": now()},
+            )
+            rows.bump(connection, [coder])
+
+    def unpin(self, coder: str, latent: int) -> None:
+        """Show the newest explanation again. Does nothing where nothing is pinned."""
+        with self._database.write(durable=True) as connection:
+            connection.execute("DELETE FROM pins WHERE coder = ? AND latent = ?", (coder, latent))
+            rows.bump(connection, [coder])
+
+    # One latent ----------------------------------------------------------------------------------
+
+    def explanation(self, explanation_id: str) -> Explanation:
+        """Raises UnknownName."""
+        with self._database.read() as connection:
+            row = connection.execute(rows.SELECT_EXPLANATION + "WHERE e.id = ?", (explanation_id,)).fetchone()
+        if row is None:
+            raise UnknownName("explanation", explanation_id, [])
+        return rows.to_explanation(row)
+
+    def explanations(self, coder: str, latent: int, *, failed: bool = True) -> list[Explanation]:
+        """All versions, newest first."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                rows.SELECT_EXPLANATION
+                + "WHERE e.coder = ? AND e.latent = ? AND (? OR e.status = 'ok') ORDER BY e.seq DESC",
+                (coder, latent, failed),
+            ).fetchall()
+        return [rows.to_explanation(row) for row in found]
+
+    def shown(self, coder: str, latent: int) -> Explanation | None:
+        """The pinned explanation, else the newest good one."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                rows.SELECT_EXPLANATION
+                + "WHERE e.seq = coalesce((SELECT explanation FROM pins WHERE coder = :coder AND latent = :latent),"
+                " (SELECT max(seq) FROM explanations WHERE coder = :coder AND latent = :latent AND status = 'ok'))",
+                {"coder": coder, "latent": latent},
+            ).fetchone()
+        return None if row is None else rows.to_explanation(row)
+
+    def pinned(self, coder: str, latent: int) -> Pin | None:
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT e.id, p.author, p.created FROM pins p JOIN explanations e ON e.seq = p.explanation"
+                " WHERE p.coder = ? AND p.latent = ?",
+                (coder, latent),
+            ).fetchone()
+        if row is None:
+            return None
+        return Pin(coder=coder, latent=latent, explanation_id=row[0], author=row[1], created=row[2])
+
+    def scores(self, explanation_id: str) -> list[Score]:
+        """All scores of one explanation, newest first, failed ones too."""
+        return self._scores("WHERE e.id = ?", (explanation_id,))
+
+    def scores_of_latent(self, coder: str, latent: int) -> list[Score]:
+        """All scores of all explanations of one latent, newest first, failed ones too."""
+        return self._scores("WHERE e.coder = ? AND e.latent = ?", (coder, latent))
+
+    def score(self, score_id: str) -> Score:
+        """Raises UnknownName."""
+        found = self._scores("WHERE s.id = ?", (score_id,))
+        if not found:
+            raise UnknownName("score", score_id, [])
+        return found[0]
+
+    def _scores(self, where: str, parameters: tuple) -> list[Score]:
+        with self._database.read() as connection:
+            found = connection.execute(
+                f"{rows.SELECT_SCORE} {where} ORDER BY s.seq DESC", parameters
+            ).fetchall()
+        return [rows.to_score(row) for row in found]
+
+    def judged(self, score_id: str) -> list[JudgedExample]:
+        """The judged examples of one score, in the order they were judged."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                rows.SELECT_JUDGED + "WHERE s.id = ? ORDER BY j.i", (score_id,)
+            ).fetchall()
+        return [rows.to_judged(row) for row in found]
+
+    def judged_example_ids(self, score_id: str) -> list[str]:
+        """`context:start:window` of the judged examples of one score."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT j.context, j.start, j.window FROM scores s JOIN judged_examples j ON j.score = s.seq"
+                " WHERE s.id = ? ORDER BY j.i",
+                (score_id,),
+            ).fetchall()
+        return [example_id(*row) for row in found]
+
+    # Many latents --------------------------------------------------------------------------------
+
+    def iter_explanations(
+        self, coder: str, *, explainer: str | None = None, failed: bool = False, page: int = 1000
+    ) -> Iterator[Explanation]:
+        """All explanations of a coder in order of arrival, a page at a time, so memory is bounded.
+
+        Those added meanwhile come too; no transaction stays open between pages.
+        """
+        seq = 0
+        while True:
+            with self._database.read() as connection:
+                found = connection.execute(
+                    "WITH page AS (SELECT seq FROM explanations WHERE coder = :coder AND seq > :seq"
+                    " AND (:explainer IS NULL OR explainer = :explainer) AND (:failed OR status = 'ok')"
+                    f" ORDER BY seq LIMIT :page) {rows.SELECT_EXPLANATION} JOIN page ON page.seq = e.seq ORDER BY e.seq",
+                    {"coder": coder, "seq": seq, "explainer": explainer, "failed": failed, "page": page},
+                ).fetchall()
+                if found:
+                    (seq,) = connection.execute(
+                        "SELECT seq FROM explanations WHERE id = ?", (found[-1][0],)
+                    ).fetchone()
+            if not found:
+                return
+            yield from map(rows.to_explanation, found)
+
+    def explained(self, coder: str, *, explainer: str, config_hash: str) -> dict[int, str]:
+        """Latents that have a good explanation of this very configuration, with the newest one's id: what a batch skips."""
+        with self._database.read() as connection:
+            return {
+                latent: id_
+                for latent, id_, _ in connection.execute(
+                    "SELECT latent, id, max(seq) FROM explanations WHERE coder = ? AND explainer = ?"
+                    " AND config_hash = ? AND status = 'ok' GROUP BY latent",
+                    (coder, explainer, config_hash),
+                )
+            }
+
+    def scored(self, coder: str, *, scorer: str, judge: str, config_hash: str) -> set[str]:
+        """Ids of a coder's explanations that have a good score of this very configuration."""
+        with self._database.read() as connection:
+            return {
+                id_
+                for (id_,) in connection.execute(
+                    "SELECT DISTINCT e.id FROM explanations e JOIN scores s ON s.explanation = e.seq WHERE e.coder = ?"
+                    " AND s.scorer = ? AND s.judge = ? AND s.config_hash = ? AND s.status = 'ok'",
+                    (coder, scorer, judge, config_hash),
+                )
+            }
+
+    def search(self, words: str, *, coder: str | None = None, limit: int = 100) -> list[Explanation]:
+        """Good explanations whose text holds every one of `words`, in any case, newest first."""
+        parts = [word.casefold() for word in words.split()]
+        if not parts:
+            return []
+        every = " AND ".join(["instr(casefold(e.text), ?)"] * len(parts))
+        with self._database.read() as connection:
+            found = connection.execute(
+                f"{rows.SELECT_EXPLANATION} WHERE e.status = 'ok' AND (? IS NULL OR e.coder = ?) AND {every}"
+                " ORDER BY e.seq DESC LIMIT ?",
+                (coder, coder, *parts, limit),
+            ).fetchall()
+        return [rows.to_explanation(row) for row in found]
+
+    def summary(self, coder: str) -> "pyarrow.Table":
+        """One row per explained latent, ascending: `latent, explanation_id, text, explainer, model, author, created,
+        pinned, n_explanations` of the shown explanation. Cached until the coder's annotations change."""
+        return self._cached("explanations", coder)
+
+    def score_summary(self, coder: str) -> "pyarrow.Table":
+        """The newest good score per explanation, scorer, judge, protocol and negatives: `latent, explanation_id,
+        explainer, shown, score_id, scorer, judge, protocol, negatives, metric, value, ci_low, ci_high, n_pos, n_neg,
+        unparsed, floor`. Cached until the coder's annotations change."""
+        return self._cached("scores", coder)
+
+    def _cached(self, kind: str, coder: str) -> "pyarrow.Table":
+        query = summary.explanations_table if kind == "explanations" else summary.scores_table
+        with self._database.read() as connection:
+            version = self._version(connection, coder)
+            with self._summaries_lock:
+                cached = self._summaries.get((kind, coder))
+            if cached is not None and cached[0] == version:
+                return cached[1]
+            table = query(connection, coder)
+        with self._summaries_lock:
+            self._summaries[kind, coder] = (version, table)
+        return table
+
+    def counts(self, coders: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
+        """Per coder, how many rows it has: `explanations`, `failed_explanations`, `latents` (explained), `scores`,
+        `failed_scores`."""
+        counted: dict[str, dict[str, int]] = {}
+        with self._database.read() as connection:
+            for coder, *numbers in connection.execute(
+                "SELECT coder, sum(status = 'ok'), sum(status = 'failed'),"
+                " count(DISTINCT CASE WHEN status = 'ok' THEN latent END) FROM explanations GROUP BY coder"
+            ):
+                names = ("explanations", "failed_explanations", "latents")
+                counted[coder] = {**dict(zip(names, numbers, strict=True)), "scores": 0, "failed_scores": 0}
+            for coder, good, failed in connection.execute(
+                "SELECT e.coder, sum(s.status = 'ok'), sum(s.status = 'failed')"
+                " FROM scores s JOIN explanations e ON e.seq = s.explanation GROUP BY e.coder"
+            ):
+                counted[coder] |= {"scores": good, "failed_scores": failed}
+        return {c: n for c, n in counted.items() if coders is None or c in coders}
+
+    def version(self, coder: str) -> int:
+        """A number that grows with every change of this coder's annotations, the same for every process."""
+        with self._database.read() as connection:
+            return self._version(connection, coder)
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection, coder: str) -> int:
+        row = connection.execute("SELECT version FROM versions WHERE coder = ?", (coder,)).fetchone()
+        return 0 if row is None else row[0]
+
+    def data_version(self) -> int:
+        """A number that changes with any change at all, job progress included. Compare it only with this object's."""
+        return self._database.data_version()

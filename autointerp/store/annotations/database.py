@@ -1,0 +1,291 @@
+"""The SQLite file behind annotations: connections, transactions, migrations, and errors a person can act on.
+
+WAL mode: readers never wait and never block; writers, of any number of processes, take turns. In one process they take turns
+on a lock, which is fair and wakes at once; SQLite's own waiting sleeps. Connections are pooled, never tied to a thread
+(pages run on short-lived threads) and never carried over a fork.
+
+A commit survives the death of the process at once. It survives a power cut at once when `durable` (one fsync, about 4 ms),
+else with the next durable commit.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from autointerp.errors import (
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    StoreReadOnly,
+    StoreTooNew,
+)
+from autointerp.store.annotations.schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+FILE = "annotations.sqlite"
+BUSY_SECONDS = 30.0
+_POOL = 8
+
+_CANNOT_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+_CANNOT_WRITE_EXTENDED = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class Database:
+    """One `annotations.sqlite`. Thread-safe. Where nothing may be written it reads; where nothing exists it is empty.
+
+    Raises StoreMissing without the store's folder, StoreTooNew, StoreDamaged; writes raise StoreReadOnly or StoreBusy.
+    """
+
+    def __init__(self, store: str | Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS):
+        self.path = Path(store) / FILE
+        self.busy_seconds = busy_seconds
+        if not Path(store).is_dir():
+            raise StoreMissing(f"no store at {str(store)!r}: the folder does not exist. Check the path.")
+        self._reset()
+        self.read_only = read_only
+        if not read_only:
+            try:
+                self._create_or_migrate()
+            except StoreReadOnly:
+                self.read_only = True
+        self._check_version()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        self._idle_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._watcher: sqlite3.Connection | None = None
+        self._watcher_lock = threading.Lock()
+        self._empty: bool = False
+
+    # Connections ---------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.read_only and not self._exists():
+            self._empty = True
+            connection = self._open(":memory:")
+            _migrate(connection, MIGRATIONS)
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+        if not self.read_only:
+            connection = self._open(f"{self.path.absolute().as_uri()}?mode=rwc")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA recursive_triggers = ON")
+            return connection
+        connection = self._open(f"{self.path.absolute().as_uri()}?mode=ro")
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            return connection
+        except sqlite3.OperationalError:
+            # WAL needs to make its index file next to the database. Without a log there is nothing to index.
+            connection.close()
+            wal = self.path.with_name(self.path.name + "-wal")
+            if wal.exists() and wal.stat().st_size:
+                raise
+            return self._open(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1")
+
+    def _open(self, target: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            target,
+            uri=target.startswith("file:"),
+            timeout=self.busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.create_function("casefold", 1, str.casefold, deterministic=True)
+        return connection
+
+    @contextmanager
+    def _borrow(self) -> Iterator[sqlite3.Connection]:
+        if os.getpid() != self._pid:
+            self._reset()  # forked: the parent's connections are the parent's
+        if self._empty and self._exists():
+            self.close()  # someone else has created the file since
+            self._empty = False
+        with self._idle_lock:
+            connection = self._idle.pop() if self._idle else None
+        with self._translated():
+            connection = connection or self._connect()
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                connection.close()
+                raise
+        with self._idle_lock:
+            if len(self._idle) < _POOL:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """Close idle connections. The object stays usable."""
+        with self._idle_lock:
+            idle, self._idle = self._idle, []
+        with self._watcher_lock:
+            if self._watcher is not None:
+                idle.append(self._watcher)
+                self._watcher = None
+        for connection in idle:
+            connection.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_pid", None) == os.getpid():
+            self.close()
+
+    def _exists(self) -> bool:
+        return self.path.exists() and self.path.stat().st_size > 0
+
+    # Transactions --------------------------------------------------------------------------------
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a read transaction: every statement sees the same moment."""
+        with self._borrow() as connection:
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection in a write transaction, committed at the end, rolled back whole on any exception."""
+        if self.read_only:
+            raise StoreReadOnly(self._read_only_text("it was opened for reading only, or is not writable"))
+        if os.getpid() != self._pid:
+            self._reset()
+        with self._write_lock, self._borrow() as connection:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    def data_version(self) -> int:
+        """A number that changes with every commit by anyone. Compare it only with numbers from this object."""
+        with self._translated(), self._watcher_lock:
+            if os.getpid() != self._pid:
+                self._reset()
+            if self._watcher is None:
+                self._watcher = self._connect()
+            return self._watcher.execute("PRAGMA data_version").fetchone()[0]
+
+    # Files ---------------------------------------------------------------------------------------
+
+    def _create_or_migrate(self) -> None:
+        with self._translated(), closing(self._connect()) as connection:
+            self._identify(connection)
+            _enter_wal(connection, self.busy_seconds)
+            _migrate(connection, MIGRATIONS)
+
+    def _check_version(self) -> None:
+        with self._borrow() as connection:
+            version = self._identify(connection)
+        if version < VERSION:
+            raise StoreReadOnly(
+                f"{str(self.path)!r} has format {version} and must be brought to format {VERSION}, but cannot be"
+                " written to. Open it once with write access."
+            )
+
+    def _identify(self, connection: sqlite3.Connection) -> int:
+        """The file's format; raises when it is not ours or too new."""
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application != APPLICATION_ID and (application or version or tables):
+            raise StoreDamaged(f"{str(self.path)!r} is a SQLite file of another program. Move it away.")
+        if version > VERSION:
+            raise StoreTooNew(
+                f"{str(self.path)!r} has format {version}; this program knows formats up to {VERSION}."
+                " Update autointerp."
+            )
+        return version
+
+    def _read_only_text(self, why: str) -> str:
+        return f"nothing can be written to {str(self.path)!r}: {why}. Check permissions and free disk space."
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """SQLite's errors as ours. Programming errors stay what they are."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            translated = self._translate(error)
+            if translated is None:
+                raise
+            raise translated from error
+
+    def _translate(self, error: sqlite3.Error) -> StoreError | None:
+        extended = getattr(error, "sqlite_errorcode", 0)
+        code = extended & 0xFF
+        if code in _CANNOT_WRITE or extended in _CANNOT_WRITE_EXTENDED:
+            return StoreReadOnly(self._read_only_text(str(error)))
+        if code in _DAMAGED:
+            return StoreDamaged(
+                f"{str(self.path)!r} is damaged ({error}). Restore it from a copy or move it away."
+            )
+        if code in _BUSY:
+            return StoreBusy(
+                f"another program has kept {str(self.path)!r} locked for {self.busy_seconds:g} s. Try again."
+            )
+        if code == sqlite3.SQLITE_IOERR:
+            return StoreDamaged(f"{str(self.path)!r} cannot be read ({error}). Check the disk.")
+        return None
+
+
+def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:
+    """Set WAL mode, which stays with the file. Where WAL is impossible (some network disks) the mode stays as it is.
+
+    SQLite does not wait for its lock here, so we do: several processes may create the file at once.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _migrate(connection: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
+    """Bring a file to `len(migrations)`, one transaction each. Any number of processes may do so at once."""
+    while connection.execute("PRAGMA user_version").fetchone()[0] < len(migrations):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version < len(migrations):
+                for statement in _statements(migrations[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script. `executescript` would commit before it starts."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise ValueError(f"unfinished statement: {statement!r}")

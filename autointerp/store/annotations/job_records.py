@@ -1,0 +1,158 @@
+"""What the queue knows about a job, and the identity of the process that runs it."""
+
+import functools
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from autointerp.store.annotations.records import new_id
+
+JobState = Literal["preparing", "queued", "running", "done", "failed", "cancelled"]
+ItemState = Literal["pending", "done", "failed"]
+
+ACTIVE: tuple[JobState, ...] = ("preparing", "queued", "running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job at one moment. Counts are of items; `rate` is recent items per second; `heartbeat` in epoch seconds.
+
+    `done` means that every item was tried; `n_failed` of them may have failed. `failed` means that the job itself could
+    not go on (`error` says why) or that every item failed.
+    """
+
+    id: str
+    kind: str
+    label: str
+    payload: Mapping[str, Any]
+    state: JobState
+    priority: int
+    total: int
+    n_done: int
+    n_failed: int
+    rate: float | None
+    stage: str | None
+    stage_done: int | None
+    stage_total: int | None
+    stage_unit: str | None
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    n_unpriced: int
+    cancel: bool
+    created: str
+    started: str | None
+    finished: str | None
+    owner: str | None
+    heartbeat: float | None
+    claims: int
+    error: str | None
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def n_left(self) -> int:
+        return self.total - self.n_done - self.n_failed
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is over, 0 to 1; within a single item, of its stage."""
+        if not self.total:
+            return float(not self.is_active)
+        inside = self.stage_done / self.stage_total if self.stage_total and self.stage_done else 0.0
+        return (
+            self.n_done + self.n_failed + (min(inside, 1.0) if self.total == 1 and self.n_left else 0)
+        ) / self.total
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds to the end at the present rate; `None` when unknown."""
+        return self.n_left / self.rate if self.state == "running" and self.rate else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobItem:
+    """One item of a job: `item` is what the handler gets, `i` its place from 0."""
+
+    i: int
+    item: Any
+    state: ItemState
+    attempts: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a job. It ends when another owner takes the job over: then `number` is behind `jobs.claims`."""
+
+    seq: int
+    number: int
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """The end of one item. `unpriced`: it used tokens whose cost is not known."""
+
+    i: int
+    error: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    unpriced: bool = False
+
+
+@functools.cache
+def machine() -> str:
+    """This machine's name; on Linux with its process namespace, because containers can share a name but not ids."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()}{namespace}".replace(" ", "_")
+
+
+def process_start(pid: int) -> str:
+    """When a process started, in a form that tells it from a later one of the same id; "" when the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def new_owner() -> str:
+    """A name for one runner in this process."""
+    pid = os.getpid()
+    return f"{machine()} {pid} {process_start(pid) or '-'} {new_id()}"
+
+
+def is_dead(owner: str | None, heartbeat: float | None, *, silent_seconds: float) -> bool:
+    """Whether an owner will never come back.
+
+    On this machine a process that is gone is dead at once, and one that lives is trusted for ten times longer than usual (the
+    machine may have slept). Elsewhere, `silent_seconds` without a heartbeat decide. A mistake costs work done twice, never
+    a wrong row: what an owner commits after losing its claim is refused.
+    """
+    silent = time.time() - (heartbeat or 0.0)
+    parts = (owner or "").split(" ")
+    if len(parts) != 4:
+        return True
+    if parts[0] != machine() or not parts[1].isdigit():
+        return silent > silent_seconds
+    pid = int(parts[1])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it exists and belongs to someone else
+    start = process_start(pid)
+    if parts[2] != "-" and start and start != parts[2]:
+        return True
+    return silent > 10 * silent_seconds

@@ -1,0 +1,193 @@
+"""What people and jobs write: typed, frozen, and never changed once stored.
+
+An `Explanation` is one version of the text about one latent. A `Score` measures one explanation. A `JudgedExample` is one
+window that a judge answered about. All three carry where they came from. Ids are made here, before anything is stored, so a
+score can name its explanation, and its judged examples their score, within one batch.
+
+A failure is a row with `status="failed"` and an `error`, never a sentence in `text` or a zero in `value`.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Status = Literal["ok", "failed"]
+Metric = Literal["balanced_accuracy", "auroc", "correlation"]
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_id() -> str:
+    """A ULID: 26 characters that sort by creation time (milliseconds) and are unique without any coordination."""
+    number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def now() -> str:
+    """The time as stored everywhere: UTC, ISO 8601 with milliseconds, for example `2026-11-21T14:30:00.123Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def canonical_json(value: object) -> str:
+    """One text per value: sorted keys, no spaces, no NaN. Raises ValueError or TypeError for what JSON cannot hold."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256, in hex, of a configuration: equal exactly when the configurations are equal."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One version of the explanation of one latent.
+
+    `explainer` is the method ("default", "pattern", "person", ...), `model` the language model behind it if any, `author`
+    the person or "autointerp". `parent` is the version this one was edited from. `example_ids` are the examples shown to
+    the explainer. `reply_ref` is the key of the stored reply, which holds the exact prompt too. `cost` is in the currency
+    of the price table, `None` when unknown; `duration` in seconds.
+    """
+
+    coder: str
+    latent: int
+    text: str
+    explainer: str
+    id: str = field(default_factory=new_id)
+    model: str | None = None
+    author: str = "autointerp"
+    parent: str | None = None
+    created: str = field(default_factory=now)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    prompt_version: str | None = None
+    seed: int | None = None
+    example_ids: tuple[str, ...] = ()
+    reply_ref: str | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = None
+    duration: float | None = None
+    status: Status = "ok"
+    error: str | None = None
+
+    @property
+    def config_hash(self) -> str:
+        return config_hash(self.config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well one explanation did under one scorer, judge, protocol and choice of negatives.
+
+    `value` is in the unit of `metric`, with the 95 % bootstrap interval `ci_low` to `ci_high`. `n_pos` and `n_neg` count
+    the judged examples per class, `unparsed` those without a usable answer. `tpr_by_quantile[q]` is the share of
+    activating examples of quantile q (0 = strongest) recognised, `None` where none was judged; `tnr` the share of
+    non-activating ones rejected. `floor` is the value the same scorer gives a random other explanation.
+    """
+
+    explanation_id: str
+    scorer: str
+    judge: str
+    value: float | None
+    id: str = field(default_factory=new_id)
+    metric: Metric = "balanced_accuracy"
+    protocol: str = "ours"
+    negatives: str = "random"
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n_pos: int = 0
+    n_neg: int = 0
+    tpr_by_quantile: tuple[float | None, ...] = ()
+    tnr: float | None = None
+    unparsed: int = 0
+    floor: float | None = None
+    model: str | None = None
+    author: str = "autointerp"
+    created: str = field(default_factory=now)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    prompt_version: str | None = None
+    seed: int | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = None
+    duration: float | None = None
+    status: Status = "ok"
+    error: str | None = None
+
+    @property
+    def n(self) -> int:
+        return self.n_pos + self.n_neg
+
+    @property
+    def config_hash(self) -> str:
+        return config_hash(self.config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedExample:
+    """One window as one judge saw it. `i` counts from 0 within its score.
+
+    `truth`: whether the right answer is yes (`None` for token-wise scorers). `answer`: what the judge said, `None` if it
+    could not be parsed. `value`: the graded answer (a probability, a similarity, a correlation) where there is one.
+    `marks`: positions in the window that were marked when shown. `predicted`: one number per token, from simulation.
+    `source`: as in `autointerp.types.Example`. `reply_ref`: key of the stored reply that holds the answer.
+    """
+
+    score_id: str
+    i: int
+    context: int
+    start: int
+    window: int
+    truth: bool | None
+    answer: bool | None = None
+    value: float | None = None
+    quantile: int | None = None
+    source: str = "activating"
+    marks: tuple[int, ...] | None = None
+    predicted: tuple[float, ...] | None = None
+    reply_ref: str | None = None
+
+    @property
+    def example_id(self) -> str:
+        return example_id(self.context, self.start, self.window)
+
+    @property
+    def correct(self) -> bool | None:
+        """`None` when there is nothing to compare."""
+        return None if self.truth is None or self.answer is None else self.truth == self.answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """The explanation a person chose to be shown for its latent."""
+
+    coder: str
+    latent: int
+    explanation_id: str
+    author: str
+    created: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReply:
+    """One request to a language model and what came back, as JSON objects; `cost` as in `Explanation`."""
+
+    key: str
+    request: Mapping[str, Any]
+    reply: Mapping[str, Any]
+    created: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = None
+
+
+Record = Explanation | Score | JudgedExample
+
+
+def example_id(context: int, start: int, window: int) -> str:
+    """How an example is named in explanations, scores and links: `context:start:window`."""
+    return f"{context}:{start}:{window}"

@@ -1,0 +1,119 @@
+"""Replies of language models, kept for ever: the cache that makes repeated work free, and the record of what was said.
+
+Requests and replies are JSON objects, compressed (prompts are long and alike). A key holds everything that determines the
+reply; the first reply stored under it stays.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from autointerp.store.annotations.database import Database
+from autointerp.store.annotations.records import StoredReply, canonical_json, now
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+class Replies:
+    """The `replies` table. Never store a credential in a request: what is stored is shown on pages."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def get(self, key: str) -> StoredReply | None:
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT request, reply, created, tokens_in, tokens_out, cost FROM replies WHERE key = ?",
+                (key,),
+            ).fetchone()
+        if row is None:
+            return None
+        request, reply, *rest = row
+        return StoredReply(
+            key=key,
+            request=_unpack(request),
+            reply=_unpack(reply),
+            created=rest[0],
+            tokens_in=rest[1],
+            tokens_out=rest[2],
+            cost=rest[3],
+        )
+
+    def put(
+        self,
+        key: str,
+        request: Mapping[str, Any],
+        reply: Mapping[str, Any],
+        *,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+        cost: float | None = None,
+    ) -> None:
+        """Store a reply; on return it survives the death of the process. Does nothing when `key` has one already."""
+        row = (key, _pack(request), _pack(reply), now(), tokens_in, tokens_out, cost)
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO replies (key, request, reply, created, tokens_in, tokens_out, cost)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    def __contains__(self, key: str) -> bool:
+        with self._database.read() as connection:
+            return connection.execute("SELECT 1 FROM replies WHERE key = ?", (key,)).fetchone() is not None
+
+    def __len__(self) -> int:
+        with self._database.read() as connection:
+            return connection.execute("SELECT count(*) FROM replies").fetchone()[0]
+
+    def totals(self) -> tuple[int, int, float]:
+        """Tokens in, tokens out and known cost of all replies ever paid for."""
+        with self._database.read() as connection:
+            return connection.execute(
+                "SELECT coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0.0)"
+                " FROM replies"
+            ).fetchone()
+
+
+class ReplyCache(Generic[Request, Reply]):
+    """Replies as the objects of a client: `get(key) -> Reply | None`, `put(key, request, reply)`."""
+
+    def __init__(
+        self,
+        replies: Replies,
+        *,
+        dump_request: Callable[[Request], Mapping[str, Any]],
+        dump_reply: Callable[[Reply], Mapping[str, Any]],
+        load_reply: Callable[[Mapping[str, Any]], Reply],
+        usage: Callable[[Reply], tuple[int, int, float | None]] = lambda _: (0, 0, None),
+    ):
+        self._replies = replies
+        self._dump_request = dump_request
+        self._dump_reply = dump_reply
+        self._load_reply = load_reply
+        self._usage = usage
+
+    def get(self, key: str) -> Reply | None:
+        stored = self._replies.get(key)
+        return None if stored is None else self._load_reply(stored.reply)
+
+    def put(self, key: str, request: Request, reply: Reply) -> None:
+        tokens_in, tokens_out, cost = self._usage(reply)
+        self._replies.put(
+            key,
+            self._dump_request(request),
+            self._dump_reply(reply),
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost=cost,
+        )
+
+
+def _pack(value: Mapping[str, Any]) -> bytes:
+    return zlib.compress(canonical_json(value).encode(), 1)
+
+
+def _unpack(blob: bytes) -> dict[str, Any]:
+    return json.loads(zlib.decompress(blob))

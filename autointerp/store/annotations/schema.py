@@ -1,0 +1,185 @@
+"""The tables of `annotations.sqlite`, as migrations applied in order, each in its own transaction.
+
+`PRAGMA user_version` is the number of migrations a file has had; `application_id` marks the file as ours. A migration, once
+released, is never edited: a change of the schema is a new one at the end. Rows name each other by integer `seq` (a score
+has tens of judged examples, so 26-character ids would double the file); the API speaks of ids only.
+
+Times are UTC, ISO 8601 with milliseconds. Costs are in the currency of the price table, NULL when unknown.
+"""
+
+APPLICATION_ID = 0x41494E54  # "AINT"
+
+SOURCES = ("activating", "random", "neighbours", "embedding")
+"""`judged_examples.source` is an index into this list; append only."""
+
+
+def _immutable(table: str, key: str, on_duplicate: str = "ABORT, ") -> str:
+    """Triggers that make rows of `table` unchangeable. The third is for INSERT OR REPLACE, which deletes silently."""
+    message = f"'rows of {table} are never changed: add a new version'"
+    duplicate = "IGNORE" if on_duplicate == "IGNORE" else f"ABORT, {message}"
+    return f"""
+CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, {message}); END;
+CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, {message}); END;
+CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {key})
+    BEGIN SELECT RAISE({duplicate}); END;
+"""
+
+
+_EXPLANATIONS = f"""
+CREATE TABLE configs (hash TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE replies (
+    seq INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,           -- hash of everything that determines the reply
+    request BLOB NOT NULL,              -- JSON, zlib
+    reply BLOB NOT NULL,                -- JSON, zlib
+    created TEXT NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    cost REAL
+);
+
+CREATE TABLE explanations (
+    seq INTEGER PRIMARY KEY,            -- order of arrival
+    id TEXT NOT NULL UNIQUE,            -- ULID
+    coder TEXT NOT NULL,
+    latent INTEGER NOT NULL CHECK (latent >= 0),
+    text TEXT NOT NULL,
+    explainer TEXT NOT NULL,
+    model TEXT,
+    author TEXT NOT NULL,
+    parent INTEGER REFERENCES explanations (seq),
+    created TEXT NOT NULL,
+    config_hash TEXT NOT NULL REFERENCES configs (hash),
+    prompt_version TEXT,
+    seed INTEGER,
+    example_ids TEXT NOT NULL,          -- JSON list of "context:start:window"
+    reply INTEGER REFERENCES replies (seq),
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    cost REAL,
+    duration REAL,                      -- seconds
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
+    error TEXT,
+    CHECK ((status = 'failed') = (error IS NOT NULL))
+);
+CREATE INDEX explanations_by_latent ON explanations (coder, latent, status);
+
+CREATE TABLE scores (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    explanation INTEGER NOT NULL REFERENCES explanations (seq),
+    scorer TEXT NOT NULL,
+    judge TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    negatives TEXT NOT NULL,
+    value REAL,
+    ci_low REAL,
+    ci_high REAL,
+    n_pos INTEGER NOT NULL,
+    n_neg INTEGER NOT NULL,
+    tpr_by_quantile TEXT NOT NULL,      -- JSON list, strongest first
+    tnr REAL,
+    unparsed INTEGER NOT NULL,
+    floor REAL,
+    model TEXT,
+    author TEXT NOT NULL,
+    created TEXT NOT NULL,
+    config_hash TEXT NOT NULL REFERENCES configs (hash),
+    prompt_version TEXT,
+    seed INTEGER,
+    tokens_in INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    cost REAL,
+    duration REAL,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed')),
+    error TEXT,
+    CHECK ((status = 'failed') = (error IS NOT NULL)),
+    CHECK (status = 'ok' OR value IS NULL)
+);
+CREATE INDEX scores_by_explanation ON scores (explanation);
+
+CREATE TABLE judged_examples (
+    score INTEGER NOT NULL REFERENCES scores (seq),
+    i INTEGER NOT NULL,
+    context INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    quantile INTEGER,
+    source INTEGER NOT NULL,            -- 0 {", 1 ".join(SOURCES[:2])}, 2 {", 3 ".join(SOURCES[2:])}
+    truth INTEGER,
+    answer INTEGER,                     -- NULL: could not be parsed
+    value REAL,                         -- graded answer
+    marks TEXT,                         -- JSON list of positions
+    predicted TEXT,                     -- JSON list, one number per token
+    reply INTEGER REFERENCES replies (seq),
+    PRIMARY KEY (score, i)
+) WITHOUT ROWID;
+
+CREATE TABLE pins (
+    coder TEXT NOT NULL,
+    latent INTEGER NOT NULL,
+    explanation INTEGER NOT NULL REFERENCES explanations (seq),
+    author TEXT NOT NULL,
+    created TEXT NOT NULL,
+    PRIMARY KEY (coder, latent)
+) WITHOUT ROWID;
+
+-- Grows by one with every change of a coder's annotations, so that summaries know when they are stale.
+CREATE TABLE versions (coder TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+
+{_immutable("configs", "hash = NEW.hash", "IGNORE")}
+{_immutable("replies", "key = NEW.key OR seq = NEW.seq", "IGNORE")}
+{_immutable("explanations", "id = NEW.id OR seq = NEW.seq")}
+{_immutable("scores", "id = NEW.id OR seq = NEW.seq")}
+{_immutable("judged_examples", "score = NEW.score AND i = NEW.i")}
+"""
+
+_JOBS = """
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    label TEXT NOT NULL,
+    payload TEXT NOT NULL,              -- JSON
+    payload_hash TEXT,                  -- kind, payload and items; NULL while items still arrive
+    state TEXT NOT NULL CHECK (state IN ('preparing', 'queued', 'running', 'done', 'failed', 'cancelled')),
+    priority INTEGER NOT NULL,
+    total INTEGER NOT NULL DEFAULT 0,
+    n_done INTEGER NOT NULL DEFAULT 0,
+    n_failed INTEGER NOT NULL DEFAULT 0,
+    rate REAL,                          -- items per second, recent
+    stage TEXT,                         -- what a long single item is at, with its own count
+    stage_done INTEGER,
+    stage_total INTEGER,
+    stage_unit TEXT,
+    tokens_in INTEGER NOT NULL DEFAULT 0,
+    tokens_out INTEGER NOT NULL DEFAULT 0,
+    cost REAL NOT NULL DEFAULT 0,
+    n_unpriced INTEGER NOT NULL DEFAULT 0,  -- items that used tokens of unknown price
+    cancel INTEGER NOT NULL DEFAULT 0,  -- asked to stop
+    created TEXT NOT NULL,
+    started TEXT,
+    finished TEXT,
+    owner TEXT,                         -- who runs it: "machine pid start runner"
+    heartbeat REAL,                     -- seconds since the epoch, by the owner
+    claims INTEGER NOT NULL DEFAULT 0,  -- how often it was taken: the fence against owners thought dead
+    error TEXT
+);
+CREATE INDEX jobs_by_state ON jobs (state, priority DESC, seq);
+CREATE UNIQUE INDEX jobs_active ON jobs (payload_hash) WHERE state IN ('queued', 'running');
+
+CREATE TABLE job_items (
+    job INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE,
+    i INTEGER NOT NULL,
+    item TEXT NOT NULL,                 -- JSON
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    PRIMARY KEY (job, i)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_EXPLANATIONS, _JOBS)
+VERSION = len(MIGRATIONS)
