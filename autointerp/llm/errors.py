@@ -1,0 +1,142 @@
+"""What can go wrong between us and a language model server.
+
+    LLMError
+    |-- Transient            worth another try: a dropped connection, a 5xx, a timeout
+    |   |-- RateLimited          429, or the server asked us to wait longer than we may
+    |-- ServerUnreachable    nobody answers at this address
+    |   |-- WrongURL             somebody answers, but not with chat completions
+    |-- AuthError            the key is missing, wrong or not allowed
+    |-- QuotaExceeded        the account has no credit left
+    |-- UnknownModel         the server does not have the model
+    |-- PromptTooLong        more tokens than the model can read
+    |-- RequestRejected      the server refuses the request for another reason
+    |-- Refused              the model, or a content filter, declined to answer
+    |-- BadAnswer            an answer that cannot be used, even after asking again
+    |-- BudgetExceeded       the run's limit on tokens or money is reached
+    |-- Cancelled            the user stopped it
+
+Every message says what happened and the way out, and has passed `redact`: no key is ever in it.
+"""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from autointerp.errors import UserError
+
+if TYPE_CHECKING:
+    from autointerp.llm.messages import Usage
+
+
+class LLMError(UserError):
+    """Base of the family.
+
+    `kind`: a stable word for records and filters. `retryable`: whether the same request may succeed later without any
+    change of settings ("retry only the failed"). `usage`: what the failed attempts cost all the same. `texts`: raw
+    replies that could not be used, oldest first, for the record.
+    """
+
+    kind: ClassVar[str] = "llm"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, usage: "Usage | None" = None, texts: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.usage = usage
+        self.texts = texts
+
+
+class Transient(LLMError):
+    """A failure that another try may heal. `retry_after`: seconds the server asked for. `overload`: send less.
+    `max_attempts`: a bound of its own, below the client's."""
+
+    kind = "transient"
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        overload: bool = False,
+        max_attempts: int | None = None,
+        usage: "Usage | None" = None,
+    ):
+        super().__init__(message, usage=usage)
+        self.retry_after = retry_after
+        self.overload = overload
+        self.max_attempts = max_attempts
+
+
+class RateLimited(Transient):
+    """The server asks for fewer requests per minute (429)."""
+
+    kind = "rate_limited"
+
+
+class ServerUnreachable(LLMError):
+    """No server at this address, or no way to it."""
+
+    kind = "unreachable"
+    retryable = True
+
+
+class WrongURL(ServerUnreachable):
+    """The address answers, but does not speak the chat completions protocol."""
+
+    kind = "wrong_url"
+    retryable = False
+
+
+class AuthError(LLMError):
+    """The key is missing, malformed, wrong or not allowed to use the model."""
+
+    kind = "auth"
+
+
+class QuotaExceeded(LLMError):
+    """The account behind the key has no credit left."""
+
+    kind = "quota"
+
+
+class UnknownModel(LLMError):
+    """The server does not offer the model."""
+
+    kind = "unknown_model"
+
+
+class PromptTooLong(LLMError):
+    """The prompt and the answer do not fit the model's context."""
+
+    kind = "too_long"
+
+
+class RequestRejected(LLMError):
+    """The server found fault with the request itself (400, 422...)."""
+
+    kind = "rejected"
+
+
+class Refused(LLMError):
+    """The model or the server's content filter declined."""
+
+    kind = "refused"
+
+
+class BadAnswer(LLMError):
+    """The reply came, was paid for, and cannot be used: prose, a list of the wrong length, cut or empty."""
+
+    kind = "bad_answer"
+    retryable = True
+
+
+class BudgetExceeded(LLMError):
+    """The next call would cross the limit on tokens or money; nothing was sent."""
+
+    kind = "budget"
+    retryable = True
+
+
+class Cancelled(LLMError):
+    """Stopped by the user before an answer was there."""
+
+    kind = "cancelled"
+    retryable = True

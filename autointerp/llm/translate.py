@@ -1,0 +1,242 @@
+"""From what servers send to our replies and errors. Servers differ widely here; nothing in a body is taken on trust."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from autointerp.llm import errors
+from autointerp.llm.limits import retry_after
+from autointerp.llm.messages import ChatReply, TokenLogprob, Usage
+from autointerp.llm.secrets import Secret, redact
+
+_TOO_LONG = re.compile(
+    r"context_length|context (?:length|window|size)|maximum (?:context|model|input|prompt) ?length|exceed_context"
+    r"|(?:prompt|input|request) is too long|too many (?:input )?tokens|longer than the maximum",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model_not_found|model\b.{0,120}(?:not found|does ?n[o']t exist|not exist|not available|not supported by)"
+    r"|(?:unknown|invalid|no such) model|not a valid model|no endpoints found|pinned to",
+    re.IGNORECASE | re.DOTALL,
+)
+_FILTERED = re.compile(
+    r"content_filter|content_policy|content management policy|moderation|flagged", re.IGNORECASE
+)
+_NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credits", re.IGNORECASE)
+_TAGS = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who was asked for what, for messages."""
+
+    url: str
+    model: str
+    secret: Secret
+
+    def clean(self, text: str, length: int = 300) -> str:
+        """Server text fit for a message: one line, short, without keys."""
+        text = " ".join(redact(text[:20_000], self.secret).split())
+        return text if len(text) <= length else text[:length] + "..."
+
+
+def status_error(status: int, headers: Mapping[str, str], body: str, context: Context) -> errors.LLMError:
+    """The error that an HTTP status (or an error object in a 200 reply) stands for."""
+    detail, code = _detail(body)
+    said = f' The server said: "{context.clean(detail)}"' if detail.strip() else ""
+    whole = f"{code} {detail}"
+    at = f"{context.url} (status {status})"
+    if status == 401 or (status == 403 and not _FILTERED.search(whole)):
+        hint = (
+            "It was sent without a key"
+            if not context.secret
+            else "The key is wrong or may not use this model"
+        )
+        return errors.AuthError(
+            f"{at} does not let us in. {hint}: set AUTOINTERP_API_KEY (or OPENAI_API_KEY, OPENROUTER_API_KEY for those "
+            f"servers), or type it in Settings.{said}"
+        )
+    if status == 402 or (status == 429 and _NO_QUOTA.search(whole)):
+        return errors.QuotaExceeded(
+            f"The account has no credit left at {at}. Top it up or use another key.{said}"
+        )
+    if status == 429:
+        return errors.RateLimited(
+            f"{at} asks for fewer requests. Wait, or lower the number in flight.{said}",
+            retry_after=retry_after(headers),
+            overload=True,
+        )
+    if status == 413 or (status < 502 and _TOO_LONG.search(whole)):
+        return errors.PromptTooLong(
+            f"The prompt is too long for {context.model!r} at {at}. Show fewer or shorter examples, or use a model with "
+            f"a longer context.{said}"
+        )
+    if status < 500 and _FILTERED.search(whole):
+        return errors.Refused(f"A content filter at {at} declined the prompt.{said}")
+    if status < 500 and _NO_MODEL.search(whole):
+        return errors.UnknownModel(f"{at} does not offer the model {context.model!r}. Choose another.{said}")
+    if status in (404, 405) or 300 <= status < 400:
+        target = headers.get("location", "")
+        moved = f" It points to {context.clean(target)}." if target else ""
+        return errors.WrongURL(
+            f"No chat completions at {at}. Check the base URL; most end in /v1.{moved}{said}",
+        )
+    if status in (408, 409, 425) or (status >= 500 and status != 501):
+        return errors.Transient(
+            f"{at} failed.{said} If this goes on, the server is in trouble; retry the failed ones later.",
+            retry_after=retry_after(headers),
+            overload=status in (503, 529),
+        )
+    return errors.RequestRejected(f"{at} rejects the request.{said}")
+
+
+def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> ChatReply:
+    """A chat completion from the body of a 200 response. Raises the `LLMError` that fits what is wrong with it."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body[:2000].decode("utf-8", "replace").lstrip()
+        if text.startswith("<") or "html" in headers.get("content-type", ""):
+            raise errors.WrongURL(
+                f"{context.url} answers with a web page, not with chat completions. Check the base URL; most end in /v1."
+            ) from None
+        raise errors.Transient(
+            f"The reply from {context.url} was cut or is not JSON ({len(body)} bytes)."
+        ) from None
+    if not isinstance(data, dict):
+        raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
+    choices = data.get("choices")
+    first: dict[str, Any] = {}
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        first = choices[0]
+    failure = data.get("error") or first.get("error")
+    if failure:
+        status = failure.get("code") if isinstance(failure, dict) else None
+        status = status if isinstance(status, int) and 400 <= status < 600 else 500
+        raise status_error(status, headers, json.dumps({"error": failure}), context)
+    if not first:
+        if "choices" in data:
+            raise errors.Transient(f"The reply from {context.url} holds no answer.")
+        raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
+    message = first.get("message")
+    message = message if isinstance(message, dict) else {}
+    text = redact_key(_text(message.get("content")), context.secret)
+    usage = _usage(data.get("usage"), text)
+    finish = str(first.get("finish_reason") or "stop")
+    if message.get("refusal") or finish == "content_filter":
+        reason = context.clean(str(message.get("refusal") or "stopped by its content filter"))
+        raise errors.Refused(f"{context.model!r} declined to answer: {reason}", usage=usage)
+    return ChatReply(
+        text=text,
+        model=str(data.get("model") or context.model),
+        finish_reason=finish,
+        usage=usage,
+        logprobs=_logprobs(first.get("logprobs")),
+        prompt_logprobs=_prompt_logprobs(data.get("prompt_logprobs") or first.get("prompt_logprobs")),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def redact_key(text: str, secret: Secret) -> str:
+    """A reply is kept as it is, except for our own key, should a server ever echo it."""
+    key = secret.reveal()
+    return text.replace(key, "[hidden]") if len(key) >= 12 and key in text else text
+
+
+def _detail(body: str) -> tuple[str, str]:
+    """Message and code of an error body in any of the usual shapes."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return _TAGS.sub(" ", body[:20_000]), ""
+    if not isinstance(data, dict):
+        return str(data)[:20_000], ""
+    error = data.get("error", data)
+    if isinstance(error, dict):
+        message = error.get("message") or error.get("detail") or data.get("detail") or json.dumps(error)
+        metadata = error.get("metadata")
+        raw = metadata.get("raw") if isinstance(metadata, dict) else None
+        text = message if isinstance(message, str) else json.dumps(message)
+        text = f"{text} {raw}" if isinstance(raw, str) else text
+        return text, f"{error.get('code') or ''} {error.get('type') or ''}"
+    return str(error), ""
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return ""
+
+
+def _usage(data: Any, text: str) -> Usage:
+    data = data if isinstance(data, dict) else {}
+    prompt, completion = _count(data.get("prompt_tokens")), _count(data.get("completion_tokens"))
+    details = data.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    cost = _finite(data.get("cost"))
+    return Usage(
+        prompt or 0,
+        len(text) // 4 if completion is None else completion,
+        min(cached or 0, prompt or 0),
+        cost if cost is not None and cost >= 0 else None,
+        estimated=prompt is None or completion is None,
+    )
+
+
+def _logprobs(data: Any) -> tuple[TokenLogprob, ...] | None:
+    rows = data.get("content") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not rows:
+        return None
+    result = []
+    for row in rows:
+        entry = _candidate(row)
+        if entry is None:
+            return None
+        candidates = [_candidate(item) for item in row.get("top_logprobs") or []]
+        result.append(TokenLogprob(*entry, tuple(item for item in candidates if item is not None)))
+    return tuple(result)
+
+
+def _prompt_logprobs(rows: Any) -> tuple[TokenLogprob | None, ...] | None:
+    """vLLM: per prompt token `null` or {token id: {logprob, rank, decoded_token}}, the actual token first."""
+    if not isinstance(rows, list) or not rows:
+        return None
+    result: list[TokenLogprob | None] = []
+    for row in rows:
+        entries = [_candidate(item) for item in row.values()] if isinstance(row, dict) else []
+        known = [item for item in entries if item is not None]
+        if not known:
+            result.append(None)
+            continue
+        best_first = tuple(sorted(known, key=lambda item: -item[1]))
+        result.append(TokenLogprob(*known[0], best_first))
+    return tuple(result)
+
+
+def _candidate(item: Any) -> tuple[str, float] | None:
+    if not isinstance(item, dict):
+        return None
+    token, value = item.get("token", item.get("decoded_token")), _finite(item.get("logprob"))
+    return (token, value) if isinstance(token, str) and value is not None else None
+
+
+def _count(value: Any) -> int | None:
+    number = _finite(value)
+    return int(number) if number is not None and 0 <= number < 1e12 else None
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
