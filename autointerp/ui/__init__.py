@@ -1,0 +1,5 @@
+"""Rendering and page state: the only part of the library that knows Streamlit.
+
+`format`, `text`, `payload` and `charts` are pure (values in, text or plain records out); `components` mounts the
+elements; `session` finds the store; `state` reads and writes the address; `*_view` draw the pages.
+"""

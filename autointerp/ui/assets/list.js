@@ -1,0 +1,65 @@
+// A table whose cells are text (or a link, or a token, or a row of tokens); a click on a row opens what it stands for.
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".root");
+  const table = el("table", "list");
+  const head = el("tr");
+  for (const column of data.columns) {
+    const th = el("th", column.num ? "num" : "");
+    th.scope = "col";
+    if (column.sort) {
+      const active = data.sort === column.sort;
+      const button = el("button", "", column.title + (active ? (data.descending ? " ↓" : " ↑") : ""));
+      button.setAttribute("aria-pressed", String(active));
+      if (column.help) button.title = column.help;
+      button.onclick = () => setTriggerValue("sort", column.sort);
+      append(th, button);
+    } else {
+      th.textContent = column.title;
+      if (column.help) th.title = column.help;
+    }
+    append(head, th);
+  }
+  append(table, append(el("thead"), head));
+  const body = el("tbody");
+  const byNode = new Map();
+  for (const row of data.rows) {
+    const tr = el("tr", (row.go ? "go" : "") + (row.dead ? " dead" : ""));
+    const open = () => setTriggerValue("open", row.go);
+    if (row.go) tr.onclick = open;
+    data.columns.forEach((column, i) => {
+      const cell = row.cells[i];
+      const td = el("td", column.num ? "num" : column.cls || "");
+      if (column.kind === "link" && row.go) append(td, link("", cell, address(data.page, row.go), open));
+      else if (column.kind === "badge") append(td, el("span", "badge", cell));
+      else if (column.kind === "token") {
+        td.className = "tok";
+        if (cell) append(td, el("span", "t", cell[0]), el("span", "dim", " " + cell[1]));
+      } else if (column.kind === "tokens") {
+        const text = el("div", "text", typeof cell === "string" ? cell : undefined);
+        td.className = "kwic";
+        if (typeof cell === "string") text.className = "dim";
+        else if (cell) {
+          halves(text, cell, data.table, cell.max, { whitespace: false, breaks: false });
+          byNode.set(text, cell);
+        }
+        append(td, text);
+      } else if (column.kind === "snippet") {
+        const clean = (part) => glyphs(part, false).replace(/·/g, " ");
+        td.className = "kwic";
+        append(td, append(el("div", "text"), append(el("div", "half"), el("span", "t", clean(cell[0]))), append(el("div", "half"), el("span", "t hit", clean(cell[1])), el("span", "t", clean(cell[2])))));
+      } else {
+        td.textContent = cell;
+        if (column.help) td.title = column.help;
+      }
+      append(tr, td);
+    });
+    append(body, tr);
+  }
+  append(table, body);
+  const tip = el("div", "tip");
+  root.replaceChildren(append(el("div", "wide"), table), tip);
+  if (data.table) {
+    const find = (node) => byNode.get(node.closest(".text"));
+    hover(root, tip, data.table, (row) => row.max, find, null);
+  }
+}

@@ -1,0 +1,98 @@
+"""Plots of whole coders. One visual language: the theme's colours in the order of the coders, quiet grid, no legend box.
+
+plotly is imported when a plot is drawn: it takes longer than everything else on a page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.ui import format as fmt
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+HEIGHT = 230
+
+
+@dataclass(frozen=True)
+class DensityCurve:
+    """Live latents of one coder by density: `edges` log10 of the density, `counts` latents in each bin."""
+
+    coder: str
+    edges: NDArray[np.floating]
+    counts: NDArray[np.integer]
+
+
+def _layout(figure: "Figure", title: str, **more: Any) -> "Figure":
+    figure.update_layout(
+        title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
+        height=HEIGHT,
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        font={"size": 12},
+        bargap=0.35,
+        hoverlabel={"namelength": -1},
+        **more,
+    )
+    return figure
+
+
+def densities(curves: Sequence[DensityCurve]) -> "Figure":
+    """How often latents fire, per coder, on a logarithmic axis of density in percent."""
+    from plotly.graph_objects import Figure, Scatter
+
+    figure = Figure()
+    for curve in curves:
+        centres = 10 ** ((curve.edges[:-1] + curve.edges[1:]) / 2)
+        figure.add_trace(
+            Scatter(
+                x=100 * centres,
+                y=curve.counts,
+                name=curve.coder,
+                mode="lines",
+                line={"width": 1.8, "shape": "hvh"},
+                customdata=[fmt.density(float(value)) for value in centres],
+                hovertemplate="%{customdata}: %{y} features<extra>%{fullData.name}</extra>",
+            )
+        )
+    figure.update_xaxes(
+        type="log", title={"text": "density (% of tokens)"}, exponentformat="power", showgrid=True
+    )
+    figure.update_yaxes(title={"text": "live features"}, rangemode="tozero")
+    legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
+    return _layout(figure, "How often features fire", legend=legend, showlegend=True).update_layout(
+        height=290
+    )
+
+
+def bars(
+    title: str, coders: Sequence[str], values: Sequence[float | None], texts: Sequence[str], *, percent: bool = False,
+    reference: Sequence[float | None] | None = None, reference_name: str = "",
+) -> "Figure":  # fmt: skip
+    """One horizontal bar for each coder; an optional reference value of each as a hollow mark."""
+    from plotly.graph_objects import Bar, Figure, Scatter
+
+    figure = Figure()
+    for coder, value, text in zip(coders, values, texts, strict=True):
+        figure.add_trace(
+            Bar(
+                x=[value], y=[coder], name=coder, orientation="h", text=[text if value is not None else "not measured"],
+                textposition="auto", hovertemplate=f"%{{y}}: {text}<extra></extra>",
+            )
+        )  # fmt: skip
+    if reference is not None and any(value is not None for value in reference):
+        figure.add_trace(
+            Scatter(
+                x=list(reference), y=list(coders), mode="markers", name=reference_name,
+                marker={"symbol": "line-ns-open", "size": 16, "line": {"width": 2}, "color": "#8a93a3"},
+                hovertemplate=f"%{{y}}: {reference_name} %{{x:.3f}}<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
+    figure.update_xaxes(title=None, rangemode="tozero", tickformat=".0%" if percent else None, nticks=5)
+    return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
+        height=max(120, 70 + 26 * len(coders))
+    )

@@ -1,0 +1,61 @@
+"""The page's elements: one components-v2 element each, fed with plain records, building its own DOM.
+
+Their script is ours and fixed; everything from a store arrives as data and becomes text nodes. Links inside them are real
+addresses, while a plain click comes back as a trigger, so that the session and its caches stay.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import streamlit as st
+
+_ASSETS = files("autointerp.ui") / "assets"
+_ROOT = '<div class="root"></div>'
+Callback = Callable[[], None]
+
+
+def _component(name: str) -> Callable[..., Any]:
+    def text(file: str) -> str:
+        return (_ASSETS / file).read_text(encoding="utf-8")
+
+    return st.components.v2.component(
+        f"autointerp_{name}",
+        html=_ROOT,
+        css=text("base.css") + text(f"{name}.css"),
+        js=text("kit.js") + text(f"{name}.js"),
+    )
+
+
+@cache
+def _mount(name: str) -> Callable[..., Any]:
+    return _component(name)
+
+
+def triggered(key: str, event: str) -> Any:
+    """What an element sent, inside the callback of that event."""
+    return st.session_state[key][event]
+
+
+def contexts(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
+    """Groups of windows with a histogram; `open` carries `{coder, latent}`."""
+    _mount("contexts")(data=data, key=key, on_open_change=on_open)
+
+
+def panel(data: dict[str, Any], *, key: str, on_open: Callback, on_peek: Callback) -> None:
+    """Statistics, promoted and suppressed tokens, neighbours; `open` as above, `peek` carries a latent, or -1 to close."""
+    _mount("panel")(data=data, key=key, on_open_change=on_open, on_peek_change=on_peek)
+
+
+def facts(data: list[list[str]], *, key: str) -> None:
+    """A line of named values: `[name, value, tooltip]` each."""
+    _mount("facts")(data=data, key=key)
+
+
+def table(data: dict[str, Any], *, key: str, on_sort: Callback | None = None) -> dict[str, Any] | None:
+    """Rows that open something; returns the `go` record of the row just clicked."""
+    result = _mount("list")(
+        data=data, key=key, on_open_change=lambda: None, on_sort_change=on_sort or (lambda: None)
+    )
+    return result.open

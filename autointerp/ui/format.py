@@ -1,0 +1,90 @@
+"""Numbers as text, the same on every page: percentages, scientific form when tiny, a minus sign that is one."""
+
+import math
+
+NONE = "–"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """`1.2×10⁻⁵`."""
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa.replace('-', '−')}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+def density(fraction: float | None) -> str:
+    """A fraction in [0, 1] as a percentage; in scientific form below 0.01 %."""
+    if fraction is None or math.isnan(fraction):
+        return NONE
+    percent = 100 * fraction
+    if percent == 0:
+        return "0 %"
+    if percent < 0.01:
+        return f"{scientific(percent)} %"
+    return f"{percent:.{3 if percent < 1 else 2 if percent < 10 else 1}f} %"
+
+
+def share(fraction: float | None) -> str:
+    """A fraction in [0, 1] as a whole percentage; `<1 %` rather than a zero that is none."""
+    if fraction is None or math.isnan(fraction):
+        return NONE
+    if 0 < fraction < 0.005:
+        return "<1 %"
+    return f"{100 * fraction:.0f} %"
+
+
+def activation(value: float | None) -> str:
+    """An activation for reading (two decimals, more when small); `exact` gives all digits."""
+    if value is None or math.isnan(value):
+        return NONE
+    if value != 0 and abs(value) < 0.01:
+        return scientific(value)
+    return f"{value:,.2f}".replace("-", "−")
+
+
+def exact(value: float) -> str:
+    """All digits of a float16 value: shortest text that reads back the same as float32."""
+    import numpy as np
+
+    return np.format_float_positional(np.float32(value), trim="-").replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """With its sign always shown: `+0.31`, `−1.20`."""
+    if value is None or math.isnan(value):
+        return NONE
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A fixed number of decimals."""
+    if value is None or math.isnan(value):
+        return NONE
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def count(value: int | None) -> str:
+    """Thousands separated: `1,234,567`."""
+    return NONE if value is None else f"{value:,}"
+
+
+def plural(value: int, noun: str) -> str:
+    """`1 context`, `2 contexts`."""
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
+def short_count(value: int) -> str:
+    """`1.2 M`, `12 k`, `950`."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            scaled = value / limit
+            return f"{scaled:.1f} {unit}" if scaled < 10 else f"{scaled:.0f} {unit}"
+    return str(value)
+
+
+def size(n_bytes: int) -> str:
+    """`4.2 MB`, powers of ten."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= limit:
+            return f"{n_bytes / limit:.1f} {unit}"
+    return f"{n_bytes} B"

@@ -1,0 +1,158 @@
+"""The address is the state: what each page reads from it (pure), and how widgets write to it.
+
+A widget is given its value from the address before it is drawn and writes back in its callback, so links, reloads and the
+browser's own back button all work the same way. Whatever an address holds, the result is a valid state: unknown words fall
+back to defaults; names and numbers that must exist (coder, latent, context) are checked by the pages, which answer with
+the nearest valid ones.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+GROUPS: dict[str, str] = {
+    "all": "All",
+    "random": "Random",
+    "top": "Top",
+    "quantiles": "Quantiles",
+    "non_activating": "Non-activating",
+}
+WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
+SORTS: dict[str, str] = {
+    "density": "density",
+    "max": "max_activation",
+    "mean": "mean_activation",
+    "top_token_share": "top_token_share",
+    "positional": "positional",
+    "latent": "latent",
+}
+ORDERS = {"asc": "ascending", "desc": "descending"}
+DEAD = {"hide": "Live", "show": "All", "only": "Dead"}
+MAX_NUMBER = 2**53  # beyond it a browser's numbers are no longer exact
+
+
+def choice(value: str | None, allowed: Mapping[str, Any], default: str) -> str:
+    """`value` where it is allowed, else the default."""
+    return value if value is not None and value in allowed else default
+
+
+def whole(value: str | None) -> int | None:
+    """A non-negative whole number, else `None`."""
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 16:
+        return None
+    number = int(value)
+    return number if number <= MAX_NUMBER else None
+
+
+def number(value: str | None) -> float | None:
+    """A finite, non-negative number, else `None`."""
+    try:
+        parsed = float(value) if value is not None else None
+    except ValueError:
+        return None
+    return parsed if parsed is not None and 0 <= parsed < float("inf") else None
+
+
+def flag(value: str | None) -> bool:
+    return value == "1"
+
+
+@dataclass(frozen=True)
+class FeatureState:
+    """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store."""
+
+    coder: str | None
+    latent: str | None
+    group: str
+    window: str
+    align: bool
+    whitespace: bool
+    context: str | None
+    start: str | None
+    peek: int | None
+
+    @staticmethod
+    def parse(params: Mapping[str, str]) -> "FeatureState":
+        return FeatureState(
+            coder=params.get("coder"),
+            latent=params.get("latent"),
+            group=choice(params.get("group"), GROUPS, "all"),
+            window=choice(params.get("window"), WINDOWS, "medium"),
+            align=flag(params.get("align")),
+            whitespace=flag(params.get("whitespace")),
+            context=params.get("context"),
+            start=params.get("start"),
+            peek=whole(params.get("peek")),
+        )
+
+
+@dataclass(frozen=True)
+class FeaturesState:
+    """The list. Densities in percent, as typed; `dead` is "hide", "show" or "only"; `page` counts from 1."""
+
+    coder: str | None
+    sort: str
+    descending: bool
+    dead: str
+    min_density: float | None
+    max_density: float | None
+    min_max: float | None
+    min_share: float | None
+    search: str
+    regex: bool
+    context: str | None
+    page: int
+
+    @staticmethod
+    def parse(params: Mapping[str, str]) -> "FeaturesState":
+        sort = choice(params.get("sort"), SORTS, "density")
+        return FeaturesState(
+            coder=params.get("coder"),
+            sort=sort,
+            descending=choice(params.get("order"), ORDERS, "asc" if sort == "latent" else "desc") == "desc",
+            dead=choice(params.get("dead"), DEAD, "hide"),
+            min_density=number(params.get("min_density")),
+            max_density=number(params.get("max_density")),
+            min_max=number(params.get("min_max")),
+            min_share=number(params.get("min_share")),
+            search=params.get("search", "")[:500],
+            regex=flag(params.get("regex")),
+            context=params.get("context"),
+            page=max(1, whole(params.get("page")) or 1),
+        )
+
+
+def current() -> dict[str, str]:
+    """The address's parameters."""
+    return st.query_params.to_dict()
+
+
+def change(**changes: str | int | float | None) -> None:
+    """Set parameters of the address, `None` removes one; one message to the browser."""
+    params: dict[str, str] = current()
+    for name, value in changes.items():
+        if value is None:
+            params.pop(name, None)
+        else:
+            params[name] = f"{value:g}" if isinstance(value, float) else str(value)
+    st.query_params.from_dict(params)
+
+
+def bound(
+    name: str, value: Any, *, reset: tuple[str, ...] = (), encode: Callable[[Any], Any] = lambda v: v
+) -> dict[str, Any]:
+    """`key` and `on_change` for a widget that shows parameter `name`: it starts at `value` (as parsed from the address) and
+    writes `encode(new value)` back, `None` meaning the default; `reset` names parameters that a change invalidates."""
+    key = f"url_{name}"
+    if st.session_state.get(key, _UNSET) != value:
+        st.session_state[key] = value
+
+    def write() -> None:
+        change(**{name: encode(st.session_state[key]), **dict.fromkeys(reset)})
+
+    return {"key": key, "on_change": write}
+
+
+_UNSET = object()

@@ -1,0 +1,51 @@
+"""Untrusted token text made safe to look at: what would be invisible or would reorder a line becomes a symbol."""
+
+import re
+import unicodedata
+
+KEPT = frozenset("\n\t ")  # the page draws these itself, as glyphs when whitespace is made visible
+_JOINERS = frozenset("\u200c\u200d")  # inside a longer token they shape emoji and scripts
+
+
+def visible(text: str) -> str:
+    """Token text as shown: control, format, bidirectional and surrogate characters become symbols; everything else,
+    line breaks, tabs and spaces included, stays. The result holds no character that reorders or hides its neighbours
+    and is always encodable as UTF-8."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown = "".join(_symbol(char, alone=len(text) == 1) for char in text)
+    return f"\u25cc{shown}" if shown and unicodedata.combining(shown[0]) else shown
+
+
+def _symbol(char: str, *, alone: bool) -> str:
+    if char in KEPT:
+        return char
+    code = ord(char)
+    match unicodedata.category(char):
+        case "Cs":
+            return "\ufffd"
+        case "Cc" if code < 0x20:
+            return chr(0x2400 + code)
+        case "Cc" if code == 0x7F:
+            return "\u2421"
+        case "Cf" if char in _JOINERS and not alone:
+            return char
+        case "Cc" | "Cf" | "Zl" | "Zp" | "Cn" | "Co":
+            return f"\u27e8{code:04X}\u27e9"
+        case _:
+            return char
+
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Text for a place that renders Markdown, as itself: one line, no markup, links, images, formulas or icons."""
+    shown = " ".join(visible(text).split())
+    return _PUNCTUATION.sub(r"\\\1", shown if len(shown) <= limit else shown[: limit - 1] + "…")
+
+
+def quoted(text: str) -> str:
+    """One line of token text for titles and captions: breaks and tabs as glyphs, an empty piece as a dash."""
+    shown = visible(text).replace("\n", "↵").replace("\t", "→")
+    return shown.replace(" ", "␣") if not shown.strip() and shown else shown or "∅"

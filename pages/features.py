@@ -1,0 +1,5 @@
+"""Features: the list, its filters and its search."""
+
+from autointerp.ui.features_view import features
+
+features()

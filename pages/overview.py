@@ -1,0 +1,5 @@
+"""Overview: what is in the store."""
+
+from autointerp.ui.overview_view import overview
+
+overview()
