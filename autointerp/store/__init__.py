@@ -1,0 +1,31 @@
+"""Stores: folders that hold a corpus and, for each sparse coder, everything its latents did on it. The only place with SQL."""
+
+from autointerp.store.coder_reader import CoderStore, LatentTable
+from autointerp.store.coder_writer import CoderWriter
+from autointerp.store.corpus import CorpusWriter
+from autointerp.store.listing import LatentPage, LatentQuery, LatentRow, list_latents
+from autointerp.store.manifest import FORMAT, Layout
+from autointerp.store.reader import Store
+from autointerp.store.search import ContextHit, ContextHits
+from autointerp.store.spool import LatentBlock
+from autointerp.store.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
+
+__all__ = [
+    "FORMAT",
+    "CoderStore",
+    "CoderWriter",
+    "ContextHit",
+    "ContextHits",
+    "CorpusWriter",
+    "LatentBlock",
+    "LatentPage",
+    "LatentQuery",
+    "LatentRow",
+    "LatentTable",
+    "Layout",
+    "Store",
+    "Vocabulary",
+    "VocabularyEntry",
+    "list_latents",
+    "vocabulary_from_tokenizer",
+]

@@ -1,0 +1,77 @@
+"""Opening DuckDB, the one way: no extensions, no look-ups of Python variables, nothing outside the store."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+# Extensions cannot be installed offline, and nothing here needs one. Without the third setting a table name in a query
+# could resolve to a Python variable of the caller.
+_CONFIG = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+# 64 kB blocks pack the columns of a 122,880-row group with less waste than the default 256 kB: 3.0 against 3.9 bytes per
+# activation on generated coders.
+_BLOCK_SIZE = 65536
+
+
+def connect(threads: int) -> duckdb.DuckDBPyConnection:
+    """A fresh in-memory instance to attach files to."""
+    return duckdb.connect(":memory:", config={**_CONFIG, "threads": threads})
+
+
+def quote(identifier: str) -> str:
+    """`identifier` as an SQL name, whatever is in it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> None:
+    """Attaches an existing file, read-only."""
+    connection.execute(f"ATTACH {literal(str(path))} AS {quote(alias)} (READ_ONLY)")
+
+
+class DatabaseWriter:
+    """A new DuckDB file: tables are created, filled from arrays, and checkpointed on close.
+
+    `memory_limit` bounds DuckDB's own memory; larger work is written out early.
+    """
+
+    def __init__(self, path: Path, *, memory_limit: str = "512MB"):
+        self._connection = connect(threads=1)
+        self._connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+        self._connection.execute("SET temp_directory = ''")
+        self._connection.execute(f"ATTACH {literal(str(path))} AS target (BLOCK_SIZE {_BLOCK_SIZE})")
+        self._connection.execute("USE target")
+
+    def execute(self, statement: str, parameters: list[Any] | None = None) -> None:
+        """Runs one statement that returns nothing."""
+        self._connection.execute(statement, parameters)
+
+    def insert(self, table: str, columns: dict[str, Any]) -> None:
+        """Appends rows: numpy arrays (without a copy), Arrow arrays or lists, in the order of the table's columns."""
+        batch = pa.table(columns)
+        if not batch.num_rows:
+            return
+        self._connection.register("batch", batch)
+        try:
+            names = ", ".join(quote(name) for name in columns)
+            self._connection.execute(f"INSERT INTO {quote(table)} ({names}) SELECT * FROM batch")
+        finally:
+            self._connection.unregister("batch")
+
+    def close(self) -> None:
+        """Checkpoints and releases the file."""
+        self._connection.execute("CHECKPOINT target")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Releases the file as it is."""
+        self._connection.close()

@@ -1,0 +1,151 @@
+"""Names, locks and renames: how files of a store appear complete or not at all.
+
+A writer works in a hidden folder `.<what>.tmp-<pid>-<random>` beside its target and holds an exclusive `flock` on a file
+in it. The finished file is synced and renamed into place. The lock dies with the process, so whatever a killed writer
+left is recognised by its free lock (process ids are reused, locks are not) and removed by the next writer.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from autointerp.errors import StoreReadOnly, UserError
+
+_READ_ONLY_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+# Schema names of DuckDB and of this package; a coder's name becomes a schema in `Store.sql`.
+_RESERVED = {"main", "temp", "system", "memory", "corpus", "information_schema", "pg_catalog"}
+
+
+def check_name(name: str) -> str:
+    """`name` when it can be a file name and an SQL schema, else `UserError`."""
+    if not _NAME.fullmatch(name) or name.casefold() in _RESERVED:
+        reserved = ", ".join(sorted(_RESERVED))
+        raise UserError(
+            f"coder name {name!r} cannot be used. Accepted: 1 to 100 of A-Z a-z 0-9 . _ + -, starting with a letter or "
+            f"digit, and none of: {reserved}."
+        )
+    return name
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts `layers.2` before `layers.10`."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns "no permission" and "no space" of the system and of DuckDB into `StoreReadOnly`, naming `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL_ERRNOS:
+            raise _full(path, error) from error
+        if error.errno in _READ_ONLY_ERRNOS:
+            raise _locked(path, error) from error
+        raise
+    except (duckdb.IOException, duckdb.FatalException) as error:
+        text = str(error).lower()
+        if "no space left" in text or "disk quota" in text or "file too large" in text:
+            raise _full(path, error) from error
+        if "permission denied" in text or "read-only file system" in text:
+            raise _locked(path, error) from error
+        raise
+
+
+def _full(path: Path, error: Exception) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"the disk is full: cannot write {path} ({error}). Free some space or choose another store folder, then run again."
+    )
+
+
+def _locked(path: Path, error: Exception) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"cannot write {path} ({error}). Make the folder writable, or choose another store folder."
+    )
+
+
+def fsync_path(path: Path) -> None:
+    """Forces a file or a folder's entries to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replaces `path` by `text`: readers see the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(3)}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_path(path.parent)
+
+
+class Workspace:
+    """A hidden, locked folder for one writer; `publish` moves a finished file or folder out of it."""
+
+    def __init__(self, parent: Path, what: str):
+        self.path = parent / f".{what}.tmp-{os.getpid()}-{secrets.token_hex(3)}"
+        with writing(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            remove_stale_workspaces(parent)
+            self.path.mkdir()
+            self._lock: IO[bytes] | None = open(self.path / "lock", "wb")  # noqa: SIM115 - held until close()
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def publish(self, name: str, target: Path) -> None:
+        """Syncs `name` and renames it to `target`, replacing a file there."""
+        source = self.path / name
+        fsync_path(source)
+        os.replace(source, target)
+        fsync_path(target.parent)
+
+    def close(self) -> None:
+        """Removes the folder with whatever is left in it. May be called twice."""
+        if self._lock is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._lock.close()
+            self._lock = None
+
+
+def remove_stale_workspaces(parent: Path) -> list[Path]:
+    """Removes the workspaces whose writer is dead and returns their paths."""
+    removed = []
+    for path in parent.glob(".*.tmp-*"):
+        if path.is_dir() and _is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path)
+    return removed
+
+
+def _is_abandoned(workspace: Path) -> bool:
+    try:
+        with open(workspace / "lock", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        # Between mkdir and the creation of the lock, or a removal under way: only an old one is abandoned.
+        try:
+            return time.time() - workspace.stat().st_mtime > 60
+        except FileNotFoundError:
+            return False
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""Paths inside a store and `store.json`, the mark that a store's corpus is complete."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing, StoreTooNew
+
+FORMAT = 1
+_REQUIRED = {"n_contexts", "ctx_len", "n_tokens", "n_documents", "sha256"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in a store folder."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "store.json"
+
+    @property
+    def corpus(self) -> Path:
+        return self.root / "corpus"
+
+    @property
+    def tokens(self) -> Path:
+        return self.corpus / "tokens.npy"
+
+    @property
+    def corpus_database(self) -> Path:
+        return self.corpus / "corpus.duckdb"
+
+    @property
+    def coders(self) -> Path:
+        return self.root / "coders"
+
+    def coder(self, name: str) -> Path:
+        return self.coders / f"{name}.duckdb"
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """`store.json` of the store at `root`, checked.
+
+    Raises StoreMissing, StoreIncomplete, StoreTooNew or StoreDamaged, each with the way out.
+    """
+    layout = Layout(root)
+    if not root.exists():
+        raise StoreMissing(f"no store at {root}: the folder does not exist. {_MAKE_ONE}")
+    if not layout.manifest.exists():
+        if layout.corpus.exists() or (root.is_dir() and any(root.glob(".corpus.tmp-*"))):
+            raise StoreIncomplete(
+                f"the store at {root} was never finished (no store.json). Run the same `autointerp cache` or "
+                "`autointerp demo` command again to complete it."
+            )
+        raise StoreMissing(f"{root} holds no store (no store.json in it). {_MAKE_ONE}")
+    try:
+        meta = json.loads(layout.manifest.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StoreDamaged(f"{layout.manifest} cannot be read ({error}). {REBUILD}") from error
+    if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
+        raise StoreDamaged(f"{layout.manifest} is not a store manifest (no format number). {REBUILD}")
+    if meta["format"] > FORMAT:
+        raise StoreTooNew(
+            f"the store at {root} has format {meta['format']}; this version of autointerp reads up to {FORMAT}. "
+            "Upgrade autointerp to open it."
+        )
+    missing = _REQUIRED - set(meta.get("corpus") or {})
+    if missing:
+        raise StoreDamaged(f"{layout.manifest} lacks corpus fields: {', '.join(sorted(missing))}. {REBUILD}")
+    return meta
+
+
+_MAKE_ONE = "Make one with `autointerp demo` or `autointerp cache`."
+REBUILD = "Build the store again into an empty folder, or restore it from a copy."

@@ -1,0 +1,77 @@
+"""Searching the corpus's contexts by their text."""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import duckdb
+
+from autointerp.errors import UserError
+from autointerp.store.catalog import Generation
+
+_MAX_PATTERN = 1000
+
+
+class ContextHit(NamedTuple):
+    """A context whose text holds the pattern first at characters `char_start` to `char_end` (exclusive)."""
+
+    context: int
+    text: str
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True)
+class ContextHits:
+    """One page of hits in corpus order; `total` counts all contexts that match."""
+
+    total: int
+    hits: list[ContextHit]
+
+
+def search_contexts(
+    generation: Generation, pattern: str, *, regex: bool, limit: int, offset: int
+) -> ContextHits:
+    """Contexts that match. Regular expressions are RE2's: no look-around or back-references, and linear time, so no
+    pattern can hang the program. Raises UserError for an empty, overlong or broken pattern."""
+    if not pattern:
+        raise UserError("the search text is empty. Type some text to find.")
+    if len(pattern) > _MAX_PATTERN:
+        raise UserError(
+            f"the search text has {len(pattern)} characters; at most {_MAX_PATTERN} are accepted."
+        )
+    pattern = pattern.encode("utf-8", errors="replace").decode("utf-8")
+    expression = pattern if regex else _escape(pattern)
+    options = "" if regex else ", 'i'"
+    cursor = generation.cursor()
+    # The text before the leftmost match, taken lazily, tells where it starts; looking for the matched text again would find
+    # the cat in "concat" for \bcat\b.
+    before = f"(?s:^(.*?))(?:{expression})"
+    try:
+        rows = cursor.execute(
+            "WITH matching AS MATERIALIZED ("
+            f" SELECT context, text, count(*) OVER () AS total FROM corpus.contexts WHERE regexp_matches(text, $1{options})"
+            " ORDER BY context LIMIT $2 OFFSET $3)"
+            f" SELECT context, text, length(regexp_extract(text, $4, 1{options})),"
+            f" length(regexp_extract(text, $1, 0{options})), total FROM matching ORDER BY context",
+            [expression, limit, max(offset, 0), before],
+        ).fetchall()
+        if rows:
+            total = rows[0][-1]
+        else:
+            counted = cursor.execute(
+                f"SELECT count(*) FROM corpus.contexts WHERE regexp_matches(text, $1{options})", [expression]
+            ).fetchone()
+            total = counted[0] if counted else 0
+    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        raise UserError(
+            f"the regular expression {pattern!r} is not accepted: {str(error).splitlines()[0]}. Syntax is RE2's: no "
+            "look-around, no back-references; put a backslash before special characters, or search for literal text."
+        ) from error
+    hits = [ContextHit(context, text, start, start + length) for context, text, start, length, _ in rows]
+    return ContextHits(total, hits)
+
+
+def _escape(text: str) -> str:
+    """`text` as an RE2 pattern that matches itself."""
+    return re.sub(r"[^\w\s]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)

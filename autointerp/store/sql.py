@@ -1,0 +1,144 @@
+"""Read-only SQL over everything in a store.
+
+Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(document, name, first_token, n_tokens)`,
+`contexts(context, document, text)`. Over all coders, each with a column `coder`: `coders`, `latents`, `activations`,
+`quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
+
+One statement that only reads is accepted. The connection cannot touch any file but the attached ones, has no temporary
+folder, loads no extension and sees no Python variable.
+"""
+
+import re
+
+import duckdb
+import pyarrow as pa
+
+from autointerp.errors import UserError
+from autointerp.store.catalog import AttachedCoder, Generation
+from autointerp.store.database import literal, quote
+from autointerp.store.statistics import N_BINS
+
+_ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
+_EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
+_FILE_FUNCTIONS = re.compile(
+    r"\b(read_\w+|\w*parquet\w*|sniff_csv|glob|pragma_\w+|duckdb_secrets|which_secret)\s*\(", re.IGNORECASE
+)
+_UNIONS = ("latents", "activations", "quantiles", "histograms", "logits", "neighbours")
+
+
+def run_query(generation: Generation, query: str, *, limit: int | None = None) -> pa.Table:
+    """The result of `query`, at most `limit` rows. Raises UserError for anything that is not one reading statement, and
+    for mistakes in it, with DuckDB's explanation."""
+    cursor = generation.cursor()
+    check_query(cursor, query)
+    with generation.lock:
+        if not generation.views_ready:
+            _create_views(generation, cursor)
+            generation.views_ready = True
+    try:
+        result = cursor.sql(query)
+        if limit is None:
+            return result.to_arrow_table()
+        reader = result.to_arrow_reader(max(1, min(limit, 1 << 16)))
+        batches, rows = [], 0
+        for batch in reader:
+            batches.append(batch)
+            rows += batch.num_rows
+            if rows >= limit:
+                break
+        return pa.Table.from_batches(batches, schema=reader.schema).slice(0, max(limit, 0))
+    except duckdb.Error as error:
+        raise UserError(f"the query failed: {str(error).strip()}") from error
+
+
+def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raises UserError unless `query` is one statement that only reads."""
+    try:
+        statements = cursor.extract_statements(query)
+    except duckdb.Error as error:
+        raise UserError(f"the query cannot be parsed: {str(error).strip()}") from error
+    if len(statements) != 1:
+        raise UserError(f"the query holds {len(statements)} statements. Accepted: {_ACCEPTED}.")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        inner = _EXPLAIN.sub("", _without_comments(query), count=1)
+        if _EXPLAIN.match(inner):
+            raise UserError("EXPLAIN of EXPLAIN is not accepted.")
+        check_query(cursor, inner)
+        return
+    pivot = kind == duckdb.StatementType.MULTI and re.match(
+        r"[\s(]*(pivot|from|with|select)\b", _without_comments(query), re.I
+    )
+    if kind != duckdb.StatementType.SELECT and not pivot:
+        raise UserError(
+            f"{kind.name} statements are not accepted: the store is read-only. Accepted: {_ACCEPTED}."
+        )
+    found = _FILE_FUNCTIONS.search(query)
+    if found:
+        raise UserError(f"{found[1]}() is not available: queries read the store's tables and nothing else.")
+
+
+def _without_comments(query: str) -> str:
+    return re.sub(r"^(\s|--[^\n]*\n|/\*.*?\*/)*", "", query, flags=re.DOTALL)
+
+
+def _create_views(generation: Generation, cursor: duckdb.DuckDBPyConnection) -> None:
+    # float16 bits to a number: subnormal below 1024, else (1024 + mantissa) * 2^(exponent - 25); bit 15 is the sign.
+    cursor.execute(
+        "CREATE OR REPLACE MACRO half(bits) AS CAST((CASE WHEN bits >= 32768 THEN -1 ELSE 1 END) * (CASE"
+        " WHEN bits & 32767 = 31744 THEN 'inf'::DOUBLE WHEN bits & 32767 > 31744 THEN 'nan'::DOUBLE"
+        " WHEN bits & 32767 < 1024 THEN (bits & 1023) * pow(2.0, -24)"
+        " ELSE (1024 + (bits & 1023)) * pow(2.0, ((bits >> 10) & 31)::INTEGER - 25) END) AS FLOAT)"
+    )
+    for table in ("vocabulary", "documents", "contexts"):
+        cursor.execute(f"CREATE OR REPLACE VIEW {table} AS FROM corpus.{table}")
+    for name, coder in generation.coders.items():
+        schema = quote(name)
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for table, select in _coder_views(coder).items():
+            cursor.execute(f"CREATE OR REPLACE VIEW {schema}.{table} AS {select}")
+    if not generation.coders:
+        return
+    for table in _UNIONS:
+        parts = [
+            f"SELECT {literal(name)} AS coder, * FROM {quote(name)}.{table}" for name in generation.coders
+        ]
+        cursor.execute(f"CREATE OR REPLACE VIEW {table} AS {' UNION ALL '.join(parts)}")
+    rows = [
+        f"({literal(name)}, {literal(i.kind)}, {literal(i.hookpoint)}, {i.n_latents}, {i.k if i.k is not None else 'NULL'}, "
+        f"{i.d_in}, {i.n_tokens}, {i.n_activations}, {i.n_dead}, {i.fidelity.fvu if i.fidelity else 'NULL'}::DOUBLE, "
+        f"{i.bytes_on_disk}, {literal(i.source)})"
+        for name, i in ((name, coder.info) for name, coder in generation.coders.items())
+    ]
+    cursor.execute(
+        f"CREATE OR REPLACE VIEW coders AS SELECT * FROM (VALUES {', '.join(rows)}) AS t(coder, kind, hookpoint, n_latents, "
+        "k, d_in, n_tokens, n_activations, n_dead, fvu, bytes_on_disk, source)"
+    )
+
+
+def _coder_views(coder: AttachedCoder) -> dict[str, str]:
+    info, alias = coder.info, coder.alias
+    grid = info.n_contexts * info.ctx_len
+    return {
+        "latents": f"FROM {alias}.latents",
+        "activations": (
+            f"SELECT latent, token, token // {info.ctx_len} AS context, token % {info.ctx_len} AS position, activation FROM "
+            f"(SELECT latent, place % {grid} AS token, half(activation) * {info.scale}::FLOAT AS activation "
+            f"FROM {alias}.activations)"
+        ),
+        "quantiles": (
+            f"SELECT latent, quantile, half(low) * {info.scale}::FLOAT AS low, half(high) * {info.scale}::FLOAT AS high "
+            f"FROM {alias}.quantiles"
+        ),
+        "histograms": (
+            f"SELECT latent, bin, max_activation * bin / {N_BINS} AS low, max_activation * (bin + 1) / {N_BINS} AS high, n "
+            f"FROM {alias}.histograms JOIN (SELECT latent, max_activation FROM {alias}.latents) USING (latent)"
+        ),
+        "logits": (
+            f"SELECT latent, rank, promoted, token, text, half(value) * {coder.logit_scale}::FLOAT AS value "
+            f"FROM {alias}.logits LEFT JOIN (SELECT token, text FROM corpus.vocabulary) USING (token)"
+        ),
+        "neighbours": (
+            f"SELECT latent, relation, rank, neighbour, half(value) AS value FROM {alias}.neighbours"
+        ),
+    }  # fmt: skip
