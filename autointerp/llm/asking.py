@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from autointerp.errors import nearest
 from autointerp.llm import errors
 from autointerp.llm.budget import Reservation
-from autointerp.llm.cache import ReplyCache
+from autointerp.llm.cache import CacheWriter, ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.features import Features, blame, features, used
 from autointerp.llm.limits import AdaptiveLimit, Breaker, Permit, RetryPolicy
@@ -86,10 +86,14 @@ class Asker:
     cache: ReplyCache | None
     accountant: Accountant
     jitter: random.Random
+    writer: CacheWriter | None = None
     breaker: Breaker = field(default_factory=Breaker)
     counts: dict[str, int] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     _keys: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.writer = CacheWriter(self.cache) if self.cache is not None else None
 
     def stats(self) -> Stats:
         names = (
@@ -140,11 +144,11 @@ class Asker:
                 undo()
 
     async def _answer(self, request: ChatRequest, validate: Callable[[ChatReply], T]) -> Answer[T]:
-        if self.cache is None:
+        if self.cache is None or self.writer is None:
             return await self._ask_twice(request, validate, "")
         key = request.key(self.endpoint, self.model)
         async with self._alone(key):  # the same question twice at once is one call
-            known = await asyncio.to_thread(self.cache.get, key)
+            known = self.cache.get(key)
             if known is not None:
                 known = replace(known, cached=True)
                 value, problem = _checked(known, request, validate)
@@ -153,7 +157,8 @@ class Asker:
                     return Answer(value, known)
             answer = await self._ask_twice(request, validate, key)
             # Only now: a reply that nobody can use must not come back at the next try.
-            await asyncio.shield(self._remember(key, request, answer.reply))
+            if not await self.writer.put((key, request, answer.reply)):
+                self._count("cache_errors")
             return answer
 
     async def _ask_twice(
@@ -301,15 +306,6 @@ class Asker:
         new = known.drop(given_up) if given_up else frozenset()
         if new:
             logger.warning("%s does without %s: %s", self.endpoint, ", ".join(sorted(new)), complaint)
-
-    async def _remember(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
-        assert self.cache is not None
-        try:
-            await asyncio.to_thread(self.cache.put, key, request, reply)
-        except Exception:
-            # The answer is paid for: hand it over even if it cannot be kept (a full disk).
-            self._count("cache_errors")
-            logger.exception("a reply could not be written to the cache")
 
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:

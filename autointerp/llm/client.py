@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
+import queue
 import random
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar
 
 from autointerp.llm import engine
 from autointerp.llm.asking import Answer, Asker, Outcome, Question, Stats
 from autointerp.llm.budget import Budget
-from autointerp.llm.cache import ReplyCache
+from autointerp.llm.cache import CacheWriter, ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.endpoint import base_url as full_url
 from autointerp.llm.endpoint import identity
@@ -84,7 +85,7 @@ class Client:
         self._lock = threading.Lock()
         self._pending: set[Future[Any]] = set()
         self._closed = False
-        self._finalizer = weakref.finalize(self, _close_soon, self._transport)
+        self._finalizer = weakref.finalize(self, _close_soon, self._transport, self._asker.writer)
         self._finalizer.atexit = False
 
     def __repr__(self) -> str:
@@ -159,6 +160,7 @@ class Client:
         undo = cancel.on_cancel(stop.cancel) if cancel is not None else lambda: None
         source = enumerate(questions)
         flying: dict[Future[Answer[T]], tuple[int, Question[T]]] = {}
+        landed: queue.SimpleQueue[Future[Answer[T]]] = queue.SimpleQueue()
         open_ = True
         try:
             while open_ or flying:
@@ -167,9 +169,12 @@ class Client:
                     if question is None:
                         open_ = False
                         break
-                    flying[self.submit(question.request, question.validate, cancel=stop)] = (index, question)
+                    future = self.submit(question.request, question.validate, cancel=stop)
+                    flying[future] = (index, question)
+                    future.add_done_callback(landed.put)
                 open_ = open_ and not stop.cancelled
-                for future in wait(flying, return_when=FIRST_COMPLETED).done if flying else ():
+                if flying:
+                    future = landed.get()
                     index, question = flying.pop(future)
                     outcome = _outcome(index, question, future)
                     open_ = open_ and not isinstance(outcome.error, Cancelled | BudgetExceeded)
@@ -238,7 +243,7 @@ async def _named_timeout(work: Any, url: str) -> list[str]:
         raise LLMError(f"{url} did not list its models in time.") from None
 
 
-def _close_soon(transport: Transport) -> None:
-    loop = engine.background_loop()
-    if loop.is_running():
-        asyncio.run_coroutine_threadsafe(transport.close(), loop)
+def _close_soon(transport: Transport, writer: CacheWriter | None) -> None:
+    asyncio.run_coroutine_threadsafe(transport.close(), engine.background_loop())
+    if writer is not None:
+        writer.close()

@@ -1,6 +1,8 @@
 """The connection to an OpenAI-compatible server, over the `openai` package (imported at the first request: it is slow)."""
 
 import asyncio
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from openai._types import RequestOptions
 
 
+_PER_LINE = (
+    16  # connections in one pool: the pool looks at each of its idle ones before and after every request
+)
+
+
 class Transport(Protocol):
     """One attempt at one request; raises `LLMError`. Runs in the event loop of the client."""
 
@@ -24,6 +31,14 @@ class Transport(Protocol):
     async def models(self) -> list[str]: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass
+class _Line:
+    """One SDK client with its own pool of connections."""
+
+    sdk: "AsyncOpenAI"
+    in_flight: int = 0
 
 
 class OpenAITransport:
@@ -35,7 +50,7 @@ class OpenAITransport:
         self._secret = secret
         self._timeout = timeout
         self._max_in_flight = max_in_flight
-        self._sdk: AsyncOpenAI | None = None
+        self._lines: list[_Line] = []
         self._opening = asyncio.Lock()
 
     async def send(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply:
@@ -56,18 +71,21 @@ class OpenAITransport:
             return []
 
     async def close(self) -> None:
-        sdk, self._sdk = self._sdk, None
-        if sdk is not None:
-            await sdk.close()
+        lines, self._lines = self._lines, []
+        for line in lines:
+            await line.sdk.close()
 
     async def _call(
         self, method: str, path: str, fields: dict[str, Any] | None, context: Context
     ) -> tuple[bytes, dict[str, str]]:
-        sdk = self._sdk or await self._open()
+        lines = self._lines or await self._open()
+        line = min(lines, key=lambda line: line.in_flight)
+        sdk = line.sdk
         import httpx2
         import openai
 
         error: LLMError
+        line.in_flight += 1
         try:
             # The SDK insists on a key unless the header is omitted by name; local servers have none.
             options: RequestOptions = {} if self._secret else {"headers": {"Authorization": openai.Omit()}}
@@ -84,14 +102,17 @@ class OpenAITransport:
             error = _connection_error(failure, context, httpx2)
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as failure:
             error = Transient(f"The request to {self._url} failed: {context.clean(str(failure))}")
+        finally:
+            line.in_flight -= 1
         # Raised out here, so that the SDK's exception, which holds the request and the raw body, is not its context.
         raise error
 
-    async def _open(self) -> "AsyncOpenAI":
+    async def _open(self) -> "list[_Line]":
         async with self._opening:
-            if self._sdk is None:
-                self._sdk = await asyncio.to_thread(self._make)
-            return self._sdk
+            if not self._lines:
+                n_lines = math.ceil(self._max_in_flight / _PER_LINE)
+                self._lines = await asyncio.to_thread(lambda: [_Line(self._make()) for _ in range(n_lines)])
+            return self._lines
 
     def _make(self) -> "AsyncOpenAI":
         import httpx2
@@ -102,9 +123,7 @@ class OpenAITransport:
             follow_redirects=False,
             trust_env=not is_local(host),  # no proxy for servers in our own network
             timeout=httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout), pool=None),
-            limits=httpx2.Limits(
-                max_connections=self._max_in_flight + 4, max_keepalive_connections=self._max_in_flight + 4
-            ),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._max_in_flight),
         )
         headers: dict[str, Any] = {}
         if not host.endswith("openai.com"):
