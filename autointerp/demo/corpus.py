@@ -11,7 +11,7 @@ import ast
 import hashlib
 import importlib.util
 import inspect
-import sys
+import os
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autointerp.errors import CorpusError
+
 Split = Literal["train", "heldout"]
 
 #: Packages read, besides the standard library. One that is not installed is skipped.
 PACKAGES: tuple[str, ...] = (
     "PIL",
     "accelerate",
-    "altair",
     "datasets",
     "duckdb",
     "fsspec",
@@ -77,10 +78,6 @@ _SKIPPED_FOLDERS = frozenset(
 )
 
 
-class CorpusError(RuntimeError):
-    """Too little text was found: the packages that the demo reads are not installed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
     """One docstring.
@@ -125,10 +122,10 @@ def iter_files() -> Iterator[SourceFile]:
     roots = [(name, root) for name in PACKAGES if (root := _package_root(name)) is not None]
     roots.append((_STDLIB, Path(sysconfig.get_paths()["stdlib"])))
     for name, root in roots:
-        for path in sorted(root.rglob("*.py")):
-            parts = path.relative_to(root).parts
-            if not _SKIPPED_FOLDERS.intersection(parts[:-1]):
-                yield SourceFile(path, "/".join((name, *parts)))
+        for folder, subfolders, names in os.walk(root):
+            subfolders[:] = sorted(set(subfolders) - _SKIPPED_FOLDERS)
+            for path in sorted(Path(folder, n) for n in names if n.endswith(".py")):
+                yield SourceFile(path, "/".join((name, *path.relative_to(root).parts)))
 
 
 def parse_docstrings(source: str, module: str) -> Iterator[Document]:
@@ -154,8 +151,7 @@ def parse_docstrings(source: str, module: str) -> Iterator[Document]:
         if text is not None and len(text) >= MIN_CHARS:
             yield Document(f"{module}:{qualname}", text)
         children = [
-            (child, f"{qualname}.{child.name}" if qualname else child.name)
-            for child in _definitions(node)
+            (child, f"{qualname}.{child.name}" if qualname else child.name) for child in _definitions(node)
         ]
         stack.extend(reversed(children))
 
@@ -216,10 +212,6 @@ def _read(files: Iterable[SourceFile]) -> Iterator[Document]:
 
 def _package_root(name: str) -> Path | None:
     """Folder of an installed package, found without importing it."""
-    for entry in sys.path:
-        root = Path(entry or ".") / name
-        if (root / "__init__.py").is_file() and _is_installed(root):
-            return root
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -227,10 +219,6 @@ def _package_root(name: str) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent if spec.origin.endswith("__init__.py") else None
-
-
-def _is_installed(root: Path) -> bool:
-    return root.parent.name in ("site-packages", "dist-packages")
 
 
 def _definitions(
