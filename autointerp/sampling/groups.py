@@ -1,0 +1,213 @@
+"""Groups of examples of one latent, as shown to a person, an explainer or a judge.
+
+- `top`: falling order of maximum, ties by position.
+- `random`: random positive windows.
+- `quantiles`: random windows of each tenth of the positive windows, 0 = strongest, as one list.
+- `non_activating`: random windows in which the latent is silent, then hard negatives: windows in which a similar latent
+  fires and this one is silent, marked by `source` and `neighbour`.
+
+Within a group no two windows are near-duplicates (see `autointerp.sampling.windows`); `n_duplicates` of an example counts
+the positive windows that look like it. Everything follows from the generator passed in.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.sampling.windows import (
+    N_QUANTILES,
+    Tokens,
+    Windows,
+    check_window,
+    cut,
+    positive_windows,
+    signatures,
+)
+from autointerp.types import Example, Group, LatentActivations
+
+NeighbourActivations = Sequence[tuple[int, LatentActivations]]
+
+
+def build_groups(
+    acts: LatentActivations,
+    tokens: Tokens,
+    *,
+    rng: np.random.Generator,
+    window: int | None = 32,
+    n_top: int = 10,
+    n_random: int = 5,
+    n_per_quantile: int = 3,
+    n_non_activating: int = 5,
+    n_hard: int = 5,
+    neighbour_acts: NeighbourActivations = (),
+    centre: int | None = None,
+    contexts: NDArray[np.bool_] | None = None,
+    dedupe: bool = True,
+) -> dict[Group, list[Example]]:
+    """All four groups of a latent; shorter where the corpus has fewer windows.
+
+    `window` in tokens, `None` = full contexts. `centre`: see `positive_windows`. `contexts` Bool[ndarray, " n_contexts"]:
+    only these rows, for one side of a split; quantiles are then taken over these rows.
+    """
+    ctx_len = tokens.shape[1]
+    width = check_window(window, ctx_len)
+    if contexts is not None:
+        acts = within(acts, contexts, ctx_len)
+    found = positive_windows(acts, ctx_len=ctx_len, window=width, centre=centre)
+    marks = signatures(found, tokens) if dedupe else np.arange(len(found), dtype=np.uint64)
+    copies = _copies(marks)
+
+    def cut_all(chosen: Iterable[int]) -> list[Example]:
+        quantile = found.quantile
+        return [
+            cut(
+                acts, tokens, int(found.context[i]), int(found.start[i]), int(found.stop[i]),
+                quantile=int(quantile[i]), n_duplicates=int(copies[i]),
+            )
+            for i in chosen
+        ]  # fmt: skip
+
+    order = rng.permutation(len(found))
+    seen = _Seen(tokens, dedupe)
+    hard = _hard_negatives(acts, tokens, width, n_hard, neighbour_acts, rng=rng, contexts=contexts, seen=seen)
+    silent = _silent_windows(acts, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=seen)
+    return {
+        "random": cut_all(_first_unseen(order, marks, n_random)),
+        "top": cut_all(_first_unseen(found.by_strength, marks, n_top)),
+        "quantiles": cut_all(_per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile)),
+        "non_activating": [*silent, *hard],
+    }
+
+
+def within(acts: LatentActivations, contexts: NDArray[np.bool_], ctx_len: int) -> LatentActivations:
+    """The firings in the rows marked in `contexts` Bool[ndarray, " n_contexts"]."""
+    keep = contexts[acts.token // ctx_len]
+    return LatentActivations(acts.token[keep], acts.activation[keep])
+
+
+def _copies(marks: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many other windows carry the same mark."""
+    if not len(marks):
+        return np.zeros(0, dtype=np.int64)
+    order = np.argsort(marks, kind="stable")
+    begin = np.flatnonzero(np.concatenate([[True], np.diff(marks[order]) != 0]))
+    sizes = np.diff(begin, append=len(marks))
+    copies = np.empty(len(marks), dtype=np.int64)
+    copies[order] = np.repeat(sizes - 1, sizes)
+    return copies
+
+
+def _first_unseen(
+    order: Iterable[int], marks: NDArray[np.uint64], n: int, seen: set[int] | None = None
+) -> list[int]:
+    """The first `n` of `order` with marks not in `seen`, which grows."""
+    seen = set() if seen is None else seen
+    chosen: list[int] = []
+    for index in order:
+        if len(chosen) >= n:
+            break
+        mark = int(marks[index])
+        if mark not in seen:
+            seen.add(mark)
+            chosen.append(int(index))
+    return chosen
+
+
+def _per_quantile(windows: Windows, order: NDArray[np.int64], marks: NDArray[np.uint64], n: int) -> list[int]:
+    quantile = windows.quantile[order]
+    chosen: list[int] = []
+    seen: set[int] = set()
+    for which in range(N_QUANTILES):
+        picked = _first_unseen(order[quantile == which], marks, n, seen)
+        chosen += sorted(picked, key=lambda i: windows.rank[i])
+    return chosen
+
+
+def _silent_windows(
+    acts: LatentActivations,
+    tokens: Tokens,
+    width: int,
+    n: int,
+    *,
+    rng: np.random.Generator,
+    contexts: NDArray[np.bool_] | None,
+    seen: "_Seen",
+) -> list[Example]:
+    """Windows in which the latent never fires, uniformly among all of them."""
+    ctx_len = tokens.shape[1]
+    per_context = -(-ctx_len // width)
+    rows = np.flatnonzero(contexts) if contexts is not None else None
+    n_rows = len(rows) if rows is not None else len(tokens)
+    context = acts.token // ctx_len
+    row = np.searchsorted(rows, context) if rows is not None else context
+    # A window's number is row * per_context + slot; the firing ones are taken out of the range by their rank.
+    firing = _sorted_unique(row * per_context + (acts.token - context * ctx_len) // width)
+    n_silent = n_rows * per_context - len(firing)
+    draws = rng.choice(n_silent, size=min(3 * n, n_silent), replace=False, shuffle=True)
+    numbers = draws + np.searchsorted(firing - np.arange(len(firing)), draws, side="right")
+
+    chosen: list[Example] = []
+    for number in numbers.tolist():
+        if len(chosen) >= n:
+            break
+        at, slot = divmod(number, per_context)
+        context, start = int(rows[at]) if rows is not None else at, slot * width
+        stop = min(start + width, ctx_len)
+        if seen.take(context, start, stop):
+            chosen.append(cut(acts, tokens, context, start, stop, source="random"))
+    return chosen
+
+
+def _hard_negatives(
+    acts: LatentActivations,
+    tokens: Tokens,
+    width: int,
+    n: int,
+    neighbour_acts: NeighbourActivations,
+    *,
+    rng: np.random.Generator,
+    contexts: NDArray[np.bool_] | None,
+    seen: "_Seen",
+) -> list[Example]:
+    """Windows in which a neighbour fires and this latent does not: in turn from each neighbour, random among its windows."""
+    ctx_len = tokens.shape[1]
+    queues: list[list[tuple[int, int, int, int]]] = []
+    for latent, theirs in neighbour_acts:
+        if contexts is not None:
+            theirs = within(theirs, contexts, ctx_len)
+        windows = positive_windows(theirs, ctx_len=ctx_len, window=width)
+        first = windows.context * ctx_len + windows.start
+        last = windows.context * ctx_len + windows.stop
+        silent = np.searchsorted(acts.token, first) == np.searchsorted(acts.token, last)
+        chosen = rng.permutation(np.flatnonzero(silent))[: 3 * n]
+        queues.append(
+            [(latent, int(windows.context[i]), int(windows.start[i]), int(windows.stop[i])) for i in chosen]
+        )
+    turns = [queue[turn] for turn in range(3 * n) for queue in queues if turn < len(queue)]
+    hard: list[Example] = []
+    for latent, context, start, stop in turns:
+        if len(hard) >= n:
+            break
+        if seen.take(context, start, stop):
+            hard.append(cut(acts, tokens, context, start, stop, source="neighbours", neighbour=latent))
+    return hard
+
+
+class _Seen:
+    """The negatives taken so far: each window once, and no two with the same tokens unless duplicates are wanted."""
+
+    def __init__(self, tokens: Tokens, dedupe: bool):
+        self._tokens, self._dedupe = tokens, dedupe
+        self._taken: set[object] = set()
+
+    def take(self, context: int, start: int, stop: int) -> bool:
+        """Whether the window is new; it is not afterwards."""
+        key = self._tokens[context, start:stop].tobytes() if self._dedupe else (context, start)
+        new = key not in self._taken
+        self._taken.add(key)
+        return new
+
+
+def _sorted_unique(ascending: NDArray[np.int64]) -> NDArray[np.int64]:
+    return ascending[np.flatnonzero(np.diff(ascending, prepend=-1))]

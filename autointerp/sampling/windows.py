@@ -1,0 +1,199 @@
+"""Windows: slices of context rows around the firings of one latent. Pure functions on arrays.
+
+Each context row is cut into *aligned* windows of `window` tokens from its start; the last is shorter when the length does
+not divide. A window is *positive* when the latent fires in it. With `window=None` a window is the whole context.
+
+Near-duplicates: two windows are near-duplicates when the same token ids stand around their peaks, from `BEFORE` tokens
+before to `AFTER` tokens after, within the context row. Repeated boilerplate is recognised wherever in the row it stands.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.errors import UserError
+from autointerp.types import Example, LatentActivations
+
+BEFORE = 8
+AFTER = 4
+N_QUANTILES = 10
+
+Tokens = NDArray[np.integer]
+"""Int[ndarray, "n_contexts ctx_len"]: the corpus, usually mapped from disk."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Positive windows in corpus order; all arrays Int64[ndarray, " n"] but `maximum` Float32[ndarray, " n"].
+
+    `peak`: token index of the strongest activation, the first of equals. `rank`: 0 = greatest maximum, ties by position.
+    """
+
+    context: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    peak: NDArray[np.int64]
+    maximum: NDArray[np.float32]
+    rank: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.context)
+
+    @property
+    def quantile(self) -> NDArray[np.int64]:
+        """Int64[ndarray, " n"]: 0 = strongest tenth; all quantiles hold equally many windows, up to one."""
+        return quantile_of_rank(self.rank, len(self))
+
+    @property
+    def by_strength(self) -> NDArray[np.int64]:
+        """Indices in falling order of maximum, ties by position."""
+        order = np.empty(len(self), dtype=np.int64)
+        order[self.rank] = np.arange(len(self))
+        return order
+
+
+def quantile_of_rank(rank: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """The tenth that `rank` of `n` falls into."""
+    return rank * N_QUANTILES // max(n, 1)
+
+
+def check_window(window: int | None, ctx_len: int) -> int:
+    """`window` in tokens: `None` is the whole context, larger than it is the whole context too."""
+    if window is None:
+        return ctx_len
+    if window < 1:
+        raise UserError(
+            f"a window of {window} tokens is impossible; accepted: 1 to {ctx_len}, or the full context."
+        )
+    return min(window, ctx_len)
+
+
+def positive_windows(
+    acts: LatentActivations, *, ctx_len: int, window: int | None = None, centre: int | None = None
+) -> Windows:
+    """The windows in which the latent fires.
+
+    `centre`: put each window's peak at this index (0 to window-1), moved only as far as needed to stay inside the row. A
+    window in which another, stronger activation would come into sight is left out: that one has a window of its own.
+    """
+    width = check_window(window, ctx_len)
+    if centre is not None and not 0 <= centre < width:
+        raise UserError(
+            f"centre index {centre} lies outside a window of {width} tokens; accepted: 0 to {width - 1}."
+        )
+    token, value = acts.token, acts.activation
+    if not len(token):
+        none = np.zeros(0, dtype=np.int64)
+        return Windows(none, none, none, none, np.zeros(0, dtype=np.float32), none)
+    context = token // ctx_len
+    slot = (token - context * ctx_len) // width
+    begin = np.flatnonzero(np.diff(context * ctx_len + slot, prepend=-1))
+    maximum = np.maximum.reduceat(value, begin)
+    sizes = np.diff(begin, append=len(token))
+    at_peak = np.flatnonzero(value == np.repeat(maximum, sizes))
+    owner = np.searchsorted(begin, at_peak, side="right") - 1
+    peak = token[at_peak[np.flatnonzero(np.diff(owner, prepend=-1))]]
+    context, start = context[begin], slot[begin] * width
+    if centre is not None:
+        start = np.clip(peak - context * ctx_len - centre, 0, ctx_len - width)
+        keep = np.flatnonzero(_own_maximum(acts, context * ctx_len + start, width, maximum, peak))
+        context, start, peak, maximum = context[keep], start[keep], peak[keep], maximum[keep]
+    rank = np.empty(len(peak), dtype=np.int64)
+    rank[np.argsort(-maximum, kind="stable")] = np.arange(len(peak))
+    return Windows(context, start, np.minimum(start + width, ctx_len), peak, maximum, rank)
+
+
+def _own_maximum(
+    acts: LatentActivations,
+    first: NDArray[np.int64],
+    width: int,
+    maximum: NDArray[np.float32],
+    peak: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether the strongest activation in `width` tokens from `first` is the window's own peak."""
+    low, high = np.searchsorted(acts.token, first), np.searchsorted(acts.token, first + width)
+    # reduceat over [low, high) pairs: every second result; a sentinel at the end keeps `high` in range.
+    padded = np.append(acts.activation, np.float32(0))
+    strongest = np.maximum.reduceat(padded, np.stack([low, high], axis=1).ravel())[::2]
+    # Of equal maxima in sight only the first one's window stays, so that no two windows show the same peak.
+    before = np.searchsorted(acts.token, peak)
+    up_to_peak = np.maximum.reduceat(padded, np.stack([low, before], axis=1).ravel())[::2]
+    return (strongest <= maximum) & ((low == before) | (up_to_peak < maximum))
+
+
+def signatures(windows: Windows, tokens: Tokens) -> NDArray[np.uint64]:
+    """UInt64[ndarray, " n"]: a hash of the tokens around each peak; equal for near-duplicates."""
+    ctx_len = tokens.shape[1]
+    flat = tokens.reshape(-1)
+    position = windows.peak - windows.context * ctx_len
+    hashed = np.zeros(len(windows), dtype=np.uint64)
+    for offset in range(-BEFORE, AFTER + 1):
+        inside = (position + offset >= 0) & (position + offset < ctx_len)
+        ids = flat[np.where(inside, windows.peak + offset, windows.peak)].astype(np.uint64) + np.uint64(1)
+        hashed = (hashed ^ np.where(inside, ids, np.uint64(0))) * np.uint64(0x9E3779B97F4A7C15)
+        hashed ^= hashed >> np.uint64(29)
+    return hashed
+
+
+def example(
+    acts: LatentActivations,
+    tokens: Tokens,
+    context: int,
+    start: int,
+    window: int | None = None,
+    *,
+    windows: Windows | None = None,
+) -> Example:
+    """The window of `window` tokens that begins at `start` of row `context`, moved to stay inside it: what a link opens.
+
+    `quantile`: where its maximum stands among all positive windows of this size (`windows`, computed when not given).
+    """
+    n_contexts, ctx_len = tokens.shape
+    width = check_window(window, ctx_len)
+    if not 0 <= context < n_contexts:
+        raise UserError(f"context {context} does not exist; accepted: 0 to {n_contexts - 1}.")
+    start = min(max(start, 0), ctx_len - width)
+    made = cut(acts, tokens, context, start, start + width)
+    if made.max_activation <= 0:
+        return made
+    if windows is None:
+        windows = positive_windows(acts, ctx_len=ctx_len, window=width)
+    rank = int((windows.maximum > np.float32(made.max_activation)).sum())
+    return replace_quantile(made, min(rank * N_QUANTILES // len(windows), N_QUANTILES - 1))
+
+
+def replace_quantile(made: Example, quantile: int) -> Example:
+    """`made` as an activating example of `quantile`."""
+    return Example(made.context, made.start, made.token_ids, made.activations, made.max_activation, quantile)
+
+
+def cut(
+    acts: LatentActivations,
+    tokens: Tokens,
+    context: int,
+    start: int,
+    stop: int,
+    *,
+    quantile: int | None = None,
+    source: str = "activating",
+    n_duplicates: int = 0,
+    neighbour: int | None = None,
+) -> Example:
+    """Tokens and activations of `start:stop` in row `context`, as an Example. Silent windows are "random" negatives."""
+    base = context * tokens.shape[1]
+    low, high = np.searchsorted(acts.token, (base + start, base + stop))
+    activations = np.zeros(stop - start, dtype=np.float32)
+    activations[acts.token[low:high] - base - start] = acts.activation[low:high]
+    top = float(activations.max(initial=0.0))
+    return Example(
+        context=int(context),
+        start=int(start),
+        token_ids=np.array(tokens[context, start:stop], dtype=np.int64),
+        activations=activations,
+        max_activation=top,
+        quantile=quantile,
+        source=source if top > 0 or source != "activating" else "random",
+        n_duplicates=n_duplicates,
+        neighbour=neighbour,
+    )
