@@ -1,0 +1,170 @@
+"""A real server (`autointerp serve` in a process of its own) and a real Chromium, found on the PATH."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WIDE = (1440, 900)
+NARROW = (480, 900)
+START_S = 60
+TIMEOUT_MS = 20_000
+
+expect.set_options(timeout=TIMEOUT_MS)
+
+
+def find_chromium() -> str:
+    """The executable that `make test` provides; a missing one fails the tests, it does not skip them."""
+    named = os.environ.get("AUTOINTERP_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if not found:
+        pytest.fail(
+            "no Chromium on the PATH: install one, or set AUTOINTERP_CHROMIUM (`make test` does it on Debian)"
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Server:
+    """A running app. `url` has no trailing slash; `log()` is what the server wrote so far."""
+
+    url: str
+    log_file: Path
+
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+
+def start_server(arguments: list[str], folder: Path) -> Iterator[Server]:
+    """`autointerp serve --json ...` until the generator is closed. The port is read from the command's own output."""
+    log_file = folder / "serve.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "autointerp", "serve", "--json", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=folder,
+        )
+        try:
+            assert process.stdout is not None
+            document = json.loads(process.stdout.read())  # ends when the server takes over and closes it
+            _wait_until_healthy(document["url"], process, log_file)
+            yield Server(document["url"], log_file)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _wait_until_healthy(url: str, process: subprocess.Popen, log_file: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    pytest.fail(f"the server at {url} did not start:\n{log_file.read_text(errors='replace')}")
+
+
+@dataclass
+class Visit:
+    """One browser tab, watched: dialogs, page errors and requests that leave this machine."""
+
+    page: Page
+    server: Server
+    dialogs: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def goto(self, path: str) -> None:
+        """Open an address of the app and wait until it has been drawn."""
+        self.page.goto(f"{self.server.url}{path}")
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until the script has finished and something stands on the page."""
+        expect(self.page.get_by_test_id("stMainBlockContainer")).to_be_visible()
+        expect(self.page.locator('[data-test-script-state="running"]')).to_have_count(0)
+
+    def check(self) -> None:
+        """No script of a token ran, nothing failed, nothing was fetched from elsewhere, no traceback is shown."""
+        assert self.dialogs == []
+        assert self.errors == []
+        assert self.strangers == []
+        assert self.page.evaluate("window.__xss") is None
+        expect(self.page.get_by_test_id("stException")).to_have_count(0)
+        assert "Traceback" not in self.page.locator("body").inner_text()
+        assert "Traceback" not in self.server.log()
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """`visit(server, scheme="dark", size=NARROW)` opens a fresh tab; every tab is checked at the end of the test."""
+    contexts: list[BrowserContext] = []
+    visits: list[Visit] = []
+
+    def open_tab(server: Server, *, scheme: str = "light", size: tuple[int, int] = WIDE) -> Visit:
+        context = browser.new_context(
+            color_scheme="dark" if scheme == "dark" else "light",
+            viewport={"width": size[0], "height": size[1]},
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        found = Visit(page, server)
+        visits.append(found)
+
+        def note_dialog(dialog: object) -> None:
+            found.dialogs.append(getattr(dialog, "message", ""))
+            dialog.dismiss()  # type: ignore[attr-defined]
+
+        def note_request(request: object) -> None:
+            url = getattr(request, "url", "")
+            if not url.startswith((server.url, "data:", "blob:", server.url.replace("http", "ws", 1))):
+                found.strangers.append(url)
+
+        page.on("dialog", note_dialog)
+        page.on("pageerror", lambda error: found.errors.append(str(error)))
+        page.on("request", note_request)
+        return found
+
+    yield open_tab
+    for found in visits:
+        found.check()
+    for context in contexts:
+        context.close()
