@@ -1,0 +1,447 @@
+"""Servers that misbehave, over real HTTP."""
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
+
+from autointerp.llm import (
+    AuthError,
+    BadAnswer,
+    Cancelled,
+    CancelToken,
+    ChatRequest,
+    Client,
+    LLMError,
+    MemoryCache,
+    PromptTooLong,
+    Question,
+    QuotaExceeded,
+    RateLimited,
+    Refused,
+    RequestRejected,
+    RetryPolicy,
+    ServerUnreachable,
+    Transient,
+    UnknownModel,
+    WrongURL,
+    list_answer,
+    list_schema,
+)
+
+from .conftest import KEY, FakeServer, as_json, completion, failure, reply, until
+
+HI = ChatRequest.of("hi")
+Connect = Callable[..., Client]
+
+
+def test_a_plain_question_and_what_is_sent(server: FakeServer, connect: Connect) -> None:
+    answer = connect().complete(ChatRequest.of("hello", system="be brief", seed=7))
+    assert answer.text == "ok"
+    assert answer.model == "served"
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.cost) == (100, 10, None)
+    assert answer.logprobs is None
+    assert answer.seconds > 0
+    body = server.bodies[0]
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert (body["model"], body["temperature"], body["seed"], body["max_tokens"]) == ("m", 0.0, 7, 512)
+    assert "response_format" not in body
+    assert "logprobs" not in body
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+def test_no_key_no_header_and_the_key_of_another_host_stays_home(
+    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai-only")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-private")
+    connect(api_key=None).complete(HI)
+    assert "Authorization" not in server.headers[0]
+    assert "org-private" not in str(server.headers[0])
+    monkeypatch.setenv("AUTOINTERP_API_KEY", "any-server-key")
+    connect(api_key=None).complete(HI)
+    assert server.headers[1]["Authorization"] == "Bearer any-server-key"
+
+
+def test_a_storm_of_429_is_waited_out_and_honours_retry_after(server: FakeServer, connect: Connect) -> None:
+    start = time.monotonic()
+    early: list[float] = []
+
+    def answer(body: dict[str, Any], number: int) -> Response:
+        now = time.monotonic() - start
+        if number < 8:
+            return failure(429, "slow down", Retry_After="1")
+        early.append(now)
+        return reply()
+
+    server.answer = answer
+    client = connect(max_in_flight=12)
+    futures = [client.submit(HI) for _ in range(12)]
+    assert all(future.result(20).value.text == "ok" for future in futures)
+    assert min(early) >= 1.0  # nobody came back before the time
+    assert client.stats.rate_limited >= 6
+    assert client.stats.limit <= 4  # halved
+    assert client.stats.failed == 0
+
+
+def test_a_wait_beyond_patience_fails_at_once(server: FakeServer, connect: Connect) -> None:
+    server.script(failure(429, "tomorrow", Retry_After="86400"))
+    start = time.monotonic()
+    with pytest.raises(RateLimited, match="fewer requests") as caught:
+        connect().complete(HI)
+    assert time.monotonic() - start < 2
+    assert caught.value.retry_after == 86400
+
+
+def test_server_errors_heal_or_are_given_up(server: FakeServer, connect: Connect) -> None:
+    server.script(failure(500), failure(503), failure(502), reply("at last"))
+    answer = connect().complete(HI)
+    assert (answer.text, answer.attempts) == ("at last", 4)
+    server.script(failure(500, "cuda on fire"))
+    with pytest.raises(Transient, match=r"cuda on fire.*tried 6 times"):
+        connect().complete(HI)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Response('{"choices": [{"mess', content_type="application/json"),
+        Response("", content_type="application/json"),
+        as_json({"id": "x", "choices": []}),
+        as_json({"error": {"code": 502, "message": "upstream"}}),
+        as_json({"choices": [{"error": {"code": 503, "message": "upstream"}}]}),
+    ],
+    ids=["cut", "nothing", "no choices", "error in a 200", "error in the choice"],
+)
+def test_cut_replies_are_asked_for_again(server: FakeServer, connect: Connect, broken: Response) -> None:
+    server.script(broken, reply("whole"))
+    assert connect().complete(HI).text == "whole"
+
+
+def test_a_connection_cut_in_the_middle(server: FakeServer, connect: Connect) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        if number == 0:
+            return Response(b"{", headers={"Content-Length": "5000"}, content_type="application/json")
+        return reply("whole")
+
+    server.answer = answer
+    assert connect().complete(HI).text == "whole"
+
+
+def test_empty_and_truncated_replies(server: FakeServer, connect: Connect) -> None:
+    server.script(reply(""), reply("second"))
+    assert connect().complete(HI).text == "second"
+    server.bodies.clear()
+    server.script(reply("half a sen", finish_reason="length"), reply("half a sentence."))
+    answer = connect().complete(ChatRequest.of("hi", max_tokens=50))
+    assert answer.text == "half a sentence."
+    assert [body["max_tokens"] for body in server.bodies] == [50, 100]
+    server.script(reply(None, finish_reason="length"))
+    with pytest.raises(BadAnswer, match=r"empty after 10 tokens, perhaps all spent on thinking") as caught:
+        connect().complete(HI)
+    assert caught.value.usage is not None
+    assert caught.value.usage.total_tokens == 220
+    server.script(reply("x", finish_reason="length"))
+    assert connect().complete(ChatRequest.of("hi", allow_truncated=True, max_tokens=1)).truncated
+
+
+def test_prose_and_wrong_lengths_are_asked_about_once(server: FakeServer, connect: Connect) -> None:
+    question = ChatRequest.of("which?", schema=list_schema(3))
+    server.script(reply("I think the first one."), reply('{"answers": [1, 0, 0]}'))
+    answer = connect().ask(question, list_answer(3))
+    assert answer.value == [1, 0, 0]
+    assert answer.reply.discarded == ("I think the first one.",)
+    assert answer.reply.usage.total_tokens == 220
+    assert server.bodies[0]["response_format"]["json_schema"]["schema"] == list_schema(3)
+    turns = server.bodies[1]["messages"]
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+    assert "holds no JSON" in turns[2]["content"]
+
+    server.script(reply("[1, 0]"), reply("[1, 0, 1, 1]"))
+    with pytest.raises(BadAnswer, match="has 4 entries, 3 were asked for") as caught:
+        connect().ask(question, list_answer(3))
+    assert caught.value.texts == ("[1, 0]", "[1, 0, 1, 1]")
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "words"),
+    [
+        (failure(401, f"Incorrect API key provided: {KEY}"), AuthError, "AUTOINTERP_API_KEY"),
+        (failure(403, "not your model"), AuthError, "may not use"),
+        (failure(402, "no money"), QuotaExceeded, "Top it up"),
+        (failure(429, "You exceeded your current quota", "insufficient_quota"), QuotaExceeded, "credit"),
+        (failure(404, "The model `m` does not exist", "model_not_found"), UnknownModel, "does not offer"),
+        (failure(400, "m is not a valid model ID"), UnknownModel, "does not offer"),
+        (failure(404, "Not Found"), WrongURL, "/v1"),
+        (Response("<html><h1>It works!</h1></html>", content_type="text/html"), WrongURL, "web page"),
+        (as_json({"hello": "world"}), WrongURL, "not with chat completions"),
+        (as_json([1]), WrongURL, "not with chat completions"),
+        (Response("", 302, {"Location": "http://elsewhere.invalid/"}), WrongURL, "elsewhere"),
+        (failure(400, "This model's maximum context length is 4096 tokens"), PromptTooLong, "Show fewer"),
+        (failure(400, "x", "context_length_exceeded"), PromptTooLong, "Show fewer"),
+        (failure(413, "huge"), PromptTooLong, "Show fewer"),
+        (failure(400, "content management policy", "content_filter"), Refused, "filter"),
+        (reply(None, finish_reason="content_filter"), Refused, "declined"),
+        (reply(None, message={"role": "assistant", "refusal": "I will not"}), Refused, "I will not"),
+        (failure(400, "messages: bad role"), RequestRejected, "bad role"),
+        (as_json({"detail": [{"msg": "field required"}]}, 422), RequestRejected, "field required"),
+    ],
+)
+def test_hopeless_errors_come_at_once_and_say_the_way_out(
+    server: FakeServer, connect: Connect, response: Response, kind: type[LLMError], words: str
+) -> None:
+    server.script(response)
+    with pytest.raises(kind, match=words) as caught:
+        connect(model="hopeless").complete(ChatRequest.of("hi"))
+    assert type(caught.value) is kind
+    assert KEY not in str(caught.value)
+    assert len(server.bodies) == 1
+
+
+def test_unknown_models_name_those_on_offer(http: HTTPServer, server: FakeServer, connect: Connect) -> None:
+    http.expect_request("/v1/models").respond_with_json({"data": [{"id": "llama-3-8b"}, {"id": "qwen-7b"}]})
+    server.script(failure(404, 'model "lama-3" not found, try pulling it first'))
+    client = connect(model="lama-3")
+    with pytest.raises(UnknownModel, match="It offers: llama-3-8b"):
+        client.complete(HI)
+    assert client.models() == ["llama-3-8b", "qwen-7b"]
+
+
+def test_refusals_in_prose(server: FakeServer, connect: Connect) -> None:
+    server.script(reply("I'm sorry, but I can't help with that."))
+    with pytest.raises(Refused, match="twice"):
+        connect().ask(HI, list_answer(2))
+
+
+def test_server_down(connect: Connect) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    client = connect(base_url=f"http://127.0.0.1:{port}/v1")
+    start = time.monotonic()
+    with pytest.raises(ServerUnreachable, match="No server answers"):
+        client.complete(HI)
+    assert time.monotonic() - start < 2
+    # A long batch against a dead server does not try each question to the end.
+    outcomes = list(client.ask_many(Question(HI, lambda r: r) for _ in range(200)))
+    assert len(outcomes) == 200
+    assert all(isinstance(outcome.error, ServerUnreachable) for outcome in outcomes)
+    assert client.stats.sent < 120
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http://",
+        "ftp://x/v1",
+        "http://user:pw-secret@host/v1",
+        "https://h/v1?key=pw-secret",
+        "http://a b/",
+        "http://[::1",
+    ],
+)
+def test_impossible_addresses(text: str) -> None:
+    with pytest.raises(WrongURL) as caught:
+        Client("m", base_url=text)
+    assert "pw-secret" not in str(caught.value)
+
+
+def test_slow_servers_time_out(server: FakeServer, connect: Connect) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        time.sleep(0.4)
+        return reply()
+
+    server.answer = answer
+    with pytest.raises(Transient, match=r"no answer within 0.1 s"):
+        connect(timeout=0.1).complete(HI)
+    assert len(server.bodies) == 3
+
+
+def test_cancel_stops_a_slow_request_within_a_second(server: FakeServer, connect: Connect) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        time.sleep(2.0)
+        return reply()
+
+    server.answer = answer
+    token = CancelToken()
+    client = connect(max_in_flight=4)
+    futures = [client.submit(HI, cancel=token) for _ in range(10)]
+    until(lambda: client.stats.in_flight == 4)
+    start = time.monotonic()
+    token.cancel()
+    for future in futures:
+        with pytest.raises(Cancelled, match="Run it again"):
+            future.result(1)
+    assert time.monotonic() - start < 1
+    until(lambda: client.stats.in_flight == 0)
+    with pytest.raises(Cancelled):
+        client.complete(HI, cancel=token)
+
+
+def test_cancel_ends_a_wait_between_tries(server: FakeServer, connect: Connect) -> None:
+    server.script(failure(429, "later", Retry_After="15"))
+    token = CancelToken()
+    client = connect()
+    future = client.submit(HI, cancel=token)
+    until(lambda: client.stats.retried == 1)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        future.result(1)
+
+
+def test_closing_a_client_cancels_its_questions(server: FakeServer, connect: Connect) -> None:
+    server.script(failure(429, "later", Retry_After="15"))
+    client = connect()
+    future = client.submit(HI)
+    until(lambda: client.stats.retried == 1)
+    client.close()
+    until(future.cancelled)
+    with pytest.raises(LLMError, match="closed"):
+        client.complete(HI)
+
+
+def test_a_third_of_faults_and_a_retry_afterwards(server: FakeServer, connect: Connect) -> None:
+    """Every question ends answered or failed with a cause; once the faults stop, the failed heal and nothing is asked twice."""
+    faults = [
+        lambda: failure(500),
+        lambda: failure(429, "slow", Retry_After="0.02"),
+        lambda: Response('{"cho', content_type="application/json"),
+        lambda: reply("Sure! The answer is yes."),
+        lambda: reply("[1]"),
+        lambda: reply(""),
+    ]
+    broken = True
+
+    def answer(body: dict[str, Any], number: int) -> Response:
+        if broken and (number * 7919) % 10 < 3:
+            return faults[number % len(faults)]()
+        return reply("[1, 0]")
+
+    server.answer = answer
+    cache = MemoryCache()
+    retry = RetryPolicy(max_attempts=2, base=0.005, cap=0.02, patience=10)
+    client = connect(max_in_flight=8, cache=cache, retry=retry)
+    questions = [Question(ChatRequest.of(f"question {i}"), list_answer(2), tag=i) for i in range(120)]
+    outcomes = list(client.ask_many(questions))
+    assert sorted(outcome.index for outcome in outcomes) == list(range(120))
+    assert all((outcome.answer is None) != (outcome.error is None) for outcome in outcomes)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    assert 0 < len(failed) < 60
+    assert all(outcome.error is not None and outcome.error.retryable for outcome in failed)
+    assert len(cache) == 120 - len(failed)
+
+    broken = False
+    sent = len(server.bodies)
+    again = list(client.ask_many(questions))
+    assert all(outcome.answer is not None for outcome in again)
+    assert len(server.bodies) - sent == len(failed)
+
+
+def test_features_are_given_up_once_and_remembered(server: FakeServer, connect: Connect) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        if "response_format" in body:
+            return failure(400, "response_format is not supported by this server")
+        if "logprobs" in body:
+            return failure(400, "something odd")  # does not say what
+        return reply("[1]")
+
+    server.answer = answer
+    question = ChatRequest.of("json please", schema=list_schema(1), top_logprobs=5)
+    client = connect(model="plain")
+    first = client.ask(question, list_answer(1))
+    assert first.reply.dropped == ("json_object", "json_schema", "logprobs")
+    assert first.reply.logprobs is None
+    sent = len(server.bodies)
+    assert sent == 4
+    client.ask(question, list_answer(1))
+    connect(model="plain").ask(question, list_answer(1))
+    assert len(server.bodies) == sent + 2
+
+
+def test_max_tokens_by_its_new_name(server: FakeServer, connect: Connect) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        if "max_tokens" in body:
+            return failure(
+                400,
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            )
+        if body.get("temperature") != 1:
+            return (
+                reply("ok")
+                if "temperature" not in body
+                else failure(400, "'temperature' does not support 0.0")
+            )
+        return reply("ok")
+
+    server.answer = answer
+    connect(model="thinker").complete(HI)
+    assert server.bodies[-1]["max_completion_tokens"] == 512
+    assert "temperature" not in server.bodies[-1]
+
+
+def test_a_rejected_request_stays_rejected_and_nothing_is_remembered(
+    server: FakeServer, connect: Connect
+) -> None:
+    server.script(failure(400, "no such luck"))
+    client = connect(model="strict")
+    with pytest.raises(RequestRejected, match="no such luck"):
+        client.complete(ChatRequest.of("hi", seed=1, top_logprobs=2))
+    server.script(reply("fine"))
+    assert client.complete(ChatRequest.of("hi", seed=1)).dropped == ()
+    assert server.bodies[-1]["seed"] == 1
+
+
+def test_logprobs_of_answers_and_prompts(server: FakeServer, connect: Connect) -> None:
+    rows = [
+        {
+            "token": "1",
+            "logprob": -0.1,
+            "top_logprobs": [{"token": "1", "logprob": -0.1}, {"token": "0", "logprob": -2.4}],
+        }
+    ]
+    data = completion("1", logprobs={"content": rows})
+    data["prompt_logprobs"] = [
+        None,
+        {
+            "17": {"logprob": -3.0, "rank": 5, "decoded_token": "7"},
+            "9": {"logprob": -0.5, "rank": 1, "decoded_token": "0"},
+        },
+    ]
+    server.script(as_json(data))
+    answer = connect(model="open").complete(ChatRequest.of("hi", top_logprobs=2, prompt_logprobs=2))
+    assert server.bodies[0]["prompt_logprobs"] == 2
+    assert answer.logprobs is not None
+    assert answer.logprobs[0].top == (("1", -0.1), ("0", -2.4))
+    assert answer.prompt_logprobs is not None
+    assert answer.prompt_logprobs[0] is None
+    assert answer.prompt_logprobs[1] is not None
+    assert answer.prompt_logprobs[1].token == "7"
+    assert answer.prompt_logprobs[1].top[0] == ("0", -0.5)
+    data["choices"][0]["logprobs"] = {"content": [{"token": "1", "logprob": None}]}
+    server.script(as_json(data))
+    assert connect().complete(ChatRequest.of("hi", top_logprobs=2)).logprobs is None
+
+
+def test_the_number_in_flight_grows_to_the_limit_and_halves_on_429(
+    server: FakeServer, connect: Connect
+) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        time.sleep(0.02)
+        return failure(429, "slow", Retry_After="0.05") if number == 100 else reply()
+
+    server.answer = answer
+    client = connect(max_in_flight=16)
+    assert client.stats.limit == 8
+    futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(90)]
+    [future.result(10) for future in futures]
+    assert client.stats.limit == 16
+    assert 8 < server.most <= 16
+    futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(16)]
+    [future.result(10) for future in futures]
+    assert 8 <= client.stats.limit <= 10
