@@ -2,7 +2,8 @@
 
 from autointerp.store.annotations.annotations import Annotations
 from autointerp.store.annotations.job_records import Claim, ItemResult, Job, JobItem, JobState, new_owner
-from autointerp.store.annotations.jobs import SILENT_SECONDS, ClaimLost, JobTable
+from autointerp.store.annotations.job_recovery import SILENT_SECONDS
+from autointerp.store.annotations.jobs import ClaimLost, JobTable
 from autointerp.store.annotations.records import (
     Explanation,
     JudgedExample,

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 from autointerp.errors import (
@@ -169,9 +170,26 @@ class Database:
             self._reset()
         with self._write_lock, self._borrow() as connection:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection)
             yield connection
             connection.execute("COMMIT")
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """BEGIN IMMEDIATE, looking again every millisecond or so: SQLite's own waiting sleeps for up to 100 ms at a time,
+        and what has been paid for should not lie in memory that long."""
+        deadline = time.monotonic() + self.busy_seconds
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            for attempt in count():
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
+                        raise
+                time.sleep(min(0.0005 * (1 + attempt), 0.01))
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.busy_seconds)}")
 
     def data_version(self) -> int:
         """A number that changes with every commit by anyone. Compare it only with numbers from this object."""

@@ -165,6 +165,7 @@ CREATE TABLE jobs (
     owner TEXT,                         -- who runs it: "machine pid start runner"
     heartbeat REAL,                     -- seconds since the epoch, by the owner
     claims INTEGER NOT NULL DEFAULT 0,  -- how often it was taken: the fence against owners thought dead
+    crashes INTEGER NOT NULL DEFAULT 0, -- deaths of owners since an item last ended
     error TEXT
 );
 CREATE INDEX jobs_by_state ON jobs (state, priority DESC, seq);

@@ -1,0 +1,235 @@
+"""One claimed job, from its first item to its end.
+
+The calling thread hands items to the workers and commits what they finish: whatever finished during one commit is the next.
+A second thread sends heartbeats and hears of cancelling. Memory holds a page of items and the results of one commit.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+from autointerp.errors import AutointerpError, StoreError
+from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.store.annotations import Claim, ClaimLost, ItemResult, Job, JobTable
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 256
+_MAX_COMMIT = 500
+_RATE_SECONDS = 30.0
+
+Finished = tuple[int, Outcome | None]  # None: not done, to be tried again
+
+
+class Execution:
+    """Runs one claim. `closing` is set when the whole runner stops: the job then goes back to the queue."""
+
+    def __init__(
+        self,
+        table: JobTable,
+        claim: Claim,
+        kind: JobKind,
+        *,
+        closing: threading.Event,
+        beat_seconds: float = 1.0,
+        grace_seconds: float = 5.0,
+        on_progress: Callable[[Job], None] | None = None,
+    ):
+        self.table = table
+        self.claim = claim
+        self.kind = kind
+        self.closing = closing
+        self.beat_seconds = beat_seconds
+        self.grace_seconds = grace_seconds
+        self.on_progress = on_progress
+        self._stop = threading.Event()
+        self._over = threading.Event()
+        self._cancelled = False
+        self._lost = False
+        self._fatal: str | None = None
+        self._context = Context(claim.job, self._stop)
+        self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
+        self._uncommitted: list[Finished] = []
+        self._in_flight = 0
+        self._n_finished = 0
+        self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def run(self) -> Job | None:
+        """The job at its end; `None` when another owner took it over. Raises StoreError when the end cannot be stored, and
+        KeyboardInterrupt after cancelling the job."""
+        beats = threading.Thread(target=self._beat_until_over, name=f"beat-{self.claim.job.id}", daemon=True)
+        beats.start()
+        try:
+            self._work_guarded()
+            return self._end()
+        except ClaimLost:
+            logger.warning("job %s was taken over by another process", self.claim.job.id)
+            return None
+        except KeyboardInterrupt:
+            self._cancelled = True
+            self._stop.set()
+            self._drain()
+            self._end()
+            raise
+        finally:
+            self._stop.set()
+            self._over.set()
+            beats.join()
+
+    def _work_guarded(self) -> None:
+        payload = self.claim.job.payload
+        try:
+            with (
+                self.kind.setup(payload, self._context)
+                if self.kind.setup
+                else nullcontext() as self._context.state
+            ):
+                self._work()
+        except (ClaimLost, StoreError):
+            raise
+        except JobCancelled:
+            pass
+        except AutointerpError as error:
+            self._fatal = self._fatal or str(error)
+        except Exception as error:
+            logger.exception("job %s could not run", self.claim.job.id)
+            self._fatal = self._fatal or _bug(error)
+
+    def _work(self) -> None:
+        n_workers = self.kind.n_workers(self.claim.job.payload)
+        for number in range(n_workers):
+            name = f"job-{self.claim.job.id}-{number}"
+            threading.Thread(target=self._worker, name=name, daemon=True).start()
+        items = self._pending()
+        more = True
+        try:
+            while not self._stopping():
+                while more and self._in_flight < 2 * n_workers:
+                    following = next(items, None)
+                    if following is None:
+                        more = False
+                    else:
+                        self._todo.put(following)
+                        self._in_flight += 1
+                if not self._in_flight:
+                    return
+                self._commit(timeout=0.1)
+            self._drain()
+        finally:
+            for _ in range(n_workers):
+                self._todo.put(None)
+
+    def _stopping(self) -> bool:
+        if self.closing.is_set() or self._fatal is not None:
+            self._stop.set()
+        return self._stop.is_set()
+
+    def _pending(self) -> Iterator[tuple[int, Any]]:
+        after = -1
+        while page := self.table.pending(self.claim, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1][0]
+
+    def _drain(self) -> None:
+        """Keep what workers still finish while they stop: it may have been paid for."""
+        deadline = time.monotonic() + self.grace_seconds
+        while self._in_flight and time.monotonic() < deadline and not self._lost:
+            self._commit(timeout=0.05)
+
+    def _commit(self, timeout: float) -> None:
+        finished = self._uncommitted  # of the object, so that an interrupt here loses none
+        try:
+            finished.append(self._finished.get(timeout=timeout))
+            while len(finished) < _MAX_COMMIT:
+                finished.append(self._finished.get_nowait())
+        except queue.Empty:
+            pass
+        results = [(_result(i, outcome), outcome.rows) for i, outcome in finished if outcome is not None]
+        refused = self.table.complete(self.claim, results) if results else []
+        self._in_flight -= len(finished)
+        self._uncommitted = []
+        for result, error in refused:
+            logger.error("job %s, item %d: rows refused: %s", self.claim.job.id, result.i, error)
+        self._n_finished += len(results)
+        if results and self.on_progress:
+            self.on_progress(self.table.get(self.claim.job.id))
+
+    def _worker(self) -> None:
+        while (task := self._todo.get()) is not None:
+            i, item = task
+            self._finished.put((i, None if self._stop.is_set() else self._handle(item)))
+
+    def _handle(self, item: Any) -> Outcome | None:
+        try:
+            return self.kind.handler(self.claim.job.payload, item, self._context) or Outcome()
+        except StopJob as error:
+            self._fatal = self._fatal or str(error)
+            return None
+        except JobCancelled:
+            return None
+        except AutointerpError as error:
+            # Errors in the wake of a stop are no verdict on the item.
+            return None if self._stop.is_set() else Outcome(error=str(error))
+        except BaseException as error:
+            if self._stop.is_set():
+                return None
+            logger.exception("job %s failed on item %r", self.claim.job.id, item)
+            return Outcome(error=_bug(error))
+
+    def _beat_until_over(self) -> None:
+        while not self._over.wait(self.beat_seconds):
+            if self.closing.is_set():
+                self._stop.set()
+            try:
+                stage = self._context.stage
+                report = stage and (stage.stage, stage.done, stage.total, stage.unit)
+                if self.table.beat(self.claim, rate=self._rate(), stage=report):
+                    self._cancelled = True
+                    self._stop.set()
+            except ClaimLost:
+                self._lost = True
+                self._stop.set()
+                return
+            except StoreError as error:
+                logger.warning("job %s: no heartbeat: %s", self.claim.job.id, error)
+
+    def _rate(self) -> float | None:
+        """Items per second over the last half minute."""
+        self._samples.append((time.monotonic(), self._n_finished))
+        while len(self._samples) > 2 and self._samples[-1][0] - self._samples[1][0] > _RATE_SECONDS:
+            self._samples.popleft()
+        (start, before), (end, after) = self._samples[0], self._samples[-1]
+        return (after - before) / (end - start) if after > before and end > start else None
+
+    def _end(self) -> Job:
+        if self._lost:
+            raise ClaimLost(self.claim.job.id)
+        if self._cancelled:
+            return self.table.finish(self.claim, state="cancelled", error="cancelled")
+        if self._fatal is not None:
+            return self.table.finish(self.claim, state="failed", error=self._fatal)
+        if self._stop.is_set():
+            self.table.release(self.claim)
+            return self.table.get(self.claim.job.id)
+        return self.table.finish(self.claim)
+
+
+def _result(i: int, outcome: Outcome) -> ItemResult:
+    return ItemResult(
+        i=i,
+        error=outcome.error,
+        tokens_in=outcome.tokens_in,
+        tokens_out=outcome.tokens_out,
+        cost=outcome.cost or 0.0,
+        unpriced=outcome.cost is None,
+    )
+
+
+def _bug(error: BaseException) -> str:
+    return f"unexpected {type(error).__name__}: {error}"

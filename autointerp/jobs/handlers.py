@@ -1,0 +1,95 @@
+"""What a kind of job has to provide, and what it is given."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from autointerp.errors import AutointerpError
+from autointerp.store.annotations import Job, Record
+from autointerp.types import Progress
+
+
+class StopJob(AutointerpError):
+    """The whole job cannot go on (no endpoint, wrong key, budget spent): it fails with this reason, and the item that met it
+    waits for a retry, with all that were not tried."""
+
+
+class JobCancelled(AutointerpError):
+    """The job is to stop; raised by `Context.check`. The item waits for a retry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one item came to. `rows` are stored in the transaction that marks the item as done, so they exist exactly once.
+
+    With `error` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
+    `cost` is `None` when tokens were used at an unknown price.
+    """
+
+    rows: Sequence[Record] = ()
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = 0.0
+    error: str | None = None
+
+
+class Context:
+    """A handler's view of its job. Shared by the job's threads."""
+
+    def __init__(self, job: Job, stop: threading.Event):
+        self.job = job
+        self.state: Any = None
+        self._stop = stop
+        self._stage: Progress | None = None
+
+    def cancelled(self) -> bool:
+        """Whether to stop soon. Long handlers ask at least once a second."""
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        """Raises JobCancelled when it is time to stop."""
+        if self._stop.is_set():
+            raise JobCancelled(f"job {self.job.id} was asked to stop")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless the job is to stop: then raises JobCancelled at once."""
+        self._stop.wait(seconds)
+        self.check()
+
+    def progress(self, report: Progress) -> None:
+        """Report how far a long item is. A progress callback for any library function; it stops cancelled work too."""
+        self._stage = report
+        self.check()
+
+    @property
+    def stage(self) -> Progress | None:
+        return self._stage
+
+
+class Handler(Protocol):
+    """Works on one item. Runs on several threads at once; an item may run again if the process dies before its end is
+    stored, so whatever it pays for goes through the reply cache.
+
+    UserError (any AutointerpError) fails the item with its message, StopJob the job, another exception the item as a bug.
+    """
+
+    def __call__(self, payload: Mapping[str, Any], item: Any, context: Context) -> Outcome | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """How to do one kind of job.
+
+    `workers`: threads per job, a number or a function of the payload. `setup(payload, context)`: opened once per job, for
+    models and clients; what it yields is `context.state`. Payloads and items are stored and shown: no credentials in them.
+    """
+
+    name: str
+    handler: Handler
+    workers: int | Callable[[Mapping[str, Any]], int] = 1
+    setup: Callable[[Mapping[str, Any], Context], AbstractContextManager[Any]] | None = None
+
+    def n_workers(self, payload: Mapping[str, Any]) -> int:
+        return max(1, self.workers(payload) if callable(self.workers) else self.workers)
