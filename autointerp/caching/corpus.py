@@ -1,0 +1,207 @@
+"""The corpus of a store: made once from whatever text is given, used by every later coder."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.caching.tokenize import (
+    Packer,
+    TextDocument,
+    load_token_ids,
+    read_dataset,
+    read_text_files,
+    separator,
+    tokenize,
+)
+from autointerp.errors import CorpusError, ModelLoadError, StoreError
+from autointerp.models import SubjectModel
+from autointerp.store import CorpusWriter, Store, vocabulary_from_tokenizer
+from autointerp.types import Progress, ProgressCallback
+
+DEFAULT_CTX_LEN = 128
+DEFAULT_N_TOKENS = 1_000_000
+
+
+@dataclass(frozen=True)
+class CorpusRequest:
+    """What the caller asks a corpus to be; `None` = no opinion. At most one of the four sources is given."""
+
+    text: Sequence[str | Path] | None = None
+    dataset: str | None = None
+    token_ids: str | Path | NDArray[np.integer] | None = None
+    documents: Iterable[TextDocument] | None = None
+    name: str | None = None
+    n_tokens: int | None = None
+    ctx_len: int | None = None
+    split: str = "train"
+
+    def source_name(self) -> str | None:
+        """What the corpus is called in the store; `None` when no source is given."""
+        if self.name is not None:
+            return self.name
+        if self.text is not None:
+            return ", ".join(Path(path).name for path in self.text)
+        if self.dataset is not None:
+            return self.dataset
+        if self.token_ids is not None:
+            return "token ids" if isinstance(self.token_ids, np.ndarray) else Path(self.token_ids).name
+        return "documents" if self.documents is not None else None
+
+
+def fingerprint(subject: SubjectModel) -> str:
+    """16 hex digits that tell two models apart, from a few values of each weight; the same for any loading dtype."""
+    digest = hashlib.sha256()
+    for name, weight in subject.base.named_parameters():
+        flat = weight.detach().reshape(-1)
+        some = flat[:: max(1, len(flat) // 64)][:64].bfloat16().float().cpu().numpy()
+        digest.update(f"{name}{tuple(weight.shape)}".encode() + some.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def open_or_make(
+    path: Path, subject: SubjectModel, request: CorpusRequest, progress: ProgressCallback
+) -> Store:
+    """The store at `path`: the one there, if it agrees with the request, else a new one.
+
+    Raises StoreError for a request that contradicts the store, CorpusError for text that cannot be cached.
+    """
+    given = [
+        s for s in (request.text, request.dataset, request.token_ids, request.documents) if s is not None
+    ]
+    if len(given) > 1:
+        raise CorpusError("give one source of text: files, a dataset, token ids or documents, not several")
+    if (path / "store.json").exists():
+        store = Store.open(path)
+        _check_agreement(store, subject, request)
+        return store
+    if not given:
+        raise CorpusError(f"{path} holds no store yet, so its text is needed: files, a dataset or token ids")
+    return _make(path, subject, request, progress)
+
+
+def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest) -> None:
+    model, corpus, tokenizer = store.meta["model"], store.meta["corpus"], store.meta["tokenizer"]
+    if model.get("fingerprint", fingerprint(subject)) != fingerprint(subject):
+        raise StoreError(
+            f"{store.path} holds activations of {model.get('name')}, not of {subject.name} (its weights differ). Choose "
+            "another folder for this model."
+        )
+    if request.ctx_len is not None and request.ctx_len != store.ctx_len:
+        raise StoreError(
+            f"{store.path} has contexts of {store.ctx_len} tokens, not {request.ctx_len}. Leave the context length out, "
+            "or choose another folder."
+        )
+    name = request.source_name()
+    if name is not None and name != corpus.get("name"):
+        raise StoreError(
+            f"{store.path} already holds the text {corpus.get('name')!r}, not {name!r}. Leave the text out to add coders "
+            "over what it holds, or choose another folder."
+        )
+    if request.n_tokens is not None and request.n_tokens // store.ctx_len != store.n_contexts:
+        # Asking again for more than the text had is no conflict.
+        if request.n_tokens == tokenizer.get("n_tokens_asked"):
+            return
+        raise StoreError(
+            f"{store.path} holds {corpus['n_tokens']:,} tokens, not {request.n_tokens:,}. Leave the number out to use "
+            "them, or choose another folder."
+        )
+
+
+def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: ProgressCallback) -> Store:
+    n_asked = request.n_tokens or (DEFAULT_N_TOKENS if request.token_ids is None else None)
+    rows = None if request.token_ids is None else load_token_ids(request.token_ids, request.ctx_len)
+    ctx_len = rows.shape[1] if rows is not None else request.ctx_len or _default_ctx_len(subject)
+    if ctx_len < 1:
+        raise CorpusError(f"context length {ctx_len}: at least 1 token is needed")
+    if subject.max_ctx_len is not None and ctx_len > subject.max_ctx_len:
+        raise CorpusError(
+            f"context length {ctx_len} is more than {subject.name} can take: {subject.max_ctx_len} at most"
+        )
+    if n_asked is not None and n_asked < ctx_len:
+        raise CorpusError(f"{n_asked} tokens are less than one context of {ctx_len}")
+    if subject.tokenizer is None:
+        raise ModelLoadError(
+            f"{subject.name} comes without a tokenizer, so its tokens cannot be shown as text"
+        )
+    max_rows = None if n_asked is None else n_asked // ctx_len
+    packer = Packer(ctx_len, max_rows)
+    writer = CorpusWriter(
+        path,
+        model={
+            "name": subject.name,
+            "source": subject.source,
+            "revision": subject.revision,
+            "d_model": subject.d_model,
+            "n_layers": subject.n_layers,
+            "vocab_size": subject.vocab_size,
+            "architecture": subject.architecture,
+            "fingerprint": fingerprint(subject),
+        },
+        tokenizer={
+            "source": subject.source,
+            "separator": separator(subject.tokenizer),
+            "bos": subject.bos_token_id,
+            "n_tokens_asked": n_asked,
+        },
+        name=request.source_name() or "",
+        ctx_len=ctx_len,
+        vocabulary=vocabulary_from_tokenizer(subject.tokenizer, subject.vocab_size),
+    )
+    with writer:
+        blocks = (
+            _row_blocks(rows, max_rows)
+            if rows is not None
+            else tokenize(_texts(request), subject.tokenizer, packer)
+        )
+        done = 0
+        for block in blocks:
+            _check_ids(block, subject)
+            writer.append(block)
+            done += block.size
+            progress(
+                Progress("tokenize", done, max(done, n_asked or (rows.size if rows is not None else done)))
+            )
+        progress(Progress("tokenize", done, done))
+        if not done:
+            raise CorpusError(
+                f"the text has {packer.n_tokens:,} tokens, less than one context of {ctx_len}. Give more text or a shorter "
+                "context length."
+            )
+        return writer.finish(packer.placed() or None, progress)
+
+
+def _texts(request: CorpusRequest) -> Iterable[TextDocument]:
+    if request.text is not None:
+        return read_text_files(request.text)
+    if request.dataset is not None:
+        return read_dataset(request.dataset, request.split)
+    assert request.documents is not None
+    return request.documents
+
+
+def _row_blocks(rows: NDArray[np.integer], max_rows: int | None) -> Iterator[NDArray[np.integer]]:
+    n = len(rows) if max_rows is None else min(len(rows), max_rows)
+    if not n:
+        raise CorpusError(
+            "the token ids make not one full context. Give more of them or a shorter context length."
+        )
+    for start in range(0, n, 4096):
+        yield np.asarray(rows[start : min(start + 4096, n)])
+
+
+def _check_ids(block: NDArray[np.integer], subject: SubjectModel) -> None:
+    # The writer's vocabulary may be larger than the embedding: tokens added to a tokenizer but not to its model.
+    low, high = (int(block.min()), int(block.max())) if block.size else (0, 0)
+    if low < 0 or high >= subject.vocab_size:
+        raise CorpusError(
+            f"token id {low if low < 0 else high} is outside the vocabulary of {subject.name} "
+            f"({subject.vocab_size} tokens): these ids come from another tokenizer"
+        )
+
+
+def _default_ctx_len(subject: SubjectModel) -> int:
+    return min(DEFAULT_CTX_LEN, subject.max_ctx_len or DEFAULT_CTX_LEN)

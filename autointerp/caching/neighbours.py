@@ -1,0 +1,150 @@
+"""Nearest latents within a coder: by decoder and encoder direction, and by firing on the same tokens."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autointerp.models.topk import group_size, top_k
+
+N_NEIGHBOURS = 10
+BLOCK_BYTES = 64 << 20
+MAX_PAIRS = 1 << 25
+"""Pairs of latents counted for co-firing; a corpus with more is sampled by evenly spaced contexts."""
+DENSE_LATENTS = 4096
+
+Neighbours = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Latents Int32[ndarray, "n_latents n"], -1 = none, and similarities Float32[ndarray, "n_latents n"], largest first."""
+
+
+def nearest_by_cosine(weight: Tensor, live: NDArray[np.bool_], n: int = N_NEIGHBOURS) -> Neighbours:
+    """Nearest rows of `weight` Float32[Tensor, "n_latents d"] among live latents; dead ones have and are no neighbours.
+
+    Rows are compared in blocks: memory is bounded by `BLOCK_BYTES`, not by n_latents squared.
+    """
+    ids = np.full((len(live), n), -1, np.int32)
+    values = np.zeros((len(live), n), np.float32)
+    alive = np.flatnonzero(live)
+    keep = min(n, len(alive) - 1)
+    if keep < 1:
+        return ids, values
+    with torch.inference_mode():
+        unit = torch.nn.functional.normalize(weight[torch.from_numpy(alive).to(weight.device)].float(), dim=1)
+        padding = -len(alive) % 16 if len(alive) > 64 * n else 0
+        # Whole groups for `top_k`; the padded columns are zero and masked below.
+        unit = torch.nn.functional.pad(unit, (0, 0, 0, padding))
+        groups = group_size(len(unit), keep)
+        rows = max(16, BLOCK_BYTES // (4 * len(unit)))
+        buffer = torch.empty(min(rows, len(alive)), len(unit), device=unit.device)
+        for start in range(0, len(alive), rows):
+            stop = min(start + rows, len(alive))
+            similar = torch.mm(unit[start:stop], unit.T, out=buffer[: stop - start])
+            similar[:, len(alive) :] = -2.0
+            similar[torch.arange(stop - start), torch.arange(start, stop)] = -2.0
+            best, columns = top_k(similar, keep, groups)
+            order = best.argsort(dim=1, descending=True, stable=True)
+            ids[alive[start:stop], :keep] = alive[columns.gather(1, order).cpu().numpy()]
+            values[alive[start:stop], :keep] = best.gather(1, order).clamp_(-1.0, 1.0).cpu().numpy()
+    return ids, values
+
+
+class CofiringSample:
+    """Latents that fired together on sampled tokens: `add` rows while caching, then `nearest`.
+
+    Which contexts are sampled is fixed by the size of the corpus, so that memory (the sample) and time (`MAX_PAIRS`) do
+    not grow with it. `n_tokens`: tokens seen.
+    """
+
+    def __init__(self, *, n_latents: int, k: int, n_contexts: int, ctx_len: int, max_pairs: int = MAX_PAIRS):
+        self.n_latents, self.k = n_latents, k
+        wanted = max(1, max_pairs // (k * k * ctx_len))
+        self.every = max(1, -(-n_contexts // wanted))
+        self.ctx_len = ctx_len
+        self.n_tokens = 0
+        self._rows: list[NDArray[np.int32]] = []
+
+    def add(
+        self, token: NDArray[np.integer], latents: NDArray[np.integer], acts: NDArray[np.floating]
+    ) -> None:
+        """One batch: token index [n], latents [n, k], activations [n, k]."""
+        if self.every > 1:
+            taken = np.flatnonzero(token // self.ctx_len % self.every == 0)
+            latents, acts = latents[taken], acts[taken]
+        if not len(latents):
+            return
+        self._rows.append(np.where(acts > 0, latents, -1).astype(np.int32))
+        self.n_tokens += len(latents)
+
+    def nearest(self, n: int = N_NEIGHBOURS) -> Neighbours:
+        """By Jaccard similarity: tokens on which both fire, over tokens on which either does."""
+        ids = np.full((self.n_latents, n), -1, np.int32)
+        values = np.zeros((self.n_latents, n), np.float32)
+        if not self._rows:
+            return ids, values
+        rows = np.concatenate(self._rows)
+        fired = np.bincount(rows[rows >= 0], minlength=self.n_latents)
+        if self.n_latents <= DENSE_LATENTS:
+            self._nearest_dense(rows, fired, ids, values)
+            return ids, values
+        for first, second, together in self._pair_counts(rows):
+            jaccard = (together / (fired[first] + fired[second] - together)).astype(np.float32)
+            # One sort key: the latent, then falling similarity (bits of non-negative floats sort like their values).
+            falling = np.uint64(0xFFFFFFFF) - jaccard.view(np.uint32)
+            order = np.argsort((first.astype(np.uint64) << np.uint64(32)) | falling)
+            first, second, jaccard = first[order], second[order], jaccard[order]
+            rank = np.arange(len(first)) - np.searchsorted(first, first, side="left")
+            top = rank < n
+            ids[first[top], rank[top]] = second[top]
+            values[first[top], rank[top]] = jaccard[top]
+        return ids, values
+
+    def _nearest_dense(
+        self,
+        rows: NDArray[np.int32],
+        fired: NDArray[np.int64],
+        ids: NDArray[np.int32],
+        values: NDArray[np.float32],
+    ) -> None:
+        """All counts in one [n_latents + 1]^2 array (the last row and column take the silent entries)."""
+        m = self.n_latents + 1
+        rows = np.where(rows < 0, self.n_latents, rows)
+        counts = np.zeros(m * m, dtype=np.int32)
+        step = max(1, (4 * m * m) // (self.k * self.k))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            counts += np.bincount(
+                (part[:, :, None] * np.int32(m) + part[:, None, :]).ravel(), minlength=m * m
+            ).astype(np.int32)
+        together = torch.from_numpy(counts).view(m, m)[:-1, :-1].float()
+        together.fill_diagonal_(0.0)
+        each = torch.from_numpy(fired).float()
+        jaccard = together / (each[:, None] + each - together).clamp_(min=1.0)
+        keep = min(ids.shape[1], self.n_latents)
+        best, latents = jaccard.topk(keep, dim=1)
+        ids[:, :keep] = torch.where(best > 0, latents, -1).numpy()
+        values[:, :keep] = best.numpy()
+
+    def _pair_counts(self, rows: NDArray[np.int32]) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+        """(latent, other latent, tokens together), in blocks of about a million pairs, sorted and counted as runs."""
+        row, column = np.nonzero(rows >= 0)
+        latent = rows[row, column]
+        order = np.argsort(latent, kind="stable")
+        row, latent = row[order], latent[order]
+        ends = np.searchsorted(latent, np.arange(self.n_latents + 1))
+        start_latent = 0
+        pairs = max(1, (1 << 20) // self.k)
+        while start_latent < self.n_latents:
+            stop = int(np.searchsorted(ends, ends[start_latent] + pairs, side="right")) - 1
+            stop = min(max(stop, start_latent + 1), self.n_latents)
+            part = slice(ends[start_latent], ends[stop])
+            others = rows[row[part]]
+            keys = latent[part].astype(np.int64)[:, None] * self.n_latents + others
+            keys = np.sort(keys[(others >= 0) & (others != latent[part][:, None])])
+            if len(keys):
+                begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+                unique = keys[begins]
+                together = np.diff(np.append(begins, len(keys)))
+                yield unique // self.n_latents, unique % self.n_latents, together
+            start_latent = stop

@@ -1,0 +1,211 @@
+"""Caching: a model's tokens in, one finished coder file per sparse coder out, in memory that does not grow."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autointerp.caching.corpus import CorpusRequest, open_or_make
+from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
+from autointerp.caching.fidelity import measure, position_mask
+from autointerp.caching.finish import finish_coder
+from autointerp.caching.gather import Gatherer, checksum
+from autointerp.caching.tokenize import TextDocument
+from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
+from autointerp.models import CoderSpec, SparseCoder, SubjectModel, Tap, TapReader, load_coder, load_subject
+from autointerp.store import Store
+from autointerp.store.files import check_name
+from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `cache` computes beside the activations. `fidelity_tokens`: 0 = none."""
+
+    batch_size: int = BATCH_SIZE
+    skip_bos: bool = True
+    fidelity_tokens: int = FIDELITY_TOKENS
+    logits: bool = True
+    neighbours: bool = True
+
+
+def cache(
+    store_path: str | Path,
+    *,
+    model: str | Path | SubjectModel,
+    coders: Mapping[str, str | CoderSpec],
+    text: Sequence[str | Path] | None = None,
+    dataset: str | None = None,
+    token_ids: str | Path | NDArray[np.integer] | None = None,
+    documents: Iterable[TextDocument] | None = None,
+    corpus_name: str | None = None,
+    n_tokens: int | None = None,
+    ctx_len: int | None = None,
+    hookpoint: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    skip_bos: bool = True,
+    fidelity_tokens: int = FIDELITY_TOKENS,
+    logits: bool = True,
+    neighbours: bool = True,
+    overwrite: bool = False,
+    trust_remote_code: bool = False,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype | None = None,
+    progress: ProgressCallback = no_progress,
+) -> list[CoderInfo]:
+    """Cache what every latent of `coders` (name to spec) fires on, and finish their files.
+
+    An existing store keeps its text: a source of text is needed for a new one only, and must not contradict what is
+    there. Coders that are complete are skipped (`overwrite`: written anew); all others share one forward pass per batch,
+    which ends after the last module read. Killed at any time, the next call goes on: the corpus and each coder appear
+    complete or not at all. `skip_bos` leaves the positions of BOS tokens out. Returns the asked coders' infos, in order.
+
+    Raises UserError of the kind that fits (see `autointerp.errors`), with nothing half-written left.
+    """
+    if not coders:
+        raise CoderLoadError("no coder given: there is nothing to cache")
+    if batch_size < 1:
+        raise CorpusError(f"batch size {batch_size}: at least 1 is needed")
+    for name in coders:
+        check_name(name)
+    options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours)
+    subject = model if isinstance(model, SubjectModel) else _load(model, trust_remote_code, device, dtype)
+    loaded = {name: load_coder(spec, subject=subject, hookpoint=hookpoint) for name, spec in coders.items()}
+    request = CorpusRequest(text, dataset, token_ids, documents, corpus_name, n_tokens, ctx_len)
+    store = open_or_make(Path(store_path), subject, request, progress)
+    if subject.max_ctx_len is not None and store.ctx_len > subject.max_ctx_len:
+        raise CorpusError(
+            f"{store.path} has contexts of {store.ctx_len} tokens, more than {subject.name} can take: "
+            f"{subject.max_ctx_len} at most"
+        )
+    done = {info.coder: info for info in store.coders()}
+    missing = {}
+    for name, coder in loaded.items():
+        if name in done and not overwrite:
+            _check_same(done[name], coder, options)
+        else:
+            missing[name] = coder
+    if missing:
+        done |= {
+            info.coder: info for info in _cache_missing(store, subject, missing, options, overwrite, progress)
+        }
+    return [done[name] for name in coders]
+
+
+def _load(
+    model: str | Path, trust: bool, device: str | torch.device, dtype: str | torch.dtype | None
+) -> SubjectModel:
+    return load_subject(str(model), trust_remote_code=trust, device=device, dtype=dtype)
+
+
+def _check_same(info: CoderInfo, coder: SparseCoder, options: Options) -> None:
+    stored = (info.kind, info.hookpoint, info.n_latents, info.k, info.config.get("weights", checksum(coder)))
+    if stored != (coder.kind, coder.hookpoint, coder.n_latents, coder.k, checksum(coder)):
+        raise StoreError(
+            f"the store already has another coder called {info.coder!r} (from {info.source}). Give this one another name."
+        )
+    if info.config.get("skip_bos", options.skip_bos) != options.skip_bos:
+        kept = "left out" if info.config["skip_bos"] else "kept"
+        raise StoreError(
+            f"coder {info.coder!r} was cached with BOS positions {kept}; it cannot be mixed. Use another name."
+        )
+
+
+def _cache_missing(
+    store: Store,
+    subject: SubjectModel,
+    coders: Mapping[str, SparseCoder],
+    options: Options,
+    overwrite: bool,
+    progress: ProgressCallback,
+) -> list[CoderInfo]:
+    """One pass over the corpus for all `coders`, then their statistics, then their files, one after the other."""
+    infos = []
+    with ExitStack() as stack:
+        gatherers = {
+            name: stack.enter_context(
+                Gatherer(store, name, coder, options.skip_bos, options.neighbours, overwrite)
+            )
+            for name, coder in coders.items()
+        }
+        position_counts = _read_all(store, subject, gatherers, options, progress)
+        fidelity = {}
+        if options.fidelity_tokens:
+            fidelity = measure(
+                subject,
+                coders,
+                store,
+                skip_bos=options.skip_bos,
+                n_tokens=options.fidelity_tokens,
+                batch_size=options.batch_size,
+                progress=progress,
+            )
+        for name, gatherer in gatherers.items():
+            infos.append(
+                finish_coder(
+                    gatherer,
+                    subject,
+                    position_counts=position_counts,
+                    fidelity=fidelity.get(name),
+                    logits=options.logits,
+                    progress=progress,
+                )
+            )
+            progress(Progress("finish", len(infos), len(gatherers), "coders"))
+    return infos
+
+
+@torch.inference_mode()
+def _read_all(
+    store: Store,
+    subject: SubjectModel,
+    gatherers: Mapping[str, Gatherer],
+    options: Options,
+    progress: ProgressCallback,
+) -> NDArray[np.int64]:
+    """Feed every context to the gatherers. Returns, per position, the number of contexts cached there."""
+    by_tap: dict[Tap, list[Gatherer]] = {}
+    for gatherer in gatherers.values():
+        by_tap.setdefault(gatherer.coder.tap, []).append(gatherer)
+    bos = subject.bos_token_id if options.skip_bos else None
+    position_counts = np.zeros(store.ctx_len, dtype=np.int64)
+    total = store.n_contexts * store.ctx_len
+    with TapReader(subject.base, list(by_tap)).attached() as reader:
+        for start in range(0, store.n_contexts, options.batch_size):
+            rows = np.asarray(store.tokens[start : start + options.batch_size], dtype=np.int64)
+            ids = torch.from_numpy(rows).to(subject.device)
+            if not subject.check_ids(ids):
+                raise CorpusError(
+                    f"contexts {start} to {start + len(rows) - 1} hold a token id outside the vocabulary of {subject.name}"
+                )
+            mask = position_mask(ids, bos)
+            kept = mask.cpu().numpy()
+            position_counts += kept.sum(0)
+            token = np.flatnonzero(kept) + start * store.ctx_len
+            whole = len(token) == kept.size
+            for tap, activations in reader.read(ids).items():
+                x = activations.reshape(-1, activations.shape[-1]) if whole else activations[mask]
+                x = x.float()
+                _check_finite(x, tap, token, store.ctx_len)
+                for gatherer in by_tap[tap]:
+                    gatherer.take(x, token)
+            progress(Progress("cache", min(total, (start + len(rows)) * store.ctx_len), total))
+    return position_counts
+
+
+def _check_finite(x: Tensor, tap: Tap, token: NDArray[np.int64], ctx_len: int) -> None:
+    # The sum is finite unless an element is not, or it overflows: only then every element is looked at.
+    if bool(torch.isfinite(x.sum())) or bool((finite := torch.isfinite(x).all(dim=1)).all()):
+        return
+    first = int(token[int((~finite).nonzero()[0])])
+    raise BadActivations(
+        f"{tap} of the subject model is NaN or infinite in context {first // ctx_len}, position {first % ctx_len}. Check the "
+        "model's weights, or load it in a wider dtype (float32)."
+    )
