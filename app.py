@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from autointerp.ui.components import icon
 from autointerp.ui.session import freeze_imports
 
-st.set_page_config(page_title="autointerp", page_icon=":material/neurology:", layout="wide")
+st.set_page_config(page_title="autointerp", page_icon=icon(), layout="wide")
 page = st.navigation(
     [
         st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),

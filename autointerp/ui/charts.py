@@ -1,4 +1,4 @@
-"""Plots of whole coders. One visual language: the theme's colours in the order of the coders, quiet grid, no legend box.
+"""Plots of whole coders. One visual language: a colour per coder (orange, teal and rose have meanings of their own).
 
 plotly is imported when a plot is drawn: it takes longer than everything else on a page.
 """
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 HEIGHT = 230
+PALETTE = ("#4a6ee0", "#8b95a5", "#9467dd", "#3a9fd0", "#86a63a", "#ab8163", "#bb5cbd", "#5f6878")
+"""Legible on white and on near-black; repeated from the start when there are more coders."""
+
+
+def colour(index: int) -> str:
+    """The colour of the coder at this place in the store."""
+    return PALETTE[index % len(PALETTE)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
     from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
-    for curve in curves:
+    for index, curve in enumerate(curves):
         centres = 10 ** ((curve.edges[:-1] + curve.edges[1:]) / 2)
         figure.add_trace(
             Scatter(
@@ -53,7 +60,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
                 y=curve.counts,
                 name=curve.coder,
                 mode="lines",
-                line={"width": 1.8, "shape": "hvh"},
+                line={"width": 1.8, "shape": "hvh", "color": colour(index)},
                 customdata=[fmt.density(float(value)) for value in centres],
                 hovertemplate="%{customdata}: %{y} features<extra>%{fullData.name}</extra>",
             )
@@ -76,11 +83,12 @@ def bars(
     from plotly.graph_objects import Bar, Figure, Scatter
 
     figure = Figure()
-    for coder, value, text in zip(coders, values, texts, strict=True):
+    for index, (coder, value, text) in enumerate(zip(coders, values, texts, strict=True)):
         figure.add_trace(
             Bar(
                 x=[value], y=[coder], name=coder, orientation="h", text=[text if value is not None else "not measured"],
-                textposition="auto", hovertemplate=f"%{{y}}: {text}<extra></extra>",
+                textposition="outside", cliponaxis=False, textfont={"size": 11}, marker={"color": colour(index)},
+                hovertemplate=f"%{{y}}: {text}<extra></extra>",
             )
         )  # fmt: skip
     if reference is not None and any(value is not None for value in reference):

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import streamlit as st
+from streamlit.components import v2
 
 _ASSETS = files("autointerp.ui") / "assets"
 _ROOT = '<div class="root"></div>'
@@ -20,7 +21,7 @@ def _component(name: str) -> Callable[..., Any]:
     def text(file: str) -> str:
         return (_ASSETS / file).read_text(encoding="utf-8")
 
-    return st.components.v2.component(
+    return v2.component(
         f"autointerp_{name}",
         html=_ROOT,
         css=text("base.css") + text(f"{name}.css"),
@@ -31,6 +32,11 @@ def _component(name: str) -> Callable[..., Any]:
 @cache
 def _mount(name: str) -> Callable[..., Any]:
     return _component(name)
+
+
+def icon() -> str:
+    """The browser tab's icon, as SVG; a named icon would be fetched from the network."""
+    return (_ASSETS / "icon.svg").read_text(encoding="utf-8")
 
 
 def triggered(key: str, event: str) -> Any:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from autointerp.store import CoderStore, Store
@@ -40,10 +39,7 @@ def record(
 
     def focus(shown: Example) -> Example:
         """With aligned peaks a window is moved so that its peak is in the middle."""
-        if not state.align or window is None or not shown.max_activation:
-            return shown
-        peak = shown.start + int(np.argmax(shown.activations))
-        return data.one_example(store, firing.activations, shown.context, peak - window // 2, window)
+        return data.centred(store, firing.activations, shown, window) if state.align and window else shown
 
     groups = [payload.section(group, table, focus) for group in sections(store, coder, latent, state, linked)]
     params = {"coder": coder.info.coder, "latent": latent}
@@ -120,7 +116,7 @@ def _linked(
                 where = {"coder": coder.info.coder, "latent": str(latent), "context": str(near)}
                 st.page_link("pages/feature.py", label=f"context {near}", query_params=where)
         return None
-    return data.one_example(store, firing.activations, context, whole(state.start), WINDOWS[state.window])
+    return data.linked_example(store, firing.activations, context, whole(state.start), WINDOWS[state.window])
 
 
 def _dead(coder: CoderStore, latent: int) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from autointerp.sampling import build_groups, example
+from autointerp.sampling.windows import cut
 from autointerp.store import CoderStore, Store
 from autointerp.types import (
     CoderInfo,
@@ -55,9 +56,10 @@ class Counts:
     top: int = 0
     per_quantile: int = 0
     non_activating: int = 0
+    hard: int = 0
 
 
-OVERVIEW = Counts(random=5, top=8, per_quantile=1, non_activating=6)
+OVERVIEW = Counts(random=5, top=8, per_quantile=1, non_activating=3, hard=3)
 ONE_GROUP = 40
 ONE_GROUP_FULL = 12
 
@@ -65,13 +67,14 @@ ONE_GROUP_FULL = 12
 def counts(group: str, *, full: bool) -> Counts:
     """The page's sizes: a little of everything, or much of one group (less of it when each row is a whole context)."""
     if group == "all":
-        return replace(OVERVIEW, top=4, non_activating=4, random=3) if full else OVERVIEW
+        return replace(OVERVIEW, random=3, top=4, non_activating=2, hard=2) if full else OVERVIEW
     many = ONE_GROUP_FULL if full else ONE_GROUP
     return Counts(
         random=many if group == "random" else 0,
         top=many if group == "top" else 0,
         per_quantile=max(1, many // 10) if group == "quantiles" else 0,
-        non_activating=many if group == "non_activating" else 0,
+        non_activating=many // 2 if group == "non_activating" else 0,
+        hard=many // 2 if group == "non_activating" else 0,
     )
 
 
@@ -116,7 +119,7 @@ def _groups(
     path: str, file: str, latent: int, wanted: Counts, window: int | None, _store: Store, _coder: CoderStore
 ) -> dict[Group, list[Example]]:
     lenders = []
-    if wanted.non_activating:
+    if wanted.hard:
         seen: dict[int, None] = {}
         for kind in ("encoder", "decoder", "cofiring"):
             seen.update(dict.fromkeys(n.latent for n in _coder.neighbours(latent, kind, limit=HARD_FROM)))
@@ -129,24 +132,32 @@ def _groups(
         n_random=wanted.random,
         n_per_quantile=wanted.per_quantile,
         n_non_activating=wanted.non_activating,
+        n_hard=wanted.hard,
         rng=np.random.default_rng([latent, 0]),
         neighbour_acts=lenders,
     )
 
 
-def one_example(
+def linked_example(
     store: Store, acts: LatentActivations, context: int, start: int | None, window: int | None
 ) -> Example:
     """The window of a context at `start` (moved inside the context where it would stick out), or around its peak."""
-    size = store.ctx_len if window is None else min(window, store.ctx_len)
     if start is None:
-        first = int(np.searchsorted(acts.token, context * store.ctx_len))
-        last = int(np.searchsorted(acts.token, (context + 1) * store.ctx_len))
-        inside = acts.activation[first:last]
-        peak = int(acts.token[first + int(inside.argmax())]) % store.ctx_len if len(inside) else 0
-        start = peak - size // 2
-    start = max(0, min(start, store.ctx_len - size))
-    return example(acts, store.tokens, context, start, size)
+        base = context * store.ctx_len
+        low, high = np.searchsorted(acts.token, (base, base + store.ctx_len))
+        peak = int(acts.token[low + int(acts.activation[low:high].argmax())]) - base if high > low else 0
+        start = max(0, peak - (window or store.ctx_len) // 2)
+    return example(acts, store.tokens, context, min(start, store.ctx_len - 1), window)
+
+
+def centred(store: Store, acts: LatentActivations, shown: Example, window: int) -> Example:
+    """The same example with its peak in the middle, as far as the context reaches; a silent one as it is."""
+    if not shown.max_activation:
+        return shown
+    peak = shown.start + int(shown.activations.argmax())
+    start = max(0, peak - window // 2)
+    moved = cut(acts, store.tokens, shown.context, start, min(start + window, store.ctx_len))
+    return replace(shown, start=start, token_ids=moved.token_ids, activations=moved.activations)
 
 
 def strongest_contexts(store: Store, acts: LatentActivations, n: int = 5) -> NDArray[np.int64]:

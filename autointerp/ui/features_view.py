@@ -172,9 +172,13 @@ def _pages(page: LatentPage, state: FeaturesState) -> None:
         st.info(f"There are {n_pages:,} pages.")
         st.button("To the last page", on_click=change, kwargs={"page": n_pages})
     elif n_pages > 1:
-        st.pagination(
-            n_pages, **bound("page", min(state.page, n_pages), encode=lambda v: None if v == 1 else v)
-        )
+        key = f"page_{state.page}_of_{n_pages}"  # its start value cannot come from the session, unlike other widgets'
+        st.pagination(n_pages, default=min(state.page, n_pages), key=key, on_change=_turn, args=(key,))
+
+
+def _turn(key: str) -> None:
+    page = st.session_state[key]
+    change(page=page if page > 1 else None)
 
 
 def _sort_clicked() -> None:

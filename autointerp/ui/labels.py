@@ -20,5 +20,6 @@ HELP = {
     "mean": "Mean activation where it fires",
     "top_token": "The token it fires on most often, and the share of its firings",
     "positional": "Mutual information, in nats, between firing and the position in the context: 0 when position tells nothing",
+    "peak": "Where it fires most strongly: context and position in it",
     "contexts": "Contexts in which it fires at least once, and their share",
 }

@@ -13,6 +13,7 @@ from autointerp.ui.labels import KINDS
 from autointerp.ui.session import messages, open_store
 from autointerp.ui.text import plain
 
+BINS = 36
 _FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 no better than the mean"
 _CE = "Increase of cross-entropy, in nats per token, when the coder's output replaces the module's"
 _ZERO = "The same increase when zeros replace the module's output: the scale of the column before"
@@ -106,7 +107,7 @@ def no_coders(store: Store) -> None:
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _density(path: str, file: str, _store: Store, coder: str) -> charts.DensityCurve:
-    edges, counts = _store.coder(coder).density_histogram()
+    edges, counts = _store.coder(coder).density_histogram(BINS)
     return charts.DensityCurve(coder, np.asarray(edges), np.asarray(counts))
 
 

@@ -49,7 +49,7 @@ def record(store: Store, coder: CoderStore, latent: int, peek: int | None) -> di
     return {
         "coder": info.coder,
         "latent": latent,
-        "facts": facts(data.firing(store, coder, latent).stats, info, text),
+        "facts": facts(data.firing(store, coder, latent).stats, coder.peak_token(latent), info, text),
         "promoted": [_logit(logit, text) for logit in around.promoted],
         "suppressed": [_logit(logit, text) for logit in around.suppressed],
         "no_logits": _no_logits(info),
@@ -59,8 +59,11 @@ def record(store: Store, coder: CoderStore, latent: int, peek: int | None) -> di
     }
 
 
-def facts(stats: LatentStats, info: CoderInfo, text: Callable[[int], str]) -> list[list[str]]:
+def facts(
+    stats: LatentStats, peak_token: int | None, info: CoderInfo, text: Callable[[int], str]
+) -> list[list[Any]]:
     """Name, value and meaning of each statistic."""
+    peak = fmt.NONE if peak_token is None else "{} : {}".format(*divmod(peak_token, info.ctx_len))
     of_tokens = f"{HELP['density']}: {fmt.count(stats.n_activations)} of {fmt.count(info.n_tokens)}"
     top = (
         fmt.NONE
@@ -78,7 +81,8 @@ def facts(stats: LatentStats, info: CoderInfo, text: Callable[[int], str]) -> li
         ["Maximum", fmt.activation(None if stats.is_dead else stats.max_activation), HELP["max"]],
         ["Mean", fmt.activation(None if stats.is_dead else stats.mean_activation), HELP["mean"]],
         ["Positional", fmt.decimal(stats.positional), HELP["positional"]],
-        ["Top token", top, HELP["top_token"]],
+        ["Top token", top, HELP["top_token"], True],
+        ["Peak", peak, HELP["peak"]],
     ]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import streamlit as st
 
+from autointerp.store.listing import Sort
+
 GROUPS: dict[str, str] = {
     "all": "All",
     "random": "Random",
@@ -20,7 +22,7 @@ GROUPS: dict[str, str] = {
     "non_activating": "Non-activating",
 }
 WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
-SORTS: dict[str, str] = {
+SORTS: dict[str, Sort] = {
     "density": "density",
     "max": "max_activation",
     "mean": "mean_activation",

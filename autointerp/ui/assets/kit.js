@@ -132,11 +132,12 @@ const copy = async (text) => {
   }
 };
 
+// Named values: [name, value, meaning, two columns wide].
 const facts = (rows) => {
   const list = el("dl", "facts");
   list.style.margin = "0";
-  for (const [name, value, help] of rows) {
-    const cell = append(el("div"), el("dt", "", name), el("dd", "", value));
+  for (const [name, value, help, wide] of rows) {
+    const cell = append(el("div", wide ? "wide" : ""), el("dt", "", name), el("dd", "", value));
     if (help) cell.title = help;
     append(list, cell);
   }

@@ -1,0 +1,35 @@
+"""Pages as AppTest runs them: the real router, one page, an address."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from autointerp.settings import ENV_READ_ONLY, ENV_STORE
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+TIMEOUT = 60
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> OpenPage:
+    """`open_page(store_path, "feature", coder="sae", latent="3")` runs the page at that address."""
+
+    def run(store: object, name: str, **params: str) -> AppTest:
+        path = getattr(store, "path", store)
+        monkeypatch.delenv(ENV_READ_ONLY, raising=False)
+        # A page can be switched to once a first run has registered it; without a store that run is cheap.
+        monkeypatch.setenv(ENV_STORE, str(APP.parent / "no-store"))
+        app = AppTest.from_file(str(APP), default_timeout=TIMEOUT)
+        app.run()
+        assert not app.exception, app.exception
+        monkeypatch.setenv(ENV_STORE, str(path))
+        app.switch_page(f"pages/{name}.py")
+        for key, value in params.items():
+            app.query_params[key] = value
+        app.run()
+        return app
+
+    return run

@@ -1,0 +1,29 @@
+"""What a page shows, as AppTest sees it: messages, links, and the records fed to its elements."""
+
+import json
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+
+def record(app: AppTest, name: str) -> dict[str, Any] | None:
+    """The data of the element of this kind ("contexts", "panel", "list", "facts"), `None` where there is none."""
+    found = records(app, name)
+    return found[0] if found else None
+
+
+def records(app: AppTest, name: str) -> list[Any]:
+    """All of them, in the order of the page."""
+    protos = [element.proto for element in app.get("bidi_component")]
+    return [json.loads(proto.json) for proto in protos if proto.component_name == f"autointerp_{name}"]
+
+
+def links(app: AppTest) -> list[str]:
+    """Labels of the page's links."""
+    return [element.proto.label for element in app.get("page_link")]
+
+
+def messages(app: AppTest) -> str:
+    """Everything said in warnings, errors, notes and captions."""
+    parts = [*app.warning, *app.error, *app.info, *app.success, *app.caption, *app.title]
+    return "\n".join(str(part.value) for part in parts)

@@ -1,0 +1,191 @@
+"""Every page on every kind of store, and at hostile addresses: a message, never a traceback."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autointerp.settings import ENV_READ_ONLY
+from autointerp.store import Store
+from tests.app.reading import links, messages, record, records
+
+PAGES = ["overview", "features", "feature", "settings"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_store_says_what_to_do(open_page, tmp_path: Path, name: str):
+    app = open_page(tmp_path / "nothing", name)
+    assert not app.exception
+    assert app.error
+    assert "make demo" in messages(app) + "".join(block.value for block in [*app.code, *app.markdown])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_foreign_folder_is_no_store(open_page, tmp_path: Path, name: str):
+    (tmp_path / "notes.txt").write_text("hello")
+    app = open_page(tmp_path, name)
+    assert not app.exception
+    assert app.error
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_newer_store_is_refused_with_a_reason(open_page, tiny_store: Store, name: str):
+    manifest = tiny_store.path / "store.json"
+    meta = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(meta | {"format": 99}))
+    app = open_page(tiny_store, name)
+    assert not app.exception
+    assert app.error
+
+
+@pytest.mark.parametrize("name", ["overview", "features", "feature"])
+def test_a_store_without_coders_says_how_to_cache_one(open_page, tiny_store: Store, name: str):
+    for file in (tiny_store.path / "coders").glob("*"):
+        file.unlink()
+    app = open_page(tiny_store, name)
+    assert not app.exception
+    assert "autointerp cache" in messages(app) + "".join(block.value for block in app.code)
+
+
+def test_a_damaged_coder_is_named_and_the_rest_works(open_page, tiny_store: Store):
+    broken = tiny_store.path / "coders" / "transcoder.duckdb"
+    broken.write_bytes(broken.read_bytes()[:5000])
+    app = open_page(tiny_store, "overview")
+    assert not app.exception
+    assert "transcoder" in messages(app)
+    table = record(app, "list")
+    assert table is not None
+    assert [row["go"]["coder"] for row in table["rows"]] == ["sae"]
+    app = open_page(tiny_store, "settings")
+    assert not app.exception
+    assert app.error
+
+
+def test_overview_lists_coders_with_their_figures(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "overview")
+    assert not app.exception
+    table = record(app, "list")
+    assert table is not None
+    sae, transcoder = table["rows"]
+    assert sae["go"] == {"coder": "sae"}
+    titles = [column["title"] for column in table["columns"]]
+    figures = dict(zip(titles, sae["cells"], strict=True))
+    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["if zeroed"]) == (
+        "0.250",
+        "3.5",
+        "+0.250",
+        "+1.500",
+    )
+    assert figures["Kind"] == "SAE"
+    assert dict(zip(titles, transcoder["cells"], strict=True))["FVU"] == "–"
+    assert len(app.get("plotly_chart")) == 4
+
+
+def test_settings_shows_integrity_and_files(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "settings")
+    assert not app.exception
+    assert app.success
+    files = record(app, "list")
+    assert files is not None
+    assert [row["cells"][0] for row in files["rows"]] == ["corpus", "sae", "transcoder"]
+
+
+def test_settings_switches_stores_for_this_session(
+    open_page, tiny_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("autointerp.settings.stores_folder", lambda: tiny_store.path.parent)
+    app = open_page(tmp_path / "nothing", "settings")
+    assert app.error
+    app.selectbox(key="store_choice").set_value(str(tiny_store.path)).run()
+    assert not app.exception
+    assert app.success
+
+
+def test_read_only_hides_the_switch(open_page, tiny_store: Store, monkeypatch: pytest.MonkeyPatch):
+    app = open_page(tiny_store, "settings")
+    assert len(app.selectbox) == 1
+    monkeypatch.setenv(ENV_READ_ONLY, "1")
+    app.run()
+    assert not app.exception
+    assert len(app.selectbox) == 0
+
+
+HOSTILE = [
+    "nothing",
+    "<script>alert(1)</script>",
+    "![x](http://x)",
+    "-1",
+    "9" * 300,
+    "1.5",
+    "\x00",
+    "²",
+    "",
+    "$x$ `y`",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_coders_and_latents_get_links_to_valid_ones(open_page, tiny_store: Store, value: str):
+    app = open_page(tiny_store, "feature", coder=value)
+    assert not app.exception
+    assert "sae" in links(app)
+    app = open_page(tiny_store, "feature", coder="sae", latent=value)
+    assert not app.exception
+    assert links(app)
+    assert "](" not in messages(app).replace("\\]\\(", "")
+    app = open_page(tiny_store, "features", coder=value)
+    assert not app.exception
+    assert "sae" in links(app)
+
+
+@pytest.mark.parametrize("latent", ["8", "-1", "1000000", str(2**70)])
+def test_latents_out_of_range_name_the_range(open_page, tiny_store: Store, latent: str):
+    app = open_page(tiny_store, "feature", coder="sae", latent=latent)
+    assert not app.exception
+    assert "0 to 7" in messages(app)
+    assert links(app)
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_groups_windows_and_contexts(open_page, tiny_store: Store, value: str):
+    app = open_page(
+        tiny_store, "feature", coder="sae", latent="3", group=value, window=value, context=value, start=value,
+        align=value, whitespace=value, peek=value,
+    )  # fmt: skip
+    assert not app.exception
+    drawn = record(app, "contexts")
+    assert drawn is not None
+    assert [group["key"] for group in drawn["groups"] if group["key"] != "linked"] == [
+        "random", "top", "quantiles", "non_activating",
+    ]  # fmt: skip
+    assert any("context" in label for label in links(app))
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_lists(open_page, tiny_store: Store, value: str):
+    app = open_page(
+        tiny_store, "features", sort=value, order=value, dead=value, page=value, min_density=value, max_density=value,
+        min_max=value, min_share=value, search=value, regex="1",
+    )  # fmt: skip
+    assert not app.exception
+    app = open_page(tiny_store, "features", context=value)
+    assert not app.exception
+
+
+def test_the_tiny_store_holds_hostile_tokens_as_data_only(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "feature", coder="sae", latent="0")
+    assert not app.exception
+    drawn = record(app, "contexts")
+    assert drawn is not None
+    texts = {text for _, text, _ in drawn["table"]}
+    assert "<script>alert(1)</script>" in texts
+    assert not any("\u202e" in text or "\x00" in text for text in texts)
+    assert not app.get("html")
+
+
+def test_copy_of_a_store_is_a_store(open_page, tiny_store: Store, tmp_path: Path):
+    shutil.copytree(tiny_store.path, tmp_path / "copy")
+    app = open_page(tmp_path / "copy", "overview")
+    assert not app.exception
+    assert len(records(app, "list")) == 1
