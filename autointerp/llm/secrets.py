@@ -13,6 +13,7 @@ HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_AP
 ANY_HOST_KEY = "AUTOINTERP_API_KEY"
 
 _MASK = "[hidden]"
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}  # str.lower can change a text's length
 _FRAGMENT = 8  # characters of a key that may not appear in a row
 _KEY_LIKE = re.compile(
     r"\b(?:sk|pk|rk|gsk|hf|xai)[-_][\w*.-]{6,}"
@@ -73,16 +74,16 @@ def find_key(
 
 def redact(text: str, secret: Secret | None = None) -> str:
     """`text` without the key, without any 8 characters of it in a row, and without anything that looks like a key."""
-    text = _KEY_LIKE.sub(_MASK, text)
-    key = secret.reveal() if secret else ""
+    return _KEY_LIKE.sub(_MASK, _without(text, secret.reveal()) if secret else text)
+
+
+def _without(text: str, key: str) -> str:
     if len(key) < 4:
         return text
     text = text.replace(key, _MASK)
     if len(key) < _FRAGMENT:
         return text
-    folded, wanted = text.lower(), key.lower()
-    if len(folded) != len(text):  # lower() can lengthen exotic letters; positions would not match
-        folded = text
+    folded, wanted = text.translate(_LOWER), key.translate(_LOWER)
     fragments = {wanted[i : i + _FRAGMENT] for i in range(len(wanted) - _FRAGMENT + 1)}
     pieces, position, start = [], 0, 0
     while position <= len(folded) - _FRAGMENT:

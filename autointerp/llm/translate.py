@@ -27,6 +27,7 @@ _FILTERED = re.compile(
     r"content_filter|content_policy|content management policy|moderation|flagged", re.IGNORECASE
 )
 _NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credits", re.IGNORECASE)
+_NOT_JSON = object()
 _TAGS = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -96,17 +97,13 @@ def status_error(status: int, headers: Mapping[str, str], body: str, context: Co
 
 def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> ChatReply:
     """A chat completion from the body of a 200 response. Raises the `LLMError` that fits what is wrong with it."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        text = body[:2000].decode("utf-8", "replace").lstrip()
-        if text.startswith("<") or "html" in headers.get("content-type", ""):
+    data = _json(body)
+    if data is _NOT_JSON:
+        if body.lstrip().startswith(b"<") or "html" in headers.get("content-type", ""):
             raise errors.WrongURL(
                 f"{context.url} answers with a web page, not with chat completions. Check the base URL; most end in /v1."
-            ) from None
-        raise errors.Transient(
-            f"The reply from {context.url} was cut or is not JSON ({len(body)} bytes)."
-        ) from None
+            )
+        raise errors.Transient(f"The reply from {context.url} was cut or is not JSON ({len(body)} bytes).")
     if not isinstance(data, dict):
         raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
     choices = data.get("choices")
@@ -147,11 +144,18 @@ def redact_key(text: str, secret: Secret) -> str:
     return text.replace(key, "[hidden]") if len(key) >= 12 and key in text else text
 
 
+def _json(body: bytes | str) -> Any:
+    # No error is raised while json's own is handled: that one holds the whole document and would be its context.
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return _NOT_JSON
+
+
 def _detail(body: str) -> tuple[str, str]:
     """Message and code of an error body in any of the usual shapes."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
+    data = _json(body)
+    if data is _NOT_JSON:
         return _TAGS.sub(" ", body[:20_000]), ""
     if not isinstance(data, dict):
         return str(data)[:20_000], ""

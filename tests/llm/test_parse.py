@@ -1,0 +1,116 @@
+"""What models write instead of JSON."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autointerp.llm import BadAnswer, ChatReply, json_answer, list_answer, parse_json_answer, text_answer
+from autointerp.llm.parse import looks_like_refusal
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.text(), VALUES, max_size=4)
+PROSE = st.text(st.characters(exclude_characters='{}[]"`<', exclude_categories=["Cs"]), max_size=60)
+
+
+@given(OBJECTS, PROSE, PROSE, st.booleans(), st.booleans())
+def test_an_object_is_found_in_any_wrapping(
+    value: dict[str, Any], before: str, after: str, fence: bool, think: bool
+) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if fence:
+        text = f"```json\n{text}\n```"
+    if think:
+        before = f'<think>maybe {{"a": 1}} or [2]</think>{before}'
+    assert parse_json_answer(f"{before}\n{text}\n{after}", "object") == value
+
+
+@given(st.text(max_size=300))
+def test_any_text_gives_a_value_or_a_bad_answer(text: str) -> None:
+    with contextlib.suppress(BadAnswer):
+        assert isinstance(parse_json_answer(text), dict | list)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[1, 0, 1,]", [1, 0, 1]),
+        ("{'answers': [True, False, None]}", {"answers": [True, False, None]}),
+        ("{'answers': [true, null]}", {"answers": [True, None]}),
+        ("{\u201canswers\u201d: [1]}", {"answers": [1]}),
+        ('First I thought {"answers": [0]}. Now: {"answers": [1]}', {"answers": [1]}),
+        ('```json\n{"a": 1}\n```\nor better\n```json\n{"a": 2}\n```', {"a": 2}),
+        (
+            '{"explanation": "marks like [ and } in \\"strings\\""} done',
+            {"explanation": 'marks like [ and } in "strings"'},
+        ),
+        ("The tokens [x] matter: [1, 0]", [1, 0]),
+        ("<think>no end {", BadAnswer),
+        ("", BadAnswer),
+        ("I would say the second one.", BadAnswer),
+        ("__import__('os').getcwd()", BadAnswer),
+        ("[1, 0", BadAnswer),
+        ('"just a string"', BadAnswer),
+    ],
+)
+def test_usual_forms(text: str, value: Any) -> None:
+    if value is BadAnswer:
+        with pytest.raises(BadAnswer):
+            parse_json_answer(text)
+    else:
+        assert parse_json_answer(text) == value
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{" * 50_000 + "}" * 50_000, '{"a":' * 30_000, "[]" * 60_000 + "x", "x" * 10**6]
+)
+def test_hostile_lengths_end_quickly(text: str) -> None:
+    with pytest.raises(BadAnswer):
+        parse_json_answer(text, "object")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"answers": [1, 0, 1]}', [1, 0, 1]),
+        ('{"reasoning": "..", "result": [true, "no", "1"]}', [1, 0, 1]),
+        ("[1.0, 0, 0.5]", [1, 0, 0.5]),
+        ('{"answers": [1, 0]}', "has 2 entries, 3 were asked for"),
+        ("[1, 0, 2]", "from 0 to 1"),
+        ("[1, 0, -1]", "from 0 to 1"),
+        ("[1, 0, null]", "None"),
+        ("[1, 0, NaN]", "nan"),
+        ("[1, 0, 1e999]", "inf"),
+        ('[1, 0, "maybe"]', "maybe"),
+        ('{"a": [1, 0, 1], "b": [0, 0, 0]}', "no list under 'answers'"),
+    ],
+)
+def test_lists(text: str, values: list[float] | str) -> None:
+    if isinstance(values, str):
+        with pytest.raises(BadAnswer, match=values):
+            list_answer(3)(ChatReply(text, "m"))
+    else:
+        assert list_answer(3)(ChatReply(text, "m")) == values
+
+
+def test_texts_and_objects() -> None:
+    assert text_answer("explanation")(ChatReply('{"explanation": " commas "}', "m")) == "commas"
+    for text in ('{"explanation": ""}', '{"explanation": 3}', '{"other": "x"}'):
+        with pytest.raises(BadAnswer, match="no text under 'explanation'"):
+            text_answer("explanation")(ChatReply(text, "m"))
+    assert json_answer()(ChatReply('{"a": 1}', "m")) == {"a": 1}
+    assert json_answer(lambda value: value["a"])(ChatReply('{"a": 1}', "m")) == 1
+
+
+def test_refusals() -> None:
+    assert looks_like_refusal("I'm sorry, but I cannot do that.")
+    assert looks_like_refusal("<think>hm</think> I can\u2019t help with this")
+    assert not looks_like_refusal("The latent fires on apologies such as I'm sorry.")
