@@ -7,13 +7,13 @@ then a new *generation* is opened. Calls under way keep the old one, whose files
 import json
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import duckdb
-import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import StoreDamaged, StoreTooNew, UnknownName
@@ -22,7 +22,7 @@ from autointerp.store.files import check_name, natural_key
 from autointerp.store.manifest import FORMAT, REBUILD, Layout
 from autointerp.types import CoderInfo, Fidelity
 
-Columns = dict[str, NDArray]
+Columns = Mapping[str, NDArray]
 _HEADER_BYTES = 3 * 4096
 _THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_LIMIT = "4GB"
@@ -72,7 +72,8 @@ class Generation:
     def columns(self, query: str, parameters: list[Any] | None = None) -> Columns:
         """Runs a query of this package; damage met on the way becomes StoreDamaged."""
         try:
-            return self.cursor().execute(query, parameters).fetchnumpy()
+            found = self.cursor().execute(query, parameters).fetchnumpy()
+            return cast(Columns, found)  # no ENUM columns here, so no pandas Categorical
         except (
             duckdb.IOException,
             duckdb.InternalException,
@@ -209,13 +210,3 @@ def _fingerprint(layout: Layout) -> tuple[Any, ...]:
 
 
 _AGAIN = "Remove the file and cache this coder again."
-
-
-def empty(columns: Columns) -> bool:
-    """Whether a result has no rows."""
-    return not columns or not len(next(iter(columns.values())))
-
-
-def plain(column: NDArray) -> NDArray:
-    """A column without its mask; nulls become zeros."""
-    return np.ma.filled(column, 0) if isinstance(column, np.ma.MaskedArray) else column

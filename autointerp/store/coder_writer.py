@@ -26,8 +26,8 @@ from autointerp.types import CoderInfo, CoderKind, Fidelity, Progress, ProgressC
 if TYPE_CHECKING:
     from autointerp.store.reader import Store
 
-# `positional` alone is a reserved word of DuckDB. `place` = latent * tokens of the corpus + token index. It rises through the whole table, so that DuckDB stores gaps: 1.3
-# bytes instead of 2.2 for token indices, which fall back at each new latent.
+# `place` = latent * tokens of the corpus + token index. It rises through the whole table, so that DuckDB stores gaps: 1.3
+# bytes instead of 2.2 for token indices, which fall back at each new latent. `positional` alone is a reserved word of SQL.
 _SCHEMA = """
 CREATE TABLE meta(key VARCHAR, value VARCHAR);
 CREATE TABLE activations(latent {latent}, place UBIGINT, activation USMALLINT);
@@ -281,7 +281,7 @@ class CoderWriter:
         for start in range(0, self.n_latents, _ROWS_AT_ONCE):
             stop = min(start + _ROWS_AT_ONCE, self.n_latents)
             for relation in relations:
-                ids, values = (np.asarray(part)[start:stop] for part in neighbours[relation])
+                ids, values = neighbours[relation][0][start:stop], neighbours[relation][1][start:stop]
                 row, rank = np.nonzero(ids >= 0)
                 database.insert(
                     "neighbours",

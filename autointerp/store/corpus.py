@@ -95,8 +95,8 @@ class CorpusWriter:
             )
         data = np.ascontiguousarray(tokens, dtype=self._dtype)
         with writing(self.layout.root):
-            self._file.write(memoryview(data).cast("B"))
-        self._hash.update(memoryview(data).cast("B"))
+            self._file.write(data.data.cast("B"))
+        self._hash.update(data.data.cast("B"))
         self.n_contexts += len(data)
 
     def finish(

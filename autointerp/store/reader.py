@@ -71,7 +71,10 @@ class Store:
     def verify(self) -> list[str]:
         """`problems()` plus a slow check of the token ids against their hash."""
         found = self.problems()
-        if hashlib.sha256(np.ascontiguousarray(self.tokens)).hexdigest() != self.meta["corpus"]["sha256"]:
+        if (
+            hashlib.sha256(np.ascontiguousarray(self.tokens).data).hexdigest()
+            != self.meta["corpus"]["sha256"]
+        ):
             found.append(f"{self.layout.tokens}: token ids do not match the hash in store.json. {REBUILD}")
         return found
 

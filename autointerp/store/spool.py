@@ -178,7 +178,7 @@ class Spool:
 
     def _read(self, into: NDArray, position: int) -> None:
         self._data.seek(position)
-        view = memoryview(into).cast("B")
+        view = into.data.cast("B")
         while len(view):
             n = self._data.readinto(view)
             if not n:
@@ -187,6 +187,6 @@ class Spool:
 
 
 def _write(file: FileIO, array: NDArray) -> None:
-    view = memoryview(array).cast("B")
+    view = array.data.cast("B")
     while len(view):
         view = view[file.write(view) :]

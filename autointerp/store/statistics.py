@@ -5,6 +5,7 @@ shorter), and the maxima of the windows in which the latent fires are ranked, st
 windows with `rank * 10 // n == q`, so all quantiles hold equally many, up to one.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ N_BINS = 40
 PEAK_REACH = 32
 """Activations this near to a latent's peak are kept apart, for previews without a look into the big table."""
 _MAX_POSITION_BINS = 128
+_TABLE_SIZE = 1 << 21
+# Counting in a dense table is faster than sorting until the table is this many times larger than the data.
+_DENSE_FACTOR = 16
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,26 @@ def _most_frequent(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Per latent, the token id it fires on most often (the smallest of equals) and how often."""
     n = len(counts)
+    if n * vocab_size > _DENSE_FACTOR * len(local):
+        return _most_frequent_sparse(local, ids, counts, vocab_size)
+    token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    for latents, rows in _chunks(counts, vocab_size):
+        pairs = (local[rows] - latents.start) * vocab_size + ids[rows]
+        size = latents.stop - latents.start
+        table = np.bincount(pairs, minlength=size * vocab_size).reshape(size, vocab_size)
+        token[latents] = table.argmax(axis=1)
+        count[latents] = table.max(axis=1)
+    return token, count
+
+
+def _most_frequent_sparse(
+    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], counts: NDArray[np.int64], vocab_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same by sorting, for many latents with few activations each."""
+    n = len(counts)
     token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     if not len(local):
         return token, count
-    # Sorted by id, then (stable) by latent: equal pairs become runs. numpy sorts 16-bit keys by radix, which takes a
-    # sixth of the time of sorting the pairs as one number.
     order = stable_order(ids, vocab_size)
     order = order[stable_order(local[order].astype(np.uint32), n)]
     ids, local = ids[order], local[order]
@@ -124,6 +143,15 @@ def _most_frequent(
     return token, count
 
 
+def _chunks(counts: NDArray[np.int64], per_latent: int) -> Iterator[tuple[slice, slice]]:
+    """Latents and their rows in pieces, so that a table of `per_latent` numbers per latent stays small."""
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    step = max(1, _TABLE_SIZE // per_latent)
+    for first in range(0, len(counts), step):
+        last = min(first + step, len(counts))
+        yield slice(first, last), slice(int(ends[first]), int(ends[last]))
+
+
 def _positional(
     local: NDArray[np.intp], position: NDArray[np.int64], n: int, grid: Grid
 ) -> NDArray[np.float64]:
@@ -134,7 +162,9 @@ def _positional(
     width = -(-grid.ctx_len // _MAX_POSITION_BINS)
     bins = -(-grid.ctx_len // width)
     fired = (
-        np.bincount(local * bins + position // width, minlength=n * bins).reshape(n, bins).astype(np.float64)
+        np.bincount(local * bins + (position // width if width > 1 else position), minlength=n * bins)
+        .reshape(n, bins)
+        .astype(np.float64)
     )
     possible = np.bincount(np.arange(grid.ctx_len) // width, weights=grid.position_counts, minlength=bins)
     total = max(float(possible.sum()), 1.0)
@@ -159,21 +189,44 @@ def _quantiles(
         empty = np.zeros(0, dtype=np.uint32)
         return {"latent": empty, "quantile": empty, "low": empty, "high": empty}
     maxima, owner = np.maximum.reduceat(block.bits, begin), local[begin]
-    order = stable_order(~maxima, 1 << 16)  # falling: inverted bits rise
-    order = order[stable_order(owner[order].astype(np.uint32), block.n_latents)]
-    maxima = maxima[order]
     windows = np.bincount(owner, minlength=block.n_latents)
     first = np.cumsum(windows) - windows
     quantile = np.arange(N_QUANTILES + 1)
     border = -(-quantile * windows[:, None] // N_QUANTILES)  # first rank with rank * 10 // n == q
     low, high = border[:, 1:] - 1, border[:, :-1]
     latent, which = np.nonzero(low >= high)
+    places = np.concatenate([first[latent] + high[latent, which], first[latent] + low[latent, which]])
+    high_bits, low_bits = np.split(_at_ranks(maxima, owner, windows, places), 2)
     return {
         "latent": (latent + block.first).astype(np.uint32),
         "quantile": which.astype(np.uint8),
-        "low": maxima[first[latent] + low[latent, which]],
-        "high": maxima[first[latent] + high[latent, which]],
+        "low": low_bits,
+        "high": high_bits,
     }
+
+
+def _at_ranks(
+    bits: NDArray[np.uint16], owner: NDArray[np.intp], counts: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """`bits` at `places` of their order by latent, then falling value.
+
+    Half floats have few distinct bits, so counting them beats sorting: a place is looked up in the running sum.
+    """
+    lowest, highest = int(bits.min()), int(bits.max())
+    width = highest - lowest + 1
+    if len(counts) * width > _DENSE_FACTOR * len(bits):
+        order = stable_order(~bits, 1 << 16)  # falling: inverted bits rise
+        return bits[order[stable_order(owner[order].astype(np.uint32), len(counts))]][places]
+    found = np.empty(len(places), dtype=np.uint16)
+    for latents, rows in _chunks(counts, width):
+        keys = (owner[rows] - latents.start) * width
+        keys += highest - bits[rows].astype(np.intp)
+        running = np.bincount(keys, minlength=1)
+        np.cumsum(running, out=running)
+        inside = np.flatnonzero((places >= rows.start) & (places < rows.stop))
+        key = np.searchsorted(running, places[inside] - rows.start, side="right")
+        found[inside] = highest - key % width
+    return found
 
 
 def _histograms(
