@@ -1,0 +1,21 @@
+"""What every explainer is."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from autointerp.explain.results import Evidence, ExplanationResult
+
+
+class Explainer(Protocol):
+    """Writes an explanation from evidence. `name` is the method; `config` holds every choice, JSON-ready."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    def explain(self, evidence: Evidence, *, seed: int | None = None) -> ExplanationResult:
+        """`seed` is the one that the examples were drawn with, for the record. Failures are results; only a cancel and the end
+        of the budget are raised."""
+        ...

@@ -1,0 +1,282 @@
+"""Explainers that ask a language model: `default`, `contrastive`, `top_logits`."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from autointerp.errors import UserError
+from autointerp.explain.prompts import default as prompt
+from autointerp.explain.results import Evidence, ExplanationResult
+from autointerp.llm import (
+    Answer,
+    BadAnswer,
+    BudgetExceeded,
+    Cancelled,
+    CancelToken,
+    ChatReply,
+    ChatRequest,
+    LLMError,
+    Message,
+    Usage,
+    object_schema,
+    parse_json_answer,
+)
+from autointerp.passages import (
+    DEFAULT_MARKERS,
+    MARK_SHARE,
+    Markers,
+    Window,
+    choose_markers,
+    levels,
+    mark,
+    marks_above,
+    one_line,
+)
+
+Variant = Literal["default", "contrastive", "top_logits"]
+
+T = TypeVar("T")
+
+_MAX_PAIRS = 10  # marked tokens listed under an excerpt, the strongest ones
+_N_LOGITS = 10
+_MAX_CHARS = 2000  # longer answers are no explanation but an essay
+
+
+class AsksOne(Protocol):
+    """The part of `autointerp.llm.Client` used here."""
+
+    model: str
+
+    def ask(
+        self, request: ChatRequest, validate: Callable[[ChatReply], T], *, cancel: CancelToken | None = None
+    ) -> Answer[T]: ...
+
+
+class LLMExplainer:
+    """Asks `client` what the marked tokens share.
+
+    `variant`: "default" shows activating examples; "contrastive" non-activating ones too; "top_logits" also what the latent
+    promotes. `activations`: list strengths 1 to 10 under each example. `reasoning`: let the model think in the answer first.
+    `n_examples`: at most so many of the activating examples, as they come; `n_contrast` of the others. `max_tokens` of an example
+    are shown, around its strongest token (`None`: all).
+    """
+
+    def __init__(
+        self,
+        client: AsksOne,
+        *,
+        variant: Variant = "default",
+        activations: bool = True,
+        reasoning: bool = False,
+        n_examples: int = 40,
+        n_contrast: int = 10,
+        max_tokens: int | None = None,
+        cancel: CancelToken | None = None,
+    ):
+        if variant not in ("default", "contrastive", "top_logits"):
+            raise UserError(f"unknown explainer {variant!r}: choose default, contrastive or top_logits")
+        if n_examples < 1 or n_contrast < 1 or (max_tokens is not None and max_tokens < 1):
+            raise UserError("an explainer must be shown at least one example of at least one token")
+        self.client = client
+        self.variant: Variant = variant
+        self.activations = activations
+        self.reasoning = reasoning
+        self.n_examples = n_examples
+        self.n_contrast = n_contrast
+        self.max_tokens = max_tokens
+        self.cancel = cancel
+
+    @property
+    def name(self) -> str:
+        return self.variant
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {
+            "activations": self.activations,
+            "reasoning": self.reasoning,
+            "n_examples": self.n_examples,
+            "n_contrast": self.n_contrast if self.variant == "contrastive" else 0,
+            "max_tokens": self.max_tokens,
+            "temperature": 0.0,
+        }
+
+    def explain(self, evidence: Evidence, *, seed: int | None = None) -> ExplanationResult:
+        """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is told in the result."""
+        started = time.perf_counter()
+        problem = self._problem(evidence)
+        if problem is not None:
+            return self._result("", evidence, seed, started, Usage(), status="failed", error=problem)
+        try:
+            answer = self.client.ask(self.request(evidence), self._read, cancel=self.cancel)
+        except (Cancelled, BudgetExceeded):
+            raise
+        except LLMError as error:
+            usage = error.usage or Usage()
+            cause = f"{error.kind}: {error}"
+            return self._result(
+                "", evidence, seed, started, usage, status="failed", error=cause, retryable=error.retryable
+            )
+        text, reasoning = answer.value
+        reply = answer.reply
+        return self._result(
+            text,
+            evidence,
+            seed,
+            started,
+            reply.spent,
+            reasoning=reasoning,
+            reply_ref=reply.key or None,
+            model=reply.model,
+        )
+
+    def request(self, evidence: Evidence) -> ChatRequest:
+        """The exact request, for a look at the prompt or an estimate before it is sent."""
+        keys = ("reasoning", "explanation") if self.reasoning else ("explanation",)
+        schema = object_schema({key: {"type": "string"} for key in keys})
+        return ChatRequest(
+            (*self.opening(), Message("user", self._question(evidence))),
+            schema=schema,
+            max_tokens=800 if self.reasoning else 250,
+        )
+
+    def opening(self) -> tuple[Message, ...]:
+        """System message and examples of the task: the same for every latent, so that servers can keep it in their cache."""
+        contrast = self.variant == "contrastive"
+        logits = self.variant == "top_logits"
+        system = prompt.TASK + (prompt.STRENGTHS if self.activations else "")
+        system += (prompt.CONTRAST if contrast else "") + (prompt.LOGITS if logits else "")
+        system += prompt.ANSWER_REASONED if self.reasoning else prompt.ANSWER
+        messages = [Message("system", system)]
+        for excerpts, silent, likelier, reasoning, explanation in prompt.SHOTS:
+            asked = _listing(
+                excerpts,
+                silent if contrast else (),
+                likelier if logits else (),
+                (),
+                strengths=self.activations,
+            )
+            said = {"reasoning": reasoning} if self.reasoning else {}
+            messages += [
+                Message("user", asked),
+                Message("assistant", _json({**said, "explanation": explanation})),
+            ]
+        return tuple(messages)
+
+    def _question(self, evidence: Evidence) -> str:
+        shown, contrast = self._shown(evidence)
+        markers = choose_markers(window.text for window in [*shown, *contrast])
+        excerpts = [self._excerpt(window, evidence.latent_max, markers) for window in shown]
+        silent = [one_line("".join(window.texts[: self.max_tokens])) for window in contrast]
+        logits = self.variant == "top_logits"
+        return _listing(
+            excerpts,
+            silent,
+            evidence.promoted[:_N_LOGITS] if logits else (),
+            evidence.suppressed[:_N_LOGITS] if logits else (),
+            strengths=self.activations,
+            note=""
+            if markers == DEFAULT_MARKERS
+            else prompt.OTHER_MARKERS.format(before=markers.before, after=markers.after),
+        )
+
+    def _shown(self, evidence: Evidence) -> tuple[list[Window], list[Window]]:
+        contrast = list(evidence.non_activating[: self.n_contrast]) if self.variant == "contrastive" else []
+        return list(evidence.activating[: self.n_examples]), contrast
+
+    def _excerpt(
+        self, window: Window, latent_max: float, markers: Markers
+    ) -> tuple[str, tuple[tuple[str, int], ...]]:
+        start, end = _cut(window, self.max_tokens)
+        texts, activations = window.texts[start:end], window.example.activations[start:end]
+        marks = marks_above(activations, MARK_SHARE)
+        scaled = levels(activations, latent_max)
+        strongest = sorted(sorted(marks, key=lambda i: -activations[i])[:_MAX_PAIRS])
+        pairs = tuple((one_line(texts[i]), int(scaled[i])) for i in strongest if texts[i])
+        return one_line(mark(texts, marks, markers)), pairs
+
+    def _read(self, reply: ChatReply) -> tuple[str, str | None]:
+        value = parse_json_answer(reply.text, "object")
+        text = value.get("explanation")
+        if not isinstance(text, str) or not text.strip():
+            raise BadAnswer('the answer has no text under "explanation"')
+        if len(text) > _MAX_CHARS:
+            raise BadAnswer(
+                f"the explanation has {len(text):,} characters; one or two sentences were asked for"
+            )
+        reasoning = value.get("reasoning")
+        return " ".join(text.split()), reasoning if isinstance(reasoning, str) else None
+
+    def _problem(self, evidence: Evidence) -> str | None:
+        if not evidence.activating:
+            return "There are no activating examples to explain: the latent fires too rarely in this corpus, or never."
+        if self.variant == "contrastive" and not evidence.non_activating:
+            return "The contrastive explainer needs non-activating examples, and none were given."
+        if self.variant == "top_logits" and not evidence.promoted:
+            return "The top_logits explainer needs the tokens that the latent promotes, and this coder has none stored."
+        return None
+
+    def _result(
+        self,
+        text: str,
+        evidence: Evidence,
+        seed: int | None,
+        started: float,
+        usage: Usage,
+        model: str | None = None,
+        **fields: Any,
+    ) -> ExplanationResult:
+        shown, contrast = self._shown(evidence)
+        return ExplanationResult(
+            text=text,
+            explainer=self.name,
+            model=model or self.client.model,
+            prompt_version=prompt.VERSION,
+            config=self.config,
+            seed=seed,
+            example_ids=tuple(window.id for window in [*shown, *contrast]),
+            tokens_in=usage.prompt_tokens,
+            tokens_out=usage.completion_tokens,
+            cost=usage.cost,
+            duration=time.perf_counter() - started,
+            **fields,
+        )
+
+
+def _listing(
+    excerpts: Sequence[tuple[str, Sequence[tuple[str, int]]]],
+    silent: Sequence[str],
+    promoted: Sequence[str],
+    suppressed: Sequence[str],
+    *,
+    strengths: bool,
+    note: str = "",
+) -> str:
+    lines = [note] if note else []
+    lines.append(prompt.ACTIVATING)
+    for i, (text, pairs) in enumerate(excerpts, 1):
+        lines.append(f"[{i}] {text}")
+        if strengths and pairs:
+            listed = ", ".join(f"{_json(token)} {strength}" for token, strength in pairs)
+            lines.append(prompt.STRENGTH_LINE.format(pairs=listed))
+    if silent:
+        lines += ["", prompt.SILENT, *(f"[{i}] {text}" for i, text in enumerate(silent, 1))]
+    for wording, tokens in ((prompt.LIKELIER, promoted), (prompt.LESS_LIKELY, suppressed)):
+        if tokens:
+            lines += ["", wording.format(tokens=", ".join(_json(one_line(token)) for token in tokens))]
+    return "\n".join(lines)
+
+
+def _cut(window: Window, length: int | None) -> tuple[int, int]:
+    """The part of a window that is shown: `length` tokens, with the strongest one at three quarters if there is room."""
+    n = len(window.texts)
+    if length is None or length >= n:
+        return 0, n
+    peak = int(window.example.activations.argmax())
+    start = min(max(0, peak - 3 * length // 4), n - length)
+    return start, start + length
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

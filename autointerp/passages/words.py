@@ -1,0 +1,45 @@
+"""Words around tokens."""
+
+import re
+from collections.abc import Sequence
+
+_WORD = re.compile(r"[^\W\d_](?:[\w'\u2019]*[^\W_])?")
+_TAIL = re.compile(r"[^\W_]*\Z")
+_HEAD = re.compile(r"[^\W_]*")
+_UNIT = re.compile(r"[^\W_]+|[^\w\s]+|_+")
+
+MIN_WORD = 3
+
+
+def words(text: str) -> set[str]:
+    """The distinct words of a text, lower case, of at least three characters."""
+    return {word.lower() for word in _WORD.findall(text) if len(word) >= MIN_WORD}
+
+
+def full_word(texts: Sequence[str], start: int, end: int) -> str:
+    """The word that the tokens start to end are a part of; their own text, stripped, when they are not inside one word."""
+    piece = "".join(texts[start:end])
+    core = piece.strip()
+    if not core or not _HEAD.fullmatch(core):
+        return core
+    before = after = ""
+    if piece[0] == core[0]:
+        before = _match_back("".join(texts[max(0, start - 8) : start]))
+    if piece[-1] == core[-1]:
+        found = _HEAD.match("".join(texts[end : end + 8]))
+        after = found[0] if found else ""
+    return before + core + after
+
+
+def unit_before(text: str) -> str:
+    """The last word, number or run of signs of a text; "" when there is none. A line break at the end counts as one."""
+    tail = text[-60:]
+    if tail.rstrip(" \t").endswith("\n"):
+        return "\n"
+    found = _UNIT.findall(tail)
+    return found[-1] if found else ""
+
+
+def _match_back(text: str) -> str:
+    found = _TAIL.search(text)
+    return found[0] if found else ""

@@ -1,0 +1,133 @@
+"""Detection and fuzzing: a judge says yes or no to texts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.passages import MARK_SHARE, Window, marks_above, runs
+from autointerp.score.judges.base import Judge, Shown, Task
+from autointerp.score.resampling import Resamples
+from autointerp.score.results import Item, Metric, Plan, Verdicts
+from autointerp.score.scorer import Heldout, Scorer, shuffled, simple_plan
+
+WrongMarks = Literal["non_activating", "activating"]
+
+
+class Classifier(Scorer):
+    """What the two share: a judge answers per text, the value is balanced accuracy."""
+
+    metric: ClassVar[Metric] = "balanced_accuracy"
+    task: ClassVar[Task]
+
+    def __init__(self, judge: Judge, *, resamples: Resamples | None = None):
+        super().__init__(resamples=resamples)
+        self.judge = judge
+
+    @property
+    def judge_name(self) -> str:
+        return self.judge.name
+
+    @property
+    def model(self) -> str | None:
+        return self.judge.model
+
+    @property
+    def prompt_version(self) -> str | None:
+        return self.judge.prompt_version(self.task)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {"judge": dict(self.judge.config)}
+
+    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+        return self.judge.judge(self.task, explanation, shown(plan.items))
+
+
+class Detection(Classifier):
+    """Does the latent fire anywhere in the text? Whole texts, nothing marked.
+
+    Source: detection in arXiv 2410.13928, on held-out examples.
+    """
+
+    name: ClassVar[str] = "detection"
+    task: ClassVar[Task] = "detection"
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        return simple_plan(heldout, rng)
+
+
+class Fuzzing(Classifier):
+    """Are the marked tokens the right ones?
+
+    Right marks are the tokens with at least 0.3 of the window's largest activation. Wrong ones are drawn afresh for each
+    example: runs as many and as long as in a random activating example, at random places, either in non-activating windows or
+    ("activating") on silent tokens of the activating windows themselves, each of which then appears once right and once wrong.
+
+    Source: fuzzing in arXiv 2410.13928, on held-out examples, without its fixed positions.
+    """
+
+    name: ClassVar[str] = "fuzzing"
+    task: ClassVar[Task] = "fuzzing"
+
+    def __init__(
+        self,
+        judge: Judge,
+        *,
+        wrong_marks: WrongMarks = "non_activating",
+        resamples: Resamples | None = None,
+    ):
+        super().__init__(judge, resamples=resamples)
+        self.wrong_marks: WrongMarks = wrong_marks
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {**super().config, "wrong_marks": self.wrong_marks, "mark_share": MARK_SHARE}
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        right = [
+            Item(window, True, marks_above(window.example.activations, MARK_SHARE))
+            for window in heldout.activating
+        ]
+        shapes = [[end - start for start, end in runs(item.marks or ())] for item in right]
+        active = self.wrong_marks == "activating"
+        wrong = []
+        for window in heldout.activating if active else heldout.non_activating:
+            shape = shapes[rng.integers(len(shapes))] if shapes else [1]
+            marks = place_runs(shape, _may_be_wrong(window), rng)
+            if marks:  # a window that fires on every token has no wrong place
+                wrong.append(Item(window, False, marks))
+        source = "wrong_marks" if active else heldout.negatives_source
+        return Plan(shuffled([*right, *wrong], rng), heldout.latent_max, source, seed=-1)
+
+
+def shown(items: Sequence[Item]) -> list[Shown]:
+    """The items without their truth."""
+    return [Shown(item.window.texts, item.marks) for item in items]
+
+
+def place_runs(
+    lengths: Sequence[int], allowed: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[int, ...]:
+    """Random positions in runs of these lengths on `allowed` positions, apart from each other; runs that find no room get
+    shorter, and are left out at last. Ascending."""
+    free = allowed.copy()
+    taken: list[int] = []
+    for wanted in sorted(lengths, reverse=True):
+        for length in range(min(wanted, len(free)), 0, -1):
+            starts = np.nonzero(np.lib.stride_tricks.sliding_window_view(free, length).all(axis=1))[0]
+            if len(starts):
+                start = int(rng.choice(starts))
+                taken += range(start, start + length)
+                free[max(0, start - 1) : start + length + 1] = False
+                break
+    return tuple(sorted(taken))
+
+
+def _may_be_wrong(window: Window) -> NDArray[np.bool_]:
+    """Positions where a mark would be wrong: silent ones that show something; else ones below the mark's share."""
+    activations = window.example.activations
+    visible = np.array([bool(text) for text in window.texts])
+    silent = visible & (activations <= 0)
+    return silent if silent.any() else visible & (activations < MARK_SHARE * activations.max(initial=0.0))

@@ -1,0 +1,219 @@
+"""The `delphi` protocol: the reference pipeline's choices, so that numbers can be set beside published ones.
+
+What it keeps of the reference, defects included: explainer and test examples are drawn from one list with one seed and so
+overlap; negatives are drawn with replacement from a fixed seed; wrong marks stand at nearly the same places in every example;
+five texts a prompt; metrics pooled over the latents. What it does not keep: prompts are ours; a last batch of fewer than five is
+answered, where the reference loses it; windows are handed in by the caller; in negatives from neighbours it marks as in random
+ones, where the reference marks the neighbour's own tokens.
+
+Everything else in this package follows the protocol `ours`.
+"""
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.errors import UserError
+from autointerp.passages import MARK_SHARE, Window, marks_above
+from autointerp.score.classify import Classifier
+from autointerp.score.judges.base import Judge, Task
+from autointerp.score.metrics import auroc
+from autointerp.score.resampling import Resamples
+from autointerp.score.results import Item, JudgedItem, Plan, Protocol
+from autointerp.score.scorer import Heldout
+from autointerp.types import Example
+
+SAMPLING_SEED = 22
+NEGATIVES_SEED = 42
+SHUFFLE_SEED = 42
+BATCH = 5
+N_TRAIN = 40
+N_TEST = 50
+N_QUANTILES = 10
+
+E = TypeVar("E", Example, Window)
+
+
+def draw(examples: Sequence[E], n: int, n_quantiles: int = N_QUANTILES) -> list[E]:
+    """`n` of the activating examples, which come in falling order of maximum: equally many from each of `n_quantiles` slices
+    of equal size (the rest at the tail is never drawn), with the slice as the quantile. One fixed seed."""
+    rng = random.Random(SAMPLING_SEED)
+    size, per_quantile = len(examples) // n_quantiles, n // n_quantiles
+    chosen: list[E] = []
+    for quantile in range(n_quantiles):
+        slice_ = list(examples[quantile * size : (quantile + 1) * size])
+        drawn = slice_ if len(slice_) < per_quantile else rng.sample(slice_, per_quantile)
+        chosen += [_in_quantile(one, quantile) for one in drawn]
+    return chosen
+
+
+def draw_both(
+    examples: Sequence[E], n_train: int = N_TRAIN, n_test: int = N_TEST
+) -> tuple[list[E], list[E], int]:
+    """The explainer's and the test examples, and how many of the test examples the explainer saw."""
+    train, test = draw(examples, n_train), draw(examples, n_test)
+    shown = {_place(one) for one in train}
+    return train, test, sum(_place(one) in shown for one in test)
+
+
+def draw_negatives(n_available: int, n: int) -> NDArray[np.int64]:
+    """Which of the windows without any activation serve as negatives: drawn with replacement from a fixed seed, by torch's
+    generator as in the reference; none at all when fewer than `n` are there."""
+    import torch
+
+    if n <= 0 or n_available < n:
+        return np.zeros(0, dtype=np.int64)
+    generator = torch.Generator().manual_seed(NEGATIVES_SEED)
+    return torch.randint(0, n_available, size=(n,), generator=generator).numpy()
+
+
+def wrong_marks(activations: NDArray[np.float32], n: int) -> tuple[int, ...]:
+    """`n` wrong positions: the one at three quarters of the window if it may be marked, the others from a fixed seed."""
+    allowed = np.nonzero(activations <= MARK_SHARE * activations.max(initial=0.0))[0].tolist()
+    n = min(n, len(allowed))
+    first = len(activations) - len(activations) // 4
+    if first not in allowed or n == 0:
+        return tuple(sorted(random.Random(SAMPLING_SEED).sample(allowed, n)))
+    rest = [position for position in allowed if position != first]
+    return tuple(sorted([first, *random.Random(SAMPLING_SEED).sample(rest, n - 1)]))
+
+
+class _Delphi(Classifier):
+    def __init__(self, judge: Judge, *, rng: random.Random | None = None, resamples: Resamples | None = None):
+        """`rng`: the shuffling generator; the reference shares one over all latents of a run, here each latent has a fresh one
+        unless one is passed."""
+        super().__init__(judge, resamples=resamples)
+        batch = judge.config.get("batch", BATCH)
+        if batch != BATCH:
+            raise UserError(
+                f"the delphi protocol puts {BATCH} texts in a prompt, the judge is set to {batch}"
+            )
+        self._rng = rng
+
+    @property
+    def protocol(self) -> Protocol:
+        return "delphi"
+
+    def _plan(self, negatives: list[Item], positives: list[Item], heldout: Heldout) -> Plan:
+        items = [*negatives, *positives]
+        (self._rng or random.Random(SHUFFLE_SEED)).shuffle(items)
+        return Plan(tuple(items), heldout.latent_max, heldout.negatives_source, SAMPLING_SEED, "delphi")
+
+
+class DelphiDetection(_Delphi):
+    """Detection with the reference's choices; pass test examples from `draw`."""
+
+    name: ClassVar[str] = "detection"
+    task: ClassVar[Task] = "detection"
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        """`rng` is not used: every seed is fixed."""
+        negatives = [Item(window, False) for window in heldout.non_activating]
+        return self._plan(negatives, [Item(window, True) for window in heldout.activating], heldout)
+
+
+class DelphiFuzzing(_Delphi):
+    """Fuzzing with the reference's choices; pass test examples from `draw`."""
+
+    name: ClassVar[str] = "fuzzing"
+    task: ClassVar[Task] = "fuzzing"
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {**super().config, "wrong_marks": "non_activating", "mark_share": MARK_SHARE}
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        """`rng` is not used: every seed is fixed."""
+        counts = [int((window.example.activations > 0).sum()) for window in heldout.activating]
+        n = math.ceil(sum(counts) / len(counts)) if counts else 1
+        negatives = [
+            Item(window, False, wrong_marks(window.example.activations, n))
+            for window in heldout.non_activating
+        ]
+        positives = [
+            Item(window, True, marks_above(window.example.activations, MARK_SHARE))
+            for window in heldout.activating
+        ]
+        return self._plan(negatives, positives, heldout)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The reference's summary of one scorer over many latents. Its `accuracy` *is* balanced accuracy. As in the reference, a
+    ratio over nothing counts as 0. `failed`: answers that could not be read, in no other figure."""
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    true_positive_rate: float
+    true_negative_rate: float
+    false_positive_rate: float
+    false_negative_rate: float
+    true_positives: int
+    true_negatives: int
+    false_positives: int
+    false_negatives: int
+    failed: int
+    auroc: float | None
+
+    @property
+    def n(self) -> int:
+        return self.true_positives + self.true_negatives + self.false_positives + self.false_negatives
+
+
+def pooled(judged: Iterable[JudgedItem]) -> Pooled:
+    """The summary of the judged items of any number of latents, thrown together."""
+    rows = list(judged)
+    read = [row for row in rows if row.answer is not None and row.truth is not None]
+    tp = sum(bool(row.truth and row.answer) for row in read)
+    tn = sum(not row.truth and not row.answer for row in read)
+    fp = sum(bool(not row.truth and row.answer) for row in read)
+    fn = len(read) - tp - tn - fp
+    recall, specificity, precision = _ratio(tp, tp + fn), _ratio(tn, tn + fp), _ratio(tp, tp + fp)
+    graded = [row for row in read if row.value is not None]
+    return Pooled(
+        accuracy=(recall + specificity) / 2,
+        precision=precision,
+        recall=recall,
+        f1=_ratio(2 * precision * recall, precision + recall),
+        true_positive_rate=recall,
+        true_negative_rate=specificity,
+        false_positive_rate=_ratio(fp, fp + tn),
+        false_negative_rate=_ratio(fn, tp + fn),
+        true_positives=tp,
+        true_negatives=tn,
+        false_positives=fp,
+        false_negatives=fn,
+        failed=len(rows) - len(read),
+        auroc=auroc([bool(row.truth) for row in graded], [row.value or 0.0 for row in graded]),
+    )
+
+
+def frequency_weighted_f1(latents: Iterable[tuple[int, Sequence[JudgedItem]]]) -> float:
+    """The mean F1 of the latents of one hookpoint, weighted by how often each fires; pairs of (firings, judged items)."""
+    total = weighted = 0.0
+    for firings, judged in latents:
+        weighted += firings * pooled(judged).f1
+        total += firings
+    return _ratio(weighted, total)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0
+
+
+def _in_quantile(one: E, quantile: int) -> E:
+    if isinstance(one, Window):
+        return replace(one, example=replace(one.example, quantile=quantile))
+    return replace(one, quantile=quantile)
+
+
+def _place(one: Example | Window) -> tuple[int, int]:
+    example = one.example if isinstance(one, Window) else one
+    return example.context, example.start

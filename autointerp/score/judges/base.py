@@ -1,0 +1,36 @@
+"""What judges have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from autointerp.score.results import Verdicts
+
+Task = Literal["detection", "fuzzing"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text as put before a judge: its tokens, and which of them are marked (`None`: nothing is marked in this task)."""
+
+    texts: tuple[str, ...]
+    marks: tuple[int, ...] | None = None
+
+
+class Judge(Protocol):
+    """Answers yes-or-no questions about texts. `name` labels every score and answer of it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    def prompt_version(self, task: Task) -> str | None: ...
+
+    def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
+        """One verdict per text, in order."""
+        ...

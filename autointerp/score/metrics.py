@@ -1,0 +1,116 @@
+"""The numbers behind every score, in plain numpy. A value that is not defined is `None`, never NaN or 0.
+
+The `resampled_*` functions give the same numbers for many bootstrap resamples at once: a resample is told by how often each
+example is in it, so one matrix product serves all of them.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+
+def balanced_accuracy(truth: ArrayLike, answer: ArrayLike) -> float | None:
+    """Mean of the true positive and the true negative rate, in [0, 1]; `None` when a class is empty."""
+    positive, said = _flags(truth), _flags(answer)
+    if not positive.any() or positive.all():
+        return None
+    return float((said[positive].mean() + (~said[~positive]).mean()) / 2)
+
+
+def rate(flags: ArrayLike) -> float | None:
+    """The share of true flags; `None` for none at all."""
+    values = _flags(flags)
+    return float(values.mean()) if len(values) else None
+
+
+def auroc(truth: ArrayLike, value: ArrayLike) -> float | None:
+    """The chance that a random positive has a larger value than a random negative, ties counting half; in [0, 1]."""
+    positive, values = _flags(truth), np.asarray(value, dtype=np.float64)
+    n_pos = int(positive.sum())
+    n_neg = len(positive) - n_pos
+    if n_pos == 0 or n_neg == 0:
+        return None
+    rank_sum = float(midranks(values)[positive].sum())
+    return (rank_sum - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg)
+
+
+def midranks(values: Float) -> Float:
+    """Ranks from 1; equal values share the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
+
+
+def correlation(x: ArrayLike, y: ArrayLike) -> float | None:
+    """Pearson's correlation in [-1, 1]; `None` with fewer than two points or when either side is constant."""
+    a, b = np.asarray(x, dtype=np.float64).ravel(), np.asarray(y, dtype=np.float64).ravel()
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    a, b = _unit(a), _unit(b)
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(np.clip(a @ b / norm, -1.0, 1.0)) if norm > 0 else None
+
+
+def _unit(values: Float) -> Float:
+    """Centred and scaled to a largest magnitude of 1, so that products neither overflow nor vanish."""
+    values = values / np.abs(values).max()
+    centred = values - values.mean()
+    return centred / max(float(np.abs(centred).max()), np.finfo(np.float64).tiny)
+
+
+def share_by_quantile(
+    quantiles: Sequence[int | None], flags: Sequence[bool], n_quantiles: int = 10
+) -> tuple[float | None, ...]:
+    """The share of true flags in each quantile (0 = strongest), `None` for a quantile without examples."""
+    chosen: list[list[bool]] = [[] for _ in range(n_quantiles)]
+    for quantile, flag in zip(quantiles, flags, strict=True):
+        if quantile is not None and 0 <= quantile < n_quantiles:
+            chosen[quantile].append(flag)
+    return tuple(rate(group) for group in chosen)
+
+
+def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
+    """Balanced accuracy of each resample. `hits`: positives answered yes; `rejections`: negatives answered no;
+    `w_pos` Float[ndarray, "resamples n_pos"], `w_neg` Float[ndarray, "resamples n_neg"]."""
+    tpr = w_pos @ np.asarray(hits, dtype=np.float64) / w_pos.sum(axis=1)
+    tnr = w_neg @ np.asarray(rejections, dtype=np.float64) / w_neg.sum(axis=1)
+    return (tpr + tnr) / 2
+
+
+def resampled_auroc(positive: ArrayLike, negative: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
+    """AUROC of each resample, from the values of the positives and of the negatives."""
+    high, low = (
+        np.asarray(positive, dtype=np.float64)[:, None],
+        np.asarray(negative, dtype=np.float64)[None, :],
+    )
+    wins = (high > low) + 0.5 * (high == low)
+    pairs = w_pos.sum(axis=1) * w_neg.sum(axis=1)
+    return np.einsum("bj,bj->b", w_pos @ wins, w_neg) / pairs
+
+
+def correlation_sums(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Float:
+    """Per example the sums that make up a correlation, Float[ndarray, "n 6"]: n, x, y, xx, yy, xy."""
+    rows = [(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)) for x, y in pairs]
+    if not rows:
+        return np.zeros((0, 6))
+    # Shifting and scaling by whole-sample constants changes no correlation and keeps the sums well conditioned.
+    all_x, all_y = np.concatenate([x for x, _ in rows]), np.concatenate([y for _, y in rows])
+    scale_x, scale_y = (float(np.ptp(v)) or 1.0 for v in (all_x, all_y))
+    rows = [((x - all_x.mean()) / scale_x, (y - all_y.mean()) / scale_y) for x, y in rows]
+    return np.array([(len(x), x.sum(), y.sum(), x @ x, y @ y, x @ y) for x, y in rows])
+
+
+def resampled_correlation(sums: Float, weights: Float) -> Float:
+    """Pearson's correlation of each resample of whole examples; resamples where it is not defined are left out."""
+    n, x, y, xx, yy, xy = (weights @ sums).T
+    var_x, var_y = n * xx - x * x, n * yy - y * y
+    defined = (var_x > 1e-12 * n * n) & (var_y > 1e-12 * n * n)
+    return np.clip((n * xy - x * y)[defined] / np.sqrt(var_x[defined] * var_y[defined]), -1.0, 1.0)
+
+
+def _flags(values: ArrayLike) -> Bool:
+    return np.asarray(values, dtype=bool).ravel()

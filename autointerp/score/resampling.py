@@ -1,0 +1,73 @@
+"""Bootstrap resamples, stratified by class."""
+
+import threading
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEFAULT_RESAMPLES = 1000
+LEVEL = 0.95
+_MIN_PER_CLASS = 2  # one example gives an interval of no width, which would look like certainty
+
+
+class Interval(NamedTuple):
+    """A percentile interval; both `None` when there is too little to resample."""
+
+    low: float | None
+    high: float | None
+
+
+NO_INTERVAL = Interval(None, None)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How often each example is in each resample: `pos` Float64[ndarray, "resamples n_pos"], `neg` likewise."""
+
+    pos: NDArray[np.float64]
+    neg: NDArray[np.float64]
+
+
+class Resamples:
+    """Draws resamples and keeps them, so that a batch over many latents draws once per class size.
+
+    The draws depend only on the seed and the class sizes: a score is the same whether its latent is scored alone or among
+    others. Thread-safe.
+    """
+
+    def __init__(self, rng: np.random.Generator | int, n: int = DEFAULT_RESAMPLES):
+        self.n = n
+        self.seed = int(rng.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
+        self._lock = threading.Lock()
+        self._drawn: dict[tuple[int, int], Weights] = {}
+
+    def weights(self, n_pos: int, n_neg: int) -> Weights | None:
+        """The resamples for classes of these sizes; `None` when either is too small (a size of 0 means: no such class,
+        as for scores without negatives)."""
+        if max(n_pos, n_neg) < _MIN_PER_CLASS or 1 in (n_pos, n_neg):
+            return None
+        with self._lock:
+            if (n_pos, n_neg) not in self._drawn:
+                rng = np.random.default_rng([self.seed, n_pos, n_neg])
+                drawn = Weights(_counts(rng, n_pos, self.n), _counts(rng, n_neg, self.n))
+                if len(self._drawn) >= 256:  # sizes vary little within a run; this only bounds memory
+                    self._drawn.clear()
+                self._drawn[n_pos, n_neg] = drawn
+            return self._drawn[n_pos, n_neg]
+
+
+def interval(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
+    """The central `level` of the resampled values."""
+    if len(values) < 2:
+        return NO_INTERVAL
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def _counts(rng: np.random.Generator, n: int, resamples: int) -> NDArray[np.float64]:
+    if n == 0:
+        return np.zeros((resamples, 0))
+    drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=n * resamples).reshape(resamples, n).astype(np.float64)

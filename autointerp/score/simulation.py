@@ -1,0 +1,202 @@
+"""Simulation: predict the activation of every token from the explanation alone."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from autointerp.llm import (
+    BadAnswer,
+    CancelToken,
+    ChatReply,
+    ChatRequest,
+    LLMError,
+    Message,
+    Question,
+    TokenLogprob,
+    list_answer,
+    list_schema,
+)
+from autointerp.passages import Window, one_line
+from autointerp.score.judges.llm import Asks, Collected, collect, opening
+from autointerp.score.prompts import simulation as prompt
+from autointerp.score.resampling import Resamples
+from autointerp.score.results import Metric, Plan, Verdict, Verdicts, add_costs
+from autointerp.score.scorer import Heldout, Scorer, simple_plan
+
+Mode = Literal["auto", "slots", "answers"]
+_CANDIDATES = 15
+_SLOT_MAX = 9
+
+
+class Simulation(Scorer):
+    """Pearson correlation of predicted with true activations over all tokens of all windows.
+
+    `mode`: "slots" reads the expected strength at each token from the log probabilities of the prompt, one cheap pass per
+    window, on servers that give them (vLLM); "answers" asks for a list of numbers; "auto" tries the first once and goes on
+    with the second where the server has none. Predictions are 0 to 10. Windows whose answer cannot be read are left out.
+
+    Source: Bills et al. 2023, as used in arXiv 2410.13928.
+    """
+
+    name: ClassVar[str] = "simulation"
+    metric: ClassVar[Metric] = "correlation"
+    needs_negatives: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        client: Asks,
+        *,
+        mode: Mode = "auto",
+        cancel: CancelToken | None = None,
+        resamples: Resamples | None = None,
+    ):
+        super().__init__(resamples=resamples)
+        self.client = client
+        self.mode: Mode = mode
+        self.cancel = cancel
+        self._found: Mode = mode
+
+    @property
+    def judge_name(self) -> str:
+        return "llm"
+
+    @property
+    def model(self) -> str | None:
+        return self.client.model
+
+    @property
+    def prompt_version(self) -> str | None:
+        return prompt.SLOT_VERSION if self._found == "slots" else prompt.VERSION
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {"mode": self._found}
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        return simple_plan(heldout, rng)
+
+    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+        windows = [item.window for item in plan.items]
+        tried = Collected(0)
+        if self._found == "auto":
+            tried = self._probe(explanation, windows[0])
+        if self._found == "slots":
+            questions = [
+                Question(self.slot_request(explanation, window), _slot_reader(window.texts))
+                for window in windows
+            ]
+        else:
+            questions = [
+                Question(
+                    self.request(explanation, window),
+                    _list_reader(list_answer(len(window.texts), low=0, high=10)),
+                )
+                for window in windows
+            ]
+        collected = collect(self.client.ask_many(questions, cancel=self.cancel), len(questions))
+        collected.tokens_in += tried.tokens_in
+        collected.tokens_out += tried.tokens_out
+        collected.cost = add_costs(collected.cost, tried.cost)
+        return collected.verdicts([_verdict(answer) for answer in collected.answers])
+
+    def request(self, explanation: str, window: Window) -> ChatRequest:
+        """The exact request for one window in "answers" mode."""
+        n = len(window.texts)
+        tokens = "\n".join(f"{i}\t{one_line(text)}" for i, text in enumerate(window.texts, 1))
+        question = prompt.QUESTION.format(explanation=one_line(explanation.strip()), tokens=tokens)
+        return ChatRequest(
+            (*opening(prompt.SYSTEM, prompt.SHOTS), Message("user", question)),
+            schema=list_schema(n, low=0, high=10),
+            max_tokens=24 + 8 * n,
+        )
+
+    def slot_request(self, explanation: str, window: Window) -> ChatRequest:
+        """The exact request for one window in "slots" mode: the last turn is the answer with placeholders."""
+        question = prompt.SLOT_QUESTION.format(
+            explanation=one_line(explanation.strip()), text=one_line(window.text)
+        )
+        return ChatRequest(
+            (
+                *opening(prompt.SLOT_SYSTEM, prompt.SLOT_SHOTS),
+                Message("user", question),
+                Message("assistant", slot_text(window.texts)),
+            ),
+            max_tokens=4,
+            prompt_logprobs=_CANDIDATES,
+            allow_truncated=True,
+        )
+
+    def _probe(self, explanation: str, window: Window) -> Collected:
+        """Finds out, with the first window, which mode the server can do. What was asked is in the cache afterwards."""
+        question = Question(self.slot_request(explanation, window), _slot_reader(window.texts))
+        collected = collect(self.client.ask_many([question], cancel=self.cancel), 1)
+        if collected.failure is None:
+            self._found = "answers" if isinstance(collected.answers[0], LLMError) else "slots"
+        return collected
+
+
+def slot_text(texts: Sequence[str]) -> str:
+    """One line per token: the token, a tab, a placeholder for its strength."""
+    return "\n".join(f"{one_line(text)}\t{prompt.SLOT_PLACEHOLDER}" for text in texts)
+
+
+def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> list[float]:
+    """The expected strength, 0 to 10, at each placeholder of the last turn.
+
+    Raises: BadAnswer: when the turn is not found in the prompt's tokens, or no digit is among a place's candidates.
+    """
+    prompt_text = "".join("" if token is None else token.token for token in tokens)
+    wanted = slot_text(texts)
+    begin = prompt_text.rfind(wanted)
+    if begin < 0:
+        raise BadAnswer("the prompt's tokens do not hold the text that was asked about")
+    places, position = [], begin
+    for text in texts:
+        position += len(one_line(text)) + 1
+        places.append(position)
+        position += 2  # the placeholder and the line break
+    strengths: list[float] = []
+    start, remaining = 0, iter(places)
+    place = next(remaining, None)
+    for token in tokens:
+        end = start + (0 if token is None else len(token.token))
+        while token is not None and place is not None and start <= place < end:
+            strengths.append(_expected(token, place - start))
+            place = next(remaining, None)
+        start = end
+    return strengths
+
+
+def _expected(token: TokenLogprob, place: int) -> float:
+    before = token.token[:place]
+    mass = weighted = 0.0
+    for candidate, logprob in token.top:
+        digit = candidate[place : place + 1]
+        if candidate[:place] == before and digit.isascii() and digit.isdigit():
+            mass += math.exp(logprob)
+            weighted += int(digit) * math.exp(logprob)
+    if mass <= 0:
+        raise BadAnswer("no digit is among the candidates at a place where one was expected")
+    return weighted / mass * 10 / _SLOT_MAX
+
+
+def _slot_reader(texts: Sequence[str]) -> Any:
+    def read(reply: ChatReply) -> tuple[list[float], ChatReply]:
+        if reply.prompt_logprobs is None:
+            raise BadAnswer("the server gives no log probabilities of the prompt")
+        return read_slots(reply.prompt_logprobs, texts), reply
+
+    return read
+
+
+def _list_reader(read: Any) -> Any:
+    return lambda reply: (read(reply), reply)
+
+
+def _verdict(answer: Any) -> Verdict:
+    if isinstance(answer, LLMError):
+        return Verdict(error=str(answer))
+    numbers, reply = answer.value
+    return Verdict(predicted=tuple(float(number) for number in numbers), reply_ref=reply.key or None)

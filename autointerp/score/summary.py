@@ -1,0 +1,130 @@
+"""From answers to numbers: the value of a score, its interval and its rates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autointerp.score.metrics import (
+    auroc,
+    balanced_accuracy,
+    correlation,
+    correlation_sums,
+    rate,
+    resampled_auroc,
+    resampled_balanced_accuracy,
+    resampled_correlation,
+    share_by_quantile,
+)
+from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval
+from autointerp.score.results import N_QUANTILES, Item, JudgedItem, Metric
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one score; fields as in `ScoreResult`."""
+
+    value: float | None
+    ci: Interval = NO_INTERVAL
+    auroc: float | None = None
+    n_pos: int = 0
+    n_neg: int = 0
+    tpr_by_quantile: tuple[float | None, ...] = ()
+    value_by_quantile: tuple[float | None, ...] = ()
+    tnr: float | None = None
+    unparsed: int = 0
+
+
+def summarise(
+    metric: Metric, items: Sequence[Item], judged: Sequence[JudgedItem], resamples: Resamples
+) -> Summary:
+    """The figures of `judged`; answers that could not be read are counted and in nothing else."""
+    unparsed = sum(not one.parsed for one in judged)
+    if metric == "balanced_accuracy":
+        return _of_answers([one for one in judged if one.answer is not None], unparsed, resamples)
+    if metric == "auroc":
+        return _of_values([one for one in judged if one.value is not None], unparsed, resamples)
+    pairs = [(item, one) for item, one in zip(items, judged, strict=True) if one.predicted is not None]
+    return _of_predictions(pairs, unparsed, resamples)
+
+
+def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples) -> Summary:
+    positive = [one for one in judged if one.truth]
+    negative = [one for one in judged if not one.truth]
+    hits = [bool(one.answer) for one in positive]
+    rejections = [not one.answer for one in negative]
+    tnr = rate(rejections)
+    tpr = share_by_quantile([one.quantile for one in positive], hits, N_QUANTILES)
+    weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
+    graded = [one for one in judged if one.value is not None]
+    return Summary(
+        value=balanced_accuracy([bool(one.truth) for one in judged], [bool(one.answer) for one in judged]),
+        ci=NO_INTERVAL
+        if weights is None
+        else interval(resampled_balanced_accuracy(hits, rejections, weights.pos, weights.neg)),
+        auroc=_auroc(graded) if len(graded) == len(judged) else None,
+        n_pos=len(positive),
+        n_neg=len(negative),
+        tpr_by_quantile=tpr,
+        value_by_quantile=tuple(None if t is None or tnr is None else (t + tnr) / 2 for t in tpr),
+        tnr=tnr,
+        unparsed=unparsed,
+    )
+
+
+def _of_values(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples) -> Summary:
+    positive = [one for one in judged if one.truth]
+    negative = [one for one in judged if not one.truth]
+    high, low = [one.value or 0.0 for one in positive], [one.value or 0.0 for one in negative]
+    weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
+    by_quantile = tuple(
+        _auroc([*(one for one in positive if one.quantile == q), *negative]) for q in range(N_QUANTILES)
+    )
+    return Summary(
+        value=_auroc(judged),
+        ci=NO_INTERVAL if weights is None else interval(resampled_auroc(high, low, weights.pos, weights.neg)),
+        auroc=_auroc(judged),
+        n_pos=len(positive),
+        n_neg=len(negative),
+        value_by_quantile=by_quantile,
+        unparsed=unparsed,
+    )
+
+
+def _of_predictions(pairs: Sequence[tuple[Item, JudgedItem]], unparsed: int, resamples: Resamples) -> Summary:
+    """Correlation over all tokens of all windows; whole windows are resampled, for their tokens hang together."""
+    positive = [pair for pair in pairs if pair[0].window.example.max_activation > 0]
+    negative = [pair for pair in pairs if pair[0].window.example.max_activation <= 0]
+    ordered = [*positive, *negative]
+    weights = resamples.weights(len(positive), len(negative))
+    value = _correlation(ordered)
+    ci = NO_INTERVAL
+    if weights is not None and value is not None:
+        sums = correlation_sums(
+            (item.window.example.activations, one.predicted or ()) for item, one in ordered
+        )
+        ci = interval(resampled_correlation(sums, np.concatenate([weights.pos, weights.neg], axis=1)))
+    by_quantile = tuple(
+        _correlation([pair for pair in positive if pair[0].window.example.quantile == q])
+        for q in range(N_QUANTILES)
+    )
+    return Summary(
+        value=value,
+        ci=ci,
+        n_pos=len(positive),
+        n_neg=len(negative),
+        value_by_quantile=by_quantile,
+        unparsed=unparsed,
+    )
+
+
+def _auroc(judged: Sequence[JudgedItem]) -> float | None:
+    return auroc([bool(one.truth) for one in judged], [one.value or 0.0 for one in judged])
+
+
+def _correlation(pairs: Sequence[tuple[Item, JudgedItem]]) -> float | None:
+    if not pairs:
+        return None
+    truth = np.concatenate([item.window.example.activations for item, _ in pairs])
+    predicted = np.concatenate([np.asarray(one.predicted, dtype=np.float64) for _, one in pairs])
+    return correlation(truth, predicted)

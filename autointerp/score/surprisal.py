@@ -1,0 +1,180 @@
+"""Surprisal: does the explanation make the activating texts likelier to a language model?"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from autointerp.errors import UserError
+from autointerp.score.prompts import surprisal as prompt
+from autointerp.score.resampling import Resamples
+from autointerp.score.results import Metric, Plan, Verdict, Verdicts
+from autointerp.score.scorer import Heldout, Scorer, simple_plan
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TextModel(Protocol):
+    """Gives log probabilities of texts. `name` is recorded."""
+
+    @property
+    def name(self) -> str: ...
+
+    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+        """log p(text | prefix) in nats, the sum over the text's tokens, for each text."""
+        ...
+
+
+class Surprisal(Scorer):
+    """AUROC of log p(text | explanation) - log p(text | neutral description), activating against not.
+
+    Source: surprisal scoring in arXiv 2410.13928.
+    """
+
+    name: ClassVar[str] = "surprisal"
+    metric: ClassVar[Metric] = "auroc"
+
+    def __init__(self, model: TextModel, *, resamples: Resamples | None = None):
+        super().__init__(resamples=resamples)
+        self.text_model = model
+        self._neutral: OrderedDict[str, float] = OrderedDict()
+
+    @property
+    def judge_name(self) -> str:
+        return "language model"
+
+    @property
+    def model(self) -> str | None:
+        return self.text_model.name
+
+    @property
+    def prompt_version(self) -> str | None:
+        return prompt.VERSION
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        return simple_plan(heldout, rng)
+
+    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+        texts = [_excerpt(item.window.text) for item in plan.items]
+        try:
+            given = self.text_model.log_probs(_entry(explanation), texts)
+            neutral = self._neutral_log_probs(texts)
+        except UserError as error:
+            return Verdicts(tuple(Verdict() for _ in texts), failure=str(error))
+        values = [a - b for a, b in zip(given, neutral, strict=True)]
+        return Verdicts(
+            tuple(
+                Verdict(value=value)
+                if np.isfinite(value)
+                else Verdict(error="the model gave no finite probability")
+                for value in values
+            )
+        )
+
+    def _neutral_log_probs(self, texts: Sequence[str]) -> list[float]:
+        """The same for every explanation, so the latest are kept."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._neutral]
+        if missing:
+            found = self.text_model.log_probs(_entry(prompt.NEUTRAL), missing)
+            self._neutral.update(zip(missing, found, strict=True))
+        values = [self._neutral[text] for text in texts]
+        while len(self._neutral) > 20_000:
+            self._neutral.popitem(last=False)
+        return values
+
+
+def _entry(explanation: str) -> str:
+    return prompt.PREFIX + prompt.ENTRY.format(explanation=" ".join(explanation.split()))
+
+
+def _excerpt(text: str) -> str:
+    return text if text[:1].isspace() else f" {text}"
+
+
+class CausalTextModel:
+    """A local causal language model from transformers. Loads nothing itself: pass the loaded model and its tokenizer.
+
+    The prefix is run once; each batch continues from a *copy* of its key-value cache, because caches grow in place. `batch`:
+    texts run at once.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, batch: int = 16):
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._name = name
+        self._batch = batch
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+        """Raises: UserError: when prefix and text do not fit the model's context."""
+        import torch
+
+        head = self._ids(prefix, special=True)
+        bodies = [self._ids(text, special=False) for text in texts]
+        self._check_length(len(head), max((len(body) for body in bodies), default=0))
+        device = next(self._model.parameters()).device
+        order = sorted(
+            range(len(bodies)), key=lambda i: len(bodies[i])
+        )  # similar lengths together: little padding
+        values = [0.0] * len(bodies)
+        with torch.no_grad():
+            start = self._model(input_ids=torch.tensor([head], device=device), use_cache=True)
+            last = torch.log_softmax(start.logits[0, -1].float(), dim=-1)
+            for begin in range(0, len(order), self._batch):
+                rows = order[begin : begin + self._batch]
+                found = self._continue(
+                    start.past_key_values, last, len(head), [bodies[i] for i in rows], device
+                )
+                for i, value in zip(rows, found, strict=True):
+                    values[i] = value
+        return values
+
+    def _continue(
+        self, past: Any, last: "torch.Tensor", n_head: int, bodies: list[list[int]], device: Any
+    ) -> list[float]:
+        import torch
+
+        width = max(map(len, bodies))
+        if width == 0:
+            return [0.0] * len(bodies)
+        ids = torch.zeros((len(bodies), width), dtype=torch.long, device=device)
+        mask = torch.zeros((len(bodies), width), dtype=torch.long, device=device)
+        for row, body in enumerate(bodies):
+            ids[row, : len(body)] = torch.tensor(body, dtype=torch.long)
+            mask[row, : len(body)] = 1
+        cache = copy.deepcopy(past)
+        cache.batch_repeat_interleave(len(bodies))
+        attention = torch.cat(
+            [torch.ones((len(bodies), n_head), dtype=torch.long, device=device), mask], dim=1
+        )
+        logits = self._model(
+            input_ids=ids, attention_mask=attention, past_key_values=cache, use_cache=True
+        ).logits.float()
+        # The prefix predicts the first token, each token the next one; padding on the right predicts nothing that counts.
+        predicted = torch.cat(
+            [last.expand(len(bodies), 1, -1), torch.log_softmax(logits[:, :-1], dim=-1)], dim=1
+        )
+        chosen = predicted.gather(2, ids[:, :, None])[:, :, 0] * mask
+        return [float(value) for value in chosen.double().sum(dim=1)]
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _check_length(self, n_head: int, n_body: int) -> None:
+        if n_head == 0:
+            raise UserError("The language model's tokenizer made no token of the prompt.")
+        limit = getattr(self._model.config, "max_position_embeddings", None)
+        if limit is not None and n_head + n_body > limit:
+            raise UserError(
+                f"The explanation with its prompt has {n_head} tokens and the longest text {n_body}: more than the {limit} "
+                f"that {self._name} can read. Use a model with a longer context, or shorten the explanation."
+            )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r})"

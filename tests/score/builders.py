@@ -1,0 +1,89 @@
+"""Windows, plans and judges for the tests of explain/ and score/."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autointerp.passages import Window
+from autointerp.score import Heldout, Shown, Verdict, Verdicts
+from autointerp.types import Example
+
+
+def window(
+    texts: Sequence[str],
+    fires: Mapping[int, float] | None = None,
+    *,
+    context: int = 0,
+    quantile: int | None = None,
+    source: str | None = None,
+) -> Window:
+    """A window of these tokens, firing at these positions."""
+    activations = np.zeros(len(texts), dtype=np.float32)
+    for position, value in (fires or {}).items():
+        activations[position] = value
+    maximum = float(activations.max(initial=0.0))
+    example = Example(
+        context=context,
+        start=0,
+        token_ids=np.arange(len(texts)),
+        activations=activations,
+        max_activation=maximum,
+        quantile=quantile if quantile is not None or maximum == 0 else 0,
+        source=source or ("activating" if maximum > 0 else "random"),
+    )
+    return Window(example, tuple(texts))
+
+
+def heldout(n_pos: int = 20, n_neg: int = 20, *, word: str = " fox", length: int = 8) -> Heldout:
+    """Positives hold `word` at a changing place and fire there; negatives never do."""
+    filler = [" the", " quick", " brown", " dog", " jumps", " over", " lazy", " hills"]
+    positives, negatives = [], []
+    for i in range(n_pos):
+        texts = [filler[(i + j) % len(filler)] for j in range(length)]
+        place = (3 * i) % length
+        texts[place] = word
+        positives.append(
+            window(texts, {place: 10.0 - (i * 9) / max(1, n_pos)}, context=i, quantile=i * 10 // n_pos)
+        )
+    for i in range(n_neg):
+        negatives.append(window([filler[(5 * i + 3 * j) % 8] for j in range(length)], context=1000 + i))
+    return Heldout(positives, negatives, latent_max=10.0)
+
+
+class ScriptedJudge:
+    """Answers with what `decide(task, explanation, shown)` says for each text: True, False or None (unparsed)."""
+
+    name = "scripted"
+    model = None
+
+    def __init__(self, decide: Any, *, failure: str | None = None):
+        self._decide = decide
+        self._failure = failure
+        self.asked: list[tuple[str, str, list[Shown]]] = []
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {}
+
+    def prompt_version(self, task: str) -> str | None:
+        return None
+
+    def judge(self, task: Any, explanation: str, shown: Sequence[Shown]) -> Verdicts:
+        self.asked.append((task, explanation, list(shown)))
+        verdicts = []
+        for one in shown:
+            answer = self._decide(task, explanation, one)
+            verdicts.append(Verdict(answer=answer, error=None if answer is not None else "unreadable"))
+        return Verdicts(tuple(verdicts), failure=self._failure)
+
+
+def knows(word: str) -> ScriptedJudge:
+    """A perfect judge of a latent that fires on `word`, whatever the explanation."""
+
+    def decide(task: str, _: str, one: Shown) -> bool:
+        if task == "detection":
+            return word in "".join(one.texts)
+        return bool(one.marks) and all(one.texts[i] == word for i in one.marks or ())
+
+    return ScriptedJudge(decide)

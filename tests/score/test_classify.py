@@ -1,0 +1,158 @@
+"""Detection and fuzzing around a scripted judge."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autointerp.errors import UserError
+from autointerp.passages import runs
+from autointerp.score import Detection, Fuzzing, Heldout, Resamples, Shown, difference
+from autointerp.score.classify import place_runs
+from tests.score.builders import ScriptedJudge, heldout, knows, window
+
+
+@pytest.mark.parametrize("scorer", [Detection, Fuzzing])
+def test_a_perfect_judge_scores_one_with_all_figures(scorer: type[Detection]) -> None:
+    result = scorer(knows(" fox")).run("foxes", heldout(), seed=3)
+    assert (result.status, result.value, result.tnr) == ("ok", 1.0, 1.0)
+    assert result.tpr_by_quantile == (1.0,) * 10
+    assert (result.n_pos, result.n_neg, result.unparsed) == (20, 20, 0)
+    assert (result.ci_low, result.ci_high) == (1.0, 1.0)
+    assert (result.judge, result.protocol, result.negatives, result.seed) == ("scripted", "ours", "random", 3)
+    assert [one.i for one in result.judged] == list(range(40))
+    assert all(one.correct for one in result.judged)
+
+
+def test_unparsed_answers_are_counted_and_in_no_figure() -> None:
+    def decide(_task: str, _explanation: str, one: Shown) -> bool | None:
+        return None if one.texts[0] == " the" else " fox" in one.texts
+
+    result = Detection(ScriptedJudge(decide)).run("foxes", heldout(), seed=0)
+    assert result.unparsed > 0
+    assert result.n_pos + result.n_neg + result.unparsed == 40
+    assert result.value == 1.0
+
+
+def test_when_no_answer_can_be_read_the_score_failed_and_says_why() -> None:
+    result = Detection(ScriptedJudge(lambda *_: None)).run("foxes", heldout(), seed=0)
+    assert (result.status, result.value, result.unparsed) == ("failed", None, 40)
+    assert "unreadable" in (result.error or "")
+
+
+def test_a_failure_to_ask_is_no_score() -> None:
+    result = Detection(ScriptedJudge(lambda *_: True, failure="unreachable: no server")).run(
+        "x", heldout(), seed=0
+    )
+    assert (result.status, result.value, result.ci_low, result.tpr_by_quantile) == ("failed", None, None, ())
+    assert result.error == "unreachable: no server"
+
+
+@pytest.mark.parametrize(
+    ("explanation", "given", "says"),
+    [
+        ("  ", heldout(), "no explanation"),
+        ("x", heldout(0, 5), "no held-out activating"),
+        ("x", heldout(5, 0), "no non-activating"),
+    ],
+)
+def test_what_cannot_be_scored_is_a_recorded_failure(explanation: str, given: Heldout, says: str) -> None:
+    judge = knows(" fox")
+    for scorer in (Detection(judge), Fuzzing(judge)):
+        result = scorer.run(explanation, given, seed=0)
+        assert result.status == "failed"
+        assert says in (result.error or "")
+    assert judge.asked == []
+
+
+def test_the_floor_is_the_other_explanation_on_the_same_items() -> None:
+    judge = ScriptedJudge(lambda _t, explanation, one: explanation in "".join(one.texts))
+    result = Detection(judge).run("fox", heldout(), seed=1, floor="unrelated")
+    assert result.value == 1.0
+    assert result.floor == 0.5
+    assert judge.asked[0][2] == judge.asked[1][2]
+
+
+def test_judges_are_never_shown_the_truth() -> None:
+    judge = knows(" fox")
+    Detection(judge).run("x", heldout(), seed=0)
+    assert all(vars(one).keys() == {"texts", "marks"} for one in judge.asked[0][2])
+    assert all(one.marks is None for one in judge.asked[0][2])
+
+
+def test_the_order_is_drawn_from_the_seed() -> None:
+    def order(seed: int) -> list[int]:
+        return [one.context for one in Detection(knows(" fox")).run("x", heldout(), seed=seed).judged]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_wrong_marks_are_fresh_for_each_example_and_as_many_as_right_ones() -> None:
+    given = heldout(40, 40, length=16)
+    plan = Fuzzing(knows(" fox")).plan(given, np.random.default_rng(0))
+    wrong = [item for item in plan.items if not item.truth]
+    right = [item for item in plan.items if item.truth]
+    assert len({item.marks for item in wrong}) > 10
+    assert {len(item.marks or ()) for item in wrong} == {len(item.marks or ()) for item in right} == {1}
+
+
+def test_wrong_marks_in_activating_examples_miss_what_fires() -> None:
+    given = heldout(20, 0)
+    scorer = Fuzzing(knows(" fox"), wrong_marks="activating")
+    plan = scorer.plan(given, np.random.default_rng(0))
+    assert plan.negatives == "wrong_marks"
+    assert len(plan.items) == 40
+    for item in plan.items:
+        fires = item.window.example.activations[list(item.marks or ())] > 0
+        assert fires.all() if item.truth else not fires.any()
+    assert scorer.run("foxes", given, seed=0).value == 1.0
+
+
+def test_a_window_that_fires_everywhere_has_no_wrong_variant() -> None:
+    full = window([" a", " b"], {0: 1.0, 1: 1.0})
+    plan = Fuzzing(knows(" a"), wrong_marks="activating").plan(
+        Heldout([full], [], 1.0), np.random.default_rng(0)
+    )
+    assert [item.truth for item in plan.items] == [True]
+
+
+@given(st.lists(st.integers(1, 5), max_size=6), st.lists(st.booleans(), max_size=40), st.integers(0, 1000))
+def test_runs_are_placed_apart_on_allowed_positions(
+    lengths: list[int], allowed: list[bool], seed: int
+) -> None:
+    mask = np.array(allowed, dtype=bool)
+    placed = place_runs(lengths, mask, np.random.default_rng(seed))
+    assert all(mask[i] for i in placed)
+    assert len(placed) == len(set(placed)) <= sum(lengths)
+    assert len(runs(placed)) <= len(lengths)
+    assert bool(placed) == (bool(lengths) and bool(mask.any()))
+
+
+def test_the_difference_of_two_explanations_pairs_the_same_items() -> None:
+    judge = ScriptedJudge(lambda _t, explanation, one: explanation in "".join(one.texts))
+    first = Detection(judge).run("quick", heldout(), seed=1)
+    second = Detection(judge).run("fox", heldout(), seed=1)
+    found = difference(first, second, Resamples(0))
+    assert first.value is not None
+    assert found.value == pytest.approx(1.0 - first.value)
+    assert found.unpaired == 0
+    assert found.ci_low is not None
+    assert found.ci_low > 0
+    same = difference(second, second, Resamples(0))
+    assert (same.value, same.ci_low, same.ci_high) == (0.0, 0.0, 0.0)
+
+
+def test_scores_that_share_nothing_cannot_be_compared() -> None:
+    judge = knows(" fox")
+    detection, fuzzing = (
+        Detection(judge).run("x", heldout(), seed=1),
+        Fuzzing(judge).run("x", heldout(), seed=1),
+    )
+    with pytest.raises(UserError, match="same kind"):
+        difference(detection, fuzzing, Resamples(0))
+    other = Detection(judge).run(
+        "x", Heldout([window([" fox"], {0: 1.0}, context=77)], [window([" a"], context=78)], 1.0), seed=1
+    )
+    with pytest.raises(UserError, match="share no example"):
+        difference(detection, other, Resamples(0))

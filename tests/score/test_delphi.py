@@ -1,0 +1,152 @@
+"""The delphi protocol against a plain second implementation of its description."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
+
+from autointerp.errors import UserError
+from autointerp.llm import MockClient
+from autointerp.score import Detection, Heldout, JudgedItem, LLMJudge
+from autointerp.score.delphi import (
+    DelphiDetection,
+    DelphiFuzzing,
+    draw,
+    draw_both,
+    draw_negatives,
+    frequency_weighted_f1,
+    pooled,
+    wrong_marks,
+)
+from tests.score.builders import ScriptedJudge, heldout, knows, window
+
+
+def item(truth: bool, answer: bool | None, value: float | None = None) -> JudgedItem:
+    return JudgedItem(0, 0, 0, 4, truth, answer, value, 0 if truth else None, "activating")
+
+
+rows_of = st.lists(st.builds(item, st.booleans(), st.sampled_from([True, False, None])), max_size=50)
+
+
+def plain_metrics(rows: list[JudgedItem]) -> dict[str, float]:
+    """The reference's summary as its description says: rows with a prediction, cut at 0.5, counted, divided."""
+    counts = {"tp": 0, "tn": 0, "fp": 0, "fn": 0}
+    for row in rows:
+        if row.answer is None:
+            continue
+        predicted = float(row.answer) >= 0.5
+        counts[("t" if predicted == row.truth else "f") + ("p" if predicted else "n")] += 1
+    tp, tn, fp, fn = counts["tp"], counts["tn"], counts["fp"], counts["fn"]
+    tpr = tp / (tp + fn) if tp + fn else 0
+    tnr = tn / (tn + fp) if tn + fp else 0
+    precision = tp / (tp + fp) if tp + fp else 0
+    f1 = 2 * precision * tpr / (precision + tpr) if precision + tpr else 0
+    return {
+        "accuracy": (tpr + tnr) / 2,
+        "precision": precision,
+        "recall": tpr,
+        "f1": f1,
+        "true_negative_rate": tnr,
+    }
+
+
+@given(rows_of)
+def test_pooled_metrics_are_the_references(rows: list[JudgedItem]) -> None:
+    ours = pooled(rows)
+    for name, value in plain_metrics(rows).items():
+        assert getattr(ours, name) == pytest.approx(value), name
+    assert ours.failed == sum(row.answer is None for row in rows)
+    assert ours.n + ours.failed == len(rows)
+    read = [row for row in rows if row.answer is not None]
+    truth, said = [bool(row.truth) for row in read], [bool(row.answer) for row in read]
+    if len(set(truth)) == 2:
+        assert ours.accuracy == pytest.approx(balanced_accuracy_score(truth, said))
+        assert ours.f1 == pytest.approx(f1_score(truth, said, zero_division=0.0))
+        assert ours.precision == pytest.approx(precision_score(truth, said, zero_division=0.0))
+        assert ours.recall == pytest.approx(recall_score(truth, said))
+
+
+def test_the_same_judged_answers_give_delphis_numbers_over_latents() -> None:
+    rng = np.random.default_rng(0)
+    judge = ScriptedJudge(lambda *_: bool(rng.random() < 0.6) if rng.random() > 0.1 else None)
+    results = [DelphiDetection(judge).run("x", heldout(), seed=i) for i in range(4)]
+    together = [one for result in results for one in result.judged]
+    for name, value in plain_metrics(together).items():
+        assert getattr(pooled(together), name) == pytest.approx(value)
+    for result in results:
+        assert result.value == pytest.approx(plain_metrics(list(result.judged))["accuracy"])
+        assert result.protocol == "delphi"
+    firings = [5, 1, 100, 20]
+    f1 = [plain_metrics(list(result.judged))["f1"] for result in results]
+    expected = sum(c * f for c, f in zip(firings, f1, strict=True)) / sum(firings)
+    latents = [(c, result.judged) for c, result in zip(firings, results, strict=True)]
+    assert frequency_weighted_f1(latents) == pytest.approx(expected)
+    assert frequency_weighted_f1([]) == 0.0
+
+
+def test_pooled_auroc_uses_graded_answers_only() -> None:
+    rows = [item(True, True, 0.9), item(True, False, 0.3), item(False, False, 0.3), item(False, None)]
+    assert pooled(rows).auroc == pytest.approx(roc_auc_score([1, 1, 0], [0.9, 0.3, 0.3]))
+
+
+@pytest.mark.parametrize(("n", "overlap"), [(200, 20), (500, 12), (2400, 10), (5000, 10)])
+def test_the_shared_seed_shows_the_explainer_some_test_examples(n: int, overlap: int) -> None:
+    """The figures measured on the reference's sampling."""
+    examples = [window([" a"], {0: 1.0}, context=i) for i in range(n)]
+    train, test, shared = draw_both(examples)
+    assert (len(train), len(test)) == (40, 50)
+    assert shared == overlap
+    top = [{w.example.context for w in part if w.example.quantile == 0} for part in (train, test)]
+    assert top[0] <= top[1]
+
+
+def test_quantiles_are_slices_and_the_tail_is_never_drawn() -> None:
+    chosen = draw([window([" a"], {0: 1.0}, context=i) for i in range(109)], 50)
+    assert max(one.example.context for one in chosen) < 100
+    assert all(one.example.quantile == one.example.context // 10 for one in chosen)
+    assert len(draw([window([" a"], {0: 1.0}, context=i) for i in range(30)], 50)) == 30
+
+
+def test_wrong_marks_stand_where_the_reference_puts_them() -> None:
+    silent = np.zeros(32, dtype=np.float32)
+    assert wrong_marks(silent, 1) == (24,)
+    assert wrong_marks(silent, 4) == tuple(sorted([24, 31, 30, 4]))
+    assert wrong_marks(silent, 8) == tuple(sorted([24, 31, 30, 4, 7, 0, 19, 14]))
+    assert len(wrong_marks(silent, 99)) == 32
+    assert wrong_marks(np.ones(4, dtype=np.float32), 2) == ()
+
+
+def test_fuzzing_marks_all_negatives_alike_and_detection_marks_none() -> None:
+    given = heldout(length=32)
+    plan = DelphiFuzzing(knows(" fox")).plan(given, np.random.default_rng(0))
+    assert {item.marks for item in plan.items if not item.truth} == {(24,)}
+    plain = DelphiDetection(knows(" fox")).plan(given, np.random.default_rng(0))
+    assert {item.marks for item in plain.items} == {None}
+    assert plan.seed == 22
+    items = list(range(40))
+    random.Random(42).shuffle(items)
+    order = [*given.non_activating, *given.activating]
+    assert [item.window for item in plain.items] == [order[i] for i in items]
+
+
+def test_negatives_are_drawn_with_replacement_from_a_fixed_seed() -> None:
+    assert len(draw_negatives(10, 50)) == 0
+    drawn = draw_negatives(60, 50)
+    assert drawn.tolist() == draw_negatives(60, 50).tolist()
+    assert len(set(drawn.tolist())) < 50
+    assert drawn.max() < 60
+
+
+def test_only_batches_of_five() -> None:
+    with MockClient([]) as client:
+        with pytest.raises(UserError, match="5 texts"):
+            DelphiDetection(LLMJudge(client, batch=10))
+        DelphiDetection(LLMJudge(client, batch=5))
+
+
+def test_ours_and_delphi_differ_in_name() -> None:
+    given: Heldout = heldout()
+    assert Detection(knows(" fox")).run("x", given, seed=0).protocol == "ours"
