@@ -1,5 +1,6 @@
 """Versions, pins, summaries, search, replies."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -158,3 +159,17 @@ def test_replies_are_kept_once(annotations: Annotations) -> None:
     cache.put("new", "question", "answer")
     assert cache.get("new") == "answer"
     assert replies.totals() == (6, 8, 0.25)
+
+
+def test_summaries_of_many_latents_take_no_time_that_grows_with_their_square(
+    annotations: Annotations,
+) -> None:
+    added = [explain(i, "text") for i in range(3000)]
+    annotations.add_many(added)
+    annotations.add_many(
+        scored(e, 0.5, scorer=s) for e in added for s in ("detection", "fuzzing", "embedding")
+    )
+    start = time.perf_counter()
+    assert annotations.score_summary("sae").num_rows == 9000
+    assert annotations.summary("sae").num_rows == 3000
+    assert time.perf_counter() - start < 3, "0.1 s is usual; a scan per row takes minutes"

@@ -253,7 +253,7 @@ class Annotations:
 
     def score_summary(self, coder: str) -> "pyarrow.Table":
         """The newest good score per explanation, scorer, judge, protocol and negatives: `latent, explanation_id,
-        explainer, shown, score_id, scorer, judge, protocol, negatives, metric, value, ci_low, ci_high, n_pos, n_neg,
+        shown, explainer, score_id, scorer, judge, protocol, negatives, metric, value, ci_low, ci_high, n_pos, n_neg,
         unparsed, floor`. Cached until the coder's annotations change."""
         return self._cached("scores", coder)
 
