@@ -162,7 +162,7 @@ def test_neurons_are_what_the_down_projection_reads(case: str, tmp_path: Path) -
     with TapReader(subject.base, [coder.tap, coder.target]).attached() as reader:
         read = reader.read(torch.arange(12).view(2, 6))
     x, target = read[coder.tap].reshape(12, width), read[coder.target].reshape(12, 16)
-    acts, latents = coder.encode(x)
+    acts, _ = coder.encode(x)
     assert torch.equal(acts.sort(1, descending=True).values, x.topk(8, dim=1).values.clamp(min=0))
     # With every neuron kept, negative ones included, the decoder is the down-projection itself.
     everything = torch.arange(width).repeat(12, 1)
