@@ -74,7 +74,7 @@ class CofiringSample:
             latents, acts = latents[taken], acts[taken]
         if not len(latents):
             return
-        self._rows.append(np.where(acts > 0, latents, -1).astype(np.int32))
+        self._rows.append(np.where(acts > 0, latents.astype(np.int32), np.int32(-1)))
         self.n_tokens += len(latents)
 
     def nearest(self, n: int = N_NEIGHBOURS) -> Neighbours:
