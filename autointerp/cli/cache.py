@@ -17,8 +17,6 @@ from autointerp.errors import UserError
 NAME = "cache"
 HELP = "cache activations of one or more coders"
 
-N_TOKENS = 1_000_000
-CTX_LEN = 128
 BATCH_SIZE = 32
 
 
@@ -36,10 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text.add_argument(
         "--token-ids", type=Path, metavar="FILE", help="a .npy array of token ids, one or two axes"
     )
+    parser.add_argument("--n-tokens", type=int, help="tokens of a new store, at most (default: 1,000,000)")
     parser.add_argument(
-        "--n-tokens", type=int, help=f"tokens to cache, at most (default: {N_TOKENS:,}; needs no text twice)"
+        "--ctx-len",
+        type=int,
+        help="tokens in a context of a new store (default: 128, or what the model can take)",
     )
-    parser.add_argument("--ctx-len", type=int, help=f"tokens in a context (default: {CTX_LEN})")
     parser.add_argument(
         "--hookpoint",
         metavar="PATH",
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=BATCH_SIZE,
         help=f"contexts in a forward pass (default: {BATCH_SIZE})",
     )
+    parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda (default: cpu)")
     parser.add_argument(
         "--include-bos", action="store_true", help="let latents fire on beginning-of-sequence tokens too"
     )
@@ -64,13 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from autointerp.caching import cache
 
-    for option, value in (
-        ("--n-tokens", args.n_tokens),
-        ("--ctx-len", args.ctx_len),
-        ("--batch-size", args.batch_size),
-    ):
+    for option in ("n_tokens", "ctx_len", "batch_size"):
+        value = getattr(args, option)
         if value is not None and value < 1:
-            raise UserError(f"{option} {value}: at least 1 is needed.")
+            raise UserError(f"--{option.replace('_', '-')} {value}: at least 1 is needed.")
     with progress_bars() as progress:
         infos = cache(
             args.store.expanduser(),
@@ -85,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
             batch_size=args.batch_size,
             skip_bos=not args.include_bos,
             trust_remote_code=args.trust_remote_code,
+            device=args.device,
             progress=progress,
         )
     document = {"store": str(args.store), "coders": [asdict(info) for info in infos]}

@@ -14,6 +14,7 @@ from autointerp.types import ProgressCallback, no_progress
 N_TOKENS = 520_000
 """More than half a million count once beginning-of-sequence positions are masked."""
 CTX_LEN = 128
+CORPUS_NAME = "held-out docstrings of installed libraries"
 HOOKPOINT = "layers.2.mlp"
 N_LATENTS, K = 1536, 24
 MARK = "demo.json"
@@ -158,7 +159,8 @@ def _cache(
         path,
         model=str(weights / "model"),
         coders=coders,
-        text=iter_documents("heldout"),
+        documents=((document.name, document.text) for document in iter_documents("heldout")),
+        corpus_name=CORPUS_NAME,
         n_tokens=n_tokens,
         ctx_len=CTX_LEN,
         progress=progress,
