@@ -113,10 +113,9 @@ class JobRunner:
 
     def _lane(self, lane: int) -> None:
         reserved = lane > 0 and lane == self._lanes - 1
-        seen = -1
         while not self._closing.is_set():
             with self._wake:
-                fresh, seen = self._n_submitted != seen, self._n_submitted
+                seen = self._n_submitted
             try:
                 claim = self._next(min_priority=1 if reserved else None, recover=lane == 0)
                 if claim is not None:
@@ -127,7 +126,7 @@ class JobRunner:
             except Exception:
                 logger.exception("jobs: a lane goes on after a bug")
             with self._wake:
-                if not fresh or seen == self._n_submitted:
+                if seen == self._n_submitted and not self._closing.is_set():
                     self._wake.wait(self._poll_seconds)
 
     def _next(self, *, min_priority: int | None, recover: bool) -> Claim | None:

@@ -84,7 +84,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
     return Annotations(tmp_path_factory.mktemp("shared"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(explanation=explanations, score=scores, examples=st.lists(judged, max_size=3))
 def test_round_trip(
     shared: Annotations, explanation: Explanation, score: Score, examples: list[JudgedExample]
@@ -100,7 +100,7 @@ def test_round_trip(
     assert shared.scores(explanation.id) == [score]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(configs, configs)
 def test_config_hash_is_equality(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert config_hash(one) == config_hash(dict(reversed(one.items())))

@@ -110,7 +110,7 @@ def test_priority_then_age(annotations: Annotations) -> None:
 
 def test_an_interrupted_submission_leaves_nothing(annotations: Annotations) -> None:
     def items() -> Any:
-        yield from range(4500)
+        yield from range(4100)
         assert annotations.jobs.recent()[0].state == "preparing"
         assert annotations.jobs.claim("o", ["kind"]) is None
         raise KeyboardInterrupt
@@ -120,7 +120,7 @@ def test_an_interrupted_submission_leaves_nothing(annotations: Annotations) -> N
     assert annotations.jobs.recent() == []
 
     def cancelled() -> Any:
-        yield from range(4500)
+        yield from range(4100)
         annotations.jobs.cancel(annotations.jobs.recent()[0].id)
         yield from range(2000)
 
@@ -339,4 +339,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+TestQueueMachine.settings = settings(max_examples=10, stateful_step_count=12, deadline=None)
