@@ -1,0 +1,237 @@
+"""Caching speed, disk and memory, beside the bare bound.
+
+    python benchmarks/bench_caching.py [--tokens N] [--reps R] [--memory] [--json FILE]
+
+The bare bound: forward pass stopped after the last hooked module, then the encoder in plain torch (linear, relu,
+torch.topk), results thrown away. It and a whole caching run (everything stored, sorted, finished and published) alternate
+in one process, order rotated; the figure is the median of the ratios of neighbouring runs. Wall times of one machine at
+one moment mean little, so compare ratios.
+
+The subject is the demo's model, or a random GPT-NeoX of its shape where that is not built yet. `fidelity` (loss with each
+coder spliced in) is extra model passes over a sample, not caching; it is timed apart.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from autointerp.caching import cache
+from autointerp.models import SparseCoder, SubjectModel, TapReader, load_coder, load_subject
+
+ROOT = Path(__file__).resolve().parents[1]
+HOOKPOINT = "layers.2.mlp"
+CTX_LEN, BATCH = 128, 32
+CASES = {"small": (1536, 24), "wide": (32768, 32)}
+
+
+def subject_folder(scratch: Path) -> Path:
+    """The demo's model, or a random one of its shape (4 layers, width 192, vocabulary 4,096)."""
+    demo = ROOT / "data" / "demo" / "model"
+    if (demo / "model.safetensors").exists():
+        return demo
+    import transformers
+
+    folder = scratch / "model"
+    config = transformers.GPTNeoXConfig(
+        vocab_size=4096,
+        hidden_size=192,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        intermediate_size=768,
+        max_position_embeddings=CTX_LEN,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    torch.manual_seed(0)
+    transformers.GPTNeoXForCausalLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(demo / name, folder / name)
+    return folder
+
+
+def token_rows(subject: SubjectModel, n_tokens: int) -> np.ndarray:
+    """Real text where the demo's corpus can be read, in rows of `CTX_LEN`; repeated when it is too short."""
+    from autointerp.caching.tokenize import Packer, tokenize
+    from autointerp.demo.corpus import iter_documents
+
+    packer = Packer(CTX_LEN, n_tokens // CTX_LEN)
+    texts = ((document.name, document.text) for document in iter_documents("heldout"))
+    rows = np.concatenate(list(tokenize(texts, subject.tokenizer, packer)))
+    repeats = -(-(n_tokens // CTX_LEN) // len(rows))
+    return np.tile(rows, (repeats, 1))[: n_tokens // CTX_LEN].astype(np.uint16)
+
+
+@torch.inference_mode()
+def bound(subject: SubjectModel, coder: SparseCoder, rows: np.ndarray) -> None:
+    """Forward to the hook, encode with plain torch, throw away."""
+    weight, bias = coder.W_enc, torch.zeros(coder.n_latents)
+    assert weight is not None
+    b_dec = getattr(coder, "b_dec", None)
+    with TapReader(subject.base, [coder.tap]).attached() as reader:
+        for start in range(0, len(rows), BATCH):
+            ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64))
+            x = reader.read(ids)[coder.tap].reshape(-1, coder.d_in)
+            x = x if b_dec is None else x - b_dec
+            torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k, dim=-1, sorted=False)
+
+
+def small_spec() -> str:
+    """The demo's trained SAE when it is there: real activations, and dead latents, as in use."""
+    folder = ROOT / "data" / "demo" / "coders" / "sae"
+    return str(folder) if list(folder.glob("*/sae.safetensors")) else f"random:{HOOKPOINT}:1536:24"
+
+
+def timed(work: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def speed(subject: SubjectModel, case: str, n_tokens: int, reps: int, scratch: Path) -> dict[str, Any]:
+    """Medians over `reps` alternating pairs."""
+    n_latents, k = CASES[case]
+    spec = small_spec() if case == "small" else f"random:{HOOKPOINT}:{n_latents}:{k}"
+    coder = load_coder(spec, subject=subject)
+    rows = token_rows(subject, n_tokens)
+    store = scratch / f"store-{case}"
+    # The corpus is made once, outside the timing, as it is for all later coders.
+    cache(
+        store, model=subject, coders={"warm": f"random:{HOOKPOINT}:64:2"}, token_ids=rows, fidelity_tokens=0
+    )
+    bound(subject, coder, rows[: 4 * BATCH])
+    bounds, ours, info = [], [], None
+    for rep in range(reps):
+
+        def run() -> None:
+            nonlocal info
+            info = cache(
+                store, model=subject, coders={"it": spec}, batch_size=BATCH, fidelity_tokens=0, overwrite=True
+            )[0]
+
+        steps = [(bounds, lambda: bound(subject, coder, rows)), (ours, run)]
+        for times, work in steps if rep % 2 == 0 else reversed(steps):
+            times.append(timed(work))
+    assert info is not None
+    with_fidelity = timed(
+        lambda: cache(store, model=subject, coders={"it": spec}, batch_size=BATCH, overwrite=True)
+    ) - statistics.median(ours)
+    tokens = rows.size
+    return {
+        "case": case,
+        "n_latents": n_latents,
+        "k": k,
+        "trained": not spec.startswith("random"),
+        "tokens": tokens,
+        "activations": info.n_activations,
+        "bound_tokens_per_s": round(tokens / statistics.median(bounds)),
+        "ours_tokens_per_s": round(tokens / statistics.median(ours)),
+        "ratio_to_bound": round(statistics.median(b / o for b, o in zip(bounds, ours, strict=True)), 3),
+        "ratios": [round(b / o, 3) for b, o in zip(bounds, ours, strict=True)],
+        "bytes_per_activation": round(info.bytes_on_disk / info.n_activations, 2),
+        "fidelity_extra_s": round(with_fidelity, 2),
+    }
+
+
+def peak_rss_mb(case: str, n_tokens: int) -> float:
+    """Peak resident memory of a fresh process that caches `n_tokens`, model and libraries included."""
+    command = [sys.executable, __file__, "--memory-child", case, "--tokens", str(n_tokens)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(result.stdout.split()[-1])
+
+
+def memory_child(case: str, n_tokens: int) -> None:
+    """Cache once and print the highest resident size seen during `cache`, in MB."""
+    n_latents, k = CASES[case]
+    scratch = Path(tempfile.mkdtemp())
+    try:
+        subject = load_subject(str(subject_folder(scratch)))
+        # Rows are written to disk before the measured part, so that their own array is not in it.
+        np.save(
+            scratch / "ids.npy",
+            np.tile(token_rows(subject, 20_000), (-(-n_tokens // 19_968), 1))[: n_tokens // CTX_LEN],
+        )
+        process = psutil.Process()
+        peak, stop = process.memory_info().rss, threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not stop.wait(0.005):
+                info = process.memory_full_info()
+                peak = max(peak, info.uss)  # without file pages that the system maps and may drop at will
+
+        watcher = threading.Thread(target=watch)
+        peak = 0
+        watcher.start()
+        spec = small_spec() if case == "small" else f"random:{HOOKPOINT}:{n_latents}:{k}"
+        cache(
+            scratch / "store",
+            model=subject,
+            coders={"it": spec},
+            token_ids=scratch / "ids.npy",
+            ctx_len=CTX_LEN,
+        )
+        stop.set()
+        watcher.join()
+        print(peak / 2**20)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tokens", type=int, default=262_144)
+    parser.add_argument("--wide-tokens", type=int, default=65_536)
+    parser.add_argument("--reps", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--memory", action="store_true", help="also peak memory at N and 10 N tokens")
+    parser.add_argument("--memory-tokens", type=int, default=50_000)
+    parser.add_argument("--memory-child", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    if args.memory_child:
+        memory_child(args.memory_child, args.tokens)
+        return
+    scratch = Path(tempfile.mkdtemp())
+    results: dict[str, Any] = {"torch_threads": torch.get_num_threads(), "speed": [], "memory": []}
+    try:
+        subject = load_subject(str(subject_folder(scratch)))
+        results["subject"] = subject.name
+        for case in args.cases:
+            n_tokens = args.tokens if case == "small" else args.wide_tokens
+            row = speed(subject, case, n_tokens, args.reps, scratch)
+            results["speed"].append(row)
+            print(json.dumps(row))
+        for case in args.cases if args.memory else ():
+            one, ten = peak_rss_mb(case, args.memory_tokens), peak_rss_mb(case, 10 * args.memory_tokens)
+            row = {
+                "case": case,
+                "tokens": args.memory_tokens,
+                "peak_mb": round(one),
+                "peak_mb_at_10x": round(ten),
+                "added": round(ten / one - 1, 3),
+            }
+            results["memory"].append(row)
+            print(json.dumps(row))
+    finally:
+        shutil.rmtree(scratch)
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,433 @@
+"""The store's content against a plain second implementation; resuming; input that is wrong."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from autointerp.caching import cache
+from autointerp.errors import BadActivations, CorpusError, StoreError, StoreIncomplete, StoreReadOnly
+from autointerp.models import SubjectModel, Tap, load_coder
+from autointerp.store import Store
+from autointerp.types import Progress
+from tests.caching.conftest import Lab
+from tests.caching.plain import cross_entropy, dense_latents, hidden, rebuilt
+from tests.models.tiny import TEXT, save_coder, save_neox
+
+SPARSIFY = ("sae", "transcoder", "skip", "residual")
+
+
+def dense_from_store(store: Store, name: str) -> np.ndarray:
+    coder = store.coder(name)
+    out = np.zeros((store.n_contexts * store.ctx_len, coder.info.n_latents), np.float32)
+    for latent in range(coder.info.n_latents):
+        acts = coder.activations(latent)
+        assert (np.diff(acts.token) > 0).all()
+        out[acts.token, latent] = acts.activation
+    return out
+
+
+def as_ids(store: Store) -> torch.Tensor:
+    return torch.from_numpy(store.tokens.astype(np.int64))
+
+
+@pytest.mark.parametrize("name", SPARSIFY)
+def test_store_holds_what_a_plain_implementation_finds(
+    name: str, store: Store, lab: Lab, subject: SubjectModel
+) -> None:
+    coder = load_coder(lab.specs[name], subject=subject)
+    weights = load_file(lab.path(name) / "sae.safetensors")
+    ids = as_ids(store)
+    x = hidden(subject, coder.tap, ids).reshape(-1, 16)
+    wanted = dense_latents(coder, weights, x)
+    wanted[ids.reshape(-1).numpy() == 0] = 0
+    got = dense_from_store(store, name)
+    # Batches of another size change the last bit of a float32, so a float16 may round the other way: one unit at most.
+    np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-6)
+    assert (got == wanted.astype(np.float16)).mean() > 0.999
+    assert np.array_equal(got > 0, wanted > 0)
+    info = store.coder(name).info
+    assert info.n_activations == (wanted > 0).sum()
+    assert info.n_dead == (~(wanted > 0).any(0)).sum()
+    assert info.n_tokens == (ids != 0).sum()
+
+
+def test_neurons_and_random(store: Store, subject: SubjectModel) -> None:
+    ids = as_ids(store)
+    x = hidden(subject, Tap("layers.1.mlp.dense_4h_to_h", "input"), ids).reshape(-1, 64)
+    wanted = torch.zeros_like(x).scatter_(1, x.topk(6, 1).indices, x.topk(6, 1).values.clamp(min=0))
+    wanted[ids.reshape(-1) == 0] = 0
+    np.testing.assert_allclose(dense_from_store(store, "neurons"), wanted.numpy(), rtol=1e-3, atol=1e-6)
+    assert store.coder("random").info.kind == "random"
+    assert (dense_from_store(store, "random") > 0).sum(1).max() == 3
+
+
+@pytest.mark.parametrize("name", SPARSIFY)
+def test_fidelity_against_plain(name: str, store: Store, lab: Lab, subject: SubjectModel) -> None:
+    coder = load_coder(lab.specs[name], subject=subject)
+    weights = load_file(lab.path(name) / "sae.safetensors")
+    ids = as_ids(store)
+    mask = ids != 0
+    x, y = (hidden(subject, tap, ids) for tap in (coder.tap, coder.target))
+    z = dense_latents(coder, weights, x.reshape(-1, 16))
+    y_hat = rebuilt(coder, weights, z, x.reshape(-1, 16)).reshape(y.shape)
+    real, guess = y[mask].double(), y_hat[mask].double()
+    fidelity = store.coder(name).info.fidelity
+    assert fidelity is not None
+    assert fidelity.n_tokens == int(mask.sum())
+    assert fidelity.fvu == pytest.approx(
+        float((real - guess).pow(2).sum() / (real - real.mean(0)).pow(2).sum()), rel=1e-4
+    )
+    assert fidelity.l0 == pytest.approx((z[mask.reshape(-1).numpy()] > 0).sum(1).mean())
+    assert fidelity.ce_clean == pytest.approx(cross_entropy(subject, ids, mask, None), rel=1e-5)
+    assert fidelity.ce_spliced == pytest.approx(
+        cross_entropy(subject, ids, mask, (coder.target, y_hat)), rel=1e-4
+    )
+    zero = cross_entropy(subject, ids, mask, (coder.target, torch.zeros_like(y)))
+    assert fidelity.ce_zero == pytest.approx(zero, rel=1e-4)
+
+
+def test_more_active_latents_than_fit_the_sample(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    """Far more latents kept than are positive: silent entries are neither stored nor counted as firing together."""
+    coders = {"random": "random:layers.1:512:400"}
+    info = cache(tmp_path / "s", model=subject, coders=coders, text=[lab.text], ctx_len=24)[0]
+    assert info.fidelity is not None
+    assert 0 < info.fidelity.l0 < 400
+    assert info.n_activations == pytest.approx(info.fidelity.l0 * info.n_tokens)
+
+
+def test_bos_is_masked_or_kept(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    made = cache(
+        tmp_path / "s",
+        model=subject,
+        coders={"sae": lab.specs["sae"]},
+        text=[lab.text],
+        ctx_len=24,
+        skip_bos=False,
+    )[0]
+    store = Store.open(tmp_path / "s")
+    starts = np.flatnonzero(store.tokens.reshape(-1) == 0)
+    assert len(starts) == 1
+    assert made.n_tokens == store.tokens.size
+    assert dense_from_store(store, "sae")[starts].any()
+
+
+def test_bos_never_fires_and_no_token_is_deleted(store: Store) -> None:
+    starts = np.flatnonzero(store.tokens.reshape(-1) == 0)
+    assert len(starts) == 2
+    assert store.tokens.reshape(-1)[0] == 0
+    for name in SPARSIFY:
+        assert not dense_from_store(store, name)[starts].any()
+
+
+def test_second_run_skips_what_is_complete_and_adds_what_is_not(
+    lab: Lab, subject: SubjectModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    cache(path, model=subject, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=24)
+    before = (path / "coders" / "sae.duckdb").stat()
+    reports: list[Progress] = []
+    both = {"sae": lab.specs["sae"], "skip": lab.specs["skip"]}
+    infos = cache(path, model=subject, coders=both, progress=reports.append)
+    assert [info.coder for info in infos] == ["sae", "skip"]
+    assert (path / "coders" / "sae.duckdb").stat() == before
+    assert {report.stage for report in reports} >= {"cache", "fidelity", "finish"}
+    assert not any("sae" in report.stage for report in reports)
+    reports.clear()
+    assert len(cache(path, model=subject, coders=both, progress=reports.append)) == 2
+    assert not reports
+
+
+def test_progress_rises_to_its_total(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    cache(
+        tmp_path / "s", model=subject, coders=lab.specs, text=[lab.text], ctx_len=24, progress=reports.append
+    )
+    for stage in {report.stage for report in reports}:
+        # The total of a text that ends early is known only then.
+        done = [report.done for report in reports if report.stage == stage]
+        assert done == sorted(done)
+        assert done[-1] == next(report.total for report in reversed(reports) if report.stage == stage)
+
+
+KILLED = """
+import os, signal, sys
+from autointerp.caching import cache
+def progress(report):
+    if report.stage == {stage!r} and report.done >= {done}:
+        os.kill(os.getpid(), signal.SIGKILL)
+cache(sys.argv[1], model=sys.argv[2], coders={{"sae": sys.argv[3], "skip": sys.argv[4]}}, text=[sys.argv[5]], ctx_len=24,
+      batch_size=4, progress=progress)
+"""
+
+
+@pytest.mark.parametrize(("stage", "done"), [("write corpus", 1), ("cache", 200), ("sort skip", 1)])
+def test_killed_at_any_moment_the_next_run_goes_on(
+    stage: str, done: int, lab: Lab, subject: SubjectModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    arguments = [str(path), str(lab.model), lab.specs["sae"], lab.specs["skip"], str(lab.text)]
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED.format(stage=stage, done=done), *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()[-2000:]
+    if stage == "write corpus":
+        with pytest.raises(StoreIncomplete):
+            Store.open(path)
+    else:
+        assert [info.coder for info in Store.open(path).coders()] == (["sae"] if stage == "sort skip" else [])
+    assert list(path.rglob(".*.tmp-*"))
+    both = {"sae": lab.specs["sae"], "skip": lab.specs["skip"]}
+    infos = cache(path, model=subject, coders=both, text=[lab.text], ctx_len=24, batch_size=4)
+    assert not list(path.rglob(".*.tmp-*"))
+    fresh = cache(tmp_path / "fresh", model=subject, coders=both, text=[lab.text], ctx_len=24, batch_size=4)
+    assert [info.n_activations for info in infos] == [info.n_activations for info in fresh]
+    for name in both:
+        assert np.array_equal(
+            dense_from_store(Store.open(path), name), dense_from_store(Store.open(tmp_path / "fresh"), name)
+        )
+
+
+def leftovers(path: Path) -> list[Path]:
+    return [
+        file for file in path.rglob("*") if file.name.startswith(".") or file.suffix in (".duckdb", ".npy")
+    ]
+
+
+def test_nan_weights_of_the_subject(lab: Lab, tmp_path: Path) -> None:
+    model = save_neox(tmp_path / "m")
+    weights = load_file(model / "model.safetensors")
+    weights["gpt_neox.embed_in.weight"][1:] = float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadActivations, match=r"layers\.1\.mlp \(output\).*context \d+, position \d+"):
+        cache(tmp_path / "s", model=model, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=24)
+    assert not [file for file in leftovers(tmp_path / "s") if "coders" in file.parts]
+
+
+def test_coder_that_overflows(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    folder = save_coder(tmp_path / "layers.1.mlp")
+    weights = load_file(folder / "sae.safetensors")
+    weights["encoder.weight"][5] = 1e38
+    save_file(weights, folder / "sae.safetensors")
+    with pytest.raises(BadActivations, match=r"'big'.*context"):
+        cache(tmp_path / "s", model=subject, coders={"big": str(folder)}, text=[lab.text], ctx_len=24)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_scale_keeps_values_exact(factor: float, lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    """Activations far outside float16's range keep its relative precision; none is lost."""
+    folder = save_coder(tmp_path / "layers.1.mlp", seed=1)
+    weights = load_file(folder / "sae.safetensors")
+    for name in ("encoder.weight", "encoder.bias"):
+        weights[name] = weights[name] * factor
+    save_file(weights, folder / "sae.safetensors")
+    cache(
+        tmp_path / "s", model=subject, coders={"sae": str(folder)}, text=[lab.text], ctx_len=24, batch_size=4
+    )
+    store = Store.open(tmp_path / "s")
+    x = hidden(subject, Tap("layers.1.mlp", "output"), as_ids(store)).reshape(-1, 16)
+    coder = load_coder(str(folder), subject=subject)
+    wanted = dense_latents(coder, weights, x)
+    wanted[store.tokens.reshape(-1) == 0] = 0
+    got = dense_from_store(store, "sae")
+    assert np.array_equal(got > 0, wanted > 0)
+    large = wanted > wanted.max() * 1e-4
+    np.testing.assert_allclose(got[large], wanted[large], rtol=1e-3)
+
+
+def test_late_overflow_is_rescaled(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    """The first batches are small, a later one is beyond float16 at their scale."""
+
+    class Growing:
+        """A coder whose first latent's activation is its call number to the power of a million's root."""
+
+        def __init__(self) -> None:
+            self._inner = load_coder(lab.specs["sae"], subject=subject)
+            self.calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self.calls += 1
+            acts, latents = self._inner.encode(x)
+            return acts * (1e7 if self.calls == 3 else 1.0), latents
+
+    from autointerp.caching import gather
+
+    cache(
+        tmp_path / "s",
+        model=subject,
+        coders={"sae": lab.specs["sae"]},
+        text=[lab.text],
+        ctx_len=24,
+        batch_size=4,
+    )
+    store = Store.open(tmp_path / "s")
+    growing = Growing()
+    with gather.Gatherer(store, "growing", growing, True, False, False) as gatherer:  # type: ignore[arg-type]
+        ids = as_ids(store)
+        x = hidden(subject, Tap("layers.1.mlp", "output"), ids)
+        for row in range(6):
+            gatherer.take(x[row], np.arange(row * 24, (row + 1) * 24))
+        info = gatherer.writer().finish(n_tokens=6 * 24)
+    assert info.scale > 1
+    wanted = np.concatenate(
+        [
+            (growing._inner.encode(x[row])[0] * (1e7 if row == 2 else 1.0)).numpy()[
+                growing._inner.encode(x[row])[0] > 0
+            ]
+            for row in range(6)
+        ]
+    )
+    got = dense_from_store(store, "growing")
+    assert (got > 0).sum() == len(wanted)
+    assert got.max() == pytest.approx(wanted.max(), rel=1e-3)
+
+
+def test_context_longer_than_the_model_takes(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"65.*64 at most"):
+        cache(tmp_path / "s", model=subject, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=65)
+    assert not (tmp_path / "s").exists()
+
+
+def test_ids_outside_the_vocabulary(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    for bad in (300, -1):
+        ids = np.full((4, 24), 5)
+        ids[2, 3] = bad
+        with pytest.raises(CorpusError, match=f"token id {bad} is outside"):
+            cache(tmp_path / "s", model=subject, coders={"sae": lab.specs["sae"]}, token_ids=ids)
+        assert not leftovers(tmp_path / "s")
+
+
+def test_token_ids_as_text(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    """The same ids from a file give the same activations as from text."""
+    cache(tmp_path / "a", model=subject, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=24)
+    one = Store.open(tmp_path / "a")
+    np.save(tmp_path / "ids.npy", np.asarray(one.tokens).reshape(-1).astype(np.int32))
+    cache(
+        tmp_path / "b",
+        model=subject,
+        coders={"sae": lab.specs["sae"]},
+        token_ids=tmp_path / "ids.npy",
+        ctx_len=24,
+    )
+    two = Store.open(tmp_path / "b")
+    assert np.array_equal(one.tokens, two.tokens)
+    assert np.array_equal(dense_from_store(one, "sae"), dense_from_store(two, "sae"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"ctx_len": 12}, "contexts of 24 tokens, not 12"),
+        ({"n_tokens": 48}, "not 48"),
+        ({"dataset": "other"}, "not 'other'"),
+        ({"coders": {"sae": "random:layers.1.mlp:64:4"}}, "another coder called 'sae'"),
+        ({"skip_bos": False}, "BOS positions left out"),
+    ],
+)
+def test_contradicting_the_store(
+    asked: dict[str, Any], says: str, lab: Lab, subject: SubjectModel, store: Store
+) -> None:
+    with pytest.raises(StoreError, match=says):
+        cache(store.path, **({"model": subject, "coders": {"sae": lab.specs["sae"]}} | asked))
+
+
+def test_another_model(lab: Lab, store: Store, tmp_path: Path) -> None:
+    other = save_neox(tmp_path / "other", seed=9)
+    with pytest.raises(StoreError, match="not of other"):
+        cache(store.path, model=other, coders={"sae": lab.specs["sae"]})
+
+
+def test_no_text_for_a_new_store(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no store yet"):
+        cache(tmp_path / "s", model=subject, coders={"sae": lab.specs["sae"]})
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_empty_text(text: str, lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(text)
+    with pytest.raises(CorpusError, match="empty"):
+        cache(tmp_path / "s", model=subject, coders={"sae": lab.specs["sae"]}, text=[tmp_path / "empty.txt"])
+    assert not leftovers(tmp_path / "s")
+
+
+def test_text_shorter_than_a_context(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("hello")
+    with pytest.raises(CorpusError, match="less than one context"):
+        cache(
+            tmp_path / "s",
+            model=subject,
+            coders={"sae": lab.specs["sae"]},
+            text=[tmp_path / "short.txt"],
+            ctx_len=64,
+        )
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("where", ["append", "finish"])
+def test_disk_full_or_read_only(
+    code: int, where: str, lab: Lab, subject: SubjectModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autointerp.store import coder_writer, spool
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    path = tmp_path / "s"
+    cache(path, model=subject, coders={"random": "random:layers.1.mlp:48:3"}, text=[lab.text], ctx_len=24)
+    if where == "append":
+        monkeypatch.setattr(spool, "_write", fail)
+    else:
+        monkeypatch.setattr(coder_writer.DatabaseWriter, "insert", fail)
+    with pytest.raises(StoreReadOnly):
+        cache(path, model=subject, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=24)
+    assert not (path / "coders" / "sae.duckdb").exists()
+    assert not list(path.rglob(".*.tmp-*"))
+
+
+def test_one_pass_for_all_coders(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    """Each batch runs the model once, whatever the number of coders and hookpoints, and never beyond the last."""
+    calls: list[str] = []
+    modules = {name: subject.base.get_submodule(name) for name in ("layers.0", "layers.1.mlp", "layers.2")}
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
+        for name, module in modules.items()
+    ]
+    cache(tmp_path / "warm", model=subject, coders=lab.specs, text=[lab.text], ctx_len=24, fidelity_tokens=0)
+    probed = calls.count("layers.2")
+    n = Store.open(tmp_path / "warm").n_contexts
+    for handle in handles:
+        handle.remove()
+    assert calls.count("layers.0") - probed == -(-n // 32)
+    assert calls.count("layers.1.mlp") - probed == -(-n // 32)
+
+
+def test_text_is_tokenised_as_documented(store: Store, lab: Lab, subject: SubjectModel) -> None:
+    ids = [0, *subject.tokenizer(TEXT * 12)["input_ids"], 0, *subject.tokenizer(TEXT[::-1] * 9)["input_ids"]]
+    flat = store.tokens.reshape(-1).tolist()
+    assert flat == ids[: len(flat)]
+    assert len(ids) - len(flat) < 24
+
+
+def test_interrupted_leaves_nothing(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
+    def stop(report: Progress) -> None:
+        if report.stage == "cache":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache(tmp_path / "s", model=subject, coders=lab.specs, text=[lab.text], ctx_len=24, progress=stop)
+    assert not list((tmp_path / "s").rglob(".*.tmp-*"))
