@@ -58,8 +58,8 @@ class LLMExplainer:
 
     `variant`: "default" shows activating examples; "contrastive" non-activating ones too; "top_logits" also what the latent
     promotes. `activations`: list strengths 1 to 10 under each example. `reasoning`: let the model think in the answer first.
-    `n_examples`: at most so many of the activating examples, as they come; `n_contrast` of the others. `max_tokens` of an example
-    are shown, around its strongest token (`None`: all).
+    `n_examples`: at most so many of the activating examples, as they come; `n_contrast` of the others. `max_tokens` of an
+    example are shown, around its strongest token (`None`: all).
     """
 
     def __init__(

@@ -29,8 +29,8 @@ class ExplanationResult:
     """An explanation, or why there is none: a failure has status "failed", an `error` and an empty text.
 
     `example_ids` name the examples that were shown (`context:start:window`), activating ones first. `reasoning`: the steps the
-    model wrote first, when asked to. `reply_ref`: key of the reply in the client's cache, which holds the exact prompt too. Tokens
-    and `cost` (`None` = price unknown) are what this call paid. `retryable`: whether the same may work later.
+    model wrote first, when asked to. `reply_ref`: key of the reply in the client's cache, which holds the exact prompt too.
+    Tokens and `cost` (`None` = price unknown) are what this call paid. `retryable`: whether the same may work later.
     """
 
     text: str

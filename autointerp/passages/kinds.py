@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """`name`: plural, as written in an explanation. `said`: matches ways to say it. `shape`: what such text looks like, searched
-    in texts; a token is of the kind when the whole of it, blanks at its ends aside, is."""
+    """`name`: plural, as written in an explanation. `said`: matches ways to say it. `shape`: what such text looks like,
+    searched in texts; a token is of the kind when the whole of it, blanks at its ends aside, is."""
 
     name: str
     said: re.Pattern[str]

@@ -91,6 +91,6 @@ _GLYPHS = str.maketrans(
 
 
 def one_line(text: str) -> str:
-    """The text on a single line, line breaks and tabs as the glyphs \u21b5 and \u21e5: a text in a numbered list cannot pretend to be
-    the next item of the list."""
+    """The text on a single line, line breaks and tabs as the glyphs \u21b5 and \u21e5: a text in a numbered list cannot
+    pretend to be the next item of the list."""
     return text.translate(_GLYPHS)

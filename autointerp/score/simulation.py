@@ -91,7 +91,7 @@ class Simulation(Scorer):
             questions = [
                 Question(
                     self.request(explanation, window),
-                    _list_reader(list_answer(len(window.texts), low=0, high=10)),
+                    list_answer(len(window.texts), low=0, high=10),
                 )
                 for window in windows
             ]
@@ -183,20 +183,17 @@ def _expected(token: TokenLogprob, place: int) -> float:
 
 
 def _slot_reader(texts: Sequence[str]) -> Any:
-    def read(reply: ChatReply) -> tuple[list[float], ChatReply]:
+    def read(reply: ChatReply) -> list[float]:
         if reply.prompt_logprobs is None:
             raise BadAnswer("the server gives no log probabilities of the prompt")
-        return read_slots(reply.prompt_logprobs, texts), reply
+        return read_slots(reply.prompt_logprobs, texts)
 
     return read
-
-
-def _list_reader(read: Any) -> Any:
-    return lambda reply: (read(reply), reply)
 
 
 def _verdict(answer: Any) -> Verdict:
     if isinstance(answer, LLMError):
         return Verdict(error=str(answer))
-    numbers, reply = answer.value
-    return Verdict(predicted=tuple(float(number) for number in numbers), reply_ref=reply.key or None)
+    return Verdict(
+        predicted=tuple(float(number) for number in answer.value), reply_ref=answer.reply.key or None
+    )

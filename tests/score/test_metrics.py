@@ -55,7 +55,7 @@ def test_correlation_is_scipys(pairs: list[tuple[float, float]]) -> None:
     assert ours is not None
     assert -1 <= ours <= 1
     if min(x.std() / np.abs(x).max(), y.std() / np.abs(y).max()) > 1e-6:
-        assert ours == pytest.approx(pearsonr(x, y).statistic, abs=1e-6)
+        assert ours == pytest.approx(pearsonr(x, y)[0], abs=1e-6)
 
 
 def test_undefined_values_are_none_and_never_nan() -> None:
@@ -93,7 +93,7 @@ def test_resampled_correlation_is_the_correlation_of_the_drawn_windows() -> None
     for b in range(20):
         drawn = [pairs[i] for i in np.repeat(np.arange(6), weights.pos[b].astype(int))]
         x, y = (np.concatenate([pair[side] for pair in drawn]) for side in (0, 1))
-        assert ours[b] == pytest.approx(pearsonr(x, y).statistic)
+        assert ours[b] == pytest.approx(pearsonr(x, y)[0])
 
 
 def test_balanced_accuracys_interval_is_near_scipys_bootstrap() -> None:

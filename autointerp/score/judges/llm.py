@@ -94,8 +94,7 @@ class LLMJudge:
         """Raises `Cancelled` and `BudgetExceeded`; every other failure is told in the result."""
         batches = _batches(shown, self.batch)
         questions = [
-            Question(self._request(task, explanation, batch), _with_reply(list_answer(len(batch))))
-            for batch in batches
+            Question(self._request(task, explanation, batch), list_answer(len(batch))) for batch in batches
         ]
         outcomes = collect(self.client.ask_many(questions, cancel=self.cancel), len(questions))
         verdicts = [
@@ -108,7 +107,7 @@ class LLMJudge:
     def _verdicts(self, answer: "Answer[Any] | LLMError", n: int) -> list[Verdict]:
         if isinstance(answer, LLMError):
             return [Verdict(error=str(answer))] * n
-        numbers, reply = answer.value
+        numbers, reply = answer.value, answer.reply
         values = probabilities(reply, n) if self.graded else None
         return [
             Verdict(
@@ -229,12 +228,6 @@ def _text(shown: Shown, markers: Markers) -> str:
     if shown.marks is None:
         return one_line("".join(shown.texts))
     return one_line(mark(shown.texts, shown.marks, markers))
-
-
-def _with_reply(
-    read: Callable[[ChatReply], list[float]],
-) -> Callable[[ChatReply], tuple[list[float], ChatReply]]:
-    return lambda reply: (read(reply), reply)
 
 
 def _batches(shown: Sequence[Shown], size: int) -> list[Sequence[Shown]]:

@@ -1,0 +1,149 @@
+"""Scores without a judge: cosine, and a local language model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from autointerp.errors import UserError
+from autointerp.score import CausalTextModel, Embedding, Item, Resamples, Surprisal, difference, score_many
+from tests.score.builders import heldout
+
+
+class LetterEmbedder:
+    """Counts letters: enough to be nearer to like texts."""
+
+    name = "letters"
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.array(
+            [[text.count(chr(97 + i)) + 1e-3 for i in range(26)] for text in texts], dtype=np.float32
+        )
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def embed_windows(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        return self.embed_queries([item.window.text for item in items])
+
+
+def test_embedding_is_the_auroc_of_the_cosine() -> None:
+    embedder = LetterEmbedder()
+    result = Embedding(embedder).run("fox fox", heldout(), seed=0, floor="lazy dog")
+    truth = [bool(one.truth) for one in result.judged]
+    values = [one.value or 0.0 for one in result.judged]
+    assert result.value == pytest.approx(roc_auc_score(truth, values))
+    assert (result.metric, result.model, result.n_pos, result.n_neg) == ("auroc", "letters", 20, 20)
+    assert result.floor == Embedding(embedder).run("lazy dog", heldout(), seed=0).value
+    assert all(one.answer is None for one in result.judged)
+
+
+def test_many_latents_at_once_get_the_same_scores() -> None:
+    embedder, given, resamples = LetterEmbedder(), heldout(), Resamples(4)
+    windows = [*given.activating, *given.non_activating]
+    table = embedder.embed_windows([Item(window, None) for window in windows])
+    queries = embedder.embed_queries(["fox fox", "lazy dog"])
+    rows = [np.arange(20), np.arange(20)]
+    others = [np.arange(20, 40), np.arange(20, 40)]
+    batch = score_many(queries, table, rows, others, resamples=resamples, floors=np.array([1, 0]))
+    one = Embedding(embedder, resamples=resamples).run("fox fox", given, seed=0, floor="lazy dog")
+    assert batch[0].value == pytest.approx(one.value)
+    assert batch[0].floor == pytest.approx(one.floor)
+    assert batch[0].ci == pytest.approx((one.ci_low, one.ci_high), abs=0.05)  # other order, other draws
+    assert batch[1].value == pytest.approx(one.floor)
+    empty = score_many(queries[:1], table, [np.zeros(0, dtype=np.int64)], [others[0]], resamples=resamples)
+    assert (empty[0].value, empty[0].ci) == (None, (None, None))
+
+
+def test_embedding_scores_of_two_explanations_can_be_compared() -> None:
+    scorer = Embedding(LetterEmbedder())
+    first, second = (scorer.run(text, heldout(), seed=0) for text in ("lazy dog", "fox fox"))
+    found = difference(first, second, Resamples(0))
+    assert found.value == pytest.approx((second.value or 0) - (first.value or 0))
+
+
+class CharTokenizer:
+    """A byte is a token; id 0 begins a text."""
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [*([0] if add_special_tokens else []), *text.encode()]}
+
+
+@pytest.fixture(scope="module")
+def causal() -> CausalTextModel:
+    import torch
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=256,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=1024,
+        use_cache=True,
+    )
+    return CausalTextModel(GPTNeoXForCausalLM(config), CharTokenizer(), name="tiny", batch=3)
+
+
+def test_log_probabilities_with_a_shared_cache_are_those_of_whole_texts(causal: CausalTextModel) -> None:
+    import torch
+
+    texts = [
+        " the quick fox",
+        " a",
+        "",
+        " something rather longer than that",
+        " the quick fox",
+        " \n",
+        " b c d",
+    ]
+    ours = causal.log_probs("Description: x\nExcerpt:", texts)
+    tokenizer, model = CharTokenizer(), causal._model
+    for text, value in zip(texts, ours, strict=True):
+        head = tokenizer("Description: x\nExcerpt:")["input_ids"]
+        body = tokenizer(text, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([head + body])).logits[0].log_softmax(-1)
+        plain = sum(float(logits[len(head) + i - 1, token]) for i, token in enumerate(body))
+        assert value == pytest.approx(plain, abs=1e-3)
+    assert ours[0] == pytest.approx(ours[4], abs=1e-4)
+    assert ours == pytest.approx(causal.log_probs("Description: x\nExcerpt:", texts), abs=1e-4)
+
+
+def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel) -> None:
+    scorer = Surprisal(causal)
+    result = scorer.run("foxes", heldout(6, 6), seed=0)
+    assert (result.status, result.metric, result.model, result.judge) == (
+        "ok",
+        "auroc",
+        "tiny",
+        "language model",
+    )
+    assert result.value is not None
+    assert len(scorer._neutral) == len(
+        {one.text for one in [*heldout(6, 6).activating, *heldout(6, 6).non_activating]}
+    )
+    again = scorer.run("foxes", heldout(6, 6), seed=0)
+    assert again.value == pytest.approx(result.value)
+
+
+def test_a_prefix_too_long_for_the_model_is_a_recorded_failure(causal: CausalTextModel) -> None:
+    with pytest.raises(UserError, match="more than the 1024"):
+        causal.log_probs("x" * 2000, ["y"])
+    result = Surprisal(causal).run("word " * 500, heldout(3, 3), seed=0)
+    assert (result.status, result.value) == ("failed", None)
+    assert "1024" in (result.error or "")
+
+
+def test_a_better_described_text_is_likelier() -> None:
+    class Oracle:
+        name = "oracle"
+
+        def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+            told = "foxes" in prefix
+            return [-10.0 + 3.0 * (told and " fox" in text) for text in texts]
+
+    result = Surprisal(Oracle()).run("foxes", heldout(), seed=0, floor="cats")
+    assert (result.value, result.floor) == (1.0, 0.5)

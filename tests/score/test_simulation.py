@@ -1,0 +1,122 @@
+"""Simulation in both modes."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+
+from autointerp.llm import ChatReply, ChatRequest, MockClient, RequestRejected, TokenLogprob, Usage
+from autointerp.score import Simulation
+from autointerp.score.prompts import simulation as prompt
+from autointerp.score.simulation import read_slots, slot_text
+from tests.score.builders import heldout
+
+
+def tokens_in(request: ChatRequest) -> list[str]:
+    body = request.messages[-1].content.split("\n\n", 1)[1]
+    return [line.split("\t", 1)[1] for line in body.split("\n")]
+
+
+def listing(request: ChatRequest) -> str:
+    return json.dumps({"answers": [9 if token == " fox" else 1 for token in tokens_in(request)]})
+
+
+def with_slots(request: ChatRequest) -> ChatReply:
+    """As a server does that returns log probabilities of the prompt: one token per piece, ? between tab and line break."""
+    tokens: list[TokenLogprob | None] = [None]
+    for line in request.messages[-1].content.split("\n"):
+        token, _ = line.split("\t")
+        likely = "9" if token == " fox" else "0"
+        top = ((likely, math.log(0.6)), ("3", math.log(0.2)), ("?", math.log(0.2)))
+        tokens += [
+            TokenLogprob(token, -1.0),
+            TokenLogprob("\t", -0.1),
+            TokenLogprob("?", -3.0, top),
+            TokenLogprob("\n", -0.1),
+        ]
+    tokens[-1] = TokenLogprob("<|end|>", -0.1)
+    return ChatReply("0", "mock", "length", usage=Usage(5, 1), prompt_logprobs=tuple(tokens))
+
+
+def test_answers_are_correlated_over_all_tokens_of_all_windows() -> None:
+    given = heldout(6, 6)
+    with MockClient(listing) as client:
+        result = Simulation(client, mode="answers").run("foxes", given, seed=0)
+    truth = np.concatenate([w.example.activations for w in [*given.activating, *given.non_activating]])
+    said = np.concatenate(
+        [np.where(np.array(w.texts) == " fox", 9, 1) for w in [*given.activating, *given.non_activating]]
+    )
+    assert result.value == pytest.approx(pearsonr(truth, said)[0])
+    assert (result.metric, result.n_pos, result.n_neg) == ("correlation", 6, 6)
+    assert result.ci_low is not None
+    assert result.ci_high is not None
+    assert result.ci_low <= (result.value or 0) <= result.ci_high
+    assert all(len(one.predicted or ()) == 8 for one in result.judged)
+    assert result.value_by_quantile[0] == pytest.approx(1.0)
+    assert result.prompt_version == prompt.VERSION
+
+
+def test_prompt_log_probabilities_are_used_where_the_server_gives_them() -> None:
+    with MockClient(with_slots) as client:
+        result = Simulation(client).run("foxes", heldout(6, 6), seed=0)
+    assert result.config["mode"] == "slots"
+    assert result.prompt_version == prompt.SLOT_VERSION
+    expected = {(9 * 0.6 + 3 * 0.2) / 0.8 * 10 / 9, 3 * 0.2 / 0.8 * 10 / 9}
+    found = {round(value, 6) for one in result.judged for value in one.predicted or ()}
+    assert found == {round(value, 6) for value in expected}
+    assert (result.value or 0) > 0.9
+
+
+def test_auto_falls_back_to_answers() -> None:
+    def server(request: ChatRequest) -> str:
+        return "4" if request.prompt_logprobs else listing(request)
+
+    with MockClient(server) as client:
+        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+    assert (result.status, result.config["mode"]) == ("ok", "answers")
+
+
+def test_wrong_lengths_are_left_out_not_zero() -> None:
+    calls = {"n": 0}
+
+    def server(request: ChatRequest) -> str:
+        calls["n"] += 1
+        return '{"answers": [1]}' if calls["n"] <= 2 else listing(request)
+
+    with MockClient(server, max_in_flight=1) as client:
+        result = Simulation(client, mode="answers").run("foxes", heldout(4, 0), seed=0)
+    assert 1 <= result.unparsed <= 2
+    assert result.n_pos + result.unparsed == 4
+    assert all(one.predicted is None for one in result.judged if one.error)
+
+
+def test_constant_predictions_have_no_correlation() -> None:
+    with MockClient(lambda r: json.dumps({"answers": [0] * len(tokens_in(r))})) as client:
+        result = Simulation(client, mode="answers").run("foxes", heldout(3, 3), seed=0)
+    assert (result.status, result.value) == ("failed", None)
+    assert "not defined" in (result.error or "")
+
+
+def test_a_server_that_is_down_fails_the_score() -> None:
+    with MockClient(lambda _: RequestRejected("gone")) as client:
+        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+    assert (result.status, result.error) == ("failed", "rejected: gone")
+
+
+def test_slots_are_found_whatever_the_tokens_and_the_template() -> None:
+    texts = [" a", "\n", "?", "1"]
+    plain = "<|user|>" + slot_text(texts) + "<|assistant|>" + slot_text(texts) + "<|end|>"
+    top = tuple((str(d), math.log(0.1)) for d in range(10))
+    glued, start = [], 0
+    for cut in [*range(3, len(plain), 3), len(plain)]:
+        piece = plain[start:cut]
+        place = piece.find("?")
+        swapped = (
+            tuple((piece[:place] + digit + piece[place + 1 :], p) for digit, p in top) if place >= 0 else ()
+        )
+        glued.append(TokenLogprob(piece, -1.0, swapped))
+        start = cut
+    strengths = read_slots(glued, texts)
+    assert len(strengths) == 4
