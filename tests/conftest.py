@@ -1,5 +1,6 @@
 """Stores for tests, made by the real writers: `store_factory` from literals, `tiny_store` full of hostile tokens."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,10 @@ def write_coder(store: Store, name: str, spec: CoderSpec) -> None:
 @pytest.fixture
 def store_factory(tmp_path: Path) -> StoreFactory:
     """Makes a store: `store_factory(tokens, coders={name: CoderSpec}, pieces=[bytes], documents=[(name, first, n)])`."""
+    return _factory(tmp_path)
+
+
+def _factory(folder: Path) -> StoreFactory:
     made = 0
 
     def make(
@@ -103,7 +108,7 @@ def store_factory(tmp_path: Path) -> StoreFactory:
         tokens = np.asarray(tokens)
         pieces = pieces if pieces is not None else [b" t%d" % i for i in range(int(tokens.max()) + 1)]
         with CorpusWriter(
-            path or tmp_path / f"store-{made}",
+            path or folder / f"store-{made}",
             model={"name": "tiny", "source": "test", "revision": None, "d_model": 8, "n_layers": 1,
                    "vocab_size": len(pieces), "architecture": "test"},
             tokenizer={"source": "test"},
@@ -131,7 +136,13 @@ def tiny_tokens() -> NDArray[np.int64]:
 
 
 @pytest.fixture
-def tiny_store(store_factory: StoreFactory) -> Store:
+def tiny_store(tiny_template: Path, tmp_path: Path) -> Store:
+    """Two coders over hostile tokens, a copy of its own for each test; see `tiny_template`."""
+    return Store.open(shutil.copytree(tiny_template, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two coders over hostile tokens: `sae` (8 latents; 5 is dead; logits, neighbours, fidelity) and `transcoder` (6
     latents; 0 is dead; no logits, no neighbours). Latent 0 of `sae` fires on every `<script>` token, latent 1 on every first
     half of an emoji, latent 2 once, the others at random."""
@@ -160,7 +171,8 @@ def tiny_store(store_factory: StoreFactory) -> Store:
     similar = np.sort(rng.uniform(-0.2, 0.9, size=(8, 5)), axis=1)[:, ::-1].astype(np.float32)
     cofiring = near.copy()
     cofiring[5] = -1
-    return store_factory(
+    make = _factory(tmp_path_factory.mktemp("template"))
+    return make(
         tokens,
         {
             "sae": CoderSpec(
@@ -191,4 +203,4 @@ def tiny_store(store_factory: StoreFactory) -> Store:
         },
         pieces=HOSTILE_PIECES,
         documents=[("doc <b>one</b>", 0, 64 * 3), ("doc two", 64 * 3, 64 * 20)],
-    )
+    ).path

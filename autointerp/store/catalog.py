@@ -55,8 +55,10 @@ class Generation:
         self._attach_corpus()
         for path in sorted(layout.coders.glob("[!.]*.duckdb"), key=lambda path: natural_key(path.stem)):
             self._attach_coder(path, corpus_sha256)
-        # From here on no statement can reach a file that is not attached, or undo this.
+        # From here on no statement can open a file, or undo this. The first setting alone would leave the attached
+        # files open to read_blob; what is attached is open already and needs no file system.
         self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         self._connection.execute("SET lock_configuration = true")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:

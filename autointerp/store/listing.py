@@ -25,7 +25,8 @@ Sort = Literal[
 
 @dataclass(frozen=True)
 class LatentQuery:
-    """What to list. Bounds are inclusive, `None` = no bound. `token`: only latents whose top token it is. `contexts`: only
+    """What to list. Bounds are inclusive, `None` = no bound; a bound on a
+    value that dead latents lack leaves them out. `token`: only latents whose top token it is. `contexts`: only
     latents that fire in one of these. Equal latents come in the order of coders, then latents."""
 
     sort: Sort = "density"

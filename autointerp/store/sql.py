@@ -20,9 +20,6 @@ from autointerp.store.statistics import N_BINS
 
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
-_FILE_FUNCTIONS = re.compile(
-    r"\b(read_\w+|\w*parquet\w*|sniff_csv|glob|pragma_\w+|duckdb_secrets|which_secret)\s*\(", re.IGNORECASE
-)
 _UNIONS = ("latents", "activations", "quantiles", "histograms", "logits", "neighbours")
 
 
@@ -73,9 +70,6 @@ def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
         raise UserError(
             f"{kind.name} statements are not accepted: the store is read-only. Accepted: {_ACCEPTED}."
         )
-    found = _FILE_FUNCTIONS.search(query)
-    if found:
-        raise UserError(f"{found[1]}() is not available: queries read the store's tables and nothing else.")
 
 
 def _without_comments(query: str) -> str:

@@ -23,7 +23,9 @@ firings = st.dictionaries(
     max_size=120,
 )
 any_store = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -34,7 +36,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Store:
     tokens = np.random.default_rng(0).integers(0, 9, size=(N_CONTEXTS, CTX_LEN))
     path = tmp_path_factory.mktemp("corpus") / "store"
     vocabulary = [(chr(97 + i), chr(97 + i).encode(), False) for i in range(9)]
-    with CorpusWriter(path, model={}, tokenizer={}, name="t", ctx_len=CTX_LEN, vocabulary=vocabulary) as writer:
+    with CorpusWriter(
+        path, model={}, tokenizer={}, name="t", ctx_len=CTX_LEN, vocabulary=vocabulary
+    ) as writer:
         writer.append(tokens[:2])
         writer.append(tokens[2:])
         return writer.finish()
@@ -43,7 +47,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def write(store: Store, rows: dict[tuple[int, int], float], *, batches: int = 3, **options) -> CoderStore:
     ordered = sorted(rows.items())
     with CoderWriter(
-        store, "c", kind="sae", hookpoint="h", n_latents=N_LATENTS, k=None, d_in=4, source="", overwrite=True, **options
+        store,
+        "c",
+        kind="sae",
+        hookpoint="h",
+        n_latents=N_LATENTS,
+        k=None,
+        d_in=4,
+        source="",
+        overwrite=True,
+        **options,
     ) as writer:
         for part in np.array_split(np.arange(len(ordered)), batches):
             writer.append(
@@ -57,7 +70,9 @@ def write(store: Store, rows: dict[tuple[int, int], float], *, batches: int = 3,
 
 @any_store
 @given(rows=firings, batches=st.integers(1, 4))
-def test_activations_come_back_exactly(corpus: Store, rows: dict[tuple[int, int], float], batches: int) -> None:
+def test_activations_come_back_exactly(
+    corpus: Store, rows: dict[tuple[int, int], float], batches: int
+) -> None:
     coder = write(corpus, rows, batches=batches)
     assert coder.info.n_activations == len(rows)
     for latent in range(N_LATENTS):
@@ -75,7 +90,10 @@ def test_many_small_runs_and_blocks_give_the_same(
     corpus: Store, rows: dict[tuple[int, int], float], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(corpus, rows)
-    expected = [(whole.stats(i), whole.activations(i).token.tolist(), whole.quantile_edges(i).tolist()) for i in range(5)]
+    expected = [
+        (whole.stats(i), whole.activations(i).token.tolist(), whole.quantile_edges(i).tolist())
+        for i in range(5)
+    ]
     with monkeypatch.context() as patch:
         original = spool_module.Spool.__init__
 
@@ -206,7 +224,9 @@ def test_nan_and_infinity_are_refused(corpus: Store, bad: float) -> None:
 
 
 def test_batches_out_of_order_are_refused(corpus: Store) -> None:
-    with CoderWriter(corpus, "order", kind="sae", hookpoint="h", n_latents=5, k=1, d_in=4, source="") as writer:
+    with CoderWriter(
+        corpus, "order", kind="sae", hookpoint="h", n_latents=5, k=1, d_in=4, source=""
+    ) as writer:
         one = np.ones(1, dtype=np.float32)
         writer.append(np.array([0]), np.array([50]), one)
         with pytest.raises(ValueError, match="batches in order"):
@@ -224,7 +244,9 @@ def test_more_than_65536_latents(corpus: Store) -> None:
     token = np.sort(rng.integers(0, GRID, len(latent)))
     keys = np.unique(token * n_latents + latent)
     token, latent = keys // n_latents, keys % n_latents
-    with CoderWriter(corpus, "wide", kind="sae", hookpoint="h", n_latents=n_latents, k=1, d_in=4, source="") as writer:
+    with CoderWriter(
+        corpus, "wide", kind="sae", hookpoint="h", n_latents=n_latents, k=1, d_in=4, source=""
+    ) as writer:
         writer.append(latent, token, np.ones(len(latent), dtype=np.float32))
         info = writer.finish(n_tokens=GRID)
     coder = corpus.coder("wide")
@@ -242,10 +264,16 @@ def test_blocks_and_latent_blocks_hold_everything(store_factory: StoreFactory) -
         for block in store.coder("c").blocks(max_rows=2)
         for local, token, value in zip(block.local, block.token, block.activation, strict=True)
     ]
-    assert rows == [(latent, token, value) for latent, found in pairs.items() for token, value in sorted(found)]
+    assert rows == [
+        (latent, token, value) for latent, found in pairs.items() for token, value in sorted(found)
+    ]
     with CoderWriter(store, "d", kind="sae", hookpoint="h", n_latents=4, k=1, d_in=4, source="") as writer:
         writer.append(np.array([3, 0]), np.array([1, 2]), np.array([1, 2], dtype=np.float32))
-        seen = [(b.first + int(i), int(t)) for b in writer.latent_blocks() for i, t in zip(b.local, b.token, strict=True)]
+        seen = [
+            (b.first + int(i), int(t))
+            for b in writer.latent_blocks()
+            for i, t in zip(b.local, b.token, strict=True)
+        ]
         assert seen == [(0, 2), (3, 1)]
         writer.append(np.array([1]), np.array([3]), np.array([1], dtype=np.float32))
         writer.finish(n_tokens=128)
@@ -262,7 +290,9 @@ def test_density_counts_only_positions_that_could_fire(store_factory: StoreFacto
         writer.finish(n_tokens=124, position_counts=counts)
     stats = store.coder("c").stats(0)
     assert stats.density == 1.0
-    assert stats.positional == pytest.approx(0.0, abs=1e-7)  # it fires wherever it could: position says nothing
+    assert stats.positional == pytest.approx(
+        0.0, abs=1e-7
+    )  # it fires wherever it could: position says nothing
 
 
 def test_disk_per_activation(store_factory: StoreFactory) -> None:
@@ -279,7 +309,9 @@ def test_disk_per_activation(store_factory: StoreFactory) -> None:
     ids = rng.integers(0, 500, size=(n_latents, 10))
     logits = np.sort(rng.normal(size=(n_latents, 10)).astype(np.float32))[:, ::-1]
     near = rng.integers(0, n_latents, size=(n_latents, 10))
-    with CoderWriter(store, "c", kind="sae", hookpoint="h", n_latents=n_latents, k=k, d_in=4, source="") as writer:
+    with CoderWriter(
+        store, "c", kind="sae", hookpoint="h", n_latents=n_latents, k=k, d_in=4, source=""
+    ) as writer:
         writer.append(latent, token, values)
         info = writer.finish(
             n_tokens=n_tokens,
