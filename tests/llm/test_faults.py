@@ -33,7 +33,7 @@ from autointerp.llm import (
     list_schema,
 )
 
-from .conftest import KEY, FakeServer, as_json, completion, failure, reply, until
+from .conftest import KEY, FakeServer, as_json, failure, reply, until
 
 HI = ChatRequest.of("hi")
 Connect = Callable[..., Client]
@@ -341,107 +341,3 @@ def test_a_third_of_faults_and_a_retry_afterwards(server: FakeServer, connect: C
     again = list(client.ask_many(questions))
     assert all(outcome.answer is not None for outcome in again)
     assert len(server.bodies) - sent == len(failed)
-
-
-def test_features_are_given_up_once_and_remembered(server: FakeServer, connect: Connect) -> None:
-    def answer(body: dict[str, Any], number: int) -> Response:
-        if "response_format" in body:
-            return failure(400, "response_format is not supported by this server")
-        if "logprobs" in body:
-            return failure(400, "something odd")  # does not say what
-        return reply("[1]")
-
-    server.answer = answer
-    question = ChatRequest.of("json please", schema=list_schema(1), top_logprobs=5)
-    client = connect(model="plain")
-    first = client.ask(question, list_answer(1))
-    assert first.reply.dropped == ("json_object", "json_schema", "logprobs")
-    assert first.reply.logprobs is None
-    sent = len(server.bodies)
-    assert sent == 4
-    client.ask(question, list_answer(1))
-    connect(model="plain").ask(question, list_answer(1))
-    assert len(server.bodies) == sent + 2
-
-
-def test_max_tokens_by_its_new_name(server: FakeServer, connect: Connect) -> None:
-    def answer(body: dict[str, Any], number: int) -> Response:
-        if "max_tokens" in body:
-            return failure(
-                400,
-                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
-            )
-        if body.get("temperature") != 1:
-            return (
-                reply("ok")
-                if "temperature" not in body
-                else failure(400, "'temperature' does not support 0.0")
-            )
-        return reply("ok")
-
-    server.answer = answer
-    connect(model="thinker").complete(HI)
-    assert server.bodies[-1]["max_completion_tokens"] == 512
-    assert "temperature" not in server.bodies[-1]
-
-
-def test_a_rejected_request_stays_rejected_and_nothing_is_remembered(
-    server: FakeServer, connect: Connect
-) -> None:
-    server.script(failure(400, "no such luck"))
-    client = connect(model="strict")
-    with pytest.raises(RequestRejected, match="no such luck"):
-        client.complete(ChatRequest.of("hi", seed=1, top_logprobs=2))
-    server.script(reply("fine"))
-    assert client.complete(ChatRequest.of("hi", seed=1)).dropped == ()
-    assert server.bodies[-1]["seed"] == 1
-
-
-def test_logprobs_of_answers_and_prompts(server: FakeServer, connect: Connect) -> None:
-    rows = [
-        {
-            "token": "1",
-            "logprob": -0.1,
-            "top_logprobs": [{"token": "1", "logprob": -0.1}, {"token": "0", "logprob": -2.4}],
-        }
-    ]
-    data = completion("1", logprobs={"content": rows})
-    data["prompt_logprobs"] = [
-        None,
-        {
-            "17": {"logprob": -3.0, "rank": 5, "decoded_token": "7"},
-            "9": {"logprob": -0.5, "rank": 1, "decoded_token": "0"},
-        },
-    ]
-    server.script(as_json(data))
-    answer = connect(model="open").complete(ChatRequest.of("hi", top_logprobs=2, prompt_logprobs=2))
-    assert server.bodies[0]["prompt_logprobs"] == 2
-    assert answer.logprobs is not None
-    assert answer.logprobs[0].top == (("1", -0.1), ("0", -2.4))
-    assert answer.prompt_logprobs is not None
-    assert answer.prompt_logprobs[0] is None
-    assert answer.prompt_logprobs[1] is not None
-    assert answer.prompt_logprobs[1].token == "7"
-    assert answer.prompt_logprobs[1].top[0] == ("0", -0.5)
-    data["choices"][0]["logprobs"] = {"content": [{"token": "1", "logprob": None}]}
-    server.script(as_json(data))
-    assert connect().complete(ChatRequest.of("hi", top_logprobs=2)).logprobs is None
-
-
-def test_the_number_in_flight_grows_to_the_limit_and_halves_on_429(
-    server: FakeServer, connect: Connect
-) -> None:
-    def answer(body: dict[str, Any], number: int) -> Response:
-        time.sleep(0.02)
-        return failure(429, "slow", Retry_After="0.05") if number == 100 else reply()
-
-    server.answer = answer
-    client = connect(max_in_flight=16)
-    assert client.stats.limit == 8
-    futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(90)]
-    [future.result(10) for future in futures]
-    assert client.stats.limit == 16
-    assert 8 < server.most <= 16
-    futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(16)]
-    [future.result(10) for future in futures]
-    assert 8 <= client.stats.limit <= 10
