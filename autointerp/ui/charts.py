@@ -65,8 +65,13 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
                 hovertemplate="%{customdata}: %{y} features<extra>%{fullData.name}</extra>",
             )
         )
+    decades = [10.0**power for power in range(-8, 3)]
     figure.update_xaxes(
-        type="log", title={"text": "density (% of tokens)"}, exponentformat="power", showgrid=True
+        type="log",
+        title={"text": "density: share of tokens on which a feature fires"},
+        tickvals=decades,
+        ticktext=[fmt.density(decade / 100) for decade in decades],
+        showgrid=True,
     )
     figure.update_yaxes(title={"text": "live features"}, rangemode="tozero")
     legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
@@ -100,7 +105,10 @@ def bars(
             )
         )  # fmt: skip
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    figure.update_xaxes(title=None, rangemode="tozero", tickformat=".0%" if percent else None, nticks=5)
+    top = max((value for value in (*values, *(reference or ())) if value is not None), default=0.0)
+    bottom = min((value for value in values if value is not None), default=0.0)
+    room = [1.2 * min(bottom, 0.0), 1.2 * top if top > 0 else 1.0]  # for the figures beyond the bars' ends
+    figure.update_xaxes(title=None, range=room, tickformat=".0%" if percent else None, nticks=5)
     return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
         height=max(120, 70 + 26 * len(coders))
     )

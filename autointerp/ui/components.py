@@ -40,8 +40,8 @@ def icon() -> str:
 
 
 def triggered(key: str, event: str) -> Any:
-    """What an element sent, inside the callback of that event."""
-    return st.session_state[key][event]
+    """What an element sent, inside the callback of that event; `None` when it was another element or event."""
+    return dict(st.session_state.get(key) or {}).get(event)
 
 
 def contexts(data: dict[str, Any], *, key: str, on_open: Callback) -> None:

@@ -57,8 +57,9 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
         st.stop()
     coder = store.coder(name)
     if state.latent is None:
-        latent = last_latent if name == last_coder and last_latent is not None else coder.next_live(-1)
-        return coder, _known(coder, latent) or 0
+        if name == last_coder and last_latent is not None and last_latent < coder.info.n_latents:
+            return coder, last_latent
+        return coder, coder.next_live(coder.info.n_latents - 1)  # round the end: the first live one
     try:
         return coder, coder.check_latent(state.latent)
     except UnknownName as error:
@@ -73,10 +74,6 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
                 query_params={"coder": name, "latent": near},
             )
         st.stop()
-
-
-def _known(coder: CoderStore, latent: int) -> int | None:
-    return latent if 0 <= latent < coder.info.n_latents else None
 
 
 def _header(store: Store, coder: CoderStore, latent: int) -> None:

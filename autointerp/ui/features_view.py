@@ -169,7 +169,7 @@ def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None)
 def _pages(page: LatentPage, state: FeaturesState) -> None:
     n_pages = max(1, -(-page.total // PAGE_SIZE))
     if page.total and not page.rows:
-        st.info(f"There are {n_pages:,} pages.")
+        st.info(f"The list has {fmt.plural(n_pages, 'page')}; this address asks for page {state.page:,}.")
         st.button("To the last page", on_click=change, kwargs={"page": n_pages})
     elif n_pages > 1:
         key = f"page_{state.page}_of_{n_pages}"  # its start value cannot come from the session, unlike other widgets'

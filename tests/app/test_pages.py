@@ -111,6 +111,124 @@ def test_read_only_hides_the_switch(open_page, tiny_store: Store, monkeypatch: p
     assert len(app.selectbox) == 0
 
 
+@pytest.mark.parametrize(
+    ("params", "shown"), [({}, ("sae", 0)), ({"coder": "transcoder"}, ("transcoder", 1))]
+)
+def test_feature_without_a_number_shows_the_first_live_one(open_page, tiny_store: Store, params, shown):
+    app = open_page(tiny_store, "feature", **params)
+    assert not app.exception
+    drawn = record(app, "contexts")
+    assert drawn is not None
+    assert (drawn["coder"], drawn["latent"]) == shown
+
+
+def test_dead_feature_says_so_and_links_to_live_ones(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "feature", coder="sae", latent="5")
+    assert not app.exception
+    assert "Dead feature" in messages(app)
+    assert any("#4" in label for label in links(app))
+    assert record(app, "contexts") is None
+    panel = record(app, "panel")
+    assert panel is not None
+    assert panel["promoted"]
+
+
+def test_coder_without_unembedding_or_neighbours_says_so(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "feature", coder="transcoder", latent="3")
+    panel = record(app, "panel")
+    assert panel is not None
+    assert panel["promoted"] == []
+    assert "unembedding" in panel["no_logits"]
+    assert not any(relation["rows"] for relation in panel["neighbours"])
+
+
+def test_next_previous_random_and_back_walk_and_keep_the_address(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "feature", coder="sae", latent="4", group="top", context="3")
+
+    def press(key: str) -> int:
+        app.button(key=key).click().run()
+        assert not app.exception
+        drawn = record(app, "contexts")
+        assert drawn is not None
+        assert app.query_params["latent"] == str(drawn["latent"])
+        return drawn["latent"]
+
+    assert press("next") == 6  # 5 is dead
+    assert "context" not in app.query_params
+    assert app.query_params["group"] == "top"
+    assert press("previous") == 4
+    drawn = press("random")
+    assert drawn != 5
+    assert press("back") == 4 or drawn == 4
+    assert press("back") in {4, 6}
+
+
+def test_linked_example_comes_first_and_is_marked(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "feature", coder="sae", latent="4", context="3", start="8")
+    drawn = record(app, "contexts")
+    assert drawn is not None
+    first = drawn["groups"][0]
+    assert first["key"] == "linked"
+    assert (first["rows"][0]["c"], first["rows"][0]["s"], first["rows"][0]["linked"]) == (3, 8, True)
+
+
+@pytest.mark.parametrize(("window", "length"), [("short", 16), ("medium", 32), ("full", 64)])
+def test_window_and_group_are_what_the_address_says(open_page, tiny_store: Store, window: str, length: int):
+    app = open_page(tiny_store, "feature", coder="sae", latent="4", group="top", window=window)
+    drawn = record(app, "contexts")
+    assert drawn is not None
+    assert [group["key"] for group in drawn["groups"]] == ["top"]
+    assert all(len(row["t"]) == length for row in drawn["groups"][0]["rows"])
+
+
+def test_list_is_sorted_filtered_and_counts_the_dead(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features", coder="sae")
+    assert "1 dead hidden" in messages(app)
+    rows = record(app, "list")["rows"]  # type: ignore[index]
+    assert rows[0]["go"]["latent"] == 4
+    app = open_page(tiny_store, "features", coder="sae", sort="latent", dead="show")
+    rows = record(app, "list")["rows"]  # type: ignore[index]
+    assert [row["go"]["latent"] for row in rows] == list(range(8))
+    assert rows[5]["dead"]
+    app = open_page(tiny_store, "features", coder="sae", min_density="10")
+    rows = record(app, "list")["rows"]  # type: ignore[index]
+    assert [row["go"]["latent"] for row in rows] == [4]
+
+
+def test_list_of_all_coders_names_them(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features")
+    rows = record(app, "list")["rows"]  # type: ignore[index]
+    assert {row["go"]["coder"] for row in rows} == {"sae", "transcoder"}
+    assert rows[0]["cells"][0].startswith("sae #")
+
+
+def test_search_finds_contexts_and_the_features_that_fire_there(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features", search="<script>alert(1)</script>")
+    assert not app.exception
+    hits, listed = records(app, "list")
+    assert hits["rows"][0]["cells"][1][1] == "<script>alert(1)</script>"
+    assert {"coder": "sae", "latent": 0} in [row["go"] for row in listed["rows"]]
+    app = open_page(tiny_store, "features", search="no such words anywhere")
+    assert "No context" in messages(app)
+    app = open_page(tiny_store, "features", search="(unclosed", regex="1")
+    assert not app.exception
+    assert app.error
+
+
+def test_list_narrowed_to_one_context(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features", context="1", coder="sae")
+    assert not app.exception
+    latents = {row["go"]["latent"] for row in record(app, "list")["rows"]}  # type: ignore[index]
+    acts = {n for n in range(8) if any(tiny_store.coder("sae").activations(n).token // 64 == 1)}
+    assert latents == acts
+
+
+def test_page_beyond_the_last_says_so(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features", page="900")
+    assert not app.exception
+    assert "1 page" in messages(app)
+
+
 HOSTILE = [
     "nothing",
     "<script>alert(1)</script>",

@@ -73,9 +73,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       halves(text, row, table, data.max, view);
     } else append(text, tokens(row, table, data.max, view));
     const href = address("feature", { ...data.params, context: row.c, start: row.s });
-    const share = link("copy", "⧉", href, async () => {
-      share.textContent = (await copy(share.href)) ? "✓" : "✗";
-      setTimeout(() => (share.textContent = "⧉"), 1200);
+    const share = link("copy", "link", href, async () => {
+      share.textContent = (await copy(share.href)) ? "copied" : "failed";
+      setTimeout(() => (share.textContent = "link"), 1200);
     });
     share.title = `Copy a link to this example (context ${row.c}, token ${row.s})`;
     share.setAttribute("aria-label", share.title);

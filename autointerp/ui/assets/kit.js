@@ -91,13 +91,13 @@ const hover = (scope, tip, table, max, find, moved) => {
       el("b", "", glyphs(entry[1], false) || "(continues the character before it)"),
       el("br"),
       el("i", "", "id "), document.createTextNode(String(entry[0])),
-      el("i", "", "   position "), document.createTextNode(String(row.s + node.at)),
-      el("i", "", "   context "), document.createTextNode(String(row.c)),
+      el("i", "", "position "), document.createTextNode(String(row.s + node.at)),
+      el("i", "", "context "), document.createTextNode(String(row.c)),
       el("br"),
       el("i", "", "activation "), document.createTextNode(node.value ? digits(node.value) : "0"),
     );
     const top = typeof max === "function" ? max(row) : max;
-    if (node.value && top > 0) append(tip, el("i", "", "   "), document.createTextNode(percent(node.value / top) + " of maximum"));
+    if (node.value && top > 0) append(tip, el("i", "", ""), document.createTextNode(percent(node.value / top) + " of maximum"));
     const box = node.getBoundingClientRect();
     const size = tip.getBoundingClientRect();
     tip.style.left = Math.max(4, Math.min(box.left, window.innerWidth - size.width - 8)) + "px";
