@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from autointerp.settings import ENV_STORE
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
     "--headless",
@@ -62,8 +64,22 @@ class Server:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
 
-def start_server(arguments: list[str], folder: Path) -> Iterator[Server]:
-    """`autointerp serve --json ...` until the generator is closed. The port is read from the command's own output."""
+@pytest.fixture(scope="session")
+def server(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app on a store full of hostile tokens, read-only for all tests."""
+    yield from start_server([str(tiny_template)], tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(scope="session")
+def empty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app where no store was ever built."""
+    folder = tmp_path_factory.mktemp("empty")
+    yield from start_server([], folder, store=folder / "none")
+
+
+def start_server(arguments: list[str], folder: Path, store: Path | None = None) -> Iterator[Server]:
+    """`autointerp serve --json ...` until the generator is closed. The port is read from the command's own output. `store`
+    names one that may not exist, as the environment does."""
     log_file = folder / "serve.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -71,6 +87,7 @@ def start_server(arguments: list[str], folder: Path) -> Iterator[Server]:
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=folder,
+            env=os.environ if store is None else {**os.environ, ENV_STORE: str(store)},
         )
         try:
             assert process.stdout is not None

@@ -1,0 +1,166 @@
+"""A person at the app: from the Overview to a feature, through its groups, on to the next ones and back."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import NARROW, WIDE, Open, Server, Visit
+
+SECTIONS = ("random", "top", "quantiles", "non_activating")
+PAGES = ("/", "/features", "/feature?coder=sae&latent=0", "/settings")
+
+
+def shown(visit: Visit, coder: str, latent: int) -> Locator:
+    """The contexts of that feature, drawn."""
+    root = visit.page.locator(f'.root[data-coder="{coder}"][data-latent="{latent}"]')
+    expect(root).to_be_visible()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
+)
+def test_from_the_overview_to_a_feature_and_on(
+    scheme: str, size: tuple[int, int], server: Server, visit: Open
+):
+    at = visit(server, scheme=scheme, size=size)
+    page = at.page
+    at.goto("/")
+    page.get_by_role("link", name="sae", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/features\?coder=sae$"))
+
+    page.get_by_role("link", name="#4", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=4$"))
+    root = shown(at, "sae", 4)
+    for section in SECTIONS:
+        expect(root.locator(f'section[data-group="{section}"] .row').first).to_be_attached()
+
+    for name, section in (
+        ("Top", "top"),
+        ("Quantiles", "quantiles"),
+        ("Non-activating", "non_activating"),
+        ("Random", "random"),
+    ):
+        page.get_by_test_id("stButtonGroup").get_by_role("radio", name=name, exact=True).click()
+        expect(page).to_have_url(re.compile(f"group={section}"))
+        expect(root.locator("section.group")).to_have_count(1)
+        expect(root.locator(f'section[data-group="{section}"] .row').first).to_be_visible()
+
+    page.get_by_role("button", name="Next").click()
+    shown(at, "sae", 6)  # 5 is dead
+    page.get_by_role("button", name="Next").click()
+    shown(at, "sae", 7)
+    page.get_by_role("button", name="Previous").click()
+    shown(at, "sae", 6)
+    page.get_by_role("button", name="Back").click()
+    shown(at, "sae", 7)
+    expect(page).to_have_url(re.compile("latent=7"))
+    page.get_by_role("button", name="Random").click()
+    expect(page).not_to_have_url(re.compile("latent=7"))
+
+
+def test_keys_step_through_features(server: Server, visit: Open):
+    at = visit(server)
+    at.goto("/feature?coder=sae&latent=3")
+    shown(at, "sae", 3)
+    for key, latent in (("ArrowRight", 4), ("ArrowRight", 6), ("ArrowLeft", 4), ("b", 6)):
+        at.page.keyboard.press(key)
+        shown(at, "sae", latent)
+
+
+def test_the_browsers_own_back_button(server: Server, visit: Open):
+    at = visit(server)
+    at.goto("/feature?coder=sae&latent=3")
+    shown(at, "sae", 3)
+    at.page.get_by_role("button", name="Next").click()
+    shown(at, "sae", 4)
+    at.page.go_back()
+    shown(at, "sae", 3)
+
+
+def test_the_dark_theme_is_dark(server: Server, visit: Open):
+    def background(scheme: str) -> list[int]:
+        at = visit(server, scheme=scheme)
+        at.goto("/")
+        color = at.page.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
+        return [int(part) for part in re.findall(r"\d+", color)[:3]]
+
+    assert min(background("light")) > 240
+    assert max(background("dark")) < 40
+
+
+def test_hovering_a_token_tells_what_it_is(server: Server, visit: Open):
+    at = visit(server)
+    at.goto("/feature?coder=sae&latent=0&group=top")
+    root = shown(at, "sae", 0)
+    root.locator(".t.peak:visible").nth(1).hover()
+    tip = root.get_by_role("tooltip")
+    expect(tip).to_be_visible()
+    expect(tip).to_contain_text("<script>alert(1)</script>")
+    for word in ("id 3", "position", "context", "activation 7", "100 % of maximum"):
+        expect(tip).to_contain_text(word)
+
+
+def test_hostile_tokens_stay_text(server: Server, visit: Open):
+    at = visit(server)
+    at.goto("/feature?coder=sae&latent=0&window=full&whitespace=1")
+    root = shown(at, "sae", 0)
+    text = root.inner_text()
+    for piece in (
+        "<script>alert(1)</script>",
+        "</span>",
+        "$x$",
+        "`code`",
+        "'single'",
+        '"double"',
+        "&amp;",
+        "\U0001f600",
+    ):
+        assert piece in text
+    assert "\u202e" not in text
+    assert (
+        at.page.evaluate("[...document.scripts].filter(s => s.textContent.includes('alert(1)')).length") == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/feature?coder=sa&latent=1",
+        "/feature?coder=sae&latent=99999999999999999999",
+        "/feature?coder=sae&latent=-1",
+        "/feature?coder=sae&latent=%00",
+        "/feature?coder=%3Cscript%3Ewindow.__xss=1%3C/script%3E",
+        "/feature?coder=%3Cimg%20src=x%20onerror=window.__xss=1%3E&latent=%5B%5D(javascript:window.__xss=1)",
+        "/feature?coder=sae&latent=5",
+        "/feature?coder=sae&latent=1&context=999&start=-5",
+        "/feature?coder=sae&latent=1&context=2&start=999&group=%27&window=huge&peek=77",
+        "/features?coder=nothing",
+        "/features?coder=sae&sort=%27%3B--&page=0&min_density=nan",
+        "/features?page=999999999999",
+        "/features?search=%28&regex=1",
+        "/features?search=%3Cscript%3Ewindow.__xss%3D1%3C%2Fscript%3E",
+        "/settings?store=/etc/passwd",
+    ],
+)  # fmt: skip
+def test_any_address_gives_a_page(path: str, server: Server, visit: Open):
+    at = visit(server)
+    at.goto(path)
+    expect(at.page.get_by_test_id("stMainBlockContainer")).not_to_be_empty()
+    at.check()
+
+
+def test_a_wrong_name_offers_the_nearest(server: Server, visit: Open):
+    at = visit(server)
+    at.goto("/feature?coder=transcodr&latent=1")
+    at.page.get_by_role("link", name="transcoder", exact=True).click()
+    expect(at.page).to_have_url(re.compile("coder=transcoder"))
+    shown(at, "transcoder", 1)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_without_a_store_every_page_says_how_to_make_one(path: str, empty_server: Server, visit: Open):
+    at = visit(empty_server)
+    at.goto(path)
+    expect(at.page.get_by_text("make demo").first).to_be_visible()
