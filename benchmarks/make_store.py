@@ -1,0 +1,165 @@
+"""Generates a large store through the real writers: by default 10^8 activations over 32,768 latents.
+
+    python benchmarks/make_store.py PATH [--activations 100000000] [--latents 32768] [--k 32]
+
+The corpus is a Zipf-distributed token stream. Latents have Zipf-like densities, a preferred set of tokens, values from a
+log-normal per latent, and some never fire. Logits, neighbours and fidelity are there too, so that every page has
+something to show. Takes at most three minutes on two free cores.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.store import CoderWriter, CorpusWriter, Store
+from autointerp.types import CoderInfo, Fidelity
+
+VOCABULARY = 16_384
+CTX_LEN = 128
+TOKENS_PER_BATCH = 16_384
+
+
+def make_corpus(path: Path, n_contexts: int, rng: np.random.Generator) -> Store:
+    """A corpus of made-up words: pieces with and without a leading space, some punctuation, some HTML and Unicode."""
+    syllables = [
+        "ba",
+        "ke",
+        "li",
+        "mo",
+        "nu",
+        "ra",
+        "se",
+        "ti",
+        "vo",
+        "zu",
+        "chi",
+        "dro",
+        "fle",
+        "gna",
+        "qui",
+        "sha",
+    ]
+    hostile = ["<b>", "</span>", "&", '"', "\n", "\t", "$x$", "`", "\u202e", "\u00e9", "\U0001f600"]
+    pieces = [b"<|endoftext|>", *[piece.encode() for piece in hostile]]
+    while len(pieces) < VOCABULARY:
+        number = len(pieces)
+        word = "".join(syllables[(number >> shift) % 16] for shift in (0, 4, 8, 12) if number >> shift)
+        pieces.append(((" " if number % 3 else "") + word).encode())
+    model = {"name": "generated", "source": "benchmarks/make_store.py", "revision": None, "d_model": 768,
+             "n_layers": 12, "vocab_size": VOCABULARY, "architecture": "none"}  # fmt: skip
+    with CorpusWriter(
+        path, model=model, tokenizer={"source": "none"}, name="generated", ctx_len=CTX_LEN,
+        vocabulary=[(piece.decode(), piece, index == 0) for index, piece in enumerate(pieces)],
+    ) as writer:  # fmt: skip
+        for start in range(0, n_contexts, 4096):
+            shape = (min(4096, n_contexts - start), CTX_LEN)
+            rows = np.minimum(1.0 / rng.random(shape, dtype=np.float32) ** 1.2, VOCABULARY - 1).astype(
+                np.uint16
+            )
+            rows[:, 0] = 0
+            writer.append(rows)
+        size = 20 * CTX_LEN
+        documents = [(f"document {i}", i * size, size) for i in range(n_contexts * CTX_LEN // size)]
+        return writer.finish(documents=documents)
+
+
+class Firing:
+    """Draws the k latents of each token: part by the token itself, part by a Zipf-like density."""
+
+    def __init__(self, n_latents: int, k: int, rng: np.random.Generator):
+        self.k = k
+        n_live = n_latents - n_latents // 50
+        live = rng.permutation(n_latents)[:n_live]
+        weights = 1.0 / np.arange(20, n_live + 20) ** 0.8
+        # A table of draws by weight: indexing it with random integers is a hundred times faster than `choice`.
+        copies = np.maximum(np.rint(weights / weights.sum() * (1 << 21)), 1).astype(np.int64)
+        self._by_density = np.repeat(live, copies).astype(np.uint32)
+        self._by_token = live[rng.integers(0, n_live, size=(VOCABULARY, 8))].astype(np.uint32)
+        self._scale = np.exp(rng.normal(0.0, 0.5, n_latents)).astype(np.float32)
+        self._noise = np.exp(rng.normal(0.0, 0.6, 1 << 20)).astype(np.float32)
+
+    def batch(
+        self, ids: NDArray[np.integer], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.float32]]:
+        """Latents, places in `ids` and values; a latent fires at most once per token."""
+        n = len(ids)
+        drawn = self._by_density[rng.integers(0, len(self._by_density), size=(n, self.k), dtype=np.int32)]
+        own = self.k // 4
+        drawn[:, :own] = self._by_token[ids][:, rng.permutation(8)[:own]] if own <= 8 else drawn[:, :own]
+        drawn.sort(axis=1)
+        new = np.ones(drawn.shape, dtype=bool)
+        new[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
+        where = np.flatnonzero(new)
+        latent = drawn.ravel()[where]
+        first = int(rng.integers(0, len(self._noise)))
+        noise = np.take(self._noise, np.arange(first, first + len(latent)), mode="wrap")
+        return latent, where // self.k, self._scale[latent] * noise
+
+
+def make_coder(
+    store: Store, name: str, *, n_latents: int, k: int, n_activations: int, rng: np.random.Generator
+) -> CoderInfo:
+    """One coder with about `n_activations` activations on `store`."""
+    firing = Firing(n_latents, k, rng)
+    flat = store.tokens.reshape(-1)
+    with CoderWriter(
+        store,
+        name,
+        kind="sae",
+        hookpoint="layers.6.mlp",
+        n_latents=n_latents,
+        k=k,
+        d_in=768,
+        source="generated",
+    ) as writer:
+        for start in range(0, len(flat), TOKENS_PER_BATCH):
+            if writer.n_activations >= n_activations:
+                break
+            latent, place, value = firing.batch(flat[start : start + TOKENS_PER_BATCH], rng)
+            writer.append(latent, place + start, value)
+        ids = rng.integers(0, VOCABULARY, size=(n_latents, 2, 10))
+        values = -np.sort(-rng.gumbel(1.0, 0.4, size=(n_latents, 10)).astype(np.float32), axis=1)
+        near = rng.integers(0, n_latents, size=(3, n_latents, 10))
+        similar = -np.sort(-rng.random((n_latents, 10), dtype=np.float32), axis=1)
+        return writer.finish(
+            n_tokens=len(flat),
+            logits=(ids[:, 0], values, ids[:, 1], -values),
+            neighbours={
+                "decoder": (near[0], similar), "encoder": (near[1], similar), "cofiring": (near[2], similar)
+            },
+            fidelity=Fidelity(fvu=0.3, l0=float(k), n_tokens=len(flat), ce_clean=2.7, ce_spliced=2.9, ce_zero=5.1),
+        )  # fmt: skip
+
+
+def make_store(path: Path, *, n_activations: int, n_latents: int, k: int, seed: int = 0) -> CoderInfo:
+    """The whole store, with one coder called `generated`."""
+    rng = np.random.default_rng(seed)
+    # About one in ten draws repeats a latent of the same token.
+    n_contexts = int(n_activations / (0.9 * k * CTX_LEN)) + 1
+    store = make_corpus(path, n_contexts, rng)
+    return make_coder(store, "generated", n_latents=n_latents, k=k, n_activations=n_activations, rng=rng)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--activations", type=int, default=100_000_000)
+    parser.add_argument("--latents", type=int, default=32_768)
+    parser.add_argument("--k", type=int, default=32)
+    args = parser.parse_args()
+    begin = time.perf_counter()
+    info = make_store(args.path, n_activations=args.activations, n_latents=args.latents, k=args.k)
+    seconds = time.perf_counter() - begin
+    print(
+        f"{info.n_activations:,} activations of {info.n_latents:,} latents ({info.n_dead:,} dead) over {info.n_tokens:,} "
+        f"tokens in {seconds:.1f} s; {info.bytes_on_disk / info.n_activations:.2f} bytes per activation in the coder file"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
