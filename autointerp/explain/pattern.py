@@ -130,10 +130,11 @@ def _focus(
     total = sum(mark.weight for mark in found) or 1.0
     words_, in_words = _top(_weights(found, "word"), total)
     cores, in_cores = _top(_weights(found, "core"), total)
-    pieces = in_cores > in_words * 1.15 and any(mark.core != mark.word for mark in found)
+    shorter = 2 * len(cores) < len(words_) and in_cores > in_words * 0.95
+    pieces = (in_cores > in_words * 1.15 or shorter) and any(mark.core != mark.word for mark in found)
     listed, covered = (cores, in_cores) if pieces else (words_, in_words)
     kind = _kind(found, activating, silent, total)
-    if kind is not None and (covered < _KIND_SHARE or not listed):
+    if kind is not None and (covered < _KIND_SHARE or not "".join(listed).strip()):
         examples = [text for text in listed[:3] if not _plain_kind(text, kind)]
         return kind.name + (f" such as {_list(examples)}" if examples else ""), set(listed), _KIND_SHARE
     if not listed:

@@ -1,0 +1,158 @@
+"""The LLM explainers: what is shown, what comes back, what goes wrong."""
+
+import json
+from typing import Any
+
+import pytest
+
+from autointerp.errors import UserError
+from autointerp.explain import Evidence, LLMExplainer
+from autointerp.llm import Budget, BudgetExceeded, ChatReply, MemoryCache, MockClient, PromptTooLong, Usage
+from tests.score.builders import heldout, window
+
+
+def evidence(**more: Any) -> Evidence:
+    given = heldout(12, 12)
+    return Evidence(given.activating, 10.0, given.non_activating, **more)
+
+
+def answering(text: str, **more: str) -> MockClient:
+    return MockClient(lambda _: json.dumps({**more, "explanation": text}), cache=MemoryCache())
+
+
+def test_an_explanation_comes_with_its_provenance() -> None:
+    with answering("  The word\n fox. ") as client:
+        result = LLMExplainer(client, n_examples=5).explain(evidence(), seed=7)
+    assert (result.text, result.status, result.explainer, result.model) == (
+        "The word fox.",
+        "ok",
+        "default",
+        "mock",
+    )
+    assert result.example_ids == tuple(f"{i}:0:8" for i in range(5))
+    assert (result.seed, result.prompt_version) == (7, "explain-1")
+    assert len(result.reply_ref or "") == 64
+    assert result.tokens_in > 0
+    assert result.config["n_examples"] == 5
+
+
+def test_examples_are_marked_with_strengths() -> None:
+    shown = window([" a", " fo", "x", " b"], {1: 5.0, 2: 10.0, 3: 1.0})
+    with answering("x") as client:
+        question = LLMExplainer(client).request(Evidence([shown], 20.0)).messages[-1].content
+        without = (
+            LLMExplainer(client, activations=False).request(Evidence([shown], 20.0)).messages[-1].content
+        )
+    assert "[1]  a<< fox>> b" in question
+    assert '" fo" 3, "x" 5' in question
+    assert without.strip().endswith("[1]  a<< fox>> b")
+
+
+def test_each_variant_shows_what_it_says() -> None:
+    given = evidence(promoted=[" red", "\n"], suppressed=[" blue"])
+    questions = {}
+    with answering("x") as client:
+        for variant in ("default", "contrastive", "top_logits"):
+            questions[variant] = LLMExplainer(client, variant=variant).request(given)
+    last = {name: request.messages[-1].content for name, request in questions.items()}
+    assert "without a response" not in last["default"]
+    assert "without a response" in last["contrastive"]
+    assert 'likelier: " red", "\u21b5"' in last["top_logits"]
+    assert 'less likely: " blue"' in last["top_logits"]
+    assert len({request.messages[0] for request in questions.values()}) == 3
+
+
+def test_all_latents_share_the_beginning_of_the_prompt() -> None:
+    with answering("x") as client:
+        explainer = LLMExplainer(client)
+        a = explainer.request(evidence())
+        b = explainer.request(Evidence([window([" cat"], {0: 1.0})], 1.0))
+    assert a.messages[:-1] == b.messages[:-1]
+
+
+def test_reasoning_is_asked_for_and_kept() -> None:
+    with answering("foxes", reasoning="all foxes") as client:
+        result = LLMExplainer(client, reasoning=True).explain(evidence())
+        (request,) = client.requests
+    assert (result.text, result.reasoning) == ("foxes", "all foxes")
+    assert request.schema is not None
+    assert list(request.schema["properties"]) == ["reasoning", "explanation"]
+
+
+def test_long_examples_are_cut_around_their_peak() -> None:
+    long = window([f" w{i}" for i in range(40)], {30: 1.0})
+    with answering("x") as client:
+        question = LLMExplainer(client, max_tokens=8).request(Evidence([long], 1.0)).messages[-1].content
+    assert "<< w30>>" in question
+    assert " w23" not in question
+    assert " w32" not in question
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "They all speak of foxes.",
+        "",
+        '{"explanation": ""}',
+        '{"explanation": 5}',
+        '{"explanation": "' + "x" * 3000 + '"}',
+    ],
+)
+def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
+    with MockClient(lambda _: answer) as client:
+        result = LLMExplainer(client).explain(evidence())
+        assert len(client.requests) == 2
+    assert (result.text, result.status, result.retryable) == ("", "failed", True)
+    assert (result.error or "").startswith("bad_answer: ")
+    assert result.tokens_in > 0
+
+
+def test_errors_are_recorded_with_their_kind() -> None:
+    with MockClient(lambda _: PromptTooLong("too many tokens")) as client:
+        result = LLMExplainer(client).explain(evidence())
+    assert (result.status, result.error, result.retryable) == ("failed", "too_long: too many tokens", False)
+
+
+def test_the_end_of_the_budget_is_raised() -> None:
+    with MockClient(["x"], budget=Budget(max_tokens=1)) as client, pytest.raises(BudgetExceeded):
+        LLMExplainer(client).explain(evidence())
+
+
+@pytest.mark.parametrize(
+    ("variant", "given", "says"),
+    [
+        ("default", Evidence([], 0.0), "no activating examples"),
+        ("contrastive", Evidence([window([" a"], {0: 1.0})], 1.0), "non-activating"),
+        ("top_logits", Evidence([window([" a"], {0: 1.0})], 1.0), "promotes"),
+    ],
+)
+def test_missing_evidence_is_a_failure_without_a_call(variant: Any, given: Evidence, says: str) -> None:
+    with MockClient([]) as client:
+        result = LLMExplainer(client, variant=variant).explain(given)
+        assert client.requests == []
+    assert (result.status, result.retryable) == ("failed", False)
+    assert says in (result.error or "")
+
+
+def test_settings_are_checked() -> None:
+    with MockClient([]) as client:
+        with pytest.raises(UserError, match="contrastive"):
+            LLMExplainer(client, variant="telepathy")  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="at least one"):
+            LLMExplainer(client, n_examples=0)
+
+
+def test_a_cached_reply_costs_nothing() -> None:
+    reply = ChatReply('{"explanation": "foxes"}', "mock", usage=Usage(100, 10, cost=0.5))
+    with MockClient(lambda _: reply, cache=MemoryCache()) as client:
+        first, second = (LLMExplainer(client).explain(evidence()) for _ in range(2))
+    assert (first.tokens_in, second.tokens_in, second.cost) == (100, 0, 0.0)
+    assert first.text == second.text
+    assert first.reply_ref == second.reply_ref
+
+
+def test_a_refusal_is_told_as_one() -> None:
+    with MockClient(lambda _: "I'm sorry, but I can't help with that.") as client:
+        result = LLMExplainer(client).explain(evidence())
+    assert (result.status, result.text, result.retryable) == ("failed", "", False)
+    assert (result.error or "").startswith("refused: ")

@@ -1,0 +1,136 @@
+"""The explainer without a model."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autointerp.explain import Evidence, PatternExplainer
+from autointerp.passages import Window
+from autointerp.score import Detection, Fuzzing, OfflineJudge
+from tests.score.builders import heldout, window
+
+FILLER = [
+    [" the", " quick", " dog", " sleeps", " here"],
+    [" one", " more", " line", ",", " then"],
+    [" x", " =", " y", ".", "\n"],
+]
+
+
+def explain(activating: list[Window], silent: list[Window] | None = None) -> str:
+    negatives = silent if silent is not None else [window(FILLER[i % 3], context=100 + i) for i in range(30)]
+    result = PatternExplainer().explain(Evidence(activating, 10.0, negatives))
+    assert result.status == "ok", result.error
+    return result.text
+
+
+def each(n: int, *variants: tuple[list[str], int]) -> list[Window]:
+    return [
+        window(variants[i % len(variants)][0], {variants[i % len(variants)][1]: 5.0}, context=i)
+        for i in range(n)
+    ]
+
+
+def test_one_word() -> None:
+    windows = each(20, ([" a", " fox", " ran"], 1), ([" two", " more", " fox"], 2), ([" fox", " is"], 0))
+    assert explain(windows).startswith('The word "fox"')
+
+
+def test_a_few_words_and_signs() -> None:
+    windows = each(20, ([" a", " cat", " ran"], 1), ([" my", " dog", " sat"], 1))
+    text = explain(windows)
+    assert '"cat"' in text
+    assert '"dog"' in text
+    assert 'The text ">>>"' in explain(each(12, (["a", "\n", ">>>", " b"], 2), (["\n", ">>>", " import"], 1)))
+
+
+def test_pieces_are_told_with_whole_words() -> None:
+    windows = each(
+        20,
+        ([" re", "turn"], 0),
+        ([" re", "duce"], 0),
+        ([" re", "set"], 0),
+        ([" re", "do"], 0),
+        ([" re", "peat"], 0),
+    )
+    text = explain(windows)
+    assert 'word piece "re"' in text
+    assert "as in" in text
+
+
+def test_kinds_of_tokens() -> None:
+    windows = each(30, *(([" row", f" {i}{i + 1}", " col"], 1) for i in range(1, 30)))
+    assert explain(windows).startswith("Numbers")
+    assert "ine breaks" in explain(
+        each(20, ([" end", ".", "\n"], 2), (["b", "\n\n", "c"], 1)), [window(FILLER[0])] * 10
+    )
+
+
+def test_what_must_stand_before() -> None:
+    windows = each(40, *((["we", " cite", f" name{chr(97 + i)}", " and"], 2) for i in range(20)))
+    assert 'after "cite"' in explain(windows)
+
+
+def test_context_words() -> None:
+    windows = each(30, *(([" matrix", f" w{chr(97 + i)}", " eigenvalue"], 1) for i in range(25)))
+    text = explain(windows)
+    assert "eigenvalue" in text
+    assert "Typical of texts with" in text
+
+
+def test_it_is_deterministic_and_quick() -> None:
+    given = heldout(40, 40, length=32)
+    evidence = Evidence(given.activating, 10.0, given.non_activating)
+    texts = {PatternExplainer().explain(evidence).text for _ in range(3)}
+    assert len(texts) == 1
+    started = time.perf_counter()
+    for _ in range(10):
+        PatternExplainer().explain(evidence)
+    assert time.perf_counter() - started < 1.0
+
+
+def test_provenance_and_failure() -> None:
+    given = heldout(5, 5)
+    result = PatternExplainer().explain(Evidence(given.activating, 10.0, given.non_activating), seed=4)
+    assert (result.explainer, result.model, result.seed, len(result.example_ids)) == ("pattern", None, 4, 10)
+    failed = PatternExplainer().explain(Evidence([], 0.0, given.non_activating))
+    assert (failed.status, failed.text) == ("failed", "")
+    assert "no activating examples" in (failed.error or "")
+
+
+@pytest.mark.parametrize("scorer", [Detection, Fuzzing])
+def test_the_offline_judge_can_use_it(scorer: type[Detection]) -> None:
+    learnt, scored = heldout(20, 20), heldout(20, 20)
+    text = PatternExplainer().explain(Evidence(learnt.activating, 10.0, learnt.non_activating)).text
+    judge = OfflineJudge([w.texts for w in scored.non_activating])
+    assert scorer(judge).run(text, scored, seed=0).value == 1.0
+
+
+tokens = st.lists(st.text(max_size=4), min_size=1, max_size=6)
+
+
+@given(st.lists(tokens, min_size=1, max_size=5), st.lists(tokens, max_size=3), st.integers(0, 5))
+def test_any_tokens_give_an_explanation_or_a_cause(
+    rows: list[list[str]], silent: list[list[str]], place: int
+) -> None:
+    activating = [window(row, {place % len(row): 1.0}, context=i) for i, row in enumerate(rows)]
+    result = PatternExplainer().explain(Evidence(activating, 1.0, [window(row) for row in silent]))
+    assert bool(result.text) == (result.status == "ok") == (result.error is None)
+    assert "\n" not in result.text
+    judge = OfflineJudge([row for row in silent])
+    if result.text:
+        assert Detection(judge).run(result.text, heldout(3, 3), seed=0).value is not None
+
+
+def test_levels_and_marks_of_examples() -> None:
+    from autointerp.passages import levels, mark, marks_above
+
+    activations = np.array([0.0, 0.01, 3.0, 10.0], dtype=np.float32)
+    assert levels(activations, 10.0).tolist() == [0, 1, 3, 10]
+    assert levels(activations, 5.0).tolist() == [0, 1, 6, 10]
+    assert levels(activations, 0.0).tolist() == [0, 0, 0, 0]
+    assert marks_above(activations) == (2, 3)
+    assert marks_above(np.zeros(3, dtype=np.float32)) == ()
+    assert mark(["a", "b", "c", "d"], (0, 2, 3)) == "<<a>>b<<cd>>"
