@@ -1,5 +1,7 @@
 """Feature: the page people live in."""
 
 from autointerp.ui.feature_view import feature
+from autointerp.ui.router import ensure_routed
 
+ensure_routed()
 feature()

@@ -70,7 +70,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
         type="log",
         title={"text": "density: share of tokens on which a feature fires"},
         tickvals=decades,
-        ticktext=[fmt.density(decade / 100) for decade in decades],
+        ticktext=[f"{d:g} %" if d >= 0.01 else fmt.density(d / 100) for d in decades],
         showgrid=True,
     )
     figure.update_yaxes(title={"text": "live features"}, rangemode="tozero")
@@ -82,10 +82,9 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
 
 def bars(
     title: str, coders: Sequence[str], values: Sequence[float | None], texts: Sequence[str], *, percent: bool = False,
-    reference: Sequence[float | None] | None = None, reference_name: str = "",
 ) -> "Figure":  # fmt: skip
-    """One horizontal bar for each coder; an optional reference value of each as a hollow mark."""
-    from plotly.graph_objects import Bar, Figure, Scatter
+    """One horizontal bar for each coder."""
+    from plotly.graph_objects import Bar, Figure
 
     figure = Figure()
     for index, (coder, value, text) in enumerate(zip(coders, values, texts, strict=True)):
@@ -96,16 +95,8 @@ def bars(
                 hovertemplate=f"%{{y}}: {text}<extra></extra>",
             )
         )  # fmt: skip
-    if reference is not None and any(value is not None for value in reference):
-        figure.add_trace(
-            Scatter(
-                x=list(reference), y=list(coders), mode="markers", name=reference_name,
-                marker={"symbol": "line-ns-open", "size": 16, "line": {"width": 2}, "color": "#8a93a3"},
-                hovertemplate=f"%{{y}}: {reference_name} %{{x:.3f}}<extra></extra>",
-            )
-        )  # fmt: skip
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    top = max((value for value in (*values, *(reference or ())) if value is not None), default=0.0)
+    top = max((value for value in values if value is not None), default=0.0)
     bottom = min((value for value in values if value is not None), default=0.0)
     room = [1.2 * min(bottom, 0.0), 1.2 * top if top > 0 else 1.0]  # for the figures beyond the bars' ends
     figure.update_xaxes(title=None, range=room, tickformat=".0%" if percent else None, nticks=5)

@@ -10,7 +10,7 @@ from autointerp.store import CoderStore, Store
 from autointerp.types import Example, Group
 from autointerp.ui import components, data, payload
 from autointerp.ui import format as fmt
-from autointerp.ui.state import WINDOWS, FeatureState, whole
+from autointerp.ui.state import WINDOWS, FeatureState, suggestion, whole
 from autointerp.ui.text import plain
 
 KEY = "contexts"
@@ -113,8 +113,7 @@ def _linked(
         )
         with st.container(horizontal=True):
             for near in data.strongest_contexts(store, firing.activations):
-                where = {"coder": coder.info.coder, "latent": str(latent), "context": str(near)}
-                st.page_link("pages/feature.py", label=f"context {near}", query_params=where)
+                suggestion(f"context {near}", context=int(near), start=None)
         return None
     return data.linked_example(store, firing.activations, context, whole(state.start), WINDOWS[state.window])
 
@@ -129,5 +128,4 @@ def _dead(coder: CoderStore, latent: int) -> None:
     if info.n_dead < info.n_latents:
         with st.container(horizontal=True):
             for near in dict.fromkeys((coder.next_live(latent, -1), coder.next_live(latent, 1))):
-                where = {"coder": info.coder, "latent": str(near)}
-                st.page_link("pages/feature.py", label=f"Nearest live feature: #{near}", query_params=where)
+                suggestion(f"Nearest live feature: #{near}", latent=near, context=None, start=None, peek=None)

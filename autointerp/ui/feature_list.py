@@ -9,7 +9,7 @@ from autointerp.ui import format as fmt
 from autointerp.ui import payload
 from autointerp.ui.labels import HELP
 from autointerp.ui.state import FeaturesState
-from autointerp.ui.text import quoted
+from autointerp.ui.text import quoted, token_name
 
 PAGE_SIZE = 25
 PREVIEW = 28
@@ -31,7 +31,11 @@ def record(store: Store, page: LatentPage, state: FeaturesState) -> dict[str, An
     table = payload.TokenTable(store.decode, store.vocabulary().is_special)
     examples = store.preview_examples(page.rows, min(PREVIEW, store.ctx_len))
     named = state.coder is None
-    text = store.vocabulary().text
+    vocabulary = store.vocabulary()
+
+    def text(token: int) -> str:
+        return token_name(vocabulary.text(token), vocabulary.bytes(token))
+
     return {
         "columns": _COLUMNS,
         "rows": [

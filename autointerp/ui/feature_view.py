@@ -12,7 +12,7 @@ from autointerp.ui import components, panel
 from autointerp.ui import contexts as contexts_element
 from autointerp.ui.labels import KINDS
 from autointerp.ui.session import messages, open_store
-from autointerp.ui.state import GROUPS, WINDOWS, FeatureState, bound, change, current
+from autointerp.ui.state import GROUPS, WINDOWS, FeatureState, bound, change, current, suggestion
 from autointerp.ui.text import plain
 
 TRAIL = "feature_trail"
@@ -53,7 +53,7 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
     if name not in names:
         st.warning(f"This store has no coder “{plain(name, 60)}”. The nearest are:")
         for near in nearest(name, names):
-            st.page_link("pages/feature.py", label=plain(near), query_params={"coder": near})
+            suggestion(plain(near), coder=near, latent=None, context=None, start=None, peek=None)
         st.stop()
     coder = store.coder(name)
     if state.latent is None:
@@ -68,10 +68,8 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
             f"{plain(name)} has features 0 to {last:,}; “{plain(state.latent, 60)}” is none. The nearest are:"
         )
         for near in error.nearest:
-            st.page_link(
-                "pages/feature.py",
-                label=f"{plain(name)} \\#{near}",
-                query_params={"coder": name, "latent": near},
+            suggestion(
+                f"{plain(name)} \\#{near}", coder=name, latent=near, context=None, start=None, peek=None
             )
         st.stop()
 

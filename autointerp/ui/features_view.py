@@ -11,7 +11,7 @@ from autointerp.ui import format as fmt
 from autointerp.ui.feature_list import PAGE_SIZE, record
 from autointerp.ui.feature_view import LIST_PARAMS
 from autointerp.ui.session import messages, open_store
-from autointerp.ui.state import DEAD, MAX_NUMBER, SORTS, FeaturesState, bound, change, current
+from autointerp.ui.state import DEAD, MAX_NUMBER, SORTS, FeaturesState, bound, change, current, suggestion
 from autointerp.ui.text import plain
 
 KEY = "features"
@@ -35,7 +35,7 @@ def features() -> None:
         if state.coder is not None and state.coder not in names:
             st.warning(f"This store has no coder “{plain(state.coder, 60)}”. The nearest are:")
             for near in nearest(state.coder, names):
-                st.page_link("pages/features.py", label=plain(near), query_params={"coder": near})
+                suggestion(plain(near), coder=near, page=None)
             return
         st.session_state[LIST_PARAMS] = current()
         _body()

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from autointerp.store import Store
-from autointerp.types import CoderInfo
+from autointerp.types import CoderInfo, Fidelity
 from autointerp.ui import charts, components, data
 from autointerp.ui import format as fmt
 from autointerp.ui.labels import KINDS
@@ -38,7 +38,7 @@ def overview() -> None:
     with messages():
         store = open_store()
         infos = store.coders()
-        st.title(plain(str(store.meta["model"]["name"]).rsplit("/", 1)[-1]), anchor=False)
+        st.title(plain(store.path.name), anchor=False)
         components.facts(store_facts(store), key="store_facts")
         for problem in store.problems():
             st.warning(plain(problem))
@@ -63,12 +63,13 @@ def store_facts(store: Store) -> list[list[str]]:
         if model.get(key)
     ]
     return [
-        ["Model", str(model.get("architecture") or model["name"]), str(model.get("source", ""))],
+        ["Model", str(model["name"]).rsplit("/", 1)[-1], str(model.get("source", ""))],
+        ["Architecture", str(model.get("architecture") or fmt.NONE), ""],
         ["Shape", ", ".join(shape) or fmt.NONE, ""],
         ["Vocabulary", fmt.plural(int(model["vocab_size"]), "token"), ""],
-        ["Corpus", str(corpus["name"]), str(corpus.get("sha256", ""))],
+        ["Corpus", str(corpus["name"]), f"{corpus['name']}, sha256 {corpus.get('sha256', '')}"],
         ["Tokens", fmt.count(corpus["n_tokens"]), ""],
-        ["Contexts", f"{fmt.count(store.n_contexts)} of {fmt.plural(store.ctx_len, 'token')}", ""],
+        ["Contexts", f"{fmt.count(store.n_contexts)} × {store.ctx_len}", ""],
         ["Documents", fmt.count(corpus.get("n_documents")), ""],
     ]
 
@@ -117,8 +118,7 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
     names = [info.coder for info in infos]
     fidelity = [info.fidelity for info in infos]
     fvu = [f.fvu if f else None for f in fidelity]
-    ce = [f.ce_increase if f else None for f in fidelity]
-    zero = [f.ce_increase_zero if f else None for f in fidelity]
+    ce = [_ce_share(f) for f in fidelity]
     dead = [info.n_dead / info.n_latents for info in infos]
     left, middle, right = st.columns(3)
     with left:
@@ -127,11 +127,21 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
         )
     with middle:
         if any(value is not None for value in ce):
-            title = "Cross-entropy increase (nats; mark: zero ablation)"
-            texts = [fmt.signed(v, 3) for v in ce]
-            _plot(charts.bars(title, names, ce, texts, reference=zero, reference_name="zero ablation"), "ce")
+            title = "Cross-entropy increase, share of zero ablation's"
+            texts = [
+                f"{fmt.share(v)} ({fmt.signed(f.ce_increase if f else None, 3)})"
+                for v, f in zip(ce, fidelity, strict=True)
+            ]
+            _plot(charts.bars(title, names, ce, texts, percent=True), "ce")
     with right:
         _plot(charts.bars("Dead features", names, dead, [fmt.share(v) for v in dead], percent=True), "dead")
+
+
+def _ce_share(fidelity: Fidelity | None) -> float | None:
+    """The increase of cross-entropy as a share of zero ablation's: comparable between hookpoints."""
+    if fidelity is None or fidelity.ce_increase is None or not fidelity.ce_increase_zero:
+        return None
+    return fidelity.ce_increase / fidelity.ce_increase_zero
 
 
 def _plot(figure: Any, key: str) -> None:

@@ -8,7 +8,7 @@ from autointerp.types import CoderInfo, LatentStats, TokenLogit
 from autointerp.ui import components, data, payload
 from autointerp.ui import format as fmt
 from autointerp.ui.labels import HELP, RELATIONS
-from autointerp.ui.text import quoted, visible
+from autointerp.ui.text import quoted, token_name, visible
 
 KEY = "panel"
 PEEK_EXAMPLES = 4
@@ -32,7 +32,11 @@ def record(store: Store, coder: CoderStore, latent: int, peek: int | None) -> di
     """Everything that the element draws."""
     info = coder.info
     around = data.surroundings(store, coder, latent)
-    text = store.vocabulary().text
+    vocabulary = store.vocabulary()
+
+    def text(token: int) -> str:
+        return token_name(vocabulary.text(token), vocabulary.bytes(token))
+
     neighbours = []
     for kind, rows in around.neighbours.items():
         title, meaning = RELATIONS[kind]

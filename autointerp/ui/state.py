@@ -142,6 +142,12 @@ def change(**changes: str | int | float | None) -> None:
     st.query_params.from_dict(params)
 
 
+def suggestion(label: str, **changes: str | int | None) -> None:
+    """A way to another state of the same page, after a wrong address. Not a page link: one that leads to the page it stands
+    on changes what is shown and leaves the address as it was (Streamlit 1.67)."""
+    st.button(label, key=f"suggestion_{label}", type="tertiary", on_click=change, kwargs=changes)
+
+
 def bound(
     name: str, value: Any, *, reset: tuple[str, ...] = (), encode: Callable[[Any], Any] = lambda v: v
 ) -> dict[str, Any]:

@@ -49,3 +49,8 @@ def quoted(text: str) -> str:
     """One line of token text for titles and captions: breaks and tabs as glyphs, an empty piece as a dash."""
     shown = visible(text).replace("\n", "↵").replace("\t", "→")
     return shown.replace(" ", "␣") if not shown.strip() and shown else shown or "∅"
+
+
+def token_name(text: str, raw: bytes) -> str:
+    """A token's own text; where its bytes are no text by themselves (a piece of a character), its bytes: `\\xf0\\x9f`."""
+    return "".join(f"\\x{byte:02x}" for byte in raw) if "\ufffd" in text and raw else text

@@ -19,8 +19,9 @@ def records(app: AppTest, name: str) -> list[Any]:
 
 
 def links(app: AppTest) -> list[str]:
-    """Labels of the page's links."""
-    return [element.proto.label for element in app.get("page_link")]
+    """Labels of the page's links, and of its suggestions after a wrong address."""
+    suggested = [button.label for button in app.button if str(button.key).startswith("suggestion_")]
+    return [element.proto.label for element in app.get("page_link")] + suggested
 
 
 def messages(app: AppTest) -> str:

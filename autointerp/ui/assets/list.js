@@ -45,7 +45,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         append(td, text);
       } else if (column.kind === "snippet") {
         const clean = (part) => glyphs(part, false).replace(/·/g, " ");
-        td.className = "kwic";
+        td.className = "kwic snippet";
         append(td, append(el("div", "text"), append(el("div", "half"), el("span", "t", clean(cell[0]))), append(el("div", "half"), el("span", "t hit", clean(cell[1])), el("span", "t", clean(cell[2])))));
       } else {
         td.textContent = cell;

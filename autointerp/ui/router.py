@@ -1,0 +1,45 @@
+"""Which pages there are, and that every one of them is reached through the router."""
+
+import streamlit as st
+
+from autointerp.ui.components import icon
+from autointerp.ui.session import freeze_imports
+
+_ROUTED = "routed"
+
+
+def _navigation():
+    # The icon first: until it is set, the browser would fetch the page's named one from the network.
+    st.set_page_config(page_title="autointerp", page_icon=icon(), layout="wide")
+    return st.navigation(
+        [
+            st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
+            st.Page(
+                "pages/features.py",
+                title="Features",
+                icon=":material/format_list_bulleted:",
+                url_path="features",
+            ),
+            st.Page(
+                "pages/feature.py", title="Feature", icon=":material/center_focus_strong:", url_path="feature"
+            ),
+            st.Page("pages/settings.py", title="Settings", icon=":material/settings:", url_path="settings"),
+        ],
+        position="top",
+    )
+
+
+def run() -> None:
+    """The page frame, then the page of the address."""
+    page = _navigation()
+    freeze_imports()
+    st.session_state[_ROUTED] = True
+    page.run()
+
+
+def ensure_routed() -> None:
+    """First line of every page. Until a server's first call of `st.navigation`, Streamlit takes a folder named `pages` for
+    the whole app and runs the page of a deep link without `app.py`. Then this calls it and starts the run again."""
+    if not st.session_state.pop(_ROUTED, False):
+        _navigation()
+        st.rerun()
