@@ -154,7 +154,7 @@ def test_any_address_gives_a_page(path: str, server: Server, visit: Open):
 def test_a_wrong_name_offers_the_nearest(server: Server, visit: Open):
     at = visit(server)
     at.goto("/feature?coder=transcodr&latent=1")
-    at.page.get_by_role("link", name="transcoder", exact=True).click()
+    at.page.get_by_role("button", name="transcoder", exact=True).click()
     expect(at.page).to_have_url(re.compile("coder=transcoder"))
     shown(at, "transcoder", 1)
 
