@@ -57,9 +57,8 @@ def make_corpus(path: Path, n_contexts: int, rng: np.random.Generator) -> Store:
     ) as writer:  # fmt: skip
         for start in range(0, n_contexts, 4096):
             shape = (min(4096, n_contexts - start), CTX_LEN)
-            rows = np.minimum(1.0 / rng.random(shape, dtype=np.float32) ** 1.2, VOCABULARY - 1).astype(
-                np.uint16
-            )
+            # The exponential of a uniform number follows Zipf's law: the commonest token makes up 7 %.
+            rows = (VOCABULARY ** rng.random(shape, dtype=np.float32)).astype(np.uint16) % VOCABULARY
             rows[:, 0] = 0
             writer.append(rows)
         size = 20 * CTX_LEN

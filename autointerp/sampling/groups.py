@@ -90,7 +90,7 @@ def _copies(marks: NDArray[np.uint64]) -> NDArray[np.int64]:
     """How many other windows carry the same mark."""
     if not len(marks):
         return np.zeros(0, dtype=np.int64)
-    order = np.argsort(marks, kind="stable")
+    order = np.argsort(marks)
     begin = np.flatnonzero(np.concatenate([[True], np.diff(marks[order]) != 0]))
     sizes = np.diff(begin, append=len(marks))
     copies = np.empty(len(marks), dtype=np.int64)

@@ -100,8 +100,15 @@ def positive_windows(
         keep = np.flatnonzero(_own_maximum(acts, context * ctx_len + start, width, maximum, peak))
         context, start, peak, maximum = context[keep], start[keep], peak[keep], maximum[keep]
     rank = np.empty(len(peak), dtype=np.int64)
-    rank[np.argsort(-maximum, kind="stable")] = np.arange(len(peak))
+    rank[_falling(maximum)] = np.arange(len(peak))
     return Windows(context, start, np.minimum(start + width, ctx_len), peak, maximum, rank)
+
+
+def _falling(positive: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Stable order of positive numbers, greatest first: their bits sort like them, and 16 bits at a time by radix."""
+    bits = ~np.ascontiguousarray(positive, dtype=np.float32).view(np.uint32)
+    low = np.argsort(bits.astype(np.uint16), kind="stable")
+    return low[np.argsort((bits >> 16).astype(np.uint16)[low], kind="stable")]
 
 
 def _own_maximum(

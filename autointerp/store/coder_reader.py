@@ -114,26 +114,37 @@ class CoderStore:
     def logits(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
         """Promoted and suppressed tokens, strongest first; both empty when the coder has none."""
         generation, coder, latent = self._checked(latent)
+        # Sorted here: a dozen rows through ORDER BY would double the time of the query.
         found = generation.columns(
-            f"SELECT promoted, token, value FROM {coder.alias}.logits WHERE latent = ? ORDER BY promoted DESC, rank",
-            [latent],
+            f"SELECT rank, promoted, token, value FROM {coder.alias}.logits WHERE latent = ?", [latent]
         )
         values = decode(found["value"], coder.logit_scale).tolist()
-        rows = list(zip(found["promoted"].tolist(), found["token"].tolist(), values, strict=True))
+        rows = sorted(
+            zip(
+                found["rank"].tolist(),
+                found["promoted"].tolist(),
+                found["token"].tolist(),
+                values,
+                strict=True,
+            )
+        )
         return (
-            [TokenLogit(token, value) for promoted, token, value in rows if promoted],
-            [TokenLogit(token, value) for promoted, token, value in rows if not promoted],
+            [TokenLogit(token, value) for _, promoted, token, value in rows if promoted],
+            [TokenLogit(token, value) for _, promoted, token, value in rows if not promoted],
         )
 
     def neighbours(self, latent: int, relation: Relation, limit: int = 10) -> list[Neighbour]:
         """Similar latents, nearest first; empty when the relation was not computed."""
         generation, coder, latent = self._checked(latent)
         found = generation.columns(
-            f"SELECT neighbour, value FROM {coder.alias}.neighbours WHERE latent = ? AND relation = ? ORDER BY rank LIMIT ?",
-            [latent, relation, limit],
+            f"SELECT rank, neighbour, value FROM {coder.alias}.neighbours WHERE latent = ? AND relation = ?",
+            [latent, relation],
         )
-        values = decode(found["value"]).tolist()
-        return [Neighbour(n, value) for n, value in zip(found["neighbour"].tolist(), values, strict=True)]
+        order = np.argsort(found["rank"])[:limit]
+        values = decode(found["value"][order]).tolist()
+        return [
+            Neighbour(n, value) for n, value in zip(found["neighbour"][order].tolist(), values, strict=True)
+        ]
 
     def density_histogram(self, bins: int = 60) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """log10 density edges Float64[ndarray, " bins+1"] and counts Int64[ndarray, " bins"] over live latents."""
