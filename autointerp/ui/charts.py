@@ -98,7 +98,7 @@ def bars(
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
     top = max((value for value in values if value is not None), default=0.0)
     bottom = min((value for value in values if value is not None), default=0.0)
-    room = [1.2 * min(bottom, 0.0), 1.2 * top if top > 0 else 1.0]  # for the figures beyond the bars' ends
+    room = [1.2 * min(bottom, 0.0), 1.4 * top if top > 0 else 1.0]  # for the figures beyond the bars' ends
     figure.update_xaxes(title=None, range=room, tickformat=".0%" if percent else None, nticks=5)
     return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
         height=max(120, 70 + 26 * len(coders))

@@ -127,7 +127,7 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
         )
     with middle:
         if any(value is not None for value in ce):
-            title = "Cross-entropy increase, share of zero ablation's"
+            title = "CE increase, share of zero ablation"
             texts = [
                 f"{fmt.share(v)} ({fmt.signed(f.ce_increase if f else None, 3)})"
                 for v, f in zip(ce, fidelity, strict=True)
