@@ -32,7 +32,7 @@ _MAX_LITERAL = 40
 @dataclass(frozen=True)
 class _Mark:
     """One marked run: `core` is its own text, `word` the word around it, `before` what stands before that word, `weight` its
-    share of its window (all windows weigh 1)."""
+    share of its window, which weighs as much as its largest activation."""
 
     window: int
     text: str
@@ -94,11 +94,13 @@ def describe(activating: Sequence[Window], silent: Sequence[Window]) -> str:
 
 def _marks(windows: Sequence[Window]) -> list[_Mark]:
     found = []
+    strongest = max((window.example.max_activation for window in windows), default=0.0) or 1.0
     for i, window in enumerate(windows):
         activations, texts = window.example.activations, window.texts
         spans = runs(marks_above(activations, MARK_SHARE))
         strengths = [float(activations[start:end].max()) for start, end in spans]
         total = sum(strengths)
+        importance = max(strengths, default=0.0) / strongest
         for (start, end), strength in zip(spans, strengths, strict=True):
             # Of a long run the strongest token speaks; a phrase that is always the same shows through the prefix.
             peak = start + int(activations[start:end].argmax())
@@ -110,7 +112,7 @@ def _marks(windows: Sequence[Window]) -> list[_Mark]:
             if word != piece.strip() and not piece[:1].isspace():
                 head = head[: len(head) - _overlap(head, word)]
             core = piece.strip() or ("\n" if "\n" in piece else "")
-            weight = strength / total if total > 0 else 0.0
+            weight = importance * strength / total if total > 0 else 0.0
             found.append(_Mark(i, piece, core, word or core, unit_before(head), weight))
     return found
 

@@ -9,9 +9,10 @@ It is a stand-in: it knows no synonyms, no grammar and no world. It favours expl
 
 import math
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,11 @@ class _Text:
     """A shown text with its marked runs: (token text, whole word around it, what stands before)."""
 
     text: str
-    words: frozenset[str]
-    marked: tuple[tuple[str, str, str], ...]
+    marked: tuple[tuple[str, str, str], ...] = ()
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(words(self.text))
 
 
 class OfflineJudge:
@@ -56,13 +60,14 @@ class OfflineJudge:
     model = None
 
     def __init__(self, background: Sequence[Sequence[str]] = (), *, similarity: Similarity | None = None):
-        self._background = [_Text("".join(t), frozenset(words("".join(t))), ()) for t in background]
+        self._background = [_Text("".join(texts)) for texts in background]
         self._tokens = [
             (texts[i].strip() or texts[i], full_word(texts, i, i + 1), "".join(texts[max(0, i - 8) : i]))
             for texts in background[:100]
             for i in range(len(texts))
             if texts[i]
         ]
+        self._distinct = Counter((run, word, "") for run, word, _ in self._tokens)
         self._similarity = similarity
         self._rates: OrderedDict[object, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -127,10 +132,7 @@ class OfflineJudge:
         total = np.zeros(len(texts))
         literals = [*reading.focus, *reading.examples]
         if literals or reading.kinds:
-            fits = [
-                *(_marked_by(literal) for literal in literals),
-                *(_marked_kind(kind) for kind in reading.kinds),
-            ]
+            fits = [_marked_by(literals), *(_marked_kind(kind) for kind in reading.kinds)]
             key = ("mark", *literals, *(kind.name for kind in reading.kinds))
             base = self._token_rate(key, lambda token: any(fit(token) for fit in fits))
             rate = _FOUND_HEDGED if reading.hedged else _FOUND
@@ -141,7 +143,9 @@ class OfflineJudge:
                 *map(_ends_in_kind, reading.before_kinds),
             ]
             key = ("mark-before", *reading.before, *(kind.name for kind in reading.before_kinds))
-            base = self._token_rate(key, lambda token: any(end(token) for end in ends))
+            base = self._rate(
+                key, lambda: _share([any(e(token) for e in ends) for token in self._tokens], least=0.01)
+            )
             total += _evidence([_half(one, ends) for one in texts], _BEFORE, base)
         if not (literals or reading.kinds or reading.before or reading.before_kinds):
             total += self._topic_marks(reading, texts)
@@ -175,7 +179,13 @@ class OfflineJudge:
         return _evidence([holds(one) for one in texts], max(rate, base), base)
 
     def _token_rate(self, key: object, fits: Callable[[tuple[str, str, str]], bool]) -> float:
-        return self._rate(key, lambda: _share([fits(token) for token in self._tokens], least=0.01))
+        """The rate of tokens that fit, whatever stands before them."""
+
+        def measure() -> float:
+            hits = sum(n for token, n in self._distinct.items() if fits(token))
+            return (hits + 0.05) / (len(self._tokens) + 5)
+
+        return self._rate(key, measure)
 
     def _rate(self, key: object, measure: Callable[[], float]) -> float:
         with self._lock:
@@ -201,7 +211,7 @@ def _text(shown: Shown) -> _Text:
         )
         for start, end in runs(shown.marks or ())
     )
-    return _Text(text, frozenset(words(text)), marked)
+    return _Text(text, marked)
 
 
 def _evidence(found: Sequence[bool], rate: float, base: float) -> NDArray[np.float64]:
@@ -235,14 +245,21 @@ def _followed(literal: Literal_) -> Callable[[str], bool]:
     return lambda text: find(text[:-1])
 
 
-def _marked_by(literal: Literal_) -> Callable[[tuple[str, str, str]], bool]:
-    core = literal.text.strip() or literal.text
-    fold = str if core != core.lower() else str.lower
-    pattern = literal.pattern()
+def _marked_by(literals: Sequence[Literal_]) -> Callable[[tuple[str, str, str]], bool]:
+    """Whether one of the pieces is the marked text, the word it is a part of, or inside a longer marked text."""
+    cores = [(literal.text.strip() or literal.text, literal.pattern()) for literal in literals]
+    cased = {core for core, _ in cores if core != core.lower()}
+    folded = {core for core, _ in cores if core == core.lower()}
+    inside = [(core, core != core.lower(), pattern) for core, pattern in cores]
 
     def fit(mark: tuple[str, str, str]) -> bool:
-        run, word = fold(mark[0]), fold(mark[1])
-        return run == core or word == core or (len(run) > len(core) and pattern.search(run) is not None)
+        run, word, _ = mark
+        if run in cased or word in cased or (low := run.lower()) in folded or word.lower() in folded:
+            return True
+        return any(
+            len(run) > len(core) and core in (run if case else low) and pattern.search(run) is not None
+            for core, case, pattern in inside
+        )
 
     return fit
 
