@@ -152,8 +152,9 @@ def _step(step: int) -> None:
 
 
 def _random() -> None:
-    coder, _ = _here()
-    goto(coder.info.coder, coder.random_live(np.random.default_rng()))
+    coder, latent = _here()
+    drawn = coder.random_live(np.random.default_rng())
+    goto(coder.info.coder, drawn if drawn != latent else coder.next_live(latent))  # a press always moves
 
 
 def _back() -> None:
