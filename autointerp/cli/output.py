@@ -38,8 +38,9 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
-    if hasattr(value, "tolist"):  # numpy arrays and scalars, without importing numpy
-        return plain(value.tolist())
+    as_list = getattr(value, "tolist", None)  # numpy arrays and scalars, without importing numpy
+    if as_list is not None:
+        return plain(as_list())
     return str(value)
 
 
