@@ -135,7 +135,8 @@ class Example:
 
     `token_ids` Int64[ndarray, " window"], `activations` Float32[ndarray, " window"] (zero where silent). `quantile` is
     0 for the strongest tenth, `None` for a non-activating window. `n_duplicates` counts near-identical windows that
-    stand behind this one. `source`: "activating", "random" or "neighbours" (a hard negative; `neighbour` is the latent that fires).
+    stand behind this one. `source`: "activating", "random" or "neighbours" (a hard negative; `neighbour` is the latent
+    that fires).
     """
 
     context: int
