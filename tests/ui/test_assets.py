@@ -34,13 +34,13 @@ def test_nothing_is_fetched(path: Path):
 
 def test_density_curves_share_the_axis_of_shares():
     curve = charts.DensityCurve("sae", np.array([-4.0, -3.0, -2.0]), np.array([3, 1]))
-    figure = charts.densities([curve])
-    assert [round(x, 5) for x in figure.data[0].x] == [0.03162, 0.31623]
-    assert "0.01 %" in figure.layout.xaxis.ticktext
-    assert figure.data[0].line.color in charts.PALETTE
+    figure = charts.densities([curve]).to_dict()
+    assert [round(x, 5) for x in figure["data"][0]["x"]] == [0.03162, 0.31623]
+    assert "0.01 %" in figure["layout"]["xaxis"]["ticktext"]
+    assert figure["data"][0]["line"]["color"] in charts.PALETTE
 
 
 def test_bars_say_what_was_not_measured():
-    figure = charts.bars("FVU", ["sae", "other"], [0.25, None], ["0.250", "–"])
-    assert [bar.text[0] for bar in figure.data] == ["0.250", "not measured"]
+    figure = charts.bars("FVU", ["sae", "other"], [0.25, None], ["0.250", "–"]).to_dict()
+    assert [bar["text"][0] for bar in figure["data"]] == ["0.250", "not measured"]
     assert charts.colour(0) == charts.colour(len(charts.PALETTE))
