@@ -109,15 +109,19 @@ class CofiringSample:
     ) -> None:
         """All counts in one [n_latents + 1]^2 array (the last row and column take the silent entries)."""
         m = self.n_latents + 1
-        rows = np.where(rows < 0, self.n_latents, rows)
+        places = np.where(rows < 0, self.n_latents, rows).astype(np.int64)
+        one, other = np.triu_indices(self.k, 1)  # each pair once
         counts = np.zeros(m * m, dtype=np.int32)
-        step = max(1, (4 * m * m) // (self.k * self.k))
+        step = max(1, (1 << 21) // max(1, len(one)))
         for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            counts += np.bincount(
-                (part[:, :, None] * np.int32(m) + part[:, None, :]).ravel(), minlength=m * m
-            ).astype(np.int32)
+            part = np.ascontiguousarray(
+                places[start : start + step].T
+            )  # [k, tokens]: whole columns are taken below
+            keys = part[one] * m
+            keys += part[other]
+            counts += np.bincount(keys.ravel(), minlength=m * m).astype(np.int32)
         together = torch.from_numpy(counts).view(m, m)[:-1, :-1].float()
+        together = together + together.T
         together.fill_diagonal_(0.0)
         each = torch.from_numpy(fired).float()
         jaccard = together / (each[:, None] + each - together).clamp_(min=1.0)

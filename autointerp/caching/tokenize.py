@@ -95,7 +95,10 @@ def tokenize(
     for batch in _batches(_pieces(documents)):
         any_text = True
         encoded = tokenizer(
-            [text for _, text, _ in batch], add_special_tokens=False, return_attention_mask=False
+            [text for _, text, _ in batch],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            verbose=False,
         )
         for (name, _, continued), ids in zip(batch, encoded["input_ids"], strict=True):
             prefix = [] if continued or start is None else [start]

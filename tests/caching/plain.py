@@ -1,5 +1,7 @@
 """A second, plain implementation of caching: whole hidden states, dense matrices, loops. Slow and easy to check."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -10,7 +12,7 @@ def hidden(subject: SubjectModel, tap: Tap, ids: torch.Tensor) -> torch.Tensor:
     """The tensor at `tap` in a full, unhooked-otherwise forward pass, one context at a time: [contexts, ctx_len, d]."""
     found = []
 
-    def keep(_m: object, args: tuple, kwargs: dict, output: object) -> None:
+    def keep(_m: object, args: tuple, kwargs: dict, output: Any) -> None:
         tensor = (args[0] if args else kwargs["hidden_states"]) if tap.side == "input" else output
         tensor = tensor[0] if isinstance(tensor, tuple) else tensor
         found.append(tensor.reshape(1, ids.shape[1], -1))
@@ -49,11 +51,10 @@ def cross_entropy(
     if swap is not None:
         tap, value = swap
 
-        def put(_m: object, _a: tuple, output: object) -> object:
-            whole = isinstance(output, tuple)
+        def put(_m: object, _a: tuple, output: Any) -> Any:
             old = output[0] if isinstance(output, tuple) else output
             new = torch.where(mask[..., None], value, old)
-            return (new, *output[1:]) if isinstance(output, tuple) and whole else new
+            return (new, *output[1:]) if isinstance(output, tuple) else new
 
         handle = subject.base.get_submodule(tap.module).register_forward_hook(put)
     with torch.no_grad():

@@ -1,0 +1,132 @@
+"""Neighbours and promoted tokens against brute force."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autointerp.caching import neighbours
+from autointerp.caching.logits import promoted_tokens
+from autointerp.caching.neighbours import CofiringSample, nearest_by_cosine
+from autointerp.models import SubjectModel, load_coder, load_subject
+from tests.models.tiny import save_bert, save_gpt2, save_llama, save_neox, save_opt
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(1, 30), st.integers(0, 99), st.booleans())
+def test_cofiring_is_the_jaccard_index(
+    n_latents: int, k: int, n_tokens: int, seed: int, sparse: bool
+) -> None:
+    k = min(k, n_latents)
+    rng = np.random.default_rng(seed)
+    latents = np.stack([rng.choice(n_latents, k, replace=False) for _ in range(n_tokens)])
+    acts = rng.random((n_tokens, k)) * (rng.random((n_tokens, k)) < 0.7)
+    sample = CofiringSample(n_latents=n_latents, k=k, n_contexts=n_tokens, ctx_len=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "DENSE_LATENTS", 0 if sparse else 4096)
+        for start in range(0, n_tokens, 7):
+            part = slice(start, start + 7)
+            sample.add(np.arange(n_tokens)[part], latents[part].astype(np.uint16), acts[part])
+        ids, values = sample.nearest(4)
+    fires = np.zeros((n_tokens, n_latents), bool)
+    for token in range(n_tokens):
+        fires[token, latents[token][acts[token] > 0]] = True
+    for latent in range(n_latents):
+        both = (fires[:, [latent]] & fires).sum(0)
+        either = (fires[:, [latent]] | fires).sum(0)
+        jaccard = np.where(both > 0, both / np.maximum(either, 1), 0)
+        jaccard[latent] = 0
+        wanted = np.sort(jaccard)[::-1][:4]
+        wanted = np.pad(wanted, (0, 4 - len(wanted)))
+        np.testing.assert_allclose(values[latent], wanted, rtol=1e-6)
+        for neighbour, value in zip(ids[latent], values[latent], strict=True):
+            assert (neighbour == -1) == (value == 0)
+            if neighbour >= 0:
+                assert jaccard[neighbour] == pytest.approx(value)
+
+
+def test_cofiring_sample_is_bounded_and_spread() -> None:
+    sample = CofiringSample(n_latents=64, k=4, n_contexts=1000, ctx_len=8, max_pairs=16 * 8 * 50)
+    assert sample.every == 20
+    for context in range(1000):
+        token = np.arange(context * 8, context * 8 + 8)
+        sample.add(token, np.tile(np.arange(4), (8, 1)), np.ones((8, 4)))
+    assert sample.n_tokens == 50 * 8
+
+
+@pytest.mark.parametrize("n_latents", [5, 64, 1500])
+def test_cosine_neighbours(n_latents: int) -> None:
+    weight = torch.randn(n_latents, 12)
+    live = np.random.default_rng(0).random(n_latents) < 0.8
+    ids, values = nearest_by_cosine(weight, live)
+    unit = torch.nn.functional.normalize(weight, dim=1).numpy()
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -9)
+    cosine[:, ~live] = -9
+    keep = min(10, int(live.sum()) - 1)
+    for latent in range(n_latents):
+        if not live[latent]:
+            assert (ids[latent] == -1).all()
+            continue
+        np.testing.assert_allclose(values[latent, :keep], np.sort(cosine[latent])[::-1][:keep], atol=1e-5)
+        np.testing.assert_allclose(cosine[latent, ids[latent, :keep]], values[latent, :keep], atol=1e-5)
+        assert (ids[latent, keep:] == -1).all()
+
+
+def test_no_neighbours_without_company() -> None:
+    live = np.array([True, False, False])
+    assert (nearest_by_cosine(torch.randn(3, 4), live)[0] == -1).all()
+
+
+FINAL_NORMS: dict[str, tuple[Callable[[Path], Path], str, bool]] = {
+    "neox": (save_neox, "final_layer_norm", True),
+    "gpt2": (save_gpt2, "ln_f", True),
+    "llama": (save_llama, "norm", False),
+    "opt": (save_opt, "decoder.final_layer_norm", True),
+}
+
+
+@pytest.mark.parametrize("family", FINAL_NORMS)
+def test_promoted_tokens_fold_the_final_norm(family: str, tmp_path: Path) -> None:
+    save, path, centred = FINAL_NORMS[family]
+    subject = load_subject(str(save(tmp_path / "m")))
+    gain = torch.rand(16) + 0.5
+    norm, head = subject.base.get_submodule(path), subject.unembedding
+    assert isinstance(norm.weight, torch.Tensor)
+    assert head is not None
+    assert isinstance(head.weight, torch.Tensor)
+    with torch.no_grad():
+        norm.weight.copy_(gain)
+    hookpoint = next(name for name in subject.suggestions() if name.endswith(".0"))
+    coder = load_coder(f"random:{hookpoint}:40:4", subject=subject)
+    tokens = promoted_tokens(subject, coder)
+    assert tokens is not None
+    assert coder.W_dec is not None
+    direction = coder.W_dec - coder.W_dec.mean(1, keepdim=True) if centred else coder.W_dec
+    logits = (direction * gain) @ head.weight.T
+    np.testing.assert_allclose(tokens.promoted_values, logits.topk(10, dim=1).values.numpy(), atol=1e-4)
+    np.testing.assert_allclose(tokens.suppressed_values, -(-logits).topk(10, dim=1).values.numpy(), atol=1e-4)
+    picked = logits.gather(1, torch.from_numpy(tokens.promoted).long()).numpy()
+    np.testing.assert_allclose(picked, tokens.promoted_values, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def neox(tmp_path_factory: pytest.TempPathFactory) -> SubjectModel:
+    return load_subject(str(save_neox(tmp_path_factory.mktemp("m"))))
+
+
+def test_no_promoted_tokens_where_they_make_no_sense(neox: SubjectModel, tmp_path: Path) -> None:
+    wide = load_coder("random:layers.0.mlp.dense_h_to_4h:40:4", subject=neox)
+    assert promoted_tokens(neox, wide) is None
+    bert = load_subject(str(save_bert(tmp_path / "bert")))
+    assert promoted_tokens(bert, load_coder("random:encoder.layer.1:40:4", subject=bert)) is None
+    headless = load_subject(neox.source, head=False)
+    assert promoted_tokens(headless, load_coder("random:layers.0:40:4", subject=headless)) is None
+
+
+def test_neurons_promote_by_their_output_weights(neox: SubjectModel) -> None:
+    assert promoted_tokens(neox, load_coder("neurons:layers.0.mlp", subject=neox)) is not None
