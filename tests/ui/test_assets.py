@@ -35,7 +35,7 @@ def test_nothing_is_fetched(path: Path):
 
 def test_density_curves_share_the_axis_of_shares():
     curve = charts.DensityCurve("sae", np.array([-4.0, -3.0, -2.0]), np.array([3, 1]))
-    figure = json.loads(charts.densities([curve]).to_json())
+    figure = json.loads(charts.densities([curve]).to_json() or "")
     assert "0.01 %" in figure["layout"]["xaxis"]["ticktext"]
     assert figure["data"][0]["line"]["color"] in charts.PALETTE
 
