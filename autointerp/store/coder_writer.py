@@ -52,8 +52,8 @@ Neighbours = Mapping[Relation, tuple[NDArray[np.integer], NDArray[np.floating]]]
 class CoderWriter:
     """Collects one coder's activations and publishes its file. A context manager: leaving it without `finish` removes all.
 
-    Memory is bounded: about 60 MB whatever the number of tokens, as long as no single latent fires more than a million
-    times (such a latent's rows are handled at once).
+    Memory is bounded, whatever the number of tokens: about 100 MB of arrays and 128 MB in DuckDB, as long as no single
+    latent fires much more than half a million times (its rows are handled at once, some 100 bytes each).
     """
 
     def __init__(

@@ -41,10 +41,10 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
 class DatabaseWriter:
     """A new DuckDB file: tables are created, filled from arrays, and checkpointed on close.
 
-    `memory_limit` bounds DuckDB's own memory; larger work is written out early.
+    `memory_limit` bounds what DuckDB holds, written blocks included; 10^8 activations pass through it.
     """
 
-    def __init__(self, path: Path, *, memory_limit: str = "512MB"):
+    def __init__(self, path: Path, *, memory_limit: str = "128MB"):
         self._connection = connect(threads=1)
         self._connection.execute(f"SET memory_limit = {literal(memory_limit)}")
         self._connection.execute("SET temp_directory = ''")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from autointerp.store.half import MAX_HALF, decode, encode_positive, power_of_two_scale
 
-RUN_SIZE = 1 << 20
-BLOCK_ROWS = 1 << 20
+RUN_SIZE = 1 << 19
+BLOCK_ROWS = 4 * 122_880  # whole row groups of DuckDB
 
 
 @dataclass(frozen=True)

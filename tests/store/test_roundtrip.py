@@ -303,7 +303,8 @@ def test_disk_per_activation(store_factory: StoreFactory) -> None:
     weights = 1 / np.arange(1, n_latents + 1) ** 0.7
     token = np.repeat(np.arange(n_tokens), k)
     latent = rng.choice(n_latents, size=len(token), p=weights / weights.sum())
-    keys = np.unique(token * n_latents + latent)
+    keys = np.sort(token * n_latents + latent)
+    keys = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
     token, latent = keys // n_latents, keys % n_latents
     values = rng.lognormal(0.0, 0.7, len(token)).astype(np.float32)
     ids = rng.integers(0, 500, size=(n_latents, 10))
