@@ -2,7 +2,10 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +24,12 @@ from autointerp.llm import (
 from autointerp.llm.endpoint import base_url, identity, is_local
 from autointerp.llm.features import blame
 from autointerp.llm.limits import AdaptiveLimit, Breaker, retry_after
+
+
+def run(play: Coroutine[Any, Any, None]) -> None:
+    """Runs `play` in a thread of its own: the browser tests' driver keeps a loop running in the main one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, play).result()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +114,7 @@ def test_the_limit_is_kept_and_no_place_is_lost(
         assert most <= maximum
         assert limit.waiting == 0
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_one_round_of_overloads_halves_once_and_growth_is_slow_afterwards() -> None:
@@ -123,7 +132,7 @@ def test_one_round_of_overloads_halves_once_and_growth_is_slow_afterwards() -> N
                 limit.release(permit, ok=True)
         assert 16.9 < limit.limit < 18
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_a_pause_holds_everybody() -> None:
@@ -135,7 +144,7 @@ def test_a_pause_holds_everybody() -> None:
         await asyncio.gather(*(limit.acquire() for _ in range(2)))
         assert 0.1 <= loop.time() - start < 2
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_the_breaker_opens_probes_and_closes() -> None:
