@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autointerp import settings
-from autointerp.errors import ModelLoadError, StoreError, UserError
+from autointerp.errors import ModelLoadError, StoreError, StoreIncomplete, StoreMissing, UserError
 from autointerp.types import ProgressCallback, no_progress
 
 N_TOKENS = 520_000
 """More than half a million count once beginning-of-sequence positions are masked."""
 CTX_LEN = 128
+MODEL_NAME = "docstrings-neox"
 CORPUS_NAME = "held-out docstrings of installed libraries"
 HOOKPOINT = "layers.2.mlp"
 N_LATENTS, K = 1536, 24
@@ -94,7 +95,6 @@ def fingerprint(weights: Path, coders: dict[str, str], n_tokens: int) -> str:
 
 def _state(path: Path, coders: set[str]) -> str:
     """Of a folder with the right mark: "complete", "unfinished" or "damaged"."""
-    from autointerp.errors import StoreIncomplete, StoreMissing
     from autointerp.store import Store
 
     try:
@@ -154,10 +154,13 @@ def _cache(
 ) -> None:
     from autointerp.caching import cache
     from autointerp.demo.corpus import iter_documents
+    from autointerp.models import load_subject
 
+    subject = load_subject(str(weights / "model"))
+    subject.name = MODEL_NAME
     cache(
         path,
-        model=str(weights / "model"),
+        model=subject,
         coders=coders,
         documents=((document.name, document.text) for document in iter_documents("heldout")),
         corpus_name=CORPUS_NAME,

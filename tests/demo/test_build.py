@@ -1,0 +1,136 @@
+"""Building the demo store: complete, resumed, replaced, refused."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autointerp.demo import build, corpus
+from autointerp.demo.build import DemoBuild, build_demo
+from autointerp.demo.corpus import Document
+from autointerp.errors import ModelLoadError, UserError
+from autointerp.store import Store
+
+NAMES = {"sae", "neurons", "random"}
+N_TOKENS = 128 * 20
+
+Build = Callable[..., DemoBuild]
+
+
+@pytest.fixture
+def build_tiny(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """`build_demo` on tiny weights and a little text, into `tmp_path / "demo"` unless told."""
+    text = "Returns the number of items in the array, or None when it is empty. >>> f(2)\n3\n" * 3
+    documents = [Document(f"module:f{i}", f"{text}{i}") for i in range(100)]
+    monkeypatch.setattr(
+        corpus, "iter_documents", lambda split: iter(documents) if split == "heldout" else 1 / 0
+    )
+
+    def run(path: Path = tmp_path / "demo", **options: object) -> DemoBuild:
+        return build_demo(path, **{"weights": tiny_weights, "n_tokens": N_TOKENS, **options})  # type: ignore[arg-type]
+
+    return run
+
+
+def test_every_coder_is_cached_over_the_whole_text(build_tiny: Build):
+    done = build_tiny()
+    assert done.built
+    store = Store.open(done.path)
+    assert {info.coder for info in store.coders()} == NAMES == set(done.coders)
+    assert store.meta["corpus"]["n_tokens"] == N_TOKENS
+    assert store.meta["model"]["name"] == build.MODEL_NAME
+    assert {info.kind for info in store.coders()} == {"sae", "neurons", "random"}
+    assert store.problems() == []
+
+
+def test_a_complete_store_is_left_alone(build_tiny: Build):
+    path = build_tiny().path
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    again = build_tiny()
+    assert not again.built
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+
+
+def test_an_interrupted_build_goes_on(build_tiny: Build):
+    path = build_tiny().path
+    kept = path / "coders" / "sae.duckdb"
+    (path / "coders" / "random.duckdb").unlink()
+    before = kept.stat().st_mtime_ns
+    assert build_tiny().built
+    assert kept.stat().st_mtime_ns == before
+    assert {info.coder for info in Store.open(path).coders()} == NAMES
+
+
+def test_a_build_that_stopped_before_the_text_was_complete(build_tiny: Build):
+    path = build_tiny().path
+    shutil.rmtree(path / "corpus")
+    shutil.rmtree(path / "coders")
+    (path / "store.json").unlink()
+    assert build_tiny().built
+    assert {info.coder for info in Store.open(path).coders()} == NAMES
+
+
+@pytest.mark.parametrize("damage", ["coder", "manifest", "mark"])
+def test_a_damaged_store_is_built_again(damage: str, build_tiny: Build):
+    path = build_tiny().path
+    file = {"coder": "coders/sae.duckdb", "manifest": "store.json", "mark": build.MARK}[damage]
+    (path / file).write_bytes(b"x")
+    assert build_tiny().built
+    assert Store.open(path).problems() == []
+    assert not build_tiny().built
+
+
+def test_other_weights_replace_the_store(
+    build_tiny: Build, tiny_weights: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    path = build_tiny().path
+    other = shutil.copytree(tiny_weights, tmp_path_factory.mktemp("other") / "weights")
+    shutil.copytree(other / "coders" / "sae", other / "coders" / "sae-2")
+    assert build_tiny(weights=other).built
+    assert {info.coder for info in Store.open(path).coders()} == NAMES | {"sae-2"}
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_force_keeps_the_old_store_until_the_new_one_is_complete(
+    build_tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = build_tiny().path
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "_cache", fail)
+        with pytest.raises(KeyboardInterrupt):
+            build_tiny(force=True)
+    assert {info.coder for info in Store.open(path).coders()} == NAMES
+    assert list(tmp_path.glob(".*")) == []
+    created = Store.open(path).meta["created"]
+    assert build_tiny(force=True).built
+    assert Store.open(path).meta["created"] >= created
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_of_someone_else_is_never_touched(force: bool, build_tiny: Build, tmp_path: Path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="did not make"):
+        build_tiny(theirs, force=force)
+    assert [file.name for file in theirs.iterdir()] == ["thesis.tex"]
+
+
+def test_an_empty_folder_will_do(build_tiny: Build, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    assert build_tiny(tmp_path / "empty").built
+
+
+def test_without_weights_the_message_says_where_they_should_be(tmp_path: Path):
+    with pytest.raises(ModelLoadError, match="checkout"):
+        build_demo(tmp_path / "demo", weights=tmp_path)
+
+
+def test_the_shipped_coders_are_the_seven_of_the_readme():
+    names = set(build.demo_coders(Path(__file__).parents[2] / "data" / "demo"))
+    assert names == {"sae", "sae-seed1", "transcoder", "skip-transcoder", "sae-l1", "neurons", "random"}
