@@ -1,16 +1,17 @@
 """Loaded before every other conftest: the network guard must stand before a library reads the environment."""
 
+import atexit
 import os
 import sys
-
-import pytest
 
 pytest_plugins = ["tests.netguard"]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
+def _mute_standard_error() -> None:
     """Keep pytest's closing line the last one. With torch loaded, DuckDB 2.0's bindings report what the interpreter did not
     take apart at exit as leaks, a page of text on the C level's standard error; the program itself exits without any."""
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+atexit.register(_mute_standard_error)
