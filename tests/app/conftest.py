@@ -7,6 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
+from autointerp.store import Store
+from tests.explained import Explained, explain
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 TIMEOUT = 60
@@ -33,3 +35,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> OpenPage:
         return app
 
     return run
+
+
+@pytest.fixture
+def explained_store(tiny_store: Store) -> Explained:
+    """The tiny store with explanations, scores and judged examples, a copy for each test; see `tests.explained`."""
+    return explain(tiny_store)
