@@ -6,6 +6,7 @@ Answers are made up and deterministic, but every figure of a score is the one th
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def _scores(made: Explained) -> dict[str, tuple[Score, list[JudgedExample]]]:
     found: dict[str, tuple[Score, list[JudgedExample]]] = {}
 
     def detection(
-        name: str, of: str, share_right: float, *, floor: float | None, seed: int = 0, **more: object
+        name: str, of: str, share_right: float, *, floor: float | None, seed: int = 0, **more: Any
     ) -> None:
         explanation = made.explanations[of]
         found[name] = answered(made.store, explanation, share_right, floor=floor, seed=seed, **more)
@@ -189,8 +190,8 @@ def answered(
         )  # fmt: skip
     yes = [one for one in judged if one.truth and one.answer is not None]
     no = [one for one in judged if not one.truth and one.answer is not None]
-    tpr = float(np.mean([one.answer for one in yes])) if yes else 0.0
-    tnr = float(np.mean([not one.answer for one in no])) if no else 0.0
+    tpr = _share([bool(one.answer) for one in yes])
+    tnr = _share([not one.answer for one in no])
     value = (tpr + tnr) / 2
     score = Score(
         id=score_id, explanation_id=explanation.id, scorer=scorer, judge=judge, model=model, value=value,
@@ -217,9 +218,9 @@ def graded(
         )
         for place, start in enumerate([*firing, *silent])
     ]  # fmt: skip
-    yes = np.array([one.value for one in judged if one.truth])
-    no = np.array([one.value for one in judged if not one.truth])
-    value = float(np.mean(yes[:, None] > no[None, :])) if len(yes) and len(no) else None
+    yes = np.array([one.value for one in judged if one.truth], dtype=float)
+    no = np.array([one.value for one in judged if not one.truth], dtype=float)
+    value = float((yes[:, None] > no[None, :]).mean()) if len(yes) and len(no) else None
     low, high = (None, None) if value is None else (max(0.0, value - 0.15), min(1.0, value + 0.15))
     score = Score(
         id=score_id, explanation_id=explanation.id, scorer="embedding", judge="embedder", model="all-MiniLM-L6-v2",
@@ -254,6 +255,10 @@ def simulated(store: Store, explanation: Explanation, n: int = 6) -> tuple[Score
 def _by_quantile(judged: Sequence[JudgedExample]) -> tuple[float | None, ...]:
     rates: list[float | None] = []
     for quantile in range(10):
-        answers = [one.answer for one in judged if one.quantile == quantile]
-        rates.append(float(np.mean(answers)) if answers else None)
+        answers = [bool(one.answer) for one in judged if one.quantile == quantile]
+        rates.append(_share(answers) if answers else None)
     return tuple(rates)
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else 0.0
