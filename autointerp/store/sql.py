@@ -3,23 +3,31 @@
 Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(document, name, first_token, n_tokens)`,
 `contexts(context, document, text)`. Over all coders, each with a column `coder`: `coders`, `latents`, `activations`,
 `quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
+What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, see
+`autointerp.store.annotations.tables`; loaded as they are at that moment, and only when a query can mean them.
 
 One statement that only reads is accepted. The connection cannot touch any file but the attached ones, has no temporary
 folder, loads no extension and sees no Python variable.
 """
 
 import re
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from autointerp.errors import UserError
+from autointerp.store.annotations import Annotations
+from autointerp.store.annotations.database import FILE
+from autointerp.store.annotations.tables import TABLES, empty_table
 from autointerp.store.catalog import AttachedCoder, Generation
 from autointerp.store.database import literal, quote
 from autointerp.store.statistics import N_BINS
 
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
+_COMPUTED_NAME = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
+_CATALOGUE = re.compile(r"\b(show|describe|information_schema|duckdb_)", re.IGNORECASE)
 _UNIONS = ("latents", "activations", "quantiles", "histograms", "logits", "neighbours")
 
 
@@ -32,6 +40,7 @@ def run_query(generation: Generation, query: str, *, limit: int | None = None) -
         if not generation.views_ready:
             _create_views(generation, cursor)
             generation.views_ready = True
+    _add_annotations(cursor, generation.layout.root, query)
     try:
         result = cursor.sql(query)
         if limit is None:
@@ -74,6 +83,23 @@ def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def _without_comments(query: str) -> str:
     return re.sub(r"^(\s|--[^\n]*\n|/\*.*?\*/)*", "", query, flags=re.DOTALL)
+
+
+def _add_annotations(cursor: duckdb.DuckDBPyConnection, root: Path, query: str) -> None:
+    """The tables of annotations.sqlite that the query can mean, for this cursor alone; empty where nothing was ever written,
+    or where only their names and columns can matter."""
+    computed = _COMPUTED_NAME.search(query) is not None
+    named = [name for name in TABLES if computed or re.search(rf"\b{name}\b", query, re.IGNORECASE)]
+    if _CATALOGUE.search(query):
+        for name in set(TABLES) - set(named):
+            cursor.register(name, empty_table(name))
+    if not named or not (root / FILE).exists():
+        for name in named:
+            cursor.register(name, empty_table(name))
+        return
+    with Annotations(root) as annotations:
+        for name in named:
+            cursor.register(name, annotations.table(name))
 
 
 def _create_views(generation: Generation, cursor: duckdb.DuckDBPyConnection) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.store.annotations import rows, summary
+from autointerp.store.annotations import rows, summary, tables
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
 from autointerp.store.annotations.jobs import JobTable
 from autointerp.store.annotations.records import (
@@ -256,6 +256,11 @@ class Annotations:
         shown, explainer, score_id, scorer, judge, protocol, negatives, metric, value, ci_low, ci_high, n_pos, n_neg,
         unparsed, floor`. Cached until the coder's annotations change."""
         return self._cached("scores", coder)
+
+    def table(self, name: str) -> "pyarrow.Table":
+        """Every row of "explanations", "scores" or "judged_examples", failed ones too; see `tables.read_table`."""
+        with self._database.read() as connection:
+            return tables.read_table(connection, name)
 
     def _cached(self, kind: str, coder: str) -> "pyarrow.Table":
         query = summary.explanations_table if kind == "explanations" else summary.scores_table
