@@ -65,3 +65,8 @@ def table(data: dict[str, Any], *, key: str, on_sort: Callback | None = None) ->
         data=data, key=key, on_open_change=lambda: None, on_sort_change=on_sort or (lambda: None)
     )
     return result.open
+
+
+def jobs(data: dict[str, Any], *, key: str, on_act: Callback) -> dict[str, Any] | None:
+    """Jobs in rows; `act` carries `{act, id}` with "open", "cancel", "retry" or "dismiss" and is returned too."""
+    return _mount("jobs")(data=data, key=key, on_act_change=on_act).act
