@@ -86,7 +86,9 @@ class Score:
     `value` is in the unit of `metric`, with the 95 % bootstrap interval `ci_low` to `ci_high`. `n_pos` and `n_neg` count
     the judged examples per class, `unparsed` those without a usable answer. `tpr_by_quantile[q]` is the share of
     activating examples of quantile q (0 = strongest) recognised, `None` where none was judged; `tnr` the share of
-    non-activating ones rejected. `floor` is the value the same scorer gives a random other explanation.
+    non-activating ones rejected. `value_by_quantile[q]` is the score with only the activating examples of q. `floor` is
+    the value the same scorer gives a random other explanation, `floor_explanation_id`. `auroc` stands beside the value of
+    detection and fuzzing where the judge grades its answers.
     """
 
     explanation_id: str
@@ -105,6 +107,9 @@ class Score:
     tnr: float | None = None
     unparsed: int = 0
     floor: float | None = None
+    floor_explanation_id: str | None = None
+    auroc: float | None = None
+    value_by_quantile: tuple[float | None, ...] = ()
     model: str | None = None
     author: str = "autointerp"
     created: str = field(default_factory=now)
@@ -134,7 +139,8 @@ class JudgedExample:
     `truth`: whether the right answer is yes (`None` for token-wise scorers). `answer`: what the judge said, `None` if it
     could not be parsed. `value`: the graded answer (a probability, a similarity, a correlation) where there is one.
     `marks`: positions in the window that were marked when shown. `predicted`: one number per token, from simulation.
-    `source`: as in `autointerp.types.Example`. `reply_ref`: key of the stored reply that holds the answer.
+    `source`: as in `autointerp.types.Example`. `reply_ref`: key of the stored reply that holds the answer. `error`: why
+    there is no usable answer.
     """
 
     score_id: str
@@ -150,6 +156,7 @@ class JudgedExample:
     marks: tuple[int, ...] | None = None
     predicted: tuple[float, ...] | None = None
     reply_ref: str | None = None
+    error: str | None = None
 
     @property
     def example_id(self) -> str:

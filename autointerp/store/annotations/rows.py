@@ -24,9 +24,9 @@ _EXPLANATION_COLUMNS = (
 _SCORE_COLUMNS = (
     "id, scorer, judge, metric, protocol, negatives, value, ci_low, ci_high, n_pos, n_neg, tpr_by_quantile, tnr,"
     " unparsed, floor, model, author, created, config_hash, prompt_version, seed, tokens_in, tokens_out, cost,"
-    " duration, status, error"
+    " duration, status, error, auroc, value_by_quantile"
 )
-_JUDGED_COLUMNS = "i, context, start, window, quantile, source, truth, answer, value, marks, predicted"
+_JUDGED_COLUMNS = "i, context, start, window, quantile, source, truth, answer, value, marks, predicted, error"
 
 
 def _qualified(columns: str, table: str) -> str:
@@ -54,8 +54,15 @@ _INSERT_EXPLANATION = _insert(
         "reply": _REPLY.format(_N_EXPLANATION + 2),
     },
 )
+_N_SCORE = _SCORE_COLUMNS.count(",") + 1
 _INSERT_SCORE = _insert(
-    "scores", _SCORE_COLUMNS, {"explanation": "coalesce((SELECT seq FROM explanations WHERE id = ?), -1)"}
+    "scores",
+    _SCORE_COLUMNS,
+    {
+        "explanation": "coalesce((SELECT seq FROM explanations WHERE id = ?), -1)",
+        "floor_explanation": f"CASE WHEN ?{_N_SCORE + 2} IS NOT NULL THEN"
+        f" coalesce((SELECT seq FROM explanations WHERE id = ?{_N_SCORE + 2}), -1) END",
+    },
 )
 _INSERT_JUDGED = _insert(
     "judged_examples", _JUDGED_COLUMNS, {"score": "?", "reply": _REPLY.format(_N_JUDGED + 2)}
@@ -67,8 +74,9 @@ FROM explanations e JOIN configs c ON c.hash = e.config_hash
 LEFT JOIN explanations p ON p.seq = e.parent LEFT JOIN replies r ON r.seq = e.reply
 """
 SELECT_SCORE = f"""
-SELECT {_qualified(_SCORE_COLUMNS, "s")}, c.config, e.id
+SELECT {_qualified(_SCORE_COLUMNS, "s")}, c.config, e.id, f.id
 FROM scores s JOIN configs c ON c.hash = s.config_hash JOIN explanations e ON e.seq = s.explanation
+LEFT JOIN explanations f ON f.seq = s.floor_explanation
 """
 SELECT_JUDGED = f"""
 SELECT {_qualified(_JUDGED_COLUMNS, "j")}, s.id, r.key
@@ -197,18 +205,18 @@ def _write_scores(connection: sqlite3.Connection, scores: Sequence[Score]) -> No
                 s.duration,
                 s.status,
                 clean(s.error),
+                s.auroc,
+                json.dumps(s.value_by_quantile),
             ),
-            s.explanation_id,
+            *(s.explanation_id, s.floor_explanation_id),
         )
         for s, hash_ in zip(scores, hashes, strict=True)
     ]
 
     def explain(error: sqlite3.IntegrityError) -> UserError:
-        for s in scores:
-            if not connection.execute(
-                "SELECT 1 FROM explanations WHERE id = ?", (s.explanation_id,)
-            ).fetchone():
-                return UnknownName("explanation", s.explanation_id, [])
+        for id_ in (i for s in scores for i in (s.explanation_id, s.floor_explanation_id) if i is not None):
+            if not connection.execute("SELECT 1 FROM explanations WHERE id = ?", (id_,)).fetchone():
+                return UnknownName("explanation", id_, [])
         return UserError(f"scores refused: {error}")
 
     _execute_many(connection, _INSERT_SCORE, rows, explain)
@@ -244,6 +252,7 @@ def _write_judged(connection: sqlite3.Connection, judged: Sequence[JudgedExample
             ),
             None if j.marks is None else json.dumps(j.marks, separators=(",", ":")),
             None if j.predicted is None else json.dumps(j.predicted, separators=(",", ":")),
+            clean(j.error),
             *(seqs[j.score_id], j.reply_ref),
         )
         for j in judged
@@ -299,8 +308,9 @@ def to_explanation(row: tuple[Any, ...]) -> Explanation:
 
 def to_score(row: tuple[Any, ...]) -> Score:
     """A row of SELECT_SCORE."""
-    fields = _fields(_SCORE_COLUMNS, ("config", "explanation_id"), row)
-    fields["tpr_by_quantile"] = tuple(json.loads(fields["tpr_by_quantile"]))
+    fields = _fields(_SCORE_COLUMNS, ("config", "explanation_id", "floor_explanation_id"), row)
+    for name in ("tpr_by_quantile", "value_by_quantile"):
+        fields[name] = tuple(json.loads(fields[name]))
     return Score(**fields)
 
 
@@ -326,6 +336,7 @@ def to_judged(row: tuple[Any, ...]) -> JudgedExample:
         value,
         marks,
         predicted,
+        error,
         score_id,
         reply_ref,
     ) = row
@@ -343,4 +354,5 @@ def to_judged(row: tuple[Any, ...]) -> JudgedExample:
         marks=None if marks is None else tuple(json.loads(marks)),
         predicted=None if predicted is None else tuple(json.loads(predicted)),
         reply_ref=reply_ref,
+        error=error,
     )

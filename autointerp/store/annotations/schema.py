@@ -182,5 +182,12 @@ CREATE TABLE job_items (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_EXPLANATIONS, _JOBS)
+_MORE_OF_SCORES = """
+ALTER TABLE scores ADD COLUMN auroc REAL;               -- beside the value, where the judge grades its answers
+ALTER TABLE scores ADD COLUMN value_by_quantile TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE scores ADD COLUMN floor_explanation INTEGER REFERENCES explanations (seq);
+ALTER TABLE judged_examples ADD COLUMN error TEXT;      -- why the answer could not be used
+"""
+
+MIGRATIONS: tuple[str, ...] = (_EXPLANATIONS, _JOBS, _MORE_OF_SCORES)
 VERSION = len(MIGRATIONS)

@@ -1,0 +1,51 @@
+"""Other explanations of a coder, from which a scorer's floor is drawn."""
+
+import threading
+import time
+
+import numpy as np
+
+from autointerp.store.annotations import Annotations
+
+FEW = 100
+_REFRESH_FEW, _REFRESH_MANY = 2.0, 60.0  # seconds a pool is kept: a batch changes it with every commit
+_FLOOR = 3
+
+
+class Floors:
+    """Draws a random explanation of another latent. Which one depends on the seed, the latent and what exists then; the score
+    records it. Thread-safe."""
+
+    def __init__(self, annotations: Annotations):
+        self._annotations = annotations
+        self._lock = threading.Lock()
+        self._pools: dict[str, tuple[float, list[tuple[int, str, str, str]]]] = {}
+
+    def draw(
+        self, coder: str, latent: int, *, text: str, explainer: str, seed: int
+    ) -> tuple[str, str] | None:
+        """Id and text of the shown explanation of another latent with another text, by the same explainer where there is one;
+        `None` when this coder has no other explanation."""
+        others = [one for one in self._pool(coder) if one[0] != latent and one[3] != text]
+        alike = [one for one in others if one[2] == explainer]
+        pool = alike or others
+        if not pool:
+            return None
+        rng = np.random.default_rng([_FLOOR, seed, latent])
+        _, id_, _, other = pool[int(rng.integers(len(pool)))]
+        return id_, other
+
+    def _pool(self, coder: str) -> list[tuple[int, str, str, str]]:
+        now = time.monotonic()
+        with self._lock:
+            until, pool = self._pools.get(coder, (0.0, []))
+            if now < until:
+                return pool
+            # A thousand are as good as all, and cost nothing to go through for every score.
+            table = self._annotations.summary(coder)
+            if len(table) > 1000:
+                table = table.take(np.sort(np.random.default_rng(0).permutation(len(table))[:1000]))
+            columns = [table[name].to_pylist() for name in ("latent", "explanation_id", "explainer", "text")]
+            pool = list(zip(*columns, strict=True))
+            self._pools[coder] = (now + (_REFRESH_FEW if len(pool) < FEW else _REFRESH_MANY), pool)
+            return pool

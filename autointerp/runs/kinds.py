@@ -1,0 +1,273 @@
+"""Explaining, scoring and embedding as jobs: what the app's buttons queue and the command line runs."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from autointerp.errors import UserError
+from autointerp.jobs import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.llm import CancelToken
+from autointerp.llm.errors import BudgetExceeded, Cancelled
+from autointerp.runs.bench import Workbench
+from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, ScoreOptions
+from autointerp.runs.worker import Worker
+from autointerp.settings import DEFAULT_WINDOW
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Record, Score, config_hash
+
+FATAL = ("auth", "wrong_url", "unknown_model", "quota")
+"""Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
+
+MAX_WORKERS = 64
+
+
+def job_kinds(bench: Workbench) -> list[JobKind]:
+    """The kinds of jobs that work on this store."""
+    return [
+        JobKind("explain", _explain, workers=_workers, setup=_Setup(bench)),
+        JobKind("score", _score, workers=_workers, setup=_Setup(bench)),
+        JobKind("embed", _embed, setup=_Setup(bench)),
+    ]
+
+
+def explain_job(
+    coder: str, latents: Sequence[int], options: ExplainOptions, then: Sequence[ScoreOptions] = ()
+) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: explain these latents, and score each new explanation at once. Raises
+    UserError."""
+    options.check()
+    return {
+        "kind": "explain",
+        "payload": {
+            "coder": coder,
+            "explain": options.to_dict(),
+            "then": [one.check().to_dict() for one in then],
+        },
+        "items": latents,
+        "label": _label("explain", coder, latents, "feature", options.explainer),
+    }
+
+
+def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[ScoreOptions]) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: score these explanations with each of `options`. Raises UserError."""
+    if not options:
+        raise UserError("no scorer chosen: name at least one.")
+    return {
+        "kind": "score",
+        "payload": {"coder": coder, "score": [one.check().to_dict() for one in options]},
+        "items": explanation_ids,
+        "label": _label(
+            "score", coder, explanation_ids, "explanation", ", ".join(one.scorer for one in options)
+        ),
+    }
+
+
+def embed_job(embedder: str = DEFAULT_EMBEDDER, window: int = DEFAULT_WINDOW) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: embed every window of the corpus, once."""
+    return {
+        "kind": "embed",
+        "payload": {"embedder": embedder, "window": window},
+        "items": (None,),
+        "label": f"embed all windows of {window} tokens with {embedder}",
+    }
+
+
+def live_latents(store: Store, coder: str) -> list[int]:
+    """Latents that fire at all."""
+    return store.coder(coder).table().live.tolist()
+
+
+def unexplained(
+    annotations: Annotations, coder: str, latents: Iterable[int], options: ExplainOptions
+) -> list[int]:
+    """Of `latents` those without a good explanation of this very configuration."""
+    done = annotations.explained(
+        coder, explainer=options.explainer, config_hash=config_hash(options.identity())
+    )
+    return [latent for latent in latents if latent not in done]
+
+
+def shown_explanations(
+    annotations: Annotations, coder: str, latents: Iterable[int] | None = None
+) -> list[str]:
+    """Ids of the shown explanations (pinned, else newest) of `latents`, else of all, ascending by latent."""
+    table = annotations.summary(coder)
+    pairs = zip(table["latent"].to_pylist(), table["explanation_id"].to_pylist(), strict=True)
+    wanted = None if latents is None else set(latents)
+    return [id_ for latent, id_ in pairs if wanted is None or latent in wanted]
+
+
+def unscored(
+    annotations: Annotations, coder: str, explanation_ids: Iterable[str], options: Sequence[ScoreOptions]
+) -> list[str]:
+    """Of the explanations those that lack a good score of this very configuration by any of `options`."""
+    done = [
+        annotations.scored(
+            coder, scorer=one.scorer, judge=one.judge_name, config_hash=config_hash(one.identity())
+        )
+        for one in options
+    ]
+    return [id_ for id_ in explanation_ids if not all(id_ in some for some in done)]
+
+
+# Handlers ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _State:
+    bench: Workbench
+    worker: Worker
+    explain: ExplainOptions | None
+    score: tuple[ScoreOptions, ...]
+
+
+class _Setup:
+    """Opens a worker for a job, and has it stop when the job is to stop."""
+
+    def __init__(self, bench: Workbench):
+        self._bench = bench
+
+    @contextmanager
+    def __call__(self, payload: Mapping[str, Any], context: Context) -> Iterator[_State]:
+        cancel, over = CancelToken(), threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.1):
+                if context.cancelled():
+                    cancel.cancel()
+                    return
+
+        explain = payload.get("explain")
+        scores = payload.get("then") or payload.get("score") or ()
+        watcher = threading.Thread(target=watch, name=f"watch-{context.job.id}", daemon=True)
+        with Worker(self._bench, cancel) as worker:
+            watcher.start()
+            try:
+                yield _State(
+                    self._bench,
+                    worker,
+                    ExplainOptions.from_dict(explain).check() if explain else None,
+                    tuple(ScoreOptions.from_dict(one).check() for one in scores),
+                )
+            finally:
+                over.set()
+                watcher.join()
+
+
+def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    state: _State = context.state
+    assert state.explain is not None
+    coder, latent = str(payload["coder"]), state.bench.store.coder(str(payload["coder"])).check_latent(item)
+    with _stopping():
+        explanation = _of_this_job(state, coder, latent, context)
+        new = explanation is None
+        if explanation is None:
+            explanation = state.worker.explain(coder, latent, state.explain)
+        _stop_if_fatal(explanation.error)
+        if explanation.status != "ok":
+            return _outcome([explanation], [explanation.error])
+        if new and not state.score:
+            return _outcome([explanation], [])
+        # A scorer looks its explanation's ancestors up; the explanation itself need not be stored yet.
+        rows, errors = _scores(state, explanation, context, again=not new)
+        return _outcome([explanation, *rows] if new else rows, errors)
+
+
+def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    state: _State = context.state
+    explanation = state.bench.annotations.explanation(str(item))
+    with _stopping():
+        rows, errors = _scores(state, explanation, context, again=True)
+        return _outcome(rows, errors)
+
+
+def _scores(
+    state: _State, explanation: Explanation, context: Context, *, again: bool
+) -> tuple[list[Record], list[str | None]]:
+    """`again`: leave out what this job scored already, before an earlier scorer of the item failed."""
+    rows: list[Record] = []
+    errors: list[str | None] = []
+    done = _scored_by(state, explanation, context) if again else set()
+    for options in state.score:
+        context.check()
+        if config_hash(options.identity()) in done:
+            continue
+        score, judged = state.worker.score(explanation, options)
+        _stop_if_fatal(score.error)
+        rows += [score, *judged]
+        if score.status != "ok":
+            errors.append(f"{options.scorer}: {score.error}")
+    return rows, errors
+
+
+def _of_this_job(state: _State, coder: str, latent: int, context: Context) -> Explanation | None:
+    """The explanation that an earlier attempt of this job stored, when only its scores failed."""
+    assert state.explain is not None
+    wanted = config_hash(state.explain.identity())
+    for one in state.bench.annotations.explanations(coder, latent, failed=False):
+        if one.config_hash == wanted and one.created >= context.job.created:
+            return one
+    return None
+
+
+def _scored_by(state: _State, explanation: Explanation, context: Context) -> set[str]:
+    return {
+        score.config_hash
+        for score in state.bench.annotations.scores(explanation.id)
+        if score.status == "ok" and score.created >= context.job.created
+    }
+
+
+def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    from autointerp.embedding import embed_store, load_embedder
+
+    state: _State = context.state
+    embed_store(
+        state.bench.store,
+        load_embedder(str(payload["embedder"])),
+        window=int(payload["window"]),
+        progress=context.progress,
+    )
+    return Outcome()
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """A cancelled call is a cancelled job, and the end of the budget the end of the job."""
+    try:
+        yield
+    except Cancelled as error:
+        raise JobCancelled(str(error)) from error
+    except BudgetExceeded as error:
+        raise StopJob(str(error)) from error
+
+
+def _stop_if_fatal(error: str | None) -> None:
+    if error and error.split(":", 1)[0] in FATAL:
+        raise StopJob(error)
+
+
+def _outcome(rows: Sequence[Record], errors: Sequence[str | None]) -> Outcome:
+    paid = [row for row in rows if not isinstance(row, JudgedExample)]
+    costs = [row.cost for row in paid if isinstance(row, Explanation | Score)]
+    return Outcome(
+        rows=rows,
+        tokens_in=sum(row.tokens_in for row in paid),
+        tokens_out=sum(row.tokens_out for row in paid),
+        cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+        error="; ".join(error for error in errors if error) or None,
+    )
+
+
+def _workers(payload: Mapping[str, Any]) -> int:
+    """As many latents at once as the server takes requests; one for work that keeps this process's own cores busy."""
+    options = [payload.get("explain"), *(payload.get("then") or ()), *(payload.get("score") or ())]
+    asked = [one["llm"]["max_in_flight"] for one in options if one and one.get("llm")]
+    return min(MAX_WORKERS, max(asked, default=1))
+
+
+def _label(verb: str, coder: str, items: Sequence[object], what: str, how: str) -> str:
+    n = len(items)
+    return f"{verb} {n:,} {what}{'' if n == 1 else 's'} of {coder}: {how}"
