@@ -1,14 +1,13 @@
 """`Annotations`: explanations, scores, judged examples, pins, replies and jobs of one store."""
 
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.store.annotations import rows, summary, tables
+from autointerp.store.annotations import rows, tables
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
 from autointerp.store.annotations.jobs import JobTable
 from autointerp.store.annotations.records import (
@@ -21,6 +20,7 @@ from autointerp.store.annotations.records import (
     now,
 )
 from autointerp.store.annotations.replies import Replies
+from autointerp.store.annotations.summary import Summaries
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,8 +38,7 @@ class Annotations:
         self._database = Database(store, read_only=read_only, busy_seconds=busy_seconds)
         self.replies = Replies(self._database)
         self.jobs = JobTable(self._database)
-        self._summaries: dict[tuple[str, str], tuple[int, pyarrow.Table]] = {}
-        self._summaries_lock = threading.Lock()
+        self._summaries = Summaries(self._database, self._version)
 
     @property
     def path(self) -> Path:
@@ -232,6 +231,14 @@ class Annotations:
                 )
             }
 
+    def latest(self, limit: int = 10) -> list[Explanation]:
+        """The newest good explanations of any latent, newest first."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                rows.SELECT_EXPLANATION + "WHERE e.status = 'ok' ORDER BY e.seq DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return [rows.to_explanation(row) for row in found]
+
     def search(self, words: str, *, coder: str | None = None, limit: int = 100) -> list[Explanation]:
         """Good explanations whose text holds every one of `words`, in any case, newest first."""
         parts = [word.casefold() for word in words.split()]
@@ -249,31 +256,23 @@ class Annotations:
     def summary(self, coder: str) -> "pyarrow.Table":
         """One row per explained latent, ascending: `latent, explanation_id, text, explainer, model, author, created,
         pinned, n_explanations` of the shown explanation. Cached until the coder's annotations change."""
-        return self._cached("explanations", coder)
+        return self._summaries.table("explanations", coder)
 
     def score_summary(self, coder: str) -> "pyarrow.Table":
-        """The newest good score per explanation, scorer, judge, protocol and negatives: `latent, explanation_id,
-        shown, explainer, score_id, scorer, judge, protocol, negatives, metric, value, ci_low, ci_high, n_pos, n_neg,
-        unparsed, floor`. Cached until the coder's annotations change."""
-        return self._cached("scores", coder)
+        """The newest good score per explanation, scorer, judge, model, protocol and negatives: `latent, explanation_id,
+        shown, explainer, score_id, scorer, judge, model, protocol, negatives, metric, value, ci_low, ci_high, n_pos,
+        n_neg, unparsed, floor`. Cached until the coder's annotations change."""
+        return self._summaries.table("scores", coder)
 
     def table(self, name: str) -> "pyarrow.Table":
         """Every row of "explanations", "scores" or "judged_examples", failed ones too; see `tables.read_table`."""
         with self._database.read() as connection:
             return tables.read_table(connection, name)
 
-    def _cached(self, kind: str, coder: str) -> "pyarrow.Table":
-        query = summary.explanations_table if kind == "explanations" else summary.scores_table
-        with self._database.read() as connection:
-            version = self._version(connection, coder)
-            with self._summaries_lock:
-                cached = self._summaries.get((kind, coder))
-            if cached is not None and cached[0] == version:
-                return cached[1]
-            table = query(connection, coder)
-        with self._summaries_lock:
-            self._summaries[kind, coder] = (version, table)
-        return table
+    def failure_summary(self, coder: str) -> "pyarrow.Table":
+        """One row per latent with failed attempts at an explanation, whether a good one exists or not: `latent, n_failed,
+        error, created`, the last two of the newest attempt. Cached until the coder's annotations change."""
+        return self._summaries.table("failures", coder)
 
     def counts(self, coders: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
         """Per coder, how many rows it has: `explanations`, `failed_explanations`, `latents` (explained), `scores`,
