@@ -1,10 +1,16 @@
-"""What a store holds: model, corpus, coders with their counts and sizes, and whether everything is complete."""
+"""What a store holds: model, corpus, coders with their counts, sizes, explanations and scores, and whether everything is
+complete."""
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from autointerp.cli.annotated import open_annotations
 from autointerp.cli.output import human_bytes, printable, table, write_result
+from autointerp.errors import StoreError
+
+if TYPE_CHECKING:
+    from autointerp.store import Store
 
 NAME = "info"
 HELP = "model, corpus, coders, counts, sizes, completeness"
@@ -22,9 +28,16 @@ def run(args: argparse.Namespace) -> None:
     write_result(document, as_text(document), as_json=args.json)
 
 
-def describe(store: Any) -> dict[str, Any]:
+def describe(store: "Store") -> dict[str, Any]:
     """The document behind `info --json`."""
     coders = []
+    problems = store.problems()
+    try:
+        with open_annotations(store.path) as annotations:
+            written = annotations.counts()
+    except StoreError as error:
+        problems.append(str(error))
+        written = {}
     for info in store.coders():
         fidelity = info.fidelity
         coders.append(
@@ -42,11 +55,11 @@ def describe(store: Any) -> dict[str, Any]:
                 "l0": fidelity.l0 if fidelity else None,
                 "ce_increase": fidelity.ce_increase if fidelity else None,
                 "ce_increase_zero": fidelity.ce_increase_zero if fidelity else None,
+                **_written(written.get(info.coder, {})),
                 "source": info.source,
                 "created": info.created,
             }
         )
-    problems = store.problems()
     return {
         "store": str(store.path),
         "format": store.meta.get("format"),
@@ -58,6 +71,17 @@ def describe(store: Any) -> dict[str, Any]:
         "coders": coders,
         "complete": not problems,
         "problems": problems,
+    }
+
+
+def _written(counts: dict[str, int]) -> dict[str, int]:
+    """Counts of good rows, and of recorded failures."""
+    return {
+        "n_explained": counts.get("latents", 0),
+        "n_explanations": counts.get("explanations", 0),
+        "n_failed_explanations": counts.get("failed_explanations", 0),
+        "n_scores": counts.get("scores", 0),
+        "n_failed_scores": counts.get("failed_scores", 0),
     }
 
 
@@ -74,7 +98,10 @@ def as_text(document: dict[str, Any]) -> str:
         "",
     ]
     if document["coders"]:
-        header = ("coder", "kind", "hookpoint", "latents", "dead", "activations", "size", "FVU", "CE +nats")
+        header = (
+            *("coder", "kind", "hookpoint", "latents", "dead", "activations", "size", "FVU", "CE +nats"),
+            *("explained", "scores"),
+        )
         rows = [
             (
                 coder["coder"],
@@ -86,6 +113,8 @@ def as_text(document: dict[str, Any]) -> str:
                 human_bytes(coder["bytes_on_disk"]),
                 coder["fvu"],
                 coder["ce_increase"],
+                f"{coder['n_explained']:,}",
+                f"{coder['n_scores']:,}",
             )
             for coder in document["coders"]
         ]

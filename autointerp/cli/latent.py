@@ -1,4 +1,4 @@
-"""One latent: statistics, the tokens it promotes, and example windows by group.
+"""One latent: statistics, the tokens it promotes, example windows by group, explanations and their scores.
 
 Groups: top (strongest first, ties by position), random (a plain draw from its activating windows), quantiles (a draw from
 each tenth of them, 0 = strongest), non_activating (windows where it is silent; hard ones are near in meaning)."""
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
+from autointerp.cli.annotated import describe_explanations, explanations_text, open_annotations
 from autointerp.cli.output import printable, write_result
 from autointerp.errors import UserError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from autointerp.types import Example
 
 NAME = "latent"
-HELP = "statistics and examples of one latent"
+HELP = "statistics, examples, explanations and scores of one latent"
 
 N_EXAMPLES = 20
 N_HARD_FROM = 5
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
     latent = coder.check_latent(args.latent)
     groups = example_groups(store, coder, latent, args)
     document = describe(store, coder, latent, groups)
+    with open_annotations(store.path) as annotations:
+        document |= describe_explanations(annotations, coder.info.coder, latent)
     write_result(document, as_text(store, document, groups), as_json=args.json)
 
 
@@ -132,7 +135,8 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     """The same for people; the strongest token of each window stands in «guillemets»."""
     head = f"{printable(document['coder'])}, latent {document['latent']}"
     if not document["n_activations"]:
-        return f"{head}: dead, it fires nowhere in this corpus."
+        lines = [f"{head}: dead, it fires nowhere in this corpus.", *explanations_text(document)]
+        return "\n".join(lines)
     words = store.vocabulary()
     lines = [
         head,
@@ -144,6 +148,7 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     for name in ("promoted", "suppressed"):
         if document[name]:
             lines.append(f"  {name}: " + " ".join(repr(t["text"]) for t in document[name]))
+    lines += explanations_text(document)
     for name, examples in groups.items():
         lines += ["", name]
         lines += [_line(store, example) for example in examples]

@@ -13,11 +13,11 @@ import traceback
 from collections.abc import Sequence
 
 from autointerp import __version__
-from autointerp.cli import cache, demo, info, latent, serve, sql
+from autointerp.cli import cache, demo, explain, info, jobs, latent, score, serve, sql
 from autointerp.cli.output import say
 from autointerp.errors import UserError
 
-COMMANDS = (demo, serve, cache, info, latent, sql)
+COMMANDS = (demo, serve, cache, info, latent, explain, score, jobs, sql)
 """Modules with NAME, HELP, add_arguments(parser), run(args)."""
 
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UserError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        say("\nInterrupted. Nothing half-written is left; run the same command again to go on.")
+    except KeyboardInterrupt as error:
+        say(str(error) or "\nInterrupted. Nothing half-written is left; run the same command again to go on.")
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes standard output once more at exit: give it somewhere to go.

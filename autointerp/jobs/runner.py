@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +14,15 @@ from autointerp.store.annotations import SILENT_SECONDS, Annotations, Claim, Job
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 logger = logging.getLogger(__name__)
+
+
+def _ignore(_: Job) -> None:
+    """For callers that need not watch."""
+
+
+def _tell(job: Job, progress: ProgressCallback, watch: Callable[[Job], None]) -> None:
+    progress(Progress(job.label, job.n_done + job.n_failed, job.total, "items"))
+    watch(job)
 
 
 class JobRunner:
@@ -142,9 +151,11 @@ class JobRunner:
         for job in self.annotations.jobs.recover(silent_seconds=self._silent_seconds):
             logger.warning("job %s (%s) was left by a process that died", job.id, job.label)
 
-    def _execute(self, claim: Claim, progress: ProgressCallback = no_progress) -> Job | None:
+    def _execute(
+        self, claim: Claim, progress: ProgressCallback = no_progress, watch: Callable[[Job], None] = _ignore
+    ) -> Job | None:
         def report(job: Job) -> None:
-            progress(Progress(job.label, job.n_done + job.n_failed, job.total, "items"))
+            _tell(job, progress, watch)
 
         execution = Execution(
             self.annotations.jobs,
@@ -153,7 +164,7 @@ class JobRunner:
             closing=self._closing,
             beat_seconds=self._beat_seconds,
             grace_seconds=self._grace_seconds,
-            on_progress=None if progress is no_progress else report,
+            on_progress=None if progress is no_progress and watch is _ignore else report,
         )
         try:
             return execution.run()
@@ -184,8 +195,10 @@ class JobRunner:
         label: str = "",
         priority: int = 0,
         progress: ProgressCallback = no_progress,
+        watch: Callable[[Job], None] = _ignore,
     ) -> Job:
-        """Submit a job and do it here, in the calling thread; the job at its end.
+        """Submit a job and do it here, in the calling thread; the job at its end. `watch` hears of the job as `progress` does,
+        with everything known about it.
 
         No other process can take it while this one lives. If the same work is queued or running elsewhere, it is followed to
         its end, and taken over if that process dies. KeyboardInterrupt cancels the job; `retry` continues it.
@@ -194,22 +207,30 @@ class JobRunner:
         jobs = self.annotations.jobs
         job, new = jobs.submit(kind, payload, items, label=label, priority=priority, owner=self.owner)
         if new and (claim := jobs.claim_of(job.id, self.owner)) is not None:
-            self._execute(claim, progress)
-        return self.run_job(job.id, progress=progress)
+            watch(job)
+            self._execute(claim, progress, watch)
+        return self.run_job(job.id, progress=progress, watch=watch)
 
-    def run_job(self, job_id: str, *, progress: ProgressCallback = no_progress) -> Job:
+    def run_job(
+        self,
+        job_id: str,
+        *,
+        progress: ProgressCallback = no_progress,
+        watch: Callable[[Job], None] = _ignore,
+    ) -> Job:
         """Do a queued job here, or follow it where it runs; the job at its end."""
         jobs = self.annotations.jobs
         while (job := jobs.get(job_id)).is_active:
             if (claim := jobs.claim(self.owner, list(self._kinds), job_id=job_id)) is not None:
-                self._execute(claim, progress)
+                watch(claim.job)
+                self._execute(claim, progress, watch)
                 continue
             if job.state == "queued":
                 self._check(job.kind)
-            progress(Progress(job.label, job.n_done + job.n_failed, job.total, "items"))
+            _tell(job, progress, watch)
             self._recover()
             time.sleep(self._poll_seconds)
-        progress(Progress(job.label, job.n_done + job.n_failed, job.total, "items"))
+        _tell(job, progress, watch)
         return job
 
     def wait(

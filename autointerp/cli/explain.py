@@ -1,0 +1,159 @@
+"""Write explanations of a coder's latents, from examples that no scorer will ever be shown.
+
+Explainers: pattern (statistics alone, no language model), default, contrastive (sees texts where the latent is silent too),
+top_logits (sees the tokens it promotes too). Latents that have a good explanation of the same configuration are skipped, so an
+interrupted run goes on with the same command. A latent that fails is recorded with its cause, and the run goes on.
+
+Exit codes: 0 when the run came to its end and something succeeded (or nothing was left to do), 2 when nothing did, or when
+it stopped early (wrong key, end of the budget)."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autointerp import settings
+from autointerp.cli.batch import Done, check_end, report, work_through, workbench
+from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options, parse_latents
+from autointerp.cli.output import write_result
+from autointerp.cli.rehearsal import preview_document, preview_text, rehearse
+
+if TYPE_CHECKING:
+    from autointerp.runs import ExplainOptions, Workbench
+
+NAME = "explain"
+HELP = "write explanations of latents"
+
+# As in autointerp.runs.options, which is too slow to import for --help; a test compares.
+EXPLAINERS = ("pattern", "default", "contrastive", "top_logits")
+SAMPLINGS = ("mix", "quantiles", "top", "random")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder")
+    parser.add_argument("coder", metavar="CODER", help="a coder's name, as in `autointerp info`")
+    add_latents_argument(parser, "all that fire")
+    parser.add_argument(
+        "--explainer", choices=EXPLAINERS, default="pattern", help="who explains (default: pattern)"
+    )
+    parser.add_argument("--redo", action="store_true", help="explain again what has such an explanation")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say how many calls, tokens and what cost, with one exact prompt",
+    )
+    examples = parser.add_argument_group("examples")
+    examples.add_argument(
+        "--sampling",
+        choices=SAMPLINGS,
+        default="mix",
+        help="which activating examples: a quarter strongest and the rest over all quantiles (mix, the default), quantiles, "
+        "top, random",
+    )
+    examples.add_argument(
+        "--n-examples", type=int, default=40, metavar="N", help="activating ones (default: 40)"
+    )
+    examples.add_argument(
+        "--n-contrast",
+        type=int,
+        default=40,
+        metavar="N",
+        help="non-activating ones, where used (default: 40)",
+    )
+    examples.add_argument(
+        "--window",
+        type=int,
+        default=settings.DEFAULT_WINDOW,
+        metavar="TOKENS",
+        help=f"length of an example (default: {settings.DEFAULT_WINDOW})",
+    )
+    examples.add_argument(
+        "--example-tokens", type=int, metavar="N", help="show only so many tokens around the strongest one"
+    )
+    examples.add_argument(
+        "--no-activations", action="store_true", help="do not tell the model how strong each token is"
+    )
+    examples.add_argument("--reasoning", action="store_true", help="let the model reason before it answers")
+    examples.add_argument("--seed", type=int, default=0, help="draws the examples (default: 0)")
+    examples.add_argument(
+        "--split-seed", type=int, default=0, help="draws which contexts are held out for scorers (default: 0)"
+    )
+    examples.add_argument(
+        "--heldout-fraction",
+        type=float,
+        default=0.5,
+        metavar="X",
+        help="share of contexts held out (default: 0.5)",
+    )
+    add_llm_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from autointerp.runs import explain_job, live_latents, unexplained
+
+    with workbench(args.store) as bench:
+        coder = bench.store.coder(args.coder)
+        latents = (
+            live_latents(bench.store, args.coder)
+            if args.latents is None
+            else parse_latents(args.latents, coder)
+        )
+        options = explain_options(args)
+        if args.dry_run:
+            _dry_run(bench, args, options, latents)
+            return
+        if options.llm is not None:
+            bench.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
+
+        def make_job(items: Sequence[int]) -> dict[str, Any]:
+            return explain_job(args.coder, items, options)
+
+        def undone(items: Sequence[int]) -> list[int]:
+            return unexplained(bench.annotations, args.coder, items, options)
+
+        done = work_through(bench, latents, make_job, undone, redo=args.redo)
+    write_result(_document(args, options, done), report(done, "latents"), as_json=args.json)
+    check_end(done, args.store)
+
+
+def explain_options(args: argparse.Namespace) -> "ExplainOptions":
+    """Raises UserError."""
+    from autointerp.runs import ExplainOptions
+
+    by = f"the explainer {args.explainer}"
+    return ExplainOptions(
+        explainer=args.explainer,
+        sampling=args.sampling,
+        n_examples=args.n_examples,
+        n_contrast=args.n_contrast,
+        window=args.window,
+        activations=not args.no_activations,
+        reasoning=args.reasoning,
+        max_tokens=args.example_tokens,
+        seed=args.seed,
+        split_seed=args.split_seed,
+        heldout_fraction=args.heldout_fraction,
+        llm=llm_options(args, needed=args.explainer != "pattern", by=by),
+    ).check()
+
+
+def _dry_run(
+    bench: "Workbench", args: argparse.Namespace, options: "ExplainOptions", latents: Sequence[int]
+) -> None:
+    from autointerp.runs import unexplained
+
+    todo = latents if args.redo else unexplained(bench.annotations, args.coder, latents, options)
+    found = rehearse(todo, lambda latent: bench.preview_explain(args.coder, latent, options))
+    head = {"store": str(args.store), "coder": args.coder, "explainer": args.explainer}
+    document = {**head, "dry_run": True, "wanted": len(latents), **preview_document(found)}
+    write_result(document, preview_text(found, "latents"), as_json=args.json)
+
+
+def _document(args: argparse.Namespace, options: "ExplainOptions", done: Done) -> dict[str, Any]:
+    return {
+        "store": str(args.store),
+        "coder": args.coder,
+        "explainer": options.explainer,
+        "config": options.identity(),
+        **done.as_dict(),
+    }

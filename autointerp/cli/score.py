@@ -1,0 +1,289 @@
+"""Measure how far explanations can be trusted, on examples that their explainer was never shown.
+
+Scorers: detection and fuzzing (a judge answers), embedding, surprisal (the store's own language model), simulation (asks a
+language model). Judges: offline (reads only the explanation and the example, no language model), llm. Each score comes with a
+95 % interval, the number of examples, and the floor: what the same scorer gives a random other explanation. Every scorer is a
+job of its own. Scores that exist in the same configuration are skipped, so an interrupted run goes on with the same command.
+
+Exit codes: 0 when the run came to its end and something succeeded (or nothing was left to do), 2 when nothing did, or when
+it stopped early (wrong key, end of the budget)."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autointerp import settings
+from autointerp.cli.annotated import JUDGES
+from autointerp.cli.batch import Done, check_end, report, work_through, workbench
+from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options, parse_latents
+from autointerp.cli.output import printable, write_result
+from autointerp.cli.rehearsal import add, preview_document, preview_text, rehearse
+from autointerp.errors import UserError
+
+if TYPE_CHECKING:
+    from autointerp.runs import ScoreOptions, Workbench
+
+NAME = "score"
+HELP = "score explanations on held-out examples"
+
+# As in autointerp.runs.options, which is too slow to import for --help; a test compares.
+SCORERS = ("detection", "fuzzing", "embedding", "surprisal", "simulation")
+NEGATIVES = ("random", "neighbours", "embedding")
+EMBEDDER = "all-MiniLM-L6-v2"
+JUDGED = ("detection", "fuzzing")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder")
+    parser.add_argument("coder", metavar="CODER", help="a coder's name, as in `autointerp info`")
+    add_latents_argument(parser, "all that are explained")
+    parser.add_argument(
+        "--scorer", nargs="+", action="extend", required=True, choices=SCORERS, metavar="NAME",
+        help=f"one or more of {', '.join(SCORERS)}",
+    )  # fmt: skip
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--explainer", metavar="NAME", help="newest explanations by this explainer (default: the shown ones)"
+    )
+    which.add_argument("--all-versions", action="store_true", help="every version, not only the shown one")
+    which.add_argument(
+        "--explanation", nargs="+", action="extend", metavar="ID", help="these explanations and no others"
+    )
+    parser.add_argument("--redo", action="store_true", help="score again what has such a score")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say how many calls, tokens and what cost, with one exact prompt",
+    )
+    judge = parser.add_argument_group("judge and examples")
+    judge.add_argument(
+        "--judge",
+        choices=("offline", "llm"),
+        help="who answers detection's and fuzzing's questions (default: llm with --llm, else offline)",
+    )
+    judge.add_argument(
+        "--n-examples", type=int, default=30, metavar="N", help="held-out activating examples (default: 30)"
+    )
+    judge.add_argument(
+        "--n-negatives", type=int, default=30, metavar="N", help="non-activating ones (default: 30)"
+    )
+    judge.add_argument(
+        "--negatives", nargs="+", choices=NEGATIVES, default=["random"], metavar="SOURCE",
+        help="where they come from, in equal parts: random, neighbours (similar latents fire there), embedding (near in "
+        "meaning); default: random",
+    )  # fmt: skip
+    judge.add_argument(
+        "--wrong-marks",
+        choices=("non_activating", "activating"),
+        default="non_activating",
+        help="where fuzzing's wrong marks stand (default: non_activating)",
+    )
+    judge.add_argument(
+        "--protocol",
+        choices=("ours", "delphi"),
+        default="ours",
+        help="delphi: its sampling, without a held-out split, its marks and batches, for comparing with published numbers",
+    )
+    judge.add_argument(
+        "--window",
+        type=int,
+        default=settings.DEFAULT_WINDOW,
+        metavar="TOKENS",
+        help=f"length of an example (default: {settings.DEFAULT_WINDOW})",
+    )
+    judge.add_argument("--seed", type=int, default=0, help="draws the examples (default: 0)")
+    judge.add_argument("--no-floor", action="store_true", help="leave out the floor; halves the calls")
+    judge.add_argument(
+        "--batch", type=int, default=10, metavar="N", help="examples in one prompt (default: 10)"
+    )
+    judge.add_argument(
+        "--graded", action="store_true", help="ask for log probabilities, for graded answers and an AUROC"
+    )
+    judge.add_argument("--embedder", default=EMBEDDER, metavar="NAME", help=f"default: {EMBEDDER}")
+    add_llm_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    with workbench(args.store) as bench:
+        coder = bench.store.coder(args.coder)
+        latents = None if args.latents is None else parse_latents(args.latents, coder)
+        scorers = score_options(args)
+        ids = chosen_explanations(bench, args, latents)
+        if not ids:
+            raise UserError(
+                f"no explanation of {args.coder} to score. Write some first: autointerp explain {args.store} {args.coder}"
+            )
+        if args.dry_run:
+            _dry_run(bench, args, scorers, ids)
+            return
+        for options in scorers:
+            if options.llm is not None:
+                bench.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
+        done = [_score(bench, args.coder, ids, options, redo=args.redo) for options in scorers]
+        results = [
+            {
+                **_head(options),
+                **one.as_dict(),
+                "explanations": len(ids),
+                **_typical(bench, args.coder, ids, options),
+            }
+            for options, one in zip(scorers, done, strict=True)
+        ]
+    document = {
+        "store": str(args.store),
+        "coder": args.coder,
+        "n_explanations": len(ids),
+        "n_unexplained": _unexplained(latents, ids),
+        "scorers": results,
+    }
+    lines = [_line(result, one) for result, one in zip(results, done, strict=True)]
+    write_result(document, "\n".join(lines), as_json=args.json)
+    for one in done:
+        check_end(one, args.store)
+
+
+def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
+    """One for each scorer. Raises UserError."""
+    from autointerp.runs import ScoreOptions
+
+    names = list(dict.fromkeys(args.scorer))
+    judge = args.judge or ("llm" if args.llm is not None else "offline")
+    asking = [name for name in names if name == "simulation" or (name in JUDGED and judge == "llm")]
+    by = (
+        f"the scorer {asking[0]}"
+        if asking
+        else f"scoring by {', '.join(names)} without a language model as the judge"
+    )
+    llm = llm_options(args, needed=bool(asking), by=by)
+    return [
+        ScoreOptions(
+            scorer=name,
+            judge=judge,
+            n_examples=args.n_examples,
+            n_negatives=args.n_negatives,
+            negatives=tuple(dict.fromkeys(args.negatives)),
+            wrong_marks=args.wrong_marks,
+            protocol=args.protocol,
+            window=args.window,
+            seed=args.seed,
+            floor=not args.no_floor,
+            batch=args.batch,
+            graded=args.graded,
+            embedder=args.embedder,
+            llm=llm if name in asking else None,
+        ).check()
+        for name in names
+    ]
+
+
+def chosen_explanations(
+    bench: "Workbench", args: argparse.Namespace, latents: Sequence[int] | None
+) -> list[str]:
+    """Ids of the explanations to score. Raises UnknownName for an id that is not there, or is of another coder."""
+    from autointerp.runs import shown_explanations
+
+    annotations = bench.annotations
+    if args.explanation:
+        ids = list(dict.fromkeys(args.explanation))
+        for id_ in ids:
+            explanation = annotations.explanation(id_)
+            if explanation.coder != args.coder or (latents is not None and explanation.latent not in latents):
+                raise UserError(
+                    f"explanation {id_} is of latent {explanation.latent} of {explanation.coder}, which is not asked for."
+                )
+        return ids
+    if args.explainer is None and not args.all_versions:
+        return shown_explanations(annotations, args.coder, latents)
+    wanted = None if latents is None else set(latents)
+    found: dict[Any, str] = {}
+    for explanation in annotations.iter_explanations(args.coder, explainer=args.explainer):
+        if wanted is None or explanation.latent in wanted:
+            found[explanation.id if args.all_versions else explanation.latent] = explanation.id
+    return list(found.values())
+
+
+def _score(
+    bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions", *, redo: bool
+) -> Done:
+    from autointerp.runs import score_job, unscored
+
+    def make_job(items: Sequence[str]) -> dict[str, Any]:
+        return score_job(coder, items, [options])
+
+    def undone(items: Sequence[str]) -> list[str]:
+        return unscored(bench.annotations, coder, items, [options])
+
+    return work_through(bench, ids, make_job, undone, redo=redo)
+
+
+def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions") -> dict[str, Any]:
+    """The median of the newest good scores of these explanations by this scorer, and of their floors."""
+    import numpy as np
+
+    table = bench.annotations.score_summary(coder)
+    wanted = set(ids)
+    names = ("explanation_id", "scorer", "judge", "protocol", "value", "floor")
+    rows = zip(*(table[name].to_pylist() for name in names), strict=True)
+    key = (options.scorer, options.judge_name, options.protocol)
+    pairs = [(value, floor) for id_, *rest, value, floor in rows if tuple(rest) == key and id_ in wanted]
+    floors = [floor for _, floor in pairs if floor is not None]
+    return {
+        "n_scored": len(pairs),
+        "median": float(np.median([value for value, _ in pairs])) if pairs else None,
+        "median_floor": float(np.median(floors)) if floors else None,
+    }
+
+
+def _head(options: "ScoreOptions") -> dict[str, Any]:
+    return {
+        "scorer": options.scorer,
+        "judge": options.judge_name,
+        "model": options.llm.model if options.llm else None,
+        "protocol": options.protocol,
+        "negatives": "+".join(options.negatives),
+        "config": options.identity(),
+    }
+
+
+def _line(result: dict[str, Any], done: Done) -> str:
+    judge = JUDGES.get(result["judge"], result["judge"]) + (
+        f" {printable(result['model'])}" if result["model"] else ""
+    )
+    text = f"{result['scorer']} ({judge}): {report(done, 'explanations')}"
+    if result["median"] is not None:
+        floor = "no floor" if result["median_floor"] is None else f"median floor {result['median_floor']:.2f}"
+        text += f"\n  median {result['median']:.2f}, {floor}, over {result['n_scored']:,} explanations"
+    return text
+
+
+def _unexplained(latents: Sequence[int] | None, ids: Sequence[str]) -> int | None:
+    """How many of the asked latents have no explanation; `None` when all explained ones were asked for."""
+    return None if latents is None else max(0, len(latents) - len(ids))
+
+
+def _dry_run(
+    bench: "Workbench", args: argparse.Namespace, scorers: "Sequence[ScoreOptions]", ids: Sequence[str]
+) -> None:
+    from autointerp.runs import unscored
+
+    parts = []
+    for options in scorers:
+        todo = ids if args.redo else unscored(bench.annotations, args.coder, ids, [options])
+        parts.append(
+            rehearse(todo, lambda id_, o=options: bench.preview_score(bench.annotations.explanation(id_), o))
+        )
+    document = {
+        "store": str(args.store),
+        "coder": args.coder,
+        "dry_run": True,
+        "n_explanations": len(ids),
+        **preview_document(add(parts)),
+        "scorers": [
+            {**_head(options), **preview_document(part)} for options, part in zip(scorers, parts, strict=True)
+        ],
+    }
+    texts = [
+        f"{o.scorer}: {preview_text(part, 'explanations')}" for o, part in zip(scorers, parts, strict=True)
+    ]
+    write_result(document, "\n\n".join(texts), as_json=args.json)
