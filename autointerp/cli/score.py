@@ -247,7 +247,7 @@ def _head(options: "ScoreOptions") -> dict[str, Any]:
 
 
 def _line(result: dict[str, Any], done: Done) -> str:
-    judge = JUDGES.get(result["judge"], result["judge"]) + (
+    judge = JUDGES.get(result["judge"], str(result["judge"])) + (
         f" {printable(result['model'])}" if result["model"] else ""
     )
     text = f"{result['scorer']} ({judge}): {report(done, 'explanations')}"
