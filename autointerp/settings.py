@@ -2,6 +2,7 @@
 
 AUTOINTERP_STORE       the store that the app opens first
 AUTOINTERP_READ_ONLY   "1" hides everything that writes
+AUTOINTERP_WEIGHTS     where to look for models and coders that are no longer where a store was made from them
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 ENV_STORE = "AUTOINTERP_STORE"
 ENV_READ_ONLY = "AUTOINTERP_READ_ONLY"
+ENV_WEIGHTS = "AUTOINTERP_WEIGHTS"
 
 DEFAULT_PORT = 8501
 DEFAULT_WINDOW = 32
@@ -45,6 +47,12 @@ def configured_store() -> Path:
     """The store that the app opens first: `AUTOINTERP_STORE`, else the demo's (which may not exist yet)."""
     named = os.environ.get(ENV_STORE)
     return Path(named).expanduser() if named else demo_store()
+
+
+def weights_folder() -> Path | None:
+    """The folder named by `AUTOINTERP_WEIGHTS`, if any."""
+    named = os.environ.get(ENV_WEIGHTS)
+    return Path(named).expanduser() if named else None
 
 
 def is_read_only() -> bool:

@@ -1,0 +1,324 @@
+"""`Prober`: a store's subject model and coders, loaded once, on typed text.
+
+A text is treated as caching treats a document: one separator token before it, cut into rows of the store's context length,
+no token added at a row's border; positions that caching masks stay silent; values are rounded as stored. A row's
+activations so equal what the store holds for the same row, up to the last digit of a float16 (matrix products over batches
+of another size may differ in the last bit of a float32).
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.errors import BadActivations, CoderLoadError, CorpusError, ModelLoadError, UserError
+from autointerp.probe import sources
+from autointerp.probe.result import ProbeResult, RankBy, Ranking, SparseActivations, rank
+from autointerp.store import Store
+from autointerp.store.half import MAX_HALF, decode, encode_positive
+from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from autointerp.models import SparseCoder, SubjectModel, Tap
+
+MAX_TOKENS = 1024
+CHARS_PER_TOKEN = 64
+"""Of a text far longer than asked for, only so many characters per token are looked at."""
+BATCH_ROWS = 32
+
+
+class Prober:
+    """The subject model and coders of one store, loaded when first needed and kept. Safe to share between threads: one
+    runs at a time.
+
+    Raises ModelLoadError or CoderLoadError where weights are missing, or are not those that the store was made from.
+    """
+
+    def __init__(self, store: Store, *, device: str = "cpu", trust_remote_code: bool = False):
+        self._store = store
+        self._device = device
+        self._trust = trust_remote_code
+        self._lock = threading.Lock()
+        self._subject: SubjectModel | None = None
+        self._coders: dict[tuple[str, str], SparseCoder] = {}
+
+    def ready(self, coders: Sequence[str] | None = None) -> bool:
+        """Whether `run` with these coders (all by default) would load nothing."""
+        return self._subject is not None and all(_key(info) in self._coders for info in self._infos(coders))
+
+    def load(
+        self, coders: Sequence[str] | None = None, *, progress: ProgressCallback = no_progress
+    ) -> dict[str, UserError]:
+        """Load what `run` with these coders (all by default) needs. Stages: "load model", "load coder <name>".
+
+        Returns, by coder, why those that cannot be used cannot; raises ModelLoadError when nothing can be run at all.
+        """
+        failed: dict[str, UserError] = {}
+        for info in self._infos(coders):
+            with self._lock:
+                self._load([], progress)
+                try:
+                    self._load([info], progress)
+                except UserError as error:
+                    failed[info.coder] = error
+        return failed
+
+    def run(
+        self,
+        text: str,
+        coders: Sequence[str] | None = None,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        progress: ProgressCallback = no_progress,
+    ) -> ProbeResult:
+        """Run the model on `text` and encode it with `coders` (all by default).
+
+        A text longer than the context length is run as several rows; beyond `max_tokens` (separator included) it is cut. Lone
+        surrogates, which no tokenizer takes, become U+FFFD. A special token's name in the text is that token, as in caching.
+
+        Raises UserError for a text without tokens, UnknownName for an unknown coder, BadActivations for NaN or infinity.
+        """
+        if max_tokens < 1:
+            raise UserError(f"max_tokens is {max_tokens}; at least 1 is needed")
+        infos = self._infos(coders)
+        if not text:
+            raise UserError("the text is empty: type something to run the model on")
+        whole = text.isascii() or text.encode("utf-8", errors="replace").decode("utf-8") == text
+        clean = text if whole else "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+        looked_at = clean[: CHARS_PER_TOKEN * max_tokens]
+        with self._lock:
+            subject = self._load(infos, progress)
+            start = self._separator(subject)
+            ids = np.asarray(
+                [*start, *subject.tokenizer(looked_at, add_special_tokens=False, verbose=False)["input_ids"]],
+                dtype=np.int64,
+            )
+            if len(ids) == len(start):
+                raise UserError("the tokenizer makes no token of this text: type something else")
+            cut = len(ids) > max_tokens or len(looked_at) < len(clean)
+            return self._run(
+                subject,
+                ids[:max_tokens],
+                infos,
+                n_added=len(start),
+                cut=cut,
+                n_replaced=sum(a != b for a, b in zip(text, clean, strict=True)) if not whole else 0,
+            )
+
+    def run_ids(
+        self,
+        token_ids: Iterable[int],
+        coders: Sequence[str] | None = None,
+        *,
+        progress: ProgressCallback = no_progress,
+    ) -> ProbeResult:
+        """`run` for token ids as they are, in rows of the store's context length; nothing is put before them.
+
+        Raises CorpusError for an id outside the vocabulary.
+        """
+        infos = self._infos(coders)
+        ids = np.asarray(list(token_ids), dtype=np.int64)
+        if not len(ids):
+            raise UserError("no token ids: there is nothing to run the model on")
+        with self._lock:
+            return self._run(self._load(infos, progress), ids, infos, n_added=0, cut=False, n_replaced=0)
+
+    def rank(
+        self,
+        result: ProbeResult,
+        by: RankBy = "max",
+        *,
+        token: int | None = None,
+        max_density: float | None = None,
+        relative: bool = False,
+        limit: int | None = None,
+    ) -> Ranking:
+        """See `autointerp.probe.result.rank`; `relative`: values as shares of each latent's maximum in the corpus."""
+        tables = {name: self._store.coder(name).table().columns for name in result.coders}
+        return rank(
+            result,
+            by=by,
+            token=token,
+            max_density=max_density,
+            densities={name: table["density"] for name, table in tables.items()},
+            maxima={name: table["max_activation"] for name, table in tables.items()} if relative else None,
+            limit=limit,
+        )
+
+    def latent(self, result: ProbeResult, coder: str, latent: int) -> NDArray[np.float32]:
+        """One latent's activation on every token of the text, Float32[ndarray, " tokens"], zero where silent."""
+        return result.coders[coder].of(self._store.coder(coder).check_latent(latent))
+
+    def _infos(self, coders: Sequence[str] | None) -> list[CoderInfo]:
+        if coders is None:
+            return self._store.coders()
+        return [self._store.coder(name).info for name in dict.fromkeys(coders)]
+
+    def _load(self, infos: Sequence[CoderInfo], progress: ProgressCallback) -> "SubjectModel":
+        if self._subject is None:
+            progress(Progress("load model", 0, 1, "models"))
+            self._subject = self._load_subject()
+            progress(Progress("load model", 1, 1, "models"))
+        for info in infos:
+            if _key(info) not in self._coders:
+                stage = f"load coder {info.coder}"
+                progress(Progress(stage, 0, 1, "coders"))
+                for stale in [key for key in self._coders if key[0] == info.coder]:
+                    del self._coders[stale]
+                self._coders[_key(info)] = _load_coder(info, self._subject)
+                progress(Progress(stage, 1, 1, "coders"))
+        return self._subject
+
+    def _load_subject(self) -> "SubjectModel":
+        from autointerp.caching.corpus import fingerprint
+        from autointerp.models import load_subject
+
+        model = self._store.meta["model"]
+        recorded = str(model.get("source") or "")
+        found = sources.find(recorded)
+        what = f"the subject model {model['name']}"
+        if found is None:
+            raise ModelLoadError(sources.missing(what, recorded))
+        try:
+            subject = load_subject(found, device=self._device, trust_remote_code=self._trust)
+        except ModelLoadError as error:
+            raise ModelLoadError(
+                f"{what} cannot be run. {sources.missing(what, recorded)} ({error})"
+            ) from error
+        if subject.tokenizer is None:
+            raise ModelLoadError(f"{found} has no tokenizer, so no text can be run on {what}")
+        if model.get("fingerprint") not in (None, fingerprint(subject)):
+            raise ModelLoadError(
+                f"{found} holds other weights than {self._store.path} was made from, so what fires would not agree with "
+                f"the store. Put the old weights back, or build the store again from these."
+            )
+        return subject
+
+    def _separator(self, subject: "SubjectModel") -> list[int]:
+        from autointerp.caching.tokenize import separator
+
+        token = self._store.meta["tokenizer"].get("separator", separator(subject.tokenizer))
+        return [] if token is None else [int(token)]
+
+    def _run(
+        self,
+        subject: "SubjectModel",
+        ids: NDArray[np.int64],
+        infos: Sequence[CoderInfo],
+        *,
+        n_added: int,
+        cut: bool,
+        n_replaced: int,
+    ) -> ProbeResult:
+        if int(ids.min()) < 0 or int(ids.max()) >= subject.vocab_size:
+            raise CorpusError(
+                f"token ids reach from {ids.min()} to {ids.max()}; {subject.name} has 0 to {subject.vocab_size - 1}"
+            )
+        texts = tuple(self._store.decode(ids))
+        coders = {info.coder: self._coders[_key(info)] for info in infos}
+        vectors = self._read(subject, ids, list(dict.fromkeys(coder.tap for coder in coders.values())))
+        found = {info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos}
+        return ProbeResult(ids, texts, self._store.ctx_len, n_added, cut, n_replaced, found)
+
+    def _read(
+        self, subject: "SubjectModel", ids: NDArray[np.int64], taps: Sequence["Tap"]
+    ) -> dict["Tap", "torch.Tensor"]:
+        """What each tap holds on every token, Float32[Tensor, "tokens width"]; whole rows first, the shorter last one alone."""
+        import torch
+
+        from autointerp.models import TapReader
+
+        if not taps:
+            return {}
+        size = self._store.ctx_len
+        n_whole = len(ids) // size * size
+        rows = torch.from_numpy(ids[:n_whole].reshape(-1, size)).to(subject.device)
+        batches = [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
+        if n_whole < len(ids):
+            batches.append(torch.from_numpy(ids[None, n_whole:]).to(subject.device))
+        parts: dict[Tap, list[torch.Tensor]] = {tap: [] for tap in taps}
+        with torch.inference_mode(), TapReader(subject.base, taps).attached() as reader:
+            for batch in batches:
+                for tap, tensor in reader.read(batch).items():
+                    parts[tap].append(tensor.reshape(-1, tensor.shape[-1]).float())
+        return {tap: torch.cat(tensors) for tap, tensors in parts.items()}
+
+
+def _key(info: CoderInfo) -> tuple[str, str]:
+    return info.coder, f"{info.source} {info.config.get('weights')} {info.created}"
+
+
+def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
+    from autointerp.caching.gather import checksum
+    from autointerp.models import CoderSpec, load_coder
+
+    what = f"coder {info.coder!r}"
+    generated = info.kind in ("neurons", "random")
+    found = info.source if generated else sources.find(info.source)
+    if found is None:
+        raise CoderLoadError(sources.missing(what, info.source))
+    wanted = info.config.get("weights")
+    hookpoint, kind = (None, None) if generated else (info.hookpoint, info.kind)
+    # The file does not say which side of the hookpoint a coder reads when that is not its kind's own: the checksum does.
+    for side in (None, "input", "output"):
+        if side is not None and info.kind not in ("sae", "random"):
+            break
+        try:
+            coder = load_coder(CoderSpec(found, hookpoint, kind, side), subject=subject)
+        except CoderLoadError as error:
+            if side is None:
+                raise CoderLoadError(
+                    f"{what} cannot be run. {sources.missing(what, info.source)} ({error})"
+                ) from error
+            continue
+        if wanted in (None, checksum(coder)):
+            coder.W_dec = None  # only encoding is asked for here; half of the memory
+            return coder
+    raise CoderLoadError(
+        f"{found} holds other weights than {what} was cached from, so what fires would not agree with the store. Put the old "
+        "weights back, or cache the coder again from these."
+    )
+
+
+def _encode(
+    subject: "SubjectModel",
+    coder: "SparseCoder",
+    info: CoderInfo,
+    ids: NDArray[np.int64],
+    vectors: dict["Tap", "torch.Tensor"],
+) -> SparseActivations:
+    import torch
+
+    from autointerp.caching.fidelity import position_mask
+
+    bos = subject.bos_token_id if info.config.get("skip_bos", True) else None
+    mask = position_mask(torch.from_numpy(ids), bos)
+    kept = mask.numpy()
+    with torch.inference_mode():
+        acts, latents = coder.encode(vectors[coder.tap][mask.to(subject.device)])
+    values = acts.cpu().numpy()
+    rows, columns = np.nonzero(values != 0)
+    flat = values[rows, columns]
+    position = np.flatnonzero(kept)[rows]
+    if not np.isfinite(flat).all():
+        at = int(position[~np.isfinite(flat)][0])
+        raise BadActivations(
+            f"coder {info.coder!r} gives NaN or infinity on token {at} of this text. Check the weights of {subject.name} and "
+            "of the coder."
+        )
+    firing = flat > 0
+    position, flat = position[firing], flat[firing]
+    latent = latents.cpu().numpy()[rows, columns][firing]
+    return SparseActivations(position, latent, _as_stored(flat, info.scale), ~kept)
+
+
+def _as_stored(activation: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Rounded to the float16 that the store would hold; what is too large for one as it is (the corpus set the scale)."""
+    fits = activation <= MAX_HALF * scale
+    rounded = activation.copy()
+    rounded[fits] = decode(encode_positive(activation[fits], scale), scale)
+    return rounded

@@ -1,0 +1,37 @@
+"""Where the weights are that a store was made from.
+
+A store records the folders as they were given. When it or the checkout has moved since, the end of that path is looked for
+below `AUTOINTERP_WEIGHTS` and in the checkout (the demo's weights come with it); what is found is checked by its
+fingerprint before it is used.
+"""
+
+import os
+from pathlib import Path
+
+from autointerp import settings
+
+
+def find(recorded: str) -> str | None:
+    """The folder that `recorded` means here and now, a hub name as it is, `None` where there is no such folder."""
+    path = Path(recorded).expanduser()
+    if path.exists():
+        return str(path)
+    named = settings.weights_folder()
+    roots = [(named, 1)] if named else []
+    roots.append((settings.project_root(), 2))
+    parts = [part for part in path.parts if part not in (path.anchor, os.curdir, os.pardir)]
+    for root, shortest in roots:
+        for first in range(len(parts) - shortest + 1):
+            found = root.joinpath(*parts[first:])
+            if found.is_dir():
+                return str(found)
+    is_hub_name = not path.is_absolute() and len(path.parts) <= 2 and not recorded.startswith((".", "~"))
+    return recorded if is_hub_name else None
+
+
+def missing(what: str, recorded: str) -> str:
+    """What to tell the user when `find` finds nothing."""
+    return (
+        f"the weights of {what} are not at {recorded}, from where they were cached. Put them back there, or set "
+        f"{settings.ENV_WEIGHTS} to the folder that holds {Path(recorded).name!r} and start again."
+    )
