@@ -26,7 +26,7 @@ from autointerp.runs import draw
 from autointerp.runs.floors import Floors
 from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.runs.records import score_result
-from autointerp.runs.worker import Worker
+from autointerp.runs.worker import Worker, plan_seed
 from autointerp.sampling import positive_windows
 from autointerp.score import Difference, LLMJudge, OfflineJudge, Resamples, Simulation, difference
 from autointerp.score.classify import shown
@@ -168,7 +168,8 @@ class Workbench:
             return Preview()
         with self.client(options.llm) as client, Worker(self) as worker:
             scorer = worker.scorer(options, client)
-            plan = scorer.plan(self.heldout(explanation, options), np.random.default_rng(options.seed))
+            rng = np.random.default_rng(plan_seed(explanation.latent, options))
+            plan = scorer.plan(self.heldout(explanation, options), rng)
             texts = [explanation.text]
             other = self.floor_of(explanation, options)
             texts += [other[1]] if other else []

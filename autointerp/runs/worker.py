@@ -77,9 +77,11 @@ class Worker:
                 raise UserError("This version is a failure, not an explanation: there is no text to score.")
             heldout = self.bench.heldout(explanation, options)
             client = self.client(options.llm) if options.llm and options.needs_llm else None
-            seed = int(np.random.SeedSequence([options.seed, explanation.latent]).generate_state(1)[0])
             result = self.scorer(options, client).run(
-                explanation.text, heldout, seed=seed, floor=floor[1] if floor else None
+                explanation.text,
+                heldout,
+                seed=plan_seed(explanation.latent, options),
+                floor=floor[1] if floor else None,
             )
         except (Cancelled, BudgetExceeded):
             raise
@@ -157,6 +159,11 @@ class Worker:
                 client = self.bench.client(options, budget=self._budgets[limits])
                 self._clients[key] = self._open.enter_context(client)
             return self._clients[key]
+
+
+def plan_seed(latent: int, options: ScoreOptions) -> int:
+    """The seed of a score's questions: the same for all explanations of a latent, so that they can be compared."""
+    return int(np.random.SeedSequence([options.seed, latent]).generate_state(1)[0])
 
 
 _METRICS: dict[str, Metric] = {

@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     import torch
 
 
+_ROOM = 512
+"""Tokens that the examples of the task, an explanation and a text need together."""
+
+
 class TextModel(Protocol):
     """Gives log probabilities of texts. `name` is recorded."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens of prefix and text together; `None`: no limit known."""
+        ...
 
     def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
         """log p(text | prefix) in nats, the sum over the text's tokens, for each text."""
@@ -30,6 +39,8 @@ class TextModel(Protocol):
 
 class Surprisal(Scorer):
     """AUROC of log p(text | explanation) - log p(text | neutral description), activating against not.
+
+    Models with a short context are asked without the examples of the task; `prompt_version` tells.
 
     Source: surprisal scoring in arXiv 2410.13928.
     """
@@ -40,6 +51,8 @@ class Surprisal(Scorer):
     def __init__(self, model: TextModel, *, resamples: Resamples | None = None):
         super().__init__(resamples=resamples)
         self.text_model = model
+        # Decided by the model alone, so that all explanations it scores are asked about in the same way.
+        self._short = model.max_tokens is not None and model.max_tokens < _ROOM
         self._neutral: OrderedDict[str, float] = OrderedDict()
 
     @property
@@ -52,7 +65,7 @@ class Surprisal(Scorer):
 
     @property
     def prompt_version(self) -> str | None:
-        return prompt.VERSION
+        return prompt.SHORT_VERSION if self._short else prompt.VERSION
 
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
         return simple_plan(heldout, rng)
@@ -60,7 +73,7 @@ class Surprisal(Scorer):
     def answer(self, explanation: str, plan: Plan) -> Verdicts:
         texts = [_excerpt(item.window.text) for item in plan.items]
         try:
-            given = self.text_model.log_probs(_entry(explanation), texts)
+            given = self.text_model.log_probs(self._entry(explanation), texts)
             neutral = self._neutral_log_probs(texts)
         except UserError as error:
             return Verdicts(tuple(Verdict() for _ in texts), failure=str(error))
@@ -78,16 +91,16 @@ class Surprisal(Scorer):
         """The same for every explanation, so the latest are kept."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._neutral]
         if missing:
-            found = self.text_model.log_probs(_entry(prompt.NEUTRAL), missing)
+            found = self.text_model.log_probs(self._entry(prompt.NEUTRAL), missing)
             self._neutral.update(zip(missing, found, strict=True))
         values = [self._neutral[text] for text in texts]
         while len(self._neutral) > 20_000:
             self._neutral.popitem(last=False)
         return values
 
-
-def _entry(explanation: str) -> str:
-    return prompt.PREFIX + prompt.ENTRY.format(explanation=" ".join(explanation.split()))
+    def _entry(self, explanation: str) -> str:
+        prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX
+        return prefix + prompt.ENTRY.format(explanation=" ".join(explanation.split()))
 
 
 def _excerpt(text: str) -> str:
@@ -110,6 +123,10 @@ class CausalTextModel:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def max_tokens(self) -> int | None:
+        return getattr(self._model.config, "max_position_embeddings", None)
 
     def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
         """Raises: UserError: when prefix and text do not fit the model's context."""
@@ -169,7 +186,7 @@ class CausalTextModel:
     def _check_length(self, n_head: int, n_body: int) -> None:
         if n_head == 0:
             raise UserError("The language model's tokenizer made no token of the prompt.")
-        limit = getattr(self._model.config, "max_position_embeddings", None)
+        limit = self.max_tokens
         if limit is not None and n_head + n_body > limit:
             raise UserError(
                 f"The explanation with its prompt has {n_head} tokens and the longest text {n_body}: more than the {limit} "

@@ -140,6 +140,7 @@ def test_a_prefix_too_long_for_the_model_is_a_recorded_failure(causal: CausalTex
 def test_a_better_described_text_is_likelier() -> None:
     class Oracle:
         name = "oracle"
+        max_tokens = None
 
         def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
             told = "foxes" in prefix
@@ -147,3 +148,22 @@ def test_a_better_described_text_is_likelier() -> None:
 
     result = Surprisal(Oracle()).run("foxes", heldout(), seed=0, floor="cats")
     assert (result.value, result.floor) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize(("room", "shots"), [(None, True), (1024, True), (128, False)])
+def test_models_with_a_short_context_see_no_examples_of_the_task(room: int | None, shots: bool) -> None:
+    prefixes = []
+
+    class Model:
+        name = "model"
+        max_tokens = room
+
+        def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+            prefixes.append(prefix)
+            return [float(len(text)) for text in texts]
+
+    scorer = Surprisal(Model())
+    scorer.run("foxes", heldout(), seed=0)
+    assert {"names of rivers" in prefix for prefix in prefixes} == {shots}
+    assert any("foxes" in prefix for prefix in prefixes)
+    assert ("short" in (scorer.prompt_version or "")) is not shots

@@ -19,6 +19,11 @@ Excerpt: where the Drava meets the Danube the land is flat and wet
 
 """
 
+SHORT_VERSION = "surprisal-short-1"
+
+SHORT_PREFIX = ""
+"""Without examples of the task, for models whose context does not hold them."""
+
 NEUTRAL = "an assortment of excerpts on no particular subject"
 
 ENTRY = "Description: {explanation}\nExcerpt:"

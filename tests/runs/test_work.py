@@ -1,0 +1,262 @@
+"""Explaining and scoring on a store, alone and as jobs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autointerp.errors import UnknownName, UserError
+from autointerp.jobs import JobRunner
+from autointerp.llm import Budget, ChatRequest, MockClient
+from autointerp.runs import (
+    ExplainOptions,
+    LLMOptions,
+    ScoreOptions,
+    Workbench,
+    explain_job,
+    job_kinds,
+    live_latents,
+    score_job,
+    shown_explanations,
+    unexplained,
+    unscored,
+)
+from autointerp.runs.bench import MAX_TEXT
+from tests.runs.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE
+
+BOTH = (ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing"))
+LLM = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=4)
+
+
+@pytest.fixture
+def runner(bench: Workbench) -> JobRunner:
+    return JobRunner(bench.annotations, job_kinds(bench), poll_seconds=0.05)
+
+
+def use(bench: Workbench, monkeypatch: pytest.MonkeyPatch, script) -> list[MockClient]:
+    """Every client that the bench makes follows `script`."""
+    made: list[MockClient] = []
+
+    def client(options: LLMOptions, *, budget: Budget | None = None) -> MockClient:
+        made.append(MockClient(script, cache=bench._replies, budget=budget))
+        return made[-1]
+
+    monkeypatch.setattr(bench, "client", client)
+    return made
+
+
+def obliging(request: ChatRequest) -> str:
+    """Explains, or answers yes where the text holds a cat."""
+    question = request.messages[-1].content
+    if request.schema and "explanation" in json.dumps(request.schema):
+        return json.dumps({"explanation": "The word cat."})
+    texts = [line for line in question.splitlines() if line.startswith("[") and line[1].isdigit()]
+    return json.dumps([int("cat" in text.split("]", 1)[1]) for text in texts])
+
+
+def test_pattern_and_offline_find_what_is_plain(bench: Workbench):
+    for latent, word in ((CAT, "cat"), (DOG, "dog")):
+        explanation = bench.explain("sae", latent, ExplainOptions())
+        assert word in explanation.text
+        bench.annotations.add(explanation)
+    explanation = bench.annotations.shown("sae", CAT)
+    assert explanation is not None
+    for options in BOTH:
+        score, judged = bench.score(explanation, options)
+        bench.annotations.add(score, *judged)
+        assert score.value is not None
+        assert score.value > 0.9
+        assert score.floor is not None
+        assert score.floor < 0.7
+        assert score.floor_explanation_id == bench.annotations.shown("sae", DOG).id  # type: ignore[union-attr]
+        assert bench.annotations.score(score.id) == score
+        assert bench.annotations.judged(score.id) == judged
+        assert score.n_pos + score.n_neg + score.unparsed == len(judged)
+
+
+def test_no_floor_without_others(bench: Workbench):
+    explanation = bench.explain("sae", CAT, ExplainOptions())
+    bench.annotations.add(explanation)
+    score, _ = bench.score(explanation, ScoreOptions())
+    assert score.value is not None
+    assert score.floor is None
+    assert score.floor_explanation_id is None
+
+
+def test_failures_are_rows(bench: Workbench, runner: JobRunner):
+    job = runner.run(**explain_job("sae", [CAT, DEAD, RARE], ExplainOptions(), then=BOTH))
+    assert (job.state, job.n_done, job.n_failed) == ("done", 1, 2)
+    (dead,) = bench.annotations.explanations("sae", DEAD)
+    assert dead.status == "failed"
+    assert "never fires" in (dead.error or "")
+    assert dead.text == ""
+    scores = bench.annotations.scores_of_latent(
+        "sae", RARE
+    )  # one context: it is held in, nothing is left to score on
+    assert {score.status for score in scores} == {"failed"}
+    assert all(score.value is None for score in scores)
+
+
+def test_batch_skips_what_is_done(bench: Workbench, runner: JobRunner):
+    latents = live_latents(bench.store, "sae")
+    assert latents == [CAT, DOG, RARE, EVERYWHERE]
+    runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions()))
+    assert unexplained(bench.annotations, "sae", latents, ExplainOptions()) == [RARE, EVERYWHERE]
+    assert unexplained(bench.annotations, "sae", latents, ExplainOptions(seed=1)) == latents
+    ids = shown_explanations(bench.annotations, "sae")
+    assert unscored(bench.annotations, "sae", ids, BOTH) == ids
+    runner.run(**score_job("sae", ids, BOTH[:1]))
+    assert unscored(bench.annotations, "sae", ids, BOTH[:1]) == []
+    assert unscored(bench.annotations, "sae", ids, BOTH) == ids
+
+
+def test_retry_repeats_only_what_failed(bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch):
+    broken = True
+
+    def script(request: ChatRequest) -> str:
+        if broken and "explanation" not in json.dumps(request.schema or ""):
+            return "I would rather not say."
+        return obliging(request)
+
+    made = use(bench, monkeypatch, script)
+    job = runner.run(
+        **explain_job(
+            "sae",
+            [CAT],
+            ExplainOptions(explainer="default", llm=LLM),
+            then=[BOTH[0], ScoreOptions(judge="llm", llm=LLM)],
+        )
+    )
+    assert (job.state, job.n_failed) == ("failed", 1)
+    assert len(bench.annotations.explanations("sae", CAT)) == 1
+    broken = False
+    runner.retry(job.id)
+    job = runner.run_job(job.id)
+    assert (job.state, job.n_done) == ("done", 1)
+    (explanation,) = bench.annotations.explanations("sae", CAT)  # not explained again
+    good = [s for s in bench.annotations.scores(explanation.id) if s.status == "ok"]
+    assert sorted(s.judge for s in good) == ["llm", "offline"]  # the offline one not scored again
+    assert next(s.value for s in good if s.judge == "llm") == 1.0
+    assert sum("explanation" in json.dumps(r.schema) for m in made for r in m.requests) == 1
+
+
+def test_llm_work_is_recorded_whole(bench: Workbench, monkeypatch: pytest.MonkeyPatch):
+    use(bench, monkeypatch, obliging)
+    explanation = bench.explain("sae", CAT, ExplainOptions(explainer="contrastive", llm=LLM))
+    bench.annotations.add(explanation)
+    assert explanation.text == "The word cat."
+    assert explanation.reply_ref is not None
+    stored = bench.reply(explanation.reply_ref)
+    assert stored is not None
+    assert "cat" in json.dumps(dict(stored.request))
+    options = ScoreOptions(judge="llm", llm=LLM, batch=7)
+    preview = bench.preview_score(explanation, options)
+    score, judged = bench.score(explanation, options)
+    assert score.value == 1.0
+    assert preview.n_requests == len({j.reply_ref for j in judged})
+    assert {bench.reply(j.reply_ref or "") is not None for j in judged} == {True}
+    bench.annotations.add(score, *judged)
+    again = bench.preview_score(explanation, options)
+    assert (again.from_cache, again.tokens_in) == (preview.n_requests, 0)
+
+
+def test_budget_stops_the_job_and_keeps_what_was_paid(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    use(bench, monkeypatch, obliging)
+    small = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1, max_tokens=4000)
+    job = runner.run(
+        **explain_job("sae", [CAT, DOG, EVERYWHERE], ExplainOptions(explainer="default", llm=small))
+    )
+    assert job.state == "failed"
+    assert "budget" in (job.error or "")
+    assert job.n_left > 0
+    assert job.n_done == len(list(bench.annotations.iter_explanations("sae")))
+
+
+def test_unknown_key_reference_is_told(bench: Workbench):
+    llm = LLMOptions(model="m", base_url="http://localhost:9/v1", key_ref="key-gone")
+    explanation = bench.explain("sae", CAT, ExplainOptions(explainer="default", llm=llm))
+    assert explanation.status == "failed"
+    assert "Type it again" in (explanation.error or "")
+
+
+def test_keys_stay_in_memory(bench: Workbench):
+    key = "sk-test-0123456789abcdef"
+    name = bench.lend_key(key)
+    assert bench.lend_key(key) == name
+    llm = LLMOptions(model="m", base_url="http://localhost:9/v1", key_ref=name, timeout=1)
+    bench.annotations.add(bench.explain("sae", CAT, ExplainOptions(explainer="default", llm=llm)))
+    assert key not in repr(llm)
+    for path in Path(bench.store.path).rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes()
+    assert key not in bench.redact(f"so {key} it is")
+
+
+def test_compare_pairs_the_same_examples(bench: Workbench):
+    first = bench.write("sae", CAT, "The word dog.", author="me")
+    second = bench.write("sae", CAT, 'The word "cat".', author="me", parent=first.id)
+    ids = []
+    for explanation in (first, second):
+        score, judged = bench.score(explanation, ScoreOptions(scorer="fuzzing"))
+        bench.annotations.add(score, *judged)
+        ids.append(score.id)
+    found = bench.compare(*ids)
+    assert found.unpaired == 0
+    assert found.value is not None
+    assert found.value > 0.3
+    assert found.ci_low is not None
+    assert found.ci_low > 0
+    back = bench.compare(*reversed(ids))
+    assert back.value == pytest.approx(-found.value)
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "x" * (MAX_TEXT + 1)])
+def test_what_nobody_should_write(bench: Workbench, text: str):
+    with pytest.raises(UserError):
+        bench.write("sae", CAT, text, author="me")
+    assert bench.annotations.explanations("sae", CAT) == []
+
+
+def test_options_turn_into_json_and_back():
+    explain = ExplainOptions(
+        explainer="default", llm=LLMOptions(model="m", prices={"m": {"prompt": 1, "completion": 2}})
+    )
+    score = ScoreOptions(negatives=("random", "neighbours"), judge="llm", llm=LLM)
+    assert ExplainOptions.from_dict(json.loads(json.dumps(explain.to_dict()))) == explain
+    assert ScoreOptions.from_dict(json.loads(json.dumps(score.to_dict()))) == score
+
+
+def test_identity_is_what_shapes_the_result():
+    base = ScoreOptions(judge="llm", llm=LLM)
+    same = ScoreOptions(
+        judge="llm", llm=LLMOptions(model="mock", base_url="http://mock.invalid/v1/", max_in_flight=64)
+    )
+    assert base.identity() == same.identity()
+    assert base.identity() != ScoreOptions(judge="llm", llm=LLM, batch=5).identity()
+    assert ScoreOptions(batch=5).identity() == ScoreOptions().identity()  # the offline judge knows no batches
+    assert "key" not in json.dumps(base.identity())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ExplainOptions(explainer="default"),
+        ExplainOptions(n_examples=0),
+        ExplainOptions(heldout_fraction=1.0),
+        ScoreOptions(scorer="simulation"),
+        ScoreOptions(judge="llm"),
+        ScoreOptions(negatives=()),
+        ScoreOptions(protocol="delphi", scorer="embedding"),
+        ScoreOptions(seed=-1),
+        ScoreOptions(judge="llm", llm=LLMOptions(model=" ")),
+    ],
+)
+def test_impossible_options(options: ExplainOptions | ScoreOptions):
+    with pytest.raises(UserError):
+        options.check()
+
+
+def test_unknown_options_are_named():
+    with pytest.raises(UnknownName, match="n_exmples"):
+        ExplainOptions.from_dict({"n_exmples": 3})
