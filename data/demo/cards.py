@@ -82,7 +82,9 @@ joined and cut into rows of {config["max_position_embeddings"]} tokens. Text of:
 
 {facts["tokens"] / 1e6:.2f} M tokens ({facts["tokens"] / facts["train_tokens"]:.2f} epochs) in {facts["step"]:,} steps \
 of 4,096 tokens and {facts["spent"] / 60:.1f} minutes on two CPU cores that other work shared. Muon for the matrices,
-AdamW for the rest, bfloat16 autocast; the rate decays to zero over the last 60 % of the time. Seed 0.
+AdamW for the rest, bfloat16 autocast; the rate decays to zero over the last 60 % of the time. Two runs: the first with a
+budget of 36 minutes, to its end; the second resumed from it with the whole budget, so the rate rose again to 0.94 of its
+peak before the last decay. Seed 0.
 
 | Measured on the fp16 weights, {facts["eval_tokens"]:,} tokens spread over the held-out part | |
 |---|---|
@@ -99,6 +101,7 @@ machine gives similar weights, not the same.
 ## Reproduce
 
     python data/demo/train.py tokenizer
+    python data/demo/train.py subject --minutes 36
     python data/demo/train.py subject --minutes {facts["minutes"]:.0f}
 """
 
@@ -142,5 +145,5 @@ compare between sites.
 
 ## Reproduce
 
-    python data/demo/train.py coders --minutes {facts["minutes"]:.0f}
+    python data/demo/train.py coders --tokens {facts["tokens"]:.0f}
 """

@@ -100,10 +100,10 @@ def train(
     heldout_stream: np.ndarray,
     work: Path,
     out: Path,
-    minutes: float,
+    tokens: int,
     log: Log,
 ) -> None:
-    """Train all coders for ``minutes`` on the saved subject, save them in fp16 and measure them.
+    """Train all coders on ``tokens`` tokens of the saved subject, save them in fp16 and measure them.
 
     Resumes from ``work/coders.pt``. Writes ``out/coders/<coder>/<hookpoint>/`` and the figures to
     ``work/coders.json``.
@@ -134,13 +134,13 @@ def train(
         torch.save(content | {"state": state, "silent": silent}, part)
         part.replace(checkpoint)
 
-    budget, before = minutes * 60, state["spent"]
+    before = state["spent"]
     began = last_save = last_log = time.monotonic()
     logged_tokens = state["tokens"]
-    while state["spent"] < budget:
+    while state["tokens"] < tokens:
         start = (state["step"] * BATCH_ROWS) % (len(table) - BATCH_ROWS)
         seen = activations(table[start : start + BATCH_ROWS])
-        progress = state["spent"] / budget
+        progress = state["tokens"] / tokens
         scale = max(min(1.0, progress / WARMUP_SHARE, (1 - progress) / (1 - WARMUP_SHARE)), 1e-3)
         for group in optimizer.param_groups:
             group["lr"] = LR * scale
@@ -181,7 +181,7 @@ def train(
     spliced = spliced_losses(activations.model, heldout_stream, out)
     for spec in SPECS:
         figures[spec.name] |= {"spliced_loss": spliced[spec.name], "clean_loss": spliced[""]}
-    shared = {"lr": LR, "latents": LATENTS, "k": K, "minutes": minutes}
+    shared = {"lr": LR, "latents": LATENTS, "k": K}
     facts = {spec.name: {**asdict(spec), **state, **figures[spec.name], **shared} for spec in SPECS}
     (work / "coders.json").write_text(json.dumps(facts, indent=2))
     for name, values in facts.items():

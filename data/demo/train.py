@@ -2,7 +2,8 @@
 
     python data/demo/train.py tokenizer
     python data/demo/train.py subject --minutes 36
-    python data/demo/train.py coders --minutes 15
+    python data/demo/train.py subject --minutes 84
+    python data/demo/train.py coders --tokens 5200000
     python data/demo/train.py cards
 
 (or ``all``; ``export`` saves and measures the subject's last checkpoint, also while it trains).
@@ -22,15 +23,16 @@ os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "1")
 
 HERE = Path(__file__).resolve().parent
 STAGES = ("tokenizer", "subject", "coders", "cards")
-SUBJECT_MINUTES = 36.0
-CODER_MINUTES = 15.0
+SUBJECT_MINUTES = 84.0
+CODER_TOKENS = 5_200_000
 
 
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("stage", choices=(*STAGES, "export", "all"))
-    parser.add_argument("--minutes", type=float, default=None, help="wall-clock budget of the stage")
+    parser.add_argument("--minutes", type=float, default=SUBJECT_MINUTES, help="the subject's training time")
+    parser.add_argument("--tokens", type=int, default=CODER_TOKENS, help="tokens to train the coders on")
     parser.add_argument("--work", type=Path, default=HERE.parent / "stores" / ".train")
     parser.add_argument("--out", type=Path, default=HERE, help="where model/ and coders/ are written")
     args = parser.parse_args()
@@ -69,14 +71,14 @@ def run_stage(stage: str, args: argparse.Namespace, log) -> None:
     heldout = token_stream("heldout", model_dir, args.work)
     training = token_stream("train", model_dir, args.work)
     if stage == "subject":
-        subject.train(training, heldout, args.work, args.minutes or SUBJECT_MINUTES, log)
+        subject.train(training, heldout, args.work, args.minutes, log)
     if stage in ("subject", "export"):
-        facts = {"train_tokens": len(training), "minutes": args.minutes or SUBJECT_MINUTES}
+        facts = {"train_tokens": len(training), "minutes": args.minutes}
         log(f"subject: {subject.export(args.work, model_dir, heldout, facts)}")
         return
     import coders
 
-    coders.train(training, heldout, args.work, args.out, args.minutes or CODER_MINUTES, log)
+    coders.train(training, heldout, args.work, args.out, args.tokens, log)
 
 
 if __name__ == "__main__":
