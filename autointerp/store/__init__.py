@@ -1,8 +1,17 @@
 """Stores: folders that hold a corpus and, for each sparse coder, everything its latents did on it. The only place with SQL."""
 
+from autointerp.store.annotated import (
+    AnnotatedStore,
+    CoderAnnotations,
+    ScoreKind,
+    ShownExplanation,
+    ShownScore,
+    annotated_store,
+)
 from autointerp.store.coder_reader import CoderStore, LatentTable
 from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.corpus import CorpusWriter
+from autointerp.store.firing import Places
 from autointerp.store.listing import LatentPage, LatentQuery, LatentRow, list_latents
 from autointerp.store.manifest import FORMAT, Layout
 from autointerp.store.reader import Store
@@ -12,6 +21,8 @@ from autointerp.store.vocabulary import Vocabulary, VocabularyEntry, vocabulary_
 
 __all__ = [
     "FORMAT",
+    "AnnotatedStore",
+    "CoderAnnotations",
     "CoderStore",
     "CoderWriter",
     "ContextHit",
@@ -23,9 +34,14 @@ __all__ = [
     "LatentRow",
     "LatentTable",
     "Layout",
+    "Places",
+    "ScoreKind",
+    "ShownExplanation",
+    "ShownScore",
     "Store",
     "Vocabulary",
     "VocabularyEntry",
+    "annotated_store",
     "list_latents",
     "vocabulary_from_tokenizer",
 ]

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autointerp.store.annotations.database import Database
 
@@ -126,8 +126,9 @@ def _brought_up(
     """`table` with the rows of changed latents read again; `None` where that is not worth it, or rows have gone (a file
     put in the place of another)."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+    import pyarrow.compute
 
+    pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
     if old.explanation > new.explanation or old.score > new.score:
         return None
     since = {"coder": coder, "explanation": old.explanation, "score": old.score}

@@ -1,0 +1,326 @@
+"""What lists show of a coder's annotations: the explanation shown for each latent and its scores, kept ready to be joined
+with the latents' statistics in DuckDB.
+
+Only what sorts and filters goes into a join, as narrow numeric tables; texts and intervals are fetched for the rows of a page.
+A coder's tables follow its annotation version. Where bringing them up to date is expensive (10^5 latents: 0.1 s of CPU) and a
+batch writes without end, that happens at most every few seconds.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.store.annotations import Annotations
+
+if TYPE_CHECKING:
+    import pyarrow
+
+PERSON = "person"
+"""The explainer of what people write."""
+SCORERS = ("detection", "fuzzing", "embedding", "simulation", "surprisal")
+"""The order in which kinds of scores are offered; unknown ones come after."""
+REST = 20.0
+"""An update that took one second is not repeated for this many seconds ..."""
+LONGEST_REST = 4.0
+"""... but never for longer than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreKind:
+    """What makes two scores comparable: who asked what, who answered, under which protocol and negatives."""
+
+    scorer: str
+    judge: str
+    protocol: str
+    negatives: str
+    model: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The kind as one word, for addresses: `detection~offline~ours~random`."""
+        parts = (self.scorer, self.judge, self.protocol, self.negatives)
+        return "~".join(parts if self.model is None else (*parts, self.model))
+
+    @property
+    def order(self) -> tuple:
+        """Where it stands among others: known scorers first, our own protocol before others."""
+        place = SCORERS.index(self.scorer) if self.scorer in SCORERS else len(SCORERS)
+        return (
+            place,
+            self.scorer,
+            self.protocol != "ours",
+            self.protocol,
+            self.negatives,
+            self.judge,
+            self.model or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExplanation:
+    """The explanation shown for a latent; `n` counts its good versions."""
+
+    id: str
+    text: str
+    explainer: str
+    model: str | None
+    author: str
+    created: str
+    pinned: bool
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownScore:
+    """A score of the shown explanation; fields as in `Score`."""
+
+    id: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n_pos: int
+    n_neg: int
+    unparsed: int
+    floor: float | None
+    metric: str
+
+    @property
+    def n(self) -> int:
+        return self.n_pos + self.n_neg
+
+
+class CoderAnnotations:
+    """One coder's annotations at one moment.
+
+    `explanations`, `scores`, `failures`: the tables of `Annotations.summary`, `.score_summary`, `.failure_summary`.
+    """
+
+    def __init__(
+        self,
+        version: int,
+        explanations: "pyarrow.Table",
+        scores: "pyarrow.Table",
+        failures: "pyarrow.Table",
+    ):
+        self.version = version
+        self.explanations = explanations
+        self.scores = scores
+        self.failures = failures
+        self._values: dict[ScoreKind, pyarrow.Table] = {}
+        self._of_kind: dict[ScoreKind, pyarrow.Table] = {}
+
+    @cached_property
+    def latents(self) -> NDArray[np.int64]:
+        """Explained latents, ascending."""
+        return self.explanations["latent"].to_numpy()
+
+    @cached_property
+    def kinds(self) -> dict[ScoreKind, int]:
+        """Kinds of scores of shown explanations, with how many latents have one."""
+        columns = ["scorer", "judge", "protocol", "negatives", "model"]
+        shown = self.scores.filter(self.scores["shown"]).select(columns)
+        # Grouping needs plain strings: dictionaries of parts of the table may differ.
+        plain = shown.cast(_plain_schema(columns))
+        counted = plain.group_by(columns).aggregate([([], "count_all")]).to_pylist()
+        return {ScoreKind(*(row[name] for name in columns)): row["count_all"] for row in counted}
+
+    @cached_property
+    def states(self) -> "pyarrow.Table":
+        """`latent, explained, failed, explainer, pinned, person` of every latent with an explanation or a failed one."""
+        import pyarrow as pa
+
+        table = self.explanations
+        failed = self.failures["latent"].to_numpy()
+        only = failed[~np.isin(failed, self.latents)]
+        latent = np.concatenate([self.latents, only])
+        explained = np.arange(len(latent)) < len(self.latents)
+        blank = pa.nulls(len(only), pa.string())
+        explainer = pa.chunked_array([*table["explainer"].cast(pa.string()).chunks, blank], pa.string())
+        pinned = np.concatenate([table["pinned"].to_numpy(), np.zeros(len(only), bool)])
+        return pa.table(
+            {
+                "latent": latent.astype(np.uint32),
+                "explained": explained,
+                "failed": np.isin(latent, failed),
+                "explainer": explainer,
+                "pinned": pinned,
+                "person": np.array([name == PERSON for name in explainer.to_pylist()], bool),
+            }
+        )
+
+    def values(self, kind: ScoreKind) -> "pyarrow.Table":
+        """`latent, score, ci_low, above_floor` of the shown explanations scored this way; what is missing is null."""
+        if kind not in self._values:
+            import pyarrow as pa
+
+            rows = self.of_kind(kind)
+            numbers = {name: _floats(rows[name]) for name in ("value", "ci_low", "floor")}
+            columns = {
+                "score": numbers["value"],
+                "ci_low": numbers["ci_low"],
+                "above_floor": numbers["value"] - numbers["floor"],
+            }
+            self._values[kind] = pa.table(
+                {
+                    "latent": rows["latent"].to_numpy().astype(np.uint32),
+                    **{name: pa.array(column, mask=np.isnan(column)) for name, column in columns.items()},
+                }
+            )
+        return self._values[kind]
+
+    @cached_property
+    def any_score(self) -> "pyarrow.Table":
+        """As `values`, the best value over all kinds and no bounds: whether a shown explanation was scored at all."""
+        import pyarrow as pa
+
+        rows = self.scores.filter(self.scores["shown"])
+        latent, value = rows["latent"].to_numpy(), _floats(rows["value"])
+        latent, value = latent[~np.isnan(value)], value[~np.isnan(value)]
+        unique, at = np.unique(latent, return_inverse=True)
+        best = np.full(len(unique), -np.inf)
+        np.maximum.at(best, at, value)
+        none = pa.nulls(len(unique), pa.float64())
+        return pa.table(
+            {"latent": unique.astype(np.uint32), "score": best, "ci_low": none, "above_floor": none}
+        )
+
+    def of_kind(self, kind: ScoreKind) -> "pyarrow.Table":
+        """The rows of `scores` of shown explanations and this kind, ascending by latent: one per latent."""
+        if kind not in self._of_kind:
+            import pyarrow.compute
+
+            pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
+
+            table = self.scores
+            wanted = table["shown"]
+            for name in ("scorer", "judge", "protocol", "negatives"):
+                wanted = pc.and_(wanted, pc.equal(table[name], getattr(kind, name)))
+            model = table["model"]
+            wanted = pc.and_(wanted, pc.is_null(model) if kind.model is None else pc.equal(model, kind.model))
+            self._of_kind[kind] = table.filter(wanted).combine_chunks()
+        return self._of_kind[kind]
+
+    def shown(self, latents: Sequence[int]) -> dict[int, ShownExplanation]:
+        """The shown explanations of these latents, where there is one."""
+        columns = (
+            "explanation_id",
+            "text",
+            "explainer",
+            "model",
+            "author",
+            "created",
+            "pinned",
+            "n_explanations",
+        )
+        return {
+            latent: ShownExplanation(*(row[name] for name in columns))
+            for latent, row in _rows(self.explanations, self.latents, latents)
+        }
+
+    def shown_scores(self, kind: ScoreKind, latents: Sequence[int]) -> dict[int, ShownScore]:
+        """The scores of this kind that the shown explanations of these latents have."""
+        table = self.of_kind(kind)
+        columns = ("score_id", "value", "ci_low", "ci_high", "n_pos", "n_neg", "unparsed", "floor", "metric")
+        return {
+            latent: ShownScore(*(row[name] for name in columns))
+            for latent, row in _rows(table, table["latent"].to_numpy(), latents)
+        }
+
+    def errors(self, latents: Sequence[int]) -> dict[int, str]:
+        """The newest error of these latents, where an attempt failed."""
+        ids = self.failures["latent"].to_numpy()
+        return {latent: row["error"] for latent, row in _rows(self.failures, ids, latents)}
+
+
+class AnnotatedStore:
+    """The annotations of a store's coders, kept and brought up to date. Thread-safe; one for each `Annotations`."""
+
+    def __init__(self, annotations: Annotations, *, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._annotations = ref(annotations)  # they keep this alive, not the other way round
+        self._kept: dict[str, tuple[CoderAnnotations, float]] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def coder(self, name: str) -> CoderAnnotations:
+        """As of now, or as of a few seconds ago where that was expensive to find out."""
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        with lock:
+            kept = self._kept.get(name)
+            if kept is not None and self._clock() < kept[1]:
+                return kept[0]
+            annotations = self._annotations()
+            if annotations is None:
+                raise RuntimeError("the annotations of this object are gone")
+            version = annotations.version(name)
+            if kept is not None and kept[0].version == version:
+                return kept[0]
+            begin = self._clock()
+            made = CoderAnnotations(
+                version,
+                annotations.summary(name),
+                annotations.score_summary(name),
+                annotations.failure_summary(name),
+            )
+            end = self._clock()
+            self._kept[name] = (made, end + min(REST * (end - begin), LONGEST_REST))
+            return made
+
+    def kinds(self, coders: Iterable[str]) -> dict[ScoreKind, int]:
+        """Kinds of scores of these coders with the number of latents that have one, in the order to offer them."""
+        counts: dict[ScoreKind, int] = {}
+        for name in coders:
+            for kind, n in self.coder(name).kinds.items():
+                counts[kind] = counts.get(kind, 0) + n
+        return dict(sorted(counts.items(), key=lambda item: item[0].order))
+
+    def explainers(self, coders: Iterable[str]) -> dict[str, int]:
+        """Explainers of shown explanations with the number of latents, most first."""
+        counts: dict[str, int] = {}
+        for name in coders:
+            for row in self.coder(name).explanations["explainer"].value_counts().to_pylist():
+                counts[row["values"]] = counts.get(row["values"], 0) + row["counts"]
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+_annotated: WeakKeyDictionary[Annotations, AnnotatedStore] = WeakKeyDictionary()
+_annotated_lock = threading.Lock()
+
+
+def annotated_store(annotations: Annotations) -> AnnotatedStore:
+    """The one `AnnotatedStore` of these annotations."""
+    with _annotated_lock:
+        found = _annotated.get(annotations)
+        if found is None:
+            found = _annotated[annotations] = AnnotatedStore(annotations)
+        return found
+
+
+def _plain_schema(columns: Sequence[str]) -> "pyarrow.Schema":
+    import pyarrow as pa
+
+    return pa.schema({name: pa.string() for name in columns})
+
+
+def _floats(column: "pyarrow.ChunkedArray") -> NDArray[np.float64]:
+    """NaN for null."""
+    return column.to_numpy().astype(np.float64)
+
+
+def _rows(table: "pyarrow.Table", ids: NDArray[np.int64], latents: Sequence[int]) -> list[tuple[int, dict]]:
+    """The rows of `table` for `latents`, where there are any; `ids` are its latents, ascending."""
+    wanted = np.asarray(latents, dtype=np.int64)
+    at = np.searchsorted(ids, wanted)
+    found = (
+        np.flatnonzero((at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == wanted)) if len(ids) else []
+    )
+    rows = table.take(at[found]).to_pylist() if len(found) else []
+    return [(int(wanted[i]), row) for i, row in zip(found, rows, strict=True)]

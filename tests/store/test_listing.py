@@ -1,0 +1,316 @@
+"""The list with explanations and scores against a plain pandas implementation, on random data with gaps and ties."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autointerp.errors import UserError
+from autointerp.store import (
+    AnnotatedStore,
+    LatentQuery,
+    Places,
+    ScoreKind,
+    Store,
+    annotated_store,
+    list_latents,
+)
+from autointerp.store.annotations import Annotations, Explanation, Score
+from tests.conftest import CoderSpec, _factory
+
+N = {"a": 24, "b": 17}
+KINDS = [
+    ScoreKind("detection", "offline", "ours", "random"),
+    ScoreKind("detection", "llm", "ours", "random", "m/one"),
+    ScoreKind("fuzzing", "offline", "delphi", "neighbours"),
+]
+EXPLAINERS = ["pattern", "default", "person"]
+
+
+@pytest.fixture(scope="module", params=range(3))
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
+    """A store of two coders, its annotations, and the same as one pandas table."""
+    rng = np.random.default_rng(request.param)
+    tokens = rng.integers(1, 9, size=(12, 20))
+
+    def firings(n: int) -> dict:
+        dead = set(rng.choice(n, 3, replace=False).tolist())
+        # Few distinct counts and values: many ties.
+        return {
+            latent: [
+                (int(t), float(rng.integers(1, 4)))
+                for t in rng.choice(240, int(rng.integers(1, 6)), replace=False)
+            ]
+            for latent in range(n)
+            if latent not in dead
+        }
+
+    coders = {name: CoderSpec(firings(n), n_latents=n) for name, n in N.items()}
+    store = _factory(tmp_path_factory.mktemp("listing"))(tokens, coders)
+    with Annotations(store.path) as annotations:
+        annotations.add_many(random_records(rng))
+        for coder, n in N.items():
+            for latent in rng.choice(n, 6, replace=False).tolist():
+                versions = annotations.explanations(coder, latent, failed=False)
+                if versions:
+                    annotations.pin(versions[int(rng.integers(len(versions)))].id, author="ada")
+        yield store, annotations, as_frame(store, annotations)
+
+
+def random_records(rng: np.random.Generator) -> Iterator[Explanation | Score]:
+    for coder, n in N.items():
+        for latent in range(n):
+            for _ in range(int(rng.integers(0, 4))):
+                failed = rng.random() < 0.3
+                explanation = Explanation(
+                    coder=coder, latent=latent, text="" if failed else f"{coder} {latent}",
+                    explainer=str(rng.choice(EXPLAINERS)), status="failed" if failed else "ok",
+                    error="no answer" if failed else None,
+                )  # fmt: skip
+                yield explanation
+                for kind in KINDS:
+                    for _ in range(0 if failed else int(rng.integers(0, 3))):
+                        yield random_score(explanation, kind, rng)
+
+
+def random_score(explanation: Explanation, kind: ScoreKind, rng: np.random.Generator) -> Score:
+    def maybe(value: float) -> float | None:
+        return None if rng.random() < 0.25 else value
+
+    value = maybe(float(rng.integers(0, 5)) / 4)
+    return Score(
+        explanation_id=explanation.id, scorer=kind.scorer, judge=kind.judge, model=kind.model, protocol=kind.protocol,
+        negatives=kind.negatives, value=value, n_pos=5, n_neg=4, floor=maybe(0.5),
+        ci_low=None if value is None else maybe(value - 0.25), ci_high=None if value is None else value + 0.25,
+    )  # fmt: skip
+
+
+def as_frame(store: Store, annotations: Annotations) -> pd.DataFrame:
+    """One row per latent, read latent by latent."""
+    rows = []
+    for place, (coder, n) in enumerate(N.items()):
+        for latent in range(n):
+            stats = store.coder(coder).stats(latent)
+            versions = annotations.explanations(coder, latent)
+            shown = annotations.shown(coder, latent)
+            row = {
+                "place": place, "coder": coder, "latent": latent, "density": stats.density, "dead": stats.is_dead,
+                "max_activation": stats.max_activation, "explained": shown is not None,
+                "failed": shown is None and any(v.status == "failed" for v in versions),
+                "explainer": shown.explainer if shown else "", "person": bool(shown and shown.explainer == "person"),
+                "pinned": annotations.pinned(coder, latent) is not None, "text": shown.text if shown else "",
+            }  # fmt: skip
+            scores = annotations.scores(shown.id) if shown else []
+            for kind in KINDS:
+                of_kind = [s for s in scores if kind_of(s) == kind and s.status == "ok"]
+                newest = of_kind[0] if of_kind else None  # newest first
+                row |= {
+                    f"score {kind.key}": np.nan,
+                    f"ci_low {kind.key}": np.nan,
+                    f"above_floor {kind.key}": np.nan,
+                }
+                if newest is not None and newest.value is not None:
+                    row[f"score {kind.key}"] = newest.value
+                    if newest.ci_low is not None:
+                        row[f"ci_low {kind.key}"] = newest.ci_low
+                    if newest.floor is not None:
+                        row[f"above_floor {kind.key}"] = newest.value - newest.floor
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def kind_of(score: Score) -> ScoreKind:
+    return ScoreKind(score.scorer, score.judge, score.protocol, score.negatives, score.model)
+
+
+BOUND = st.one_of(st.none(), st.sampled_from([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0]))
+QUERIES = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(KINDS),
+        "sort": st.sampled_from(["score", "ci_low", "above_floor", "density", "max_activation", "latent"]),
+        "descending": st.booleans(),
+        "min_score": BOUND,
+        "max_score": BOUND,
+        "min_ci_low": BOUND,
+        "min_above_floor": BOUND,
+        "state": st.sampled_from([None, None, "explained", "unexplained", "failed", "unscored"]),
+        "explainer": st.sampled_from([None, None, *EXPLAINERS, "'; DROP"]),
+        "human": st.sampled_from([None, None, "pinned", "person"]),
+        "include_dead": st.booleans(),
+        "min_max_activation": st.sampled_from([None, None, 2.0]),
+    }
+)
+
+
+def plainly(frame: pd.DataFrame, query: dict) -> pd.DataFrame:
+    """The whole list, the simple way."""
+    key = query["kind"].key
+    score, low, above = (frame[f"{name} {key}"] for name in ("score", "ci_low", "above_floor"))
+    keep = pd.Series(True, index=frame.index)
+    for values, bound in ((score, "min_score"), (low, "min_ci_low"), (above, "min_above_floor")):
+        if query[bound] is not None:
+            keep &= values >= query[bound]
+    if query["max_score"] is not None:
+        keep &= score <= query["max_score"]
+    match query["state"]:
+        case "explained":
+            keep &= frame["explained"]
+        case "unexplained":
+            keep &= ~frame["explained"]
+        case "failed":
+            keep &= frame["failed"]
+        case "unscored":
+            keep &= frame["explained"] & score.isna()
+    if query["explainer"] is not None:
+        keep &= frame["explainer"] == query["explainer"]
+    if query["human"] is not None:
+        keep &= frame[query["human"]]
+    if not query["include_dead"]:
+        keep &= ~frame["dead"]
+    if query["min_max_activation"] is not None:
+        keep &= frame["max_activation"] >= query["min_max_activation"]
+    sort = query["sort"] if query["sort"] in frame else f"{query['sort']} {key}"
+    by = [sort, *(name for name in ("place", "latent") if name != sort)]
+    ascending = [not query["descending"], *[True] * (len(by) - 1)]
+    return frame.loc[keep].sort_values(by=by, ascending=ascending, na_position="last")
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=QUERIES, size=st.integers(1, 20))
+def test_pages_are_the_plain_list_cut_up(made: tuple, query: dict, size: int):
+    store, annotations, frame = made
+    expected = plainly(frame, query)
+    found = []
+    for offset in range(0, len(expected) + 1, size):
+        page = list_latents(
+            store, query=LatentQuery(**query, limit=size, offset=offset), annotations=annotations
+        )
+        assert page.total == len(expected)
+        found += page.rows
+    assert [(row.coder, row.stats.latent) for row in found] == list(
+        zip(expected["coder"], expected["latent"], strict=True)
+    )
+    key = query["kind"].key
+    for row, (_, plain) in zip(found, expected.iterrows(), strict=True):
+        assert (row.explanation.text if row.explanation else "") == plain["text"]
+        assert bool(row.error) == plain["failed"]
+        value = row.score.value if row.score else None
+        assert value == plain[f"score {key}"] or (value is None and np.isnan(plain[f"score {key}"]))
+        assert row.explanation is None or row.explanation.pinned == plain["pinned"]
+
+
+def test_kinds_and_explainers_are_counted(made: tuple):
+    store, annotations, frame = made
+    found = annotated_store(annotations).kinds(N)
+    assert list(found) == sorted(KINDS, key=lambda kind: kind.order)
+    counted = annotated_store(annotations).explainers(N)
+    assert counted == frame[frame["explained"]]["explainer"].value_counts().to_dict()
+    assert annotated_store(annotations).coder("a").any_score.num_rows > 0
+    page = list_latents(
+        store, query=LatentQuery(state="unscored", include_dead=True), annotations=annotations
+    )
+    scores = [name for name in frame if name.startswith("score ")]
+    assert page.total == int((frame["explained"] & frame[scores].isna().all(axis=1)).sum())
+
+
+def test_without_annotations_nothing_is_explained(made: tuple):
+    store, _, frame = made
+    assert list_latents(store, query=LatentQuery(state="explained")).total == 0
+    page = list_latents(store, query=LatentQuery(kind=KINDS[0], sort="ci_low", limit=99))
+    assert page.total == (~frame["dead"]).sum()
+    assert all(row.explanation is None and row.score is None for row in page.rows)
+
+
+def test_matches_narrow_and_rank(made: tuple):
+    store, annotations, frame = made
+    live = frame[~frame["dead"] & (frame["coder"] == "b")]["latent"].tolist()
+    table = pa.table({"latent": pa.array(live[:4], pa.uint32()), "relevance": [0.5, 0.9, 0.5, 0.1]})
+    query = LatentQuery(sort="relevance", matches={"b": table}, kind=KINDS[0])
+    page = list_latents(store, query=query, annotations=annotations)
+    assert [(row.coder, row.stats.latent) for row in page.rows] == [("b", live[i]) for i in (1, 0, 2, 3)]
+    assert [row.relevance for row in page.rows] == [0.9, 0.5, 0.5, 0.1]
+    assert list_latents(store, ["a"], query, annotations=annotations).total == 0
+
+
+@pytest.mark.parametrize("width", [20, 5, 7])
+def test_relevance_is_share_of_maximum_times_rarity(made: tuple, width: int):
+    store = made[0]
+    per_context = -(-20 // width)
+    ids, weights = (0, per_context * 3, 12 * per_context - 1), (1.0, 0.5, 0.25)
+    query = LatentQuery(sort="relevance", places=Places(ids, width, weights), limit=99)
+    expected = {}
+    for name, n in N.items():
+        coder = store.coder(name)
+        for latent in range(n):
+            acts, stats = coder.activations(latent), coder.stats(latent)
+            where = acts.token // 20 * per_context + acts.token % 20 // width
+            shares = [acts.activation[where == place].max(initial=0) for place in ids]
+            if any(shares):
+                mean = np.dot(shares, weights) / stats.max_activation / sum(weights)
+                expected[name, latent] = mean * np.log(1 + 12 / stats.n_contexts)
+    rows = list_latents(store, query=query).rows
+    assert {(row.coder, row.stats.latent): row.relevance for row in rows} == pytest.approx(expected)
+    assert [row.relevance for row in rows] == sorted((row.relevance or 0 for row in rows), reverse=True)
+    again = list_latents(store, query=query).rows
+    assert again == rows
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"sort": "ci_low"},
+        {"min_score": 0.5},
+        {"sort": "relevance"},
+        {"state": "sad"},
+        {"human": "1=1"},
+        {"sort": "nothing"},
+    ],
+)
+def test_queries_about_nothing_are_refused(made: tuple, query: dict):
+    with pytest.raises(UserError):
+        list_latents(made[0], query=LatentQuery(**query))
+
+
+def test_a_change_is_seen_at_once_in_a_small_store(tiny_store: Store):
+    with Annotations(tiny_store.path) as annotations:
+        query = LatentQuery(state="explained")
+        assert list_latents(tiny_store, ["sae"], query, annotations=annotations).total == 0
+        annotations.add(Explanation(coder="sae", latent=1, text="x", explainer="pattern"))
+        kept = annotated_store(annotations)
+        kept._kept = {name: (found, 0.0) for name, (found, _) in kept._kept.items()}  # as if rested
+        page = list_latents(tiny_store, ["sae"], query, annotations=annotations)
+        assert [row.stats.latent for row in page.rows] == [1]
+
+
+def test_a_busy_store_is_not_read_at_every_turn(tiny_store: Store, monkeypatch: pytest.MonkeyPatch):
+    clock = [0.0]
+    with Annotations(tiny_store.path) as annotations:
+        read = annotations.summary
+
+        def slow(coder: str) -> object:
+            clock[0] += 2.0
+            return read(coder)
+
+        monkeypatch.setattr(annotations, "summary", slow)
+        kept = AnnotatedStore(annotations, clock=lambda: clock[0])
+        first = kept.coder("sae")
+        annotations.add(Explanation(coder="sae", latent=1, text="x", explainer="pattern"))
+        clock[0] += 3.9
+        assert kept.coder("sae") is first
+        clock[0] += 0.2
+        assert kept.coder("sae").explanations.num_rows == 1
+
+
+def test_kept_annotations_go_with_their_owner(tiny_store: Store):
+    from autointerp.store.annotated import _annotated
+
+    before = len(_annotated)
+    annotations = Annotations(tiny_store.path)
+    annotated_store(annotations)
+    annotations.close()
+    del annotations
+    assert len(_annotated) <= before
