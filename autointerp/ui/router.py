@@ -23,6 +23,8 @@ def _navigation():
             st.Page(
                 "pages/feature.py", title="Feature", icon=":material/center_focus_strong:", url_path="feature"
             ),
+            st.Page("pages/probe.py", title="Probe", icon=":material/manage_search:", url_path="probe"),
+            st.Page("pages/jobs.py", title="Jobs", icon=":material/pending_actions:", url_path="jobs"),
             st.Page("pages/settings.py", title="Settings", icon=":material/settings:", url_path="settings"),
         ],
         position="top",

@@ -10,7 +10,7 @@ import autointerp
 from autointerp import settings
 from autointerp.errors import StoreError
 from autointerp.store import Store
-from autointerp.ui import components
+from autointerp.ui import components, llm_settings
 from autointerp.ui import format as fmt
 from autointerp.ui.session import choose_store, found_stores, open_store, store_path
 from autointerp.ui.text import plain
@@ -30,6 +30,7 @@ def settings_page() -> None:
         _integrity(store)
         _files(store)
         _written_by(store)
+    llm_settings.section()
     st.subheader("Program", anchor=False)
     components.facts(program_facts(), key="program")
 

@@ -153,6 +153,33 @@ class JobQueue:
             JobItem(i=i, item=json.loads(item), state=at, attempts=n, error=e) for i, item, at, n, e in found
         ]
 
+    def causes(self, job_id: str, *, limit: int = 2000) -> list[tuple[str, int, list[int]]]:
+        """Why items failed: each error with how many items met it and the places `i` of the first ones (at most 20), most
+        frequent first; errors beyond `limit` different ones are left out."""
+        with self._database.read() as connection:
+            self._row(connection, job_id)
+            found = connection.execute(
+                "WITH failed AS (SELECT i, error, row_number() OVER (PARTITION BY error ORDER BY i) AS place FROM job_items"
+                " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed')"
+                " SELECT error, count(*) AS n, json_group_array(i) FILTER (WHERE place <= 20) FROM failed"
+                " GROUP BY error ORDER BY n DESC, min(i) LIMIT ?",
+                (job_id, limit),
+            ).fetchall()
+        return [(error or "", n, sorted(json.loads(first))) for error, n, first in found]
+
+    def items_at(self, job_id: str, places: Sequence[int]) -> list[JobItem]:
+        """The items at these places, in order."""
+        with self._database.read() as connection:
+            self._row(connection, job_id)
+            found = connection.execute(
+                "SELECT i, item, state, attempts, error FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?)"
+                " AND i IN (SELECT value FROM json_each(?)) ORDER BY i",
+                (job_id, json.dumps([int(place) for place in places])),
+            ).fetchall()
+        return [
+            JobItem(i=i, item=json.loads(item), state=at, attempts=n, error=e) for i, item, at, n, e in found
+        ]
+
     @staticmethod
     def _row(connection: sqlite3.Connection, job_id: str) -> tuple:
         row = connection.execute(f"{SELECT} WHERE id = ?", (job_id,)).fetchone()

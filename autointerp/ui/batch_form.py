@@ -1,0 +1,268 @@
+"""“New batch”: explain or score many features of one or more coders, with what it will take before it starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.runs import (
+    ExplainOptions,
+    LLMOptions,
+    Preview,
+    ScoreOptions,
+    explain_job,
+    live_latents,
+    score_job,
+    shown_explanations,
+    unexplained,
+    unscored,
+)
+from autointerp.runs.latents import parse_latents
+from autointerp.store import Store
+from autointerp.store.annotations import Explanation, config_hash
+from autointerp.ui import format as fmt
+from autointerp.ui import job_strip, job_words, llm_settings, options_form, work
+from autointerp.ui.state import change
+from autointerp.ui.text import plain
+
+KEY = "batch"
+Which = Literal["missing", "all", "some"]
+WHICH: dict[Which, str] = {"missing": "What is missing", "all": "All live features", "some": "These"}
+WHICH_HELP = (
+    "**What is missing**: live features without an explanation made just so; when only scoring, explanations without such "
+    "a score.  \n**All live features**: again, as new versions; replies that are in the cache cost nothing.  \n"
+    "**These**: numbers and ranges, such as 0-99,512."
+)
+_SAMPLE_TEXT = (
+    "Fires on a family of words that share one meaning, mostly where a clause begins and after punctuation."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the form asks for. `items`: coder -> latents to explain, or ids of explanations to score."""
+
+    explain: ExplainOptions | None
+    scores: tuple[ScoreOptions, ...]
+    items: dict[str, list[int] | list[str]]
+
+    @property
+    def n_items(self) -> int:
+        return sum(len(found) for found in self.items.values())
+
+    @property
+    def asks(self) -> bool:
+        """Whether a language model is asked."""
+        return bool(self.explain and self.explain.needs_llm) or any(one.needs_llm for one in self.scores)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Requests, tokens and cost (`None`: unknown) of a whole plan, upwards from one feature of each coder."""
+
+    n_requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = 0.0
+
+    def plus(self, preview: Preview, times: int) -> "Estimate":
+        unknown = self.cost is None or preview.cost is None
+        return Estimate(
+            self.n_requests + times * preview.n_requests,
+            self.tokens_in + times * preview.tokens_in,
+            self.tokens_out + times * preview.tokens_out,
+            None if unknown else (self.cost or 0.0) + times * (preview.cost or 0.0),
+        )
+
+
+def draw(store: Store) -> None:
+    """The form. Starts jobs and closes itself."""
+    names = [info.coder for info in store.coders()]
+    if not names:
+        st.info(
+            "This store has no coders yet. Cache one: `autointerp cache STORE --model MODEL --coder NAME=PATH`."
+        )
+        return
+    try:
+        llm = llm_settings.current()
+    except UserError as error:
+        st.warning(plain(str(error), 800))
+        llm = None
+    left, middle, right = st.columns([5, 4, 5], gap="large")
+    with left:
+        coders = st.multiselect("Coders", names, default=names[:1], key=f"{KEY}_coders")
+        which: Which = st.radio(
+            "Features", list(WHICH), format_func=WHICH.__getitem__, key=f"{KEY}_which", help=WHICH_HELP, horizontal=True
+        )  # fmt: skip
+        text = ""
+        if which == "some":
+            text = st.text_input(
+                "Numbers and ranges", key=f"{KEY}_latents", placeholder="0-99,512", max_chars=10_000
+            )
+    with middle:
+        wants_explain = st.checkbox("Explain", True, key=f"{KEY}_explain")
+        explain = options_form.explain(f"{KEY}_e", llm) if wants_explain else None
+    with right:
+        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help="On held-out examples only")
+        scores = tuple(options_form.scores(f"{KEY}_s", llm)) if wants_score else ()
+    if llm is not None and ((explain and explain.needs_llm) or any(one.needs_llm for one in scores)):
+        explain, scores = _with_budget(explain, scores, llm)
+    problem, chosen = None, None
+    try:
+        chosen = plan(store, coders, which, text, explain, scores)
+    except UserError as error:
+        problem = str(error)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        start = st.button(
+            "Start", key=f"{KEY}_start", type="primary", icon=":material/play_arrow:", disabled=chosen is None
+        )
+        if problem:
+            st.caption(f"⚠ {plain(problem, 600)}")
+        elif chosen:
+            st.caption(describe(store, chosen))
+    if start and chosen is not None:
+        _start(store, chosen)
+
+
+def _with_budget(
+    explain: ExplainOptions | None, scores: Sequence[ScoreOptions], llm: LLMOptions
+) -> tuple[ExplainOptions | None, tuple[ScoreOptions, ...]]:
+    first, second, _ = st.columns([5, 4, 5], gap="large")
+    with first:
+        max_tokens = st.number_input(
+            "Budget of each job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
+            key=f"{KEY}_max_tokens", help="A job stops before the call that would cross it; what it has is kept",
+        )  # fmt: skip
+    with second:
+        max_cost = st.number_input(
+            "Budget of each job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
+            key=f"{KEY}_max_cost",
+        )  # fmt: skip
+    limited = replace(
+        llm,
+        max_tokens=None if max_tokens is None else int(max_tokens),
+        max_cost=None if max_cost is None else float(max_cost),
+    )
+    if explain is not None and explain.needs_llm:
+        explain = replace(explain, llm=limited)
+    return explain, tuple(replace(one, llm=limited) if one.needs_llm else one for one in scores)
+
+
+def plan(
+    store: Store,
+    coders: Sequence[str],
+    which: Which,
+    text: str,
+    explain: ExplainOptions | None,
+    scores: Sequence[ScoreOptions],
+) -> Plan:
+    """What exactly would be done. Raises UserError with what to change."""
+    if not coders:
+        raise UserError("Choose at least one coder.")
+    if explain is None and not scores:
+        raise UserError("Choose to explain, to score, or both; for scores, at least one scorer.")
+    for options in [*([explain] if explain else []), *scores]:
+        options.check()
+    annotations = work.annotations(store)
+    items: dict[str, list[int] | list[str]] = {}
+    for coder in coders:
+        if which == "some":
+            if not text.strip():
+                raise UserError("Name the features, such as 0-99,512.")
+            latents = parse_latents(text, store.coder(coder))
+        else:
+            latents = live_latents(store, coder)
+        if explain is not None:
+            items[coder] = (
+                unexplained(annotations, coder, latents, explain) if which == "missing" else latents
+            )
+        else:
+            found = shown_explanations(annotations, coder, latents)
+            items[coder] = unscored(annotations, coder, found, scores) if which == "missing" else found
+    made = Plan(explain, tuple(scores), {coder: found for coder, found in items.items() if found})
+    if not made.items:
+        raise UserError(_nothing(which, explain is not None))
+    return made
+
+
+def _nothing(which: Which, explaining: bool) -> str:
+    if explaining:
+        if which == "missing":
+            return "Every live feature has an explanation made just so. Choose “All live features” to make new versions."
+        return "No feature of these coders fires, so there is nothing to explain."
+    if which == "missing":
+        return (
+            "No explanation here lacks such a score: either none is explained yet, or all are scored just so."
+        )
+    return "None of these features has an explanation to score. Tick “Explain” too."
+
+
+def describe(store: Store, chosen: Plan) -> str:
+    """How much work it is, as Markdown."""
+    what = "feature" if chosen.explain else "explanation"
+    per = ", ".join(f"{plain(coder, 60)} {fmt.count(len(found))}" for coder, found in chosen.items.items())
+    said = fmt.plural(chosen.n_items, what) + (f" ({per})" if len(chosen.items) > 1 else "")
+    if not chosen.asks:
+        return f"{said}; no language model is asked, so it costs nothing"
+    try:
+        found = estimate(store, chosen)
+    except UserError as error:
+        return f"{said}; the cost cannot be estimated: {plain(str(error), 300)}"
+    cost = "at an unknown cost (set the model's prices in Settings)"
+    if found.cost is not None:
+        cost = f"at most {job_words.money(found.cost)}"
+    return (
+        f"{said}: about {fmt.plural(found.n_requests, 'request')}, {fmt.short_count(found.tokens_in)} tokens in, at most "
+        f"{fmt.short_count(found.tokens_out)} out, {cost}; less where replies are in the cache"
+    )
+
+
+def estimate(store: Store, chosen: Plan) -> Estimate:
+    """From the first item of each coder, times the number of its items. Raises UserError."""
+    total = Estimate()
+    for coder, items in chosen.items.items():
+        parts = [one for one in chosen.scores if one.needs_llm]
+        key = "+".join(config_hash(one.to_dict()) for one in ([chosen.explain] if chosen.explain else []))
+        key += "+".join(config_hash(one.to_dict()) for one in parts)
+        for preview in _previews(str(store.path), coder, items[0], key, store, chosen):
+            total = total.plus(preview, len(items))
+    return total
+
+
+@st.cache_data(show_spinner=False, max_entries=64, ttl=600)
+def _previews(
+    path: str, coder: str, item: int | str, key: str, _store: Store, _chosen: Plan
+) -> list[Preview]:
+    bench, found = work.bench(_store), []
+    if _chosen.explain is not None and _chosen.explain.needs_llm:
+        found.append(bench.preview_explain(coder, int(item), _chosen.explain))
+    explanation = (
+        Explanation(
+            coder=coder, latent=int(item), text=_SAMPLE_TEXT, explainer=_chosen.explain.explainer, author=""
+        )
+        if _chosen.explain is not None
+        else work.annotations(_store).explanation(str(item))
+    )
+    found += [bench.preview_score(explanation, one) for one in _chosen.scores if one.needs_llm]
+    return found
+
+
+def _start(store: Store, chosen: Plan) -> None:
+    runner = work.runner(store)
+    if runner is None:
+        st.error("This store is read-only: nothing can be started.")
+        return
+    try:
+        for coder, items in chosen.items.items():
+            if chosen.explain is not None:
+                work_ = explain_job(coder, [int(item) for item in items], chosen.explain, chosen.scores)
+            else:
+                work_ = score_job(coder, [str(item) for item in items], chosen.scores)
+            job_strip.remember(runner.submit(**work_).id)
+    except UserError as error:
+        st.error(plain(str(error), 800))
+        return
+    change(new=None, page=None, show=None)
+    st.rerun()

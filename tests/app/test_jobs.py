@@ -1,0 +1,340 @@
+"""The Jobs page, the strip and the batch form as AppTest runs them: every state of a job, every kind of address."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from autointerp.settings import ENV_READ_ONLY, ENV_STORE
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
+from tests.app.reading import links, messages, record, records
+from tests.app.test_pages import HOSTILE
+
+OTHER = "made-elsewhere"
+"""A kind that the app's own runner does not know, so that queued jobs stay queued."""
+
+TOLD = {
+    "coder": "sae",
+    "explain": {
+        "explainer": "default",
+        "seed": 0,
+        "llm": {"model": "m<b>", "base_url": "vllm", "key_ref": "key-XYZ", "prices": {}},
+    },
+    "then": [{"scorer": "detection", "judge": "offline", "negatives": ["random"]}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def annotations(tiny_store: Store) -> Iterator[Annotations]:
+    with Annotations(tiny_store.path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def jobs(annotations: Annotations) -> dict[str, Job]:
+    """One job in every state, by name."""
+    table = annotations.jobs
+    explained = Explanation(coder="sae", latent=3, text="x", explainer="pattern", author="t")
+    annotations.add(explained)
+    made: dict[str, Job] = {}
+
+    def add(name: str, items, payload=None, **options) -> Job:
+        made[name], _ = table.submit(OTHER, payload or {"n": name}, items, label=f"the {name} one", **options)
+        return made[name]
+
+    def work_on(name: str, results: list[ItemResult]):
+        claim = table.claim(new_owner(), [OTHER], job_id=made[name].id)
+        assert claim is not None
+        table.complete(claim, [(result, []) for result in results])
+        return claim
+
+    add("done", [1, 2])
+    table.finish(work_on("done", [ItemResult(0, tokens_in=1500, tokens_out=20, cost=0.25), ItemResult(1)]))
+    add("unpriced", [1])
+    table.finish(work_on("unpriced", [ItemResult(0, tokens_in=10, tokens_out=2, unpriced=True)]))
+    add("partly", [0, 3, 4, 7, explained.id, 99], TOLD)
+    few = "latent {} fires in {} contexts: too few"
+    results = [
+        ItemResult(0, few.format(0, 1)),
+        ItemResult(1, few.format(3, 2)),
+        ItemResult(2, few.format(4, 9)),
+    ]
+    results += [ItemResult(3), ItemResult(4, "![x](http://x) <b>bad</b>"), ItemResult(5, "boom")]
+    table.finish(work_on("partly", results))
+    add("failed", [1, 2])
+    table.finish(work_on("failed", []), state="failed", error="auth: the key is <b>wrong</b>")
+    add("cancelled", [1, 2])
+    table.cancel(made["cancelled"].id)
+    add("waiting", [5])
+    add("running", range(1000))
+    claim = work_on("running", [ItemResult(i) for i in range(250)])
+    table.beat(claim, rate=5.0)
+    return {name: table.get(job.id) for name, job in made.items()}
+
+
+def rows(app: AppTest) -> dict[str, dict]:
+    table = record(app, "jobs")
+    assert table is not None
+    titles = [column.get("title") or column["kind"] for column in table["columns"]]
+    return {row["id"]: dict(zip(titles, row["cells"], strict=True)) for row in table["rows"]}
+
+
+def test_without_jobs_it_says_how_to_start_one(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "jobs")
+    assert not app.exception
+    assert "No jobs yet" in messages(app)
+    assert "autointerp explain" in app.code[0].value
+    assert app.button(key="new_batch")
+
+
+def test_every_state_is_told_in_sign_and_word(open_page, tiny_store: Store, jobs: dict[str, Job]):
+    app = open_page(tiny_store, "jobs")
+    assert not app.exception
+    table = rows(app)
+    assert list(table)[:2] == [jobs["running"].id, jobs["waiting"].id]
+    words = {
+        name: (table[job.id]["State"]["sign"], table[job.id]["State"]["word"]) for name, job in jobs.items()
+    }
+    assert words == {
+        "done": ("✓", "done"),
+        "unpriced": ("✓", "done"),
+        "partly": ("!", "done, with failures"),
+        "failed": ("✕", "failed"),
+        "cancelled": ("–", "cancelled"),
+        "waiting": ("○", "waiting"),
+        "running": ("▸", "running"),
+    }
+    running = table[jobs["running"].id]
+    assert running["Progress"]["text"] == "250 of 1,000"
+    assert running["Progress"]["done"] == 0.25
+    assert (running["Rate"], running["Left"], running["By"][0]) == ("5.0 / s", "2 min 30 s", "this app")
+    assert table[jobs["done"].id]["Cost"][0] == "0.25"
+    assert table[jobs["unpriced"].id]["Cost"][0] == "unknown"
+    assert table[jobs["failed"].id]["Job"]["note"] == "auth: the key is <b>wrong</b>"
+    acts = {name: [act[:2] for act in table[job.id]["actions"]] for name, job in jobs.items()}
+    assert acts["running"] == acts["waiting"] == [["cancel", "Cancel"]]
+    assert acts["partly"] == [["retry", "Retry 5 failed"]]
+    assert acts["failed"] == [["retry", "Retry"]]
+    assert acts["done"] == []
+
+
+@pytest.mark.parametrize(("show", "names"), [
+    ("active", {"running", "waiting"}), ("done", {"done", "unpriced", "partly"}), ("failed", {"failed", "cancelled"}),
+])  # fmt: skip
+def test_the_address_narrows_the_table(
+    open_page, tiny_store: Store, jobs: dict[str, Job], show: str, names: set[str]
+):
+    app = open_page(tiny_store, "jobs", show=show)
+    assert set(rows(app)) == {jobs[name].id for name in names}
+
+
+def test_read_only_shows_and_starts_nothing(
+    open_page, tiny_store: Store, jobs: dict[str, Job], monkeypatch: pytest.MonkeyPatch
+):
+    app = open_page(tiny_store, "overview")
+    monkeypatch.setenv(ENV_READ_ONLY, "1")
+    app.switch_page("pages/jobs.py")
+    app.query_params["new"] = "1"
+    app.run()
+    assert not app.exception
+    assert all(not row["actions"] for row in rows(app).values())
+    assert not [button for button in app.button if button.key in ("new_batch", "batch_start", "close_batch")]
+    app.query_params["job"] = jobs["partly"].id
+    app.run()
+    assert not app.exception
+    assert all(not row["actions"] for row in rows(app).values())
+
+
+def test_details_tell_configuration_causes_and_features(open_page, tiny_store: Store, jobs: dict[str, Job]):
+    app = open_page(tiny_store, "jobs", job=jobs["partly"].id)
+    assert not app.exception
+    options, causes, items = (table["rows"] for table in records(app, "list"))
+    told = {tuple(row["cells"][:2]): row["cells"][2] for row in options}
+    assert told[("", "Coder")] == "sae"
+    assert told[("Explain", "Explainer")] == "default"
+    assert told[("Explain: language model", "Model")] == "m<b>"
+    assert told[("Explain: language model", "Prices")] == "unknown"
+    assert "key-XYZ" not in json.dumps(options)
+    assert [row["cells"][0] for row in causes] == ["3", "1", "1"]
+    assert causes[0]["go"] == {"coder": "sae", "latent": 0}
+    assert causes[1]["go"] == {"coder": "sae", "latent": 3}  # through its explanation
+    assert "go" not in causes[2]  # latent 99 does not exist
+    assert [row["cells"][0] for row in items] == ["sae #0", "sae #3", "sae #4", "sae #3", "99"]
+    app = open_page(tiny_store, "jobs", job=jobs["partly"].id, items="done")
+    assert [row["cells"][0] for row in records(app, "list")[2]["rows"]] == ["sae #7"]
+
+
+def test_details_of_every_state(open_page, tiny_store: Store, jobs: dict[str, Job]):
+    for job in jobs.values():
+        app = open_page(tiny_store, "jobs", job=job.id)
+        assert not app.exception
+        assert list(rows(app)) == [job.id]
+        assert any("All jobs" in button.label for button in app.button)
+    assert "\\<b\\>wrong" in messages(open_page(tiny_store, "jobs", job=jobs["failed"].id))
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_addresses(open_page, tiny_store: Store, jobs: dict[str, Job], value: str):
+    app = open_page(tiny_store, "jobs", job=value)
+    assert not app.exception
+    assert links(app)
+    assert "](" not in messages(app).replace("\\]\\(", "")
+    app = open_page(tiny_store, "jobs", show=value, page=value, new=value, items=value)
+    assert not app.exception
+    app = open_page(tiny_store, "jobs", job=jobs["partly"].id, items=value, items_page=value)
+    assert not app.exception
+
+
+def test_a_page_beyond_the_last(open_page, tiny_store: Store, jobs: dict[str, Job]):
+    app = open_page(tiny_store, "jobs", page="9999999")
+    assert not app.exception
+    assert "no older jobs" in messages(app)
+
+
+# The form ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "settings.json"
+    monkeypatch.setenv("AUTOINTERP_CONFIG", str(file))
+    return file
+
+
+def _form_page() -> None:
+    from autointerp.ui.jobs_view import jobs_page
+
+    jobs_page()
+
+
+@pytest.fixture
+def form(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page without the router: under AppTest that runs a page twice, and a button's click is gone the second time."""
+    monkeypatch.setenv(ENV_STORE, str(tiny_store.path))
+    app = AppTest.from_function(_form_page, default_timeout=60)
+    app.query_params["new"] = "1"
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_a_batch_of_these_features(form: AppTest, tiny_store: Store):
+    app = form
+    app.radio(key="batch_which").set_value("some").run()
+    assert app.button(key="batch_start").disabled
+    app.text_input(key="batch_latents").set_value("0, 3-4").run()
+    assert "3 features; no language model is asked" in messages(app)
+    app.pills(key="batch_s_scorers").set_value(["detection"]).run()
+    app.button(key="batch_start").click().run()
+    assert not app.exception
+    assert "new" not in app.query_params
+    with Annotations(tiny_store.path) as annotations:
+        (job,) = annotations.jobs.recent()
+        assert (job.kind, job.total, job.payload["coder"]) == ("explain", 3, "sae")
+        assert [one.item for one in annotations.jobs.items(job.id)] == [0, 3, 4]
+
+
+@pytest.mark.parametrize("text", ["", "x", "4-3", "8", "0-99", "-1", "0,,1", "1e3", "²", "9" * 400])
+def test_features_that_are_none_start_nothing(form: AppTest, text: str):
+    app = form
+    app.radio(key="batch_which").set_value("some").run()
+    app.text_input(key="batch_latents").set_value(text).run()
+    assert not app.exception
+    assert app.button(key="batch_start").disabled
+    assert "⚠" in messages(app)
+
+
+def test_scoring_needs_explanations(form: AppTest, tiny_store: Store):
+    app = form
+    app.checkbox(key="batch_explain").set_value(False).run()
+    assert app.button(key="batch_start").disabled
+    with Annotations(tiny_store.path) as annotations:
+        annotations.add(Explanation(coder="sae", latent=3, text="x", explainer="person", author="t"))
+    app.run()
+    assert not app.exception
+    assert "1 explanation; no language model" in messages(app)
+    app.checkbox(key="batch_score").set_value(False).run()
+    assert "Choose to explain, to score, or both" in messages(app).replace("\\", "")
+
+
+def test_a_language_model_has_to_be_chosen_and_is_estimated(open_page, tiny_store: Store, config: Path):
+    app = open_page(tiny_store, "jobs", new="1")
+    app.selectbox(key="batch_e_explainer").set_value("default").run()
+    assert not app.exception
+    assert "none is chosen" in messages(app)
+    assert app.button(key="batch_start").disabled
+    config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
+    app.run()
+    assert not app.exception
+    told = messages(app)
+    assert "requests" in told
+    assert "unknown cost" in told
+    config.write_text(
+        json.dumps(
+            {
+                "model": "m",
+                "base_url": "http://localhost:1/v1",
+                "prices": {"m": {"prompt": 1, "completion": 2}},
+            }
+        )
+    )
+    app.run()
+    assert "at most 0" in messages(app)
+    assert not app.button(key="batch_start").disabled
+
+
+# The strip ---------------------------------------------------------------------------------------
+
+
+def _strip_page() -> None:
+    import streamlit as st
+
+    from autointerp.ui import job_strip
+
+    st.session_state.setdefault("ended", [])
+    st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+    for job_id in st.session_state.pop("start", []):
+        job_strip.remember(job_id)
+    job_strip.draw(on_done=lambda job: st.session_state["ended"].append((job.id, job.state)))
+
+
+@pytest.fixture
+def strip(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv(ENV_STORE, str(tiny_store.path))
+    return AppTest.from_function(_strip_page, default_timeout=30)
+
+
+def test_the_strip_follows_a_job_to_its_end_and_tells_it_once(strip: AppTest, annotations: Annotations):
+    table = annotations.jobs
+    job, _ = table.submit(OTHER, {}, [1, 2], label="a <b>")
+    strip.run()
+    assert record(strip, "jobs") is None
+    strip.session_state["start"] = [job.id]
+    strip.run()
+    assert not strip.exception
+    assert list(rows(strip)) == [job.id]
+    claim = table.claim(new_owner(), [OTHER])
+    assert claim is not None
+    table.complete(claim, [(ItemResult(0), []), (ItemResult(1), [])])
+    table.finish(claim)
+    before = strip.session_state["runs"]
+    strip.run()
+    assert not strip.exception
+    assert strip.session_state["ended"] == [(job.id, "done")]
+    assert strip.session_state["runs"] == before + 2  # the page ran once more, by itself
+    assert record(strip, "jobs") is None
+    strip.run()
+    assert len(strip.session_state["ended"]) == 1
+
+
+def test_the_strip_keeps_what_went_wrong(strip: AppTest, jobs: dict[str, Job]):
+    strip.session_state["start"] = [job.id for job in jobs.values()] + ["nothing"]
+    strip.run()
+    assert not strip.exception
+    shown = rows(strip)
+    assert set(shown) == {jobs[name].id for name in ("partly", "failed", "cancelled", "waiting", "running")}
+    assert {act[0] for act in shown[jobs["partly"].id]["actions"]} == {"retry", "dismiss"}
+    assert len(strip.session_state["ended"]) == 5
