@@ -279,6 +279,10 @@ class Workbench:
                 self._embedders[name] = StoreEmbedder(self.store, load_embedder(name))
             return self._embedders[name]
 
+    def has_embedder(self, name: str = DEFAULT_EMBEDDER) -> bool:
+        """Whether it is in memory already, so that the next score by it takes no time."""
+        return name in self._embedders
+
     def text_model(self) -> "TextModel":
         """The store's own subject, as surprisal's language model."""
         from autointerp.models.subject import load_subject

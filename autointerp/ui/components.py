@@ -70,3 +70,28 @@ def table(data: dict[str, Any], *, key: str, on_sort: Callback | None = None) ->
 def jobs(data: dict[str, Any], *, key: str, on_act: Callback) -> dict[str, Any] | None:
     """Jobs in rows; `act` carries `{act, id}` with "open", "cancel", "retry" or "dismiss" and is returned too."""
     return _mount("jobs")(data=data, key=key, on_act_change=on_act).act
+
+
+def explanation(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
+    """An explanation with its scores and versions; `open` carries `{score}`, `{version}` or `{against}`, an id."""
+    _mount("explanation")(data=data, key=key, on_open_change=on_open)
+
+
+def judged(data: dict[str, Any], *, key: str, on_act: Callback) -> None:
+    """Judged examples; `act` carries `{quantile}`, `{example}` or `{context, start}`."""
+    _mount("judged")(data=data, key=key, on_act_change=on_act)
+
+
+def comparison(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
+    """Two explanations side by side; `open` carries `{score}`, an id."""
+    _mount("comparison")(data=data, key=key, on_open_change=on_open)
+
+
+def tried(data: dict[str, Any], *, key: str) -> None:
+    """A typed text with what one latent does on it, and the verdict."""
+    _mount("tried")(data=data, key=key)
+
+
+def probe(data: dict[str, Any], *, key: str, on_token: Callback) -> dict[str, Any] | None:
+    """A typed text and the latents that fire on it; `token` carries a position. Returns the `go` record of a clicked row."""
+    return _mount("probe")(data=data, key=key, on_token_change=on_token, on_open_change=lambda: None).open

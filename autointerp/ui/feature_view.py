@@ -8,8 +8,9 @@ import streamlit as st
 from autointerp.errors import UnknownName, nearest
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui import components, panel
+from autointerp.ui import components, data, explanations, panel
 from autointerp.ui import contexts as contexts_element
+from autointerp.ui.explanations_state import RESET
 from autointerp.ui.labels import KINDS
 from autointerp.ui.session import messages, open_store
 from autointerp.ui.state import GROUPS, WINDOWS, FeatureState, bound, change, current, suggestion
@@ -31,11 +32,16 @@ def feature() -> None:
         st.session_state[LAST] = (coder.info.coder, latent)
         _header(store, coder, latent)
         left, right = st.columns([10, 21], gap="medium")
-        with right:
-            _controls(state)
-            contexts_element.draw(store, coder, latent, state, on_open=_open_clicked)
+        dead = data.firing(store, coder, latent).stats.is_dead
+        known = explanations.read(store, coder, latent)
         with left:
-            # Explanations of this feature will be drawn here, above its statistics.
+            explanations.left(store, known, dead=dead)
+        with right:
+            if not explanations.right(store, coder, latent, known):
+                _controls(state)
+                contexts_element.draw(store, coder, latent, state, on_open=_open_clicked)
+        with left:
+            explanations.try_text(store, coder, latent)
             panel.draw(store, coder, latent, state.peek, on_open=_open_clicked, on_peek=_peek_clicked)
 
 
@@ -80,11 +86,11 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.selectbox(
             "Coder", list(infos), width=200, label_visibility="collapsed",
-            **bound("coder", info.coder, reset=("latent", "context", "start", "peek")),
+            **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET)),
         )  # fmt: skip
         st.number_input(
             "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=130, label_visibility="collapsed",
-            **bound("latent", latent, reset=("context", "start", "peek")),
+            **bound("latent", latent, reset=("context", "start", "peek", *RESET)),
         )  # fmt: skip
         st.badge(KINDS[info.kind], color="gray")
         st.caption(plain(_where(info)), width="stretch")
@@ -138,7 +144,7 @@ def goto(coder: str, latent: int) -> None:
         trail: list[tuple[str, int]] = st.session_state.setdefault(TRAIL, [])
         trail.append(here)
         del trail[:-TRAIL_LENGTH]
-    change(coder=coder, latent=latent, context=None, start=None, peek=None)
+    change(coder=coder, latent=latent, context=None, start=None, peek=None, **RESET)
 
 
 def _here() -> tuple[CoderStore, int]:
@@ -162,7 +168,7 @@ def _back() -> None:
     if trail:
         coder, latent = trail.pop()
         st.session_state[_WENT_BACK] = True
-        change(coder=coder, latent=latent, context=None, start=None, peek=None)
+        change(coder=coder, latent=latent, context=None, start=None, peek=None, **RESET)
 
 
 def _open_clicked() -> None:

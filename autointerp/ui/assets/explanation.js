@@ -1,0 +1,102 @@
+const at = (node, name, fraction) => { node.style[name] = 100 * fraction + "%"; return node; };
+
+const plot = (p, label) => {
+  const box = append(el("div", "plot"), el("i", "base"), el("i", "half"));
+  if (p.l !== null && p.h !== null) append(box, at(at(el("i", "ci"), "left", p.l), "width", Math.max(p.h - p.l, 0.004)));
+  if (p.f !== null) append(box, at(el("i", "floor"), "left", p.f));
+  append(box, at(el("i", "dot"), "left", p.v));
+  box.setAttribute("role", "img");
+  box.setAttribute("aria-label", label);
+  return box;
+};
+
+const cause = (text) => append(el("div", "cause"), el("b", "", "✕ failed: "), document.createTextNode(text));
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".root");
+  const send = (record) => () => setTriggerValue("open", record);
+  const href = (more) => address("feature", { ...data.params, ...more });
+  const fragment = document.createDocumentFragment();
+
+  if (data.failed) append(fragment, cause(data.failed));
+  else if (data.text) {
+    const say = el("div", "say clamp", data.text);
+    say.dir = "auto";
+    const more = el("button", "more", "more");
+    more.hidden = true;
+    more.setAttribute("aria-expanded", "false");
+    more.onclick = () => {
+      const open = say.classList.toggle("clamp");
+      more.textContent = open ? "more" : "less";
+      more.setAttribute("aria-expanded", String(!open));
+    };
+    append(fragment, say, more);
+    requestAnimationFrame(() => { more.hidden = say.scrollHeight <= say.clientHeight + 2; });
+  } else append(fragment, el("div", "say none", data.id ? "(empty)" : "Not explained yet."));
+
+  const meta = el("div", "meta");
+  for (const part of data.meta) append(meta, el("span", "", part));
+  append(fragment, meta);
+  for (const note of data.notes) append(fragment, el("div", "remark", note));
+
+  if (data.no_scores) append(fragment, el("div", "remark", data.no_scores));
+  if (data.scores.length) {
+    const box = el("div", "scores");
+    const head = append(el("div", "score head"), el("div", "small", "scores, judged on held-out examples"), append(el("div", "axis"), el("span", "", "0"), el("span", "", ".5"), el("span", "", "1")), el("div", "small figures", "┊ floor   ● value, 95 %"));
+    append(box, head);
+    for (const row of data.scores) {
+      const node = link("score" + (row.open ? " open" : "") + (row.said && row.standing !== "unknown" ? " weak" : ""), undefined, href({ score: row.id }), send({ score: row.id }));
+      const who = append(el("div", "who"), append(el("div"), el("b", "", row.name)), el("div", "small", row.judge), row.against ? el("div", "small", row.against) : null);
+      node.title = `${row.metric}; ${row.judge}${row.against ? "; " + row.against : ""}; ${row.when} UTC${row.older ? `; ${row.older} older of this kind` : ""}. Click for every judged example.`;
+      append(node, who);
+      if (row.failed) append(node, cause(row.failed));
+      else {
+        const label = `${row.name} ${row.value}, 95 % interval ${row.ci}, floor ${row.floor}`;
+        append(
+          node,
+          plot(row.plot, label),
+          append(
+            el("div", "figures"),
+            append(el("div"), el("b", "", row.value), el("span", "small", "  " + row.ci)),
+            el("div", "small", `floor ${row.floor} · n ${row.n}`),
+            row.unparsed ? el("div", "small", `${row.unparsed} unparsed`) : null,
+          ),
+        );
+        if (row.said) append(node, el("div", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
+      }
+      append(box, node);
+    }
+    append(fragment, box);
+  }
+
+  if (data.news) {
+    const news = el("div", "news");
+    const title = link("", data.news.title, href({ against: data.news.against }), send({ against: data.news.against }));
+    append(news, append(el("div"), title, data.news.said ? el("span", "small", "  " + data.news.said) : null));
+    for (const line of data.news.lines) {
+      append(news, append(el("div", "delta"), el("span", "", line.name), el("b", "", line.difference || "–"), el("span", "small", [line.ci, line.said].filter(Boolean).join("; "))));
+    }
+    append(fragment, news);
+  }
+
+  if (data.versions) {
+    const box = el("div", "versions");
+    for (const row of data.versions) {
+      const text = link("line", row.failed ? undefined : row.text || "(empty)", href({ version: row.id }), send({ version: row.id }));
+      text.dir = "auto";
+      if (row.failed) append(text, el("b", "", "✕ failed: "), document.createTextNode(row.failed));
+      const marks = [row.pinned ? "pinned" : row.shown ? "shown" : "", row.current ? "open" : ""].filter(Boolean).join(", ");
+      const acts = append(el("div", "acts"), marks ? el("span", "badge", marks) : null);
+      if (row.comparable) append(acts, link("", row.compared ? "compared" : "compare", href({ against: row.id }), send({ against: row.id })));
+      append(box, append(
+        el("div", "version" + (row.current ? " current" : "")),
+        el("div", "number", String(row.number)),
+        append(el("div"), text, el("div", "small", row.meta), row.scores ? el("div", "small", row.scores) : null),
+        acts,
+      ));
+    }
+    append(fragment, box);
+  }
+  root.replaceChildren(fragment);
+  root.dataset.version = data.id || "";
+}

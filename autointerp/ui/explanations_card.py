@@ -1,0 +1,154 @@
+"""The explanation as one element: its text, where it comes from, its scores with interval and floor, and its versions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from autointerp.store.annotations import Explanation, Score
+from autointerp.ui import components
+from autointerp.ui import explanations_data as known_data
+from autointerp.ui import format as fmt
+from autointerp.ui.explanations_data import Known, standing
+from autointerp.ui.explanations_state import ExplanationState, close_right, open_score
+from autointerp.ui.state import change
+from autointerp.ui.text import visible
+
+KEY = "explanation"
+MAX_VERSION_TEXT = 300
+
+
+def draw(known: Known, state: ExplanationState, news: dict[str, Any] | None = None) -> None:
+    """The element. What is clicked in it changes the address. `news`: a new version against the one before."""
+    components.explanation(record(known, state) | {"news": news}, key=KEY, on_open=_clicked)
+
+
+def _clicked() -> None:
+    sent = components.triggered(KEY, "open")
+    if not isinstance(sent, dict):
+        return
+    if "score" in sent:
+        change(**open_score(str(sent["score"])))
+    elif "against" in sent:
+        change(**close_right() | {"against": str(sent["against"])})
+    elif "version" in sent:
+        change(**close_right() | {"version": str(sent["version"])})
+
+
+def record(known: Known, state: ExplanationState) -> dict[str, Any]:
+    """Everything that the element draws."""
+    current = known.current
+    here: dict[str, Any] = {"coder": known.coder, "latent": known.latent}
+    if current is None:
+        return {"params": here, "text": "", "meta": [], "notes": [], "scores": [], "versions": None}
+    if current is not known.shown:
+        here["version"] = current.id
+    newest = known.newest(current)
+    return {
+        "params": here,
+        "id": current.id,
+        "text": visible(current.text),
+        "failed": visible(current.error or "failed") if current.status == "failed" else None,
+        "meta": meta(known, current),
+        "notes": notes(known),
+        "scores": [score_row(score, older, state.score) for score, older in newest],
+        "no_scores": ""
+        if newest or current.status == "failed"
+        else "No scores yet: nobody has measured how far this can be trusted.",
+        "versions": [version_row(known, one, state) for one in known.versions]
+        if state.panel == "versions"
+        else None,
+    }
+
+
+def meta(known: Known, current: Explanation) -> list[str]:
+    """Explainer, model, author, date, place among the versions, pin."""
+    parts = [visible(part) for part in known_data.author_line(current)]
+    if len(known.versions) > 1:
+        parts.append(f"version {known.number(current)} of {len(known.versions)}")
+    if known.pin and known.pin.explanation_id == current.id:
+        parts.append("pinned")
+    parent = known.find(current.parent)
+    if parent is not None:
+        parts.append(f"from version {known.number(parent)}")
+    return parts
+
+
+def notes(known: Known) -> list[str]:
+    """What a reader must know about which version this is."""
+    found = []
+    if known.is_missing:
+        found.append("This feature has no such version; below is the one that stands for it.")
+    current, shown = known.current, known.shown
+    newest = next(iter(known.versions), None)
+    if newest is not None and newest is not current and newest.status == "failed":
+        found.append(f"✕ Version {known.number(newest)}, the newest, failed: {visible(newest.error or '')}")
+    if current is not None and shown is not None and current is not shown:
+        why = "pinned" if known.pin else "the newest good one"
+        found.append(f"Not the one shown elsewhere: that is version {known.number(shown)}, {why}.")
+    return found
+
+
+def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
+    """One score: figures as text, and fractions 0 to 1 for the plot."""
+    against = (
+        [f"{score.negatives.replace('+', ' + ')} negatives"] if score.negatives not in ("", "none") else []
+    )
+    if score.negatives == "wrong_marks":
+        against = ["wrong marks in activating texts"]
+    row: dict[str, Any] = {
+        "id": score.id,
+        "open": score.id == opened,
+        "name": known_data.scorer_name(score),
+        "judge": visible(known_data.judged_by(score)),
+        "against": ", ".join([*against, *([f"protocol {score.protocol}"] if score.protocol != "ours" else [])]),
+        "older": older,
+        "when": known_data.when(score.created),
+        "metric": known_data.METRICS.get(score.metric, score.metric),
+    }  # fmt: skip
+    if score.status == "failed" or score.value is None:
+        return row | {"failed": visible(score.error or "failed, and no cause was recorded")}
+    kind = standing(score)
+    return row | {
+        "value": fmt.decimal(score.value, 2),
+        "ci": "no interval" if score.ci_low is None else known_data.interval(score),
+        "floor": fmt.decimal(score.floor, 2),
+        "n": f"{score.n_pos}+{score.n_neg}",
+        "unparsed": score.unparsed,
+        "standing": kind,
+        "said": known_data.STANDINGS[kind],
+        "plot": plot(score.value, score.ci_low, score.ci_high, score.floor),
+    }
+
+
+def plot(
+    value: float | None, low: float | None, high: float | None, floor: float | None
+) -> dict[str, float | None]:
+    """Places on an axis from 0 to 1; what lies beyond stands at its end."""
+    places = {"v": value, "l": low, "h": high, "f": floor}
+    return {
+        name: None if place is None else round(min(max(place, 0.0), 1.0), 4) for name, place in places.items()
+    }
+
+
+def version_row(known: Known, one: Explanation, state: ExplanationState) -> dict[str, Any]:
+    """One line of the list of versions."""
+    text = visible(one.text)
+    current = known.current
+    comparable = current is not None and one is not current and one.status == current.status == "ok"
+    return {
+        "id": one.id,
+        "number": known.number(one),
+        "text": text[:MAX_VERSION_TEXT] + ("…" if len(text) > MAX_VERSION_TEXT else ""),
+        "failed": visible(one.error or "failed") if one.status == "failed" else None,
+        "meta": " · ".join(visible(part) for part in known_data.author_line(one)),
+        "scores": _short_scores([score for score, _ in known.newest(one)]),
+        "current": one is current,
+        "shown": one is known.shown,
+        "pinned": bool(known.pin and known.pin.explanation_id == one.id),
+        "comparable": comparable,
+        "compared": state.against == one.id,
+    }
+
+
+def _short_scores(scores: Sequence[Score]) -> str:
+    """`detection 0.83 · fuzzing 0.71`."""
+    return " · ".join(f"{one.scorer} {fmt.decimal(one.value, 2)}" for one in scores if one.value is not None)

@@ -1,0 +1,372 @@
+"""The forms under an explanation: regenerate it, rescore it, write or edit one. Each stands in the left column, so that the
+contexts stay in sight, and says what it will ask and cost before it does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.runs import (
+    EXPLAINERS,
+    JUDGED_SCORERS,
+    SCORERS,
+    ExplainOptions,
+    LLMOptions,
+    Preview,
+    ScoreOptions,
+)
+from autointerp.runs.bench import MAX_TEXT
+from autointerp.store import Store
+from autointerp.ui import explanations_work as working
+from autointerp.ui import format as fmt
+from autointerp.ui import work
+from autointerp.ui.explanations_data import Known, money
+from autointerp.ui.explanations_drill import messages
+from autointerp.ui.labels import EXPLAINERS as EXPLAINER_NAMES
+from autointerp.ui.state import bound, change
+from autointerp.ui.text import plain
+
+CHOICES = "explanation_choices"
+AUTHOR = "explanation_author"
+TEXT = "explanation_text"
+SAMPLING = {
+    "mix": "Mix: a quarter the strongest, others from all tenths",
+    "quantiles": "Evenly over the tenths",
+    "top": "Strongest",
+    "random": "Random positives",
+}
+NEGATIVES = {"random": "Random", "neighbours": "Neighbours", "embedding": "Similar in meaning"}
+WINDOWS = [16, 32, 64, 128]
+NO_LLM = (
+    "No language model is chosen, so `pattern` and the offline judge do the work. Name a server and a model in Settings: "
+    "any OpenAI-compatible one will do, also one on this machine (Ollama, vLLM)."
+)
+
+
+def _kept(name: str, default: Any, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
+    """`key` and `on_change` of a widget whose choice lasts for the session, also while it is not drawn."""
+    choices: dict[str, Any] = st.session_state.setdefault(CHOICES, {})
+    key = f"choice_{name}"
+    if key not in st.session_state:
+        value = choices.get(name, default)
+        st.session_state[key] = value if allowed is None or value in allowed else default
+
+    def keep() -> None:
+        choices[name] = st.session_state[key]
+
+    return {"key": key, "on_change": keep}
+
+
+# Regenerate ------------------------------------------------------------------------------------
+
+
+def regenerate(store: Store, known: Known) -> None:
+    """A new version by an explainer."""
+    llm = working.llm_options()
+    with st.container(border=True):
+        options, then = _explain_widgets(store, known, llm)
+        _preview_explain(store, known, options)
+        shown = known.current.id if known.current else None
+        _run_and_close(
+            "Explain", "run_explain", working.explain, store, known.coder, known.latent, shown, options, then
+        )
+
+
+def _explain_widgets(
+    store: Store, known: Known, llm: LLMOptions | None
+) -> tuple[ExplainOptions, list[ScoreOptions]]:
+    names = list(EXPLAINERS) if llm else ["pattern"]
+    first, second = st.columns([3, 2])
+    explainer = first.selectbox(
+        "Explainer", names, format_func=lambda name: EXPLAINER_NAMES[name], help=EXPLAINER_HELP,
+        **_kept("explainer", names[min(1, len(names) - 1)], names),
+    )  # fmt: skip
+    seed = second.number_input(
+        "Seed", 0, 2**31, help="Another seed draws other examples", **_kept_seed(known, explainer)
+    )
+    _model_line(llm)
+    sampling = st.selectbox(
+        "Examples shown", list(SAMPLING), format_func=SAMPLING.__getitem__, **_kept("sampling", "mix")
+    )
+    left, middle, right = st.columns(3)
+    n_examples = left.number_input("Activating", 1, 400, **_kept("n_examples", 40))
+    contrast = explainer in ("pattern", "contrastive")
+    n_contrast = middle.number_input(
+        "Non-activating", 1, 400, disabled=not contrast,
+        help=None if contrast else "Shown to the pattern and contrastive explainers only", **_kept("n_contrast", 40),
+    )  # fmt: skip
+    window = right.selectbox(
+        "Tokens each", _windows(store), **_kept("window", min(32, store.ctx_len), _windows(store))
+    )
+    activations, reasoning = True, False
+    if explainer != "pattern":
+        with st.container(horizontal=True):
+            activations = st.toggle(
+                "Activations", help="List strengths 1 to 10", **_kept("activations", True)
+            )
+            reasoning = st.toggle(
+                "Reasoning steps", help="The model thinks first", **_kept("reasoning", False)
+            )
+    options = ExplainOptions(
+        explainer=explainer, sampling=sampling, n_examples=int(n_examples), n_contrast=int(n_contrast),
+        window=int(window), activations=activations, reasoning=reasoning, seed=int(seed),
+        llm=llm if explainer != "pattern" else None,
+    )  # fmt: skip
+    return options, _then(store, llm)
+
+
+EXPLAINER_HELP = (
+    "pattern: token and phrase statistics, no language model. LLM: sees activating examples with their strengths; contrastive: "
+    "non-activating ones too; top logits: the promoted tokens too."
+)
+
+
+def _kept_seed(known: Known, explainer: str) -> dict[str, Any]:
+    """The next seed that this explainer has not drawn with here: asking again means another draw."""
+    used = [one.seed for one in known.versions if one.explainer == explainer and one.seed is not None]
+    key = f"seed_{known.coder}_{known.latent}_{explainer}_{len(used)}"
+    st.session_state.setdefault(key, max(used, default=-1) + 1)
+    return {"key": key}
+
+
+def _windows(store: Store) -> list[int]:
+    return [width for width in WINDOWS if width <= store.ctx_len] or [store.ctx_len]
+
+
+def _model_line(llm: LLMOptions | None) -> None:
+    if llm is None:
+        st.caption(NO_LLM)
+        st.page_link("pages/settings.py", label="Settings", icon=":material/settings:")
+        return
+    from autointerp.ui import llm_settings
+
+    st.caption(f"Model: {llm_settings.describe(llm)}")
+
+
+def _then(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
+    """“Score it too”."""
+    names = _scorers(llm)
+    usual = [one.scorer for one in working.defaults(store)]
+    chosen = st.pills(
+        "Score it too, on held-out examples", names, format_func=str.capitalize, selection_mode="multi",
+        **_kept("then", usual),
+    )  # fmt: skip
+    judge = _judge(llm, "then_judge", chosen)
+    return [_plain_score(scorer, judge, llm) for scorer in chosen]
+
+
+def _scorers(llm: LLMOptions | None) -> list[str]:
+    return [name for name in SCORERS if name != "simulation" or llm]
+
+
+def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
+    if llm is None or not set(scorers) & set(JUDGED_SCORERS):
+        return "offline"
+    names = {"offline": "Offline judge", "llm": plain(llm.model, 40)}
+    return st.segmented_control(
+        "Judge", list(names), format_func=names.__getitem__, required=True, **_kept(name, "llm", list(names))
+    )
+
+
+def _plain_score(scorer: Any, judge: Any, llm: LLMOptions | None, **more: Any) -> ScoreOptions:
+    judge = judge if scorer in JUDGED_SCORERS else "offline"
+    needs = scorer == "simulation" or judge == "llm"
+    return ScoreOptions(scorer=scorer, judge=judge, llm=llm if needs else None, **more)
+
+
+def _preview_explain(store: Store, known: Known, options: ExplainOptions) -> None:
+    if not options.needs_llm:
+        st.caption("No prompt and no cost: the pattern explainer counts tokens and phrases, in milliseconds.")
+        return
+    try:
+        preview = work.bench(store).preview_explain(known.coder, known.latent, options)
+    except UserError as error:
+        st.warning(plain(str(error), 600))
+        return
+    _preview(preview)
+
+
+def _preview(preview: Preview) -> None:
+    new = preview.n_requests - preview.from_cache
+    cost = "unknown (no price in Settings)" if preview.cost is None else money(preview.cost)
+    cached = f", {preview.from_cache} answered before and free" if preview.from_cache else ""
+    st.caption(
+        f"{fmt.plural(preview.n_requests, 'request')}{cached}: about {fmt.count(preview.tokens_in)} tokens in, at most "
+        f"{fmt.count(preview.tokens_out)} out, cost {cost if new else '0'}"
+    )
+    with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
+        messages(preview.messages)
+
+
+def _run_and_close(label: str, key: str, act: Any, *arguments: Any) -> None:
+    with st.container(horizontal=True):
+        pressed = working.pressed(label, key, type="primary", icon=":material/play_arrow:")
+        st.button("Close", key=f"{key}_close", type="tertiary", on_click=change, kwargs={"panel": None})
+    if pressed:
+        working.attempt(act, *arguments)
+        st.rerun()
+    working.trouble()
+
+
+# Rescore ---------------------------------------------------------------------------------------
+
+
+def rescore(store: Store, known: Known) -> None:
+    """Scores of the version in sight."""
+    current = known.current
+    if current is None or current.status != "ok":
+        st.info("There is no text to score here. Regenerate, or write one.")
+        return
+    llm = working.llm_options()
+    with st.container(border=True):
+        scorers = st.pills(
+            "Scorers", _scorers(llm), format_func=str.capitalize, selection_mode="multi", help=SCORER_HELP,
+            **_kept("scorers", [one.scorer for one in working.defaults(store)]),
+        )  # fmt: skip
+        _model_line(llm)
+        judge = _judge(llm, "judge", scorers)
+        options = [_plain_score(one, judge, llm, **_score_widgets(store, scorers)) for one in scorers[:1]]
+        if options:
+            common = {name: getattr(options[0], name) for name in _COMMON}
+            options = [_plain_score(one, judge, llm, **_for(one, common)) for one in scorers]
+        _preview_scores(store, known, options)
+        _run_and_close(
+            "Score",
+            "run_score",
+            working.score,
+            store,
+            known.coder,
+            known.latent,
+            current.id,
+            [current.id],
+            options,
+        )
+
+
+_COMMON = ("n_examples", "n_negatives", "negatives", "wrong_marks", "protocol", "seed")
+SCORER_HELP = (
+    "Detection: does it fire anywhere in the text? Fuzzing: are the right tokens marked? Embedding: are activating texts "
+    "nearer in meaning? Surprisal: does the explanation make them likelier? Simulation: a strength predicted for every token."
+)
+
+
+def _for(scorer: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Protocol delphi is there for judged scorers only."""
+    return dict(common) if scorer in JUDGED_SCORERS else {**common, "protocol": "ours"}
+
+
+def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
+    protocol = "ours"
+    if set(scorers) & set(JUDGED_SCORERS):
+        protocol = st.segmented_control(
+            "Protocol", ["ours", "delphi"], required=True, help=PROTOCOL_HELP, **_kept("protocol", "ours")
+        )
+    left, right, third = st.columns(3)
+    n_examples = left.number_input("Activating", 2, 1000, **_kept("score_n", 30))
+    n_negatives = right.number_input("Non-activating", 2, 1000, **_kept("score_n_neg", 30))
+    seed = third.number_input(
+        "Seed", 0, 2**31, help="The same seed asks about the same examples: keep it to compare versions",
+        **_kept("score_seed", 0),
+    )  # fmt: skip
+    sources = ["random", "neighbours", *(["embedding"] if working.has_embeddings(store) else [])]
+    negatives = st.pills(
+        "Non-activating examples from", sources, format_func=NEGATIVES.__getitem__, selection_mode="multi",
+        disabled=protocol == "delphi", help=NEGATIVE_HELP, **_kept("negatives", ["random"]),
+    )  # fmt: skip
+    wrong = "non_activating"
+    if "fuzzing" in scorers and protocol == "ours":
+        names = {"non_activating": "In non-activating texts", "activating": "In activating texts"}
+        wrong = st.segmented_control(
+            "Fuzzing's wrong marks", list(names), format_func=names.__getitem__, required=True,
+            help="In activating texts is harder: the text fits, only the marked tokens are wrong",
+            **_kept("wrong_marks", "non_activating"),
+        )  # fmt: skip
+    return {
+        "n_examples": int(n_examples),
+        "n_negatives": int(n_negatives),
+        "seed": int(seed),
+        "protocol": protocol,
+        "negatives": ("random",) if protocol == "delphi" else tuple(negatives),
+        "wrong_marks": wrong,
+    }
+
+
+PROTOCOL_HELP = (
+    "ours: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
+    "sampling and marks, for comparison with published figures; it does not keep out what the explainer has seen."
+)
+NEGATIVE_HELP = (
+    "Random contexts are easy to tell apart. Neighbours: a similar feature fires there. Similar in meaning: the texts nearest "
+    "to the activating ones (needs the windows' embeddings)."
+)
+
+
+def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions]) -> None:
+    asking = [one for one in options if one.needs_llm]
+    if not asking:
+        st.caption("No prompt and no cost: nothing here asks a language model.")
+        return
+    bench, current = work.bench(store), known.current
+    assert current is not None
+    try:
+        previews = [bench.preview_score(current, one) for one in asking]
+    except UserError as error:
+        st.warning(plain(str(error), 600))
+        return
+    for one, preview in zip(asking, previews, strict=True):
+        st.caption(f"**{one.scorer.capitalize()}**, the floor's requests included")
+        _preview(preview)
+
+
+# Write and edit --------------------------------------------------------------------------------
+
+
+def write(store: Store, known: Known, *, edit: bool) -> None:
+    """A person's own version: from nothing, or from the one in sight."""
+    base = known.current if known.current and known.current.status == "ok" else None
+    current = base if edit else None
+    key = f"{TEXT}_{known.coder}_{known.latent}_{current.id if current else ''}_{len(known.versions)}"
+    if key not in st.session_state:
+        st.session_state[key] = current.text if current else ""
+    with st.container(border=True):
+        if base is not None:
+            starts = {"edit": f"From version {known.number(base)}", "write": "From nothing"}
+            st.segmented_control(
+                "Start", list(starts), format_func=starts.__getitem__, required=True, label_visibility="collapsed",
+                **bound("panel", "edit" if edit else "write"),
+            )  # fmt: skip
+        text = st.text_area(
+            f"Edit version {known.number(current)}" if current else "Your own explanation", key=key, height=110,
+            placeholder="What does this feature respond to? One or two sentences.",
+            help="Every version stays; an edit keeps its parent.",
+        )  # fmt: skip
+        if len(text) > MAX_TEXT:
+            st.warning(f"{len(text):,} characters; at most {MAX_TEXT:,} can be kept.")
+        first, second = st.columns(2, vertical_alignment="bottom")
+        author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
+        score_it = second.toggle(
+            "Score it", help="Detection, fuzzing and what else works here without a language model, on held-out examples",
+            **_kept("score_written", True),
+        )  # fmt: skip
+        scores = working.defaults(store) if score_it else []
+        parent = current.id if current else None
+        _run_and_close("Save", "run_write", _save, store, known, text, author, parent, scores)
+
+
+def _author() -> dict[str, Any]:
+    st.session_state.setdefault("choice_author", st.session_state.get(AUTHOR, ""))
+
+    def keep() -> None:
+        st.session_state[AUTHOR] = st.session_state["choice_author"]
+
+    return {"key": "choice_author", "on_change": keep}
+
+
+def _save(
+    store: Store, known: Known, text: str, author: str, parent: str | None, scores: Sequence[ScoreOptions]
+) -> None:  # fmt: skip
+    before = known.find(parent)
+    if before is not None and text.strip() == before.text.strip():
+        raise UserError("Nothing was changed, so there is nothing to save.")
+    working.write(store, known.coder, known.latent, text, author, parent, scores)
