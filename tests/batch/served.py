@@ -24,8 +24,8 @@ def no_faults(question: str, times: int) -> str | None:
 
 
 def thirty_percent(seed: int, persistent: float = 0.05) -> Fault:
-    """Faults in 30 of 100 questions: some questions meet the same fault for ever, the others now and then. Depends on the question
-    and on how often it was asked, not on the order of requests."""
+    """Faults in 30 of 100 requests: some questions meet the same fault for ever, the others now and then. Depends on the
+    question and on how often it was asked, not on the order of requests."""
 
     def fault(question: str, times: int) -> str | None:
         rng = random.Random(f"{seed} {question}")
@@ -39,14 +39,13 @@ def thirty_percent(seed: int, persistent: float = 0.05) -> Fault:
 
 @dataclass
 class ScriptedServer:
-    """`good` counts usable answers by digest of the request's body: each of them is paid for. `lost` are those in it whose
-    connection the client had left."""
+    """`good` counts usable answers by `key`, a digest of the request's body: each of them is paid for."""
 
     http: HTTPServer
     fault: Fault = no_faults
     latency: float = 0.0
     slow_seconds: float = 1.5
-    refuse_logprobs: bool = False
+    key: Callable[[dict[str, Any]], str] = lambda body: digest(body)
     lock: threading.Lock = field(default_factory=threading.Lock)
     good: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -89,7 +88,7 @@ class ScriptedServer:
             time.sleep(self.latency)
             text = answer(body)
             with self.lock:
-                self.good[digest(body)] += 1
+                self.good[self.key(body)] += 1
             return completion(text)
         finally:
             with self.lock:

@@ -1,5 +1,5 @@
-"""A whole coder against a server that fails in 30 of 100 requests: everything ends scored or as a recorded failure, a retry heals
-what failed, and no answer is bought twice."""
+"""A whole coder against a server that fails in 30 of 100 requests: everything ends scored or as a recorded failure, a retry
+heals what failed, and no answer is bought twice."""
 
 from collections import Counter
 from pathlib import Path
