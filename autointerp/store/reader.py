@@ -10,9 +10,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autointerp.errors import StoreDamaged
+from autointerp.errors import StoreDamaged, UserError
+from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store.catalog import catalog_of
 from autointerp.store.coder_reader import CoderStore
+from autointerp.store.embeddings import (
+    Places,
+    WindowEmbeddings,
+    folder_of,
+    list_embeddings,
+    prefix_of,
+    read_embeddings,
+)
 from autointerp.store.listing import LatentRow
 from autointerp.store.manifest import REBUILD, Layout, read_manifest
 from autointerp.store.previews import preview_examples
@@ -38,6 +47,7 @@ class Store:
         self.ctx_len: int = corpus["ctx_len"]
         self._catalog = catalog_of(self.layout, corpus["sha256"])
         self._vocabulary: Vocabulary | None = None
+        self._embeddings: dict[str, tuple[Any, WindowEmbeddings | None]] = {}
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> "Store":
@@ -112,6 +122,39 @@ class Store:
     def preview_examples(self, rows: Sequence[LatentRow], window: int = 24) -> list[Example | None]:
         """The strongest window of each row's latent, the peak in its middle; `None` for a dead latent."""
         return preview_examples(self._catalog.current(), self.tokens, rows, window)
+
+    def window_places(self, window: int, stride: int | None = None) -> Places:
+        """Where the windows of `window` tokens lie, one at every `stride` (default: side by side). Raises UserError."""
+        if window < 1:
+            raise UserError(
+                f"a window of {window} tokens is impossible; accepted: 1 to the context's {self.ctx_len}."
+            )
+        width = min(window, self.ctx_len)
+        step = width if stride is None else stride
+        if not 1 <= step <= width:
+            raise UserError(f"a stride of {step} tokens is impossible; accepted: 1 to the window's {width}.")
+        return Places(self.n_contexts, self.ctx_len, width, step)
+
+    def embeddings(
+        self, embedder: str, *, window: int = DEFAULT_WINDOW, stride: int | None = None
+    ) -> WindowEmbeddings | None:
+        """The vectors of all windows by `embedder`; `None` until every one is written. Costs a look at one file."""
+        places = self.window_places(window, stride)
+        prefix = prefix_of(embedder, places.window, places.stride)
+        try:
+            status = os.stat(folder_of(self.path) / f"{prefix}.json")
+            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
+        except OSError:
+            return None
+        kept = self._embeddings.get(prefix)
+        if kept is None or kept[0] != seen or kept[1] is None:
+            found = read_embeddings(self.path, embedder, places, self.meta["corpus"]["sha256"])
+            kept = self._embeddings[prefix] = (seen, found)
+        return kept[1]
+
+    def embedders(self) -> list[tuple[str, int, int]]:
+        """(embedder, window, stride) of the window embeddings in this store."""
+        return list_embeddings(self.path)
 
     def sql(self, query: str, *, limit: int | None = None) -> pa.Table:
         """One read-only query over everything in the store; see `autointerp.store.sql` for the tables."""

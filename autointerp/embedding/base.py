@@ -1,0 +1,38 @@
+"""What an embedder is."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.types import ProgressCallback, no_progress
+
+
+class TextEmbedder(Protocol):
+    """Turns texts into unit vectors, so that a dot product is a cosine. Thread-safe.
+
+    `name` is what files and scores record; `fingerprint` identifies the weights; `precision` is "float32" or "bfloat16".
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+
+    def embed(self, texts: Sequence[str], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
+        """Float32[ndarray, "n d"], unit length, in the order given; any text will do, the empty one too."""
+        ...
+
+
+def clean(text: str) -> str:
+    """`text` without lone surrogates, which no tokenizer takes; each becomes U+FFFD."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)

@@ -1,0 +1,99 @@
+"""`StoreEmbedder`: an embedder that remembers. Windows come from the store's embeddings, other texts are embedded once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.embedding.base import TextEmbedder
+from autointerp.passages import Window
+from autointerp.store import Store
+from autointerp.store.embeddings import WindowEmbeddings
+from autointerp.store.text_vectors import TextVectors
+from autointerp.types import ProgressCallback, no_progress
+
+_IN_MEMORY = 50_000
+
+
+class HasWindow(Protocol):
+    """Such as `autointerp.score.Item`."""
+
+    @property
+    def window(self) -> Window: ...
+
+
+class StoreEmbedder:
+    """One embedder on one store; implements `autointerp.score.Embedder`. Thread-safe.
+
+    All vectors are rounded to float16, stored or not, so that a score does not depend on what was stored when.
+    """
+
+    def __init__(self, store: Store, embedder: TextEmbedder):
+        self.store = store
+        self.embedder = embedder
+        self._texts = TextVectors(store.path, embedder.name, embedder.fingerprint, embedder.dim)
+        self._kept: OrderedDict[str, NDArray[np.float16]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.embedder.name
+
+    def windows(self, window: int) -> WindowEmbeddings | None:
+        """The store's embeddings of windows of `window` tokens by these very weights; `None` before they are complete."""
+        found = self.store.embeddings(self.name, window=window)
+        return found if found is not None and found.fingerprint == self.embedder.fingerprint else None
+
+    def embed_queries(
+        self, texts: Sequence[str], progress: ProgressCallback = no_progress
+    ) -> NDArray[np.float32]:
+        """Float32[ndarray, "n d"]: explanations or queries, each embedded once per store."""
+        distinct = list(dict.fromkeys(texts))
+        with self._lock:
+            known = {text: self._kept[text] for text in distinct if text in self._kept}
+        known |= self._texts.get([text for text in distinct if text not in known])
+        new = [text for text in distinct if text not in known]
+        if new:
+            made = dict(zip(new, self.embedder.embed(new, progress).astype(np.float16), strict=True))
+            self._texts.put(made)
+            known |= made
+        with self._lock:
+            self._kept.update(known)
+            while len(self._kept) > _IN_MEMORY:
+                self._kept.popitem(last=False)
+        if not texts:
+            return np.zeros((0, self.embedder.dim), dtype=np.float32)
+        return np.stack([known[text] for text in texts]).astype(np.float32)
+
+    def embed_windows(self, items: Sequence[HasWindow]) -> NDArray[np.float32]:
+        """Float32[ndarray, "n d"]: stored vectors where the window is one of the store's, others embedded now."""
+        vectors = np.zeros((len(items), self.embedder.dim), dtype=np.float32)
+        missing = []
+        stored: dict[int, tuple[list[int], list[int]]] = {}
+        found: dict[int, WindowEmbeddings | None] = {}
+        for i, item in enumerate(items):
+            example = item.window.example
+            length = len(example.token_ids)
+            if length not in found:
+                found[length] = self.windows(length)
+            embeddings = found[length]
+            row = (
+                None if embeddings is None else embeddings.places.row(example.context, example.start, length)
+            )
+            if row is None:
+                missing.append(i)
+            else:
+                places, rows = stored.setdefault(length, ([], []))
+                places.append(i)
+                rows.append(row)
+        for length, (places, rows) in stored.items():
+            embeddings = found[length]
+            assert embeddings is not None
+            vectors[places] = embeddings.take(np.array(rows))
+        if missing:
+            texts = [items[i].window.text for i in missing]
+            vectors[missing] = self.embedder.embed(texts).astype(np.float16).astype(np.float32)
+        return vectors

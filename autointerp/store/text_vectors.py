@@ -1,0 +1,67 @@
+"""Vectors of texts that are no windows (explanations, queries), kept so that each is embedded once: a small SQLite file per
+embedder, safe for any number of processes. Only a cache: where it cannot be read or written, it is empty."""
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.store.embeddings import file_stem, folder_of
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+_MANY = 500
+
+
+class TextVectors:
+    """The texts of one embedder in one store. `fingerprint`: of its weights; other weights see none of these vectors."""
+
+    def __init__(self, root: Path, embedder: str, fingerprint: str, dim: int):
+        self.path = folder_of(root) / f"{file_stem(embedder)}.texts.sqlite"
+        self._fingerprint = fingerprint
+        self._dim = dim
+
+    def get(self, texts: Sequence[str]) -> dict[str, NDArray[np.float16]]:
+        """The known ones of `texts`, Float16[ndarray, " d"] each."""
+        if not texts or not self.path.exists():
+            return {}
+        keys = {self._key(text): text for text in texts}
+        wanted, found = list(keys), {}
+        try:
+            with closing(self._connect("ro")) as connection:
+                for at in range(0, len(wanted), _MANY):
+                    part = wanted[at : at + _MANY]
+                    query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(part))})"
+                    for key, blob in connection.execute(query, part):
+                        if len(blob) == 2 * self._dim:
+                            found[keys[key]] = np.frombuffer(blob, dtype=np.float16)
+        except sqlite3.Error:
+            pass
+        return found
+
+    def put(self, vectors: Mapping[str, NDArray[np.float16]]) -> bool:
+        """Keep these; returns whether that worked."""
+        if not vectors:
+            return True
+        rows = [(self._key(text), vector.astype(np.float16).tobytes()) for text, vector in vectors.items()]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect("rwc")) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute(_SCHEMA)
+                with connection:
+                    connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+            return True
+        except (sqlite3.Error, OSError):
+            return False
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10.0)
+
+    def _key(self, text: str) -> bytes:
+        data = f"{self._fingerprint}\0{text}".encode("utf-8", errors="surrogatepass")
+        return hashlib.sha256(data).digest()[:16]
