@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.types import Example, Histogram
 from autointerp.ui import format as fmt
@@ -57,6 +58,20 @@ def row(example: Example, table: TokenTable) -> dict[str, Any]:
         "v": values.tolist(),
         "k": int(fires[values.argmax()]) if len(fires) else -1,
         "m": fmt.activation(float(values.max())) if len(fires) else "0",
+    }
+
+
+def typed_row(
+    token_ids: NDArray[np.integer], activations: NDArray[np.floating], table: TokenTable, start: int = 0
+) -> dict[str, Any]:
+    """Tokens of a typed text, from its position `start`: a row without a context."""
+    fires = np.flatnonzero(activations)
+    return {
+        "s": start,
+        "t": table.row(token_ids.tolist()),
+        "p": fires.tolist(),
+        "v": activations[fires].tolist(),
+        "k": int(fires[activations[fires].argmax()]) if len(fires) else -1,
     }
 
 

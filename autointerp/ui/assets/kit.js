@@ -92,7 +92,7 @@ const hover = (scope, tip, table, max, find, moved) => {
       el("br"),
       el("i", "", "id "), document.createTextNode(String(entry[0])),
       el("i", "", "position "), document.createTextNode(String(row.s + node.at)),
-      el("i", "", "context "), document.createTextNode(String(row.c)),
+      ...(row.c === undefined ? [] : [el("i", "", "context "), document.createTextNode(String(row.c))]), // a typed text is in none
       el("br"),
       el("i", "", "activation "), document.createTextNode(node.value ? digits(node.value) : "0"),
     );
