@@ -20,7 +20,7 @@ _PURPOSE = """## What it is for
 
 To make the feature browser's demo work offline, and to be small enough to commit. Use it to try the browser and to
 test code that reads such models. It is no research model: nothing about large language models follows from it.
-The weights are ours and fall under this repository's licence; no text is distributed with them.
+The weights are ours and fall under this repository's licence (Apache-2.0); no text is distributed with them.
 """
 
 
