@@ -13,7 +13,14 @@ def _navigation():
     st.set_page_config(page_title="autointerp", page_icon=icon(), layout="wide")
     return st.navigation(
         [
-            st.Page("pages/overview.py", title="Overview", icon=":material/dashboard:", default=True),
+            st.Page(
+                "pages/overview.py",
+                title="Overview",
+                icon=":material/dashboard:",
+                url_path="home",
+                default=True,
+            ),
+            st.Page(_to_overview, title="Overview", url_path="overview", visibility="hidden"),
             st.Page(
                 "pages/features.py",
                 title="Features",
@@ -29,6 +36,11 @@ def _navigation():
         ],
         position="top",
     )
+
+
+def _to_overview() -> None:
+    """The default page lives at the root alone (Streamlit 1.67); its name as an address leads there."""
+    st.switch_page("pages/overview.py")
 
 
 def run() -> None:
