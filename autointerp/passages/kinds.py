@@ -10,29 +10,38 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Kind:
     """`name`: plural, as written in an explanation. `said`: matches ways to say it. `shape`: what such text looks like,
-    searched in texts; a token is of the kind when the whole of it, blanks at its ends aside, is."""
+    searched in texts; a token is of the kind when the whole of it, blanks at its ends aside, is; `inside`: and when it goes on
+    from a letter or digit before it."""
 
     name: str
     said: re.Pattern[str]
     shape: re.Pattern[str]
     whole: re.Pattern[str]
+    inside: bool = False
 
     def is_in(self, text: str) -> bool:
         return self.shape.search(text) is not None
 
-    def fits(self, token: str) -> bool:
-        return self.whole.fullmatch(token) is not None
+    def fits(self, token: str, *, inside: bool = False) -> bool:
+        """`inside`: whether the token continues a word."""
+        return (inside or not self.inside) and self.whole.fullmatch(token) is not None
 
 
-def _kind(name: str, said: str, shape: str, whole: str | None = None) -> Kind:
+def _kind(name: str, said: str, shape: str, whole: str | None = None, *, inside: bool = False) -> Kind:
     around = r"[ \t]*"
     return Kind(
         name,
         re.compile(rf"\b(?:{said})\b", re.IGNORECASE),
         re.compile(shape),
         re.compile(whole or rf"{around}(?:{shape})+{around}"),
+        inside,
     )
 
+
+_FUNCTION_WORDS = (
+    "a|an|the|of|in|to|and|or|for|on|at|by|with|from|as|into|than|then|if|it|its|this|that|these|those|which|when|where|be|is|"
+    "are|was|were|been|has|have|had|will|would|can|may|must|not|no|but|so|such|each|any|all|some|there"
+)
 
 KINDS: tuple[Kind, ...] = (
     _kind("numbers", r"numbers?|digits?|numerals?|integers?", r"\d+(?:[.,]\d+)*"),
@@ -62,6 +71,18 @@ KINDS: tuple[Kind, ...] = (
         "words in capitals",
         r"(?:words? )?in capitals|all[- ]caps|acronyms?|capital letters?|upper ?case",
         r"\b[A-Z]{2,}",
+    ),
+    _kind(
+        "function words",
+        r"function words?|stop ?words?|articles and prepositions",
+        rf"(?<!\w)(?:{_FUNCTION_WORDS})(?!\w)",
+    ),
+    _kind(
+        "word endings",
+        r"word endings?|ends? of (?:longer )?words?|later parts? of (?:longer )?words?|suffix(?:es)?",
+        r"(?<=[^\W_]{2})[^\W\d_]{1,4}(?!\w)",
+        r"[^\W\d_]+",
+        inside=True,
     ),
     _kind("punctuation", r"punctuation(?: marks?)?", r"[^\w\s]"),
 )

@@ -8,6 +8,8 @@ _TAIL = re.compile(r"[^\W_]*\Z")
 _HEAD = re.compile(r"[^\W_]*")
 _UNIT = re.compile(r"[^\W_]+|[^\w\s]+|_+")
 
+_SPAN = re.compile(r"\w+")
+
 MIN_WORD = 3
 
 
@@ -16,16 +18,21 @@ def words(text: str) -> set[str]:
     return {word.lower() for word in _WORD.findall(text) if len(word) >= MIN_WORD}
 
 
+def spans(text: str) -> list[str]:
+    """Every stretch of letters, digits and underscores, in order."""
+    return _SPAN.findall(text)
+
+
 def full_word(texts: Sequence[str], start: int, end: int) -> str:
     """The word that the tokens start to end are a part of; their own text, stripped, when they are not inside one word."""
     piece = "".join(texts[start:end])
     core = piece.strip()
-    if not core or not _HEAD.fullmatch(core):
+    if not core or not core.isalnum():
         return core
     before = after = ""
-    if piece[0] == core[0]:
+    if piece[0] == core[0] and start > 0 and not _ends_apart(texts[start - 1]):
         before = _match_back("".join(texts[max(0, start - 8) : start]))
-    if piece[-1] == core[-1]:
+    if piece[-1] == core[-1] and end < len(texts) and not _starts_apart(texts[end]):
         found = _HEAD.match("".join(texts[end : end + 8]))
         after = found[0] if found else ""
     return before + core + after
@@ -38,6 +45,14 @@ def unit_before(text: str) -> str:
         return "\n"
     found = _UNIT.findall(tail)
     return found[-1] if found else ""
+
+
+def _ends_apart(text: str) -> bool:
+    return bool(text) and not text[-1].isalnum()
+
+
+def _starts_apart(text: str) -> bool:
+    return bool(text) and not text[0].isalnum()
 
 
 def _match_back(text: str) -> str:

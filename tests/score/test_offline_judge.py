@@ -34,7 +34,7 @@ def test_a_quoted_word_is_enough(judge: OfflineJudge, scorer: type[Detection], e
     result = scorer(judge).run(explanation, heldout(), seed=0, floor='The word "violin".')
     assert (result.value, result.floor) == (1.0, 0.5)
     assert result.auroc == 1.0
-    assert (result.judge, result.model, result.prompt_version) == ("offline", None, "offline-1")
+    assert (result.judge, result.model, result.prompt_version) == ("offline", None, "offline-2")
     assert (result.tokens_in, result.cost) == (0, 0.0)
 
 

@@ -4,6 +4,10 @@ It sees what a language model would see, the explanation and the texts as shown,
 in a right text than in any text. How common things are in any text it takes from background windows of the corpus, which carry
 no labels: nothing about the latent but its explanation enters. Answers are yes when the odds are better than even.
 
+Of the things that an explanation names, one made the latent fire: a text is right for the first of them, or for the second,
+and so on, or for something that is not named. So the odds are a mean over the named things, and what is rare in the
+background counts more than what is in every text. What is named first counts more, and what is common does too.
+
 It is a stand-in: it knows no synonyms, no grammar and no world. It favours explanations that quote what to look for.
 """
 
@@ -11,45 +15,43 @@ import math
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.passages import runs
-from autointerp.passages.kinds import Kind
-from autointerp.passages.words import full_word, words
 from autointerp.score.judges.base import Shown, Task
-from autointerp.score.judges.reading import Literal_, Reading, read
+from autointerp.score.judges.finding import (
+    Mark,
+    Text,
+    What,
+    counter,
+    ender,
+    fitter,
+    follower,
+    mark_at,
+    marks_of,
+    text_of,
+)
+from autointerp.score.judges.reading import Reading, read
 from autointerp.score.results import Verdict, Verdicts
 
-VERSION = "offline-1"
+VERSION = "offline-2"
 
 Similarity = Callable[[str, Sequence[str]], NDArray[np.float32]]
 """Likeness of an explanation to each of some texts, larger is nearer; from an embedder."""
 
-_FOUND = 0.9  # how often a right text holds the focus that the explanation names
-_FOUND_HEDGED = 0.7
+_NAMED = {"": 0.9, "often": 0.65, "sometimes": 0.4}  # how often it is one of the named things, by the hedge
 _BEFORE = 0.8  # how often what should stand before does
+_ONCE = 0.5  # how likely one more of a named thing makes the latent fire
 _WORD = 0.3  # how often a right text holds one of the context words
 _TOPIC = 0.15  # ... or one of the other words of the explanation
 _CONTEXT_CAP = 2.0  # nats that all context words together may add or take away: they come in clusters
 _SHIFT = 0.8  # by how many standard deviations right texts are nearer to the explanation than others
 _CACHED = 20_000
+_MARKED_WINDOWS = 100  # background windows whose tokens stand for any marked token
 
-
-@dataclass(frozen=True)
-class _Text:
-    """A shown text with its marked runs: (token text, whole word around it, what stands before)."""
-
-    text: str
-    marked: tuple[tuple[str, str, str], ...] = ()
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        return frozenset(words(self.text))
+Floats = NDArray[np.float64]
 
 
 class OfflineJudge:
@@ -60,14 +62,15 @@ class OfflineJudge:
     model = None
 
     def __init__(self, background: Sequence[Sequence[str]] = (), *, similarity: Similarity | None = None):
-        self._background = [_Text("".join(texts)) for texts in background]
+        self._background = [Text(tuple(texts)) for texts in background]
         self._tokens = [
-            (texts[i].strip() or texts[i], full_word(texts, i, i + 1), "".join(texts[max(0, i - 8) : i]))
-            for texts in background[:100]
-            for i in range(len(texts))
-            if texts[i]
+            mark_at(text.texts, i, i + 1)
+            for text in self._background[:_MARKED_WINDOWS]
+            for i in range(len(text.texts))
+            if text.texts[i]
         ]
-        self._distinct = Counter((run, word, "") for run, word, _ in self._tokens)
+        # What stands before a token matters to few questions; for the others equal tokens are asked about once.
+        self._distinct = Counter(Mark(m.run, m.word, m.cores, "", m.inside) for m in self._tokens)
         self._similarity = similarity
         self._rates: OrderedDict[object, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -81,41 +84,58 @@ class OfflineJudge:
 
     def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
         reading = read(explanation)
-        texts = [_text(one) for one in shown]
+        texts = [text_of(one.texts) for one in shown]
         if task == "fuzzing":
-            evidence = self._marks(reading, texts)
+            evidence = self._marks(reading, texts, [marks_of(one) for one in shown])
         else:
             evidence = self._texts(reading, texts) + self._likeness(explanation, texts)
-        return Verdicts(tuple(Verdict(answer=bool(e > 0), value=_sigmoid(float(e))) for e in evidence))
+        return Verdicts(
+            tuple(
+                [
+                    Verdict(answer=e > 0, value=1 / (1 + math.exp(-e)))
+                    for e in np.clip(evidence, -30, 30).tolist()
+                ]
+            )
+        )
 
-    def _texts(self, reading: Reading, texts: Sequence[_Text]) -> NDArray[np.float64]:
+    # Whole texts -----------------------------------------------------------------------------------------------
+
+    def _texts(self, reading: Reading, texts: Sequence[Text]) -> Floats:
         """Evidence, in nats, that the latent fires somewhere in each text."""
         total = np.zeros(len(texts))
-        focus = [*(one for one in reading.focus if not (one.piece and reading.examples)), *reading.examples]
-        finders = [*((one, _finder(one)) for one in focus), *((kind, kind.is_in) for kind in reading.kinds)]
-        rate = _FOUND_HEDGED if reading.hedged else _FOUND
-        if finders:
-            key = ("text", *(_key(what) for what, _ in finders))
-            total += self._weigh(key, rate, texts, lambda one: any(find(one.text) for _, find in finders))
-        if reading.before or reading.before_kinds:
-            before = [*map(_followed, reading.before)]
-            key = ("text-before", *reading.before, *(kind.name for kind in reading.before_kinds))
-            kinds = reading.before_kinds
-            total += self._weigh(
-                key,
-                _BEFORE,
-                texts,
-                lambda one: (
-                    any(find(one.text) for find in before) or any(kind.is_in(one.text) for kind in kinds)
-                ),
-            )
+        named = [(counter(what), ("text", what)) for what in _named(reading)]
+        if named:
+            total += np.log(self._odds(named, texts, _NAMED[reading.hedge]))
+        before: list[tuple[Callable[[Text], float], object]] = [
+            (follower(literal), ("text-before", literal)) for literal in reading.before
+        ]
+        before += [(counter(kind), ("text", kind)) for kind in reading.before_kinds]
+        if before:
+            total += np.log(self._odds(before, texts, _BEFORE))
         return total + self._context(reading, texts)
 
-    def _context(self, reading: Reading, texts: Sequence[_Text]) -> NDArray[np.float64]:
+    def _odds(
+        self, named: Sequence[tuple[Callable[[Text], float], object]], texts: Sequence[Text], rate: float
+    ) -> Floats:
+        """How much likelier right texts are to hold what they hold of the things `named` than any text."""
+        usual = np.array([self._usual(count, key) for count, key in named])
+        found = np.array([[_likely(count(text)) for count, _ in named] for text in texts])
+        return 1 - rate + rate * (found / usual) @ _shares(usual)
+
+    def _usual(self, count: Callable[[Text], float], key: object) -> float:
+        """The mean of `_likely` over any text; what was not seen may still be."""
+
+        def measure() -> float:
+            seen = sum(_likely(n) for text in self._background if (n := count(text)))
+            return (seen + 0.3 * _ONCE) / (len(self._background) + 1)
+
+        return self._rate(key, measure)
+
+    def _context(self, reading: Reading, texts: Sequence[Text]) -> Floats:
         total = np.zeros(len(texts))
         for literal in reading.context:
-            find = _finder(literal)
-            total += self._weigh(("word", literal), _WORD, texts, lambda one, find=find: find(one.text))
+            count = counter(literal)
+            total += self._weigh(("word", literal), _WORD, texts, lambda one, count=count: count(one) > 0)
         if len(reading.context) < 2:
             for topic in reading.topics:
                 stem = _stem(topic)
@@ -127,41 +147,7 @@ class OfflineJudge:
                 )
         return np.clip(total, -_CONTEXT_CAP, _CONTEXT_CAP)
 
-    def _marks(self, reading: Reading, texts: Sequence[_Text]) -> NDArray[np.float64]:
-        """Evidence that the marks are right: what is marked counts, what else the text says counts half."""
-        total = np.zeros(len(texts))
-        literals = [*reading.focus, *reading.examples]
-        if literals or reading.kinds:
-            fits = [_marked_by(literals), *(_marked_kind(kind) for kind in reading.kinds)]
-            key = ("mark", *literals, *(kind.name for kind in reading.kinds))
-            base = self._token_rate(key, lambda token: any(fit(token) for fit in fits))
-            rate = _FOUND_HEDGED if reading.hedged else _FOUND
-            total += _evidence([_half(one, fits) for one in texts], rate, base)
-        if reading.before or reading.before_kinds:
-            ends = [
-                *(_ends_with(literal) for literal in reading.before),
-                *map(_ends_in_kind, reading.before_kinds),
-            ]
-            key = ("mark-before", *reading.before, *(kind.name for kind in reading.before_kinds))
-            base = self._rate(
-                key, lambda: _share([any(e(token) for e in ends) for token in self._tokens], least=0.01)
-            )
-            total += _evidence([_half(one, ends) for one in texts], _BEFORE, base)
-        if not (literals or reading.kinds or reading.before or reading.before_kinds):
-            total += self._topic_marks(reading, texts)
-            return total + self._context(reading, texts)
-        return total + self._context(reading, texts) / 2
-
-    def _topic_marks(self, reading: Reading, texts: Sequence[_Text]) -> NDArray[np.float64]:
-        """Without any quoted focus: are the marked words among the explanation's own?"""
-        stems = tuple(
-            _stem(word) for word in [*(c.text.strip().lower() for c in reading.context), *reading.topics]
-        )
-        fits = [lambda token: any(stem and token[1].lower().startswith(stem) for stem in stems)]
-        base = self._token_rate(("mark-topic", *stems), fits[0])
-        return _evidence([_half(one, fits) for one in texts], 0.4, base)
-
-    def _likeness(self, explanation: str, texts: Sequence[_Text]) -> NDArray[np.float64]:
+    def _likeness(self, explanation: str, texts: Sequence[Text]) -> Floats:
         if self._similarity is None or len(self._background) < 10:
             return np.zeros(len(texts))
         sample = self._background[:200]
@@ -173,17 +159,70 @@ class OfflineJudge:
         return np.clip(_SHIFT * (found - usual.mean()) / spread - _SHIFT**2 / 2, -2.0, 2.0)
 
     def _weigh(
-        self, key: object, rate: float, texts: Sequence[_Text], holds: Callable[[_Text], bool]
-    ) -> NDArray[np.float64]:
+        self, key: object, rate: float, texts: Sequence[Text], holds: Callable[[Text], bool]
+    ) -> Floats:
         base = self._rate(key, lambda: _share([holds(one) for one in self._background]))
         return _evidence([holds(one) for one in texts], max(rate, base), base)
 
-    def _token_rate(self, key: object, fits: Callable[[tuple[str, str, str]], bool]) -> float:
-        """The rate of tokens that fit, whatever stands before them."""
+    # Marks -----------------------------------------------------------------------------------------------------
+
+    def _marks(self, reading: Reading, texts: Sequence[Text], marks: Sequence[Sequence[Mark]]) -> Floats:
+        """Evidence that the marks are right: each marked run speaks for itself; the rest of the text counts half."""
+        named = [(fitter(what), ("mark", what)) for what in _named(reading)]
+        before = [(ender(what), ("mark-before", what)) for what in (*reading.before, *reading.before_kinds)]
+        if not named and not before:
+            stems = tuple(
+                _stem(word) for word in [*(c.core.lower() for c in reading.context), *reading.topics]
+            )
+            named = [
+                (
+                    lambda mark: float(any(stem and mark.word.lower().startswith(stem) for stem in stems)),
+                    ("mark-topic", *stems),
+                )
+            ]
+            return self._per_mark(named, marks, _NAMED["sometimes"]) + self._context(reading, texts)
+        total = self._context(reading, texts) / 2
+        if named:
+            total += self._per_mark(named, marks, _NAMED[reading.hedge])
+        if before:
+            total += self._per_mark(before, marks, _BEFORE, any_before=False)
+        return total
+
+    def _per_mark(
+        self,
+        named: Sequence[tuple[Callable[[Mark], float], object]],
+        marks: Sequence[Sequence[Mark]],
+        rate: float,
+        *,
+        any_before: bool = True,
+    ) -> Floats:
+        usual = np.array([self._mark_rate(fit, key, any_before) for fit, key in named])
+        weights = _shares(usual) / usual
+        result = np.zeros(len(marks))
+        for at, some in enumerate(marks):
+            if not some:
+                result[at] = math.log(1 - rate)
+                continue
+            total = 0.0
+            for mark in some:
+                fits = sum(
+                    weight * found
+                    for weight, (fit, _) in zip(weights, named, strict=True)
+                    if (found := fit(mark))
+                )
+                total += math.log(1 - rate + rate * fits)
+            result[at] = total
+        return result
+
+    def _mark_rate(self, fit: Callable[[Mark], float], key: object, any_before: bool) -> float:
+        """The mean of `fit` over any token. `any_before`: whether it is the same whatever stands before."""
 
         def measure() -> float:
-            hits = sum(n for token, n in self._distinct.items() if fits(token))
-            return (hits + 0.05) / (len(self._tokens) + 5)
+            if any_before:
+                seen = sum(n * found for mark, n in self._distinct.items() if (found := fit(mark)))
+            else:
+                seen = sum(fit(mark) for mark in self._tokens)
+            return (seen + 0.3) / (len(self._tokens) + 30)
 
         return self._rate(key, measure)
 
@@ -200,21 +239,23 @@ class OfflineJudge:
         return value
 
 
-def _text(shown: Shown) -> _Text:
-    texts = shown.texts
-    text = "".join(texts)
-    marked = tuple(
-        (
-            "".join(texts[start:end]).strip() or "".join(texts[start:end]),
-            full_word(texts, start, end),
-            "".join(texts[max(0, start - 8) : start]),
-        )
-        for start, end in runs(shown.marks or ())
-    )
-    return _Text(text, marked)
+def _named(reading: Reading) -> list[What]:
+    """All that an explanation says the latent responds to, in falling order of importance."""
+    return [*reading.kinds, *reading.focus, *reading.examples]
 
 
-def _evidence(found: Sequence[bool], rate: float, base: float) -> NDArray[np.float64]:
+def _shares(usual: Floats) -> Floats:
+    """How often each of the named things is the one: the earlier and the commoner, the oftener."""
+    shares = np.sqrt(usual / np.arange(1, len(usual) + 1))
+    return shares / shares.sum()
+
+
+def _likely(n: float) -> float:
+    """How likely `n` of a named thing make the latent fire."""
+    return 1 - (1 - _ONCE) ** n if n else 0.0
+
+
+def _evidence(found: Sequence[bool], rate: float, base: float) -> Floats:
     """Log odds of a finding in right texts (`rate`) against any text (`base`)."""
     rate, base = min(rate, 0.98), min(max(base, 0.002), 0.97)
     yes, no = math.log(rate / base), math.log((1 - rate) / (1 - base))
@@ -226,78 +267,9 @@ def _share(found: Sequence[bool], least: float = 0.02) -> float:
     return (sum(found) + 5 * least) / (len(found) + 5)
 
 
-def _half(text: _Text, fits: Sequence[Callable[[tuple[str, str, str]], bool]]) -> bool:
-    hits = sum(any(fit(mark) for fit in fits) for mark in text.marked)
-    return hits > 0 and 2 * hits >= len(text.marked)
-
-
-def _finder(literal: Literal_) -> Callable[[str], bool]:
-    pattern = literal.pattern()
-    core = literal.text.strip() or literal.text
-    if core != core.lower():
-        return lambda text: core in text and pattern.search(text) is not None
-    return lambda text: core in text.lower() and pattern.search(text) is not None
-
-
-def _followed(literal: Literal_) -> Callable[[str], bool]:
-    """Whether something stands after the piece."""
-    find = _finder(literal)
-    return lambda text: find(text[:-1])
-
-
-def _marked_by(literals: Sequence[Literal_]) -> Callable[[tuple[str, str, str]], bool]:
-    """Whether one of the pieces is the marked text, the word it is a part of, or inside a longer marked text."""
-    cores = [(literal.text.strip() or literal.text, literal.pattern()) for literal in literals]
-    cased = {core for core, _ in cores if core != core.lower()}
-    folded = {core for core, _ in cores if core == core.lower()}
-    inside = [(core, core != core.lower(), pattern) for core, pattern in cores]
-
-    def fit(mark: tuple[str, str, str]) -> bool:
-        run, word, _ = mark
-        if run in cased or word in cased or (low := run.lower()) in folded or word.lower() in folded:
-            return True
-        return any(
-            len(run) > len(core) and core in (run if case else low) and pattern.search(run) is not None
-            for core, case, pattern in inside
-        )
-
-    return fit
-
-
-def _marked_kind(kind: Kind) -> Callable[[tuple[str, str, str]], bool]:
-    return lambda mark: kind.fits(mark[0])
-
-
-def _ends_with(literal: Literal_) -> Callable[[tuple[str, str, str]], bool]:
-    core = literal.text.strip() or literal.text
-    fold = str if core != core.lower() else str.lower
-
-    def end(mark: tuple[str, str, str]) -> bool:
-        before = fold(mark[2])
-        return before.endswith(core) or before.rstrip().endswith(core)
-
-    return end
-
-
-def _ends_in_kind(kind: Kind) -> Callable[[tuple[str, str, str]], bool]:
-    def end(mark: tuple[str, str, str]) -> bool:
-        tail = mark[2].rstrip(" \t")[-1:]
-        return bool(tail) and kind.is_in(tail)
-
-    return end
-
-
 def _stem(word: str) -> str:
     """A crude stem: enough to find plurals and participles."""
     for ending in ("ations", "ation", "ings", "ing", "ies", "es", "ed", "s", "y", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 4:
             return word[: -len(ending)]
     return word
-
-
-def _key(what: Literal_ | Kind) -> object:
-    return what.name if isinstance(what, Kind) else what
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, x))))

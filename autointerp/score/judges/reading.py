@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from autointerp.passages.kinds import KINDS, Kind
 from autointerp.passages.words import words
@@ -29,8 +30,10 @@ _CUES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("example", re.compile(r"\b(?:as in|for example|e\.g\.|such as|like|for instance)\b", re.IGNORECASE)),
 )
 _HEDGED = re.compile(
-    r"\b(?:often|sometimes|mostly|usually|mainly|typically|frequently|especially)\b", re.IGNORECASE
+    r"\b(?:often|sometimes|occasionally|partly|rarely|mostly|usually|mainly|typically|frequently|especially)\b",
+    re.IGNORECASE,
 )
+_RARELY = re.compile(r"\b(?:sometimes|occasionally|partly|rarely)\b", re.IGNORECASE)
 _PIECES = re.compile(
     r"\b(?:pieces?|prefix(?:es)?|suffix(?:es)?|endings?|beginnings?|parts? of (?:a )?words?|starting with|ending in)\b",
     re.IGNORECASE,
@@ -48,6 +51,8 @@ _STOP = frozenset(
 )
 _GLYPHS = str.maketrans({"\u21b5": "\n", "\u21e5": "\t"})
 
+Hedge = Literal["", "often", "sometimes"]
+
 MAX_PARTS = 40
 _READ = 4000  # characters of an explanation that are read; more is no explanation
 
@@ -59,22 +64,32 @@ class Literal_:
     text: str
     piece: bool = False
 
+    @property
+    def core(self) -> str:
+        """The text without the blanks around it, unless it is nothing else."""
+        return self.text.strip() or self.text
+
+    @property
+    def folded(self) -> bool:
+        """Whether case does not matter: it does when the text has capitals."""
+        return self.core == self.core.lower()
+
     def pattern(self) -> re.Pattern[str]:
         """Finds it in a text: whole words only unless a piece; case matters when it has capitals."""
-        core = self.text.strip() or self.text
+        core = self.core
         body = re.escape(core)
         if not self.piece:
             body = (
                 (r"(?<!\w)" if core[:1].isalnum() else "") + body + (r"(?!\w)" if core[-1:].isalnum() else "")
             )
-        return re.compile(body, 0 if core != core.lower() else re.IGNORECASE)
+        return re.compile(body, re.IGNORECASE if self.folded else 0)
 
 
 @dataclass(frozen=True)
 class Reading:
     """An explanation taken apart. `focus`: pieces it is said to respond to, `examples` of them in whole; `kinds` of tokens;
     `before`: what must stand before; `context`: quoted words that go with it; `topics`: its other content words; `hedged`:
-    whether the focus is said to be only frequent."""
+    whether the focus is said to be only frequent; `hedge`: how frequent."""
 
     focus: tuple[Literal_, ...] = ()
     examples: tuple[Literal_, ...] = ()
@@ -84,6 +99,8 @@ class Reading:
     context: tuple[Literal_, ...] = ()
     topics: tuple[str, ...] = ()
     hedged: bool = False
+
+    hedge: Hedge = ""
 
     @property
     def is_empty(self) -> bool:
@@ -108,6 +125,7 @@ def read(explanation: str) -> Reading:
         end = match.end()
     bare.append(text[end:])
     rest = " \u00b7 ".join(bare)
+    first = rest.split(".")[0]
     kinds, before_kinds = _kinds(rest)
     said = {word for kind in KINDS for hit in kind.said.findall(rest) for word in words(str(hit))}
     topics = sorted(words(rest) - _STOP - said)[:MAX_PARTS]
@@ -121,7 +139,8 @@ def read(explanation: str) -> Reading:
         before_kinds=before_kinds,
         context=tuple(parts["context"]),
         topics=tuple(topics),
-        hedged=bool(_HEDGED.search(rest.split(".")[0])),
+        hedged=bool(_HEDGED.search(first)),
+        hedge="sometimes" if _RARELY.search(first) else "often" if _HEDGED.search(first) else "",
     )
 
 
