@@ -11,7 +11,7 @@ from autointerp.store.annotated import (
 from autointerp.store.coder_reader import CoderStore, LatentTable
 from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.corpus import CorpusWriter
-from autointerp.store.firing import Places
+from autointerp.store.firing import Spots
 from autointerp.store.listing import LatentPage, LatentQuery, LatentRow, list_latents
 from autointerp.store.manifest import FORMAT, Layout
 from autointerp.store.reader import Store
@@ -34,10 +34,10 @@ __all__ = [
     "LatentRow",
     "LatentTable",
     "Layout",
-    "Places",
     "ScoreKind",
     "ShownExplanation",
     "ShownScore",
+    "Spots",
     "Store",
     "Vocabulary",
     "VocabularyEntry",

@@ -6,6 +6,7 @@ A coder's tables follow its annotation version. Where bringing them up to date i
 batch writes without end, that happens at most every few seconds.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -206,6 +207,28 @@ class CoderAnnotations:
             wanted = pc.and_(wanted, pc.is_null(model) if kind.model is None else pc.equal(model, kind.model))
             self._of_kind[kind] = table.filter(wanted).combine_chunks()
         return self._of_kind[kind]
+
+    @cached_property
+    def _folded(self) -> list[str]:
+        return [text.casefold() for text in self.explanations["text"].to_pylist()]
+
+    def find_words(self, query: str) -> "pyarrow.Table":
+        """`latent, relevance` of the shown explanations that hold every word of `query`, in any case: whole words before
+        parts of words, then the shorter text first. Nothing for an empty query."""
+        import pyarrow as pa
+
+        words = list(dict.fromkeys(query.casefold().split()))
+        patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
+        found: list[int] = []
+        relevance: list[float] = []
+        for i, text in enumerate(self._folded):
+            if words and all(word in text for word in words):
+                found.append(i)
+                whole = sum(pattern.search(text) is not None for pattern in patterns)
+                relevance.append(whole / len(words) + 1 / (len(words) * (2 + len(text))))
+        return pa.table(
+            {"latent": self.latents[found].astype(np.uint32), "relevance": np.array(relevance, np.float64)}
+        )
 
     def shown(self, latents: Sequence[int]) -> dict[int, ShownExplanation]:
         """The shown explanations of these latents, where there is one."""

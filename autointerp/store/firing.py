@@ -1,4 +1,4 @@
-"""Which latents fire in given places of the corpus, and which of them these places are about."""
+"""Which latents fire in given spots of the corpus, and which of them these spots are about."""
 
 import threading
 from collections import OrderedDict
@@ -20,7 +20,7 @@ _MEMO = "firing"
 
 
 @dataclass(frozen=True)
-class Places:
+class Spots:
     """Parts of the corpus, all `width` tokens wide: `ids` counts them through the corpus, `context * per_context + start //
     width` with `per_context = ceil(ctx_len / width)`. With `width` = `ctx_len` they are contexts. `weights`: how much each
     counts, all the same by default."""
@@ -30,26 +30,26 @@ class Places:
     weights: tuple[float, ...] | None = None
 
     @staticmethod
-    def contexts(ids: Sequence[int], ctx_len: int) -> "Places":
+    def contexts(ids: Sequence[int], ctx_len: int) -> "Spots":
         """Whole contexts."""
-        return Places(tuple(dict.fromkeys(int(i) for i in ids)), ctx_len)
+        return Spots(tuple(dict.fromkeys(int(i) for i in ids)), ctx_len)
 
 
-def relevance(generation: Generation, coder: AttachedCoder, places: Places) -> "pyarrow.Table":
-    """`latent, relevance` of every latent that fires in one of `places`.
+def relevance(generation: Generation, coder: AttachedCoder, spots: Spots) -> "pyarrow.Table":
+    """`latent, relevance` of every latent that fires in one of `spots`.
 
-    Relevance is how strongly it fires there, its share of the latent's maximum averaged over the places (0 where it is
+    Relevance is how strongly it fires there, its share of the latent's maximum averaged over the spots (0 where it is
     silent), times its rarity, ln(1 + contexts / contexts in which it fires): the tf-idf of text search with activations in
     the place of counts. Without the second factor the densest latents would come first for whatever is searched.
     """
-    memo: OrderedDict[tuple[str, Places], pyarrow.Table] = generation.memo.setdefault(_MEMO, OrderedDict())
-    key = (coder.alias, places)
+    memo: OrderedDict[tuple[str, Spots], pyarrow.Table] = generation.memo.setdefault(_MEMO, OrderedDict())
+    key = (coder.alias, spots)
     with _lock:
         found = memo.get(key)
         if found is not None:
             memo.move_to_end(key)
             return found
-    found = _relevance(generation, coder, places)
+    found = _relevance(generation, coder, spots)
     with _lock:
         memo[key] = found
         while len(memo) > _KEPT:
@@ -60,13 +60,13 @@ def relevance(generation: Generation, coder: AttachedCoder, places: Places) -> "
 _lock = threading.Lock()
 
 
-def _relevance(generation: Generation, coder: AttachedCoder, places: Places) -> "pyarrow.Table":
+def _relevance(generation: Generation, coder: AttachedCoder, spots: Spots) -> "pyarrow.Table":
     import pyarrow as pa
 
-    latent, place, bits = _strongest(generation, coder, places)
-    weights = np.ones(len(places.ids)) if places.weights is None else np.asarray(places.weights, np.float64)
-    order = np.argsort(places.ids)
-    weight = weights[order][np.searchsorted(np.asarray(places.ids)[order], place)] if len(place) else place
+    latent, place, bits = _strongest(generation, coder, spots)
+    weights = np.ones(len(spots.ids)) if spots.weights is None else np.asarray(spots.weights, np.float64)
+    order = np.argsort(spots.ids)
+    weight = weights[order][np.searchsorted(np.asarray(spots.ids)[order], place)] if len(place) else place
     table = generation.columns(
         f"SELECT n_contexts, max_activation FROM {coder.alias}.latents ORDER BY latent"
     )
@@ -79,20 +79,20 @@ def _relevance(generation: Generation, coder: AttachedCoder, places: Places) -> 
 
 
 def _strongest(
-    generation: Generation, coder: AttachedCoder, places: Places
+    generation: Generation, coder: AttachedCoder, spots: Spots
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
     """Latent, place and the largest activation (half-float bits, which keep the order) of all that fires there."""
     import pyarrow as pa
 
     info = coder.info
     token = f"(place % {info.n_contexts * info.ctx_len})"
-    if info.ctx_len % places.width == 0:
-        where = f"{token} // {places.width}"
+    if info.ctx_len % spots.width == 0:
+        where = f"{token} // {spots.width}"
     else:
-        per_context = -(-info.ctx_len // places.width)
-        where = f"{token} // {info.ctx_len} * {per_context} + {token} % {info.ctx_len} // {places.width}"
+        per_context = -(-info.ctx_len // spots.width)
+        where = f"{token} // {info.ctx_len} * {per_context} + {token} % {info.ctx_len} // {spots.width}"
     cursor = generation.cursor()
-    cursor.register("wanted", pa.table({"spot": np.asarray(places.ids, dtype=np.uint64)}))
+    cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
     found = cursor.execute(
         "SELECT latent, spot, max(activation) AS bits FROM ("
         f"SELECT latent, activation, {where} AS spot FROM {coder.alias}.activations"

@@ -19,7 +19,7 @@ from autointerp.store.annotated import (
 )
 from autointerp.store.annotations import Annotations
 from autointerp.store.catalog import AttachedCoder, Generation
-from autointerp.store.firing import Places, relevance
+from autointerp.store.firing import Spots, relevance
 from autointerp.types import LatentStats
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class LatentQuery:
     """What to list. Bounds are inclusive, `None` = no bound; a bound on a value that a latent lacks leaves it out. Equal
     latents come in the order of coders, then latents; those without the value sorted by come last, either way.
 
-    `token`: only latents whose top token it is. `places`: only latents that fire there; `matches`: only these latents, a table
+    `token`: only latents whose top token it is. `spots`: only latents that fire there; `matches`: only these latents, a table
     `latent, relevance` for each coder (a coder without one has none). Both give a `relevance` to sort by; with both, `matches`
-    does. `contexts` is short for `places` that are whole contexts.
+    does. `contexts` is short for `spots` that are whole contexts.
 
     `kind`: whose score to show, to sort by ("score"; "ci_low", the lower end of its interval; "above_floor", value minus floor)
     and to bound. Everything about explanations means the shown one. `state`: "failed" has no good explanation and at least one
@@ -78,7 +78,7 @@ class LatentQuery:
     include_dead: bool = False
     only_dead: bool = False
     contexts: Sequence[int] | None = None
-    places: Places | None = None
+    spots: Spots | None = None
     matches: "Mapping[str, pyarrow.Table] | None" = None
     kind: ScoreKind | None = None
     min_score: float | None = None
@@ -163,8 +163,8 @@ def list_latents(
     attached = [generation.coder(name) for name in names]
     if not attached:
         return LatentPage(0, 0, [])
-    if query.places is None and query.contexts is not None:
-        query = replace(query, places=Places.contexts(query.contexts, store.ctx_len))
+    if query.spots is None and query.contexts is not None:
+        query = replace(query, spots=Spots.contexts(query.contexts, store.ctx_len))
     kept = None if annotations is None else annotated_store(annotations)
     cursor = generation.cursor()
     counting, listing = _Union(cursor), _Union(cursor)
@@ -197,12 +197,7 @@ def _check(query: LatentQuery) -> None:
         query.sort in get_args(ScoreSort) or any(getattr(query, name) is not None for name in _SCORE_BOUNDS)
     ):
         raise UserError("to sort or filter by a score, say which kind of score.")
-    if (
-        query.sort == "relevance"
-        and query.matches is None
-        and query.places is None
-        and query.contexts is None
-    ):
+    if query.sort == "relevance" and query.matches is None and query.spots is None and query.contexts is None:
         raise UserError("to sort by relevance, say what to search for.")
 
 
@@ -274,8 +269,8 @@ class _Part:
         found: dict[str, pyarrow.Table] = {}
         if self._query.matches is not None:
             found["matched"] = _or_empty(self._query.matches.get(self._coder.info.coder), _MATCHES)
-        if self._query.places is not None:
-            found["fired"] = relevance(self._generation, self._coder, self._query.places)
+        if self._query.spots is not None:
+            found["fired"] = relevance(self._generation, self._coder, self._query.spots)
         return found
 
     def _states(self) -> "pyarrow.Table":

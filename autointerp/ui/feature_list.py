@@ -1,19 +1,22 @@
-"""The rows of the Features page: statistics as text and the strongest context of each, peaks under one another."""
+"""The rows of the Features page: explanation, score and statistics as text, and the strongest context of each with the
+peaks under one another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from autointerp.store import LatentPage, LatentRow, Store
+from autointerp.store import LatentPage, LatentRow, ScoreKind, Store
 from autointerp.types import Example
 from autointerp.ui import format as fmt
-from autointerp.ui import payload
-from autointerp.ui.labels import HELP
-from autointerp.ui.state import FeaturesState
-from autointerp.ui.text import quoted, token_name
+from autointerp.ui import payload, score_words
+from autointerp.ui.labels import EXPLAINERS, HELP
+from autointerp.ui.state import SCORE_SORTS, FeaturesState
+from autointerp.ui.text import quoted, token_name, visible
 
 PAGE_SIZE = 25
 PREVIEW = 28
 """Tokens in a row's preview."""
+TEXT = 400
+"""Characters of an explanation that go to the page; the list shows two lines of them."""
 
 _COLUMNS: list[dict[str, Any]] = [
     {"title": "Feature", "kind": "link", "cls": "name", "sort": "latent"},
@@ -24,10 +27,21 @@ _COLUMNS: list[dict[str, Any]] = [
     {"title": "Pos.", "num": True, "sort": "positional", "help": HELP["positional"]},
     {"title": "Strongest context", "kind": "tokens"},
 ]
+_LEFT_OUT = {"Mean", "Pos."}
+"""Beside explanations there is no room for these; the list can still be sorted by them."""
 
 
-def record(store: Store, page: LatentPage, state: FeaturesState) -> dict[str, Any]:
-    """Everything that the list draws."""
+def record(
+    store: Store,
+    page: LatentPage,
+    state: FeaturesState,
+    kind: ScoreKind | None = None,
+    *,
+    kinds: Iterable[ScoreKind] = (),
+    explained: bool = False,
+) -> dict[str, Any]:
+    """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
+    shown."""
     table = payload.TokenTable(store.decode, store.vocabulary().is_special)
     examples = store.preview_examples(page.rows, min(PREVIEW, store.ctx_len))
     named = state.coder is None
@@ -36,16 +50,54 @@ def record(store: Store, page: LatentPage, state: FeaturesState) -> dict[str, An
     def text(token: int) -> str:
         return token_name(vocabulary.text(token), vocabulary.bytes(token))
 
+    rows = [_row(row, example, table, text, named) for row, example in zip(page.rows, examples, strict=True)]
+    columns = list(_COLUMNS)
+    if explained:
+        kept = [i for i, column in enumerate(columns) if column["title"] not in _LEFT_OUT]
+        columns = [columns[i] for i in kept]
+        extra: list[dict[str, Any]] = [{"title": "Explanation", "kind": "explanation"}]
+        if kind is not None:
+            help_ = f"{score_words.help_text(kind)}. Sorts by the lower end of the interval"
+            extra.append(
+                {"title": score_words.name(kind, kinds), "kind": "score", "sort": "low", "help": help_}
+            )
+        columns[1:1] = extra
+        for drawn, row in zip(rows, page.rows, strict=True):
+            cells = [drawn["cells"][i] for i in kept]
+            cells[1:1] = [_explanation(row), *([_score(row)] if kind is not None else [])]
+            drawn["cells"] = cells
     return {
-        "columns": _COLUMNS,
-        "rows": [
-            _row(row, example, table, text, named) for row, example in zip(page.rows, examples, strict=True)
-        ],
+        "columns": columns,
+        "rows": rows,
         "table": table.entries,
         "page": "feature",
-        "sort": state.sort,
+        "cls": "explained" if explained else "",
+        "sort": "low" if state.sort in SCORE_SORTS else state.sort,
         "descending": state.descending,
     }
+
+
+def _explanation(row: LatentRow) -> dict[str, Any]:
+    """Text, who wrote it, and what marks it out."""
+    shown = row.explanation
+    if shown is None:
+        return {"none": f"failed: {visible(row.error)[:TEXT]}" if row.error else "not explained yet"}
+    by = EXPLAINERS.get(shown.explainer, shown.explainer)
+    if shown.explainer == "person":
+        by = f"{shown.author} (person)"
+    marks = [visible(by), *(["pinned"] if shown.pinned else [])]
+    text = visible(shown.text)
+    written = f"{by}{', ' + shown.model if shown.model else ''}, {shown.created[:16].replace('T', ' ')} UTC"
+    versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
+    return {
+        "text": text[:TEXT] + ("…" if len(text) > TEXT else "") or "(empty)",
+        "marks": marks,
+        "help": visible(f"{written}{versions}"),
+    }
+
+
+def _score(row: LatentRow) -> dict[str, Any] | None:
+    return None if row.score is None or row.score.value is None else score_words.cell(row.score)
 
 
 def _row(

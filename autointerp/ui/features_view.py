@@ -1,21 +1,47 @@
 """The Features page: every feature of a coder or of all, sorted, filtered and searched in the store."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import streamlit as st
 
-from autointerp.errors import nearest
-from autointerp.store import LatentPage, LatentQuery, Store, list_latents
+from autointerp.errors import StoreError, nearest
+from autointerp.store import LatentPage, LatentQuery, ScoreKind, Store, annotated_store, list_latents
+from autointerp.store.annotations import Annotations
 from autointerp.types import CoderInfo
-from autointerp.ui import components, search
+from autointerp.ui import components, features_controls, score_words, search, work
 from autointerp.ui import format as fmt
 from autointerp.ui.feature_list import PAGE_SIZE, record
 from autointerp.ui.feature_view import LIST_PARAMS
 from autointerp.ui.session import messages, open_store
-from autointerp.ui.state import DEAD, MAX_NUMBER, SORTS, FeaturesState, bound, change, current, suggestion
+from autointerp.ui.state import (
+    HUMAN,
+    SCORE_SORTS,
+    SORTS,
+    STATES,
+    FeaturesState,
+    change,
+    current,
+    suggestion,
+)
 from autointerp.ui.text import plain
 
 KEY = "features"
-ALL = "All coders"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What people and jobs wrote about the coders of the list. `kinds` of scores and `explainers` with how many features have
+    one; `kind` is the one shown and sorted by."""
+
+    annotations: Annotations | None
+    kinds: dict[ScoreKind, int]
+    explainers: dict[str, int]
+    kind: ScoreKind | None
+
+    @property
+    def explained(self) -> int:
+        return sum(self.explainers.values())
 
 
 def features() -> None:
@@ -47,25 +73,63 @@ def _body() -> None:
         store = open_store()
         state = FeaturesState.parse(current())
         infos = store.coders()
-        _controls(store, infos, state)
-        found = search.contexts(store, state) if state.search or state.context is not None else None
-        if found is not None and not found.contexts:
-            return
-        page = list_latents(store, [state.coder] if state.coder else None, _query(state, found))
-        _summary(page, state, found)
+        coders = [state.coder] if state.coder else [info.coder for info in infos]
+        written = _written(store, coders, state)
+        _controls(store, infos, state, written)
+        _missing(written, state)
+        found = None
+        if state.searching:
+            found = search.run(store, written.annotations, coders, state)
+            if found is None:
+                return
+        query = _query(state, found, written.kind)
+        page = list_latents(store, coders, query, annotations=written.annotations)
+        _summary(page, state, found, written)
         if page.rows:
-            clicked = components.table(record(store, page, state), key=KEY, on_sort=_sort_clicked)
+            data = record(
+                store, page, state, written.kind, kinds=written.kinds, explained=bool(written.explained)
+            )
+            clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
             if clicked:
                 _open(str(clicked["coder"]), int(clicked["latent"]))
         _pages(page, state)
 
 
-def _query(state: FeaturesState, found: search.Found | None) -> LatentQuery:
+def _written(store: Store, coders: list[str], state: FeaturesState) -> Written:
+    """Without annotations that can be read, the list is as good as it is without them."""
+    try:
+        annotations = work.annotations(store)
+        kept = annotated_store(annotations)
+        kinds, explainers = kept.kinds(coders), kept.explainers(coders)
+    except StoreError as error:
+        st.warning(f"Explanations and scores cannot be read: {plain(str(error))}")
+        return Written(None, {}, {}, None)
+    chosen = next((kind for kind in kinds if kind.key == state.score), None)
+    if chosen is None:
+        chosen = max(kinds, key=lambda kind: kinds[kind], default=None)  # the first of equals
+    return Written(annotations, kinds, explainers, chosen)
+
+
+def _missing(written: Written, state: FeaturesState) -> None:
+    """What the address asks for and this store does not have."""
+    if written.kind is not None and state.score is not None and state.score != written.kind.key:
+        name = score_words.name(written.kind, written.kinds)
+        st.caption(f"No score here is of the kind “{plain(state.score, 80)}”; showing {plain(name)}.")
+    if written.kind is None and (state.sort in SCORE_SORTS or _bounds_score(state)):
+        st.caption("Nothing here has been scored yet, so there is no score to sort or filter by.")
+
+
+def _bounds_score(state: FeaturesState) -> bool:
+    return any(v is not None for v in (state.min_low, state.min_score, state.max_score, state.min_above))
+
+
+def _query(state: FeaturesState, found: search.Found | None, kind: ScoreKind | None) -> LatentQuery:
     def fraction(percent: float | None) -> float | None:
         return None if percent is None else percent / 100
 
+    by_score = state.sort in SCORE_SORTS
     return LatentQuery(
-        sort=SORTS[state.sort],
+        sort=SORTS[state.sort] if kind is not None or not by_score else "density",
         descending=state.descending,
         min_density=fraction(state.min_density),
         max_density=fraction(state.max_density),
@@ -73,35 +137,32 @@ def _query(state: FeaturesState, found: search.Found | None) -> LatentQuery:
         min_top_token_share=fraction(state.min_share),
         include_dead=state.dead == "show",
         only_dead=state.dead == "only",
-        contexts=found.contexts if found else None,
+        spots=found.spots if found else None,
+        matches=found.matches if found else None,
+        kind=kind,
+        min_score=state.min_score if kind else None,
+        max_score=state.max_score if kind else None,
+        min_ci_low=state.min_low if kind else None,
+        min_above_floor=state.min_above if kind else None,
+        state=STATES[state.explained][1],
+        explainer=state.explainer or None,
+        human=HUMAN[state.human][1],
         limit=PAGE_SIZE,
         offset=PAGE_SIZE * (state.page - 1),
     )
 
 
-def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState) -> None:
+def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, written: Written) -> None:
     names = [info.coder for info in infos]
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        st.selectbox(
-            "Coder", [ALL, *names], width=190, label_visibility="collapsed",
-            **bound("coder", state.coder or ALL, reset=("page",), encode=lambda v: None if v == ALL else v),
-        )  # fmt: skip
-        st.text_input(
-            "Search contexts", width=330, label_visibility="collapsed", icon=":material/search:",
-            placeholder="Search contexts: features that fire there", max_chars=500,
-            **bound("search", state.search, reset=("page", "context"), encode=lambda v: v or None),
-        )  # fmt: skip
-        st.toggle("Regex", **bound("regex", state.regex, reset=("page",), encode=lambda v: 1 if v else None))
-        st.segmented_control(
-            "Dead features", list(DEAD), format_func=DEAD.__getitem__, required=True, label_visibility="collapsed",
-            **bound("dead", state.dead, reset=("page",), encode=lambda v: None if v == "hide" else v),
-        )  # fmt: skip
-        with st.popover(_filters_label(state), icon=":material/filter_alt:"):
-            _filters(state)
-        st.space("stretch")
+        features_controls.which(names, state)
+        features_controls.search_box(state)
+        features_controls.order(state, written.kinds, written.kind)
+        with st.popover(features_controls.filters_label(state), icon=":material/filter_alt:"):
+            features_controls.filters(state, written.explainers, written.kind)
         st.number_input(
             "Open feature by number", min_value=0, max_value=max(info.n_latents for info in infos) - 1, value=None, step=1,
-            width=170, placeholder="Open number", label_visibility="collapsed", key="open_number", on_change=_open_number,
+            width=150, placeholder="Open number", label_visibility="collapsed", key="open_number", on_change=_open_number,
         )  # fmt: skip
         if st.button("Random", shortcut="X", icon=":material/casino:"):
             rng = np.random.default_rng()
@@ -120,30 +181,9 @@ def _open_number() -> None:
     st.session_state[_OPEN] = st.session_state["open_number"]
 
 
-def _filters_label(state: FeaturesState) -> str:
-    active = sum(
-        v is not None for v in (state.min_density, state.max_density, state.min_max, state.min_share)
-    )
-    return f"Filters ({active})" if active else "Filters"
-
-
-def _filters(state: FeaturesState) -> None:
-    for name, label, value, top in (
-        ("min_density", "Density at least (%)", state.min_density, 100.0),
-        ("max_density", "Density at most (%)", state.max_density, 100.0),
-        ("min_max", "Maximum activation at least", state.min_max, float(MAX_NUMBER)),
-        ("min_share", "Top token's share at least (%)", state.min_share, 100.0),
-    ):
-        clipped = None if value is None else min(value, top)
-        st.number_input(
-            label, min_value=0.0, max_value=top, step=None, format="%g", placeholder="any",
-            **bound(name, clipped, reset=("page",)),
-        )  # fmt: skip
-
-
-def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None) -> None:
+def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None, written: Written) -> None:
     what = "dead features" if state.dead == "only" else "features"
-    where = " that fire in these contexts" if found else ""
+    where = f" that {found.what}" if found else ""
     hidden = (
         f" · {fmt.count(page.n_dead)} dead hidden"
         if state.dead == "hide" and page.n_dead and not found
@@ -155,15 +195,36 @@ def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None)
         range_ = (
             f"{fmt.count(first)}–{fmt.count(last)} of " if page.rows and page.total > len(page.rows) else ""
         )
-        st.caption(f"{range_}{fmt.count(page.total)} {what}{where}{hidden}")
+        order = _order(state, found, written)
+        st.caption(f"{range_}{fmt.count(page.total)} {what}{where}{hidden}{order}")
     elif found:
         st.info(
-            "No feature of the chosen coders fires in these contexts. Choose all coders, or loosen the filters."
+            f"None of the features{where} is in this list. Choose all coders, or loosen the filters."
+            if found.matches is not None
+            else "No feature of the chosen coders fires there. Choose all coders, or loosen the filters."
         )
-    elif state.dead == "only":
+    elif state.dead == "only" and state.explained == "any":
         st.info("No feature here is dead: every one fires on some token.")
+    elif state.explained == "failed":
+        st.info("No attempt at an explanation has failed here without another one that went well.")
+    elif not written.explained and state.explained in {"yes", "unscored"}:
+        st.info("Nothing here has been explained yet. Open a feature and press Explain, or explain them all:")
+        st.code(
+            f"autointerp explain STORE {plain(state.coder or 'CODER')} --explainer pattern", language=None
+        )
     else:
         st.info(f"No feature passes these filters{hidden}. Loosen them under Filters, or show dead features.")
+
+
+def _order(state: FeaturesState, found: search.Found | None, written: Written) -> str:
+    """What the list is sorted by, where the column heads do not say it."""
+    if state.sort == "match" and found:
+        return f" · {plain(found.order)}"
+    if state.sort in SCORE_SORTS and written.kind is not None:
+        name = score_words.name(written.kind, written.kinds)
+        direction = "highest" if state.descending else "lowest"
+        return f" · {direction} {score_words.SORTS[state.sort]} first: {plain(name)}"
+    return ""
 
 
 def _pages(page: LatentPage, state: FeaturesState) -> None:
@@ -186,13 +247,11 @@ def _sort_clicked() -> None:
     if column not in SORTS:
         return
     state = FeaturesState.parse(current())
-    natural = column != "latent"
-    descending = not state.descending if state.sort == column else natural
-    change(
-        sort=None if column == "density" else column,
-        order=None if descending == natural else "desc" if descending else "asc",
-        page=None,
-    )
+    shown = "low" if state.sort in SCORE_SORTS else state.sort
+    if shown == column:
+        features_controls.sort_by(state.sort, descending=not state.descending)
+    else:
+        features_controls.sort_by(column)
 
 
 def _open(coder: str, latent: int) -> None:

@@ -1,46 +1,73 @@
-"""Search of contexts by text: which contexts, and a list of them to narrow down to one."""
+"""The one search box of the Features page: what it found, as a list to look at, and the features it ranks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.store import ContextHit, Store
-from autointerp.ui import components
+from autointerp.store import ContextHit, Spots, Store, annotated_store
+from autointerp.store.annotations import Annotations
+from autointerp.ui import components, search_meaning
 from autointerp.ui import format as fmt
 from autointerp.ui.state import FeaturesState, change, whole
 from autointerp.ui.text import plain, visible
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MAX_CONTEXTS = 500
 """Contexts that a search may hand to the list of features."""
 SHOWN = 8
 AROUND = 90
 """Characters shown on each side of a match."""
+BY_FIRING = "Best match: how strongly a feature fires there (share of its maximum, averaged), times how rare it is elsewhere"
 
 
 @dataclass(frozen=True)
 class Found:
-    """Contexts that the list of features is narrowed to."""
+    """What the list of features is narrowed to: where they fire, or which they are; and what "best match" means then.
+    `what` says it in the list's caption."""
 
-    contexts: list[int]
+    spots: Spots | None = None
+    matches: "dict[str, pyarrow.Table] | None" = None
+    order: str = BY_FIRING
+    what: str = "fire in these contexts"
 
 
-def contexts(store: Store, state: FeaturesState) -> Found:
-    """The contexts of the address, drawn as a list; messages where there are none or the pattern is wrong."""
+def run(
+    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+) -> Found | None:
+    """The search of the address with its results drawn; `None`, and a message drawn, where there is nothing to list."""
     if state.context is not None:
         return _one(store, state)
+    match state.mode:
+        case "words":
+            return _words(store, annotations, coders, state)
+        case "near":
+            return search_meaning.contexts(store, state)
+        case "meaning" | "both":
+            return search_meaning.explanations(store, annotations, coders, state)
+        case _:
+            return _text(store, state)
+
+
+def _text(store: Store, state: FeaturesState) -> Found | None:
+    regex = state.mode == "regex"
     try:
-        hits = store.search_contexts(state.search, regex=state.regex, limit=MAX_CONTEXTS, offset=0)
+        hits = store.search_contexts(state.search, regex=regex, limit=MAX_CONTEXTS, offset=0)
     except UserError as error:
         st.error(plain(str(error)))
-        return Found([])
+        return None
     if not hits.total:
-        how = "matches the expression" if state.regex else "contains"
+        how = "matches the expression" if regex else "contains"
         st.info(
             f"No context {how} “{plain(state.search)}”. Search ignores case and looks inside single contexts."
+            if not regex
+            else f"No context {how} “{plain(state.search)}”. Expressions look inside single contexts; (?i) ignores case."
         )
-        return Found([])
+        return None
     ids = list(dict.fromkeys(hit.context for hit in hits.hits))
     limited = f"; the features below fire in the first {fmt.count(len(ids))}" if hits.total > len(ids) else ""
     st.caption(
@@ -50,25 +77,54 @@ def contexts(store: Store, state: FeaturesState) -> Found:
         {"go": {"context": hit.context}, "cells": [fmt.count(hit.context), _snippet(hit)]}
         for hit in hits.hits[:SHOWN]
     ]
-    columns: list[dict[str, Any]] = [
-        {"title": "Context", "kind": "link"},
-        {"title": "Match", "kind": "snippet"},
-    ]
+    hit_table([{"title": "Context", "kind": "link"}, {"title": "Match", "kind": "snippet"}], rows)
+    return Found(spots=Spots.contexts(ids, store.ctx_len))
+
+
+def hit_table(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """Contexts to click on; a click narrows the list to that one."""
     clicked = components.table({"columns": columns, "rows": rows, "page": "features"}, key="search_hits")
     if clicked:
-        change(context=int(clicked["context"]), page=None)
+        change(context=int(clicked["context"]), page=None, sort=None, order=None)
         st.rerun(scope="fragment")
-    return Found(ids)
 
 
-def _one(store: Store, state: FeaturesState) -> Found:
+def _words(
+    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+) -> Found | None:
+    if not search_meaning.any_explanation(annotations, coders):
+        search_meaning.no_explanations(store, state)
+        return None
+    assert annotations is not None
+    kept = annotated_store(annotations)
+    matches = {coder: kept.coder(coder).find_words(state.search) for coder in coders}
+    if not any(table.num_rows for table in matches.values()):
+        st.info(
+            f"No explanation holds every word of “{plain(state.search)}”. Search by meaning finds other words for the same."
+        )
+        st.button(
+            "Search by meaning",
+            key="words_to_meaning",
+            type="tertiary",
+            on_click=change,
+            kwargs={"mode": "meaning", "page": None},
+        )
+        return None
+    return Found(
+        matches=matches,
+        order="Best match: whole words before parts of words, then the shorter explanation",
+        what="have an explanation with all of these words",
+    )
+
+
+def _one(store: Store, state: FeaturesState) -> Found | None:
     context = whole(state.context)
     if context is None or context >= store.n_contexts:
         st.warning(
             f"Contexts count from 0 to {store.n_contexts - 1:,}; “{plain(state.context or '', 60)}” is none."
         )
         st.button("Leave the context filter", on_click=change, kwargs={"context": None, "page": None})
-        return Found([])
+        return None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Features that fire in **context {context}**", width="content")
         st.button(
@@ -79,7 +135,7 @@ def _one(store: Store, state: FeaturesState) -> Found:
             kwargs={"context": None, "page": None},
         )
     st.text(visible(store.context_text(context)))
-    return Found([context])
+    return Found(spots=Spots.contexts([context], store.ctx_len), what="fire in this context")
 
 
 def _snippet(hit: ContextHit) -> list[str]:

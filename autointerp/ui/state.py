@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from autointerp.store.listing import Sort
+from autointerp.store.listing import Human, Sort, State
 
 GROUPS: dict[str, str] = {
     "all": "All",
@@ -29,9 +29,35 @@ SORTS: dict[str, Sort] = {
     "top_token_share": "top_token_share",
     "positional": "positional",
     "latent": "latent",
+    "low": "ci_low",
+    "score": "score",
+    "above": "above_floor",
+    "match": "relevance",
 }
+SCORE_SORTS = ("low", "score", "above")
 ORDERS = {"asc": "ascending", "desc": "descending"}
 DEAD = {"hide": "Live", "show": "All", "only": "Dead"}
+MODES = {
+    "text": "Contexts: text",
+    "regex": "Contexts: regular expression",
+    "near": "Contexts: meaning",
+    "words": "Explanations: words",
+    "meaning": "Explanations: meaning",
+    "both": "Explanations: words and meaning",
+}
+"""What the one search box searches, and how. Each has results of its own and ranks the features."""
+STATES: dict[str, tuple[str, State | None]] = {
+    "any": ("Any", None),
+    "yes": ("Explained", "explained"),
+    "no": ("Unexplained", "unexplained"),
+    "failed": ("Failed", "failed"),
+    "unscored": ("Not scored", "unscored"),
+}
+HUMAN: dict[str, tuple[str, Human | None]] = {
+    "any": ("Anyone", None),
+    "pinned": ("Pinned", "pinned"),
+    "person": ("Written by a person", "person"),
+}
 MAX_NUMBER = 2**53  # beyond it a browser's numbers are no longer exact
 
 
@@ -55,6 +81,15 @@ def number(value: str | None) -> float | None:
     except ValueError:
         return None
     return parsed if parsed is not None and 0 <= parsed < float("inf") else None
+
+
+def signed(value: str | None) -> float | None:
+    """A finite number of either sign, else `None`."""
+    try:
+        parsed = float(value) if value is not None else None
+    except ValueError:
+        return None
+    return parsed if parsed is not None and abs(parsed) < float("inf") else None
 
 
 def flag(value: str | None) -> bool:
@@ -92,36 +127,67 @@ class FeatureState:
 
 @dataclass(frozen=True)
 class FeaturesState:
-    """The list. Densities in percent, as typed; `dead` is "hide", "show" or "only"; `page` counts from 1."""
+    """The list. Densities in percent, as typed; `dead`, `explained` and `human` are keys of their tables; `page` counts from 1.
+
+    `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder` and `context` are as given: the page checks them against
+    the store. `chosen_sort`: whether the address names an order, or what is searched for decides.
+    """
 
     coder: str | None
     sort: str
+    chosen_sort: bool
     descending: bool
     dead: str
     min_density: float | None
     max_density: float | None
     min_max: float | None
     min_share: float | None
+    score: str | None
+    min_low: float | None
+    min_score: float | None
+    max_score: float | None
+    min_above: float | None
+    explained: str
+    explainer: str | None
+    human: str
     search: str
-    regex: bool
+    mode: str
     context: str | None
     page: int
 
+    @property
+    def searching(self) -> bool:
+        return bool(self.search) or self.context is not None
+
     @staticmethod
     def parse(params: Mapping[str, str]) -> "FeaturesState":
-        sort = choice(params.get("sort"), SORTS, "density")
+        search, context = params.get("search", "")[:500].strip(), params.get("context")
+        searching = bool(search) or context is not None
+        natural = "match" if searching else "density"
+        sort = choice(params.get("sort"), SORTS, natural)
+        if sort == "match" and not searching:
+            sort = natural
         return FeaturesState(
             coder=params.get("coder"),
             sort=sort,
+            chosen_sort=sort != natural,
             descending=choice(params.get("order"), ORDERS, "asc" if sort == "latent" else "desc") == "desc",
             dead=choice(params.get("dead"), DEAD, "hide"),
             min_density=number(params.get("min_density")),
             max_density=number(params.get("max_density")),
             min_max=number(params.get("min_max")),
             min_share=number(params.get("min_share")),
-            search=params.get("search", "")[:500],
-            regex=flag(params.get("regex")),
-            context=params.get("context"),
+            score=params.get("score"),
+            min_low=signed(params.get("min_low")),
+            min_score=signed(params.get("min_score")),
+            max_score=signed(params.get("max_score")),
+            min_above=signed(params.get("min_above")),
+            explained=choice(params.get("explained"), STATES, "any"),
+            explainer=params.get("explainer"),
+            human=choice(params.get("human"), HUMAN, "any"),
+            search=search,
+            mode=choice(params.get("mode"), MODES, "regex" if flag(params.get("regex")) else "text"),
+            context=context,
             page=max(1, whole(params.get("page")) or 1),
         )
 

@@ -13,7 +13,7 @@ from autointerp.errors import UserError
 from autointerp.store import (
     AnnotatedStore,
     LatentQuery,
-    Places,
+    Spots,
     ScoreKind,
     Store,
     annotated_store,
@@ -241,7 +241,7 @@ def test_relevance_is_share_of_maximum_times_rarity(made: tuple, width: int):
     store = made[0]
     per_context = -(-20 // width)
     ids, weights = (0, per_context * 3, 12 * per_context - 1), (1.0, 0.5, 0.25)
-    query = LatentQuery(sort="relevance", places=Places(ids, width, weights), limit=99)
+    query = LatentQuery(sort="relevance", spots=Spots(ids, width, weights), limit=99)
     expected = {}
     for name, n in N.items():
         coder = store.coder(name)

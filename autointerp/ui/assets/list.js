@@ -1,7 +1,35 @@
 // A table whose cells are text (or a link, or a token, or a row of tokens); a click on a row opens what it stands for.
+const place = (node, name, fraction) => { node.style[name] = 100 * fraction + "%"; return node; };
+
+// A score: its value and interval on a line from 0 to 1, the floor dotted, the figures beside and below.
+const scored = (cell) => {
+  const [value, low, high, floor] = cell.at;
+  const line = append(el("div", "line"), el("i", "base"), place(el("i", "half"), "left", 0.5));
+  if (low !== null && high !== null) append(line, place(place(el("i", "ci"), "left", low), "width", Math.max(high - low, 0.005)));
+  if (floor !== null) append(line, place(el("i", "floor"), "left", floor));
+  append(line, place(el("i", "dot"), "left", value));
+  line.setAttribute("role", "img");
+  line.setAttribute("aria-label", `${cell.value}, 95 % interval ${cell.ci}, ${cell.under}`);
+  const box = el("div", "scored" + (cell.weak ? " weak" : ""));
+  append(box, append(el("div", "value"), el("b", "", cell.value), line), append(el("div", "under"), el("span", "", cell.ci), el("span", "", cell.under)));
+  box.title = cell.help;
+  return box;
+};
+
+const explained = (cell) => {
+  const box = el("div", "says" + (cell.none ? " dim" : ""));
+  if (cell.none) box.textContent = cell.none;
+  else {
+    for (const mark of cell.marks) append(box, el("span", "badge", mark), document.createTextNode(" "));
+    append(box, el("span", "text-of", cell.text));
+    box.title = cell.help;
+  }
+  return box;
+};
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  const table = el("table", "list");
+  const table = el("table", "list" + (data.cls ? " " + data.cls : ""));
   const head = el("tr");
   for (const column of data.columns) {
     const th = el("th", column.num ? "num" : "");
@@ -31,7 +59,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const td = el("td", column.num ? "num" : column.cls || "");
       if (column.kind === "link" && row.go) append(td, link("", cell, address(data.page, row.go), open));
       else if (column.kind === "badge") append(td, el("span", "badge", cell));
-      else if (column.kind === "token") {
+      else if (column.kind === "explanation") {
+        td.className = "explanation";
+        append(td, explained(cell));
+      } else if (column.kind === "score") {
+        td.className = "score";
+        if (cell) append(td, scored(cell));
+        else append(td, el("span", "dim", "not scored"));
+      } else if (column.kind === "token") {
         td.className = "tok";
         if (cell) append(td, el("span", "t", cell[0]), el("span", "dim", " " + cell[1]));
       } else if (column.kind === "tokens") {
