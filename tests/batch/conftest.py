@@ -86,8 +86,10 @@ def command(capfd: pytest.CaptureFixture[str], server: ScriptedServer) -> Comman
     """`command("explain", path, "sae", "--explainer", "default")`: run it with --json; `MODEL` in it stands for the server's
     options."""
 
+    import openai  # noqa: F401  half a second that would count as the first request's
+
     def run(*argv: object) -> Ran:
-        model = ["--llm", "m", "--base-url", server.url, "--max-in-flight", "16", "--timeout", "1"]
+        model = ["--llm", "m", "--base-url", server.url, "--max-in-flight", "16", "--timeout", "30"]
         words = [word for one in argv for word in (model if one == "MODEL" else [str(one)])]
         capfd.readouterr()
         code = main([*words, "--json"])

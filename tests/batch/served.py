@@ -44,7 +44,7 @@ class ScriptedServer:
     http: HTTPServer
     fault: Fault = no_faults
     latency: float = 0.0
-    slow_seconds: float = 1.5
+    slow_seconds: float = 2.5
     key: Callable[[dict[str, Any]], str] = lambda body: digest(body)
     lock: threading.Lock = field(default_factory=threading.Lock)
     good: Counter[str] = field(default_factory=Counter)

@@ -13,6 +13,7 @@ from tests.conftest import StoreFactory
 
 SCORERS = ("detection", "fuzzing")
 FEW = ("--n-examples", "6", "--n-negatives", "6", "--batch", "6")
+TIMEOUT = ("--timeout", "2")  # slow answers take longer
 
 
 def good_explanations(path: Path) -> dict[int, Explanation]:
@@ -53,9 +54,11 @@ def test_thirty_percent_faults(store_factory: StoreFactory, server: ScriptedServ
     path = make_store(store_factory).path
     server.fault = thirty_percent(seed=3)
 
-    explained = command("explain", path, "sae", "--explainer", "default", "--n-examples", 6, "MODEL")
+    explained = command(
+        "explain", path, "sae", "--explainer", "default", "--n-examples", 6, "MODEL", *TIMEOUT
+    )
     assert explained.code == 0, explained.err
-    scored = command("score", path, "sae", "--scorer", *SCORERS, *FEW, "MODEL")
+    scored = command("score", path, "sae", "--scorer", *SCORERS, *FEW, "MODEL", *TIMEOUT)
     assert scored.code == 0, scored.err
     assert set(server.faults) == set(FAULTS), "every kind of fault was met"
     assert 0.2 < sum(server.faults.values()) / server.n_requests < 0.4
