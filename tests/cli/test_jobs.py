@@ -1,0 +1,198 @@
+"""`autointerp jobs`, and how a batch begins, goes on and is stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from autointerp.cli import batch
+from autointerp.cli.job_progress import PlainJobs, cost_text, duration
+from autointerp.cli.main import main
+from autointerp.jobs import JobRunner
+from autointerp.runs import ExplainOptions, Workbench, explain_job, job_kinds
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations, Job
+from tests.batch.conftest import make_store
+from tests.cli.conftest import RunJson, RunText
+from tests.conftest import StoreFactory
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AUTOINTERP_CONFIG", str(tmp_path / "no-settings.json"))
+
+
+@pytest.fixture
+def store(store_factory: StoreFactory) -> Store:
+    return make_store(store_factory, 5)
+
+
+def queue(store: Store, latents: list[int], **options: object) -> Job:
+    """A job that waits for somebody."""
+    with Annotations(store.path) as annotations:
+        job = explain_job("sae", latents, ExplainOptions.from_dict(options))
+        return annotations.jobs.submit(job["kind"], job["payload"], job["items"], label=job["label"])[0]
+
+
+def test_an_empty_list_says_where_jobs_come_from(tiny_store: Store, run_text: RunText, run_json: RunJson):
+    assert run_json("jobs", tiny_store.path) == {"store": str(tiny_store.path), "jobs": []}
+    assert "autointerp explain" in run_text("jobs", tiny_store.path)[1]
+    assert not (tiny_store.path / "annotations.sqlite").exists(), "looking creates nothing"
+
+
+def test_list_and_show(store: Store, run_json: RunJson, run_text: RunText):
+    run_json("explain", store.path, "sae", "--latents", "0-1")
+    (job,) = run_json("jobs", store.path, "list")["jobs"]
+    assert (job["kind"], job["state"], job["total"], job["done"], job["failed"]) == (
+        "explain",
+        "done",
+        2,
+        2,
+        0,
+    )
+    assert (job["tokens_in"], job["cost"], job["left"]) == (0, 0, 0)
+    shown = run_json("jobs", store.path, "show", job["id"])
+    assert (shown["state"], shown["failed_items"], shown["payload"]["coder"]) == ("done", [], "sae")
+    assert run_json("jobs", store.path, "show", job["id"][-6:].lower())["id"] == job["id"], "an end is enough"
+    assert job["id"] in run_text("jobs", store.path)[1]
+
+
+def test_failed_items_are_shown_with_their_causes(tiny_store: Store, run_json: RunJson, run_text: RunText):
+    code, _, _ = run_text("explain", tiny_store.path, "sae", "--latents", "4-5")  # 5 is dead
+    assert code == 0
+    (job,) = run_json("jobs", tiny_store.path)["jobs"]
+    assert job["failed"] == 1
+    shown = run_json("jobs", tiny_store.path, "show", job["id"])
+    assert [item["item"] for item in shown["failed_items"]] == [5]
+    assert shown["causes"][0]["items"] == [5]
+    _, out, _ = run_text("jobs", tiny_store.path, "show", job["id"])
+    assert "never fires" in out
+    assert f"retry {job['id']}" in out
+    code, out, err = run_text("jobs", tiny_store.path, "retry", job["id"])
+    assert code == 2, "nothing that was tried succeeded"
+    assert "never fires" in err
+    assert run_json("jobs", tiny_store.path, "show", job["id"])["failed_items"][0]["attempts"] == 2
+
+
+def test_cancel_and_retry(store: Store, run_json: RunJson, run_text: RunText):
+    job = queue(store, [0, 1, 2])
+    assert run_json("jobs", store.path, "cancel", job.id)["state"] == "cancelled"
+    assert "over already" in run_text("jobs", store.path, "cancel", job.id)[1]
+    waiting = run_json("jobs", store.path, "retry", job.id, "--queue")
+    assert (waiting["state"], waiting["left"]) == ("queued", 3)
+    done = run_json("jobs", store.path, "retry", job.id)
+    assert (done["state"], done["done"], done["succeeded"]) == ("done", 3, 3)
+    code, out, err = run_text("jobs", store.path, "retry", job.id)
+    assert (code, out) == (2, "")
+    assert "nothing left to do" in err
+
+
+def test_the_same_command_continues_what_waits_instead_of_doing_it_twice(store: Store, run_json: RunJson):
+    job = queue(store, [0, 1])
+    document = run_json("explain", store.path, "sae", "--latents", "0-3")
+    assert document["jobs"][0]["id"] == job.id
+    assert [one["total"] for one in document["jobs"]] == [2, 2]
+    assert (document["wanted"], document["succeeded"], document["failed"], document["left"]) == (4, 4, 0, 0)
+    other = queue(store, [0, 1], seed=7)
+    document = run_json("explain", store.path, "sae", "--latents", "4")
+    assert other.id not in {one["id"] for one in document["jobs"]}, "other work is left alone"
+
+
+def test_a_job_of_a_dead_process_is_interrupted_and_continued(store: Store, run_json: RunJson):
+    owner = subprocess.run(
+        [sys.executable, "-c", "from autointerp.store.annotations import new_owner; print(new_owner())"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    with Annotations(store.path) as annotations:
+        made = explain_job("sae", [0, 1], ExplainOptions())
+        job, _ = annotations.jobs.submit(made["kind"], made["payload"], made["items"], owner=owner)
+    (listed,) = run_json("jobs", store.path)["jobs"]
+    assert (listed["id"], listed["state"]) == (job.id, "interrupted")
+    assert run_json("jobs", store.path, "retry", job.id)["done"] == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["show"], "needs a job's id"),
+        (["retry", "01ABC"], "unknown job"),
+        (["cancel", "x"], "unknown job"),
+        (["list", "01ABC"], "takes no id"),
+        (["show", "0"], "jobs have ids like"),
+        (["--limit", "0"], "--limit"),
+        (["show", "0", "--queue"], "--queue"),
+    ],
+)
+def test_wrong_input_is_2(argv: list[str], message: str, store: Store, run_text: RunText):
+    queue(store, [0])
+    queue(store, [1])
+    code, out, err = run_text("jobs", store.path, *argv)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_ctrl_c_cancels_and_says_how_to_go_on(
+    store: Store, run_text: RunText, run_json: RunJson, monkeypatch: pytest.MonkeyPatch
+):
+    """A real SIGINT while the batch works."""
+    slow = threading.Event()
+
+    def slowly(bench: Workbench, *args: object, **kwargs: object):
+        slow.set()
+        time.sleep(0.3)
+        return original(bench, *args, **kwargs)  # type: ignore[arg-type]
+
+    from autointerp.runs.worker import Worker
+
+    original = Worker.explain
+    monkeypatch.setattr(Worker, "explain", slowly)
+    threading.Thread(
+        target=lambda: (slow.wait(30), time.sleep(0.4), os.kill(os.getpid(), signal.SIGINT)), daemon=True
+    ).start()
+    code, out, err = run_text("explain", store.path, "sae")
+    assert (code, out) == (130, "")
+    (job,) = run_json("jobs", store.path)["jobs"]
+    assert job["state"] == "cancelled"
+    assert 0 < job["done"] < 5
+    assert f"{job['done']} of 5 are done and kept" in err
+    assert f"retry {job['id']}" in err
+    monkeypatch.setattr(Worker, "explain", original)
+    document = run_json("explain", store.path, "sae")
+    assert (document["already"], document["succeeded"]) == (job["done"], 5 - job["done"])
+
+
+def test_memory_holds_a_page_of_items(store: Store, monkeypatch: pytest.MonkeyPatch):
+    job = queue(store, list(range(5)))
+    monkeypatch.setattr(batch, "_PAGE", 2)
+    with Annotations(store.path) as annotations:
+        items = batch.job_items(annotations, job.id)
+        assert [one.item for one in items] == list(range(5))
+
+
+def test_progress_lines(store: Store, tmp_path: Path):
+    with Annotations(store.path) as annotations, (tmp_path / "log").open("w+") as stream:
+        runner = JobRunner(annotations, job_kinds(Workbench(store, annotations)))
+        runner.run(**explain_job("sae", [0, 1], ExplainOptions()), watch=PlainJobs(stream, interval_s=1000))
+        stream.seek(0)
+        assert stream.read().splitlines() == [
+            "explain 2 features of sae: pattern: 0 of 2",
+            "explain 2 features of sae: pattern: 2 of 2",
+        ]
+
+
+def test_words_for_cost_and_time():
+    assert cost_text(0.01234) == "cost 0.01234"
+    assert "unknown" in cost_text(None)
+    assert "unknown" in cost_text(0.0, unknown=True)
+    assert "at least 2" in cost_text(2.0, unknown=True)
+    assert [duration(s) for s in (5, 600, 36000)] == ["5 s", "10 min", "10.0 h"]
+
+
+def test_jobs_of_no_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    assert main(["jobs", str(tmp_path / "nothing")]) == 2
+    assert "autointerp demo" in capfd.readouterr().err
