@@ -7,12 +7,17 @@ guard; those that tests start are this package and Chromium, which is told to st
 import ipaddress
 import os
 import socket
+import tempfile
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["SPARSIFY_DISABLE_TRITON"] = "1"
+# Nobody's own settings: a file that is not there unless a test saves some.
+os.environ["AUTOINTERP_CONFIG"] = os.path.join(
+    tempfile.gettempdir(), f"autointerp-tests-{os.getpid()}", "settings.json"
+)
 os.environ["STREAMLIT_BROWSER_GATHER_USAGE_STATS"] = "false"
 
 

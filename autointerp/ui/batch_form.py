@@ -24,6 +24,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Explanation, config_hash
 from autointerp.ui import format as fmt
 from autointerp.ui import job_strip, job_words, llm_settings, options_form, work
+from autointerp.ui.feature_view import LAST
 from autointerp.ui.state import change
 from autointerp.ui.text import plain
 
@@ -90,9 +91,12 @@ def draw(store: Store) -> None:
     except UserError as error:
         st.warning(plain(str(error), 800))
         llm = None
-    left, middle, right = st.columns([5, 4, 5], gap="large")
+    flow = st.container(
+        horizontal=True, gap="large"
+    )  # side by side where there is room, else one under the other
+    left, middle, right = flow.container(width=400), flow.container(width=290), flow.container(width=500)
     with left:
-        coders = st.multiselect("Coders", names, default=names[:1], key=f"{KEY}_coders")
+        coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
         which: Which = st.radio(
             "Features", list(WHICH), format_func=WHICH.__getitem__, key=f"{KEY}_which", help=WHICH_HELP, horizontal=True
         )  # fmt: skip
@@ -126,10 +130,20 @@ def draw(store: Store) -> None:
         _start(store, chosen)
 
 
+def _usual(store: Store) -> list[str]:
+    """The coder of the feature seen last, else the first one that was trained."""
+    seen, _ = st.session_state.get(LAST, (None, None))
+    infos = store.coders()
+    trained = [info.coder for info in infos if info.kind not in ("neurons", "random")]
+    names = [info.coder for info in infos]
+    return [seen] if seen in names else (trained or names)[:1]
+
+
 def _with_budget(
     explain: ExplainOptions | None, scores: Sequence[ScoreOptions], llm: LLMOptions
 ) -> tuple[ExplainOptions | None, tuple[ScoreOptions, ...]]:
-    first, second, _ = st.columns([5, 4, 5], gap="large")
+    flow = st.container(horizontal=True, gap="large")
+    first, second = flow.container(width=400), flow.container(width=290)
     with first:
         max_tokens = st.number_input(
             "Budget of each job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",

@@ -86,14 +86,27 @@ def _live(store: Store, job_id: str, was_active: bool) -> None:
         job = work.annotations(store).jobs.get(job_id)
         if job.is_active != was_active:
             st.rerun()  # the rest of the page has something new to show
-        rows = jobs_view.record([job], writable=job_strip.writable(store))
-        components.jobs(rows, key=KEY, on_act=lambda: job_strip.act(store, KEY))
+        components.jobs(
+            record(job, writable=job_strip.writable(store)), key=KEY, on_act=lambda: job_strip.act(store, KEY)
+        )
         told = st.session_state.pop(job_strip.MESSAGE, None)
         if told:
             st.warning(plain(told, 500))
         components.facts(facts(job), key="job_facts")
-    if job.state == "failed" and job.error:
+    if job.state == "failed" and job.error and not job.n_failed:
         st.error(plain(job.error, 2000), icon=":material/error:")
+
+
+def record(job: Job, *, writable: bool) -> dict[str, Any]:
+    """The table's row without the label, which is the page's title."""
+    whole = jobs_view.record([job], writable=writable)
+    at = next(place for place, column in enumerate(whole["columns"]) if column.get("kind") == "job")
+
+    def without(cells: list[Any]) -> list[Any]:
+        return [*cells[:at], *cells[at + 1 :]]
+
+    rows = [{**row, "cells": without(row["cells"])} for row in whole["rows"]]
+    return {**whole, "columns": without(whole["columns"]), "rows": rows}
 
 
 def facts(job: Job) -> list[list[str]]:
@@ -107,17 +120,17 @@ def facts(job: Job) -> list[list[str]]:
         ["Tokens, prompt", fmt.count(job.tokens_in), ""],
         ["Tokens, answer", fmt.count(job.tokens_out), ""],
         ["Cost", cost, cost_help],
-        ["Queued", moment(job.created), ""],
-        ["Started", moment(job.started), ""],
-        ["Ended", moment(job.finished), ""],
+        ["Queued", moment(job.created), f"{moment(job.created, seconds=True)} UTC"],
+        ["Started", moment(job.started), f"{moment(job.started, seconds=True)} UTC"],
+        ["Ended", moment(job.finished), f"{moment(job.finished, seconds=True)} UTC"],
         ["Attempts", fmt.count(job.claims), "How often a process began to work on it"],
     ]
 
 
-def moment(stamp: str | None) -> str:
-    """`2026-11-21 14:30:05 UTC`."""
+def moment(stamp: str | None, *, seconds: bool = False) -> str:
+    """`2026-11-21 14:30`, in UTC."""
     when = job_words.when(stamp)
-    return fmt.NONE if when is None else when.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return fmt.NONE if when is None else when.strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''}")
 
 
 # What it was told --------------------------------------------------------------------------------

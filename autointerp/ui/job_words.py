@@ -13,7 +13,7 @@ Tone = Literal["quiet", "busy", "good", "bad"]
 STATES: dict[JobState, tuple[str, str, Tone]] = {
     "preparing": ("○", "preparing", "quiet"),
     "queued": ("○", "waiting", "quiet"),
-    "running": ("▸", "running", "busy"),
+    "running": ("▶", "running", "busy"),
     "done": ("✓", "done", "good"),
     "failed": ("✕", "failed", "bad"),
     "cancelled": ("–", "cancelled", "quiet"),

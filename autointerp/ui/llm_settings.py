@@ -1,6 +1,6 @@
 """Which language model this session works with: the choice (`current`), and the part of the Settings page that makes it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -56,7 +56,7 @@ def embedder_name() -> str:
 
 
 def remember_embedder(name: str) -> None:
-    """Make this the embedder of this and later sessions."""
+    """Make this the embedder of this and later sessions. Raises UserError where the settings file cannot be used."""
     _keep(replace(preferences(), embedder=name))
 
 
@@ -89,19 +89,24 @@ def section() -> None:
 
 
 def _server(kept: Preferences) -> tuple[str, str]:
-    names = list(dict.fromkeys([kept.base_url, *ENDPOINTS]))
+    names = _options(kept.base_url, f"{_DRAFT}_server", ENDPOINTS)
     base_url = st.selectbox(
         "Server", names, index=0, key=f"{_DRAFT}_server", accept_new_options=True, format_func=_server_name,
         help="One of the usual ones, or the base URL of any OpenAI-compatible server, such as http://localhost:8000/v1",
     )  # fmt: skip
     base_url = str(base_url or "").strip()
-    models = list(dict.fromkeys([*([kept.model] if kept.model else []), *llm_check.offered(base_url)]))
+    models = _options(kept.model, f"{_DRAFT}_model", llm_check.offered(base_url))
     model = st.selectbox(
         "Model", models, index=0 if kept.model else None, key=f"{_DRAFT}_model", accept_new_options=True,
         placeholder="Type a name, or test the connection to see what the server offers",
         help="The name by which the server knows the model",
     )  # fmt: skip
     return base_url, str(model or "").strip()
+
+
+def _options(kept: str, key: str, offered: Iterable[str]) -> list[str]:
+    """What was kept, what was typed, what there is; each once."""
+    return [name for name in dict.fromkeys([kept, str(st.session_state.get(key) or ""), *offered]) if name]
 
 
 def _server_name(base_url: str) -> str:

@@ -10,7 +10,7 @@ import autointerp
 from autointerp import settings
 from autointerp.errors import StoreError
 from autointerp.store import Store
-from autointerp.ui import components, llm_settings
+from autointerp.ui import components, embedder_settings, llm_settings
 from autointerp.ui import format as fmt
 from autointerp.ui.session import choose_store, found_stores, open_store, store_path
 from autointerp.ui.text import plain
@@ -21,6 +21,7 @@ def settings_page() -> None:
     st.title("Settings", anchor=False)
     st.subheader("Store", anchor=False)
     _switch()
+    store = None
     try:
         store = open_store()
     except StoreError as error:
@@ -31,6 +32,7 @@ def settings_page() -> None:
         _files(store)
         _written_by(store)
     llm_settings.section()
+    embedder_settings.section(store)
     st.subheader("Program", anchor=False)
     components.facts(program_facts(), key="program")
 

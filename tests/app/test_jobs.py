@@ -105,7 +105,7 @@ def test_every_state_is_told_in_sign_and_word(open_page, tiny_store: Store, jobs
         "failed": ("✕", "failed"),
         "cancelled": ("–", "cancelled"),
         "waiting": ("○", "waiting"),
-        "running": ("▸", "running"),
+        "running": ("▶", "running"),
     }
     running = table[jobs["running"].id]
     assert running["Progress"]["text"] == "250 of 1,000"
