@@ -8,7 +8,7 @@ import streamlit as st
 from autointerp.errors import UnknownName, nearest
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui import components, data, explanations, panel
+from autointerp.ui import components, data, explanations, panel, walk
 from autointerp.ui import contexts as contexts_element
 from autointerp.ui.explanations_state import RESET
 from autointerp.ui.labels import KINDS
@@ -86,31 +86,30 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.selectbox(
             "Coder", list(infos), width=200, label_visibility="collapsed",
-            **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET)),
+            **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET, *walk.RESET)),
         )  # fmt: skip
         st.number_input(
             "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=130, label_visibility="collapsed",
-            **bound("latent", latent, reset=("context", "start", "peek", *RESET)),
+            **bound("latent", latent, reset=("context", "start", "peek", *RESET, *walk.RESET)),
         )  # fmt: skip
         st.badge(KINDS[info.kind], color="gray")
         st.caption(plain(_where(info)), width="stretch")
-        st.button(
-            "Previous",
-            key="previous",
-            shortcut="Left",
-            on_click=_step,
-            args=(-1,),
-            icon=":material/chevron_left:",
-        )
-        st.button(
-            "Next", key="next", shortcut="Right", on_click=_step, args=(1,), icon=":material/chevron_right:"
-        )
-        st.button("Random", key="random", shortcut="X", on_click=_random, icon=":material/casino:")
-        clicked = st.button(
-            "Back", key="back", shortcut="B", on_click=_back, icon=":material/undo:", help=BACK_HELP
-        )
+        here = (info.coder, latent)
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
+            st.button(
+                "Previous", key="previous", shortcut="Left", on_click=_step, args=(-1,), icon=":material/chevron_left:",
+                help=walk.tooltip(store, here, -1),
+            )  # fmt: skip
+            st.button(
+                "Next", key="next", shortcut="Right", on_click=_step, args=(1,), icon=":material/chevron_right:",
+                help=walk.tooltip(store, here, 1),
+            )  # fmt: skip
+            st.button("Random", key="random", shortcut="X", on_click=_random, icon=":material/casino:")
+            clicked = st.button(
+                "Back", key="back", shortcut="B", on_click=_back, icon=":material/undo:", help=BACK_HELP
+            )
         if clicked and not st.session_state.pop(_WENT_BACK, False):
-            where = st.session_state.get(LIST_PARAMS, {"coder": info.coder})
+            where = st.session_state.get(LIST_PARAMS) or walk.params() or {"coder": info.coder}
             st.switch_page("pages/features.py", query_params=where)
 
 
@@ -137,14 +136,14 @@ def _controls(state: FeatureState) -> None:
         st.toggle("Whitespace", **bound("whitespace", state.whitespace, encode=lambda v: 1 if v else None))
 
 
-def goto(coder: str, latent: int) -> None:
-    """Look at another feature: one step on the way that Back walks down."""
+def goto(coder: str, latent: int, **more: int | None) -> None:
+    """Look at another feature: one step on the way that Back walks down. `more` goes into the address."""
     here = st.session_state.get(LAST)
     if here and here != (coder, latent):
         trail: list[tuple[str, int]] = st.session_state.setdefault(TRAIL, [])
         trail.append(here)
         del trail[:-TRAIL_LENGTH]
-    change(coder=coder, latent=latent, context=None, start=None, peek=None, **RESET)
+    change(coder=coder, latent=latent, context=None, start=None, peek=None, **RESET, **more)
 
 
 def _here() -> tuple[CoderStore, int]:
@@ -154,13 +153,19 @@ def _here() -> tuple[CoderStore, int]:
 
 def _step(step: int) -> None:
     coder, latent = _here()
-    goto(coder.info.coder, coder.next_live(latent, step))
+    found = walk.step(open_store(), (coder.info.coder, latent), step)
+    if found is None:
+        goto(coder.info.coder, coder.next_live(latent, step))
+    else:
+        goto(*found[0], at=found[1])
 
 
 def _random() -> None:
     coder, latent = _here()
     drawn = coder.random_live(np.random.default_rng())
-    goto(coder.info.coder, drawn if drawn != latent else coder.next_live(latent))  # a press always moves
+    goto(
+        coder.info.coder, drawn if drawn != latent else coder.next_live(latent), **walk.RESET
+    )  # a press always moves
 
 
 def _back() -> None:

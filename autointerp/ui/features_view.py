@@ -1,5 +1,6 @@
 """The Features page: every feature of a coder or of all, sorted, filtered and searched in the store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from autointerp.errors import StoreError, nearest
 from autointerp.store import LatentPage, LatentQuery, ScoreKind, Store, annotated_store, list_latents
 from autointerp.store.annotations import Annotations
 from autointerp.types import CoderInfo
-from autointerp.ui import components, features_controls, score_words, search, work
+from autointerp.ui import components, features_controls, score_words, search, walk, work
 from autointerp.ui import format as fmt
 from autointerp.ui.feature_list import PAGE_SIZE, record
 from autointerp.ui.feature_view import LIST_PARAMS
@@ -91,8 +92,19 @@ def _body() -> None:
             )
             clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
             if clicked:
-                _open(str(clicked["coder"]), int(clicked["latent"]))
+                opened = (str(clicked["coder"]), int(clicked["latent"]))
+                _open(*opened, walk.begin(store, coders, query, page, opened))
         _pages(page, state)
+
+
+def query_of(store: Store, params: Mapping[str, str]) -> tuple[list[str], LatentQuery] | None:
+    """Coders and query of a list at this address; `None` for a search, and for a coder that does not exist."""
+    state = FeaturesState.parse(params)
+    names = [info.coder for info in store.coders()]
+    if state.searching or (state.coder is not None and state.coder not in names):
+        return None
+    coders = [state.coder] if state.coder else names
+    return coders, _query(state, None, _written(store, coders, state).kind)
 
 
 def _written(store: Store, coders: list[str], state: FeaturesState) -> Written:
@@ -254,6 +266,7 @@ def _sort_clicked() -> None:
         features_controls.sort_by(column)
 
 
-def _open(coder: str, latent: int) -> None:
+def _open(coder: str, latent: int, place: Mapping[str, str] | None = None) -> None:
+    """`place`: where it stands in the list."""
     st.session_state[LIST_PARAMS] = current()
-    st.switch_page("pages/feature.py", query_params={"coder": coder, "latent": str(latent)})
+    st.switch_page("pages/feature.py", query_params={"coder": coder, "latent": str(latent), **(place or {})})
