@@ -71,7 +71,6 @@ def test_another_coder_and_random_leave_the_list(open_page, tiny_store: Store):
     [
         {},
         {"at": "3"},
-        {"list": "coder=sae"},
         {"list": "coder=nothing", "at": "0"},
         {"list": "search=array", "at": "0"},
         {"list": "min_density=100", "at": "0"},
@@ -80,11 +79,6 @@ def test_another_coder_and_random_leave_the_list(open_page, tiny_store: Store):
 )
 def test_without_a_usable_list_steps_go_by_number(open_page, tiny_store: Store, params: dict[str, str]):
     app = open_page(tiny_store, "feature", coder="sae", latent="4", **params)
-    if (
-        "list" in params and params["list"] == "coder=sae"
-    ):  # the place is known from the list itself only when it was met
-        assert press(app, "next") in order(tiny_store, ["sae"])
-        return
     assert press(app, "next") == ("sae", 6)  # 5 is dead
 
 

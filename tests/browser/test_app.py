@@ -1,10 +1,12 @@
 """A person at the app: from the Overview to a feature, through its groups, on to the next ones and back."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, expect
 
+from autointerp.store import LatentQuery, Store, list_latents
 from tests.browser.conftest import NARROW, WIDE, Open, Server, Visit
 
 SECTIONS = ("random", "top", "quantiles", "non_activating")
@@ -18,11 +20,16 @@ def shown(visit: Visit, coder: str, latent: int) -> Locator:
     return root
 
 
+def densest(store: Path, n: int) -> list[int]:
+    page = list_latents(Store.open(store), ["sae"], LatentQuery(sort="density", limit=n))
+    return [row.stats.latent for row in page.rows]
+
+
 @pytest.mark.parametrize(
     ("scheme", "size"), [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
 )
 def test_from_the_overview_to_a_feature_and_on(
-    scheme: str, size: tuple[int, int], server: Server, visit: Open
+    scheme: str, size: tuple[int, int], server: Server, visit: Open, tiny_template: Path
 ):
     at = visit(server, scheme=scheme, size=size)
     page = at.page
@@ -31,7 +38,7 @@ def test_from_the_overview_to_a_feature_and_on(
     expect(page).to_have_url(re.compile(r"/features\?coder=sae$"))
 
     page.get_by_role("link", name="#4", exact=True).click()
-    expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=4$"))
+    expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=4&list=coder%3Dsae&at=0$"))
     root = shown(at, "sae", 4)
     for section in SECTIONS:
         expect(root.locator(f'section[data-group="{section}"] .row').first).to_be_attached()
@@ -47,17 +54,19 @@ def test_from_the_overview_to_a_feature_and_on(
         expect(root.locator("section.group")).to_have_count(1)
         expect(root.locator(f'section[data-group="{section}"] .row').first).to_be_visible()
 
+    first, second, third = densest(tiny_template, 3)  # the order of the list
+    assert first == 4
     page.get_by_role("button", name="Next").click()
-    shown(at, "sae", 6)  # 5 is dead
+    shown(at, "sae", second)
     page.get_by_role("button", name="Next").click()
-    shown(at, "sae", 7)
+    shown(at, "sae", third)
     page.get_by_role("button", name="Previous").click()
-    shown(at, "sae", 6)
+    shown(at, "sae", second)
     page.get_by_role("button", name="Back").click()
-    shown(at, "sae", 7)
-    expect(page).to_have_url(re.compile("latent=7"))
+    shown(at, "sae", third)
+    expect(page).to_have_url(re.compile(f"latent={third}"))
     page.get_by_role("button", name="Random").click()
-    expect(page).not_to_have_url(re.compile("latent=7"))
+    expect(page).not_to_have_url(re.compile(f"latent={third}&"))
 
 
 def test_keys_step_through_features(server: Server, visit: Open):
