@@ -103,3 +103,84 @@ def bars(
     return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
         height=max(120, 70 + 26 * len(coders))
     )
+
+
+@dataclass(frozen=True)
+class ScoreBox:
+    """The spread of one coder's scores. `percentiles`: 5, 25, 50, 75, 95; `floor` the median floor."""
+
+    coder: str
+    colour: str
+    n: int
+    percentiles: tuple[float, float, float, float, float]
+    mean: float
+    floor: float | None
+
+
+def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> "Figure":
+    """One box for each coder: middle half and median, whiskers over nine tenths, the floor as a dotted mark."""
+    from plotly.graph_objects import Box, Figure, Scatter
+
+    figure = Figure()
+    for box in boxes:
+        label = f"{box.coder}  <span style='font-size:10px'>n {fmt.count(box.n)}</span>"
+        low, first, median, third, high = box.percentiles
+        figure.add_trace(
+            Box(
+                y=[label], orientation="h", q1=[first], median=[median], q3=[third], lowerfence=[low], upperfence=[high],
+                mean=[box.mean], boxmean=False, name=box.coder, line={"color": box.colour, "width": 1.4}, width=0.5,
+                hoverinfo="skip",
+            )
+        )  # fmt: skip
+        floor = "not measured" if box.floor is None else fmt.decimal(box.floor, 2)
+        said = (
+            f"median {fmt.decimal(median, 2)}, mean {fmt.decimal(box.mean, 2)}<br>half of them {fmt.decimal(first, 2)} to "
+            f"{fmt.decimal(third, 2)}<br>nine tenths {fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}<br>floor {floor}<br>"
+            f"n {fmt.count(box.n)}"
+        )
+        figure.add_trace(
+            Scatter(
+                x=[median], y=[label], mode="markers", marker={"size": 14, "opacity": 0}, text=[said],
+                hovertemplate=f"%{{text}}<extra>{box.coder}</extra>",
+            )
+        )  # fmt: skip
+        if box.floor is not None:
+            mark = {"symbol": "line-ns", "size": 15, "line": {"width": 2, "color": "#8b95a5"}}
+            figure.add_trace(
+                Scatter(
+                    x=[box.floor], y=[label], mode="markers", marker=mark,
+                    hovertemplate=f"median floor {floor}<extra>{box.coder}</extra>",
+                )
+            )  # fmt: skip
+    lowest = min((box.percentiles[0] for box in boxes), default=0.0)
+    figure.update_xaxes(range=[min(lowest - 0.05, 0.0) if lowest < 0 else -0.02, 1.04], nticks=6, title=None)
+    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
+    return _layout(figure, title, showlegend=False).update_layout(height=max(130, 74 + 30 * len(boxes)))
+
+
+def score_scatter(
+    names: tuple[str, str],
+    points: Sequence[tuple[str, int, float, float]],
+    floors: tuple[float | None, float | None],
+) -> "Figure":
+    """One point for each feature, `(coder, latent, x, y)`; the two median floors as dotted lines."""
+    from plotly.graph_objects import Figure, Scattergl
+
+    figure = Figure(
+        Scattergl(
+            x=[point[2] for point in points],
+            y=[point[3] for point in points],
+            mode="markers",
+            marker={"size": 6, "opacity": 0.55, "color": colour(0)},
+            customdata=[[point[0], point[1]] for point in points],
+            hovertemplate="%{customdata[0]} #%{customdata[1]}: %{x:.2f}, %{y:.2f}<extra></extra>",
+        )
+    )
+    dotted = {"dash": "dot", "width": 1.5, "color": "#8b95a5"}
+    if floors[0] is not None:
+        figure.add_vline(x=floors[0], line=dotted)
+    if floors[1] is not None:
+        figure.add_hline(y=floors[1], line=dotted)
+    figure.update_xaxes(title={"text": names[0]}, showgrid=True)
+    figure.update_yaxes(title={"text": names[1]}, showgrid=True)
+    return _layout(figure, "", showlegend=False, dragmode="pan").update_layout(height=420, margin={"t": 10})

@@ -4,7 +4,7 @@ peaks under one another."""
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from autointerp.store import LatentPage, LatentRow, ScoreKind, Store
+from autointerp.store import LatentPage, LatentRow, ScoreKind, ShownExplanation, Store
 from autointerp.types import Example
 from autointerp.ui import format as fmt
 from autointerp.ui import payload, score_words
@@ -64,7 +64,10 @@ def record(
         columns[1:1] = extra
         for drawn, row in zip(rows, page.rows, strict=True):
             cells = [drawn["cells"][i] for i in kept]
-            cells[1:1] = [_explanation(row), *([_score(row)] if kind is not None else [])]
+            cells[1:1] = [
+                explanation_cell(row.explanation, row.error),
+                *([_score(row)] if kind is not None else []),
+            ]
             drawn["cells"] = cells
     return {
         "columns": columns,
@@ -77,11 +80,10 @@ def record(
     }
 
 
-def _explanation(row: LatentRow) -> dict[str, Any]:
-    """Text, who wrote it, and what marks it out."""
-    shown = row.explanation
+def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
+    """Text, who wrote it, and what marks it out; without one, why."""
     if shown is None:
-        return {"none": f"failed: {visible(row.error)[:TEXT]}" if row.error else "not explained yet"}
+        return {"none": f"failed: {visible(error)[:TEXT]}" if error else "not explained yet"}
     by = EXPLAINERS.get(shown.explainer, shown.explainer)
     if shown.explainer == "person":
         by = f"{shown.author} (person)"

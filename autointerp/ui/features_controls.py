@@ -49,7 +49,7 @@ _PLACEHOLDERS = {
 def which(names: list[str], state: FeaturesState) -> None:
     """The coder, or all."""
     st.selectbox(
-        "Coder", [ALL, *names], width=160, label_visibility="collapsed",
+        "Coder", [ALL, *names], width=145, label_visibility="collapsed",
         **bound("coder", state.coder or ALL, reset=("page",), encode=lambda v: None if v == ALL else v),
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ def which(names: list[str], state: FeaturesState) -> None:
 def search_box(state: FeaturesState) -> None:
     """One box, and what it searches. A new search brings its own order."""
     st.selectbox(
-        "Search in", list(MODES), format_func=MODES.__getitem__, width=200, label_visibility="collapsed",
+        "Search in", list(MODES), format_func=MODES.__getitem__, width=190, label_visibility="collapsed",
         **bound(
             "mode", state.mode, reset=("page", "context", "sort", "order", "regex"),
             encode=lambda v: None if v == "text" else v,
@@ -75,7 +75,7 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
     if kind is not None:
         names = {one.key: score_words.name(one, kinds) for one in kinds}
         st.selectbox(
-            "Score shown", list(names), format_func=lambda key: names.get(str(key), ""), width=220,
+            "Score shown", list(names), format_func=lambda key: names.get(str(key), ""), width=205,
             label_visibility="collapsed", **bound("score", kind.key, reset=("page",)),
         )  # fmt: skip
     offered = [
@@ -88,7 +88,7 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
     if st.session_state.get(key) != shown:
         st.session_state[key] = shown
     st.selectbox(
-        "Sort by", offered, format_func=_SORT_NAMES.__getitem__, width=170, label_visibility="collapsed",
+        "Sort by", offered, format_func=_SORT_NAMES.__getitem__, width=160, label_visibility="collapsed",
         key=key, on_change=lambda: sort_by(st.session_state[key]),
     )  # fmt: skip
 

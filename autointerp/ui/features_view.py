@@ -174,7 +174,7 @@ def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, writte
             features_controls.filters(state, written.explainers, written.kind)
         st.number_input(
             "Open feature by number", min_value=0, max_value=max(info.n_latents for info in infos) - 1, value=None, step=1,
-            width=150, placeholder="Open number", label_visibility="collapsed", key="open_number", on_change=_open_number,
+            width=125, placeholder="Number", label_visibility="collapsed", key="open_number", on_change=_open_number,
         )  # fmt: skip
         if st.button("Random", shortcut="X", icon=":material/casino:"):
             rng = np.random.default_rng()

@@ -1,0 +1,104 @@
+"""Scores of whole coders as arrays, for the Overview: kept until a coder's annotations change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
+from autointerp.store.annotations import Annotations
+from autointerp.types import CoderInfo
+
+Float = NDArray[np.float64]
+_FIELDS = ("value", "ci_low", "ci_high", "floor")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one kind, one number per latent, NaN where there is none."""
+
+    value: Float
+    ci_low: Float
+    ci_high: Float
+    floor: Float
+
+    @property
+    def n(self) -> int:
+        return int((~np.isnan(self.value)).sum())
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far one coder has come: counts of features. `failed`: no explanation, and an attempt that failed."""
+
+    coder: str
+    live: int
+    explained: int
+    failed: int
+    scored: dict[ScoreKind, int]
+
+
+class Written:
+    """Explanations and scores of some coders at one moment."""
+
+    def __init__(self, store: Store, annotations: Annotations, infos: Sequence[CoderInfo]):
+        kept = annotated_store(annotations)
+        self.infos = {info.coder: info for info in infos}
+        self.coders: dict[str, CoderAnnotations] = {info.coder: kept.coder(info.coder) for info in infos}
+        self.kinds = kept.kinds(self.coders)
+        self._path = str(store.path)
+
+    @property
+    def n_explained(self) -> int:
+        return sum(one.explanations.num_rows for one in self.coders.values())
+
+    def scores(self, coder: str, kind: ScoreKind) -> Scores:
+        """One number per latent of the coder."""
+        written = self.coders[coder]
+        return _scores(
+            self._path, coder, written.version, kind.key, self.infos[coder].n_latents, written, kind
+        )
+
+    def pooled(self, coders: Sequence[str], kind: ScoreKind) -> Scores:
+        """Of several coders, one after the other; `place` tells whose is whose."""
+        parts = [self.scores(coder, kind) for coder in coders]
+        return Scores(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+    def place(self, coders: Sequence[str], at: int) -> tuple[str, int]:
+        """The coder and latent behind an index into `pooled`."""
+        for coder in coders:
+            n = self.infos[coder].n_latents
+            if at < n:
+                return coder, at
+            at -= n
+        raise IndexError(at)
+
+    def coverage(self, coder: str) -> Coverage:
+        info, written = self.infos[coder], self.coders[coder]
+        states = written.states
+        failed = int((states["failed"].to_numpy() & ~states["explained"].to_numpy()).sum())
+        scored = {kind: self.scores(coder, kind).n for kind in written.kinds}
+        return Coverage(coder, info.n_latents - info.n_dead, len(written.latents), failed, scored)
+
+
+@st.cache_resource(show_spinner=False, max_entries=256)
+def _scores(
+    path: str,
+    coder: str,
+    version: int,
+    key: str,
+    n_latents: int,
+    _written: CoderAnnotations,
+    _kind: ScoreKind,
+) -> Scores:
+    table = _written.of_kind(_kind)
+    latents = table["latent"].to_numpy()
+    inside = latents < n_latents
+    columns = []
+    for name in _FIELDS:
+        column = np.full(n_latents, np.nan)
+        column[latents[inside]] = table[name].to_numpy().astype(np.float64)[inside]
+        columns.append(column)
+    return Scores(*columns)
