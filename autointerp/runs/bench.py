@@ -30,7 +30,7 @@ from autointerp.runs.worker import Worker, plan_seed
 from autointerp.sampling import positive_windows
 from autointerp.score import Difference, LLMJudge, OfflineJudge, Resamples, Simulation, difference
 from autointerp.score.classify import shown
-from autointerp.store import Store
+from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import (
     Annotations,
     Explanation,
@@ -40,6 +40,7 @@ from autointerp.store.annotations import (
     StoredReply,
     new_id,
 )
+from autointerp.types import LatentActivations
 
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
@@ -63,6 +64,13 @@ class Preview:
     from_cache: int = 0
 
 
+class _Last(threading.local):
+    """What a thread drew last, with what it depends on."""
+
+    activations: tuple[object, LatentActivations] | None = None
+    heldout: "tuple[object, draw.Heldout] | None" = None
+
+
 class Workbench:
     """One per process and store; thread-safe. Models are loaded when first needed."""
 
@@ -76,21 +84,31 @@ class Workbench:
         self._embedders: dict[str, StoreEmbedder] = {}
         self._text_model: TextModel | None = None
         self._lock = threading.RLock()
+        self._last = _Last()
 
     # One latent at a time ------------------------------------------------------------------------
 
     def evidence(self, coder: str, latent: int, options: ExplainOptions) -> "draw.Evidence":
         """What the explainer would see. Raises UserError."""
-        return draw.evidence(self.store, self.store.coder(coder), latent, options)
+        store = self.store.coder(coder)
+        return draw.evidence(self.store, store, latent, self._activations(store, latent), options)
 
     def heldout(self, explanation: Explanation, options: ScoreOptions) -> "draw.Heldout":
         """What the scorer may ask about `explanation`: nothing that it, or a version it was edited from, was made from."""
+        key = (explanation.id, self.store.coder(explanation.coder).info.created, options.drawing)
+        if self._last.heldout is None or self._last.heldout[0] != key:
+            self._last.heldout = (key, self._draw_heldout(explanation, options))
+        return self._last.heldout[1]
+
+    def _draw_heldout(self, explanation: Explanation, options: ScoreOptions) -> "draw.Heldout":
         config, seen = self._lineage(explanation)
+        coder = self.store.coder(explanation.coder)
         hard = self._hard_negatives(options) if "embedding" in options.negatives else None
         return draw.heldout(
             self.store,
-            self.store.coder(explanation.coder),
+            coder,
             explanation.latent,
+            self._activations(coder, explanation.latent),
             options,
             split_seed=int(config.get("split_seed", 0)),
             heldout_fraction=float(config.get("heldout_fraction", 0.5)),
@@ -298,6 +316,13 @@ class Workbench:
                     )
                 self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])
             return self._text_model
+
+    def _activations(self, coder: CoderStore, latent: int) -> LatentActivations:
+        """Of the latent that this thread looked at last from memory: it is explained, then scored by several scorers."""
+        key = (coder.info.coder, coder.info.created, latent)
+        if self._last.activations is None or self._last.activations[0] != key:
+            self._last.activations = (key, coder.activations(latent))
+        return self._last.activations[1]
 
     def _lineage(self, explanation: Explanation) -> tuple[dict, set[int]]:
         """The configuration of the nearest version made from examples, and the contexts that any version was made from."""

@@ -43,12 +43,13 @@ def split_of(
     )
 
 
-def evidence(store: Store, coder: CoderStore, latent: int, options: ExplainOptions) -> Evidence:
-    """What the explainer may see: examples from its side of the split, and the promoted tokens.
-
-    Raises UserError for a latent that never fires.
+def evidence(
+    store: Store, coder: CoderStore, latent: int, acts: LatentActivations, options: ExplainOptions
+) -> Evidence:
+    """What the explainer may see of the latent, which fires as `acts` says: examples from its side of the split, and the
+    promoted tokens where they are asked for. Raises UserError for a latent that never fires.
     """
-    acts = _activations(coder, latent)
+    _check_live(coder, latent, acts)
     split = split_of(store, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction)
     rng = np.random.default_rng([_EXPLAIN, options.seed, latent])
     n = options.n_examples
@@ -72,7 +73,7 @@ def evidence(store: Store, coder: CoderStore, latent: int, options: ExplainOptio
     # Of the quantiles' examples as many as are still wanted, every quantile giving some.
     quantiles = _spread([e for e in groups["quantiles"] if _place(e) not in {_place(c) for c in chosen}])
     chosen = _distinct([*chosen, *quantiles])[:n]
-    promoted, suppressed = coder.logits(latent)
+    promoted, suppressed = coder.logits(latent) if options.explainer == "top_logits" else ([], [])
     words = store.vocabulary()
     return Evidence(
         activating=make_windows(chosen, store.decode),
@@ -87,6 +88,7 @@ def heldout(
     store: Store,
     coder: CoderStore,
     latent: int,
+    acts: LatentActivations,
     options: ScoreOptions,
     *,
     split_seed: int = 0,
@@ -98,7 +100,7 @@ def heldout(
 
     `hard`: finds the negatives of source "embedding". Raises UserError for a latent that never fires.
     """
-    acts = _activations(coder, latent)
+    _check_live(coder, latent, acts)
     if options.protocol == "delphi":
         return _as_delphi(store, acts, options)
     split = split_of(store, acts, latent, seed=split_seed, heldout_fraction=heldout_fraction)
@@ -183,13 +185,11 @@ def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> 
     )
 
 
-def _activations(coder: CoderStore, latent: int) -> LatentActivations:
-    acts = coder.activations(latent)
+def _check_live(coder: CoderStore, latent: int, acts: LatentActivations) -> None:
     if not len(acts.token):
         raise UserError(
             f"latent {latent} of {coder.info.coder} never fires in this corpus: there is nothing to go by."
         )
-    return acts
 
 
 def _neighbours(coder: CoderStore, latent: int) -> list[tuple[int, LatentActivations]]:

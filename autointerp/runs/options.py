@@ -84,7 +84,7 @@ class ExplainOptions:
     """
 
     explainer: ExplainerName = "pattern"
-    sampling: SamplingName = "mix"
+    sampling: SamplingName = "quantiles"
     n_examples: int = 40
     n_contrast: int = 40
     window: int = DEFAULT_WINDOW
@@ -160,6 +160,14 @@ class ScoreOptions:
     @property
     def needs_llm(self) -> bool:
         return self.scorer == "simulation" or (self.judged and self.judge == "llm")
+
+    @property
+    def drawing(self) -> tuple[Any, ...]:
+        """What decides which held-out examples are drawn: scorers that agree on it are asked about the same ones."""
+        return (
+            *(self.n_examples, self.n_negatives, self.negatives, self.window, self.seed, self.protocol),
+            self.embedder if "embedding" in self.negatives else None,
+        )
 
     @property
     def judge_name(self) -> str:
