@@ -11,8 +11,8 @@ from autointerp.passages.words import full_word, spans, words
 from autointerp.score.judges.base import Shown
 from autointerp.score.judges.reading import Literal_
 
-INSIDE = 0.2
-"""What a piece counts for where it is only some letters of a longer token."""
+INSIDE = 0.05
+"""What a piece or a sign counts for where it is only a part of a longer token."""
 
 What = Literal_ | Kind
 
@@ -98,7 +98,7 @@ def counter(what: What) -> Callable[[Text], float]:
     if isinstance(what, Kind):
         return lambda text: float(len(what.shape.findall(text.text)))
     literal = what.core
-    if what.piece:
+    if what.piece or not (literal[:1].isalnum() or literal[-1:].isalnum()):
         if what.folded:
             return lambda text: _in_pieces(text.lower_cores, text.lower, literal)
         return lambda text: _in_pieces(text.cores, text.text, literal)
@@ -106,10 +106,6 @@ def counter(what: What) -> Callable[[Text], float]:
         if what.folded:
             return lambda text: float(text.lower_spans.get(literal, 0))
         return lambda text: float(text.spans.get(literal, 0))
-    if not (literal[:1].isalnum() or literal[-1:].isalnum()):
-        if what.folded:
-            return lambda text: float(text.lower.count(literal))
-        return lambda text: float(text.text.count(literal))
     pattern = what.pattern()
     if what.folded:
         return lambda text: float(len(pattern.findall(text.text))) if literal in text.lower else 0.0
@@ -132,7 +128,7 @@ def follower(literal: Literal_) -> Callable[[Text], float]:
         if not found:
             return 0.0
         tail = text.lower if literal.folded else text.text
-        return found - 1.0 if tail.rstrip(" \t").endswith(own) else found
+        return max(0.0, found - 1.0) if tail.rstrip(" \t").endswith(own) else found
 
     return follow
 
@@ -143,10 +139,11 @@ def fitter(what: What) -> Callable[[Mark], float]:
     if isinstance(what, Kind):
         return lambda mark: float(what.fits(mark.run, inside=mark.inside))
     literal, folded, pattern = what.core, what.folded, what.pattern()
+    piece = what.piece or not (literal[:1].isalnum() or literal[-1:].isalnum())
 
     def fit(mark: Mark) -> float:
         run = mark.run.lower() if folded else mark.run
-        if what.piece:
+        if piece:
             if run == literal or any((one.lower() if folded else one) == literal for one in mark.cores):
                 return 1.0
             return INSIDE if literal in run else 0.0
