@@ -21,13 +21,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
+from autointerp.embedding import threads
 from autointerp.embedding.base import clean
 from autointerp.errors import ModelLoadError
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 Precision = Literal["float32", "bfloat16"]
 
-_BATCH_TOKENS = 4096
+_BATCH_TOKENS = 2048
+_FEW = 16  # texts that are embedded beside a larger piece of work
 _TOKENIZED = 8192  # texts tokenized at a time, so that memory is bounded
 _WEIGHTS = "model.safetensors"
 
@@ -77,8 +79,14 @@ class MiniLM:
         for at in range(0, len(texts), _TOKENIZED):
             part = [clean(text) for text in texts[at : at + _TOKENIZED]]
             ids = [encoding.ids for encoding in self._tokenizer.encode_batch(part)]
-            for rows in equal_lengths([len(one) for one in ids], _BATCH_TOKENS):
-                vectors[at + rows] = self._forward(torch.tensor([ids[row] for row in rows]))
+            batches = equal_lengths([len(one) for one in ids], _BATCH_TOKENS)
+
+            def work(rows: NDArray[np.int64], ids: list[list[int]] = ids) -> NDArray[np.float32]:
+                return self._forward(torch.tensor([ids[row] for row in rows]))
+
+            pool = threads.quick() if len(texts) <= _FEW else threads.bulk()
+            for rows, found in threads.as_done(pool, work, batches, ahead=2 * threads.n_threads()):
+                vectors[at + rows] = found
                 done += len(rows)
                 progress(Progress("embed", done, len(texts), "texts"))
         return vectors
