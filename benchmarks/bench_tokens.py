@@ -30,7 +30,7 @@ from autointerp.explain import PatternExplainer
 from autointerp.llm import ChatRequest, MockClient
 from autointerp.passages import DEFAULT_MARKERS, mark
 from autointerp.runs import draw
-from autointerp.runs.options import ExplainOptions, ScoreOptions
+from autointerp.runs.options import ExplainOptions, ScoreOptions, ScorerName
 from autointerp.score import Detection, Fuzzing, LLMJudge
 from autointerp.score.results import Plan
 from autointerp.store import Store
@@ -84,7 +84,8 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
         for latent in chosen
     ]
     sums: dict[str, dict[str, float]] = {}
-    for scorer, kind in (("detection", Detection), ("fuzzing", Fuzzing)):
+    kinds: dict[ScorerName, type[Detection | Fuzzing]] = {"detection": Detection, "fuzzing": Fuzzing}
+    for scorer, kind in kinds.items():
         options = ScoreOptions(scorer=scorer, judge="llm", n_examples=n, n_negatives=n)
         found = {"ours": 0.0, "ours with floor": 0.0, "delphi": 0.0, "calls": 0.0, "delphi calls": 0.0}
         for i, latent in enumerate(chosen.tolist()):
@@ -107,9 +108,9 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
 def rows(found: dict[str, Any]) -> list[tuple[str, float, float, float]]:
     """Scorer, ours, ours with floor, delphi; the last row both scorers together."""
     names = ("ours", "ours with floor", "delphi")
-    parts = [(scorer, *(found[scorer][name] for name in names)) for scorer in ("detection", "fuzzing")]
-    together = [sum(part[1 + i] for part in parts) for i in range(3)]
-    return [*parts, ("both", *together)]
+    parts = {scorer: [float(found[scorer][name]) for name in names] for scorer in ("detection", "fuzzing")}
+    parts["both"] = [sum(pair) for pair in zip(*parts.values(), strict=True)]
+    return [(scorer, ours, floored, delphi) for scorer, (ours, floored, delphi) in parts.items()]
 
 
 def main() -> int:

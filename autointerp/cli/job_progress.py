@@ -94,7 +94,7 @@ def job_notes(job: "Job") -> list[str]:
     """What a bar cannot show: failures, rate, time left, tokens, cost."""
     notes = [f"{job.n_failed:,} failed"] if job.n_failed else []
     if job.is_active and job.rate:
-        notes.append(f"{job.rate:,.0f}/s" if job.rate >= 10 else f"{job.rate:.1f}/s")
+        notes.append(f"{job.rate:,.0f}/s" if job.rate >= 10 else f"{job.rate:.2g}/s")
         if job.eta_seconds is not None:
             notes.append(f"about {duration(job.eta_seconds)} left")
     if job.tokens_in or job.tokens_out:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
 from autointerp.cli.annotated import JUDGES
-from autointerp.cli.batch import Done, check_end, report, work_through, workbench
+from autointerp.cli.batch import Done, check_end, report, watching, work_through, workbench
 from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options, parse_latents
-from autointerp.cli.output import printable, write_result
+from autointerp.cli.output import printable, say, write_result
 from autointerp.cli.rehearsal import add, preview_document, preview_text, rehearse
 from autointerp.errors import UserError
 
@@ -120,6 +120,8 @@ def run(args: argparse.Namespace) -> None:
         for options in scorers:
             if options.llm is not None:
                 bench.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
+        for options in scorers:
+            embed_first(bench, options, len(ids))
         done = [_score(bench, args.coder, ids, options, redo=args.redo) for options in scorers]
         results = [
             {
@@ -201,6 +203,27 @@ def chosen_explanations(
         if wanted is None or explanation.latent in wanted:
             found[explanation.id if args.all_versions else explanation.latent] = explanation.id
     return list(found.values())
+
+
+def embed_first(bench: "Workbench", options: "ScoreOptions", n_items: int) -> None:
+    """Embed every window of the corpus, once, where the negatives come from there or the scorer would embed about as many.
+    Raises UserError when that fails."""
+    needed = "embedding" in options.negatives
+    places = bench.store.window_places(options.window)
+    many = n_items * (options.n_examples + options.n_negatives) > places.n_windows / 2
+    if not needed and not (options.scorer == "embedding" and many):
+        return
+    if bench.store.embeddings(options.embedder, window=options.window) is not None:
+        return
+    from autointerp.jobs import JobRunner
+    from autointerp.runs import embed_job, job_kinds
+
+    say(f"Embedding the {places.n_windows:,} windows of the corpus first; that is done once.")
+    runner = JobRunner(bench.annotations, job_kinds(bench))
+    with watching(bench.annotations) as watch:
+        job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
+    if job.state != "done":
+        raise UserError(f"the windows could not be embedded: {job.error or job.state}")
 
 
 def _score(

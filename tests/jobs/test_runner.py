@@ -50,6 +50,18 @@ def test_a_job_in_the_foreground_reports_progress(annotations: Annotations, make
     assert annotations.counts()["sae"]["explanations"] == 50
 
 
+def test_a_job_in_the_foreground_can_be_watched(annotations: Annotations, make_runner: MakeRunner) -> None:
+    seen: list[Job] = []
+    job = make_runner(JobKind("write", write_one)).run("write", {}, range(50), watch=seen.append)
+    assert {one.id for one in seen} == {job.id}
+    assert (seen[0].state, seen[0].n_done) == ("running", 0)
+    assert seen[-1] == job
+    waiting, _ = annotations.jobs.submit("write", {"second": True}, range(3))
+    seen.clear()
+    assert make_runner(JobKind("write", write_one)).run_job(waiting.id, watch=seen.append).n_done == 3
+    assert seen[-1].state == "done"
+
+
 def test_items_fail_one_by_one_and_only_they_are_tried_again(
     annotations: Annotations, make_runner: MakeRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
