@@ -51,17 +51,10 @@ class ScoreKind:
 
     @property
     def order(self) -> tuple:
-        """Where it stands among others: known scorers first, our own protocol before others."""
+        """Where it stands among others: known scorers first, the usual protocol and negatives before others."""
         place = SCORERS.index(self.scorer) if self.scorer in SCORERS else len(SCORERS)
-        return (
-            place,
-            self.scorer,
-            self.protocol != "ours",
-            self.protocol,
-            self.negatives,
-            self.judge,
-            self.model or "",
-        )
+        unusual = (self.protocol != "ours", self.negatives != "random")
+        return place, self.scorer, *unusual, self.protocol, self.negatives, self.judge, self.model or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,10 @@ def record(
     *,
     kinds: Iterable[ScoreKind] = (),
     explained: bool = False,
+    measure: str | None = None,
 ) -> dict[str, Any]:
     """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
-    shown."""
+    shown; `measure`: a name under which each row's relevance is shown."""
     table = payload.TokenTable(store.decode, store.vocabulary().is_special)
     examples = store.preview_examples(page.rows, min(PREVIEW, store.ctx_len))
     named = state.coder is None
@@ -64,10 +65,10 @@ def record(
         columns[1:1] = extra
         for drawn, row in zip(rows, page.rows, strict=True):
             cells = [drawn["cells"][i] for i in kept]
-            cells[1:1] = [
-                explanation_cell(row.explanation, row.error),
-                *([_score(row)] if kind is not None else []),
-            ]
+            says = explanation_cell(row.explanation, row.error)
+            if measure is not None and row.relevance is not None and "marks" in says:
+                says["marks"].append(f"{measure} {fmt.decimal(row.relevance, 2)}")
+            cells[1:1] = [says, *([_score(row)] if kind is not None else [])]
             drawn["cells"] = cells
     return {
         "columns": columns,

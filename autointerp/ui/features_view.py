@@ -88,8 +88,9 @@ def _body() -> None:
         _summary(page, state, found, written)
         if page.rows:
             data = record(
-                store, page, state, written.kind, kinds=written.kinds, explained=bool(written.explained)
-            )
+                store, page, state, written.kind, kinds=written.kinds, explained=bool(written.explained),
+                measure=found.measure if found else None,
+            )  # fmt: skip
             clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
             if clicked:
                 opened = (str(clicked["coder"]), int(clicked["latent"]))

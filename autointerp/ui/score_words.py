@@ -9,8 +9,8 @@ from autointerp.ui.labels import judge_label
 
 NEGATIVES = {
     "random": "random negatives",
-    "neighbours": "similar features' contexts",
-    "embedding": "near in meaning",
+    "neighbours": "negatives where a similar feature fires",
+    "embedding": "negatives near in meaning",
 }
 METRICS = {
     "balanced_accuracy": "balanced accuracy, 0.5 is chance",
@@ -38,7 +38,7 @@ def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
 def help_text(kind: ScoreKind) -> str:
     """The whole of what makes scores of this kind comparable."""
     protocol = "our protocol" if kind.protocol == "ours" else f"{kind.protocol} protocol"
-    negatives = NEGATIVES.get(kind.negatives, kind.negatives)
+    negatives = " and ".join(NEGATIVES.get(part, part) for part in kind.negatives.split("+"))
     return f"{kind.scorer.capitalize()} by {judge_label(kind.judge, kind.model)}; {protocol}; {negatives}"
 
 

@@ -28,12 +28,13 @@ BY_FIRING = "Best match: how strongly a feature fires there (share of its maximu
 @dataclass(frozen=True)
 class Found:
     """What the list of features is narrowed to: where they fire, or which they are; and what "best match" means then.
-    `what` says it in the list's caption."""
+    `what` says it in the list's caption; `measure` names the relevance where its value says something by itself."""
 
     spots: Spots | None = None
     matches: "dict[str, pyarrow.Table] | None" = None
     order: str = BY_FIRING
     what: str = "fire in these contexts"
+    measure: str | None = None
 
 
 def run(

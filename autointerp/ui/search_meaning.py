@@ -112,6 +112,7 @@ def explanations(
         matches=matches,
         order=f"Best match: {how}; embedder {embedder.name}",
         what=f"have the explanations nearest in meaning (at most {MAX_EXPLANATIONS})",
+        measure="cosine" if state.mode == "meaning" else None,
     )
 
 

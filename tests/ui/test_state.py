@@ -4,8 +4,11 @@ from hypothesis import strategies as st
 from autointerp.ui.state import (
     DEAD,
     GROUPS,
+    HUMAN,
     MAX_NUMBER,
+    MODES,
     SORTS,
+    STATES,
     WINDOWS,
     FeaturesState,
     FeatureState,
@@ -51,6 +54,21 @@ def test_defaults():
         1,
         "",
     )
+    assert (listed.mode, listed.explained, listed.human, listed.score) == ("text", "any", "any", None)
+
+
+def test_a_search_brings_its_own_order():
+    assert FeaturesState.parse({"search": "x"}).sort == "match"
+    assert FeaturesState.parse({"context": "3"}).sort == "match"
+    assert FeaturesState.parse({"search": "  ", "sort": "match"}).sort == "density"
+    assert FeaturesState.parse({"search": "x", "sort": "low"}).sort == "low"
+    assert FeaturesState.parse({"search": "x", "regex": "1"}).mode == "regex"
+    assert FeaturesState.parse({"mode": "both", "regex": "1"}).mode == "both"
+
+
+def test_scores_may_be_below_zero():
+    state = FeaturesState.parse({"min_above": "-0.5", "min_low": "nan", "max_score": "inf"})
+    assert (state.min_above, state.min_low, state.max_score) == (-0.5, None, None)
 
 
 def test_words_and_numbers_are_read():
@@ -86,7 +104,22 @@ def test_any_address_gives_a_valid_feature_state(params):
 
 @given(
     st.dictionaries(
-        st.sampled_from(["sort", "order", "dead", "page", "min_density", "min_max", "search", "regex"]),
+        st.sampled_from(
+            [
+                "sort",
+                "order",
+                "dead",
+                "page",
+                "min_density",
+                "min_max",
+                "search",
+                "regex",
+                "mode",
+                "explained",
+                "human",
+            ]
+            + ["min_low", "min_score", "max_score", "min_above", "score", "context"]
+        ),
         HOSTILE,
     )
 )
@@ -95,4 +128,9 @@ def test_any_address_gives_a_valid_list_state(params):
     assert state.sort in SORTS
     assert state.dead in DEAD
     assert 1 <= state.page <= MAX_NUMBER
+    assert state.mode in MODES
+    assert state.explained in STATES
+    assert state.human in HUMAN
+    assert state.searching or state.sort != "match"
+    assert all(abs(bound) < float("inf") for bound in (state.min_low, state.min_above) if bound is not None)
     assert state.min_density is None or state.min_density >= 0

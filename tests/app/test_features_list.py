@@ -1,0 +1,296 @@
+"""The Features page with explanations and scores: what it shows, sorts, filters and finds."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from autointerp.settings import ENV_READ_ONLY
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations, Score
+from tests.app.reading import messages, record, records
+from tests.explained import EMOJI_TEXT, HOSTILE_TEXT, Explained
+
+DETECTION = "detection~offline~ours~neighbours+random"
+EMBEDDING = "embedding~embedder~ours~random~all-MiniLM-L6-v2"
+
+
+def listed(app: AppTest) -> dict[str, Any]:
+    """The table of features, without a traceback on the page."""
+    assert not app.exception, app.exception
+    found = [one for one in records(app, "list") if one["page"] == "feature"]
+    assert len(found) == 1, messages(app)
+    return found[0]
+
+
+def latents(app: AppTest) -> list[tuple[str, int]]:
+    return [(row["go"]["coder"], row["go"]["latent"]) for row in listed(app)["rows"]]
+
+
+def cells(app: AppTest, title: str) -> dict[tuple[str, int], Any]:
+    """One column by feature."""
+    table = listed(app)
+    at = [column["title"] for column in table["columns"]].index(title)
+    return {(row["go"]["coder"], row["go"]["latent"]): row["cells"][at] for row in table["rows"]}
+
+
+def test_without_explanations_the_list_is_what_it_was(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features", sort="low", score=DETECTION, min_low="0.5")
+    titles = [column["title"] for column in listed(app)["columns"]]
+    assert "Explanation" not in titles
+    assert "Mean" in titles
+    assert "Nothing here has been scored yet" in messages(app)
+    app = open_page(tiny_store, "features", explained="yes")
+    assert "autointerp explain" in "".join(block.value for block in app.code)
+
+
+def test_rows_show_the_shown_explanation_and_its_score(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", coder="sae", sort="latent", score=DETECTION)
+    says = cells(app, "Explanation")
+    assert says["sae", 0]["text"] == explained_store.explanations["edited"].text
+    assert says["sae", 0]["marks"] == ["Ada (person)"]
+    assert says["sae", 2]["none"].startswith("failed: server unreachable")
+    assert says["sae", 3]["marks"] == ["pattern", "pinned"]
+    assert says["sae", 6]["text"] == EMOJI_TEXT
+    assert len(says["sae", 4]["text"]) <= 401
+    assert "\u202e" not in says["sae", 7]["text"]
+    assert "\x1b" not in says["sae", 7]["text"]
+    column = next(column for column in listed(app)["columns"] if column["kind"] == "score")
+    assert column["title"] == "Detection · offline judge"
+    shown = cells(app, column["title"])
+    score = explained_store.scores["edited/detection"]
+    assert shown["sae", 0]["value"] == f"{score.value:.2f}"
+    assert shown["sae", 0]["under"] == f"floor 0.56 · n {score.n}"
+    assert shown["sae", 0]["weak"]
+    assert shown["sae", 1]["weak"] is False
+    assert shown["sae", 6] is None
+
+
+def test_sorting_by_a_score_means_its_lower_bound(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", sort="low", score=EMBEDDING)
+    table = listed(app)
+    assert (table["sort"], table["descending"]) == ("low", True)
+    assert "lower end of its 95 % interval" in messages(app)
+    found = {
+        (e.coder, e.latent): explained_store.scores[f"{name}/embedding"].ci_low
+        for name, e in explained_store.explanations.items()
+        if f"{name}/embedding" in explained_store.scores and name != "first"
+    }
+    expected = sorted(found, key=lambda feature: -(found[feature] or 0))
+    assert latents(app)[: len(expected)] == expected
+    assert latents(open_page(explained_store, "features", sort="low", order="asc", score=EMBEDDING))[
+        : len(expected)
+    ] == list(reversed(expected))
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"explained": "failed"}, [("sae", 2)]),
+        ({"explained": "no"}, [("sae", 2), ("transcoder", 4), ("transcoder", 5)]),
+        ({"explained": "unscored", "score": DETECTION}, [("sae", 6), ("transcoder", 2)]),
+        ({"human": "pinned"}, [("sae", 3)]),
+        ({"human": "person"}, [("sae", 0)]),
+        ({"explainer": "person"}, [("sae", 0)]),
+        ({"min_low": "0.85", "score": DETECTION}, [("sae", 1)]),
+    ],
+)
+def test_filters_leave_what_they_say(open_page, explained_store: Explained, params, expected):
+    app = open_page(explained_store, "features", sort="latent", **params)
+    assert sorted(latents(app)) == expected
+
+
+def test_filters_that_leave_nothing_say_so(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", min_above="0.99", score=DETECTION)
+    assert not app.exception
+    assert "No feature passes these filters" in messages(app)
+    app = open_page(explained_store, "features", explainer="<b>nobody</b>")
+    assert not app.exception
+    assert "No feature passes" in messages(app)
+    app = open_page(explained_store, "features", coder="transcoder", explained="failed")
+    assert "No attempt" in messages(app)
+
+
+def test_words_of_explanations(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", mode="words", search="WORD cat")
+    assert latents(app) == [("transcoder", 3), ("sae", 4)]  # the whole words first
+    assert "Best match" in messages(app)
+    app = open_page(explained_store, "features", mode="words", search="word zebra")
+    assert "No explanation holds every word" in messages(app)
+    assert app.button(key="words_to_meaning")
+    app = open_page(explained_store, "features", mode="words", search="half", sort="max")
+    assert latents(app) == [("sae", 1)]
+
+
+def test_search_of_explanations_without_any(open_page, tiny_store: Store):
+    for mode in ("words", "meaning", "both"):
+        app = open_page(tiny_store, "features", mode=mode, search="cats")
+        assert not app.exception
+        assert "Nothing here has been explained yet" in messages(app)
+        assert "autointerp explain" in "".join(block.value for block in app.code)
+        app.button(key="to_contexts").click().run()
+        assert "mode" not in app.query_params
+
+
+def test_a_new_search_brings_its_own_order(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features", sort="max", order="asc", page="1")
+    app.text_input(key="url_search").set_value("cat").run()
+    assert not app.exception
+    assert "sort" not in app.query_params
+    assert "order" not in app.query_params
+    assert app.selectbox(key="url_sort").value == "match"
+    assert "how strongly a feature fires there" in messages(app)
+    app.selectbox(key="url_sort").set_value("density").run()
+    assert app.query_params["sort"] == "density"
+    assert latents(app)[0] == ("sae", 4)
+    app.selectbox(key="url_mode").set_value("regex").run()
+    assert "sort" not in app.query_params
+
+
+class FakeEmbedder:
+    """Vectors of letters: enough for an order, and no model."""
+
+    name = "all-MiniLM-L6-v2"
+    fingerprint = "fake"
+    precision = "float32"
+    dim = 26
+
+    def embed(self, texts: Any, progress: Any = None) -> Any:
+        counts = np.array([[text.lower().count(chr(97 + i)) + 1e-3 for i in range(26)] for text in texts])
+        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def fake_embedder(monkeypatch: pytest.MonkeyPatch) -> FakeEmbedder:
+    made = FakeEmbedder()
+    monkeypatch.setattr("autointerp.embedding.load_embedder", lambda name=None, **more: made)
+    return made
+
+
+def test_explanations_by_meaning(open_page, explained_store: Explained, fake_embedder: FakeEmbedder):
+    text = explained_store.explanations["transcoder-2"].text
+    for mode in ("meaning", "both"):
+        app = open_page(explained_store, "features", mode=mode, search=text)
+        assert latents(app)[0] == ("transcoder", 2)
+        assert ("sae", 2) not in latents(app)  # never explained
+        assert "embedder all" in messages(app)
+
+
+def test_contexts_by_meaning_need_embeddings_and_offer_them(
+    open_page, tiny_store: Store, fake_embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+):
+    app = open_page(tiny_store, "features", mode="near", search="cats")
+    assert not app.exception
+    assert "not been embedded" in messages(app)
+    assert app.button(key="embed_windows")
+    monkeypatch.setenv(ENV_READ_ONLY, "1")
+    app.run()
+    assert not app.exception
+    assert "read-only" in messages(app)
+    assert not [button for button in app.button if button.key == "embed_windows"]
+
+
+def test_contexts_by_meaning(open_page, tiny_store: Store, fake_embedder: FakeEmbedder):
+    from autointerp.embedding import embed_store
+
+    embed_store(tiny_store, fake_embedder)
+    app = open_page(tiny_store, "features", mode="near", search="the cat the cat")
+    assert not app.exception
+    hits = next(one for one in records(app, "list") if one["page"] == "features")
+    cosines = [float(row["cells"][1]) for row in hits["rows"]]
+    assert cosines == sorted(cosines, reverse=True)
+    assert latents(app)
+    assert "nearest in meaning" in messages(app)
+
+
+def test_an_embedder_that_cannot_be_loaded_is_named(
+    open_page, explained_store: Explained, monkeypatch: pytest.MonkeyPatch
+):
+    from autointerp.errors import ModelLoadError
+
+    def fail(name: str = "", **more: Any) -> None:
+        raise ModelLoadError("the embedder is not installed. Run make setup.")
+
+    monkeypatch.setattr("autointerp.embedding.load_embedder", fail)
+    app = open_page(explained_store, "features", mode="meaning", search="cats")
+    assert not app.exception
+    assert "Run make setup" in messages(app)
+
+
+def test_scores_of_another_kind_are_a_click_away(open_page, explained_store: Explained):
+    with Annotations(explained_store.path) as annotations:
+        shown = explained_store.explanations["plain"]
+        annotations.add(
+            Score(
+                explanation_id=shown.id,
+                scorer="detection",
+                judge="offline",
+                protocol="delphi",
+                value=0.25,
+                floor=0.5,
+            )
+        )
+    app = open_page(explained_store, "features", coder="sae")
+    names = {option for option in app.selectbox(key="url_score").options}
+    assert {
+        "Detection · offline judge · our protocol · neighbours+random",
+        "Embedding · embedder MiniLM",
+    } <= names
+    app = open_page(
+        explained_store, "features", coder="sae", score="detection~offline~delphi~random", sort="above"
+    )
+    assert latents(app)[0] == ("sae", 1)
+    column = next(column for column in listed(app)["columns"] if column["kind"] == "score")
+    assert cells(app, column["title"])["sae", 1]["under"] == "floor 0.50 · n 0"
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "-1",
+    "1e999",
+    "nan",
+    "\x00",
+    "9" * 300,
+    "'; DROP TABLE x; --",
+    "~~~~",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_addresses_give_a_page(open_page, explained_store: Explained, value: str):
+    names = (
+        "score",
+        "sort",
+        "order",
+        "min_low",
+        "min_score",
+        "max_score",
+        "min_above",
+        "explained",
+        "explainer",
+        "human",
+    )
+    app = open_page(explained_store, "features", **dict.fromkeys(names, value))
+    assert not app.exception
+    for mode in ("words", value):
+        app = open_page(explained_store, "features", mode=mode, search=value, score=value)
+        assert not app.exception
+
+
+def test_hostile_explanations_stay_data(open_page, explained_store: Explained):
+    with Annotations(explained_store.path) as annotations:
+        annotations.pin(explained_store.explanations["newer"].id, author="test")
+    app = open_page(explained_store, "features", coder="sae")
+    assert cells(app, "Explanation")["sae", 3]["text"] == HOSTILE_TEXT
+    assert not app.get("html")
+
+
+def test_annotations_that_cannot_be_read_leave_the_list(open_page, explained_store: Explained):
+    (explained_store.path / "annotations.sqlite").write_bytes(b"this is no database" * 100)
+    for file in explained_store.path.glob("annotations.sqlite-*"):
+        file.unlink()
+    app = open_page(explained_store, "features")
+    assert not app.exception
+    assert record(app, "list") is not None
+    assert "cannot be read" in messages(app)

@@ -1,0 +1,159 @@
+"""Explanations and scores on the Overview."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from streamlit.testing.v1 import AppTest
+
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations, Explanation, Score
+from tests.app.reading import messages, record, records
+from tests.explained import Explained
+
+PATTERN, PERSON = "pattern", "person"
+
+
+@pytest.fixture
+def scored_store(tiny_store: Store) -> Store:
+    """Six live features of `sae` and five of `transcoder`, scored by detection and fuzzing, which agree but for one."""
+    rng = np.random.default_rng(3)
+    with Annotations(tiny_store.path) as annotations:
+        for coder, latents in (("sae", (0, 1, 2, 3, 4, 6)), ("transcoder", (1, 2, 3, 4, 5))):
+            for i, latent in enumerate(latents):
+                made = Explanation(coder=coder, latent=latent, text=f"{coder} {latent}", explainer=PATTERN)
+                annotations.add(made)
+                base = 0.4 + 0.1 * i
+                for scorer in ("detection", "fuzzing"):
+                    value = base + float(rng.uniform(0, 0.04))
+                    if (coder, latent, scorer) == ("sae", 6, "detection"):
+                        value = 0.3  # fuzzing 0.9
+                    annotations.add(
+                        Score(
+                            explanation_id=made.id, scorer=scorer, judge="offline", value=value, ci_low=value - 0.1,
+                            ci_high=value + 0.05, n_pos=10, n_neg=10, floor=0.5,
+                        )
+                    )  # fmt: skip
+        annotations.jobs.submit("explain", {"coder": "sae"}, [1, 2], label="explain 2 features of sae")
+    return tiny_store
+
+
+def tables(app: AppTest) -> list[dict[str, Any]]:
+    assert not app.exception, app.exception
+    return records(app, "list")
+
+
+def rows(table: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(row["go"]["coder"], row["go"]["latent"]) for row in table["rows"]]
+
+
+def test_nothing_explained_says_what_to_do(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "overview")
+    assert len(tables(app)) == 1
+    assert "Nothing has been explained yet" in messages(app)
+    assert "autointerp explain" in "".join(block.value for block in app.code)
+
+
+def test_no_section_in_a_store_without_coders(open_page, tiny_store: Store):
+    for file in (tiny_store.path / "coders").glob("*"):
+        file.unlink()
+    app = open_page(tiny_store, "overview")
+    assert not app.exception
+    assert not app.subheader
+
+
+def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview")
+    _, coverage, best, worst, pairs, *_ = tables(app)
+    assert [row["cells"][:3] for row in coverage["rows"]] == [
+        ["sae", "6 of 7  (86 %)", "0"],
+        ["transcoder", "5 of 5  (100 %)", "0"],
+    ]
+    assert coverage["rows"][0]["cells"][3].endswith("(100 %, n 6)")
+    assert rows(best)[:3] == [("sae", 4), ("transcoder", 5), ("transcoder", 4)]
+    assert rows(worst)[0] == ("sae", 6)
+    assert "n 11" in messages(app)
+    assert len(pairs["rows"]) == 1
+    latest = tables(app)[-1]
+    assert rows(latest)[0] == ("transcoder", 5)
+    jobs = record(app, "jobs")
+    assert jobs is not None
+    assert jobs["rows"][0]["cells"][1]["label"] == "explain 2 features of sae"
+    assert len(app.get("plotly_chart")) == 4 + 2
+
+
+def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview", of="sae")
+    pairs = next(table for table in tables(app) if table["page"] == "")
+    with Annotations(scored_store.path) as annotations:
+        found: dict[str, list[float]] = {"detection": [], "fuzzing": []}
+        for score in sorted(annotations.score_summary("sae").to_pylist(), key=lambda row: row["latent"]):
+            found[score["scorer"]].append(score["value"])
+    (cells,) = (row["cells"] for row in pairs["rows"])
+    x, y = found["detection"], found["fuzzing"]
+    assert cells[1:] == [
+        f"{stats.spearmanr(x, y)[0]:.2f}".replace("-", "−"), f"{stats.pearsonr(x, y)[0]:.2f}".replace("-", "−"), "6"
+    ]  # fmt: skip
+    apart = tables(app)[tables(app).index(pairs) + 1 :]
+    assert rows(apart[1])[0] == ("sae", 6)  # fuzzing high, detection low
+    assert "names the tokens, not when they count" in messages(app)
+    assert apart[1]["rows"][0]["cells"][0] == "#6"
+
+
+def test_the_plot_of_a_pair_is_drawn_when_asked_for(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview", plot="1")
+    assert len(app.get("plotly_chart")) == 4 + 3
+    app.toggle(key="url_plot").set_value(False).run()
+    assert not app.exception
+    assert "plot" not in app.query_params
+    assert len(app.get("plotly_chart")) == 4 + 2
+
+
+def test_one_coder_one_score(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview")
+    app.selectbox(key="url_of").set_value("transcoder").run()
+    app.selectbox(key="url_score").set_value("fuzzing~offline~ours~random").run()
+    assert not app.exception
+    assert (app.query_params["of"], app.query_params["score"]) == (
+        "transcoder",
+        "fuzzing~offline~ours~random",
+    )
+    best = tables(app)[2]
+    assert {coder for coder, _ in rows(best)} == {"transcoder"}
+    assert best["columns"][2]["title"] == "Fuzzing · offline judge"
+
+
+def test_hostile_texts_failures_and_many_kinds(open_page, explained_store: Explained):
+    app = open_page(explained_store, "overview")
+    coverage = tables(app)[1]
+    assert coverage["rows"][0]["cells"][:3] == ["sae", "6 of 7  (86 %)", "1"]
+    titles = [column["title"] for column in coverage["columns"]]
+    assert "Embedding · embedder MiniLM" in titles
+    assert not app.get("html")
+
+
+def test_explained_and_not_scored(open_page, tiny_store: Store):
+    with Annotations(tiny_store.path) as annotations:
+        annotations.add(Explanation(coder="sae", latent=1, text="x", explainer=PERSON, author="<b>Eve</b>"))
+    app = open_page(tiny_store, "overview")
+    assert not app.exception
+    assert "have not been scored yet" in messages(app)
+    assert rows(tables(app)[-1]) == [("sae", 1)]
+
+
+@pytest.mark.parametrize("value", ["<script>", "-1", "\x00", "sae", "9" * 300, "~~~"])
+def test_hostile_addresses_give_a_page(open_page, scored_store: Store, value: str):
+    app = open_page(scored_store, "overview", **dict.fromkeys(("of", "score", "x", "y", "plot"), value))
+    assert not app.exception
+    assert len(tables(app)) > 4
+
+
+def test_annotations_that_cannot_be_read_leave_the_rest(open_page, scored_store: Store):
+    (scored_store.path / "annotations.sqlite").write_bytes(b"this is no database" * 100)
+    for file in Path(scored_store.path).glob("annotations.sqlite-*"):
+        file.unlink()
+    app = open_page(scored_store, "overview")
+    assert len(tables(app)) == 1
+    assert "cannot be read" in messages(app)
