@@ -117,8 +117,13 @@ def test_any_address_gives_a_valid_feature_state(params):
                 "mode",
                 "explained",
                 "human",
+                "min_low",
+                "min_score",
+                "max_score",
+                "min_above",
+                "score",
+                "context",
             ]
-            + ["min_low", "min_score", "max_score", "min_above", "score", "context"]
         ),
         HOSTILE,
     )
