@@ -154,6 +154,7 @@ def _cancel(args: argparse.Namespace) -> None:
 def _retry(args: argparse.Namespace) -> None:
     with workbench(args.store) as bench:
         job = find_job(bench.annotations, args.id)
+        _check_key(job)
         if args.queue:
             bench.annotations.jobs.recover()
             waiting = bench.annotations.jobs.get(job.id)
@@ -165,6 +166,16 @@ def _retry(args: argparse.Namespace) -> None:
     what = "explanations" if job.kind == "score" else "latents" if job.kind == "explain" else "parts"
     write_result({**describe_job(done.jobs[-1]), **done.as_dict()}, report(done, what), as_json=args.json)
     check_end(done, args.store)
+
+
+def _check_key(job: "Job") -> None:
+    """Work that was started with a key typed into the app cannot be done without it, and it is written nowhere."""
+    parts = [job.payload.get("explain"), *(job.payload.get("then") or ()), *(job.payload.get("score") or ())]
+    if any(part and (part.get("llm") or {}).get("key_ref") for part in parts):
+        raise UserError(
+            f"job {job.id} was started in the app with a key typed there, which is kept nowhere. Retry it in the app, or start "
+            "the same work with a command and the key in the environment: what was answered is not paid for again."
+        )
 
 
 def is_interrupted(job: "Job") -> bool:

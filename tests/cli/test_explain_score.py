@@ -139,6 +139,27 @@ def test_the_latent_document_holds_the_contract(store: Store, run_json: RunJson,
     assert run_json("sql", store.path, query)["rows"] == [{"n": 6}]
 
 
+def test_windows_are_embedded_once_before_a_batch_needs_them(
+    store: Store, run_json: RunJson, run_text: RunText
+):
+    run_json("explain", store.path, "sae", "--latents", "0-1")
+    few = ("--latents", 0, *FEW)
+    document = run_json("score", store.path, "sae", "--scorer", "embedding", *few)
+    assert document["scorers"][0]["judge"] == "embedder"
+    assert store.embeddings("all-MiniLM-L6-v2") is None, "a few windows are not worth embedding all"
+    code, _, err = run_text(
+        "score", store.path, "sae", "--scorer", "detection", "--negatives", "embedding", *few
+    )
+    assert code == 0
+    assert "Embedding the 200 windows" in err
+    assert store.embeddings("all-MiniLM-L6-v2") is not None
+    (one,) = run_json("latent", store.path, "sae", 0)["explanations"]
+    assert {score["negatives"] for score in one["scores"]} == {"random", "embedding"}
+    code, _, err = run_text("score", store.path, "sae", "--scorer", "embedding", "--n-examples", 9, *few[:2])
+    assert code == 0
+    assert "Embedding the" not in err
+
+
 def test_a_dry_run_asks_nothing_and_shows_the_prompt(store: Store, run_json: RunJson, run_text: RunText):
     model = (
         "--llm",

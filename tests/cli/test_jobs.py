@@ -116,6 +116,14 @@ def test_a_job_of_a_dead_process_is_interrupted_and_continued(store: Store, run_
     assert run_json("jobs", store.path, "retry", job.id)["done"] == 2
 
 
+def test_a_key_typed_into_the_app_cannot_be_used_here(store: Store, run_text: RunText):
+    llm = {"model": "m", "base_url": "openai", "key_ref": "key-1"}
+    job = queue(store, [0], explainer="default", llm=llm)
+    code, out, err = run_text("jobs", store.path, "retry", job.id)
+    assert (code, out) == (2, "")
+    assert "typed" in err
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
