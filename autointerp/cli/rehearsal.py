@@ -97,11 +97,11 @@ def preview_text(found: Rehearsal, what: str) -> str:
     if not found.n_items:
         return f"Nothing to do: all {what} have such a result. --redo does them again."
     if not found.n_requests:
-        return f"{found.n_items:,} {what} to do. No language model is asked, so it costs nothing."
+        return f"{_count(found.n_items, what)} to do. No language model is asked, so it costs nothing."
     guess = "" if found.exact else f" (told from {found.sampled} of them)"
     lines = [
-        f"{found.n_items:,} {what} to do{guess}: {found.n_requests:,.0f} calls, of which {found.from_cache:,.0f} were answered "
-        "before and are free.",
+        f"{_count(found.n_items, what)} to do{guess}: {_count(round(found.n_requests), 'calls')}, of which "
+        f"{found.from_cache:,.0f} were answered before and are free.",
         f"At most about {found.tokens_in:,.0f} prompt tokens and {found.tokens_out:,.0f} answer tokens, "
         f"{cost_text(found.cost)}.",
     ]
@@ -111,3 +111,7 @@ def preview_text(found: Rehearsal, what: str) -> str:
     for message in found.messages:
         lines += ["", f"[{message.role}]", *(printable(line) for line in message.content.split("\n"))]
     return "\n".join(lines)
+
+
+def _count(n: int, plural: str) -> str:
+    return f"{n:,} {plural.removesuffix('s') if n == 1 else plural}"
