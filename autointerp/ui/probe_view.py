@@ -90,15 +90,15 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
             "Coders", [info.coder for info in infos], width=420, placeholder="Choose coders",
-            **bound("coders", coders, reset=("rows",), encode=",".join),
+            **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
         )  # fmt: skip
         st.segmented_control(
             "Rank by", list(RANK_LABELS), format_func=RANK_LABELS.__getitem__, required=True, help=RANK_HELP,
-            **bound("rank", state.rank, reset=("rows",), encode=lambda v: None if v == "max" else v),
+            **bound("rank", state.rank, reset=("rows",), encode=lambda v: None if v == "max" else v, firm=True),
         )  # fmt: skip
         st.segmented_control(
             "Scale", list(SCALES), format_func=SCALES.__getitem__, required=True, help=SCALE_HELP,
-            **bound("scale", state.scale, reset=("rows",), encode=str),
+            **bound("scale", state.scale, reset=("rows",), encode=str, firm=True),
         )  # fmt: skip
         clipped = None if state.density is None else min(state.density, 100.0)
         st.number_input(
@@ -110,14 +110,15 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
 
 def _examples(store: Store) -> None:
     st.markdown("Type a text above, or try one of these:")
-    texts = [*EXAMPLES, _passage(store)]
-    for index, text in enumerate(texts):
-        label = plain(" ".join(text.split()), 110)
-        if index == len(EXAMPLES):
-            label = f"From the corpus: {label}"
-        st.button(
-            label, key=f"example_{index}", type="tertiary", icon=":material/play_arrow:", on_click=change, kwargs={"text": text}
-        )  # fmt: skip
+    with st.container(gap=None):
+        for index, text in enumerate((*EXAMPLES, _passage(store))):
+            label = plain(" ".join(text.split()), 110)
+            if index == len(EXAMPLES):
+                label = f"From the corpus: {label}"
+            st.button(
+                label, key=f"example_{index}", type="tertiary", icon=":material/play_arrow:", on_click=change,
+                kwargs={"text": text},
+            )  # fmt: skip
 
 
 def _passage(store: Store) -> str:

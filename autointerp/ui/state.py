@@ -215,12 +215,21 @@ def suggestion(label: str, **changes: str | int | None) -> None:
 
 
 def bound(
-    name: str, value: Any, *, reset: tuple[str, ...] = (), encode: Callable[[Any], Any] = lambda v: v
+    name: str,
+    value: Any,
+    *,
+    reset: tuple[str, ...] = (),
+    encode: Callable[[Any], Any] = lambda v: v,
+    firm: bool = False,
 ) -> dict[str, Any]:
     """`key` and `on_change` for a widget that shows parameter `name`: it starts at `value` (as parsed from the address) and
-    writes `encode(new value)` back, `None` meaning the default; `reset` names parameters that a change invalidates."""
+    writes `encode(new value)` back, `None` meaning the default; `reset` names parameters that a change invalidates.
+
+    `firm` tells the browser the value in every run, not only when it changed: one that draws the widget late otherwise takes
+    the widget's own default and sends that back. Not for fields that are typed into: it would overwrite what is typed.
+    """
     key = f"url_{name}"
-    if st.session_state.get(key, _UNSET) != value:
+    if firm or st.session_state.get(key, _UNSET) != value:
         st.session_state[key] = value
 
     def write() -> None:

@@ -34,8 +34,8 @@ def draw(store: Store, coder: CoderStore, latent: int) -> None:
     """A text field, and below it the text with this feature's activations. The text is the address's `text`."""
     text = current().get(PARAM, "")[: probing.MAX_CHARS]
     st.text_area(
-        "Test your own text", height=68, max_chars=probing.MAX_CHARS, placeholder="Test your own text: does it fire here?",
-        help="Runs the subject model on it. Ctrl+Enter applies; the text stays while you step through features.",
+        "Test your own text", height=68, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
+        placeholder="Test your own text: does it fire here? Ctrl+Enter runs the model; the text stays as you step on.",
         **bound(PARAM, text, encode=lambda v: v or None),
     )  # fmt: skip
     if not text:
