@@ -39,13 +39,6 @@ UNPIN_HELP = "Show the newest version again"
 KEYS = {"edit": "E", "write": "W", "regenerate": "G", "rescore": "S", "versions": "V"}
 """Streamlit keeps R and C for itself; Left, Right, X and B step through features."""
 
-ICONS = {
-    "edit": ":material/edit:",
-    "write": ":material/add:",
-    "regenerate": ":material/refresh:",
-    "rescore": ":material/balance:",
-    "versions": ":material/history:",
-}
 HELP = {
     "edit": "A new version from this text, with you as its author",
     "write": "Your own explanation",
@@ -78,6 +71,7 @@ def left(store: Store, known: Known, *, dead: bool) -> None:
     if may_write:
         working.strip(store, known.coder, known.latent)
     if state.panel == "versions" and known.current:
+        explanations_card.draw_versions(known, state)
         _about(store, known)
     if may_write:
         _panel(store, known, state)
@@ -104,12 +98,12 @@ def _buttons(store: Store, known: Known, state: ExplanationState, *, may_write: 
         names = ["edit" if good else "write", "regenerate", *(["rescore"] if good else [])]
     if known.versions:
         names.append("versions")
-    with st.container(horizontal=True, gap="xxsmall", vertical_alignment="center"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for name in names:
             label = PANELS[name] + (f" {len(known.versions)}" if name == "versions" else "")
             opened = state.panel == name
             st.button(
-                f"**{label}**" if opened else label, key=f"open_{name}", icon=ICONS[name], type="tertiary", shortcut=KEYS[name],
+                f"**{label}**" if opened else label, key=f"open_{name}", type="tertiary", shortcut=KEYS[name],
                 on_click=_toggle, args=(name,), help=f"{HELP[name]} ({KEYS[name]})",
             )  # fmt: skip
         if may_write and good:
@@ -130,7 +124,7 @@ def _pin(store: Store, known: Known) -> None:
     if not pinned and len(known.versions) < 2:
         return  # the only version is shown anyway
     st.button(
-        "Unpin" if pinned else "Pin", key="pin", icon=":material/keep_off:" if pinned else ":material/keep:",
+        "Unpin" if pinned else "Pin", key="pin",
         type="tertiary", on_click=working.attempt, args=(_set_pin, store, known, not pinned),
         help=UNPIN_HELP if pinned else PIN_HELP,
     )  # fmt: skip
@@ -161,7 +155,7 @@ def _retry(store: Store, known: Known) -> None:
     else:
         return
     st.button(
-        what, key="retry", icon=":material/replay:", type="tertiary", on_click=working.attempt, args=(act, store, known),
+        what, key="retry", type="tertiary", on_click=working.attempt, args=(act, store, known),
         help="Asks again with the same choices; with a language model, the one that is chosen in Settings now",
     )  # fmt: skip
 

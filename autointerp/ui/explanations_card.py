@@ -13,6 +13,7 @@ from autointerp.ui.state import change
 from autointerp.ui.text import visible
 
 KEY = "explanation"
+VERSIONS_KEY = "explanation_versions"
 MAX_VERSION_TEXT = 300
 
 
@@ -21,8 +22,21 @@ def draw(known: Known, state: ExplanationState, news: dict[str, Any] | None = No
     components.explanation(record(known, state) | {"news": news}, key=KEY, on_open=_clicked)
 
 
+def draw_versions(known: Known, state: ExplanationState) -> None:
+    """The list of all versions, newest first, as an element of its own."""
+    drawn = {
+        "only": "versions",
+        "params": {"coder": known.coder, "latent": known.latent},
+        "meta": [],
+        "notes": [],
+        "scores": [],
+        "versions": [version_row(known, one, state) for one in known.versions],
+    }
+    components.explanation(drawn, key=VERSIONS_KEY, on_open=_clicked)
+
+
 def _clicked() -> None:
-    sent = components.triggered(KEY, "open")
+    sent = components.triggered(KEY, "open") or components.triggered(VERSIONS_KEY, "open")
     if not isinstance(sent, dict):
         return
     if "score" in sent:
@@ -38,7 +52,7 @@ def record(known: Known, state: ExplanationState) -> dict[str, Any]:
     current = known.current
     here: dict[str, Any] = {"coder": known.coder, "latent": known.latent}
     if current is None:
-        return {"params": here, "text": "", "meta": [], "notes": [], "scores": [], "versions": None}
+        return {"params": here, "text": "", "meta": [], "notes": [], "scores": []}
     if current is not known.shown:
         here["version"] = current.id
     newest = known.newest(current)
@@ -53,9 +67,6 @@ def record(known: Known, state: ExplanationState) -> dict[str, Any]:
         "no_scores": ""
         if newest or current.status == "failed"
         else "No scores yet: nobody has measured how far this can be trusted.",
-        "versions": [version_row(known, one, state) for one in known.versions]
-        if state.panel == "versions"
-        else None,
     }
 
 
@@ -89,17 +100,15 @@ def notes(known: Known) -> list[str]:
 
 def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
     """One score: figures as text, and fractions 0 to 1 for the plot."""
-    against = (
-        [f"{score.negatives.replace('+', ' + ')} negatives"] if score.negatives not in ("", "none") else []
-    )
-    if score.negatives == "wrong_marks":
-        against = ["wrong marks in activating texts"]
+    against = "wrong marks" if score.negatives == "wrong_marks" else score.negatives.replace("+", ", ")
+    protocol = f"protocol {score.protocol}" if score.protocol != "ours" else ""
     row: dict[str, Any] = {
         "id": score.id,
         "open": score.id == opened,
         "name": known_data.scorer_name(score),
         "judge": visible(known_data.judged_by(score)),
-        "against": ", ".join([*against, *([f"protocol {score.protocol}"] if score.protocol != "ours" else [])]),
+        "against": f"vs {against}" if against not in ("", "none") else "",
+        "protocol": protocol,
         "older": older,
         "when": known_data.when(score.created),
         "metric": known_data.METRICS.get(score.metric, score.metric),
@@ -114,7 +123,8 @@ def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
         "n": f"{score.n_pos}+{score.n_neg}",
         "unparsed": score.unparsed,
         "standing": kind,
-        "said": known_data.STANDINGS[kind],
+        "said": known_data.STANDINGS[kind][0],
+        "meaning": known_data.STANDINGS[kind][1],
         "plot": plot(score.value, score.ci_low, score.ci_high, score.floor),
     }
 

@@ -116,14 +116,21 @@ def diff(first: str, second: str) -> tuple[list[list[str]], list[list[str]]]:
         return [[kind[0], first]], [[kind[1], second]]
     left: list[list[str]] = []
     right: list[list[str]] = []
-    matcher = SequenceMatcher(None, *words, autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
+    changes = SequenceMatcher(None, *words, autojunk=False).get_opcodes()
+    for place, (tag, a, b, c, d) in enumerate(changes):
         old, fresh = "".join(words[0][a:b]), "".join(words[1][c:d])
-        if old:
-            left.append(["same" if tag == "equal" else "cut", old])
-        if fresh:
-            right.append(["same" if tag == "equal" else "new", fresh])
+        # A blank between two changes is no common ground: a phrase reads better in one piece.
+        same = tag == "equal" and (bool(old.strip()) or place in (0, len(changes) - 1))
+        _add(left, "same" if same else "cut", old)
+        _add(right, "same" if same else "new", fresh)
     return left, right
+
+
+def _add(pieces: list[list[str]], kind: str, text: str) -> None:
+    if text and pieces and pieces[-1][0] == kind:
+        pieces[-1][1] += text
+    elif text:
+        pieces.append([kind, text])
 
 
 def pairs(known: Known, first: Explanation, second: Explanation) -> list[tuple[Score | None, Score | None]]:

@@ -12,12 +12,16 @@ from autointerp.ui.labels import EXPLAINERS, judge_label
 
 Standing = Literal["above", "unclear", "below", "unknown"]
 
-STANDINGS: dict[Standing, str] = {
-    "above": "",
-    "unclear": "not clearly above its floor",
-    "below": "at or below its floor",
-    "unknown": "floor not measured",
+STANDINGS: dict[Standing, tuple[str, str]] = {
+    "above": ("", ""),
+    "unclear": (
+        "floor within interval",
+        "A random other explanation may score as well: the floor lies within the interval.",
+    ),
+    "below": ("not above floor", "A random other explanation scores as well or better."),
+    "unknown": ("no floor", "The floor was not measured: there was no other explanation to take."),
 }
+"""What is said of a score, in short and in full."""
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,9 @@ def _title(score: Score) -> None:
 
 def figures(score: Score, judged: list[JudgedExample]) -> list[list[str]]:
     """The score and what it is made of."""
+    metric = f"{explanations_data.METRICS.get(score.metric, score.metric)}; interval by bootstrap over the examples"
     rows = [
-        ["Value", fmt.decimal(score.value, 2), explanations_data.METRICS.get(score.metric, score.metric)],
-        ["95 % interval", explanations_data.interval(score), "Bootstrap over the examples, classes kept apart"],
+        ["Value, 95 % interval", f"{fmt.decimal(score.value, 2)} ({explanations_data.interval(score)})", metric],
         ["Floor", fmt.decimal(score.floor, 2), "The same scorer on the same examples, with a random other explanation"],
         ["n", f"{score.n_pos} + {score.n_neg}", "Activating and non-activating examples with a usable answer"],
     ]  # fmt: skip
@@ -128,10 +128,11 @@ def _filters(score: Score, judged: list[JudgedExample], state: ExplanationState)
             "Class", list(CLASSES), format_func=CLASSES.__getitem__, label_visibility="collapsed", width=150,
             **_bound("class", state.examples),
         )  # fmt: skip
+        quantiles = {"any": "Any quantile", **{str(q): name for q, name in enumerate(QUANTILE_LABELS)}}
+        chosen = "any" if state.quantile is None else str(state.quantile)
         st.selectbox(
-            "Quantile", [None, *range(10)], format_func=lambda q: "Any quantile" if q is None else QUANTILE_LABELS[q],
-            label_visibility="collapsed", width=150,
-            **bound("quantile", state.quantile, reset=("example",)),
+            "Quantile", list(quantiles), format_func=quantiles.__getitem__, label_visibility="collapsed", width=150,
+            **bound("quantile", chosen, reset=("example",), encode=lambda v: None if v == "any" else v),
         )  # fmt: skip
         if len(sources) > 1 or state.source != "all":
             names = {key: name for key, name in SOURCES.items() if key in {"all", state.source, *sources}}

@@ -18,6 +18,7 @@ from autointerp.runs import (
 )
 from autointerp.runs.bench import MAX_TEXT
 from autointerp.store import Store
+from autointerp.store.annotations import Explanation
 from autointerp.ui import explanations_work as working
 from autointerp.ui import format as fmt
 from autointerp.ui import work
@@ -39,8 +40,8 @@ SAMPLING = {
 NEGATIVES = {"random": "Random", "neighbours": "Neighbours", "embedding": "Similar in meaning"}
 WINDOWS = [16, 32, 64, 128]
 NO_LLM = (
-    "No language model is chosen, so `pattern` and the offline judge do the work. Name a server and a model in Settings: "
-    "any OpenAI-compatible one will do, also one on this machine (Ollama, vLLM)."
+    "No language model is chosen: `pattern` and the offline judge do the work. Any OpenAI-compatible server will do, also "
+    "one on this machine."
 )
 
 
@@ -66,7 +67,7 @@ def regenerate(store: Store, known: Known) -> None:
     llm = working.llm_options()
     with st.container(border=True):
         options, then = _explain_widgets(store, known, llm)
-        _preview_explain(store, known, options)
+        _preview_explain(store, known, options, then)
         shown = known.current.id if known.current else None
         _run_and_close(
             "Explain", "run_explain", working.explain, store, known.coder, known.latent, shown, options, then
@@ -137,7 +138,7 @@ def _windows(store: Store) -> list[int]:
 def _model_line(llm: LLMOptions | None) -> None:
     if llm is None:
         st.caption(NO_LLM)
-        st.page_link("pages/settings.py", label="Settings", icon=":material/settings:")
+        st.page_link("pages/settings.py", label="Choose a language model in Settings")
         return
     from autointerp.ui import llm_settings
 
@@ -175,26 +176,44 @@ def _plain_score(scorer: Any, judge: Any, llm: LLMOptions | None, **more: Any) -
     return ScoreOptions(scorer=scorer, judge=judge, llm=llm if needs else None, **more)
 
 
-def _preview_explain(store: Store, known: Known, options: ExplainOptions) -> None:
+def _preview_explain(
+    store: Store, known: Known, options: ExplainOptions, then: Sequence[ScoreOptions]
+) -> None:
+    asking = [one for one in then if one.needs_llm]
     if not options.needs_llm:
         st.caption("No prompt and no cost: the pattern explainer counts tokens and phrases, in milliseconds.")
-        return
     try:
-        preview = work.bench(store).preview_explain(known.coder, known.latent, options)
+        if options.needs_llm:
+            _preview(work.bench(store).preview_explain(known.coder, known.latent, options))
+        if asking:
+            # The text is not there yet: one of usual length stands for it.
+            likely = Explanation(
+                coder=known.coder, latent=known.latent, text=USUAL_TEXT, explainer=options.explainer
+            )
+            previews = [work.bench(store).preview_score(likely, one) for one in asking]
+            st.caption(f"Scores: {_amount(previews)}")
     except UserError as error:
         st.warning(plain(str(error), 600))
-        return
-    _preview(preview)
+
+
+USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
+
+
+def _amount(previews: Sequence[Preview]) -> str:
+    """`12 requests: about 4,100 tokens in, at most 900 out, cost 0.0012`."""
+    total = sum(one.n_requests for one in previews)
+    known = sum(one.from_cache for one in previews)
+    costs = [one.cost for one in previews]
+    cost = "unknown (no price in Settings)" if None in costs else money(sum(cost or 0.0 for cost in costs))
+    cached = f", {known} answered before and free" if known else ""
+    return (
+        f"{fmt.plural(total, 'request')}{cached}: about {fmt.count(sum(one.tokens_in for one in previews))} tokens in, at most "
+        f"{fmt.count(sum(one.tokens_out for one in previews))} out, cost {cost if total > known else '0'}"
+    )
 
 
 def _preview(preview: Preview) -> None:
-    new = preview.n_requests - preview.from_cache
-    cost = "unknown (no price in Settings)" if preview.cost is None else money(preview.cost)
-    cached = f", {preview.from_cache} answered before and free" if preview.from_cache else ""
-    st.caption(
-        f"{fmt.plural(preview.n_requests, 'request')}{cached}: about {fmt.count(preview.tokens_in)} tokens in, at most "
-        f"{fmt.count(preview.tokens_out)} out, cost {cost if new else '0'}"
-    )
+    st.caption(_amount([preview]))
     with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
         messages(preview.messages)
 

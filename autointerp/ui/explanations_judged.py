@@ -24,7 +24,7 @@ MAX_ROWS = 240
 SOURCE_NAMES = {
     "activating": "",
     "random": "random",
-    "neighbours": "neighbour fires",
+    "neighbours": "neighbour",
     "embedding": "similar text",
 }
 

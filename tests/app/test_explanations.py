@@ -1,16 +1,25 @@
 """The explanation side of the Feature page: what is shown, in the words of its elements, and what its buttons do."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.preferences import ENV_CONFIG
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from tests.app.reading import links, messages, record
+from tests.app.reading import links, messages, record, records
 from tests.explained import HOSTILE_TEXT, Explained
+
+
+@pytest.fixture(autouse=True)
+def no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine's settings say: no language model is chosen."""
+    monkeypatch.setenv(ENV_CONFIG, str(tmp_path / "config" / "settings.json"))
+
 
 BUTTONS = {"open_edit", "open_regenerate", "open_rescore", "open_versions"}
 
@@ -62,11 +71,11 @@ def test_the_newest_good_version_is_shown_with_its_provenance_and_scores(
     assert detection["name"] == "Detection"
     assert detection["judge"] == "offline judge"
     assert detection["standing"] == "below"
-    assert detection["said"] == "at or below its floor"
+    assert detection["said"] == "not above floor"
     assert detection["floor"] == "0.56"
     assert detection["n"] == "12+10"
     assert embedding["judge"] == "embedder MiniLM"
-    assert embedding["said"] == "floor not measured"
+    assert embedding["said"] == "no floor"
     assert keys(app) >= BUTTONS
 
 
@@ -92,8 +101,8 @@ def test_a_version_in_the_address(open_page, explained_store: Explained):
 
 
 def test_versions_lists_all_newest_first_with_the_failed_one(open_page, explained_store: Explained):
-    drawn = card(page(open_page, explained_store, panel="versions"))
-    rows = drawn["versions"]
+    app = page(open_page, explained_store, panel="versions")
+    rows = records(app, "explanation")[1]["versions"]
     assert [row["number"] for row in rows] == [4, 3, 2, 1]
     assert rows[0]["failed"].startswith("server unreachable")
     assert not rows[0]["comparable"]
@@ -396,8 +405,8 @@ def test_rescore_the_version_in_sight(open_page, busy_store: Explained):
     assert not app.exception, app.exception
     finish(app, busy_store, lambda a: len(a.scores(edited.id)) == 4)
     rows = {(row["name"], row["against"]): row for row in card(app)["scores"]}
-    assert rows["Detection", "random negatives"]["n"].startswith("6+")
-    assert ("Fuzzing", "random negatives") in rows
+    assert rows["Detection", "vs random"]["n"].startswith("6+")
+    assert ("Fuzzing", "vs random") in rows
 
 
 def test_nothing_chosen_is_a_message(open_page, busy_store: Explained):

@@ -18,7 +18,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const href = (more) => address("feature", { ...data.params, ...more });
   const fragment = document.createDocumentFragment();
 
-  if (data.failed) append(fragment, cause(data.failed));
+  if (data.only) root.dataset.only = data.only;
+  else if (data.failed) append(fragment, cause(data.failed));
   else if (data.text) {
     const say = el("div", "say clamp", data.text);
     say.dir = "auto";
@@ -46,8 +47,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     append(box, head);
     for (const row of data.scores) {
       const node = link("score" + (row.open ? " open" : "") + (row.said && row.standing !== "unknown" ? " weak" : ""), undefined, href({ score: row.id }), send({ score: row.id }));
-      const who = append(el("div", "who"), append(el("div"), el("b", "", row.name)), el("div", "small", row.judge), row.against ? el("div", "small", row.against) : null);
-      node.title = `${row.metric}; ${row.judge}${row.against ? "; " + row.against : ""}; ${row.when} UTC${row.older ? `; ${row.older} older of this kind` : ""}. Click for every judged example.`;
+      const name = append(el("div"), el("b", "", row.name));
+      if (row.said) append(name, el("span", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
+      const how = [row.judge, row.against, row.protocol].filter(Boolean).join(" ");
+      const who = append(el("div", "who"), name, el("div", "small", how));
+      node.title = [row.meaning, row.metric, how, `${row.when} UTC`, row.older ? `${row.older} older of this kind` : "", "Click for every judged example"].filter(Boolean).join("\n");
       append(node, who);
       if (row.failed) append(node, cause(row.failed));
       else {
@@ -62,7 +66,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
             row.unparsed ? el("div", "small", `${row.unparsed} unparsed`) : null,
           ),
         );
-        if (row.said) append(node, el("div", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
       }
       append(box, node);
     }

@@ -1,0 +1,136 @@
+"""Regenerate and rescore with a language model, from the Feature page, against a scripted server."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from streamlit.testing.v1 import AppTest
+
+from autointerp import preferences
+from autointerp.preferences import ENV_CONFIG, Preferences
+from autointerp.store.annotations import Annotations
+from autointerp.ui.text import visible
+from tests.app.reading import messages, record
+from tests.batch.served import ScriptedServer
+from tests.explained import Explained
+
+PRICES = {"m": {"prompt": 1.0, "completion": 2.0}}
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """A server that is chosen in the settings."""
+    for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "AUTOINTERP_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(ENV_CONFIG, str(tmp_path / "config" / "settings.json"))
+    http = HTTPServer(threaded=True)
+    http.start()
+    server = ScriptedServer(http)
+    preferences.save(Preferences(model="m", base_url=server.url, prices=PRICES))
+    yield server
+    http.stop()
+
+
+def feature(open_page: Any, made: Explained, **params: str) -> AppTest:
+    app = open_page(made.store, "feature", coder="sae", **{"latent": "0", **params})
+    assert not app.exception, app.exception
+    return app
+
+
+def wait(app: AppTest, made: Explained, condition: Any) -> None:
+    with Annotations(made.path, read_only=True) as annotations:
+        for _ in range(200):
+            if condition(annotations) and not annotations.jobs.active():
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(
+                f"nothing came of it: {[(job.state, job.error) for job in annotations.jobs.recent()]}"
+            )
+    for _ in range(2):
+        app.run()
+        assert not app.exception, app.exception
+
+
+def codes(app: AppTest) -> str:
+    return "\n".join(str(block.value) for block in app.code)
+
+
+def test_regenerate_shows_prompt_and_cost_before_anything_is_sent(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    app = feature(open_page, explained_store, panel="regenerate")
+    assert "1 request: about" in messages(app)
+    assert "cost 0.00" in messages(app)
+    assert "Scores: 12 requests" in messages(app)
+    assert "<<<script>alert(1)</script>>>" in codes(app) or "[[<script>alert(1)</script>]]" in codes(app)
+    assert model.n_requests == 0
+    app.button(key="run_explain").click().run()
+    assert not app.exception, app.exception
+    wait(app, explained_store, lambda a: len(a.explanations("sae", 0)) == 5)
+    drawn = record(app, "explanation")
+    assert drawn is not None
+    assert "m" in drawn["meta"]
+    assert "version 5 of 5" in drawn["meta"]
+    assert {row["judge"] for row in drawn["scores"]} == {"m"}
+    assert model.n_requests > 1
+    app = feature(open_page, explained_store, panel="versions")
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        newest = annotations.explanations("sae", 0)[0]
+        assert newest.reply_ref is not None
+        sent = annotations.replies.get(newest.reply_ref)
+    assert sent is not None
+    assert visible(str(sent.request["messages"][-1]["content"])) in codes(app)
+
+
+def test_rescore_by_a_model_and_look_into_its_prompt(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    edited = explained_store.explanations["edited"]
+    app = feature(open_page, explained_store, panel="rescore")
+    assert "the floor's requests included" in messages(app)
+    assert model.n_requests == 0
+    app.button(key="run_score").click().run()
+    wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 4)
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        score = next(
+            one for one in annotations.scores(edited.id) if one.judge == "llm" and one.scorer == "detection"
+        )
+        assert score.status == "ok", score.error
+    app = feature(open_page, explained_store, score=score.id, example="0")
+    assert '{"answers"' in codes(app)
+    assert edited.text in codes(app)
+    sent = model.n_requests
+    app = feature(open_page, explained_store, panel="rescore")
+    assert "answered before and free" in messages(app)
+    app.button(key="run_score").click().run()
+    wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 6)
+    assert model.n_requests == sent
+
+
+def test_a_failing_server_leaves_a_failure_and_a_retry_heals_it(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    model.fault = lambda question, times: "refusal"
+    app = feature(open_page, explained_store, latent="1", panel="regenerate")
+    app.button(key="run_explain").click().run()
+    wait(app, explained_store, lambda a: len(a.explanations("sae", 1)) == 2)
+    drawn = record(app, "explanation")
+    assert drawn is not None
+    shown = explained_store.explanations["plain"]
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        failed = annotations.explanations("sae", 1)[0]
+        assert failed.status == "failed"
+        assert annotations.shown("sae", 1) == shown
+    app = feature(open_page, explained_store, latent="1", version=failed.id)
+    drawn = record(app, "explanation")
+    assert drawn is not None
+    assert drawn["failed"] == failed.error
+    model.fault = lambda question, times: None
+    app.button(key="retry").click().run()
+    assert not app.exception, app.exception
+    wait(app, explained_store, lambda a: len(a.explanations("sae", 1, failed=False)) == 2)
+    assert "m" in record(app, "explanation")["meta"]  # type: ignore[index]

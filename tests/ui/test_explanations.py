@@ -1,0 +1,114 @@
+"""The pure parts of the explanation side: differences of texts, standings of scores, pairs lost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autointerp.score import Difference
+from autointerp.store.annotations import JudgedExample, Score
+from autointerp.ui.explanations_card import plot
+from autointerp.ui.explanations_compare import diff, sentence
+from autointerp.ui.explanations_data import money, seconds, standing
+from autointerp.ui.explanations_judged import _lost_pairs
+from autointerp.ui.explanations_state import ExplanationState
+from autointerp.ui.labels import judge_label
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_a_difference_loses_no_character(first: str, second: str):
+    left, right = diff(first, second)
+    assert "".join(text for _, text in left) == first
+    assert "".join(text for _, text in right) == second
+    assert {kind for kind, _ in left} <= {"same", "cut"}
+    assert {kind for kind, _ in right} <= {"same", "new"}
+    if first == second:
+        assert not any(kind == "new" for kind, _ in right)
+
+
+def test_a_phrase_is_one_change():
+    left, right = diff("Words about cats and dogs.", "Words about very large animals.")
+    assert left == [["same", "Words about "], ["cut", "cats and dogs"], ["same", "."]]
+    assert right == [["same", "Words about "], ["new", "very large animals"], ["same", "."]]
+
+
+def test_endless_texts_are_not_taken_apart():
+    long = "a b " * 5000
+    assert diff(long, long + "c") == ([["cut", long]], [["new", long + "c"]])
+
+
+def scored(value: float | None, low: float | None, floor: float | None) -> Score:
+    return Score(
+        explanation_id="x", scorer="detection", judge="offline", value=value, ci_low=low, floor=floor
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (scored(0.8, 0.7, 0.5), "above"),
+        (scored(0.8, 0.5, 0.5), "unclear"),
+        (scored(0.8, None, 0.5), "unclear"),
+        (scored(0.5, 0.4, 0.5), "below"),
+        (scored(0.4, 0.3, 0.5), "below"),
+        (scored(0.8, 0.7, None), "unknown"),
+        (scored(None, None, 0.5), "unknown"),
+    ],
+)
+def test_standing_against_the_floor(score: Score, said: str):
+    assert standing(score) == said
+
+
+def compared(value: float | None, low: float | None, high: float | None) -> Difference:
+    return Difference("balanced_accuracy", value, low, high, 10, 10, 0)
+
+
+def test_sentences():
+    assert sentence(compared(0.1, 0.02, 0.2)).startswith("Better by 0.10")
+    assert sentence(compared(-0.1, -0.2, -0.02)).startswith("Worse by 0.10")
+    assert sentence(compared(0.1, 0.0, 0.2)).startswith("No clear difference")
+    assert "Too few" in sentence(compared(0.1, None, None))
+    assert "Not defined" in sentence(compared(None, None, None))
+
+
+def test_lost_pairs_make_up_the_area():
+    values = [(True, 0.9), (True, 0.4), (False, 0.5), (False, 0.4), (False, 0.1)]
+    judged = [
+        JudgedExample(score_id="s", i=i, context=0, start=0, window=1, truth=truth, value=value)
+        for i, (truth, value) in enumerate(values)
+    ]
+    lost = _lost_pairs(judged)
+    assert lost == {0: 0.0, 1: 0.5, 2: 0.5, 3: 0.25, 4: 0.0}
+    of_positives = (lost[0] + lost[1]) / 2
+    of_negatives = (lost[2] + lost[3] + lost[4]) / 3
+    assert of_positives == pytest.approx(of_negatives)  # 1 - AUROC either way
+    assert _lost_pairs(judged[:2]) == {}
+
+
+def test_plot_stays_on_its_axis():
+    assert plot(-0.2, None, 1.5, 0.5) == {"v": 0.0, "l": None, "h": 1.0, "f": 0.5}
+
+
+def test_judges_are_named_as_what_they_are():
+    assert judge_label("offline", None) == "offline judge"
+    assert judge_label("llm", "gpt-x") == "gpt-x"
+    assert judge_label("llm", None) == "LLM"
+    assert judge_label("embedder", "all-MiniLM-L6-v2") == "embedder MiniLM"
+    assert judge_label("embedder", "org/other") == "embedder other"
+    assert judge_label("language model", "tiny") == "language model tiny"
+
+
+def test_money_and_time():
+    assert [money(cost) for cost in (None, 0, 0.00001, 0.01234)] == ["unknown", "0", "<0.0001", "0.0123"]
+    assert [seconds(value) for value in (None, 0.0042, 12.34)] == ["–", "4 ms", "12.3 s"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["version", "score", "against", "panel", "verdict", "quantile", "example"]), st.text()
+    )
+)
+def test_any_address_is_a_state(params: dict[str, str]):
+    state = ExplanationState.parse(params)
+    assert state.quantile is None or 0 <= state.quantile <= 9
+    assert state.verdict in {"all", "wrong", "right"}
+    assert state.version is None or 0 < len(state.version) <= 64
