@@ -110,7 +110,7 @@ def draw(store: Store) -> None:
         explain = options_form.explain(f"{KEY}_e", llm) if wants_explain else None
     with right:
         wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help="On held-out examples only")
-        scores = tuple(options_form.scores(f"{KEY}_s", llm)) if wants_score else ()
+        scores = tuple(options_form.scores(f"{KEY}_s", llm, store)) if wants_score else ()
     if llm is not None and ((explain and explain.needs_llm) or any(one.needs_llm for one in scores)):
         explain, scores = _with_budget(explain, scores, llm)
     problem, chosen = None, None

@@ -72,7 +72,7 @@ def page(store: Store, state: JobsState) -> None:
         return
     st.title(plain(job.label, 120), anchor=False)
     interval = jobs_view.BUSY_SECONDS if job.is_active else None
-    st.fragment(_live, run_every=interval)(store, job.id, job.is_active)
+    st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
     _told(job)
     _items(store, job, state)
 
@@ -81,10 +81,10 @@ def _back() -> None:
     change(job=None, items=None, items_page=None)
 
 
-def _live(store: Store, job_id: str, was_active: bool) -> None:
+def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
     with messages():
         job = work.annotations(store).jobs.get(job_id)
-        if job.is_active != was_active:
+        if job.is_active != was_active or job.n_failed > 1.1 * n_failed:
             st.rerun()  # the rest of the page has something new to show
         components.jobs(
             record(job, writable=job_strip.writable(store)), key=KEY, on_act=lambda: job_strip.act(store, KEY)
@@ -191,10 +191,10 @@ def _told_option(name: str, value: Any) -> tuple[str, str]:
     title = NAMES.get(name, name)
     if name == "key_ref":
         return title, "from the environment" if value is None else "typed for a session, kept in memory only"
-    if name == "prices":
-        if not value:
-            return title, "unknown"
-        return title, "; ".join(f"{model}: {_price(price)}" for model, price in dict(value).items())[:500]
+    if name == "prices" and not value:
+        return title, "unknown"
+    if name == "prices" and isinstance(value, Mapping):
+        return title, "; ".join(f"{model}: {_price(price)}" for model, price in value.items())[:500]
     if value is None:
         return title, "no limit" if name in ("max_tokens", "max_cost") else fmt.NONE
     if isinstance(value, bool):

@@ -97,7 +97,7 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
     steady(at)
     page.get_by_test_id("stSelectbox").filter(has_text="Explainer").get_by_role("combobox").click()
     page.get_by_role("option", name="LLM", exact=True).click()
-    for scorer in ("fuzzing", "embedding"):
+    for scorer in ("Fuzzing", "Embedding"):
         page.get_by_role("button", name=scorer, exact=True).click()
         steady(at)
     expect(page.get_by_text("6 features: about 6 requests")).to_be_visible()
