@@ -139,6 +139,8 @@ def run_again(bench: "Workbench", job_id: str) -> Done:
 
 def report(done: Done, what: str) -> str:
     """The counts in a sentence or two, with the commonest causes of failures under them."""
+    if done.wanted and done.already == done.wanted:
+        return f"nothing to do, all {done.wanted:,} {what} were done before."
     parts = [f"{done.succeeded:,} of {done.wanted:,} {what} done"]
     if done.already:
         parts.append(f"{done.already:,} were done before")

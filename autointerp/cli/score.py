@@ -243,18 +243,23 @@ def _score(
 def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions") -> dict[str, Any]:
     """The median of the newest good scores of these explanations by this scorer, and of their floors."""
     import numpy as np
+    import pyarrow.compute as pc
 
-    table = bench.annotations.score_summary(coder)
-    wanted = set(ids)
-    names = ("explanation_id", "scorer", "judge", "protocol", "value", "floor")
-    rows = zip(*(table[name].to_pylist() for name in names), strict=True)
-    key = (options.scorer, options.judge_name, options.protocol)
-    pairs = [(value, floor) for id_, *rest, value, floor in rows if tuple(rest) == key and id_ in wanted]
-    floors = [floor for _, floor in pairs if floor is not None]
+    is_ours = pc.field("explanation_id").isin(list(ids))
+    for name, value in (
+        ("scorer", options.scorer),
+        ("judge", options.judge_name),
+        ("protocol", options.protocol),
+        ("negatives", "+".join(options.negatives)),
+    ):
+        is_ours &= pc.field(name) == value
+    rows = bench.annotations.score_summary(coder).filter(is_ours)
+    values = rows["value"].drop_null().to_numpy()
+    floors = rows["floor"].drop_null().to_numpy()
     return {
-        "n_scored": len(pairs),
-        "median": float(np.median([value for value, _ in pairs])) if pairs else None,
-        "median_floor": float(np.median(floors)) if floors else None,
+        "n_scored": len(values),
+        "median": float(np.median(values)) if len(values) else None,
+        "median_floor": float(np.median(floors)) if len(floors) else None,
     }
 
 
