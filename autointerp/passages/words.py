@@ -3,19 +3,17 @@
 import re
 from collections.abc import Sequence
 
-_WORD = re.compile(r"[^\W\d_](?:[\w'\u2019]*[^\W_])?")
+_LONG_WORD = re.compile(r"[^\W\d_][\w'\u2019]+[^\W_]")
 _TAIL = re.compile(r"[^\W_]*\Z")
 _HEAD = re.compile(r"[^\W_]*")
 _UNIT = re.compile(r"[^\W_]+|[^\w\s]+|_+")
 
 _SPAN = re.compile(r"\w+")
 
-MIN_WORD = 3
-
 
 def words(text: str) -> set[str]:
     """The distinct words of a text, lower case, of at least three characters."""
-    return {word.lower() for word in _WORD.findall(text) if len(word) >= MIN_WORD}
+    return {word.lower() for word in _LONG_WORD.findall(text)}
 
 
 def spans(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from autointerp.sampling.windows import (
     Tokens,
     Windows,
     check_window,
-    cut,
+    cut_many,
     positive_windows,
     signatures,
 )
@@ -50,6 +50,7 @@ def build_groups(
     `window` in tokens, `None` = full contexts. `centre`: see `positive_windows`. `contexts` Bool[ndarray, " n_contexts"]:
     only these rows, for one side of a split; quantiles are then taken over these rows.
     """
+    tokens = np.asarray(tokens)  # a memory map's own type costs a little at every slice
     ctx_len = tokens.shape[1]
     width = check_window(window, ctx_len)
     if contexts is not None:
@@ -58,15 +59,14 @@ def build_groups(
     marks = signatures(found, tokens) if dedupe else np.arange(len(found), dtype=np.uint64)
     copies = _copies(marks)
 
-    def cut_all(chosen: Iterable[int]) -> list[Example]:
-        quantile = found.quantile
-        return [
-            cut(
-                acts, tokens, int(found.context[i]), int(found.start[i]), int(found.stop[i]),
-                quantile=int(quantile[i]), n_duplicates=int(copies[i]),
-            )
-            for i in chosen
-        ]  # fmt: skip
+    quantile = found.quantile
+
+    def cut_all(chosen: list[int]) -> list[Example]:
+        places = [(int(found.context[i]), int(found.start[i]), int(found.stop[i])) for i in chosen]
+        return cut_many(
+            acts, tokens, places, quantile=quantile[chosen].tolist() if chosen else [],
+            n_duplicates=copies[chosen].tolist() if chosen else [],
+        )  # fmt: skip
 
     order = rng.permutation(len(found))
     seen = _Seen(tokens, dedupe)
@@ -147,16 +147,17 @@ def _silent_windows(
     draws = rng.choice(n_silent, size=min(3 * n, n_silent), replace=False, shuffle=True)
     numbers = draws + np.searchsorted(firing - np.arange(len(firing)), draws, side="right")
 
-    chosen: list[Example] = []
-    for number in numbers.tolist():
+    at, slot = np.divmod(numbers, per_context)
+    chosen_rows = rows[at] if rows is not None else at
+    starts = slot * width
+    stops = np.minimum(starts + width, ctx_len)
+    chosen: list[tuple[int, int, int]] = []
+    for place in zip(chosen_rows.tolist(), starts.tolist(), stops.tolist(), strict=True):
         if len(chosen) >= n:
             break
-        at, slot = divmod(number, per_context)
-        context, start = int(rows[at]) if rows is not None else at, slot * width
-        stop = min(start + width, ctx_len)
-        if seen.take(context, start, stop):
-            chosen.append(cut(acts, tokens, context, start, stop, source="random"))
-    return chosen
+        if seen.take(*place):
+            chosen.append(place)
+    return cut_many(acts, tokens, chosen, source="random")
 
 
 def _hard_negatives(
@@ -185,13 +186,15 @@ def _hard_negatives(
             [(latent, int(windows.context[i]), int(windows.start[i]), int(windows.stop[i])) for i in chosen]
         )
     turns = [queue[turn] for turn in range(3 * n) for queue in queues if turn < len(queue)]
-    hard: list[Example] = []
+    hard: list[tuple[int, int, int]] = []
+    owners: list[int] = []
     for latent, context, start, stop in turns:
         if len(hard) >= n:
             break
         if seen.take(context, start, stop):
-            hard.append(cut(acts, tokens, context, start, stop, source="neighbours", neighbour=latent))
-    return hard
+            hard.append((context, start, stop))
+            owners.append(latent)
+    return cut_many(acts, tokens, hard, source="neighbours", neighbour=owners)
 
 
 class _Seen:

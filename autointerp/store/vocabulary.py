@@ -24,11 +24,13 @@ class Vocabulary:
         self._special = frozenset(int(token) for token in special)
         self.texts: list[str] = []
         self._whole: list[bool] = []
+        self._broken: set[int] = set()
         for piece in self._bytes:
             text = piece.decode("utf-8", errors="replace")
             self.texts.append(text)
             broken = "\ufffd" in text and piece.decode("utf-8", errors="ignore") != text
             self._whole.append(bool(piece) and not broken)
+        self._broken.update(token for token, whole in enumerate(self._whole) if not whole)
 
     def __len__(self) -> int:
         return len(self._bytes)
@@ -50,8 +52,14 @@ class Vocabulary:
 
         A character split over tokens is shown on the first of them, the others are "". Undecodable bytes are U+FFFD.
         """
-        ids = [self._check(token) for token in _as_list(ids)]
-        texts = [self.texts[token] for token in ids]
+        ids = _as_list(ids)
+        if ids:
+            self._check(min(ids))
+            self._check(max(ids))
+        known = self.texts
+        texts = [known[token] for token in ids]
+        if self._broken.isdisjoint(ids):
+            return texts
         whole = self._whole
         at = 0
         while at < len(ids):

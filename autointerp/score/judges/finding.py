@@ -1,7 +1,6 @@
 """How the offline judge looks at texts: how often a quoted piece or a kind of token stands in one, and whether marks fit."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -35,10 +34,7 @@ class Text:
     def __init__(self, texts: tuple[str, ...]):
         self.texts = texts
         self.text = "".join(texts)
-
-    @cached_property
-    def lower(self) -> str:
-        return self.text.lower()
+        self.lower = self.text.lower()
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -46,28 +42,37 @@ class Text:
         return frozenset(words(self.text))
 
     @cached_property
-    def spans(self) -> Counter[str]:
-        """Every stretch of letters, digits and underscores, counted."""
-        return Counter(spans(self.text))
+    def spans(self) -> list[str]:
+        """Every stretch of letters, digits and underscores."""
+        return spans(self.text)
 
     @cached_property
-    def lower_spans(self) -> Counter[str]:
-        return Counter(spans(self.lower))
+    def lower_spans(self) -> list[str]:
+        return spans(self.lower)
 
     @cached_property
-    def cores(self) -> Counter[str]:
-        """Every token, stripped, counted."""
-        return Counter([core(text) for text in self.texts if text])
+    def cores(self) -> list[str]:
+        """Every token, stripped."""
+        return [text.strip() or text for text in self.texts]
 
     @cached_property
-    def lower_cores(self) -> Counter[str]:
-        return Counter([core(text).lower() for text in self.texts if text])
+    def lower_cores(self) -> list[str]:
+        return [text.strip() or text for text in map(str.lower, self.texts)]
+
+
+Counter_ = Callable[[Sequence[Text]], list[float]]
 
 
 @lru_cache(maxsize=1024)
 def text_of(texts: tuple[str, ...]) -> Text:
     """The same text is judged more than once: by two scorers, and for the floor."""
     return Text(texts)
+
+
+@lru_cache(maxsize=2048)
+def marks_of(shown: Shown) -> tuple[Mark, ...]:
+    """The marked runs of a text."""
+    return tuple([mark_at(shown.texts, start, end) for start, end in runs(shown.marks or ())])
 
 
 def core(text: str) -> str:
@@ -88,47 +93,57 @@ def mark_at(texts: tuple[str, ...], start: int, end: int) -> Mark:
     )
 
 
-def marks_of(shown: Shown) -> list[Mark]:
-    return [mark_at(shown.texts, start, end) for start, end in runs(shown.marks or ())]
-
-
 @lru_cache(maxsize=4096)
-def counter(what: What) -> Callable[[Text], float]:
-    """How often a piece or a kind of token is found in a text."""
+def counter(what: What) -> Counter_:
+    """How often a piece or a kind of token is found in each of some texts."""
     if isinstance(what, Kind):
-        return lambda text: float(len(what.shape.findall(text.text)))
-    literal = what.core
+        find = what.shape.findall
+        return lambda texts: [float(len(find(text.text))) for text in texts]
+    literal, folded = what.core, what.folded
     if what.piece or not (literal[:1].isalnum() or literal[-1:].isalnum()):
-        if what.folded:
-            return lambda text: _in_pieces(text.lower_cores, text.lower, literal)
-        return lambda text: _in_pieces(text.cores, text.text, literal)
+        # A token of its own counts in full, a part of another one hardly.
+        if folded:
+            return lambda texts: [
+                _mostly(text.lower_cores.count(literal), text.lower.count(literal))
+                if literal in text.lower
+                else 0.0
+                for text in texts
+            ]
+        return lambda texts: [
+            _mostly(text.cores.count(literal), text.text.count(literal)) if literal in text.text else 0.0
+            for text in texts
+        ]
     if spans(literal) == [literal]:
-        if what.folded:
-            return lambda text: float(text.lower_spans.get(literal, 0))
-        return lambda text: float(text.spans.get(literal, 0))
-    pattern = what.pattern()
-    if what.folded:
-        return lambda text: float(len(pattern.findall(text.text))) if literal in text.lower else 0.0
-    return lambda text: float(len(pattern.findall(text.text))) if literal in text.text else 0.0
+        if folded:
+            return lambda texts: [
+                float(text.lower_spans.count(literal)) if literal in text.lower else 0.0 for text in texts
+            ]
+        return lambda texts: [
+            float(text.spans.count(literal)) if literal in text.text else 0.0 for text in texts
+        ]
+    find = what.pattern().findall
+    if folded:
+        return lambda texts: [float(len(find(text.text))) if literal in text.lower else 0.0 for text in texts]
+    return lambda texts: [float(len(find(text.text))) if literal in text.text else 0.0 for text in texts]
 
 
-def _in_pieces(cores: Counter[str], text: str, literal: str) -> float:
-    exact = cores.get(literal, 0)
-    return exact + INSIDE * max(0, text.count(literal) - exact)
+def _mostly(whole: int, anywhere: int) -> float:
+    return whole + INSIDE * max(0, anywhere - whole)
 
 
 @lru_cache(maxsize=4096)
-def follower(literal: Literal_) -> Callable[[Text], float]:
-    """How often something stands right after the piece."""
+def follower(literal: Literal_) -> Counter_:
+    """How often something stands right after the piece, in each of some texts."""
     count = counter(literal)
-    own = literal.core if not literal.folded else literal.core.lower()
+    own, folded = literal.core, literal.folded
 
-    def follow(text: Text) -> float:
-        found = count(text)
-        if not found:
-            return 0.0
-        tail = text.lower if literal.folded else text.text
-        return max(0.0, found - 1.0) if tail.rstrip(" \t").endswith(own) else found
+    def follow(texts: Sequence[Text]) -> list[float]:
+        return [
+            max(0.0, n - 1.0)
+            if n and (text.lower if folded else text.text).rstrip(" \t").endswith(own)
+            else n
+            for n, text in zip(count(texts), texts, strict=True)
+        ]
 
     return follow
 

@@ -14,14 +14,16 @@ It is a stand-in: it knows no synonyms, no grammar and no world. It favours expl
 import math
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.passages.kinds import Kind
 from autointerp.score.judges.base import Shown, Task
 from autointerp.score.judges.finding import (
+    Counter_,
     Mark,
     Text,
     What,
@@ -70,7 +72,8 @@ class OfflineJudge:
             if text.texts[i]
         ]
         # What stands before a token matters to few questions; for the others equal tokens are asked about once.
-        self._distinct = Counter(Mark(m.run, m.word, m.cores, "", m.inside) for m in self._tokens)
+        distinct = Counter(Mark(m.run, m.word, m.cores, "", m.inside) for m in self._tokens)
+        self._distinct = [(mark, n, mark.run.lower(), mark.word.lower()) for mark, n in distinct.items()]
         self._similarity = similarity
         self._rates: OrderedDict[object, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -106,27 +109,23 @@ class OfflineJudge:
         named = [(counter(what), ("text", what)) for what in _named(reading)]
         if named:
             total += np.log(self._odds(named, texts, _NAMED[reading.hedge]))
-        before: list[tuple[Callable[[Text], float], object]] = [
-            (follower(literal), ("text-before", literal)) for literal in reading.before
-        ]
+        before = [(follower(literal), ("text-before", literal)) for literal in reading.before]
         before += [(counter(kind), ("text", kind)) for kind in reading.before_kinds]
         if before:
             total += np.log(self._odds(before, texts, _BEFORE))
         return total + self._context(reading, texts)
 
-    def _odds(
-        self, named: Sequence[tuple[Callable[[Text], float], object]], texts: Sequence[Text], rate: float
-    ) -> Floats:
+    def _odds(self, named: Sequence[tuple[Counter_, Any]], texts: Sequence[Text], rate: float) -> Floats:
         """How much likelier right texts are to hold what they hold of the things `named` than any text."""
         usual = np.array([self._usual(count, key) for count, key in named])
-        found = np.array([[_likely(count(text)) for count, _ in named] for text in texts])
-        return 1 - rate + rate * (found / usual) @ _shares(usual)
+        found = _likely([count(texts) for count, _ in named])
+        return 1 - rate + rate * (_shares(usual) / usual) @ found
 
-    def _usual(self, count: Callable[[Text], float], key: object) -> float:
+    def _usual(self, count: Counter_, key: object) -> float:
         """The mean of `_likely` over any text; what was not seen may still be."""
 
         def measure() -> float:
-            seen = sum(_likely(n) for text in self._background if (n := count(text)))
+            seen = float(_likely(count(self._background)).sum())
             return (seen + 0.3 * _ONCE) / (len(self._background) + 1)
 
         return self._rate(key, measure)
@@ -135,7 +134,9 @@ class OfflineJudge:
         total = np.zeros(len(texts))
         for literal in reading.context:
             count = counter(literal)
-            total += self._weigh(("word", literal), _WORD, texts, lambda one, count=count: count(one) > 0)
+            total += self._weigh(
+                ("word", literal), _WORD, texts, lambda some, count=count: map(bool, count(some))
+            )
         if len(reading.context) < 2:
             for topic in reading.topics:
                 stem = _stem(topic)
@@ -143,7 +144,9 @@ class OfflineJudge:
                     ("topic", stem),
                     _TOPIC,
                     texts,
-                    lambda one, stem=stem: any(word.startswith(stem) for word in one.words),
+                    lambda some, stem=stem: [
+                        any(word.startswith(stem) for word in one.words) for one in some
+                    ],
                 )
         return np.clip(total, -_CONTEXT_CAP, _CONTEXT_CAP)
 
@@ -159,72 +162,64 @@ class OfflineJudge:
         return np.clip(_SHIFT * (found - usual.mean()) / spread - _SHIFT**2 / 2, -2.0, 2.0)
 
     def _weigh(
-        self, key: object, rate: float, texts: Sequence[Text], holds: Callable[[Text], bool]
+        self,
+        key: object,
+        rate: float,
+        texts: Sequence[Text],
+        holds: Callable[[Sequence[Text]], Iterable[bool]],
     ) -> Floats:
-        base = self._rate(key, lambda: _share([holds(one) for one in self._background]))
-        return _evidence([holds(one) for one in texts], max(rate, base), base)
+        base = self._rate(key, lambda: _share(list(holds(self._background))))
+        return _evidence(list(holds(texts)), max(rate, base), base)
 
     # Marks -----------------------------------------------------------------------------------------------------
 
     def _marks(self, reading: Reading, texts: Sequence[Text], marks: Sequence[Sequence[Mark]]) -> Floats:
         """Evidence that the marks are right: each marked run speaks for itself; the rest of the text counts half."""
-        named = [(fitter(what), ("mark", what)) for what in _named(reading)]
-        before = [(ender(what), ("mark-before", what)) for what in (*reading.before, *reading.before_kinds)]
-        if not named and not before:
+        named = [(fitter(what), self._mark_rate(what)) for what in _named(reading)]
+        before = [
+            (end := ender(what), self._before_rate(end, what))
+            for what in (*reading.before, *reading.before_kinds)
+        ]
+        context = self._context(reading, texts)
+        if named or before:
+            context /= 2
+        else:
             stems = tuple(
-                _stem(word) for word in [*(c.core.lower() for c in reading.context), *reading.topics]
+                _stem(word) for word in (*(c.core.lower() for c in reading.context), *reading.topics)
             )
-            named = [
-                (
-                    lambda mark: float(any(stem and mark.word.lower().startswith(stem) for stem in stems)),
-                    ("mark-topic", *stems),
-                )
-            ]
-            return self._per_mark(named, marks, _NAMED["sometimes"]) + self._context(reading, texts)
-        total = self._context(reading, texts) / 2
+
+            def fit(mark: Mark) -> float:
+                return float(any(stem and mark.word.lower().startswith(stem) for stem in stems))
+
+            return context + _per_mark([(fit, self._before_rate(fit, stems))], marks, _NAMED["sometimes"])
         if named:
-            total += self._per_mark(named, marks, _NAMED[reading.hedge])
+            context += _per_mark(named, marks, _NAMED[reading.hedge])
         if before:
-            total += self._per_mark(before, marks, _BEFORE, any_before=False)
-        return total
+            context += _per_mark(before, marks, _BEFORE)
+        return context
 
-    def _per_mark(
-        self,
-        named: Sequence[tuple[Callable[[Mark], float], object]],
-        marks: Sequence[Sequence[Mark]],
-        rate: float,
-        *,
-        any_before: bool = True,
-    ) -> Floats:
-        usual = np.array([self._mark_rate(fit, key, any_before) for fit, key in named])
-        weights = _shares(usual) / usual
-        result = np.zeros(len(marks))
-        for at, some in enumerate(marks):
-            if not some:
-                result[at] = math.log(1 - rate)
-                continue
-            total = 0.0
-            for mark in some:
-                fits = sum(
-                    weight * found
-                    for weight, (fit, _) in zip(weights, named, strict=True)
-                    if (found := fit(mark))
-                )
-                total += math.log(1 - rate + rate * fits)
-            result[at] = total
-        return result
-
-    def _mark_rate(self, fit: Callable[[Mark], float], key: object, any_before: bool) -> float:
-        """The mean of `fit` over any token. `any_before`: whether it is the same whatever stands before."""
+    def _mark_rate(self, what: What) -> float:
+        """How well any token fits, on average."""
 
         def measure() -> float:
-            if any_before:
-                seen = sum(n * found for mark, n in self._distinct.items() if (found := fit(mark)))
+            fit = fitter(what)
+            if isinstance(what, Kind):
+                seen = sum(n * fit(mark) for mark, n, _, _ in self._distinct)
             else:
-                seen = sum(fit(mark) for mark in self._tokens)
+                low = what.core.lower()
+                seen = sum(
+                    n * fit(mark) for mark, n, run, word in self._distinct if low in run or low == word
+                )
             return (seen + 0.3) / (len(self._tokens) + 30)
 
-        return self._rate(key, measure)
+        return self._rate(("mark", what), measure)
+
+    def _before_rate(self, fit: Callable[[Mark], float], key: object) -> float:
+        """The same for what depends on the text before the token too."""
+        return self._rate(
+            ("mark-before", key),
+            lambda: (sum(fit(mark) for mark in self._tokens) + 0.3) / (len(self._tokens) + 30),
+        )
 
     def _rate(self, key: object, measure: Callable[[], float]) -> float:
         with self._lock:
@@ -250,9 +245,26 @@ def _shares(usual: Floats) -> Floats:
     return shares / shares.sum()
 
 
-def _likely(n: float) -> float:
+def _likely(n: Sequence[Any]) -> Floats:
     """How likely `n` of a named thing make the latent fire."""
-    return 1 - (1 - _ONCE) ** n if n else 0.0
+    return 1 - (1 - _ONCE) ** np.asarray(n, dtype=np.float64)
+
+
+def _per_mark(
+    named: Sequence[tuple[Callable[[Mark], float], float]], marks: Sequence[Sequence[Mark]], rate: float
+) -> Floats:
+    """Evidence from each text's marks: how much likelier a right mark fits as it does than any token. `named`: how well a
+    mark fits each thing, and how well any token does."""
+    usual = np.array([one for _, one in named])
+    weights = (rate * _shares(usual) / usual).tolist()
+    fits = [fit for fit, _ in named]
+    result = np.zeros(len(marks))
+    for at, some in enumerate(marks):
+        odds = [
+            1 - rate + sum([w * fit(mark) for w, fit in zip(weights, fits, strict=True)]) for mark in some
+        ]
+        result[at] = sum(map(math.log, odds)) if odds else math.log(1 - rate)
+    return result
 
 
 def _evidence(found: Sequence[bool], rate: float, base: float) -> Floats:
