@@ -7,7 +7,8 @@ of another size may differ in the last bit of a float32).
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,9 @@ MAX_TOKENS = 1024
 CHARS_PER_TOKEN = 64
 """Of a text far longer than asked for, only so many characters per token are looked at."""
 BATCH_ROWS = 32
+SMALL = 4e9
+"""Multiplications below which one CPU thread does the work (about 0.1 s): several would wait for each other, for seconds on a
+machine that is busy with a job."""
 
 
 class Prober:
@@ -220,8 +224,11 @@ class Prober:
             )
         texts = tuple(self._store.decode(ids))
         coders = {info.coder: self._coders[_key(info)] for info in infos}
-        vectors = self._read(subject, ids, list(dict.fromkeys(coder.tap for coder in coders.values())))
-        found = {info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos}
+        weights = sum(weight.numel() for weight in subject.base.parameters())
+        weights += sum(coder.n_latents * coder.d_in for coder in coders.values())
+        with _threads(1 if len(ids) * weights < SMALL else None):
+            vectors = self._read(subject, ids, list(dict.fromkeys(coder.tap for coder in coders.values())))
+            found = {info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos}
         return ProbeResult(ids, texts, self._store.ctx_len, n_added, cut, n_replaced, found)
 
     def _read(
@@ -246,6 +253,20 @@ class Prober:
                 for tap, tensor in reader.read(batch).items():
                     parts[tap].append(tensor.reshape(-1, tensor.shape[-1]).float())
         return {tap: torch.cat(tensors) for tap, tensors in parts.items()}
+
+
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """torch's own threads while within; `None` leaves them."""
+    import torch
+
+    before = torch.get_num_threads()
+    if n is not None:
+        torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _key(info: CoderInfo) -> tuple[str, str]:
