@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 demo: setup
-	$(BIN)/autointerp demo
+	$(BIN)/autointerp demo --background
 	$(BIN)/autointerp serve
 
 test: check chromium

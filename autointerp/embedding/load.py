@@ -53,7 +53,7 @@ class _SentenceTransformer:
 
         try:
             self._model: Any = SentenceTransformer(name, device="cpu")
-            dim = self._model.get_sentence_embedding_dimension()
+            dim = self._model.get_embedding_dimension()
         except Exception as error:
             raise ModelLoadError(
                 f"the embedder {name!r} cannot be loaded ({str(error).splitlines()[0] if str(error) else error!r}). Give the "

@@ -1,36 +1,17 @@
 """Building the demo store: complete, resumed, replaced, refused."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from autointerp.demo import build, corpus
-from autointerp.demo.build import DemoBuild, build_demo
-from autointerp.demo.corpus import Document
+from autointerp.demo import build
+from autointerp.demo.build import build_demo
 from autointerp.errors import ModelLoadError, UserError
 from autointerp.store import Store
+from tests.demo.conftest import N_TOKENS, Build
 
 NAMES = {"sae", "neurons", "random"}
-N_TOKENS = 128 * 20
-
-Build = Callable[..., DemoBuild]
-
-
-@pytest.fixture
-def build_tiny(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
-    """`build_demo` on tiny weights and a little text, into `tmp_path / "demo"` unless told."""
-    text = "Returns the number of items in the array, or None when it is empty. >>> f(2)\n3\n" * 3
-    documents = [Document(f"module:f{i}", f"{text}{i}") for i in range(100)]
-    monkeypatch.setattr(
-        corpus, "iter_documents", lambda split: iter(documents) if split == "heldout" else 1 / 0
-    )
-
-    def run(path: Path = tmp_path / "demo", **options: object) -> DemoBuild:
-        return build_demo(path, **{"weights": tiny_weights, "n_tokens": N_TOKENS, **options})  # type: ignore[arg-type]
-
-    return run
 
 
 def test_every_coder_is_cached_over_the_whole_text(build_tiny: Build):

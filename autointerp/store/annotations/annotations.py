@@ -219,15 +219,17 @@ class Annotations:
                 )
             }
 
-    def scored(self, coder: str, *, scorer: str, judge: str, config_hash: str) -> set[str]:
-        """Ids of a coder's explanations that have a good score of this very configuration."""
+    def scored(
+        self, coder: str, *, scorer: str, judge: str, config_hash: str, failed: bool = False
+    ) -> set[str]:
+        """Ids of a coder's explanations that have a good score of this very configuration, with `failed` a failed one too."""
         with self._database.read() as connection:
             return {
                 id_
                 for (id_,) in connection.execute(
                     "SELECT DISTINCT e.id FROM explanations e JOIN scores s ON s.explanation = e.seq WHERE e.coder = ?"
-                    " AND s.scorer = ? AND s.judge = ? AND s.config_hash = ? AND s.status = 'ok'",
-                    (coder, scorer, judge, config_hash),
+                    " AND s.scorer = ? AND s.judge = ? AND s.config_hash = ? AND (? OR s.status = 'ok')",
+                    (coder, scorer, judge, config_hash, failed),
                 )
             }
 
