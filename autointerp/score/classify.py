@@ -116,18 +116,28 @@ def place_runs(
     taken: list[int] = []
     for wanted in sorted(lengths, reverse=True):
         for length in range(min(wanted, len(free)), 0, -1):
-            starts = np.nonzero(np.lib.stride_tricks.sliding_window_view(free, length).all(axis=1))[0]
+            starts = _starts(free, length)
             if len(starts):
-                start = int(rng.choice(starts))
+                start = int(starts[rng.integers(len(starts))])
                 taken += range(start, start + length)
                 free[max(0, start - 1) : start + length + 1] = False
                 break
     return tuple(sorted(taken))
 
 
+def _starts(free: NDArray[np.bool_], length: int) -> NDArray[np.intp]:
+    """Where `length` free positions begin."""
+    room = free[: len(free) - length + 1]
+    for offset in range(1, length):
+        room = room & free[offset : len(free) - length + 1 + offset]
+    return np.flatnonzero(room)
+
+
 def _may_be_wrong(window: Window) -> NDArray[np.bool_]:
     """Positions where a mark would be wrong: silent ones that show something; else ones below the mark's share."""
     activations = window.example.activations
-    visible = np.array([bool(text) for text in window.texts])
+    visible = np.ones(len(activations), dtype=bool)
+    if "" in window.texts:
+        visible = np.array([bool(text) for text in window.texts])
     silent = visible & (activations <= 0)
     return silent if silent.any() else visible & (activations < MARK_SHARE * activations.max(initial=0.0))

@@ -21,7 +21,7 @@ from autointerp.score.results import (
     add_costs,
     judged_items,
 )
-from autointerp.score.summary import summarise
+from autointerp.score.summary import summarise, value_of
 
 _BOOTSTRAP_SEED = 20241017
 
@@ -131,8 +131,7 @@ class Scorer(ABC):
     def _floor(self, plan: Plan, other: Verdicts) -> float | None:
         if other.failure is not None:
             return None
-        judged = judged_items(plan.items, other.verdicts)
-        return summarise(self.metric, plan.items, judged, self.resamples).value
+        return value_of(self.metric, plan.items, other.verdicts)
 
     def _problem(self, explanation: str, plan: Plan) -> str | None:
         if not explanation.strip():

@@ -17,7 +17,7 @@ from autointerp.score.metrics import (
     share_by_quantile,
 )
 from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval
-from autointerp.score.results import N_QUANTILES, Item, JudgedItem, Metric
+from autointerp.score.results import N_QUANTILES, Item, JudgedItem, Metric, Verdict
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,26 @@ def summarise(
         return _of_values([one for one in judged if one.value is not None], unparsed, resamples)
     pairs = [(item, one) for item, one in zip(items, judged, strict=True) if one.predicted is not None]
     return _of_predictions(pairs, unparsed, resamples)
+
+
+def value_of(metric: Metric, items: Sequence[Item], verdicts: Sequence[Verdict]) -> float | None:
+    """The value alone, as `summarise` gives it."""
+    pairs = list(zip(items, verdicts, strict=True))
+    if metric == "balanced_accuracy":
+        said = [(bool(item.truth), one.answer) for item, one in pairs if one.answer is not None]
+        return balanced_accuracy([truth for truth, _ in said], [answer for _, answer in said])
+    if metric == "auroc":
+        graded = [(bool(item.truth), one.value) for item, one in pairs if one.value is not None]
+        return auroc([truth for truth, _ in graded], [value for _, value in graded])
+    told = [(item, one.predicted) for item, one in pairs if one.predicted is not None]
+    # The order of summing is `summarise`'s: windows that fire first.
+    told.sort(key=lambda pair: pair[0].window.example.max_activation <= 0)
+    if not told:
+        return None
+    return correlation(
+        np.concatenate([item.window.example.activations for item, _ in told]),
+        np.concatenate([np.asarray(predicted, dtype=np.float64) for _, predicted in told]),
+    )
 
 
 def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples) -> Summary:

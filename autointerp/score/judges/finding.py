@@ -19,13 +19,17 @@ What = Literal_ | Kind
 @dataclass(frozen=True)
 class Mark:
     """A marked run: its text, stripped; the whole word around it; its tokens, stripped; what stands before it; and whether it
-    continues a word."""
+    continues a word. `low_*`: in lower case."""
 
     run: str
     word: str
     cores: tuple[str, ...]
     before: str
     inside: bool
+    low_run: str
+    low_word: str
+    low_cores: tuple[str, ...]
+    low_before: str
 
 
 class Text:
@@ -60,7 +64,8 @@ class Text:
         return [text.strip() or text for text in map(str.lower, self.texts)]
 
 
-Counter_ = Callable[[Sequence[Text]], list[float]]
+Count = Callable[[Sequence[Text]], list[float]]
+Fit = Callable[[Sequence[Mark]], list[float]]
 
 
 @lru_cache(maxsize=1024)
@@ -84,17 +89,16 @@ def mark_at(texts: tuple[str, ...], start: int, end: int) -> Mark:
     """The run of tokens `start` to `end`, as a mark."""
     run = "".join(texts[start:end])
     before = "".join(texts[max(0, start - 8) : start])
-    return Mark(
-        core(run),
-        full_word(texts, start, end),
-        tuple([core(text) for text in texts[start:end] if text]),
-        before,
-        before[-1:].isalnum() and run[:1].isalnum(),
-    )
+    word = full_word(texts, start, end)
+    shown = core(run)
+    cores = (shown,) if end - start == 1 else tuple([core(text) for text in texts[start:end] if text])
+    inside = before[-1:].isalnum() and run[:1].isalnum()
+    low = tuple(map(str.lower, cores))
+    return Mark(shown, word, cores, before, inside, shown.lower(), word.lower(), low, before.lower())
 
 
 @lru_cache(maxsize=4096)
-def counter(what: What) -> Counter_:
+def counter(what: What) -> Count:
     """How often a piece or a kind of token is found in each of some texts."""
     if isinstance(what, Kind):
         find = what.shape.findall
@@ -132,7 +136,7 @@ def _mostly(whole: int, anywhere: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def follower(literal: Literal_) -> Counter_:
+def follower(literal: Literal_) -> Count:
     """How often something stands right after the piece, in each of some texts."""
     count = counter(literal)
     own, folded = literal.core, literal.folded
@@ -149,40 +153,64 @@ def follower(literal: Literal_) -> Counter_:
 
 
 @lru_cache(maxsize=4096)
-def fitter(what: What) -> Callable[[Mark], float]:
-    """How well marks fit a piece or a kind: 1, 0, or `INSIDE` for a piece within a longer token."""
+def fitter(what: What) -> Fit:
+    """How well each of some marks fits a piece or a kind: 1, 0, or `INSIDE` for a piece within a longer token."""
     if isinstance(what, Kind):
-        return lambda mark: float(what.fits(mark.run, inside=mark.inside))
-    literal, folded, pattern = what.core, what.folded, what.pattern()
-    piece = what.piece or not (literal[:1].isalnum() or literal[-1:].isalnum())
-
-    def fit(mark: Mark) -> float:
-        run = mark.run.lower() if folded else mark.run
-        if piece:
-            if run == literal or any((one.lower() if folded else one) == literal for one in mark.cores):
-                return 1.0
-            return INSIDE if literal in run else 0.0
-        if run == literal or (mark.word.lower() if folded else mark.word) == literal:
-            return 1.0
-        return float(len(run) > len(literal) and literal in run and pattern.search(mark.run) is not None)
-
-    return fit
+        of_kind = what.fits
+        return lambda marks: [float(of_kind(mark.run, inside=mark.inside)) for mark in marks]
+    literal = what.core
+    if what.piece or not (literal[:1].isalnum() or literal[-1:].isalnum()):
+        if what.folded:
+            return lambda marks: [
+                0.0
+                if literal not in mark.low_run
+                else 1.0
+                if literal == mark.low_run or literal in mark.low_cores
+                else INSIDE
+                for mark in marks
+            ]
+        return lambda marks: [
+            0.0
+            if literal not in mark.run
+            else 1.0
+            if literal == mark.run or literal in mark.cores
+            else INSIDE
+            for mark in marks
+        ]
+    find = what.pattern().search
+    if what.folded:
+        return lambda marks: [
+            float(
+                literal == mark.low_word
+                or (literal in mark.low_run and (literal == mark.low_run or find(mark.run) is not None))
+            )
+            for mark in marks
+        ]
+    return lambda marks: [
+        float(
+            literal == mark.word
+            or (literal in mark.run and (literal == mark.run or find(mark.run) is not None))
+        )
+        for mark in marks
+    ]
 
 
 @lru_cache(maxsize=4096)
-def ender(what: What) -> Callable[[Mark], float]:
-    """Whether a piece or a kind stands right before the mark."""
+def ender(what: What) -> Fit:
+    """Whether a piece or a kind stands right before each of some marks."""
     if isinstance(what, Kind):
+        is_in = what.is_in
+        tails = _last_signs
+        return lambda marks: [float(bool(tail) and is_in(tail)) for tail in tails(marks)]
+    literal = what.core
+    if what.folded:
+        return lambda marks: [float(_ends(mark.low_before, literal)) for mark in marks]
+    return lambda marks: [float(_ends(mark.before, literal)) for mark in marks]
 
-        def kind_end(mark: Mark) -> float:
-            tail = mark.before.rstrip(" \t")[-1:]
-            return float(bool(tail) and what.is_in(tail))
 
-        return kind_end
-    literal, folded = what.core, what.folded
+def _last_signs(marks: Sequence[Mark]) -> list[str]:
+    return [mark.before.rstrip(" \t")[-1:] for mark in marks]
 
-    def end(mark: Mark) -> float:
-        before = mark.before.lower() if folded else mark.before
-        return float(before.endswith(literal) or before.rstrip().endswith(literal))
 
-    return end
+def _ends(before: str, literal: str) -> bool:
+    return before.endswith(literal) or before.rstrip().endswith(literal)

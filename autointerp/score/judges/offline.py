@@ -15,15 +15,17 @@ import math
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import mul
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.passages.kinds import Kind
 from autointerp.score.judges.base import Shown, Task
 from autointerp.score.judges.finding import (
-    Counter_,
+    Count,
+    Fit,
     Mark,
     Text,
     What,
@@ -72,8 +74,8 @@ class OfflineJudge:
             if text.texts[i]
         ]
         # What stands before a token matters to few questions; for the others equal tokens are asked about once.
-        distinct = Counter(Mark(m.run, m.word, m.cores, "", m.inside) for m in self._tokens)
-        self._distinct = [(mark, n, mark.run.lower(), mark.word.lower()) for mark, n in distinct.items()]
+        counted = Counter(replace(mark, before="", low_before="") for mark in self._tokens)
+        self._distinct, self._times = list(counted), list(counted.values())
         self._similarity = similarity
         self._rates: OrderedDict[object, float] = OrderedDict()
         self._lock = threading.Lock()
@@ -115,13 +117,13 @@ class OfflineJudge:
             total += np.log(self._odds(before, texts, _BEFORE))
         return total + self._context(reading, texts)
 
-    def _odds(self, named: Sequence[tuple[Counter_, Any]], texts: Sequence[Text], rate: float) -> Floats:
+    def _odds(self, named: Sequence[tuple[Count, Any]], texts: Sequence[Text], rate: float) -> Floats:
         """How much likelier right texts are to hold what they hold of the things `named` than any text."""
         usual = np.array([self._usual(count, key) for count, key in named])
         found = _likely([count(texts) for count, _ in named])
         return 1 - rate + rate * (_shares(usual) / usual) @ found
 
-    def _usual(self, count: Counter_, key: object) -> float:
+    def _usual(self, count: Count, key: object) -> float:
         """The mean of `_likely` over any text; what was not seen may still be."""
 
         def measure() -> float:
@@ -185,11 +187,12 @@ class OfflineJudge:
             context /= 2
         else:
             stems = tuple(
-                _stem(word) for word in (*(c.core.lower() for c in reading.context), *reading.topics)
+                [_stem(word) for word in (*(c.core.lower() for c in reading.context), *reading.topics)]
             )
+            stems = tuple(filter(None, stems))
 
-            def fit(mark: Mark) -> float:
-                return float(any(stem and mark.word.lower().startswith(stem) for stem in stems))
+            def fit(some: Sequence[Mark]) -> list[float]:
+                return [float(mark.low_word.startswith(stems)) for mark in some]
 
             return context + _per_mark([(fit, self._before_rate(fit, stems))], marks, _NAMED["sometimes"])
         if named:
@@ -202,23 +205,15 @@ class OfflineJudge:
         """How well any token fits, on average."""
 
         def measure() -> float:
-            fit = fitter(what)
-            if isinstance(what, Kind):
-                seen = sum(n * fit(mark) for mark, n, _, _ in self._distinct)
-            else:
-                low = what.core.lower()
-                seen = sum(
-                    n * fit(mark) for mark, n, run, word in self._distinct if low in run or low == word
-                )
+            seen = sum(map(mul, fitter(what)(self._distinct), self._times))
             return (seen + 0.3) / (len(self._tokens) + 30)
 
         return self._rate(("mark", what), measure)
 
-    def _before_rate(self, fit: Callable[[Mark], float], key: object) -> float:
+    def _before_rate(self, fit: Fit, key: object) -> float:
         """The same for what depends on the text before the token too."""
         return self._rate(
-            ("mark-before", key),
-            lambda: (sum(fit(mark) for mark in self._tokens) + 0.3) / (len(self._tokens) + 30),
+            ("mark-before", key), lambda: (sum(fit(self._tokens)) + 0.3) / (len(self._tokens) + 30)
         )
 
     def _rate(self, key: object, measure: Callable[[], float]) -> float:
@@ -250,20 +245,16 @@ def _likely(n: Sequence[Any]) -> Floats:
     return 1 - (1 - _ONCE) ** np.asarray(n, dtype=np.float64)
 
 
-def _per_mark(
-    named: Sequence[tuple[Callable[[Mark], float], float]], marks: Sequence[Sequence[Mark]], rate: float
-) -> Floats:
-    """Evidence from each text's marks: how much likelier a right mark fits as it does than any token. `named`: how well a
-    mark fits each thing, and how well any token does."""
+def _per_mark(named: Sequence[tuple[Fit, float]], marks: Sequence[Sequence[Mark]], rate: float) -> Floats:
+    """Evidence from each text's marks: how much likelier a right mark fits as it does than any token. `named`: how well
+    marks fit each thing, and how well any token does."""
+    flat = [mark for some in marks for mark in some]
+    owner = np.repeat(np.arange(len(marks)), [len(some) for some in marks])
     usual = np.array([one for _, one in named])
-    weights = (rate * _shares(usual) / usual).tolist()
-    fits = [fit for fit, _ in named]
-    result = np.zeros(len(marks))
-    for at, some in enumerate(marks):
-        odds = [
-            1 - rate + sum([w * fit(mark) for w, fit in zip(weights, fits, strict=True)]) for mark in some
-        ]
-        result[at] = sum(map(math.log, odds)) if odds else math.log(1 - rate)
+    fits = np.array([fit(flat) for fit, _ in named], dtype=np.float64).reshape(len(named), len(flat))
+    odds = 1 - rate + rate * (_shares(usual) / usual) @ fits
+    result = np.bincount(owner, weights=np.log(odds), minlength=len(marks))
+    result[[not some for some in marks]] = math.log(1 - rate)
     return result
 
 
