@@ -89,7 +89,7 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
-            "Coders", [info.coder for info in infos], width=420, placeholder="Choose coders",
+            "Coders", [info.coder for info in infos], width=500, placeholder="Choose coders",
             **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
         )  # fmt: skip
         st.segmented_control(

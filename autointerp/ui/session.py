@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,16 @@ def freeze_imports() -> None:
     gc.collect()
     gc.freeze()
     # At exit the frozen must be seen again, or DuckDB's bindings report every one of their objects as a leak.
+    atexit.register(_end_quietly)
     atexit.register(gc.unfreeze)
+
+
+def _end_quietly() -> None:
+    """With torch loaded, DuckDB 2.0's bindings report leaks all the same, a page of text on the C level's standard error
+    after the last of ours: nothing else is said there that late."""
+    if "torch" in sys.modules:
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def store_path() -> Path:
