@@ -82,7 +82,7 @@ class BatchScore:
 
 def score_many(
     queries: NDArray[np.float32],
-    windows: NDArray[np.float32],
+    windows: NDArray[np.floating],
     activating: Sequence[NDArray[np.int64]],
     non_activating: Sequence[NDArray[np.int64]],
     *,
@@ -93,7 +93,7 @@ def score_many(
 
     Args:
         queries: Unit vectors of the explanations, Float32[ndarray, "latents d"].
-        windows: Unit vectors of the corpus's windows, Float32[ndarray, "windows d"], perhaps memory-mapped.
+        windows: Unit vectors of the corpus's windows, Float[ndarray, "windows d"], perhaps memory-mapped and of half precision.
         activating, non_activating: For each latent the rows of `windows` to score on.
         floors: For each latent the row of `queries` that serves as the random other explanation.
     """
