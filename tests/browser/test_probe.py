@@ -109,6 +109,17 @@ def test_a_hostile_text_stays_text(probe_server: Server, visit: Open):
     expect(at.page).to_have_url(re.compile("token=2"))
     at.goto("/feature?coder=sae&latent=3")
     field = at.page.get_by_role("textbox", name="Test your own text", exact=True)
+    field.click()
+    for key in (
+        "x",
+        "b",
+        "ArrowLeft",
+        "g",
+        "w",
+        "ArrowRight",
+    ):  # shortcuts elsewhere on the page, letters here
+        at.page.keyboard.press(key)
+    expect(field).to_have_value("xbgw")
     field.fill(HOSTILE)
     field.press("Control+Enter")
     expect(at.page.locator('.root[data-tried="3"]')).to_contain_text("<script>window.__xss=1</script>")
