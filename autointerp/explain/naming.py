@@ -65,7 +65,10 @@ class Usual:
 
     def __init__(self, windows: Sequence[Window]):
         self.windows = windows
-        self._texts = Counter(text for window in windows for text in window.texts if text)
+        self._texts: Counter[str] = Counter()
+        for window in windows:
+            self._texts.update(window.texts)
+        self._texts.pop("", None)
         self.n = max(1, self._texts.total())
 
     @cached_property
@@ -76,7 +79,7 @@ class Usual:
     def _cores(self) -> Counter[str]:
         cores: Counter[str] = Counter()
         for text, n in self._texts.items():
-            cores[core_of(text).lower()] += n
+            cores[_low_core(text)] += n
         return cores
 
     @cached_property
@@ -88,13 +91,21 @@ class Usual:
         seen = self._spans[key] if form == "word" else self._cores[key]
         return (seen + 0.5) / (self.n + 1)
 
+    @cached_property
+    def _kinds(self) -> Counter[str]:
+        kinds: Counter[str] = Counter()
+        for text, n in self._texts.items():
+            for kind in _kinds_of(text, False):
+                kinds[kind] += n
+        return kinds
+
     def kind_share(self, kind: Kind) -> float:
         """Share of all tokens that are of the kind."""
         if not kind.inside:
-            seen = sum(n for text, n in self._texts.items() if _of_kind(kind.name, text, False))
+            seen = self._kinds[kind.name]
         else:
             seen = sum(
-                b[:1].isalnum() and a[-1:].isalnum() and kind.fits(b, inside=True)
+                b[:1].isalnum() and a[-1:].isalnum() and kind.name in _kinds_of(b, True)
                 for window in self.windows
                 for a, b in zip(window.texts, window.texts[1:], strict=False)
             )
@@ -108,8 +119,14 @@ def core_of(text: str) -> str:
 
 
 @lru_cache(maxsize=1 << 16)
-def _of_kind(name: str, text: str, inside: bool) -> bool:
-    return BY_NAME[name].fits(text, inside=inside)
+def _low_core(text: str) -> str:
+    return core_of(text).lower()
+
+
+@lru_cache(maxsize=1 << 16)
+def _kinds_of(text: str, inside: bool) -> tuple[str, ...]:
+    """Names of the kinds a token is of."""
+    return tuple([kind.name for kind in KINDS if kind.fits(text, inside=inside)])
 
 
 def choose(found: Sequence[Marked], usual: Usual) -> Focus:
@@ -136,44 +153,53 @@ class _Candidate:
 def _tokens(found: Sequence[Marked], usual: Usual) -> list[_Candidate]:
     """Words, signs and pieces that are marked in two windows at least, where there are many marks."""
     where: defaultdict[tuple[Form, str], list[int]] = defaultdict(list)
+    breaks = []
     for i, mark in enumerate(found):
-        if not mark.core or mark.core == "\n":
-            continue
-        where["word" if mark.word.isalnum() else "text", mark.word.lower()].append(i)
-        where["piece", mark.core.lower()].append(i)
+        if mark.core == "\n":
+            breaks.append(i)
+        elif mark.core:
+            where["word" if mark.word.isalnum() else "text", mark.word.lower()].append(i)
+            where["piece", mark.core.lower()].append(i)
     least = 1 if len(found) < _FEW else 2
     made = []
     for (form, key), marks in where.items():
-        if len({found[i].window for i in marks}) < least:
+        if len(marks) < least or len({found[i].window for i in marks}) < least:
             continue
         if form == "piece":
             alike = where.get(("word", key)) or where.get(("text", key)) or []
-            own = sum(found[i].weight for i in alike)
-            if sum(found[i].weight for i in marks) < _PIECE_WORTH * own or len(alike) == len(marks):
+            if len(alike) == len(marks):
+                continue
+            if _weight(found, marks) < _PIECE_WORTH * _weight(found, alike):
                 continue
         spelled = {found[i].core if form == "piece" else found[i].word for i in marks}
         # One spelling stays as it is, which makes the case matter to the reader; several become lower case.
         written = spelled.pop() if len(spelled) == 1 else key
         made.append(_Candidate(form, written, marks, usual.share(form, key)))
-    breaks = [i for i, mark in enumerate(found) if mark.core == "\n"]
     if len({found[i].window for i in breaks}) >= least:
         kind = BY_NAME[_LINE_BREAKS]
         made.append(_Candidate("kind", kind.name, breaks, usual.kind_share(kind)))
     return made
 
 
+def _weight(found: Sequence[Marked], marks: Iterable[int]) -> float:
+    return sum([found[i].weight for i in marks])
+
+
 def _kinds(found: Sequence[Marked], usual: Usual, total: float) -> list[_Candidate]:
+    members: dict[str, list[int]] = {kind.name: [] for kind in KINDS}
+    for i, mark in enumerate(found):
+        for name in _kinds_of(mark.text, mark.inside):
+            members[name].append(i)
     made = []
-    for kind in KINDS:
-        if kind.name == _LINE_BREAKS:
+    for name, marks in members.items():
+        if name == _LINE_BREAKS:
             continue
-        marks = [i for i, mark in enumerate(found) if _of_kind(kind.name, mark.text, mark.inside)]
-        share = sum(found[i].weight for i in marks) / total
+        share = _weight(found, marks) / total
         if share < _KIND_SHARE or len({found[i].text for i in marks}) < 3:
             continue
-        base = usual.kind_share(kind)
+        base = usual.kind_share(BY_NAME[name])
         if share >= _KIND_LIFT * base:
-            made.append(_Candidate("kind", kind.name, marks, base))
+            made.append(_Candidate("kind", name, marks, base))
     return made
 
 
@@ -181,7 +207,7 @@ def _greedy(candidates: Iterable[_Candidate], found: Sequence[Marked], total: fl
     left = list(candidates)
     holding: defaultdict[int, list[_Candidate]] = defaultdict(list)
     for one in left:
-        one.left = sum(found[i].weight for i in one.marks) / total
+        one.left = _weight(found, one.marks) / total
         for i in one.marks:
             holding[i].append(one)
     open_ = set(holding)

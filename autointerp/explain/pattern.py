@@ -183,11 +183,11 @@ def _context(activating: Sequence[Window], silent: Sequence[Window], avoid: set[
     """Words that stand in activating texts far oftener than in others, and not by chance."""
     if not silent:
         return []
-    inside = Counter(word for window in activating for word in words(window.text))
+    inside = _holding(activating)
     often = [(word, n) for word, n in inside.items() if n >= max(3, _WORD_SHARE * len(activating))]
     if not often:
         return []
-    outside = Counter(word for window in silent for word in words(window.text))
+    outside = _holding(silent)
     skip = {text.lower() for text in avoid}
     scored = []
     for word, n in often:
@@ -197,6 +197,14 @@ def _context(activating: Sequence[Window], silent: Sequence[Window], avoid: set[
         if lift >= _LIFT and clear and word not in skip and not BY_NAME["function words"].fits(word):
             scored.append((-n, word))
     return [word for _, word in sorted(scored)[:_MAX_WORDS]]
+
+
+def _holding(windows: Sequence[Window]) -> Counter[str]:
+    """How many of the windows hold each word."""
+    counted: Counter[str] = Counter()
+    for window in windows:
+        counted.update(words(window.text))
+    return counted
 
 
 def _after(before: Sequence[str]) -> str:

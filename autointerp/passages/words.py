@@ -13,7 +13,7 @@ _SPAN = re.compile(r"\w+")
 
 def words(text: str) -> set[str]:
     """The distinct words of a text, lower case, of at least three characters."""
-    return {word.lower() for word in _LONG_WORD.findall(text)}
+    return set(_LONG_WORD.findall(text.lower()))
 
 
 def spans(text: str) -> list[str]:

@@ -253,7 +253,8 @@ def _per_mark(named: Sequence[tuple[Fit, float]], marks: Sequence[Sequence[Mark]
     usual = np.array([one for _, one in named])
     fits = np.array([fit(flat) for fit, _ in named], dtype=np.float64).reshape(len(named), len(flat))
     odds = 1 - rate + rate * (_shares(usual) / usual) @ fits
-    result = np.bincount(owner, weights=np.log(odds), minlength=len(marks))
+    result = np.zeros(len(marks))
+    np.add.at(result, owner, np.log(odds))
     result[[not some for some in marks]] = math.log(1 - rate)
     return result
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from autointerp.passages.kinds import KINDS, Kind
@@ -107,6 +108,7 @@ class Reading:
         return not (self.focus or self.examples or self.kinds or self.before or self.context or self.topics)
 
 
+@lru_cache(maxsize=1024)
 def read(explanation: str) -> Reading:
     """Takes an explanation apart."""
     text = explanation[:_READ]
