@@ -3,7 +3,8 @@
 A text is treated as caching treats a document: one separator token before it, cut into rows of the store's context length,
 no token added at a row's border; positions that caching masks stay silent; values are rounded as stored. A row's
 activations so equal what the store holds for the same row, up to the last digit of a float16 (matrix products over batches
-of another size may differ in the last bit of a float32).
+of another size may differ in the last bit of a float32). The model runs in float32: a store that was cached in a narrower
+dtype differs by that dtype's rounding.
 """
 
 import threading
