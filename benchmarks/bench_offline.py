@@ -89,7 +89,7 @@ def run(store: Store, coder, latents: list[int], judge: OfflineJudge, annotation
         rng = np.random.default_rng([latent, 1])
         with clock("read"):
             acts = coder.activations(latent)
-            maximum = coder.stats(latent).max_activation
+            maximum = float(acts.activation.max())
         with clock("split"):
             split = split_contexts(acts, n_contexts=store.n_contexts, ctx_len=store.ctx_len, rng=rng)
         with clock("sample"):

@@ -57,11 +57,11 @@ class Text:
     @cached_property
     def cores(self) -> list[str]:
         """Every token, stripped."""
-        return [text.strip() or text for text in self.texts]
+        return list(map(core, self.texts))
 
     @cached_property
     def lower_cores(self) -> list[str]:
-        return [text.strip() or text for text in map(str.lower, self.texts)]
+        return list(map(_low_core, self.texts))
 
 
 Count = Callable[[Sequence[Text]], list[float]]
@@ -80,9 +80,15 @@ def marks_of(shown: Shown) -> tuple[Mark, ...]:
     return tuple([mark_at(shown.texts, start, end) for start, end in runs(shown.marks or ())])
 
 
+@lru_cache(maxsize=1 << 16)
 def core(text: str) -> str:
     """A token without the blanks around it, unless it is nothing else."""
     return text.strip() or text
+
+
+@lru_cache(maxsize=1 << 16)
+def _low_core(text: str) -> str:
+    return core(text).lower()
 
 
 def mark_at(texts: tuple[str, ...], start: int, end: int) -> Mark:
