@@ -17,7 +17,7 @@ from autointerp.passages.words import spans
 Form = Literal["word", "text", "piece", "kind"]
 
 _MAX_NAMED = 8
-_MIN_GAIN = 0.02  # of the activation, for one more thing named
+_MIN_GAIN = 0.015  # of the activation, for one more thing named
 _LIFT = 2.0  # how much oftener marked than met
 _KIND_LIFT = 2.5
 _KIND_SHARE = 0.3

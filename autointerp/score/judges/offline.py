@@ -47,7 +47,7 @@ Similarity = Callable[[str, Sequence[str]], NDArray[np.float32]]
 
 _NAMED = {"": 0.9, "often": 0.65, "sometimes": 0.4}  # how often it is one of the named things, by the hedge
 _BEFORE = 0.8  # how often what should stand before does
-_ONCE = 0.5  # how likely one more of a named thing makes the latent fire
+_ONCE = 0.4  # how likely one more of a named thing makes the latent fire
 _WORD = 0.3  # how often a right text holds one of the context words
 _TOPIC = 0.15  # ... or one of the other words of the explanation
 _CONTEXT_CAP = 2.0  # nats that all context words together may add or take away: they come in clusters
