@@ -6,7 +6,6 @@ A coder's tables follow its annotation version. Where bringing them up to date i
 batch writes without end, that happens at most every few seconds.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.store.annotations import Annotations
+from autointerp.store.search import escape
 
 if TYPE_CHECKING:
     import pyarrow
@@ -188,10 +188,7 @@ class CoderAnnotations:
     def of_kind(self, kind: ScoreKind) -> "pyarrow.Table":
         """The rows of `scores` of shown explanations and this kind, ascending by latent: one per latent."""
         if kind not in self._of_kind:
-            import pyarrow.compute
-
-            pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
-
+            pc = _compute()
             table = self.scores
             wanted = table["shown"]
             for name in ("scorer", "judge", "protocol", "negatives"):
@@ -202,26 +199,30 @@ class CoderAnnotations:
         return self._of_kind[kind]
 
     @cached_property
-    def _folded(self) -> list[str]:
-        return [text.casefold() for text in self.explanations["text"].to_pylist()]
+    def _folded(self) -> "pyarrow.Array":
+        import pyarrow as pa
+
+        return pa.array([text.casefold() for text in self.explanations["text"].to_pylist()], pa.string())
 
     def find_words(self, query: str) -> "pyarrow.Table":
         """`latent, relevance` of the shown explanations that hold every word of `query`, in any case: whole words before
         parts of words, then the shorter text first. Nothing for an empty query."""
         import pyarrow as pa
 
-        words = list(dict.fromkeys(query.casefold().split()))
-        patterns = [re.compile(rf"(?<!\w){re.escape(word)}(?!\w)") for word in words]
-        found: list[int] = []
-        relevance: list[float] = []
-        for i, text in enumerate(self._folded):
-            if words and all(word in text for word in words):
-                found.append(i)
-                whole = sum(pattern.search(text) is not None for pattern in patterns)
-                relevance.append(whole / len(words) + 1 / (len(words) * (2 + len(text))))
-        return pa.table(
-            {"latent": self.latents[found].astype(np.uint32), "relevance": np.array(relevance, np.float64)}
-        )
+        pc = _compute()
+        words = list(dict.fromkeys(query.encode("utf-8", "replace").decode().casefold().split()))
+        found = np.full(len(self.latents), bool(words))
+        for word in words:
+            found &= pc.match_substring(self._folded, word).to_numpy(zero_copy_only=False)
+        at = np.flatnonzero(found)
+        texts = self._folded.take(pa.array(at))
+        whole = np.zeros(len(at))
+        for word in words:
+            alone = rf"(?:^|[^\pL\pN_]){escape(word)}(?:$|[^\pL\pN_])"
+            whole += pc.match_substring_regex(texts, alone).to_numpy(zero_copy_only=False)
+        length = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
+        relevance = (whole + 1 / (2 + length)) / max(len(words), 1)
+        return pa.table({"latent": self.latents[at].astype(np.uint32), "relevance": relevance})
 
     def shown(self, latents: Sequence[int]) -> dict[int, ShownExplanation]:
         """The shown explanations of these latents, where there is one."""
@@ -318,6 +319,13 @@ def annotated_store(annotations: Annotations) -> AnnotatedStore:
         if found is None:
             found = _annotated[annotations] = AnnotatedStore(annotations)
         return found
+
+
+def _compute() -> Any:
+    """`pyarrow.compute`; its functions are made at import and not known to type checkers."""
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 def _plain_schema(columns: Sequence[str]) -> "pyarrow.Schema":

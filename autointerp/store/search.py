@@ -41,7 +41,7 @@ def search_contexts(
             f"the search text has {len(pattern)} characters; at most {_MAX_PATTERN} are accepted."
         )
     pattern = pattern.encode("utf-8", errors="replace").decode("utf-8")
-    expression = pattern if regex else _escape(pattern)
+    expression = pattern if regex else escape(pattern)
     options = "" if regex else ", 'i'"
     cursor = generation.cursor()
     # The text before the leftmost match, taken lazily, tells where it starts; looking for the matched text again would find
@@ -72,6 +72,6 @@ def search_contexts(
     return ContextHits(total, hits)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """`text` as an RE2 pattern that matches itself."""
     return re.sub(r"[^\w\s]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)

@@ -13,8 +13,8 @@ from autointerp.errors import UserError
 from autointerp.store import (
     AnnotatedStore,
     LatentQuery,
-    Spots,
     ScoreKind,
+    Spots,
     Store,
     annotated_store,
     list_latents,
@@ -314,3 +314,28 @@ def test_kept_annotations_go_with_their_owner(tiny_store: Store):
     annotations.close()
     del annotations
     assert len(_annotated) <= before
+
+
+TEXTS = ["The word cat.", "concatenation", "cat_name, a CAT", "STRASSE and straße", "", "a.b and $x$", "cat"]
+
+
+@pytest.mark.parametrize(
+    "query", ["cat", "CAT the", "strasse", "straße", "$x$ a.b", "", " ", "zebra", "\ud800", "\x00", "cat cat"]
+)
+def test_words_are_found_in_any_case_and_all_of_them(tiny_store: Store, query: str):
+    with Annotations(tiny_store.path) as annotations:
+        annotations.add_many(
+            Explanation(coder="sae", latent=i, text=text, explainer="pattern") for i, text in enumerate(TEXTS)
+        )
+        found = annotated_store(annotations).coder("sae").find_words(query).to_pylist()
+    words = query.casefold().split()
+    expected = [i for i, text in enumerate(TEXTS) if words and all(word in text.casefold() for word in words)]
+    assert [row["latent"] for row in found] == expected
+    if query == "cat":
+        order = sorted(found, key=lambda row: -row["relevance"])
+        assert [TEXTS[row["latent"]] for row in order] == [
+            "cat",
+            "The word cat.",
+            "cat_name, a CAT",
+            "concatenation",
+        ]

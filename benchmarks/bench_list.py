@@ -1,0 +1,173 @@
+"""How long a page of the list of features takes in the library, with explanations and scores, beside the list without them.
+
+    python benchmarks/bench_list.py [STORE] [--latents 100000] [--pages 40] [--json]
+
+Without STORE one is generated: a coder of that many latents, each with an explanation and three scores. Pages are read in turn,
+the plain one among them, so that the machine's mood hits all alike; a ratio to the plain page stands next to each time, and CPU
+time tells what a busy machine added. Below: the one-time reading of the annotations, and what bringing them up to date costs
+after a thousand latents got something new, as beside a running batch (a STORE of one's own is only read). Goal: a page within
+100 ms, warm.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from make_store import make_store
+
+from autointerp.store import LatentQuery, Store, annotated_store, list_latents
+from autointerp.store.annotations import Annotations, Explanation, Record, Score
+
+GOAL_MS = 100.0
+SCORERS = ("detection", "fuzzing", "embedding")
+WORDS = (
+    *("closing", "bracket", "after", "numbers", "in", "tables", "docstring", "parameter", "names", "array"),
+    *("shape", "commas", "quotes", "prompt"),
+)
+
+
+def annotate(annotations: Annotations, coder: str, latents: range, rng: np.random.Generator) -> None:
+    """An explanation of twelve words and three scores for each latent."""
+    records: list[Record] = []
+    for latent in latents:
+        made = Explanation(
+            coder=coder, latent=latent, text=" ".join(rng.choice(WORDS, 12)), explainer="pattern"
+        )
+        records.append(made)
+        for scorer in SCORERS:
+            value = float(rng.random())
+            records.append(
+                Score(
+                    explanation_id=made.id, scorer=scorer, judge="offline", value=value, ci_low=value - 0.1,
+                    ci_high=value + 0.1, n_pos=30, n_neg=30, floor=float(rng.normal(0.5, 0.05)),
+                )
+            )  # fmt: skip
+    annotations.add_many(records)
+
+
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU milliseconds."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    run()
+    return (time.perf_counter() - begin) * 1e3, (time.process_time() - cpu) * 1e3
+
+
+def measure(store: Store, annotations: Annotations, pages: int) -> dict[str, dict[str, float]]:
+    """Pages of 25 with previews, and searches of explanations."""
+    name = store.coders()[0].coder
+    kept = annotated_store(annotations)
+    kind = next(iter(kept.kinds([name])))
+
+    def page(number: int, query: LatentQuery, with_scores: bool = True) -> None:
+        found = list_latents(store, [name], query, annotations=annotations if with_scores else None)
+        store.preview_examples(found.rows)
+
+    def at(number: int, **more: object) -> LatentQuery:
+        return LatentQuery(offset=25 * number, **more)  # type: ignore[arg-type]
+
+    def words(number: int) -> None:
+        matches = {name: kept.coder(name).find_words(f"bracket {WORDS[number % len(WORDS)]}")}
+        page(number, LatentQuery(sort="relevance", matches=matches, kind=kind))
+
+    parts: dict[str, Callable[[int], None]] = {
+        "no explanations, by density": lambda i: page(i, at(i), with_scores=False),
+        "by density, with explanations": lambda i: page(i, at(i, kind=kind)),
+        "by lower bound": lambda i: page(i, at(i, kind=kind, sort="ci_low")),
+        "by value above floor": lambda i: page(i, at(i, kind=kind, sort="above_floor")),
+        "lower bound at least 0.5, one explainer": lambda i: page(
+            i, at(i, kind=kind, sort="ci_low", min_ci_low=0.5, explainer="pattern")
+        ),
+        "explained and scored, dense": lambda i: page(i, at(i, kind=kind, state="explained", sort="score")),
+        "two words of explanations": words,
+    }
+    times: dict[str, list[tuple[float, float]]] = {part: [] for part in parts}
+    for number in range(-2, pages):
+        for part, run in parts.items():
+            spent = timed(lambda run=run, number=number: run(max(number, 0)))
+            if number >= 0:
+                times[part].append(spent)
+    found = {}
+    for part, pairs in times.items():
+        (p50, cpu50), (p95, _) = np.percentile(np.array(pairs), [50, 95], axis=0)
+        found[part] = {"p50": float(p50), "p95": float(p95), "cpu_p50": float(cpu50)}
+    base = found["no explanations, by density"]
+    for figures in found.values():
+        figures["ratio"] = figures["p50"] / base["p50"]
+        figures["cpu_ratio"] = figures["cpu_p50"] / base["cpu_p50"]
+    return found
+
+
+def first_read(path: Path, name: str) -> tuple[float, float]:
+    with Annotations(path, read_only=True) as annotations:
+        return timed(lambda: annotated_store(annotations).coder(name))
+
+
+def refresh(path: Path, name: str, n_latents: int) -> tuple[float, float]:
+    """After a thousand latents got an explanation and scores."""
+    with Annotations(path) as annotations:
+        kept = annotated_store(annotations)
+        kept.coder(name)
+        step = max(1, n_latents // 1000)
+        annotate(annotations, name, range(0, n_latents, step), np.random.default_rng(1))
+        return timed(
+            lambda: [
+                f(name) for f in (annotations.summary, annotations.score_summary, annotations.failure_summary)
+            ]
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("store", type=Path, nargs="?")
+    parser.add_argument("--latents", type=int, default=100_000)
+    parser.add_argument("--pages", type=int, default=40)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+
+    folder = None
+    if args.store is None:
+        folder = Path(tempfile.mkdtemp(prefix="bench-list-"))
+        path = folder / "store"
+        make_store(path, n_activations=40 * args.latents, n_latents=args.latents, k=8)
+        with Annotations(path) as annotations:
+            rng = np.random.default_rng(0)
+            for start in range(0, args.latents, 5000):
+                annotate(annotations, "generated", range(start, min(start + 5000, args.latents)), rng)
+    else:
+        path = args.store
+    try:
+        store = Store.open(path)
+        info = store.coders()[0]
+        wall, cpu = first_read(path, info.coder)
+        with Annotations(path, read_only=True) as annotations:
+            found = measure(store, annotations, args.pages)
+        found["read all annotations, once"] = {"p50": wall, "p95": wall, "cpu_p50": cpu}
+        if folder is not None:
+            wall, cpu = refresh(path, info.coder, info.n_latents)
+            found["bring up to date after 1,000 latents"] = {"p50": wall, "p95": wall, "cpu_p50": cpu}
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    pages = {part: figures for part, figures in found.items() if "ratio" in figures}
+    worst = max(figures["p95"] for figures in pages.values())
+    met = worst <= GOAL_MS
+    if args.json:
+        print(json.dumps({"latents": info.n_latents, "parts": found, "worst_p95_ms": worst, "met": met}))
+        return 0
+    print(f"{info.n_latents:,} latents; a page is 25 rows with previews")
+    print(f"{'milliseconds':42}{'p50':>9}{'p95':>9}{'CPU p50':>9}{'ratio':>8}{'CPU':>7}")
+    for part, figures in found.items():
+        ratios = f"{figures['ratio']:8.2f}{figures['cpu_ratio']:7.2f}" if "ratio" in figures else ""
+        print(f"{part:42}{figures['p50']:9.1f}{figures['p95']:9.1f}{figures['cpu_p50']:9.1f}{ratios}")
+    print(f"goal: every page within {GOAL_MS:.0f} ms (p95): {'met' if met else f'MISSED, {worst:.0f} ms'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""A person among scores: sort and filter the list by them, search explanations, and go from the Overview to what it names."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from autointerp.store import Store
+from tests.browser.conftest import WIDE, Open, Server, start_server
+from tests.explained import explain
+
+MEDIUM = (800, 900)
+
+
+@pytest.fixture(scope="module")
+def scored_server(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app on a store with explanations and scores, hostile ones too."""
+    folder = tmp_path_factory.mktemp("scored")
+    explain(Store.open(shutil.copytree(tiny_template, folder / "store")))
+    yield from start_server([str(folder / "store")], folder)
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("table.list.explained tbody tr")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """One option of a select box."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", MEDIUM)])
+def test_sort_by_a_score_filter_and_open(
+    scheme: str, size: tuple[int, int], scored_server: Server, visit: Open
+):
+    at = visit(scored_server, scheme=scheme, size=size)
+    page = at.page
+    at.goto("/features?coder=sae")
+    expect(rows(page)).to_have_count(7)
+    page.get_by_role("button", name=re.compile("^Detection · offline judge")).click()
+    expect(page).to_have_url(re.compile("sort=low"))
+    expect(rows(page).first.locator("td").first).to_have_text("#1")  # every answer right
+    expect(rows(page).first.locator(".scored b")).to_have_text("1.00")
+    expect(rows(page).first.locator(".scored .under")).to_contain_text(re.compile(r"floor 0\.50 · n \d+"))
+    page.get_by_role("button", name=re.compile("^Detection · offline judge")).click()
+    expect(page).to_have_url(re.compile("order=asc"))
+    expect(rows(page).first.locator("td").first).not_to_have_text("#1")
+
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Score's lower bound at least").fill("0.8")
+    page.get_by_label("Score's lower bound at least").press("Enter")
+    expect(page).to_have_url(re.compile(r"min_low=0\.8"))
+    expect(rows(page)).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="#1", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
+
+
+def test_search_explanations_by_their_words(scored_server: Server, visit: Open):
+    at = visit(scored_server)
+    page = at.page
+    at.goto("/features")
+    choose(page, "Search in", "Explanations: words")
+    box = page.get_by_label("Search", exact=True)
+    box.fill("emoji half")
+    box.press("Enter")
+    expect(page).to_have_url(re.compile(r"mode=words.*search=emoji"))
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page).first.locator(".says")).to_contain_text("The first half of an emoji.")
+    expect(page.get_by_text("whole words before parts of words")).to_be_visible()
+    rows(page).first.click()
+    expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
+
+
+def test_another_search_is_not_sorted_like_the_list_before(scored_server: Server, visit: Open):
+    at = visit(scored_server)
+    page = at.page
+    at.goto("/features?sort=max")
+    box = page.get_by_label("Search", exact=True)
+    box.fill("<script>")
+    box.press("Enter")
+    expect(page).not_to_have_url(re.compile("sort="))
+    expect(page.get_by_text("how strongly a feature fires there")).to_be_visible()
+    expect(page.get_by_text("Best match", exact=True)).to_be_visible()
+
+
+def test_explanations_are_text(scored_server: Server, visit: Open):
+    at = visit(scored_server)
+    at.goto("/features?coder=sae&mode=words&search=stranger")
+    expect(at.page.get_by_text("No explanation holds every word")).to_be_visible()  # not the shown one
+    at.goto("/features?coder=sae&sort=latent")
+    text = rows(at.page).first.inner_text()
+    assert "Script tags that call alert, in web pages." in text
+    assert "\u202e" not in at.page.locator("table.list.explained").inner_text()
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", MEDIUM)])
+def test_from_the_overview_to_what_it_names(
+    scheme: str, size: tuple[int, int], scored_server: Server, visit: Open
+):
+    at = visit(scored_server, scheme=scheme, size=size)
+    page = at.page
+    at.goto("/")
+    expect(page.get_by_text("Best explained")).to_be_visible()
+    expect(page.get_by_text("Worst explained")).to_be_visible()
+    choose(page, "Features of", "transcoder")
+    expect(page).to_have_url(re.compile("of=transcoder"))
+    choose(page, "Features of", "All coders")
+    expect(page).not_to_have_url(re.compile("of="))
+    pair = page.get_by_role("link", name=re.compile("Detection · offline judge . Embedding"))
+    pair.click()
+    expect(page).to_have_url(re.compile("x=detection.*y=embedding"))
+    page.get_by_text("Plot every feature").click()
+    expect(page.get_by_text("Click a point to open its feature")).to_be_visible()
+    best = page.locator("table.list", has_text="The first half of an emoji.").first
+    best.get_by_role("link", name="sae #1", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
