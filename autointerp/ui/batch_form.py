@@ -92,9 +92,9 @@ def draw(store: Store) -> None:
         st.warning(plain(str(error), 800))
         llm = None
     flow = st.container(
-        horizontal=True, gap="large"
+        horizontal=True, gap="medium"
     )  # side by side where there is room, else one under the other
-    left, middle, right = flow.container(width=400), flow.container(width=290), flow.container(width=500)
+    left, middle, right = flow.container(width=370), flow.container(width=280), flow.container(width=470)
     with left:
         coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
         which: Which = st.radio(
@@ -142,8 +142,8 @@ def _usual(store: Store) -> list[str]:
 def _with_budget(
     explain: ExplainOptions | None, scores: Sequence[ScoreOptions], llm: LLMOptions
 ) -> tuple[ExplainOptions | None, tuple[ScoreOptions, ...]]:
-    flow = st.container(horizontal=True, gap="large")
-    first, second = flow.container(width=400), flow.container(width=290)
+    flow = st.container(horizontal=True, gap="medium")
+    first, second = flow.container(width=370), flow.container(width=280)
     with first:
         max_tokens = st.number_input(
             "Budget of each job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",

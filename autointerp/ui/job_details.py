@@ -53,12 +53,14 @@ NAMES = {
     "window": "Tokens in a window",
     "wrong_marks": "Wrong marks in",
 }
+FIRST = ("explainer", "scorer", "judge", "protocol", "negatives", "model", "base_url", "key_ref", "prices")
 PARTS = {"explain": "Explain", "then": "Then score", "score": "Score"}
 
 
 def page(store: Store, state: JobsState) -> None:
     """The Jobs page with `job=` in its address."""
-    st.button("All jobs", key="all_jobs", icon=":material/arrow_back:", type="tertiary", on_click=_back)
+    header = st.container(horizontal=True, vertical_alignment="center")
+    header.button("All jobs", key="all_jobs", icon=":material/arrow_back:", on_click=_back)
     job_id = state.job or ""
     try:
         job = work.annotations(store).jobs.get(job_id)
@@ -70,7 +72,7 @@ def page(store: Store, state: JobsState) -> None:
         for near in error.nearest:
             suggestion(plain(near), job=near, items=None, items_page=None)
         return
-    st.title(plain(job.label, 120), anchor=False)
+    header.title(plain(job.label, 120), anchor=False)
     interval = jobs_view.BUSY_SECONDS if job.is_active else None
     st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
     _told(job)
@@ -164,19 +166,28 @@ def _gist(payload: Mapping[str, Any]) -> list[str]:
 def configuration(payload: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Part, option and choice of everything in a payload, in words where we know some. A lent key's name is not told."""
     rows: list[tuple[str, str, str]] = []
+    models: list[tuple[str, Mapping[str, Any]]] = []
     for name, value in payload.items():
         parts = _parts(value)
         if not parts:
             rows.append(("", *_told_option(name, value)))
         for number, part in enumerate(parts, start=1):
             title = PARTS.get(name, name) + (f" {number}" if len(parts) > 1 else "")
-            for option, choice in part.items():
+            for option, choice in _in_order(part):
                 if option == "llm" and isinstance(choice, Mapping):
-                    for inner, chosen in choice.items():
-                        rows.append((f"{title}: language model", *_told_option(inner, chosen)))
+                    models.append((f"{title}: language model", choice))
                 elif choice is not None:
                     rows.append((title, *_told_option(option, choice)))
+    if models and all(choice == models[0][1] for _, choice in models):
+        models = [("Language model", models[0][1])]
+    for title, model in models:
+        rows += [(title, *_told_option(option, choice)) for option, choice in _in_order(model)]
     return [(visible(part), visible(option), visible(choice)) for part, option, choice in rows]
+
+
+def _in_order(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What matters most first."""
+    return sorted(part.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST))
 
 
 def _parts(value: Any) -> list[Mapping[str, Any]]:

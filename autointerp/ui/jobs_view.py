@@ -150,6 +150,9 @@ def _empty(store: Store, state: JobsState) -> None:
     if state.show != "all":
         st.info(f"No job here is {SHOWS[state.show][0].lower()}.")
         return
+    if not job_strip.writable(store):
+        st.info("No jobs yet: nothing has been explained or scored by jobs on this store.")
+        return
     coders = store.coders()
     name = coders[0].coder if coders else "CODER"
     st.info("No jobs yet. Start one with New batch, from a feature's page, or from the command line:")

@@ -175,7 +175,7 @@ def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float
     for column, name in zip(st.columns(3), _PRICES, strict=True):
         with column:
             typed[name] = st.number_input(
-                {"prompt": "Price, prompt", "completion": "Price, answer", "cached": "Price, cached prompt"}[name],
+                {"prompt": "Price, prompt", "completion": "Price, answer", "cached": "Price, cached"}[name],
                 0.0, 1e9, known.get(name), format="%g", placeholder="unknown" if name != "cached" else "as prompt",
                 key=f"{_DRAFT}_price_{name}_{model}", disabled=not model, step=0.1,
                 help="Per million tokens, in any one currency. We ship no prices: they change too often.",

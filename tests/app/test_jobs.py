@@ -148,6 +148,32 @@ def test_read_only_shows_and_starts_nothing(
     assert all(not row["actions"] for row in rows(app).values())
 
 
+def test_read_only_without_any_annotations(open_page, tiny_store: Store, monkeypatch: pytest.MonkeyPatch):
+    app = open_page(tiny_store.path / "nothing", "overview")
+    monkeypatch.setenv(ENV_READ_ONLY, "1")
+    monkeypatch.setenv(ENV_STORE, str(tiny_store.path))
+    app.switch_page("pages/jobs.py")
+    app.run()
+    assert not app.exception
+    assert "No jobs yet" in messages(app)
+    assert not (tiny_store.path / "annotations.sqlite").exists()
+
+
+def test_older_jobs_are_on_further_pages(open_page, tiny_store: Store, annotations: Annotations):
+    for number in range(60):
+        job, _ = annotations.jobs.submit(OTHER, {"n": number}, [0], label=f"job {number}")
+        annotations.jobs.cancel(job.id)
+    app = open_page(tiny_store, "jobs")
+    assert [row["Job"]["label"] for row in rows(app).values()] == [f"job {n}" for n in range(59, 34, -1)]
+    app.button(key="jobs_older").click().run()
+    app.button(key="jobs_older").click().run()
+    assert not app.exception
+    assert len(rows(app)) == 10
+    assert app.button(key="jobs_older").disabled
+    app.button(key="jobs_newer").click().run()
+    assert app.query_params["page"] == "2"
+
+
 def test_details_tell_configuration_causes_and_features(open_page, tiny_store: Store, jobs: dict[str, Job]):
     app = open_page(tiny_store, "jobs", job=jobs["partly"].id)
     assert not app.exception
@@ -155,8 +181,8 @@ def test_details_tell_configuration_causes_and_features(open_page, tiny_store: S
     told = {tuple(row["cells"][:2]): row["cells"][2] for row in options}
     assert told[("", "Coder")] == "sae"
     assert told[("Explain", "Explainer")] == "default"
-    assert told[("Explain: language model", "Model")] == "m<b>"
-    assert told[("Explain: language model", "Prices")] == "unknown"
+    assert told[("Language model", "Model")] == "m<b>"
+    assert told[("Language model", "Prices")] == "unknown"
     assert "key-XYZ" not in json.dumps(options)
     assert [row["cells"][0] for row in causes] == ["3", "1", "1"]
     assert causes[0]["go"] == {"coder": "sae", "latent": 0}
