@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autointerp.explain import Evidence, PatternExplainer
 from autointerp.passages import Window
 from autointerp.score import Detection, Fuzzing, OfflineJudge
+from autointerp.score.judges.reading import read
 from tests.score.builders import heldout, window
 
 FILLER = [
@@ -78,6 +79,47 @@ def test_context_words() -> None:
     text = explain(windows)
     assert "eigenvalue" in text
     assert "Typical of texts with" in text
+
+
+def test_what_is_marked_is_weighed_against_what_is_met() -> None:
+    """A comma that is marked now and then, but stands everywhere, is not named; a rare word is."""
+    windows = each(
+        30, ([" a", " fox", ",", " ran"], 1), ([" the", " owl", ",", " sat"], 1), ([" so", ",", " it"], 1)
+    )
+    silent = [window([" one", ",", " two", ",", " three"], context=100 + i) for i in range(30)]
+    text = explain(windows, silent)
+    assert '"fox"' in text
+    assert '"owl"' in text
+    assert '","' not in text
+
+
+def test_words_signs_and_pieces_are_told_apart() -> None:
+    windows = each(
+        40,
+        ([" a", " fox", " ran"], 1),
+        (["x", "(", "y"], 1),
+        ([" re", "turn"], 0),
+        ([" re", "duce"], 0),
+        ([" re", "peat"], 0),
+        (["end", "\n"], 1),
+    )
+    silent = [window([" one", " more", " thing", " here"], context=100 + i) for i in range(30)]
+    text = explain(windows, silent)
+    for part in ('the word "fox"', 'the text "("', 'the word piece "re", as in "', "ine breaks"):
+        assert part in text.lower()
+    reading = read(text)
+    assert {one.text for one in reading.focus if not one.piece} == {"fox", "("}
+    assert [one.text for one in reading.focus if one.piece] == ["re"]
+    assert [kind.name for kind in reading.kinds] == ["line breaks"]
+
+
+def test_context_words_that_may_be_chance_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    vocabulary = [f" {a}{b}{c}" for a in "bcdfg" for b in "aeiou" for c in "lmnprst"]
+    rows = [[*rng.choice(vocabulary, 30), " fox"] for _ in range(40)]
+    windows = [window([str(t) for t in row], {30: 5.0}, context=i) for i, row in enumerate(rows)]
+    silent = [window([str(t) for t in rng.choice(vocabulary, 31)], context=100 + i) for i in range(40)]
+    assert explain(windows, silent) == 'The word "fox".'
 
 
 def test_it_is_deterministic_and_quick() -> None:
