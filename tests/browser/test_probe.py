@@ -119,7 +119,7 @@ def test_a_hostile_text_stays_text(probe_server: Server, visit: Open):
         "ArrowRight",
     ):  # shortcuts elsewhere on the page, letters here
         at.page.keyboard.press(key)
-    expect(field).to_have_value("xbgw")
+    expect(field).to_have_value("xgwb")  # the arrows moved the cursor
     field.fill(HOSTILE)
     field.press("Control+Enter")
     expect(at.page.locator('.root[data-tried="3"]')).to_contain_text("<script>window.__xss=1</script>")
