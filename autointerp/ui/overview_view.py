@@ -7,7 +7,7 @@ import streamlit as st
 
 from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
-from autointerp.ui import charts, components, data, overview_scores
+from autointerp.ui import charts, components, data
 from autointerp.ui import format as fmt
 from autointerp.ui.labels import KINDS
 from autointerp.ui.session import messages, open_store
@@ -52,6 +52,9 @@ def overview() -> None:
         if clicked:
             st.switch_page("pages/features.py", query_params={"coder": str(clicked["coder"])})
         _plots(store, infos)
+    # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
+    from autointerp.ui import overview_scores
+
     overview_scores.section()
 
 
