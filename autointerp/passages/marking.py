@@ -35,7 +35,10 @@ def marks_above(
 ) -> tuple[int, ...]:
     """Positions that fire with at least `share` of `maximum` (default: the largest of the window), ascending."""
     top = float(activations.max(initial=0.0)) if maximum is None else maximum
-    return tuple(int(i) for i in np.nonzero((activations > 0) & (activations >= share * top))[0])
+    marked = activations >= share * top
+    if share * top <= 0:
+        marked &= activations > 0
+    return tuple(marked.nonzero()[0].tolist())
 
 
 def runs(marks: Collection[int]) -> list[tuple[int, int]]:

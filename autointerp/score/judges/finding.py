@@ -183,19 +183,26 @@ def fitter(what: What) -> Fit:
             else INSIDE
             for mark in marks
         ]
-    find = what.pattern().search
-    if what.folded:
+    if spans(literal) == [literal]:
+        if what.folded:
+            return lambda marks: [
+                float(
+                    literal == mark.low_word or (literal in mark.low_run and literal in spans(mark.low_run))
+                )
+                for mark in marks
+            ]
         return lambda marks: [
-            float(
-                literal == mark.low_word
-                or (literal in mark.low_run and (literal == mark.low_run or find(mark.run) is not None))
-            )
+            float(literal == mark.word or (literal in mark.run and literal in spans(mark.run)))
             for mark in marks
         ]
+    find = what.pattern().search
     return lambda marks: [
         float(
-            literal == mark.word
-            or (literal in mark.run and (literal == mark.run or find(mark.run) is not None))
+            literal == (mark.low_word if what.folded else mark.word)
+            or (
+                literal in (low := mark.low_run if what.folded else mark.run)
+                and (literal == low or find(mark.run) is not None)
+            )
         )
         for mark in marks
     ]
