@@ -152,10 +152,16 @@ def _kind(kind: Kind, found: Sequence[Marked]) -> str:
 
 
 def _as_in(pieces: Sequence[str], found: Sequence[Marked]) -> str:
-    keys = {text.lower() for text in pieces}
-    whole = Counter(mark.word for mark in found if mark.core.lower() in keys and mark.word != mark.core)
-    examples = [word for word, _ in sorted(whole.items(), key=lambda entry: (-entry[1], entry[0]))[:3]]
-    return f", as in {_list(examples)}" if examples else ""
+    """Whole words that hold the pieces: a few for one piece, one for each of several; frequent and short ones."""
+    whole: dict[str, Counter[str]] = {text.lower(): Counter() for text in pieces}
+    for mark in found:
+        if mark.word != mark.core and mark.core.lower() in whole:
+            whole[mark.core.lower()][mark.word] += 1
+    examples: list[str] = []
+    for words_ in whole.values():
+        often = sorted(words_, key=lambda word: (-words_[word], len(word), word))
+        examples += [word for word in often if word not in examples][: 3 if len(pieces) == 1 else 1]
+    return f", as in {_list(examples[:3])}" if examples else ""
 
 
 def _plural(noun: str, texts: Sequence[str]) -> str:
