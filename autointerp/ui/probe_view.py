@@ -94,11 +94,11 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
         )  # fmt: skip
         st.segmented_control(
             "Rank by", list(RANK_LABELS), format_func=RANK_LABELS.__getitem__, required=True, help=RANK_HELP,
-            **bound("rank", state.rank, reset=("rows",), encode=lambda v: None if v == "max" else v, firm=True),
+            **bound("rank", state.rank, reset=("rows",), encode=lambda v: None if v == "max" else v),
         )  # fmt: skip
         st.segmented_control(
             "Scale", list(SCALES), format_func=SCALES.__getitem__, required=True, help=SCALE_HELP,
-            **bound("scale", state.scale, reset=("rows",), encode=str, firm=True),
+            **bound("scale", state.scale, reset=("rows",), encode=str),
         )  # fmt: skip
         clipped = None if state.density is None else min(state.density, 100.0)
         st.number_input(

@@ -129,8 +129,8 @@ class FeatureState:
 class FeaturesState:
     """The list. Densities in percent, as typed; `dead`, `explained` and `human` are keys of their tables; `page` counts from 1.
 
-    `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder` and `context` are as given: the page checks them against
-    the store. `chosen_sort`: whether the address names an order, or what is searched for decides.
+    `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder` and `context` are as given: the page checks them
+    against the store. `chosen_sort`: whether the address names an order, or what is searched for decides.
     """
 
     coder: str | None
@@ -225,8 +225,9 @@ def bound(
     """`key` and `on_change` for a widget that shows parameter `name`: it starts at `value` (as parsed from the address) and
     writes `encode(new value)` back, `None` meaning the default; `reset` names parameters that a change invalidates.
 
-    `firm` tells the browser the value in every run, not only when it changed: one that draws the widget late otherwise takes
-    the widget's own default and sends that back. Not for fields that are typed into: it would overwrite what is typed.
+    `firm` tells the browser the value in every run, not only when it changed: a multiselect that the browser draws late (its
+    script is loaded after the page) otherwise takes its own default, nothing, and sends that back (Streamlit 1.67). Not for
+    fields that are typed into: it would overwrite what is typed.
     """
     key = f"url_{name}"
     if firm or st.session_state.get(key, _UNSET) != value:

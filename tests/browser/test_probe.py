@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from autointerp.probe import Prober
 from autointerp.store import Store
@@ -74,6 +74,24 @@ def test_type_rank_and_click_through(
     expect(
         page.locator(f'.root[data-tried="{store.coder("sae").next_live(here[0].latent)}"]')
     ).to_be_visible()
+
+
+def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visit: Open):
+    """A run that begins before the browser has the multiselect's script."""
+    at = visit(probe_server)
+    held: list[Route] = []
+    at.page.route("**/*Multiselect*.js", held.append)
+    at.page.goto(f"{probe_server.url}/probe?coders=sae")
+    expect(at.page.get_by_text("or try one of these")).to_be_visible()
+    typed(at, "The quick brown fox")
+    assert held
+    for route in held:
+        route.continue_()
+    expect(at.page.get_by_role("combobox", name="Coders")).to_be_visible()
+    at.page.get_by_role("radio", name="Sum").click()
+    expect(at.page).to_have_url(re.compile("rank=sum"))
+    at.settled()
+    expect(at.page).to_have_url(re.compile("coders=sae&"))
 
 
 def test_an_example_and_a_reload(probe_server: Server, visit: Open):
