@@ -141,7 +141,12 @@ def test_simulation_without_prompt_log_probabilities_asks_for_numbers(
     write(store, "word1", "word2")
     ran = score(command, store, "simulation", "--latents", "0-1")
     assert (ran.code, ran.document["scorers"][0]["succeeded"]) == (0, 2)
-    assert any("answers" in str(body.get("response_format")) for body in server.bodies)
+    slots, lists = (
+        [body for body in server.bodies if bool(body.get("prompt_logprobs")) is wanted]
+        for wanted in (True, False)
+    )
+    assert len(slots) <= 2 * 2, "both that began at once ask, and once more; not once per window"
+    assert all("answers" in str(body["response_format"]) for body in lists)
 
 
 def test_a_latent_with_too_few_examples(
