@@ -85,7 +85,6 @@ def test_another_search_is_not_sorted_like_the_list_before(scored_server: Server
     box.press("Enter")
     expect(page).not_to_have_url(re.compile("sort="))
     expect(page.get_by_text("how strongly a feature fires there")).to_be_visible()
-    expect(page.get_by_text("Best match", exact=True)).to_be_visible()
 
 
 def test_explanations_are_text(scored_server: Server, visit: Open):
