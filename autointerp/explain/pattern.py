@@ -87,16 +87,17 @@ def _marks(windows: Sequence[Window]) -> list[Marked]:
     found = []
     strongest = max((window.example.max_activation for window in windows), default=0.0) or 1.0
     for i, window in enumerate(windows):
-        activations, texts = window.example.activations, window.texts
-        spans = runs(marks_above(activations, MARK_SHARE))
-        strengths = [float(activations[start:end].max()) for start, end in spans]
+        texts = window.texts
+        spans = runs(marks_above(window.example.activations, MARK_SHARE))
+        activations = window.example.activations.tolist()
+        strengths = [max(activations[start:end]) for start, end in spans]
         total = sum(strengths)
         if total <= 0:
             continue
         importance = (max(strengths) / strongest) ** _STRENGTH
         for (start, end), strength in zip(spans, strengths, strict=True):
             # Of a long run the strongest token speaks; a phrase that is always the same shows through the prefix.
-            peak = start + int(activations[start:end].argmax())
+            peak = activations.index(strength, start, end)
             while peak > 0 and not texts[peak]:
                 peak -= 1
             piece = texts[peak]
@@ -190,7 +191,10 @@ def _context(activating: Sequence[Window], silent: Sequence[Window], avoid: set[
     if not silent:
         return []
     inside = _holding(activating)
-    often = [(word, n) for word, n in inside.items() if n >= max(3, _WORD_SHARE * len(activating))]
+    least = max(3, _WORD_SHARE * len(activating))
+    often = [
+        (word, n) for word, n in inside.items() if n >= least and not BY_NAME["function words"].fits(word)
+    ]
     if not often:
         return []
     outside = _holding(silent)
@@ -200,7 +204,7 @@ def _context(activating: Sequence[Window], silent: Sequence[Window], avoid: set[
         others = outside[word] * len(activating) / len(silent)
         lift = n / len(activating) / ((outside[word] + 0.5) / (len(silent) + 1))
         clear = n - others >= _CLEAR * (n + others) ** 0.5
-        if lift >= _LIFT and clear and word not in skip and not BY_NAME["function words"].fits(word):
+        if lift >= _LIFT and clear and word not in skip:
             scored.append((-n, word))
     return [word for _, word in sorted(scored)[:_MAX_WORDS]]
 

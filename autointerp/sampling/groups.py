@@ -57,7 +57,7 @@ def build_groups(
         acts = within(acts, contexts, ctx_len)
     found = positive_windows(acts, ctx_len=ctx_len, window=width, centre=centre)
     marks = signatures(found, tokens) if dedupe else np.arange(len(found), dtype=np.uint64)
-    copies = _copies(marks)
+    in_order = np.sort(marks)
 
     quantile = found.quantile
 
@@ -65,7 +65,7 @@ def build_groups(
         places = [(int(found.context[i]), int(found.start[i]), int(found.stop[i])) for i in chosen]
         return cut_many(
             acts, tokens, places, quantile=quantile[chosen].tolist() if chosen else [],
-            n_duplicates=copies[chosen].tolist() if chosen else [],
+            n_duplicates=_copies(in_order, marks[chosen]).tolist() if chosen else [],
         )  # fmt: skip
 
     order = rng.permutation(len(found))
@@ -86,16 +86,10 @@ def within(acts: LatentActivations, contexts: NDArray[np.bool_], ctx_len: int) -
     return LatentActivations(acts.token[keep], acts.activation[keep])
 
 
-def _copies(marks: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many other windows carry the same mark."""
-    if not len(marks):
-        return np.zeros(0, dtype=np.int64)
-    order = np.argsort(marks)
-    begin = np.flatnonzero(np.concatenate([[True], np.diff(marks[order]) != 0]))
-    sizes = np.diff(begin, append=len(marks))
-    copies = np.empty(len(marks), dtype=np.int64)
-    copies[order] = np.repeat(sizes - 1, sizes)
-    return copies
+def _copies(in_order: NDArray[np.uint64], marks: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many windows besides it carry each of `marks`, among all marks in rising order."""
+    first = np.searchsorted(in_order, marks, side="left")
+    return np.searchsorted(in_order, marks, side="right") - first - 1
 
 
 def _first_unseen(

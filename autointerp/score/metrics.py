@@ -23,8 +23,8 @@ def balanced_accuracy(truth: ArrayLike, answer: ArrayLike) -> float | None:
 
 def rate(flags: ArrayLike) -> float | None:
     """The share of true flags; `None` for none at all."""
-    values = _flags(flags)
-    return float(values.mean()) if len(values) else None
+    values = _flags(flags).tolist()
+    return sum(values) / len(values) if values else None
 
 
 def auroc(truth: ArrayLike, value: ArrayLike) -> float | None:
@@ -70,14 +70,14 @@ def share_by_quantile(
     for quantile, flag in zip(quantiles, flags, strict=True):
         if quantile is not None and 0 <= quantile < n_quantiles:
             chosen[quantile].append(flag)
-    return tuple(rate(group) for group in chosen)
+    return tuple([sum(group) / len(group) if group else None for group in chosen])
 
 
 def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
     """Balanced accuracy of each resample. `hits`: positives answered yes; `rejections`: negatives answered no;
     `w_pos` Float[ndarray, "resamples n_pos"], `w_neg` Float[ndarray, "resamples n_neg"]."""
-    tpr = w_pos @ np.asarray(hits, dtype=np.float64) / w_pos.sum(axis=1)
-    tnr = w_neg @ np.asarray(rejections, dtype=np.float64) / w_neg.sum(axis=1)
+    tpr = w_pos @ np.asarray(hits, dtype=np.float64) / (w_pos @ np.ones(w_pos.shape[1]))
+    tnr = w_neg @ np.asarray(rejections, dtype=np.float64) / (w_neg @ np.ones(w_neg.shape[1]))
     return (tpr + tnr) / 2
 
 
