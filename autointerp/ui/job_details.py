@@ -54,6 +54,7 @@ NAMES = {
     "wrong_marks": "Wrong marks in",
 }
 FIRST = ("explainer", "scorer", "judge", "protocol", "negatives", "model", "base_url", "key_ref", "prices")
+JUDGES_ONLY = ("judge", "batch", "graded", "wrong_marks", "protocol")
 PARTS = {"explain": "Explain", "then": "Then score", "score": "Score"}
 
 
@@ -176,13 +177,17 @@ def configuration(payload: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             for option, choice in _in_order(part):
                 if option == "llm" and isinstance(choice, Mapping):
                     models.append((f"{title}: language model", choice))
-                elif choice is not None:
+                elif choice is not None and not (option in JUDGES_ONLY and _unjudged(part)):
                     rows.append((title, *_told_option(option, choice)))
     if models and all(choice == models[0][1] for _, choice in models):
         models = [("Language model", models[0][1])]
     for title, model in models:
         rows += [(title, *_told_option(option, choice)) for option, choice in _in_order(model)]
     return [(visible(part), visible(option), visible(choice)) for part, option, choice in rows]
+
+
+def _unjudged(part: Mapping[str, Any]) -> bool:
+    return part.get("scorer") not in ("detection", "fuzzing")
 
 
 def _in_order(part: Mapping[str, Any]) -> list[tuple[str, Any]]:

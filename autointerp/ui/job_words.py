@@ -37,8 +37,11 @@ def progress(job: Job) -> dict[str, Any]:
     """Shares done and failed (0 to 1) for the bar, and the figures beside it."""
     total = max(job.total, 1)
     over = job.n_done + job.n_failed
+    note = stage(job)
     text = f"{fmt.count(over)} of {fmt.count(job.total)}" if job.total else "counting"
-    if job.n_failed:
+    if job.total == 1 and job.state == "running":
+        text, note = note or "working", ""
+    elif job.n_failed:
         text += f", {fmt.count(job.n_failed)} failed"
     failed = job.n_failed / total
     return {
@@ -46,7 +49,7 @@ def progress(job: Job) -> dict[str, Any]:
         "failed": failed,
         "text": text,
         "busy": job.state == "running",
-        "note": stage(job),
+        "note": note,
     }
 
 

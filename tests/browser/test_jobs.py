@@ -63,7 +63,7 @@ def steady(visit: Visit) -> None:
 
 
 def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Open, model: ScriptedServer):
-    model.latency = 0.3
+    model.latency = 1.0
     at = visit(writable)
     page = at.page
     at.goto("/settings")

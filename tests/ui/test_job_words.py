@@ -65,7 +65,8 @@ def test_a_running_job():
         JOB, total=1, n_done=0, n_failed=0, stage="embed", stage_done=5, stage_total=20, stage_unit="windows"
     )
     assert job_words.progress(one)["done"] == 0.25
-    assert job_words.progress(one)["note"] == "embed 5 of 20 windows"
+    assert job_words.progress(one)["text"] == "embed 5 of 20 windows"
+    assert job_words.progress(replace(one, stage=None))["text"] == "working"
 
 
 @pytest.mark.parametrize(
