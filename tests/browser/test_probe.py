@@ -80,7 +80,7 @@ def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visi
     """A run that begins before the browser has the multiselect's script."""
     at = visit(probe_server)
     held: list[Route] = []
-    at.page.route("**/*Multiselect*.js", held.append)
+    at.page.route("**/*Multiselect*.js", lambda route: held.append(route))
     at.page.goto(f"{probe_server.url}/probe?coders=sae")
     expect(at.page.get_by_text("or try one of these")).to_be_visible()
     typed(at, "The quick brown fox")
