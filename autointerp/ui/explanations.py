@@ -68,8 +68,10 @@ def left(store: Store, known: Known, *, dead: bool) -> None:
         return
     explanations_card.draw(known, state, explanations_compare.news(store, known))
     _buttons(store, known, state, may_write=may_write)
-    if may_write:
-        working.strip(store, known.coder, known.latent)
+    # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
+    with st.container():
+        if may_write:
+            working.strip(store, known.coder, known.latent)
     if state.panel == "versions" and known.current:
         explanations_card.draw_versions(known, state)
         _about(store, known)
@@ -110,10 +112,11 @@ def _buttons(store: Store, known: Known, state: ExplanationState, *, may_write: 
             _pin(store, known)
         if may_write:
             _retry(store, known)
-    working.trouble()
+    working.trouble("row")
 
 
 def _toggle(name: str) -> None:
+    working.forget_trouble()
     change(panel=None if st.query_params.get("panel") == name else name)
 
 
@@ -125,7 +128,7 @@ def _pin(store: Store, known: Known) -> None:
         return  # the only version is shown anyway
     st.button(
         "Unpin" if pinned else "Pin", key="pin",
-        type="tertiary", on_click=working.attempt, args=(_set_pin, store, known, not pinned),
+        type="tertiary", on_click=working.attempt, args=(_set_pin, store, known, not pinned), kwargs={"place": "row"},
         help=UNPIN_HELP if pinned else PIN_HELP,
     )  # fmt: skip
 
@@ -155,7 +158,7 @@ def _retry(store: Store, known: Known) -> None:
     else:
         return
     st.button(
-        what, key="retry", type="tertiary", on_click=working.attempt, args=(act, store, known),
+        what, key="retry", type="tertiary", on_click=working.attempt, args=(act, store, known), kwargs={"place": "row"},
         help="Asks again with the same choices; with a language model, the one that is chosen in Settings now",
     )  # fmt: skip
 

@@ -78,10 +78,10 @@ def _score_both(store: Store, known: Known, first: Explanation, second: Explanat
     label = f"Score both with {names}"
     if working.pressed(label, "score_both", help="On the same held-out examples, seed and negatives"):
         working.attempt(
-            working.score, store, known.coder, known.latent, second.id, [first.id, second.id], chosen
-        )
+            working.score, store, known.coder, known.latent, second.id, [first.id, second.id], chosen, place="compare",
+        )  # fmt: skip
         st.rerun()
-    working.trouble()
+    working.trouble("compare")
 
 
 def record(bench: Workbench, known: Known, first: Explanation, second: Explanation) -> dict[str, Any]:

@@ -360,8 +360,9 @@ def write(store: Store, known: Known, *, edit: bool) -> None:
             placeholder="What does this feature respond to? One or two sentences.",
             help="Every version stays; an edit keeps its parent.",
         )  # fmt: skip
-        if len(text) > MAX_TEXT:
-            st.warning(f"{len(text):,} characters; at most {MAX_TEXT:,} can be kept.")
+        with st.container():  # a slot, so that nothing below moves while someone types
+            if len(text) > MAX_TEXT:
+                st.warning(f"{len(text):,} characters; at most {MAX_TEXT:,} can be kept.")
         first, second = st.columns(2, vertical_alignment="bottom")
         author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
         score_it = second.toggle(

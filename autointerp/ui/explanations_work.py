@@ -56,13 +56,13 @@ def llm_options() -> LLMOptions | None:
         return None
 
 
-def attempt(act: Callable[..., None], *arguments: Any) -> None:
-    """Run what a click asks for; what a user can do wrong becomes a message beside the buttons."""
+def attempt(act: Callable[..., None], *arguments: Any, place: str = "form") -> None:
+    """Run what a click asks for; what a user can do wrong becomes a message, see `trouble`."""
     st.session_state.pop(TROUBLE, None)
     try:
         act(*arguments)
     except UserError as error:
-        st.session_state[TROUBLE] = str(error)
+        st.session_state[TROUBLE] = (place, st.session_state.get("feature_last"), str(error))
 
 
 def pressed(label: str, key: str, **look: Any) -> bool:
@@ -73,11 +73,17 @@ def pressed(label: str, key: str, **look: Any) -> bool:
     return bool(st.session_state.pop(flag, False))
 
 
-def trouble() -> None:
-    """The message of `attempt`, once."""
-    text = st.session_state.pop(TROUBLE, None)
-    if text:
-        st.error(plain(text, 600))
+def trouble(place: str = "form") -> None:
+    """The message of the last `attempt` at this place, until the next one: it must not come and go while someone types,
+    for what stands below it would start anew."""
+    told = st.session_state.get(TROUBLE)
+    with st.container():  # always there, for the same reason
+        if told and told[:2] == (place, st.session_state.get("feature_last")):
+            st.error(plain(told[2], 600))
+
+
+def forget_trouble() -> None:
+    st.session_state.pop(TROUBLE, None)
 
 
 def explain(
