@@ -6,9 +6,14 @@ answers come from counts, how many at a time does not. No record ever holds an A
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
 from autointerp.errors import UnknownName, UserError
+from autointerp.explain import pattern
+from autointerp.explain.prompts import default as explain_prompt
+from autointerp.score.judges import offline
+from autointerp.score.prompts import detection, fuzzing, simulation, surprisal
 from autointerp.settings import DEFAULT_WINDOW
 
 ExplainerName = Literal["pattern", "default", "contrastive", "top_logits"]
@@ -24,6 +29,13 @@ SAMPLINGS: tuple[SamplingName, ...] = get_args(SamplingName)
 NEGATIVES: tuple[NegativeSource, ...] = get_args(NegativeSource)
 JUDGED_SCORERS: tuple[ScorerName, ...] = ("detection", "fuzzing")
 """Scorers whose questions a judge answers."""
+
+_PROMPTS: dict[str, Any] = {
+    "detection": detection,
+    "fuzzing": fuzzing,
+    "simulation": simulation,
+    "surprisal": surprisal,
+}
 
 DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 MAX_EXAMPLES = 10_000
@@ -100,9 +112,14 @@ class ExplainOptions:
     def needs_llm(self) -> bool:
         return self.explainer != "pattern"
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that shapes the explanation."""
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that shapes the explanation, the version of its prompt or method included."""
+        return self._identity
+
+    @cached_property  # asked for several times per latent
+    def _identity(self) -> dict[str, Any]:
         found = {**asdict(self), "llm": self.llm.identity() if self.llm and self.needs_llm else None}
+        found["version"] = explain_prompt.VERSION if self.needs_llm else pattern.VERSION
         if not self.needs_llm:
             for name in ("activations", "reasoning", "max_tokens"):
                 del found[name]
@@ -176,10 +193,18 @@ class ScoreOptions:
             return self.judge
         return {"embedding": "embedder", "surprisal": "language model", "simulation": "llm"}[self.scorer]
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that shapes the score."""
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that shapes the score, the version of its prompt or method included."""
+        return self._identity
+
+    @cached_property  # asked for several times per latent
+    def _identity(self) -> dict[str, Any]:
         found = {**asdict(self), "negatives": list(self.negatives), "judge": self.judge_name}
         found["llm"] = self.llm.identity() if self.llm and self.needs_llm else None
+        if self.judged:
+            found["version"] = offline.VERSION if self.judge == "offline" else _PROMPTS[self.scorer].VERSION
+        elif self.scorer in _PROMPTS:
+            found["version"] = _PROMPTS[self.scorer].VERSION
         if self.scorer != "fuzzing":
             del found["wrong_marks"]
         if self.scorer != "embedding" and "embedding" not in self.negatives:

@@ -53,8 +53,8 @@ def score_records(
         **{name: getattr(result, name) for name in _SAME_IN_SCORE},
     )
     judged = [
-        JudgedExample(score_id=score.id, **{name: getattr(item, name) for name in _SAME_IN_JUDGED})
-        for item in result.judged
+        JudgedExample(score_id=score.id, **vars(item))
+        for item in result.judged  # the same fields
     ]
     return score, judged
 

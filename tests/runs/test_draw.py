@@ -1,5 +1,7 @@
 """The examples: what the explainer saw is never asked about, whatever the seeds."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ def test_held_out(
     assert 1 <= len(evidence.activating) <= n
     assert len({w.id for w in evidence.activating}) == len(evidence.activating)
     assert all(w.example.max_activation > 0 for w in evidence.activating)
-    explanation = bench.explain("sae", latent, ExplainOptions(**{**options.__dict__, "explainer": "pattern"}))
+    explanation = bench.explain("sae", latent, replace(options, explainer="pattern"))
     heldout = bench.heldout(
         explanation, ScoreOptions(seed=score_seed, negatives=negatives, window=window, n_examples=n)
     )
