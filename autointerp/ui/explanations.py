@@ -7,7 +7,8 @@
 
 `explanations_state` is its part of the address, `explanations_data` what is read, `explanations_card` the element with text,
 scores and versions, `explanations_drill` and `explanations_judged` the judged examples, `explanations_compare` two versions,
-`explanations_forms` what is asked before work starts, `explanations_work` the work.
+`explanations_forms` and `explanations_write` what is asked before work starts (`explanations_choices` what they share),
+`explanations_work` the work.
 """
 
 from importlib import import_module
@@ -25,6 +26,7 @@ from autointerp.ui import (
     explanations_data,
     explanations_drill,
     explanations_forms,
+    explanations_write,
     work,
 )
 from autointerp.ui import explanations_work as working
@@ -137,7 +139,7 @@ def _set_pin(store: Store, known: Known, pin: bool) -> None:
     now = known.current
     assert now is not None
     if pin:
-        author = str(st.session_state.get(explanations_forms.AUTHOR) or "someone")
+        author = str(st.session_state.get(explanations_write.AUTHOR) or "someone")
         work.annotations(store).pin(now.id, author=author)
         change(version=None)
     else:
@@ -187,9 +189,9 @@ def _panel(store: Store, known: Known, state: ExplanationState) -> None:
             case "rescore":
                 explanations_forms.rescore(store, known)
             case "edit":
-                explanations_forms.write(store, known, edit=True)
+                explanations_write.write(store, known, edit=True)
             case "write":
-                explanations_forms.write(store, known, edit=False)
+                explanations_write.write(store, known, edit=False)
             case _:
                 pass
     except UserError as error:

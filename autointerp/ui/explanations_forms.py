@@ -1,4 +1,4 @@
-"""The forms under an explanation: regenerate it, rescore it, write or edit one. Each stands in the left column, so that the
+"""The forms under an explanation: regenerate it, rescore it. Each stands in the left column, so that the
 contexts stay in sight, and says what it will ask and cost before it does."""
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,17 @@ from autointerp.runs import (
     Preview,
     ScoreOptions,
 )
-from autointerp.runs.bench import MAX_TEXT
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation
 from autointerp.ui import explanations_work as working
 from autointerp.ui import format as fmt
 from autointerp.ui import work
+from autointerp.ui.explanations_choices import kept, run_and_close
 from autointerp.ui.explanations_data import Known, money
 from autointerp.ui.explanations_drill import messages
 from autointerp.ui.labels import EXPLAINERS as EXPLAINER_NAMES
-from autointerp.ui.state import bound, change
 from autointerp.ui.text import plain
 
-CHOICES = "explanation_choices"
-AUTHOR = "explanation_author"
-TEXT = "explanation_text"
 SAMPLING = {
     "mix": "Mix: a quarter the strongest, others from all tenths",
     "quantiles": "Evenly over the tenths",
@@ -45,20 +41,6 @@ NO_LLM = (
 )
 
 
-def _kept(name: str, default: Any, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
-    """`key` and `on_change` of a widget whose choice lasts for the session, also while it is not drawn."""
-    choices: dict[str, Any] = st.session_state.setdefault(CHOICES, {})
-    key = f"choice_{name}"
-    if key not in st.session_state:
-        value = choices.get(name, default)
-        st.session_state[key] = value if allowed is None or value in allowed else default
-
-    def keep() -> None:
-        choices[name] = st.session_state[key]
-
-    return {"key": key, "on_change": keep}
-
-
 # Regenerate ------------------------------------------------------------------------------------
 
 
@@ -69,7 +51,7 @@ def regenerate(store: Store, known: Known) -> None:
         options, then = _explain_widgets(store, known, llm)
         _preview_explain(store, known, options, then)
         shown = known.current.id if known.current else None
-        _run_and_close(
+        run_and_close(
             "Explain", "run_explain", working.explain, store, known.coder, known.latent, shown, options, then
         )
 
@@ -81,33 +63,31 @@ def _explain_widgets(
     first, second = st.columns([3, 2])
     explainer = first.selectbox(
         "Explainer", names, format_func=lambda name: EXPLAINER_NAMES[name], help=EXPLAINER_HELP,
-        **_kept("explainer", names[min(1, len(names) - 1)], names),
+        **kept("explainer", names[min(1, len(names) - 1)], names),
     )  # fmt: skip
     seed = second.number_input(
         "Seed", 0, 2**31, help="Another seed draws other examples", **_kept_seed(known, explainer)
     )
     _model_line(llm)
     sampling = st.selectbox(
-        "Examples shown", list(SAMPLING), format_func=SAMPLING.__getitem__, **_kept("sampling", "mix")
+        "Examples shown", list(SAMPLING), format_func=SAMPLING.__getitem__, **kept("sampling", "mix")
     )
     left, middle, right = st.columns(3)
-    n_examples = left.number_input("Activating", 1, 400, **_kept("n_examples", 40))
+    n_examples = left.number_input("Activating", 1, 400, **kept("n_examples", 40))
     contrast = explainer in ("pattern", "contrastive")
     n_contrast = middle.number_input(
         "Non-activating", 1, 400, disabled=not contrast,
-        help=None if contrast else "Shown to the pattern and contrastive explainers only", **_kept("n_contrast", 40),
+        help=None if contrast else "Shown to the pattern and contrastive explainers only", **kept("n_contrast", 40),
     )  # fmt: skip
     window = right.selectbox(
-        "Tokens each", _windows(store), **_kept("window", min(32, store.ctx_len), _windows(store))
+        "Tokens each", _windows(store), **kept("window", min(32, store.ctx_len), _windows(store))
     )
     activations, reasoning = True, False
     if explainer != "pattern":
         with st.container(horizontal=True):
-            activations = st.toggle(
-                "Activations", help="List strengths 1 to 10", **_kept("activations", True)
-            )
+            activations = st.toggle("Activations", help="List strengths 1 to 10", **kept("activations", True))
             reasoning = st.toggle(
-                "Reasoning steps", help="The model thinks first", **_kept("reasoning", False)
+                "Reasoning steps", help="The model thinks first", **kept("reasoning", False)
             )
     options = ExplainOptions(
         explainer=explainer, sampling=sampling, n_examples=int(n_examples), n_contrast=int(n_contrast),
@@ -151,7 +131,7 @@ def _then(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
     usual = [one.scorer for one in working.defaults(store)]
     chosen = st.pills(
         "Score it too, on held-out examples", names, format_func=str.capitalize, selection_mode="multi",
-        **_kept("then", usual),
+        **kept("then", usual, names),
     )  # fmt: skip
     judge = _judge(llm, "then_judge", chosen)
     return [_plain_score(scorer, judge, llm) for scorer in chosen]
@@ -166,7 +146,7 @@ def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
         return "offline"
     names = {"offline": "Offline judge", "llm": plain(llm.model, 40)}
     return st.segmented_control(
-        "Judge", list(names), format_func=names.__getitem__, required=True, **_kept(name, "llm", list(names))
+        "Judge", list(names), format_func=names.__getitem__, required=True, **kept(name, "llm", list(names))
     )
 
 
@@ -218,16 +198,6 @@ def _preview(preview: Preview) -> None:
         messages(preview.messages)
 
 
-def _run_and_close(label: str, key: str, act: Any, *arguments: Any) -> None:
-    with st.container(horizontal=True):
-        pressed = working.pressed(label, key, type="primary", icon=":material/play_arrow:")
-        st.button("Close", key=f"{key}_close", type="tertiary", on_click=change, kwargs={"panel": None})
-    if pressed:
-        working.attempt(act, *arguments)
-        st.rerun()
-    working.trouble()
-
-
 # Rescore ---------------------------------------------------------------------------------------
 
 
@@ -241,7 +211,7 @@ def rescore(store: Store, known: Known) -> None:
     with st.container(border=True):
         scorers = st.pills(
             "Scorers", _scorers(llm), format_func=str.capitalize, selection_mode="multi", help=SCORER_HELP,
-            **_kept("scorers", [one.scorer for one in working.defaults(store)]),
+            **kept("scorers", [one.scorer for one in working.defaults(store)], _scorers(llm)),
         )  # fmt: skip
         _model_line(llm)
         judge = _judge(llm, "judge", scorers)
@@ -250,7 +220,7 @@ def rescore(store: Store, known: Known) -> None:
             common = {name: getattr(options[0], name) for name in _COMMON}
             options = [_plain_score(one, judge, llm, **_for(one, common)) for one in scorers]
         _preview_scores(store, known, options)
-        _run_and_close(
+        run_and_close(
             "Score",
             "run_score",
             working.score,
@@ -279,19 +249,19 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
     protocol = "ours"
     if set(scorers) & set(JUDGED_SCORERS):
         protocol = st.segmented_control(
-            "Protocol", ["ours", "delphi"], required=True, help=PROTOCOL_HELP, **_kept("protocol", "ours")
+            "Protocol", ["ours", "delphi"], required=True, help=PROTOCOL_HELP, **kept("protocol", "ours")
         )
     left, right, third = st.columns(3)
-    n_examples = left.number_input("Activating", 2, 1000, **_kept("score_n", 30))
-    n_negatives = right.number_input("Non-activating", 2, 1000, **_kept("score_n_neg", 30))
+    n_examples = left.number_input("Activating", 2, 1000, **kept("score_n", 30))
+    n_negatives = right.number_input("Non-activating", 2, 1000, **kept("score_n_neg", 30))
     seed = third.number_input(
         "Seed", 0, 2**31, help="The same seed asks about the same examples: keep it to compare versions",
-        **_kept("score_seed", 0),
+        **kept("score_seed", 0),
     )  # fmt: skip
     sources = ["random", "neighbours", *(["embedding"] if working.has_embeddings(store) else [])]
     negatives = st.pills(
         "Non-activating examples from", sources, format_func=NEGATIVES.__getitem__, selection_mode="multi",
-        disabled=protocol == "delphi", help=NEGATIVE_HELP, **_kept("negatives", ["random"]),
+        disabled=protocol == "delphi", help=NEGATIVE_HELP, **kept("negatives", ["random"], sources),
     )  # fmt: skip
     wrong = "non_activating"
     if "fuzzing" in scorers and protocol == "ours":
@@ -299,7 +269,7 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
         wrong = st.segmented_control(
             "Fuzzing's wrong marks", list(names), format_func=names.__getitem__, required=True,
             help="In activating texts is harder: the text fits, only the marked tokens are wrong",
-            **_kept("wrong_marks", "non_activating"),
+            **kept("wrong_marks", "non_activating"),
         )  # fmt: skip
     return {
         "n_examples": int(n_examples),
@@ -336,57 +306,3 @@ def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions])
     for one, preview in zip(asking, previews, strict=True):
         st.caption(f"**{one.scorer.capitalize()}**, the floor's requests included")
         _preview(preview)
-
-
-# Write and edit --------------------------------------------------------------------------------
-
-
-def write(store: Store, known: Known, *, edit: bool) -> None:
-    """A person's own version: from nothing, or from the one in sight."""
-    base = known.current if known.current and known.current.status == "ok" else None
-    current = base if edit else None
-    key = f"{TEXT}_{known.coder}_{known.latent}_{current.id if current else ''}_{len(known.versions)}"
-    if key not in st.session_state:
-        st.session_state[key] = current.text if current else ""
-    with st.container(border=True):
-        if base is not None:
-            starts = {"edit": f"From version {known.number(base)}", "write": "From nothing"}
-            st.segmented_control(
-                "Start", list(starts), format_func=starts.__getitem__, required=True, label_visibility="collapsed",
-                **bound("panel", "edit" if edit else "write"),
-            )  # fmt: skip
-        text = st.text_area(
-            f"Edit version {known.number(current)}" if current else "Your own explanation", key=key, height=110,
-            placeholder="What does this feature respond to? One or two sentences.",
-            help="Every version stays; an edit keeps its parent.",
-        )  # fmt: skip
-        with st.container():  # a slot, so that nothing below moves while someone types
-            if len(text) > MAX_TEXT:
-                st.warning(f"{len(text):,} characters; at most {MAX_TEXT:,} can be kept.")
-        first, second = st.columns(2, vertical_alignment="bottom")
-        author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
-        score_it = second.toggle(
-            "Score it", help="Detection, fuzzing and what else works here without a language model, on held-out examples",
-            **_kept("score_written", True),
-        )  # fmt: skip
-        scores = working.defaults(store) if score_it else []
-        parent = current.id if current else None
-        _run_and_close("Save", "run_write", _save, store, known, text, author, parent, scores)
-
-
-def _author() -> dict[str, Any]:
-    st.session_state.setdefault("choice_author", st.session_state.get(AUTHOR, ""))
-
-    def keep() -> None:
-        st.session_state[AUTHOR] = st.session_state["choice_author"]
-
-    return {"key": "choice_author", "on_change": keep}
-
-
-def _save(
-    store: Store, known: Known, text: str, author: str, parent: str | None, scores: Sequence[ScoreOptions]
-) -> None:  # fmt: skip
-    before = known.find(parent)
-    if before is not None and text.strip() == before.text.strip():
-        raise UserError("Nothing was changed, so there is nothing to save.")
-    working.write(store, known.coder, known.latent, text, author, parent, scores)

@@ -126,6 +126,8 @@ def _start(store: Store, arguments: Mapping[str, Any], watched: Watched, *, quic
     job = runner.submit(**arguments, priority=1)
     table: dict[str, Watched] = st.session_state.setdefault(WATCHED, {})
     table[job.id] = replace(watched, created=job.created)
+    while len(table) > job_strip.MAX_OWN:
+        del table[next(iter(table))]
     if quick:
         job = runner.wait(job.id, timeout=QUICK_SECONDS)
     if job.is_active or job.state != "done" or job.n_failed:
