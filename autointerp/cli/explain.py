@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     examples.add_argument(
         "--sampling",
         choices=SAMPLINGS,
-        default="mix",
-        help="which activating examples: a quarter strongest and the rest over all quantiles (mix, the default), quantiles, "
-        "top, random",
+        default="quantiles",
+        help="which activating examples: evenly from all quantiles (the default), mix (a quarter of them the strongest), top, "
+        "random",
     )
     examples.add_argument(
         "--n-examples", type=int, default=40, metavar="N", help="activating ones (default: 40)"
