@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from autointerp import settings
-from autointerp.explain import PatternExplainer
 from autointerp.llm import ChatRequest, MockClient
 from autointerp.passages import DEFAULT_MARKERS, mark
-from autointerp.runs import draw
-from autointerp.runs.options import ExplainOptions, ScoreOptions, ScorerName
+from autointerp.runs import ExplainOptions, ScoreOptions, Workbench
+from autointerp.runs.options import ScorerName
 from autointerp.score import Detection, Fuzzing, LLMJudge
 from autointerp.score.results import Plan
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 
 DELPHI_BATCH = 5
 DELPHI_OVERHEAD = {"detection": 2200, "fuzzing": 2600}  # characters before the explanation
@@ -78,31 +78,29 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
             f"no latent of {coder_name} fires in {4 * n} contexts: take a larger store or a smaller --n"
         )
     chosen = usable[np.linspace(0, len(usable) - 1, min(n_latents, len(usable))).astype(int)]
-    explain = ExplainOptions()
-    texts = [
-        PatternExplainer().explain(draw.evidence(store, coder, int(latent), explain), seed=0).text
-        for latent in chosen
-    ]
+    bench = Workbench(store, Annotations(store.path, read_only=True))
+    explained = [bench.explain(coder_name, int(latent), ExplainOptions()) for latent in chosen]
+    explained = [one for one in explained if one.status == "ok"]
     sums: dict[str, dict[str, float]] = {}
     kinds: dict[ScorerName, type[Detection | Fuzzing]] = {"detection": Detection, "fuzzing": Fuzzing}
     for scorer, kind in kinds.items():
         options = ScoreOptions(scorer=scorer, judge="llm", n_examples=n, n_negatives=n)
         found = {"ours": 0.0, "ours with floor": 0.0, "delphi": 0.0, "calls": 0.0, "delphi calls": 0.0}
-        for i, latent in enumerate(chosen.tolist()):
-            heldout = draw.heldout(store, coder, latent, options)
+        for i, explanation in enumerate(explained):
+            heldout = bench.heldout(explanation, options)
             with MockClient(answer) as client:
                 judged = kind(LLMJudge(client, batch=options.batch))
                 plan = replace(judged.plan(heldout, np.random.default_rng(0)), seed=0)
-                plain = judged.score(texts[i], plan)
+                plain = judged.score(explanation.text, plan)
                 calls = len(client.requests)
-                floored = judged.score(texts[i], plan, floor=texts[i - 1])
+                floored = judged.score(explanation.text, plan, floor=explained[i - 1].text)
             found["ours"] += plain.tokens_in + plain.tokens_out
             found["ours with floor"] += floored.tokens_in + floored.tokens_out
-            found["delphi"] += sum(delphi_tokens(scorer, texts[i], plan))
+            found["delphi"] += sum(delphi_tokens(scorer, explanation.text, plan))
             found["calls"] += calls
             found["delphi calls"] += -(-len(plan.items) // DELPHI_BATCH)
-        sums[scorer] = {name: value / len(chosen) for name, value in found.items()}
-    return {**sums, "latents": len(chosen), "n": n, "coder": coder_name}
+        sums[scorer] = {name: value / len(explained) for name, value in found.items()}
+    return {**sums, "latents": len(explained), "n": n, "coder": coder_name}
 
 
 def rows(found: dict[str, Any]) -> list[tuple[str, float, float, float]]:
