@@ -47,7 +47,7 @@ async (scores) => {
   const card = () => [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')]
     .map((host) => host.shadowRoot && host.shadowRoot.querySelector(".root[data-version]:not([data-only])")).find(Boolean);
   const before = card().dataset.version;
-  const button = [...document.querySelectorAll("button")].find((b) => b.textContent.includes("Explain"));
+  const button = document.querySelector('[data-testid="stBaseButton-primary"]');
   return await new Promise((resolve, reject) => {
     let started = 0;
     const timer = setTimeout(() => reject(new Error("no new version in 60 s")), 60000);
@@ -157,7 +157,7 @@ def in_browser(address: str, coder: str, latents: list[int], chromium: str) -> l
 
 def _click(page: Page, address: str) -> float:
     page.goto(address)
-    page.get_by_role("button", name="Explain").wait_for(timeout=60000)
+    page.get_by_test_id("stBaseButton-primary").wait_for(timeout=60000)
     page.locator(".root[data-version]").first.wait_for(timeout=60000)
     page.locator(".root[data-coder] .row").first.wait_for(timeout=60000)
     page.wait_for_timeout(500)  # the rest of the page
