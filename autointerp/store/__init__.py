@@ -15,7 +15,7 @@ from autointerp.store.firing import Spots
 from autointerp.store.listing import LatentPage, LatentQuery, LatentRow, list_latents
 from autointerp.store.manifest import FORMAT, Layout
 from autointerp.store.reader import Store
-from autointerp.store.search import ContextHit, ContextHits
+from autointerp.store.search import ContextHit, ContextHits, hit_tokens
 from autointerp.store.spool import LatentBlock
 from autointerp.store.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
 
@@ -42,6 +42,7 @@ __all__ = [
     "Vocabulary",
     "VocabularyEntry",
     "annotated_store",
+    "hit_tokens",
     "list_latents",
     "vocabulary_from_tokenizer",
 ]

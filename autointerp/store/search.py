@@ -1,10 +1,12 @@
 """Searching the corpus's contexts by their text."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 
 from autointerp.errors import UserError
 from autointerp.store.catalog import Generation
@@ -75,3 +77,12 @@ def search_contexts(
 def escape(text: str) -> str:
     """`text` as an RE2 pattern that matches itself."""
     return re.sub(r"[^\w\s]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
+
+
+def hit_tokens(pieces: Sequence[str], hit: ContextHit, *, after: int = 0) -> tuple[int, int]:
+    """Positions in the context, first and stop, of the tokens that the match touches and of the next `after` ones. `pieces`:
+    the context's tokens as text, see `Store.decode`."""
+    ends = np.cumsum([len(piece) for piece in pieces])
+    first = int(np.searchsorted(ends, hit.char_start, side="right"))
+    stop = int(np.searchsorted(ends, max(hit.char_end, hit.char_start + 1), side="left")) + 1
+    return min(first, len(pieces) - 1), min(max(stop, first + 1) + after, len(pieces))

@@ -37,8 +37,8 @@ _SORT_NAMES = {
     "latent": "Number",
 }
 _PLACEHOLDERS = {
-    "text": "Words in a context: features that fire there",
-    "regex": "Expression on contexts: features that fire there",
+    "text": "Words in a context: features that fire at them",
+    "regex": "Expression: features that fire at its matches",
     "near": "What a context is about: features that fire there",
     "words": "Words of an explanation",
     "meaning": "What an explanation is about",

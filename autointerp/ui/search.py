@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.store import ContextHit, Spots, Store, annotated_store
+from autointerp.store import ContextHit, Spots, Store, annotated_store, hit_tokens
 from autointerp.store.annotations import Annotations
 from autointerp.ui import components, search_meaning
 from autointerp.ui import format as fmt
@@ -22,7 +22,11 @@ MAX_CONTEXTS = 500
 SHOWN = 8
 AROUND = 90
 """Characters shown on each side of a match."""
-BY_FIRING = "Best match: how strongly a feature fires there (share of its maximum, averaged), times how rare it is elsewhere"
+AFTER = 2
+"""Tokens after a match that count as being at it: a causal model answers to a word once it has read it."""
+BY_FIRING = (
+    "Best match: how strongly a feature fires there (share of its maximum, averaged) beyond random places"
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def _text(store: Store, state: FeaturesState) -> Found | None:
         )
         return None
     ids = list(dict.fromkeys(hit.context for hit in hits.hits))
-    limited = f"; the features below fire in the first {fmt.count(len(ids))}" if hits.total > len(ids) else ""
+    limited = f"; the features below fire at the first {fmt.count(len(ids))}" if hits.total > len(ids) else ""
     st.caption(
         f"**{fmt.plural(hits.total, 'context')}** found{limited}. Click one for the features that fire in it alone."
     )
@@ -79,7 +83,11 @@ def _text(store: Store, state: FeaturesState) -> Found | None:
         for hit in hits.hits[:SHOWN]
     ]
     hit_table([{"title": "Context", "kind": "link"}, {"title": "Match", "kind": "snippet"}], rows)
-    return Found(spots=Spots.contexts(ids, store.ctx_len))
+    spans = {}
+    for hit in hits.hits:
+        first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit, after=AFTER)
+        spans[hit.context * store.ctx_len + first, hit.context * store.ctx_len + stop] = None
+    return Found(spots=Spots.spans(list(spans)), what="fire at these matches or just after")
 
 
 def hit_table(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:

@@ -63,9 +63,9 @@ def contexts(store: Store, state: FeaturesState) -> "Found | None":
     ids = tuple(window.context * places.per_context + window.start // places.stride for window in found)
     weights = tuple(max(window.similarity, 0.0) for window in found)
     return Found(
-        spots=Spots(ids, places.window, weights),
-        order="Best match: how strongly a feature fires in these windows (share of its maximum, nearer windows counting "
-        "more), times how rare it is elsewhere",
+        spots=Spots(ids, places.window, weights=weights),
+        order="Best match: how strongly a feature fires there (share of its maximum, nearer windows counting more) beyond "
+        "what it does in random windows",
         what="fire in these windows",
     )
 

@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from autointerp.errors import UserError
 from autointerp.store import (
     AnnotatedStore,
+    ContextHit,
     LatentQuery,
     ScoreKind,
     Spots,
     Store,
     annotated_store,
+    hit_tokens,
     list_latents,
 )
 from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.store.firing import random_spots
 from tests.conftest import CoderSpec, _factory
 
 N = {"a": 24, "b": 17}
@@ -236,27 +239,50 @@ def test_matches_narrow_and_rank(made: tuple):
     assert list_latents(store, ["a"], query, annotations=annotations).total == 0
 
 
-@pytest.mark.parametrize("width", [20, 5, 7])
-def test_relevance_is_share_of_maximum_times_rarity(made: tuple, width: int):
-    store = made[0]
-    per_context = -(-20 // width)
-    ids, weights = (0, per_context * 3, 12 * per_context - 1), (1.0, 0.5, 0.25)
-    query = LatentQuery(sort="relevance", spots=Spots(ids, width, weights), limit=99)
-    expected = {}
+def shares(store: Store, spots: Spots) -> dict[tuple[str, int], float]:
+    """The mean share of the maximum, latent by latent and spot by spot."""
+    per_context = -(-20 // spots.width)
+    groups = range(len(spots.ids)) if spots.groups is None else spots.groups
+    weights = spots.weights or [1.0] * (max(groups) + 1)
+    found = {}
     for name, n in N.items():
         coder = store.coder(name)
         for latent in range(n):
             acts, stats = coder.activations(latent), coder.stats(latent)
-            where = acts.token // 20 * per_context + acts.token % 20 // width
-            shares = [acts.activation[where == place].max(initial=0) for place in ids]
-            if any(shares):
-                mean = np.dot(shares, weights) / stats.max_activation / sum(weights)
-                expected[name, latent] = mean * np.log(1 + 12 / stats.n_contexts)
+            unit = acts.token // 20 * per_context + acts.token % 20 // spots.width
+            best = [0.0] * (max(groups) + 1)
+            for place, group in zip(spots.ids, groups, strict=True):
+                best[group] = max(best[group], float(acts.activation[unit == place].max(initial=0)))
+            found[name, latent] = float(np.dot(best, weights)) / (stats.max_activation or 1) / sum(weights)
+    return found
+
+
+SPOTS = [
+    Spots((0, 3, 11), 20),
+    Spots((0, 12, 47), 5, weights=(1.0, 0.5, 0.25)),
+    Spots((0, 9, 35), 7),
+    Spots.spans([(3, 6), (17, 20), (100, 104), (238, 240)]),
+]
+
+
+@pytest.mark.parametrize("spots", SPOTS)
+def test_relevance_is_share_of_maximum_beyond_chance(made: tuple, spots: Spots):
+    store = made[0]
+    here, there = shares(store, spots), shares(store, random_spots(spots, 12, 20))
+    expected = {feature: here[feature] - there[feature] for feature in here if here[feature]}
+    query = LatentQuery(sort="relevance", spots=spots, limit=99)
     rows = list_latents(store, query=query).rows
     assert {(row.coder, row.stats.latent): row.relevance for row in rows} == pytest.approx(expected)
     assert [row.relevance for row in rows] == sorted((row.relevance or 0 for row in rows), reverse=True)
-    again = list_latents(store, query=query).rows
-    assert again == rows
+    assert list_latents(store, query=query).rows == rows
+
+
+def test_a_match_becomes_its_tokens():
+    pieces = ["ab", "", "c", "de", "f"]
+    for start, end, after, expected in (
+        (0, 1, 0, (0, 1)), (1, 3, 0, (0, 3)), (2, 3, 0, (2, 3)), (2, 4, 1, (2, 5)), (5, 6, 9, (4, 5)), (3, 3, 0, (3, 4)),
+    ):  # fmt: skip
+        assert hit_tokens(pieces, ContextHit(0, "abcdef", start, end), after=after) == expected
 
 
 @pytest.mark.parametrize(
