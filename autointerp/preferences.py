@@ -18,9 +18,9 @@ from typing import Any, Self
 from autointerp.errors import UserError
 from autointerp.llm import PriceTable, redact
 from autointerp.llm.endpoint import base_url as full_url
+from autointerp.settings import DEFAULT_EMBEDDER
 
 ENV_CONFIG = "AUTOINTERP_CONFIG"
-DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 MAX_IN_FLIGHT = 1024
 _MAX_BYTES = 1_000_000
 

@@ -15,6 +15,7 @@ ENV_WEIGHTS = "AUTOINTERP_WEIGHTS"
 DEFAULT_PORT = 8501
 DEFAULT_WINDOW = 32
 """Tokens in a window, unless someone asks for more or less."""
+DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 
 
 def checkout() -> Path | None:

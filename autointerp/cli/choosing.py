@@ -1,43 +1,18 @@
 """Arguments that several commands share: which latents, which language model, at what price and up to which limit."""
 
 import argparse
-import re
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:
     from autointerp.runs import LLMOptions
-    from autointerp.store import CoderStore
-
-MAX_RANGES = 1_000_000
 
 
 def add_latents_argument(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--latents", metavar="LIST", help=f"numbers and ranges, such as 0-99,512 (default: {default})"
     )
-
-
-def parse_latents(text: str, coder: "CoderStore") -> list[int]:
-    """The latents of `0-99,512`, ascending and each once. Raises UserError for anything else, UnknownName outside the coder."""
-    found: set[int] = set()
-    parts = text.split(",")
-    if len(parts) > MAX_RANGES:
-        raise UserError(f"--latents names {len(parts):,} ranges; at most {MAX_RANGES:,} are read.")
-    for part in parts:
-        match = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
-        if not match:
-            raise UserError(
-                f"--latents {_short(text)!r}: {_short(part)!r} is no number and no range. Write numbers from 0 and ranges with "
-                "commas between them, such as 0-99,512."
-            )
-        first = coder.check_latent(int(match[1]))
-        last = first if match[2] is None else coder.check_latent(int(match[2]))
-        if last < first:
-            raise UserError(f"--latents: the range {part.strip()} runs backwards. Write {last}-{first}.")
-        found.update(range(first, last + 1))
-    return sorted(found)
 
 
 def add_llm_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +94,3 @@ def _price(args: argparse.Namespace, model: str) -> dict[str, dict[str, float]]:
 
     PriceTable.parse({model: price})
     return {model: price}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."

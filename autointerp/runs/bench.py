@@ -24,7 +24,7 @@ from autointerp.llm.secrets import redact
 from autointerp.passages import make_windows
 from autointerp.runs import draw
 from autointerp.runs.floors import Floors
-from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.records import score_result
 from autointerp.runs.worker import Worker, plan_seed
 from autointerp.sampling import positive_windows
@@ -232,13 +232,13 @@ class Workbench:
             return name
 
     def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
-        """A client of that server whose replies are kept in the store. Raises UserError when its key is not known here."""
+        """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""
         options.check()
         key = None
         if options.key_ref is not None:
             key = self._keys.get(options.key_ref)
             if key is None:
-                raise UserError(
+                raise KeyGone(
                     "The API key of this work was typed into another session and is kept nowhere. Type it again (Settings "
                     "page) and start anew, or put it into the environment."
                 )
@@ -339,8 +339,8 @@ class Workbench:
     def _hard_negatives(self, options: ScoreOptions) -> "draw.HardNegatives":
         from autointerp.embedding import hard_contexts
 
-        embeddings = self.store.embeddings(options.embedder)
-        if embeddings is None or embeddings.window != options.window:
+        embeddings = self.store.embeddings(options.embedder, window=options.window)
+        if embeddings is None:
             raise UserError(
                 f"Negatives near in meaning need embeddings of windows of {options.window} tokens, and this store has none: "
                 "embed it first (Settings page), or choose other negatives."

@@ -11,9 +11,9 @@ from autointerp.jobs import Context, JobCancelled, JobKind, Outcome, StopJob
 from autointerp.llm import CancelToken
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.runs.bench import Workbench
-from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, ScoreOptions
+from autointerp.runs.options import ExplainOptions, KeyGone, ScoreOptions
 from autointerp.runs.worker import Worker
-from autointerp.settings import DEFAULT_WINDOW
+from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Record, Score, config_hash
 
@@ -235,12 +235,12 @@ def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """A cancelled call is a cancelled job, and the end of the budget the end of the job."""
+    """A cancelled call is a cancelled job; without budget or key the job cannot go on."""
     try:
         yield
     except Cancelled as error:
         raise JobCancelled(str(error)) from error
-    except BudgetExceeded as error:
+    except (BudgetExceeded, KeyGone) as error:
         raise StopJob(str(error)) from error
 
 

@@ -14,7 +14,7 @@ from autointerp.explain import pattern
 from autointerp.explain.prompts import default as explain_prompt
 from autointerp.score.judges import offline
 from autointerp.score.prompts import detection, fuzzing, simulation, surprisal
-from autointerp.settings import DEFAULT_WINDOW
+from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 
 ExplainerName = Literal["pattern", "default", "contrastive", "top_logits"]
 ScorerName = Literal["detection", "fuzzing", "embedding", "surprisal", "simulation"]
@@ -37,8 +37,11 @@ _PROMPTS: dict[str, Any] = {
     "surprisal": surprisal,
 }
 
-DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 MAX_EXAMPLES = 10_000
+
+
+class KeyGone(UserError):
+    """A key that was typed, and kept nowhere, is not in this process's memory: no item of the job can do without it."""
 
 
 @dataclass(frozen=True, kw_only=True)

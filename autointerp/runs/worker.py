@@ -11,7 +11,7 @@ from autointerp.errors import UserError
 from autointerp.explain import Explainer, ExplanationResult, LLMExplainer, PatternExplainer
 from autointerp.llm import Budget, CancelToken, Client
 from autointerp.llm.errors import BudgetExceeded, Cancelled
-from autointerp.runs.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.runs.options import ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.records import explanation_record, score_records
 from autointerp.score import (
     Detection,
@@ -54,14 +54,14 @@ class Worker:
         self._open.close()
 
     def explain(self, coder: str, latent: int, options: ExplainOptions) -> Explanation:
-        """A new explanation; what went wrong is a failed one. Raises `Cancelled` and `BudgetExceeded` only."""
+        """A new explanation; what went wrong is a failed one. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""
         config = options.identity()
         try:
             client = self.client(options.llm) if options.llm and options.needs_llm else None
             result = self.explainer(options, client).explain(
                 self.bench.evidence(coder, latent, options), seed=options.seed
             )
-        except (Cancelled, BudgetExceeded):
+        except (Cancelled, BudgetExceeded, KeyGone):
             raise
         except UserError as error:
             result = ExplanationResult(
@@ -70,7 +70,7 @@ class Worker:
         return explanation_record(result, coder, latent, config)
 
     def score(self, explanation: Explanation, options: ScoreOptions) -> tuple[Score, list[JudgedExample]]:
-        """A score and its judged examples; what went wrong is a failed one. Raises `Cancelled` and `BudgetExceeded` only."""
+        """A score and its judged examples; failures are records. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""
         floor = self.bench.floor_of(explanation, options)
         try:
             if explanation.status != "ok":
@@ -83,7 +83,7 @@ class Worker:
                 seed=plan_seed(explanation.latent, options),
                 floor=floor[1] if floor else None,
             )
-        except (Cancelled, BudgetExceeded):
+        except (Cancelled, BudgetExceeded, KeyGone):
             raise
         except UserError as error:
             result = ScoreResult(

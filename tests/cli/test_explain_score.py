@@ -7,9 +7,8 @@ import pytest
 
 from autointerp import runs
 from autointerp.cli import explain, score
-from autointerp.cli.choosing import llm_options, parse_latents
+from autointerp.cli.choosing import llm_options
 from autointerp.cli.main import build_parser
-from autointerp.errors import UserError
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation
 from tests.batch.conftest import make_store
@@ -269,14 +268,6 @@ def refuse(_: object) -> None:
     from autointerp.errors import StoreReadOnly
 
     raise StoreReadOnly("no")
-
-
-def test_latents_are_read_as_written(store: Store):
-    coder = store.coder("sae")
-    assert parse_latents("0-2,4", coder) == [0, 1, 2, 4]
-    assert parse_latents(" 3 , 1 - 1 ,3", coder) == [1, 3]
-    with pytest.raises(UserError):
-        parse_latents("0-999999999999999999", coder)
 
 
 def test_choices_are_those_of_the_library():

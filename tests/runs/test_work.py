@@ -22,6 +22,7 @@ from autointerp.runs import (
     unscored,
 )
 from autointerp.runs.bench import MAX_TEXT
+from autointerp.runs.options import KeyGone
 from tests.runs.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE
 
 BOTH = (ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing"))
@@ -174,11 +175,15 @@ def test_budget_stops_the_job_and_keeps_what_was_paid(
     assert job.n_done == len(list(bench.annotations.iter_explanations("sae")))
 
 
-def test_unknown_key_reference_is_told(bench: Workbench):
+def test_a_key_that_is_gone_stops_the_job(bench: Workbench, runner: JobRunner):
     llm = LLMOptions(model="m", base_url="http://localhost:9/v1", key_ref="key-gone")
-    explanation = bench.explain("sae", CAT, ExplainOptions(explainer="default", llm=llm))
-    assert explanation.status == "failed"
-    assert "Type it again" in (explanation.error or "")
+    options = ExplainOptions(explainer="default", llm=llm)
+    with pytest.raises(KeyGone, match="Type it again"):
+        bench.explain("sae", CAT, options)
+    job = runner.run(**explain_job("sae", [CAT, DOG], options))
+    assert (job.state, job.n_done, job.n_failed) == ("failed", 0, 0)
+    assert "Type it again" in (job.error or "")
+    assert bench.annotations.explanations("sae", CAT) == []
 
 
 def test_keys_stay_in_memory(bench: Workbench):
