@@ -94,7 +94,7 @@ def _explain_widgets(
         window=int(window), activations=activations, reasoning=reasoning, seed=int(seed),
         llm=llm if explainer != "pattern" else None,
     )  # fmt: skip
-    return options, _then(store, llm)
+    return options, working.alike(known, _then(store, llm))
 
 
 EXPLAINER_HELP = (

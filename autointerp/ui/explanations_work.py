@@ -12,7 +12,7 @@ from autointerp.runs import ExplainOptions, LLMOptions, ScoreOptions, explain_jo
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, Score
 from autointerp.ui import job_strip, work
-from autointerp.ui.explanations_data import load
+from autointerp.ui.explanations_data import Known, load
 from autointerp.ui.explanations_state import close_right
 from autointerp.ui.state import change
 from autointerp.ui.text import plain
@@ -201,6 +201,24 @@ def score_options(score: Score, llm: LLMOptions | None) -> ScoreOptions:
 def _fields(kind: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     names = {one.name for one in fields(kind)} - {"llm", "judge", "max_tokens"}
     return {name: value for name, value in config.items() if name in names}
+
+
+def alike(known: Known, options: Sequence[ScoreOptions]) -> list[ScoreOptions]:
+    """`options`, each as the version in sight was scored by that scorer and judge, if it was: so that the new version and the
+    old one are judged on the same examples."""
+    before = [] if known.current is None else [score for score, _ in known.newest(known.current)]
+    found = []
+    for one in options:
+        same = [
+            score
+            for score in before
+            if (score.scorer, score.judge, score.status) == (one.scorer, one.judge_name, "ok")
+        ]
+        try:
+            found.append(score_options(max(same, key=lambda score: score.created), one.llm) if same else one)
+        except UserError:  # made with options that no longer exist
+            found.append(one)
+    return found
 
 
 def defaults(store: Store, llm: LLMOptions | None = None) -> list[ScoreOptions]:

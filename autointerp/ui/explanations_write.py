@@ -46,7 +46,7 @@ def write(store: Store, known: Known, *, edit: bool) -> None:
             "Score it", help="Detection, fuzzing and what else works here without a language model, on held-out examples",
             **kept("score_written", True),
         )  # fmt: skip
-        scores = working.defaults(store) if score_it else []
+        scores = working.alike(known, working.defaults(store)) if score_it else []
         parent = current.id if current else None
         run_and_close("Save", "run_write", _save, store, known, text, author, parent, scores)
 

@@ -35,7 +35,7 @@ def keys(app: AppTest) -> set[str]:
     return {str(button.key) for button in app.button}
 
 
-def page(open_page: Any, made: Explained, latent: int = 0, coder: str = "sae", **params: str) -> AppTest:
+def page(open_page: Any, made: Explained, latent: int = 0, coder: str = "sae", **params: Any) -> AppTest:
     return open_page(made.store, "feature", coder=coder, latent=str(latent), **params)
 
 
@@ -379,6 +379,22 @@ def test_regenerate_with_the_pattern_explainer_and_score_it(open_page, busy_stor
     assert drawn["news"]["title"] == "Version 5 against version 3"
     assert drawn["news"]["against"] == busy_store.explanations["edited"].id
     assert "panel" not in app.query_params
+
+
+def test_a_new_version_is_scored_as_the_one_before_and_the_difference_told(open_page, busy_store: Explained):
+    app = page(open_page, busy_store, latent=4, panel="rescore")
+    next(group for group in app.pills if group.label == "Non-activating examples from").set_value(
+        ["neighbours"]
+    )
+    app.button(key="run_score").click().run()
+    finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 3)
+    app.button(key="open_regenerate").click().run()
+    app.button(key="run_explain").click().run()
+    finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 5)
+    drawn = card(app)
+    assert {row["against"] for row in drawn["scores"]} == {"vs neighbours"}
+    assert [line["name"] for line in drawn["news"]["lines"]] == ["Detection", "Fuzzing"]
+    assert all(line["difference"] and line["said"] for line in drawn["news"]["lines"])
 
 
 def test_regenerating_again_draws_other_examples(open_page, busy_store: Explained):
