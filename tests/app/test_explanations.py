@@ -296,12 +296,13 @@ HOSTILE = [
 def test_hostile_addresses(open_page, explained_store: Explained, value: str):
     score = explained_store.scores["first/detection"].id
     filters = dict.fromkeys(("verdict", "class", "quantile", "source", "overlay", "example"), value)
-    for params in (
+    addresses: list[dict[str, Any]] = [
         {"version": value, "panel": value},
         {"score": value},
         {"against": value},
         {"score": score, **filters},
-    ):
+    ]
+    for params in addresses:
         app = page(open_page, explained_store, **params)
         assert not app.exception, (params, app.exception)
         assert "](" not in messages(app).replace("\\]\\(", "")
