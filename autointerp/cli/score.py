@@ -252,9 +252,13 @@ def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "Score
         ("scorer", options.scorer),
         ("judge", options.judge_name),
         ("protocol", options.protocol),
-        ("negatives", "+".join(options.negatives)),
+        ("negatives", options.negatives_name),
     ):
         is_ours &= pc.field(name) == value
+    if options.llm is not None:
+        is_ours &= pc.field("model") == options.llm.model.strip()
+    elif options.scorer == "embedding":
+        is_ours &= pc.field("model").isin([options.embedder, options.embedder.rpartition("/")[2]])
     rows = bench.annotations.score_summary(coder).filter(is_ours)
     values = rows["value"].drop_null().to_numpy()
     floors = rows["floor"].drop_null().to_numpy()
@@ -271,7 +275,7 @@ def _head(options: "ScoreOptions") -> dict[str, Any]:
         "judge": options.judge_name,
         "model": options.llm.model if options.llm else None,
         "protocol": options.protocol,
-        "negatives": "+".join(options.negatives),
+        "negatives": options.negatives_name,
         "config": options.identity(),
     }
 

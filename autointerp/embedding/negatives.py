@@ -19,18 +19,19 @@ def hard_contexts(
     """Rows of `n` windows nearest in meaning to the activating ones, one per context; fewer where there are no more.
 
     Activating windows, in random order, take turns: each gives the nearest window not yet given. So every kind of text on
-    which a latent fires has its like among the negatives. `forbidden` Bool[ndarray, " n_contexts"]: contexts to leave out,
-    above all those in which the latent fires.
+    which a latent fires has its like among the negatives. No activating window is ever given, though each is the nearest to
+    itself. `forbidden` Bool[ndarray, " n_contexts"]: contexts to leave out, above all those shown to the explainer.
     """
     rows = np.unique(np.asarray(activating_rows, dtype=np.int64))
-    allowed = np.flatnonzero(~forbidden)
-    if not len(rows) or not len(allowed) or n <= 0:
+    if not len(rows) or forbidden.all() or n <= 0:
         return np.zeros(0, dtype=np.int64)
     anchors = embeddings.take(rng.permutation(rows)[:MAX_ANCHORS])
     per_context = embeddings.places.per_context
     # No anchor needs more than this: each turn uses up one context.
     depth = n * per_context
-    lists = _nearest(embeddings, anchors, forbidden, depth)
+    allowed_rows = np.repeat(~forbidden, per_context)
+    allowed_rows[rows] = False
+    lists = _nearest(embeddings, anchors, allowed_rows, depth)
     used = np.zeros(len(forbidden), dtype=bool)
     chosen: list[int] = []
     at = [0] * len(lists)
@@ -49,17 +50,15 @@ def hard_contexts(
 
 
 def _nearest(
-    embeddings: WindowEmbeddings, anchors: NDArray[np.float32], forbidden: NDArray[np.bool_], depth: int
+    embeddings: WindowEmbeddings, anchors: NDArray[np.float32], allowed: NDArray[np.bool_], depth: int
 ) -> list[NDArray[np.int64]]:
     """For each anchor the `depth` nearest allowed rows, nearest first, a block of the corpus at a time."""
-    per_context = embeddings.places.per_context
     best: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = [
         (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)) for _ in anchors
     ]
     for first, block in embeddings.similarities(anchors):
-        rows = np.arange(first, first + len(block))
-        keep = np.flatnonzero(~forbidden[rows // per_context])
-        rows, block = rows[keep], np.ascontiguousarray(block[keep].T)
+        keep = np.flatnonzero(allowed[first : first + len(block)])
+        rows, block = first + keep, np.ascontiguousarray(block[keep].T)
         for which, values in enumerate(block):
             top = nearest_first(values, depth)
             found = np.concatenate([best[which][0], rows[top]])

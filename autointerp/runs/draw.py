@@ -128,8 +128,11 @@ def heldout(
                 "Negatives near in meaning need the windows' embeddings, and this store has none yet: embed it first "
                 "(Settings page, or `autointerp score` with the embedding scorer), or choose other negatives."
             )
-        places = hard(coder.info.coder, latent, contexts, parts["embedding"], rng)
-        negatives += _cut_silent(store, acts, places, options.window, source="embedding", taken=negatives)
+        n_hard = parts["embedding"]
+        # Some more: those that are there already, from another source, are left out.
+        places = hard(coder.info.coder, latent, contexts, n_hard + len(negatives), rng)
+        made = _cut_silent(store, acts, places, options.window, source="embedding", taken=negatives)
+        negatives += made[:n_hard]
     activating = _spread(groups["quantiles"])[: options.n_examples]
     return Heldout(
         activating=make_windows(activating, store.decode),

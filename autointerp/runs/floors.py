@@ -11,6 +11,8 @@ FEW = 100
 _REFRESH_FEW, _REFRESH_MANY = 2.0, 60.0  # seconds a pool is kept: a batch changes it with every commit
 _FLOOR = 3
 
+_Entry = tuple[int, str, str, str]  # latent, id, explainer, text
+
 
 class Floors:
     """Draws a random explanation of another latent. Which one depends on the seed, the latent and what exists then; the score
@@ -19,14 +21,16 @@ class Floors:
     def __init__(self, annotations: Annotations):
         self._annotations = annotations
         self._lock = threading.Lock()
-        self._pools: dict[str, tuple[float, list[tuple[int, str, str, str]]]] = {}
+        self._pools: dict[str, tuple[float, list[_Entry]]] = {}
 
     def draw(
         self, coder: str, latent: int, *, text: str, explainer: str, seed: int
     ) -> tuple[str, str] | None:
         """Id and text of the shown explanation of another latent with another text, by the same explainer where there is one;
         `None` when this coder has no other explanation."""
-        others = [one for one in self._pool(coder) if one[0] != latent and one[3] != text]
+        others = _others(self._pool(coder), latent, text)
+        if not others:  # a batch that has just begun: its first explanations are there by now
+            others = _others(self._pool(coder, fresh=True), latent, text)
         alike = [one for one in others if one[2] == explainer]
         pool = alike or others
         if not pool:
@@ -35,11 +39,11 @@ class Floors:
         _, id_, _, other = pool[int(rng.integers(len(pool)))]
         return id_, other
 
-    def _pool(self, coder: str) -> list[tuple[int, str, str, str]]:
+    def _pool(self, coder: str, *, fresh: bool = False) -> list[_Entry]:
         now = time.monotonic()
         with self._lock:
             until, pool = self._pools.get(coder, (0.0, []))
-            if now < until:
+            if now < until and not fresh:
                 return pool
             # A thousand are as good as all, and cost nothing to go through for every score.
             table = self._annotations.summary(coder)
@@ -49,3 +53,7 @@ class Floors:
             pool = list(zip(*columns, strict=True))
             self._pools[coder] = (now + (_REFRESH_FEW if len(pool) < FEW else _REFRESH_MANY), pool)
             return pool
+
+
+def _others(pool: list[_Entry], latent: int, text: str) -> list[_Entry]:
+    return [one for one in pool if one[0] != latent and one[3] != text]

@@ -196,6 +196,13 @@ class ScoreOptions:
             return self.judge
         return {"embedding": "embedder", "surprisal": "language model", "simulation": "llm"}[self.scorer]
 
+    @property
+    def negatives_name(self) -> str:
+        """Where the non-activating examples come from, as recorded with the score."""
+        if self.scorer == "fuzzing" and self.wrong_marks == "activating":
+            return "wrong_marks"
+        return "+".join(self.negatives)
+
     def identity(self) -> Mapping[str, Any]:
         """Everything that shapes the score, the version of its prompt or method included."""
         return self._identity
@@ -232,6 +239,8 @@ class ScoreOptions:
             raise UserError(
                 "The delphi protocol is there for detection and fuzzing with random non-activating examples."
             )
+        if self.protocol == "delphi" and self.scorer == "fuzzing" and self.wrong_marks == "activating":
+            raise UserError("The delphi protocol puts wrong marks into non-activating examples only.")
         if self.judged and self.judge == "llm" and not 1 <= self.batch <= 100:
             raise UserError(f"{self.batch} texts in one prompt: accepted are 1 to 100.")
         _check_llm(self.llm, needed=self.needs_llm, by=f"The scorer “{self.scorer}” with this judge")

@@ -92,7 +92,7 @@ class Worker:
                 metric=_METRICS[options.scorer],
                 value=None,
                 protocol=options.protocol,
-                negatives="+".join(options.negatives),
+                negatives=options.negatives_name,
                 seed=options.seed,
                 status="failed",
                 error=str(error),

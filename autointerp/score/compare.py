@@ -25,8 +25,8 @@ class Difference:
 
 
 def difference(first: ScoreResult, second: ScoreResult, resamples: Resamples) -> Difference:
-    """How much better the second explanation did. Both must come from one scorer and share items: same seed, same held-out
-    examples; each resample takes the same items from both.
+    """How much better the second explanation did. Both must come from one scorer and one judge, or it is the judges that are
+    compared, and share items: same seed, same held-out examples; each resample takes the same items from both.
 
     Raises: UserError: when the two cannot be compared.
     """
@@ -34,6 +34,12 @@ def difference(first: ScoreResult, second: ScoreResult, resamples: Resamples) ->
         raise UserError(
             f"Only scores of the same kind can be compared: got {first.scorer} ({first.protocol}) and {second.scorer} "
             f"({second.protocol})."
+        )
+    if (first.judge, first.model) != (second.judge, second.model):
+        judges = [f"{one.judge} ({one.model})" if one.model else one.judge for one in (first, second)]
+        raise UserError(
+            f"The two scores have different judges, {judges[0]} and {judges[1]}: their difference would not be the "
+            "explanations'. Rescore one of them with the other's judge."
         )
     if first.metric == "correlation":
         raise UserError(

@@ -2,7 +2,9 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from autointerp import runs
@@ -96,6 +98,28 @@ def test_which_explanations_are_scored(store: Store, run_json: RunJson, run_text
     )
     assert code == 2
     assert "latent 0" in err
+
+
+def test_the_median_is_of_the_kind_of_score_that_was_asked_for(store: Store, run_json: RunJson):
+    run_json("explain", store.path, "sae", "--latents", "0-3")
+
+    def scored(*argv: object) -> dict[str, Any]:
+        document = run_json("score", store.path, "sae", "--scorer", "fuzzing", *FEW, *argv)
+        return document["scorers"][0]
+
+    random = scored()
+    other = scored("--wrong-marks", "activating")
+    assert (random["negatives"], other["negatives"]) == ("random", "wrong_marks")
+    for one, negatives in ((random, "random"), (other, "wrong_marks")):
+        values = [
+            score["value"]
+            for latent in range(4)
+            for version in run_json("latent", store.path, "sae", latent)["explanations"]
+            for score in version["scores"]
+            if score["negatives"] == negatives
+        ]
+        assert one["n_scored"] == len(values) == one["succeeded"] > 0
+        assert one["median"] == pytest.approx(float(np.median(values)))
 
 
 def test_the_latent_document_holds_the_contract(store: Store, run_json: RunJson, run_text: RunText):

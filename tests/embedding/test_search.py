@@ -75,12 +75,18 @@ def test_hard_negatives_run_out_and_are_never_forbidden(found: WindowEmbeddings)
     forbidden = np.ones(24, dtype=bool)
     assert hard_contexts(found, np.array([3]), forbidden, 5, rng).tolist() == []
     forbidden[[2, 9, 11]] = False
-    chosen = hard_contexts(found, np.arange(96), forbidden, 50, rng)
+    elsewhere = np.flatnonzero(np.repeat(forbidden, 4))
+    chosen = hard_contexts(found, elsewhere, forbidden, 50, rng)
     assert sorted(set(chosen // 4)) == [2, 9, 11]
     assert len(chosen) == 3
+    active = np.array([8, 9, 10, 36])  # all but one of context 2's windows, and one of context 9's
+    chosen = hard_contexts(found, active, forbidden, 50, rng)
+    assert sorted(chosen // 4) == [2, 9, 11]
+    assert 11 in chosen
+    assert 36 not in chosen
     assert hard_contexts(found, np.zeros(0, dtype=np.int64), forbidden, 5, rng).tolist() == []
     assert hard_contexts(found, np.array([3]), forbidden, 0, rng).tolist() == []
-    assert MAX_ANCHORS < 96
+    assert len(elsewhere) > MAX_ANCHORS
 
 
 def test_meaning_finds_what_words_do_not(store_factory: StoreFactory, minilm: TextEmbedder):

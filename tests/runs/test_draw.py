@@ -6,11 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autointerp.embedding import embed_store
 from autointerp.errors import UserError
 from autointerp.passages import Window
 from autointerp.runs import ExplainOptions, ScoreOptions, Workbench
 from autointerp.runs.options import SAMPLINGS
 from autointerp.score import delphi
+from tests.embedding.conftest import HashEmbedder
 from tests.runs.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -76,6 +78,20 @@ def test_neighbours_as_negatives(bench: Workbench):
     assert {w.example.source for w in heldout.non_activating} == {"neighbours"}
     assert all(9 in w.example.token_ids for w in heldout.non_activating)  # the neighbour fires on it
     assert heldout.negatives_source == "neighbours"
+
+
+def test_hard_negatives_are_silent_and_as_many_as_asked_for(bench: Workbench):
+    """What is nearest to an activating window is that window itself: it must not take a negative's place."""
+    hashed = HashEmbedder()
+    embed_store(bench.store, hashed, window=8)
+    explanation = bench.explain("sae", CAT, ExplainOptions())
+    options = ScoreOptions(negatives=("embedding",), embedder=hashed.name, window=8, n_negatives=40)
+    heldout = bench.heldout(explanation, options)
+    assert len(heldout.non_activating) == 40
+    assert {w.example.source for w in heldout.non_activating} == {"embedding"}
+    assert all(w.example.max_activation == 0 for w in heldout.non_activating)
+    shown = {int(one.split(":")[0]) for one in explanation.example_ids}
+    assert not shown & contexts([*heldout.activating, *heldout.non_activating])
 
 
 def test_parts_of_negatives(bench: Workbench):

@@ -82,6 +82,11 @@ def test_no_floor_without_others(bench: Workbench):
     assert score.value is not None
     assert score.floor is None
     assert score.floor_explanation_id is None
+    # The first other one serves at once, not when a pool that was empty has aged.
+    other = bench.explain("sae", DOG, ExplainOptions())
+    bench.annotations.add(other)
+    score, _ = bench.score(explanation, ScoreOptions())
+    assert score.floor_explanation_id == other.id
 
 
 def test_failures_are_rows(bench: Workbench, runner: JobRunner):
@@ -253,6 +258,7 @@ def test_identity_is_what_shapes_the_result():
         ScoreOptions(judge="llm"),
         ScoreOptions(negatives=()),
         ScoreOptions(protocol="delphi", scorer="embedding"),
+        ScoreOptions(protocol="delphi", scorer="fuzzing", wrong_marks="activating"),
         ScoreOptions(seed=-1),
         ScoreOptions(judge="llm", llm=LLMOptions(model=" ")),
     ],

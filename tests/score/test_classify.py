@@ -1,5 +1,7 @@
 """Detection and fuzzing around a scripted judge."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -156,3 +158,6 @@ def test_scores_that_share_nothing_cannot_be_compared() -> None:
     )
     with pytest.raises(UserError, match="share no example"):
         difference(detection, other, Resamples(0))
+    for changed in (replace(detection, judge="llm"), replace(detection, model="another")):
+        with pytest.raises(UserError, match="different judges"):
+            difference(detection, changed, Resamples(0))
