@@ -159,6 +159,7 @@ class Asker:
             # Only now: a reply that nobody can use must not come back at the next try.
             if not await self.writer.put((key, request, answer.reply)):
                 self._count("cache_errors")
+                return replace(answer, reply=replace(answer.reply, key=""))  # nothing is kept under it
             return answer
 
     async def _ask_twice(

@@ -1,6 +1,7 @@
 """Surprisal: does the explanation make the activating texts likelier to a language model?"""
 
 import copy
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -54,6 +55,7 @@ class Surprisal(Scorer):
         # Decided by the model alone, so that all explanations it scores are asked about in the same way.
         self._short = model.max_tokens is not None and model.max_tokens < _ROOM
         self._neutral: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def judge_name(self) -> str:
@@ -88,15 +90,20 @@ class Surprisal(Scorer):
         )
 
     def _neutral_log_probs(self, texts: Sequence[str]) -> list[float]:
-        """The same for every explanation, so the latest are kept."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._neutral]
+        """The same for every explanation, so the latest are kept. Other threads may drop any of them at any time."""
+        distinct = dict.fromkeys(texts)
+        known = {text: value for text in distinct if (value := self._neutral.get(text)) is not None}
+        missing = [text for text in distinct if text not in known]
         if missing:
-            found = self.text_model.log_probs(self._entry(prompt.NEUTRAL), missing)
-            self._neutral.update(zip(missing, found, strict=True))
-        values = [self._neutral[text] for text in texts]
-        while len(self._neutral) > 20_000:
-            self._neutral.popitem(last=False)
-        return values
+            values = self.text_model.log_probs(self._entry(prompt.NEUTRAL), missing)
+            found = dict(zip(missing, values, strict=True))
+            known |= found
+            with self._lock:
+                self._neutral.update(found)
+        with self._lock:
+            while len(self._neutral) > 20_000:
+                self._neutral.popitem(last=False)
+        return [known[text] for text in texts]
 
     def _entry(self, explanation: str) -> str:
         prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX

@@ -85,7 +85,9 @@ def test_a_cache_that_cannot_write_loses_no_answer(caplog: pytest.LogCaptureFixt
             raise OSError("disk full")
 
     with MockClient(["yes"], cache=Full()) as client:
-        assert client.complete(HI).text == "yes"
+        reply = client.complete(HI)
+    assert reply.text == "yes"
+    assert reply.key == ""  # rows that named it would be refused: there is no such reply
     assert client.stats.cache_errors == 1
     assert "disk full" in caplog.text
 

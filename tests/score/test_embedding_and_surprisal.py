@@ -1,5 +1,6 @@
 """Scores without a judge: cosine, and a local language model."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -167,3 +168,21 @@ def test_models_with_a_short_context_see_no_examples_of_the_task(room: int | Non
     assert {"names of rivers" in prefix for prefix in prefixes} == {shots}
     assert any("foxes" in prefix for prefix in prefixes)
     assert ("short" in (scorer.prompt_version or "")) is not shots
+
+
+def test_neutral_values_that_another_thread_drops_are_not_missed() -> None:
+    class Model:
+        name = "model"
+        max_tokens = None
+
+        def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+            return [float(len(text)) for text in texts]
+
+    class Forgetful(OrderedDict[str, float]):
+        def update(self, *_: object, **__: object) -> None:
+            """What was put in is gone before it is read: others have put in many more."""
+
+    scorer = Surprisal(Model())
+    scorer._neutral = Forgetful()
+    result = scorer.run("foxes", heldout(), seed=0)
+    assert result.status == "ok"
