@@ -117,7 +117,7 @@ class Scorer(ABC):
             value_by_quantile=summary.value_by_quantile if ok else (),
             tnr=summary.tnr if ok else None,
             unparsed=summary.unparsed,
-            floor=None if other is None else self._floor(plan, other),
+            floor=None if other is None else self._floor(plan, answers, other),
             tokens_in=answers.tokens_in + (other.tokens_in if other else 0),
             tokens_out=answers.tokens_out + (other.tokens_out if other else 0),
             cost=add_costs(answers.cost, other.cost if other else 0.0),
@@ -128,10 +128,12 @@ class Scorer(ABC):
             judged=judged,
         )
 
-    def _floor(self, plan: Plan, other: Verdicts) -> float | None:
+    def _floor(self, plan: Plan, answers: Verdicts, other: Verdicts) -> float | None:
+        """On the items that the value itself is made of: where `answers` could not be read, `other`'s do not count either."""
         if other.failure is not None:
             return None
-        return value_of(self.metric, plan.items, other.verdicts)
+        kept = [i for i, one in enumerate(answers.verdicts) if one.parsed]
+        return value_of(self.metric, [plan.items[i] for i in kept], [other.verdicts[i] for i in kept])
 
     def _problem(self, explanation: str, plan: Plan) -> str | None:
         if not explanation.strip():

@@ -75,6 +75,18 @@ def test_the_floor_is_the_other_explanation_on_the_same_items() -> None:
     assert judge.asked[0][2] == judge.asked[1][2]
 
 
+def test_the_floor_leaves_out_what_the_score_leaves_out() -> None:
+    def decide(_: object, explanation: str, one: Shown) -> bool | None:
+        text, right = "".join(one.texts), " fox" in one.texts
+        if explanation == "fox":
+            return None if "quick" in text else right
+        return right if "quick" in text else not right
+
+    result = Detection(ScriptedJudge(decide)).run("fox", heldout(length=4), seed=1, floor="other")
+    assert result.unparsed > 0
+    assert (result.value, result.floor) == (1.0, 0.0)
+
+
 def test_judges_are_never_shown_the_truth() -> None:
     judge = knows(" fox")
     Detection(judge).run("x", heldout(), seed=0)
