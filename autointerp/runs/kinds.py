@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.errors import UserError
@@ -42,8 +42,8 @@ def explain_job(
         "kind": "explain",
         "payload": {
             "coder": coder,
-            "explain": options.to_dict(),
-            "then": [one.check().to_dict() for one in then],
+            "explain": _stored(options),
+            "then": [_stored(one.check()) for one in then],
         },
         "items": latents,
         "label": _label("explain", coder, latents, "feature", options.explainer),
@@ -56,7 +56,7 @@ def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[Scor
         raise UserError("no scorer chosen: name at least one.")
     return {
         "kind": "score",
-        "payload": {"coder": coder, "score": [one.check().to_dict() for one in options]},
+        "payload": {"coder": coder, "score": [_stored(one.check()) for one in options]},
         "items": explanation_ids,
         "label": _label(
             "score", coder, explanation_ids, "explanation", ", ".join(one.scorer for one in options)
@@ -266,6 +266,11 @@ def _workers(payload: Mapping[str, Any]) -> int:
     options = [payload.get("explain"), *(payload.get("then") or ()), *(payload.get("score") or ())]
     asked = [one["llm"]["max_in_flight"] for one in options if one and one.get("llm")]
     return min(MAX_WORKERS, max(asked, default=1))
+
+
+def _stored(options: ExplainOptions | ScoreOptions) -> dict[str, Any]:
+    """As a job holds them: a language model only where one is asked."""
+    return (options if options.needs_llm else replace(options, llm=None)).to_dict()
 
 
 def _label(verb: str, coder: str, items: Sequence[object], what: str, how: str) -> str:

@@ -199,7 +199,7 @@ def score_options(score: Score, llm: LLMOptions | None) -> ScoreOptions:
 
 
 def _fields(kind: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(kind)} - {"llm", "judge", "max_tokens"}
+    names = {one.name for one in fields(kind)} - {"llm", "judge"}
     return {name: value for name, value in config.items() if name in names}
 
 

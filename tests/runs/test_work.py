@@ -191,6 +191,17 @@ def test_a_key_that_is_gone_stops_the_job(bench: Workbench, runner: JobRunner):
     assert bench.annotations.explanations("sae", CAT) == []
 
 
+def test_work_that_asks_nobody_needs_no_language_model(bench: Workbench, runner: JobRunner):
+    """One that is chosen all the same gives it no threads, and its key and address go into no job."""
+    llm = LLMOptions(model="m", base_url="http://ada:secret@host/v1", max_in_flight=16, key_ref="key-gone")
+    explain, score = ExplainOptions(llm=llm), ScoreOptions(llm=llm)
+    arguments = explain_job("sae", [CAT], explain, then=[score])
+    assert arguments == explain_job("sae", [CAT], ExplainOptions(), then=[ScoreOptions()])
+    assert score_job("sae", ["id"], [score]) == score_job("sae", ["id"], [ScoreOptions()])
+    job = runner.run(**arguments)
+    assert (job.state, job.n_done) == ("done", 1)
+
+
 def test_keys_stay_in_memory(bench: Workbench):
     key = "sk-test-0123456789abcdef"
     name = bench.lend_key(key)

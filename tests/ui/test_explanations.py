@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autointerp.runs import ExplainOptions, LLMOptions
 from autointerp.score import Difference
-from autointerp.store.annotations import JudgedExample, Score
+from autointerp.store.annotations import Explanation, JudgedExample, Score
 from autointerp.ui.explanations_card import plot
 from autointerp.ui.explanations_compare import diff, sentence
 from autointerp.ui.explanations_data import money, seconds, standing
 from autointerp.ui.explanations_judged import _lost_pairs
 from autointerp.ui.explanations_state import ExplanationState
+from autointerp.ui.explanations_work import explain_options
 from autointerp.ui.labels import judge_label
 
 
@@ -112,3 +114,10 @@ def test_any_address_is_a_state(params: dict[str, str]):
     assert state.quantile is None or 0 <= state.quantile <= 9
     assert state.verdict in {"all", "wrong", "right"}
     assert state.version is None or 0 < len(state.version) <= 64
+
+
+def test_the_same_choices_again_are_all_of_them():
+    llm = LLMOptions(model="m", base_url="http://localhost:1/v1")
+    options = ExplainOptions(explainer="default", max_tokens=12, n_examples=7, seed=3, llm=llm)
+    made = Explanation(coder="sae", latent=0, text="", explainer="default", config=options.identity())
+    assert explain_options(made, llm).identity() == options.identity()
