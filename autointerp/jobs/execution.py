@@ -167,9 +167,12 @@ class Execution:
 
     def _handle(self, item: Any) -> Outcome | None:
         try:
-            return self.kind.handler(self.claim.job.payload, item, self._context) or Outcome()
+            outcome = self.kind.handler(self.claim.job.payload, item, self._context) or Outcome()
+            if outcome.stop is not None:
+                self._give_up(outcome.stop)
+            return outcome
         except StopJob as error:
-            self._fatal = self._fatal or str(error)
+            self._give_up(str(error))
             return None
         except JobCancelled:
             return None
@@ -181,6 +184,10 @@ class Execution:
                 return None
             logger.exception("job %s failed on item %r", self.claim.job.id, item)
             return Outcome(error=_bug(error))
+
+    def _give_up(self, reason: str) -> None:
+        self._fatal = self._fatal or reason
+        self._stop.set()  # now: the next item would meet the same
 
     def _beat_until_over(self) -> None:
         while not self._over.wait(self.beat_seconds):

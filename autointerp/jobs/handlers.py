@@ -25,7 +25,8 @@ class Outcome:
     """What one item came to. `rows` are stored in the transaction that marks the item as done, so they exist exactly once.
 
     With `error` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
-    `cost` is `None` when tokens were used at an unknown price.
+    `cost` is `None` when tokens were used at an unknown price. `stop`: why the whole job cannot go on, as `StopJob` says it
+    where there is nothing to keep.
     """
 
     rows: Sequence[Record] = ()
@@ -33,6 +34,7 @@ class Outcome:
     tokens_out: int = 0
     cost: float | None = 0.0
     error: str | None = None
+    stop: str | None = None
 
 
 class Context:

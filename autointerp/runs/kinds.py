@@ -171,35 +171,42 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         if new and not state.score:
             return _outcome([explanation], [])
         # A scorer looks its explanation's ancestors up; the explanation itself need not be stored yet.
-        rows, errors = _scores(state, explanation, context, again=not new)
-        return _outcome([explanation, *rows] if new else rows, errors)
+        return _scores(state, explanation, context, before=[explanation] if new else [], again=not new)
 
 
 def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
     explanation = state.bench.annotations.explanation(str(item))
     with _stopping():
-        rows, errors = _scores(state, explanation, context, again=True)
-        return _outcome(rows, errors)
+        return _scores(state, explanation, context, before=[], again=True)
 
 
 def _scores(
-    state: _State, explanation: Explanation, context: Context, *, again: bool
-) -> tuple[list[Record], list[str | None]]:
-    """`again`: leave out what this job scored already, before an earlier scorer of the item failed."""
-    rows: list[Record] = []
+    state: _State, explanation: Explanation, context: Context, *, before: Sequence[Record], again: bool
+) -> Outcome:
+    """The item's outcome with what was made `before`. `again`: leave out what this job scored already, before an earlier
+    scorer of the item failed. Where the job cannot go on, what the item has by then is kept: it may have been paid for."""
+    rows: list[Record] = list(before)
     errors: list[str | None] = []
     done = _scored_by(state, explanation, context) if again else set()
     for options in state.score:
         context.check()
         if config_hash(options.identity()) in done:
             continue
-        score, judged = state.worker.score(explanation, options)
-        _stop_if_fatal(score.error)
+        try:
+            score, judged = state.worker.score(explanation, options)
+        except (BudgetExceeded, KeyGone) as error:
+            if not rows:
+                raise
+            return _outcome(rows, [*errors, f"{options.scorer}: {error}"], stop=str(error))
+        if not rows and not score.tokens_in:
+            _stop_if_fatal(score.error)
         rows += [score, *judged]
         if score.status != "ok":
             errors.append(f"{options.scorer}: {score.error}")
-    return rows, errors
+        if _is_fatal(score.error):
+            return _outcome(rows, errors, stop=score.error)
+    return _outcome(rows, errors)
 
 
 def _of_this_job(state: _State, coder: str, latent: int, context: Context) -> Explanation | None:
@@ -245,11 +252,15 @@ def _stopping() -> Iterator[None]:
 
 
 def _stop_if_fatal(error: str | None) -> None:
-    if error and error.split(":", 1)[0] in FATAL:
+    if error and _is_fatal(error):
         raise StopJob(error)
 
 
-def _outcome(rows: Sequence[Record], errors: Sequence[str | None]) -> Outcome:
+def _is_fatal(error: str | None) -> bool:
+    return bool(error) and error.split(":", 1)[0] in FATAL
+
+
+def _outcome(rows: Sequence[Record], errors: Sequence[str | None], *, stop: str | None = None) -> Outcome:
     paid = [row for row in rows if not isinstance(row, JudgedExample)]
     costs = [row.cost for row in paid if isinstance(row, Explanation | Score)]
     return Outcome(
@@ -258,6 +269,7 @@ def _outcome(rows: Sequence[Record], errors: Sequence[str | None]) -> Outcome:
         tokens_out=sum(row.tokens_out for row in paid),
         cost=None if None in costs else sum(cost or 0.0 for cost in costs),
         error="; ".join(error for error in errors if error) or None,
+        stop=stop,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from autointerp.errors import UnknownName, UserError
 from autointerp.jobs import JobRunner
 from autointerp.llm import Budget, ChatRequest, MockClient
+from autointerp.llm.errors import QuotaExceeded
 from autointerp.runs import (
     ExplainOptions,
     LLMOptions,
@@ -178,6 +179,46 @@ def test_budget_stops_the_job_and_keeps_what_was_paid(
     assert "budget" in (job.error or "")
     assert job.n_left > 0
     assert job.n_done == len(list(bench.annotations.iter_explanations("sae")))
+
+
+def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    broke = True
+
+    def script(request: ChatRequest) -> str:
+        if broke and "explanation" not in json.dumps(request.schema):
+            raise QuotaExceeded("no credit left")
+        return obliging(request)
+
+    use(bench, monkeypatch, script)
+    llm = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1)
+    work = explain_job(
+        "sae",
+        [CAT, DOG],
+        ExplainOptions(explainer="default", llm=llm),
+        then=[ScoreOptions(scorer="fuzzing"), ScoreOptions(judge="llm", llm=llm)],
+    )
+    job = runner.run(**work)
+    assert (job.state, job.n_done, job.n_failed, job.n_left) == ("failed", 0, 1, 1)
+    assert "no credit left" in (job.error or "")
+    (explanation,) = bench.annotations.explanations("sae", CAT)
+    assert explanation.tokens_in > 0
+    assert job.tokens_in == explanation.tokens_in
+    assert [one.status for one in bench.annotations.scores(explanation.id)] == ["failed", "ok"]
+    assert bench.annotations.explanations("sae", DOG) == []
+
+    broke = False
+    runner.retry(job.id)
+    job = runner.run_job(job.id)
+    assert (job.state, job.n_done, job.n_failed) == ("done", 2, 0)
+    assert len(bench.annotations.explanations("sae", CAT)) == 1
+    spent = [*bench.annotations.iter_explanations("sae")]
+    scores = [score for one in spent for score in bench.annotations.scores(one.id)]
+    assert job.tokens_in == sum(one.tokens_in for one in [*spent, *scores])
+    assert sorted((s.scorer, s.status) for s in scores if s.explanation_id == explanation.id) == [
+        ("detection", "failed"), ("detection", "ok"), ("fuzzing", "ok"),
+    ]  # fmt: skip
 
 
 def test_a_key_that_is_gone_stops_the_job(bench: Workbench, runner: JobRunner):
