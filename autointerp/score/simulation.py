@@ -1,6 +1,7 @@
 """Simulation: predict the activation of every token from the explanation alone."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -57,6 +58,7 @@ class Simulation(Scorer):
         self.mode: Mode = mode
         self.cancel = cancel
         self._found: Mode = mode
+        self._lock = threading.Lock()
 
     @property
     def judge_name(self) -> str:
@@ -133,7 +135,10 @@ class Simulation(Scorer):
         question = Question(self.slot_request(explanation, window), _slot_reader(window.texts))
         collected = collect(self.client.ask_many([question], cancel=self.cancel), 1)
         if collected.failure is None:
-            self._found = "answers" if isinstance(collected.answers[0], LLMError) else "slots"
+            found: Mode = "answers" if isinstance(collected.answers[0], LLMError) else "slots"
+            with self._lock:
+                if self._found == "auto":  # the first to find out decides for all
+                    self._found = found
         return collected
 
 

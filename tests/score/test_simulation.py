@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,24 @@ def test_auto_falls_back_to_answers() -> None:
     with MockClient(server) as client:
         result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
     assert (result.status, result.config["mode"]) == ("ok", "answers")
+
+
+def test_what_another_thread_found_out_stands() -> None:
+    """One mode for all scores of a run: they would not be comparable."""
+
+    def server(request: ChatRequest) -> ChatReply:
+        scorer._found = "slots"  # as another latent's thread does meanwhile
+        reply = with_slots(request)
+        texts = request.messages[-1].content
+        return replace(reply, prompt_logprobs=()) if texts == slot_text(first.texts) else reply
+
+    given = heldout(6, 6)
+    with MockClient(server) as client:
+        scorer = Simulation(client)
+        first = scorer.plan(given, np.random.default_rng(0)).items[0].window
+        result = scorer.run("foxes", given, seed=0)
+    assert scorer._found == "slots"
+    assert (result.prompt_version, result.unparsed) == (prompt.SLOT_VERSION, 1)
 
 
 def test_wrong_lengths_are_left_out_not_zero() -> None:
