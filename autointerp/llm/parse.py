@@ -15,6 +15,7 @@ _MAX_LITERAL = 20_000
 _MAX_CANDIDATES = 200
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.DOTALL)
+_ON_A_LINE = re.compile(r"^[^\S\n]*\[[^\[\]]*\][^\S\n]*$", re.MULTILINE)
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
 _TRAILING_COMMA = re.compile(r",(\s*[\]}])")
 _WORDS: dict[str, int] = {"true": 1, "yes": 1, "false": 0, "no": 0}
@@ -90,6 +91,9 @@ def list_answer(
             if found is None:
                 raise BadAnswer(f"the answer has no list under {key!r}")
             value = found
+        elif n == 1 and not _ON_A_LINE.search(_THINKING.sub("", reply.text)):
+            # Questions number their texts: "[1] 0" and "text [1] does not fit" answer text 1 with no.
+            raise BadAnswer("the list does not stand for itself")
         if len(value) != n:
             raise BadAnswer(f"the list has {len(value)} entries, {n} were asked for")
         numbers = [_number(item) for item in value]

@@ -101,6 +101,22 @@ def test_lists(text: str, values: list[float] | str) -> None:
         assert list_answer(3)(ChatReply(text, "m")) == values
 
 
+@pytest.mark.parametrize(
+    "text", ["[1] 0", "[1]: does not respond", "Text [1] does not fit.", "0 for text [1]"]
+)
+def test_the_number_of_the_only_text_is_no_answer(text: str) -> None:
+    with pytest.raises(BadAnswer):
+        list_answer(1)(ChatReply(text, "m"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[0]", " [0]\n", "```json\n[0]\n```", 'Sure: {"answers": [0]}', "<think>[1]</think>[0]", "Here:\n[0]"],
+)
+def test_one_answer_alone(text: str) -> None:
+    assert list_answer(1)(ChatReply(text, "m")) == [0.0]
+
+
 def test_texts_and_objects() -> None:
     assert text_answer("explanation")(ChatReply('{"explanation": " commas "}', "m")) == "commas"
     for text in ('{"explanation": ""}', '{"explanation": 3}', '{"other": "x"}'):
