@@ -66,8 +66,9 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app on a store full of hostile tokens, read-only for all tests."""
-    yield from start_server([str(tiny_template)], tmp_path_factory.mktemp("server"))
+    """The app on a copy of a store full of hostile tokens (looking at it makes a file for annotations); all tests share it."""
+    folder = tmp_path_factory.mktemp("server")
+    yield from start_server([str(shutil.copytree(tiny_template, folder / "store"))], folder)
 
 
 @pytest.fixture(scope="session")

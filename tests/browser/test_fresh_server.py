@@ -1,6 +1,7 @@
 """The first request to a server that has never run `app.py` may be for any address."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def a_server(store: Path, folder: Path) -> Iterator[Server]:
 def test_a_deep_link_is_the_first_thing_a_server_sees(
     path: str, shown: str, address: str, tiny_template: Path, tmp_path: Path, visit: Open
 ):
-    with a_server(tiny_template, tmp_path) as server:
+    with a_server(shutil.copytree(tiny_template, tmp_path / "store"), tmp_path) as server:
         for _ in ("first", "later"):
             at = visit(server)
             at.goto(path)
