@@ -124,6 +124,7 @@ def run(args: argparse.Namespace) -> None:
                 bench.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
         for options in scorers:
             embed_first(bench, options, len(ids))
+        n_unexplained = _unexplained(bench, args, latents, ids)
         done = [_score(bench, args.coder, ids, options, redo=args.redo) for options in scorers]
         results = [
             {
@@ -138,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
         "store": str(args.store),
         "coder": args.coder,
         "n_explanations": len(ids),
-        "n_unexplained": _unexplained(latents, ids),
+        "n_unexplained": n_unexplained,
         "scorers": results,
     }
     lines = [_line(result, one) for result, one in zip(results, done, strict=True)]
@@ -291,9 +292,17 @@ def _line(result: dict[str, Any], done: Done) -> str:
     return text
 
 
-def _unexplained(latents: Sequence[int] | None, ids: Sequence[str]) -> int | None:
+def _unexplained(
+    bench: "Workbench", args: argparse.Namespace, latents: Sequence[int] | None, ids: Sequence[str]
+) -> int | None:
     """How many of the asked latents have no explanation; `None` when all explained ones were asked for."""
-    return None if latents is None else max(0, len(latents) - len(ids))
+    from autointerp.runs import shown_explanations
+
+    if latents is None:
+        return None
+    if args.all_versions or args.explanation:  # several of one latent, or some of some
+        ids = shown_explanations(bench.annotations, args.coder, latents)
+    return len(latents) - len(ids)
 
 
 def _dry_run(

@@ -100,6 +100,17 @@ def test_which_explanations_are_scored(store: Store, run_json: RunJson, run_text
     assert "latent 0" in err
 
 
+def test_a_latent_with_two_versions_makes_up_for_no_other(store: Store, run_json: RunJson):
+    run_json("explain", store.path, "sae", "--latents", "0")
+    with Annotations(store.path) as annotations:
+        annotations.add(Explanation(coder="sae", latent=0, text="word1", explainer="person", author="ada"))
+    for which in ((), ("--all-versions",), ("--explainer", "pattern")):
+        document = run_json(
+            "score", store.path, "sae", "--latents", "0-2", "--scorer", "detection", *FEW, *which
+        )
+        assert document["n_unexplained"] == 2
+
+
 def test_the_median_is_of_the_kind_of_score_that_was_asked_for(store: Store, run_json: RunJson):
     run_json("explain", store.path, "sae", "--latents", "0-3")
 
