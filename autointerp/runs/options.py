@@ -38,6 +38,7 @@ _PROMPTS: dict[str, Any] = {
 }
 
 MAX_EXAMPLES = 10_000
+_HARD_VERSION = 2  # of the way in which negatives near in meaning are drawn
 
 
 class KeyGone(UserError):
@@ -219,6 +220,8 @@ class ScoreOptions:
             del found["wrong_marks"]
         if self.scorer != "embedding" and "embedding" not in self.negatives:
             del found["embedder"]
+        if "embedding" in self.negatives:
+            found["hard"] = _HARD_VERSION
         if not (self.judged and self.judge == "llm"):
             del found["batch"], found["graded"]
         return found

@@ -298,6 +298,9 @@ def test_identity_is_what_shapes_the_result():
     assert base.identity() != ScoreOptions(judge="llm", llm=LLM, batch=5).identity()
     assert ScoreOptions(batch=5).identity() == ScoreOptions().identity()  # the offline judge knows no batches
     assert "key" not in json.dumps(base.identity())
+    # Hard negatives drawn before activating windows were kept out of them are other work.
+    assert ScoreOptions(negatives=("random", "embedding")).identity()["hard"] == 2
+    assert "hard" not in base.identity()
 
 
 @pytest.mark.parametrize(
