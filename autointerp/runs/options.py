@@ -33,8 +33,6 @@ JUDGED_SCORERS: tuple[ScorerName, ...] = ("detection", "fuzzing")
 _PROMPTS: dict[str, Any] = {
     "detection": detection,
     "fuzzing": fuzzing,
-    "simulation": simulation,
-    "surprisal": surprisal,
 }
 
 MAX_EXAMPLES = 10_000
@@ -214,8 +212,10 @@ class ScoreOptions:
         found["llm"] = self.llm.identity() if self.llm and self.needs_llm else None
         if self.judged:
             found["version"] = offline.VERSION if self.judge == "offline" else _PROMPTS[self.scorer].VERSION
-        elif self.scorer in _PROMPTS:
-            found["version"] = _PROMPTS[self.scorer].VERSION
+        elif self.scorer == "simulation":  # which of the two it will be, the server decides
+            found["version"] = f"{simulation.VERSION}, {simulation.SLOT_VERSION}"
+        elif self.scorer == "surprisal":
+            found["version"] = f"{surprisal.VERSION}, {surprisal.SHORT_VERSION}"
         if self.scorer != "fuzzing":
             del found["wrong_marks"]
         if self.scorer != "embedding" and "embedding" not in self.negatives:

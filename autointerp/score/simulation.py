@@ -84,6 +84,9 @@ class Simulation(Scorer):
         tried = Collected(0)
         if self._found == "auto":
             tried = self._probe(explanation, windows[0])
+            if tried.failure is not None:
+                # Which mode the server can do is not known, so nothing is asked: value and floor must be of one mode.
+                return tried.verdicts([Verdict(error="the server could not be asked")] * len(windows))
         if self._found == "slots":
             questions = [
                 Question(self.slot_request(explanation, window), _slot_reader(window.texts))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from autointerp.llm import ChatReply, ChatRequest, MockClient, RequestRejected, TokenLogprob, Usage
+from autointerp.llm import AuthError, ChatReply, ChatRequest, MockClient, RequestRejected, TokenLogprob, Usage
 from autointerp.score import Simulation
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.simulation import read_slots, slot_text
@@ -95,6 +95,24 @@ def test_what_another_thread_found_out_stands() -> None:
         result = scorer.run("foxes", given, seed=0)
     assert scorer._found == "slots"
     assert (result.prompt_version, result.unparsed) == (prompt.SLOT_VERSION, 1)
+
+
+def test_nothing_is_asked_while_the_mode_is_unknown() -> None:
+    """Or the value would be of one mode and its floor of the other."""
+    calls = {"n": 0}
+
+    def server(request: ChatRequest) -> ChatReply:
+        calls["n"] += 1
+        if calls["n"] == 1:
+            raise AuthError("not now")
+        return with_slots(request)
+
+    with MockClient(server, max_in_flight=1) as client:
+        scorer = Simulation(client)
+        result = scorer.run("foxes", heldout(3, 3), seed=0, floor="cats")
+        assert (result.status, result.value, result.floor, calls["n"]) == ("failed", None, None, 1)
+        again = scorer.run("foxes", heldout(3, 3), seed=0, floor="cats")
+    assert (again.status, again.prompt_version) == ("ok", prompt.SLOT_VERSION)
 
 
 def test_wrong_lengths_are_left_out_not_zero() -> None:
