@@ -7,13 +7,16 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
+DEMO := data/stores/demo
+LARGE := data/stores/large
+
 .PHONY: help setup demo test check bench chromium format clean
 
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first)'
 	@echo 'make test      format, lint, types, layers, then every test (sets up .venv and a Chromium first)'
 	@echo 'make check     only format, lint, types and layers'
-	@echo 'make bench     the benchmarks; minutes'
+	@echo 'make bench     the benchmarks; half an hour'
 	@echo 'make setup     only .venv with the pinned dependencies'
 	@echo 'make format    apply the formatter and safe lint fixes'
 	@echo 'make clean     remove .venv and caches; stores stay'
@@ -49,8 +52,12 @@ check: setup
 chromium:
 	@sh tests/browser/get_chromium.sh
 
+# The demo store, and one of 10^8 activations; then every benchmark on the store it is about.
 bench: setup
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/autointerp demo
+	test -f $(LARGE)/store.json || PYTHONPATH=. $(BIN)/python benchmarks/make_store.py $(LARGE)
+	@set -e; for run in caching "latent $(LARGE)" "page $(LARGE)" list llm embedding "offline $(DEMO)" "regenerate $(DEMO)" tokens; \
+	do set -- $$run; echo "== $$*"; name=$$1; shift; PYTHONPATH=. $(BIN)/python benchmarks/bench_$$name.py "$$@"; done
 
 format: setup
 	$(BIN)/ruff format .
