@@ -70,7 +70,10 @@ def _explain_widgets(
     )
     _model_line(llm)
     sampling = st.selectbox(
-        "Examples shown", list(SAMPLING), format_func=SAMPLING.__getitem__, **kept("sampling", "mix")
+        "Examples shown",
+        list(SAMPLING),
+        format_func=SAMPLING.__getitem__,
+        **kept("sampling", ExplainOptions().sampling),
     )
     left, middle, right = st.columns(3)
     n_examples = left.number_input("Activating", 1, 400, **kept("n_examples", 40))
