@@ -86,10 +86,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(script: Path, store: Path | None, cwd: Path) -> Iterator[str]:
-    """A Streamlit server on `script`; yields its address once it is healthy."""
+def server(script: Path, store: Path | None, cwd: Path, **variables: str) -> Iterator[str]:
+    """A Streamlit server on `script`, with `variables` in its environment; yields its address once it is healthy."""
     port = free_port()
-    env = dict(os.environ) | ({ENV_STORE: str(store)} if store else {})
+    env = dict(os.environ) | ({ENV_STORE: str(store)} if store else {}) | variables
     command = [
         sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.address", "localhost",
         "--server.headless", "true", "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none",

@@ -12,24 +12,20 @@ import argparse
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_page import server
 from playwright.sync_api import Page, sync_playwright
 
 from autointerp.preferences import ENV_CONFIG
 from autointerp.runs import ExplainOptions, ScoreOptions, Workbench
-from autointerp.settings import ENV_STORE, demo_store
+from autointerp.settings import demo_store
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 
@@ -82,37 +78,6 @@ def copy_of(store: Path) -> Iterator[Path]:
             store, target, copy_function=link, ignore=shutil.ignore_patterns("annotations.sqlite*")
         )
         yield target
-
-
-@contextmanager
-def server(store: Path) -> Iterator[str]:
-    """The app on a store; yields its address once it is healthy."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port), "--server.address",
-        "localhost", "--server.headless", "true", "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none",
-    ]  # fmt: skip
-    env = os.environ | {ENV_STORE: str(store), ENV_CONFIG: str(store.parent / "settings.json")}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        address = f"http://localhost:{port}"
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise SystemExit("the server did not start") from None
-                time.sleep(0.02)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
 
 def latents_of(store: Store, coder: str, n: int) -> list[int]:
@@ -192,7 +157,8 @@ def main() -> None:
     latents = latents_of(store, coder, options.clicks + 1)
     with copy_of(options.store.absolute()) as copied:
         library = in_library(copied, coder, latents)
-        with server(copied) as address:
+        app = server(ROOT / "app.py", copied, ROOT, **{ENV_CONFIG: str(copied.parent / "settings.json")})
+        with app as address:
             clicks = in_browser(address, coder, latents, chromium)
     result = {
         "store": options.store.name,

@@ -182,6 +182,7 @@ class JobRunner:
             except StoreError:
                 self._closing.wait(self._poll_seconds)
             except Exception:
+                logger.exception("job %s could not be ended", claim.job.id)
                 return
 
     # In the foreground ---------------------------------------------------------------------------

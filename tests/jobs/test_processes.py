@@ -12,8 +12,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
 from autointerp.store.annotations import Annotations, Explanation, Score
 
@@ -254,7 +252,6 @@ def test_an_app_and_commands_work_side_by_side(tmp_path: Path) -> None:
         assert len(twice) == (40 if len(jobs) == 6 else 0)
 
 
-@pytest.mark.skipif(not hasattr(os, "kill"), reason="needs signals")
 def test_a_followed_job_is_taken_over_when_its_process_dies(tmp_path: Path) -> None:
     results = CONTEXT.Queue()
     with Annotations(tmp_path) as annotations:
