@@ -96,7 +96,7 @@ def bought_replies(path: Path) -> set[str]:
 def test_twenty_sudden_deaths(tmp_path: Path) -> None:
     """Two processes work on three jobs; every moment one of them is killed with SIGKILL and another one started."""
     rng = random.Random(20)
-    n_items = 150
+    n_items = 600  # enough that the deaths come before the end also on a fast machine
     with Annotations(tmp_path) as annotations:
         ids = [
             annotations.jobs.submit("explain", {"folder": str(tmp_path), "n": n}, range(n_items))[0].id
