@@ -7,6 +7,10 @@ the plain one among them, so that the machine's mood hits all alike; a ratio to 
 time tells what a busy machine added. Below: the one-time reading of the annotations, and what bringing them up to date costs
 after a thousand latents got something new, as beside a running batch (a STORE of one's own is only read). Goal: a page within
 100 ms, warm.
+
+Last, search by meaning (unless --no-meaning): how long a job needs to embed the explanations, from two thousand of them; then,
+with all of them embedded (vectors drawn at random: a search takes as long by any), the first search of a process, which reads
+the vectors, one while a tenth is not embedded yet, and one when all are in memory, with the memory they take.
 """
 
 import argparse
@@ -103,6 +107,52 @@ def measure(store: Store, annotations: Annotations, pages: int) -> dict[str, dic
     return found
 
 
+def meaning(store: Store, path: Path, name: str, rng: np.random.Generator) -> dict[str, float]:
+    """Milliseconds, megabytes, and explanations embedded per second."""
+    from autointerp.embedding import StoreEmbedder, coverage, load_embedder, search_explanations
+    from autointerp.store.text_vectors import TextVectors
+
+    embedder = load_embedder()
+    embedder.embed(["warm"] * 300)
+    with Annotations(path, read_only=True) as annotations:
+        texts = list(dict.fromkeys(annotations.summary(name)["text"].to_pylist()))
+        some = [str(text) for text in rng.choice(texts, 2000)]
+        wall, cpu = timed(lambda: embedder.embed(some))
+        found = {
+            "embedded_per_s": 2e6 / wall,
+            "embed_all_s": len(texts) * wall / 2e6,
+            "embed_cpu_ms": cpu / 2000,
+        }
+        kept = TextVectors(store.path, embedder.name, embedder.fingerprint, embedder.dim)
+
+        def put(part: list[str]) -> None:
+            vectors = rng.standard_normal((len(part), embedder.dim)).astype(np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            kept.put(dict(zip(part, vectors.astype(np.float16), strict=True)))
+
+        nine_tenths = len(texts) * 9 // 10
+        for at in range(0, nine_tenths, 2000):
+            put(texts[at : min(at + 2000, nine_tenths)])
+
+        def search(known: StoreEmbedder, query: str) -> None:
+            coverage(annotations, known, name)  # as a page does
+            search_explanations(
+                annotations, known, name, query, limit=500, mode="semantic", embed_missing=False
+            )
+
+        partly = StoreEmbedder(store, embedder)
+        search(partly, "a first query")
+        put(texts[:1])  # something has been added, so what is missing is looked for again
+        found["a tenth not embedded yet"] = timed(lambda: search(partly, "brackets near numbers"))[0]
+        put(texts[nine_tenths:])
+        whole = StoreEmbedder(store, embedder)
+        found["first search of a process"] = timed(lambda: search(whole, "brackets near quotes"))[0]
+        warm = [timed(lambda i=i: search(whole, f"{WORDS[i % len(WORDS)]} and {i}"))[0] for i in range(20)]
+        found["once in memory, p50"], found["once in memory, p95"] = map(float, np.percentile(warm, [50, 95]))
+        found["memory_mb"] = len(texts) * embedder.dim * 4 / 1e6
+    return found
+
+
 def first_read(path: Path, name: str) -> tuple[float, float]:
     with Annotations(path, read_only=True) as annotations:
         return timed(lambda: annotated_store(annotations).coder(name))
@@ -127,6 +177,7 @@ def main() -> int:
     parser.add_argument("store", type=Path, nargs="?")
     parser.add_argument("--latents", type=int, default=100_000)
     parser.add_argument("--pages", type=int, default=40)
+    parser.add_argument("--no-meaning", action="store_true", help="leave search by meaning out")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
@@ -151,6 +202,9 @@ def main() -> int:
         if folder is not None:
             wall, cpu = refresh(path, info.coder, info.n_latents)
             found["bring up to date after 1,000 latents"] = {"p50": wall, "p95": wall, "cpu_p50": cpu}
+        by_meaning = {}
+        if folder is not None and not args.no_meaning:
+            by_meaning = meaning(store, path, info.coder, np.random.default_rng(2))
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -158,13 +212,21 @@ def main() -> int:
     worst = max(figures["p95"] for figures in pages.values())
     met = worst <= GOAL_MS
     if args.json:
-        print(json.dumps({"latents": info.n_latents, "parts": found, "worst_p95_ms": worst, "met": met}))
+        document = {"latents": info.n_latents, "parts": found, "worst_p95_ms": worst, "met": met}
+        print(json.dumps({**document, "meaning": by_meaning}))
         return 0
     print(f"{info.n_latents:,} latents; a page is 25 rows with previews")
     print(f"{'milliseconds':42}{'p50':>9}{'p95':>9}{'CPU p50':>9}{'ratio':>8}{'CPU':>7}")
     for part, figures in found.items():
         ratios = f"{figures['ratio']:8.2f}{figures['cpu_ratio']:7.2f}" if "ratio" in figures else ""
         print(f"{part:42}{figures['p50']:9.1f}{figures['p95']:9.1f}{figures['cpu_p50']:9.1f}{ratios}")
+    if by_meaning:
+        rate, minutes = by_meaning["embedded_per_s"], by_meaning["embed_all_s"] / 60
+        print(
+            f"search by meaning: {rate:.0f} explanations embedded per second, all of them in {minutes:.1f} min, once;"
+        )
+        parts = ", ".join(f"{part} {value:.0f} ms" for part, value in by_meaning.items() if " " in part)
+        print(f"  {parts}; {by_meaning['memory_mb']:.0f} MB of vectors")
     print(f"goal: every page within {GOAL_MS:.0f} ms (p95): {'met' if met else f'MISSED, {worst:.0f} ms'}")
     return 0
 

@@ -4,10 +4,12 @@ embedder = load_embedder()                       # all-MiniLM-L6-v2, from an ins
 embed_store(store, embedder)                     # once; resumable
 known = StoreEmbedder(store, embedder)           # for autointerp.score.Embedding
 search_windows(store, known, "opening quotes", limit=20)
+embed_explanations(annotations, known, ["sae"])  # resumable; else the first search does it
 search_explanations(annotations, known, ["sae"], "brackets after a number")
 """
 
 from autointerp.embedding.base import TextEmbedder
+from autointerp.embedding.explanations import Coverage, coverage, embed_explanations
 from autointerp.embedding.load import DEFAULT_EMBEDDER, load_embedder
 from autointerp.embedding.lookup import StoreEmbedder
 from autointerp.embedding.negatives import hard_contexts
@@ -16,10 +18,13 @@ from autointerp.embedding.windows import embed_store, window_texts
 
 __all__ = [
     "DEFAULT_EMBEDDER",
+    "Coverage",
     "FoundExplanation",
     "FoundWindow",
     "StoreEmbedder",
     "TextEmbedder",
+    "coverage",
+    "embed_explanations",
     "embed_store",
     "hard_contexts",
     "load_embedder",

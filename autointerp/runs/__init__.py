@@ -12,6 +12,7 @@ with JobRunner(annotations, job_kinds(bench)) as runner:
 
 from autointerp.runs.bench import Preview, Workbench
 from autointerp.runs.kinds import (
+    embed_explanations_job,
     embed_job,
     explain_job,
     job_kinds,
@@ -47,6 +48,7 @@ __all__ = [
     "ScoreOptions",
     "Workbench",
     "Worker",
+    "embed_explanations_job",
     "embed_job",
     "explain_job",
     "job_kinds",

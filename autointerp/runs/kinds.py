@@ -29,6 +29,7 @@ def job_kinds(bench: Workbench) -> list[JobKind]:
         JobKind("explain", _explain, workers=_workers, setup=_Setup(bench)),
         JobKind("score", _score, workers=_workers, setup=_Setup(bench)),
         JobKind("embed", _embed, setup=_Setup(bench)),
+        JobKind("embed_explanations", _embed_explanations, setup=_Setup(bench)),
     ]
 
 
@@ -71,6 +72,19 @@ def embed_job(embedder: str = DEFAULT_EMBEDDER, window: int = DEFAULT_WINDOW) ->
         "payload": {"embedder": embedder, "window": window},
         "items": (None,),
         "label": f"embed all windows of {window} tokens with {embedder}",
+    }
+
+
+def embed_explanations_job(coders: Sequence[str], embedder: str = DEFAULT_EMBEDDER) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: embed the shown explanations of these coders that are not embedded yet, so
+    that they can be searched by meaning. What it has done is kept when it stops."""
+    names = sorted(coders)
+    of = names[0] if len(names) == 1 else f"{len(names)} coders"
+    return {
+        "kind": "embed_explanations",
+        "payload": {"embedder": embedder, "coders": names},
+        "items": (None,),
+        "label": f"embed the explanations of {of} with {embedder}",
     }
 
 
@@ -237,6 +251,15 @@ def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
         window=int(payload["window"]),
         progress=context.progress,
     )
+    return Outcome()
+
+
+def _embed_explanations(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    from autointerp.embedding import embed_explanations
+
+    state: _State = context.state
+    embedder = state.bench.embedder(str(payload["embedder"]))
+    embed_explanations(state.bench.annotations, embedder, payload["coders"], progress=context.progress)
     return Outcome()
 
 

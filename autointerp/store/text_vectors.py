@@ -3,7 +3,7 @@ embedder, safe for any number of processes. Only a cache: where it cannot be rea
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -26,10 +26,14 @@ class TextVectors:
 
     def get(self, texts: Sequence[str]) -> dict[str, NDArray[np.float16]]:
         """The known ones of `texts`, Float16[ndarray, " d"] each."""
+        return {texts[i]: vector for i, vector in self.find(texts)}
+
+    def find(self, texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float16]]]:
+        """(place, Float16[ndarray, " d"]) of the known ones, in no order; of texts that are there twice, the last place."""
         if not texts or not self.path.exists():
-            return {}
-        keys = {self._key(text): text for text in texts}
-        wanted, found = list(keys), {}
+            return
+        keys = {self._key(text): i for i, text in enumerate(texts)}
+        wanted = list(keys)
         try:
             with closing(self._connect("ro")) as connection:
                 for at in range(0, len(wanted), _MANY):
@@ -37,10 +41,26 @@ class TextVectors:
                     query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(part))})"
                     for key, blob in connection.execute(query, part):
                         if len(blob) == 2 * self._dim:
-                            found[keys[key]] = np.frombuffer(blob, dtype=np.float16)
+                            yield keys[key], np.frombuffer(blob, dtype=np.float16)
         except sqlite3.Error:
-            pass
-        return found
+            return
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """The unknown ones of `texts`, every text once, in order."""
+        distinct = list(dict.fromkeys(texts))
+        known = {i for i, _ in self.find(distinct)}
+        return [text for i, text in enumerate(distinct) if i not in known]
+
+    def state(self) -> tuple[tuple[int, int], ...]:
+        """Differs once something has been added, by whichever process; two looks at the file system."""
+        found = []
+        for end in ("", "-wal"):
+            try:
+                stat = self.path.with_name(self.path.name + end).stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+            except OSError:
+                found.append((0, 0))
+        return tuple(found)
 
     def put(self, vectors: Mapping[str, NDArray[np.float16]]) -> bool:
         """Keep these; returns whether that worked."""

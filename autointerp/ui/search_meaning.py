@@ -9,9 +9,8 @@ import streamlit as st
 from autointerp.errors import ModelLoadError
 from autointerp.store import Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.types import Progress
+from autointerp.ui import explanations_embedded, job_strip, work
 from autointerp.ui import format as fmt
-from autointerp.ui import job_strip, work
 from autointerp.ui.state import FeaturesState, change
 from autointerp.ui.text import plain, visible
 
@@ -86,18 +85,15 @@ def explanations(
         return None
     from autointerp.embedding import search_explanations
 
-    bar = st.empty()
-
-    def progress(report: Progress) -> None:
-        if report.total > 256:
-            share = min(report.done / report.total, 1.0)
-            bar.progress(share, f"Embedding {fmt.count(report.total)} explanations, once")
-
+    covered, at_once = explanations_embedded.look(annotations, embedder, coders)
+    if covered.missing and not at_once:
+        explanations_embedded.tell(store, annotations, embedder, coders, covered)
+        if not covered.embedded and state.mode == "meaning":
+            return None
     found = search_explanations(
         annotations, embedder, coders, state.search, limit=MAX_EXPLANATIONS,
-        mode="hybrid" if state.mode == "both" else "semantic", progress=progress,
+        mode="hybrid" if state.mode == "both" else "semantic", embed_missing=at_once,
     )  # fmt: skip
-    bar.empty()
     matches = {}
     for coder in coders:
         mine = [one for one in found if one.coder == coder]
@@ -166,5 +162,6 @@ def _offer_to_embed(store: Store, name: str) -> None:
     ):
         from autointerp.runs import embed_job
 
-        job_strip.remember(runner.submit(**embed_job(), priority=1).id)
+        # Not before clicks: it takes minutes, and one lane is for those.
+        job_strip.remember(runner.submit(**embed_job()).id)
     job_strip.draw()

@@ -15,6 +15,7 @@ import pytest
 
 from autointerp.demo import complete, crew
 from autointerp.demo.complete import complete_demo, missing, missing_in
+from autointerp.embedding import coverage
 from autointerp.errors import UserError
 from autointerp.jobs import JobRunner
 from autointerp.runs import (
@@ -58,6 +59,10 @@ def assert_complete(path: Path) -> None:
         assert names == (SCORERS if explanation.status == "ok" else []), f"{coder} {latent}: {names}"
     assert store.embeddings("all-MiniLM-L6-v2") is not None
     assert not missing_in(path)
+    with Annotations(path) as annotations:  # search by meaning has nothing to wait for
+        known = Workbench(store, annotations).embedder()
+        covered = coverage(annotations, known, [info.coder for info in store.coders()])
+    assert covered.embedded == covered.total > 0
 
 
 def figures(path: Path) -> dict[Any, Any]:
