@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from autointerp.settings import ENV_STORE
+from tests.browser.acting import TIMEOUT_MS, Hands, Wire
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
@@ -28,8 +29,7 @@ CHROMIUM_FLAGS = [
 ]
 WIDE = (1440, 900)
 NARROW = (480, 900)
-START_S = 60
-TIMEOUT_MS = 20_000
+START_S = 180
 
 expect.set_options(timeout=TIMEOUT_MS)
 
@@ -117,10 +117,9 @@ def _wait_until_healthy(url: str, process: subprocess.Popen, log_file: Path) -> 
 
 
 @dataclass
-class Visit:
+class Visit(Hands):
     """One browser tab, watched: dialogs, page errors and requests that leave this machine."""
 
-    page: Page
     server: Server
     dialogs: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -131,10 +130,9 @@ class Visit:
         self.page.goto(f"{self.server.url}{path}")
         self.settled()
 
-    def settled(self) -> None:
-        """Wait until the script has finished and something stands on the page."""
-        expect(self.page.get_by_test_id("stMainBlockContainer")).to_be_visible()
-        expect(self.page.locator('[data-test-script-state="running"]')).to_have_count(0)
+    def reload(self) -> None:
+        self.page.reload()
+        self.settled()
 
     def check(self) -> None:
         """No script of a token ran, nothing failed, nothing was fetched from elsewhere, no traceback is shown."""
@@ -164,7 +162,9 @@ def visit(browser: Browser) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
-        found = Visit(page, server)
+        wire = Wire()
+        wire.listen(page)
+        found = Visit(page, wire, server)
         visits.append(found)
 
         def note_dialog(dialog: object) -> None:

@@ -37,5 +37,5 @@ def test_every_coder_can_be_looked_at(scheme: str, demo_server: Server, visit: O
 def test_searching_the_text_leads_to_features(demo_server: Server, visit: Open):
     at = visit(demo_server)
     at.goto("/features?coder=sae&search=array")
-    at.page.get_by_role("link", name="#").first.click()
+    at.click(at.page.get_by_role("link", name="#").first)
     expect(at.page.locator('.root[data-coder="sae"][data-latent] .row').first).to_be_visible()

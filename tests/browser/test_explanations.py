@@ -45,6 +45,12 @@ def button(page: Page, name: str) -> Locator:
     return page.get_by_test_id("stMain").get_by_role("button", name=re.compile(f"^{name}"))
 
 
+def height(part: Locator) -> float:
+    box = part.bounding_box()
+    assert box is not None
+    return box["height"]
+
+
 def look(at: Visit, path: str) -> Page:
     at.goto(f"/feature?coder=sae&{path}")
     expect(card(at.page)).to_be_visible()
@@ -52,34 +58,36 @@ def look(at: Visit, path: str) -> Page:
 
 
 def test_regenerate_and_score_in_one_click(writable: Server, visit: Open, made: Explained):
-    page = look(visit(writable), "latent=1")
+    at = visit(writable)
+    page = look(at, "latent=1")
     expect(card(page).locator(".say")).to_have_text("The first half of an emoji.")
-    page.keyboard.press("g")
+    at.press("g")
     expect(page).to_have_url(re.compile("panel=regenerate"))
     expect(page.get_by_text("No prompt and no cost")).to_be_visible()
-    button(page, "Explain").click()
+    at.click(button(page, "Explain"))
     expect(card(page).locator(".meta")).to_contain_text("version 2 of 2")
     expect(page).not_to_have_url(re.compile("panel="))
     for scorer in ("Detection", "Fuzzing"):
         expect(card(page).locator(".score", has_text=scorer)).to_contain_text("offline judge")
     news = card(page).locator(".news")
     expect(news).to_contain_text("Version 2 against version 1")
-    news.get_by_role("link").click()
+    at.click(news.get_by_role("link"))
     expect(page).to_have_url(re.compile("against="))
     expect(page.locator(".root[data-sides] .say")).to_have_count(2)
-    page.get_by_role("button", name="Score both").click()
+    at.click(page.get_by_role("button", name="Score both"))
     expect(page.locator(".root[data-sides] tbody")).to_contain_text(re.compile("difference|Better|Worse"))
-    button(page, "Contexts").click()
+    at.click(button(page, "Contexts"))
     expect(page.locator(".root[data-coder]")).to_be_visible()
 
 
 def test_rescore_with_other_examples(writable: Server, visit: Open, made: Explained):
-    page = look(visit(writable), "latent=4")
-    button(page, "Rescore").click()
-    page.get_by_label("Activating", exact=True).fill("9")
-    page.get_by_test_id("stButtonGroup").get_by_text("Fuzzing", exact=True).click()
-    page.get_by_test_id("stButtonGroup").get_by_text("Neighbours", exact=True).click()
-    button(page, "Score").last.click()
+    at = visit(writable)
+    page = look(at, "latent=4")
+    at.click(button(page, "Rescore"))
+    at.fill(page.get_by_label("Activating", exact=True), "9")
+    at.click(page.get_by_test_id("stButtonGroup").get_by_text("Fuzzing", exact=True))
+    at.click(page.get_by_test_id("stButtonGroup").get_by_text("Neighbours", exact=True))
+    at.click(button(page, "Score").last)
     row = card(page).locator(".score", has_text="random, neighbours")
     expect(row).to_contain_text("n 9+")
     expect(row).to_contain_text("Detection")
@@ -89,73 +97,77 @@ def test_every_judged_example_errors_first(writable: Server, visit: Open, made: 
     second = made.explanations["second"]
     at = visit(writable)
     page = look(at, f"latent=0&version={second.id}")
-    card(page).locator(".score", has_text="3 unparsed").click()
+    at.click(card(page).locator(".score", has_text="3 unparsed"))
     expect(page).to_have_url(re.compile("score="))
     judged = page.locator(".root[data-score]")
     expect(judged.locator("section.group").first).to_be_visible()
+    at.settled()
     keys = [section.get_attribute("data-group") for section in judged.locator("section.group").all()]
     assert keys == [key for key in ("fp", "fn", "unparsed", "tp", "tn") if key in keys]
     expect(judged.locator('section[data-group="unparsed"] .row')).to_have_count(3)
-    page.get_by_role("radio", name="Wrong").click()
+    at.click(page.get_by_role("radio", name="Wrong"))
     expect(page).to_have_url(re.compile("verdict=wrong"))
     expect(judged.locator(".row.right")).to_have_count(0)
     expect(judged.locator(".row.wrong").first).to_be_visible()
-    page.get_by_role("radio", name="All").click()
-    judged.locator("button.bar").first.click()
+    at.click(page.get_by_role("radio", name="All"))
+    at.click(judged.locator("button.bar").first)
     expect(page).to_have_url(re.compile("quantile=0"))
-    judged.locator("button.bar").first.click()
+    at.click(judged.locator("button.bar").first)
     expect(page).not_to_have_url(re.compile("quantile="))
-    assert judged.locator(".t[class*=' a']").count() == 0  # the judge saw no activations
-    page.get_by_test_id("stCheckbox").filter(has_text="True activations").click()
+    at.settled()
+    expect(judged.locator(".t[class*=' a']")).to_have_count(0)  # the judge saw no activations
+    at.click(page.get_by_test_id("stCheckbox").filter(has_text="True activations"))
     expect(page).to_have_url(re.compile("overlay=1"))
     expect(judged.locator(".t.peak").first).to_be_visible()
-    judged.locator("a.reply").first.click()
+    at.click(judged.locator("a.reply").first)
     expect(page.get_by_role("dialog")).to_contain_text("You judge texts. <b>system</b>")
-    page.get_by_role("dialog").get_by_label("Close").click()
+    at.click(page.get_by_role("dialog").get_by_label("Close"))
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("example="))
-    page.keyboard.press("Escape")
+    at.press("Escape")
     expect(page).not_to_have_url(re.compile("score="))
     expect(page.locator(".root[data-coder]")).to_be_visible()
 
 
 def test_versions_can_be_looked_at_pinned_and_shared(writable: Server, visit: Open, made: Explained):
-    page = look(visit(writable), "latent=3")
+    at = visit(writable)
+    page = look(at, "latent=3")
     pinned, newer = made.explanations["pinned"], made.explanations["newer"]
     expect(card(page)).to_have_attribute("data-version", pinned.id)
-    page.keyboard.press("v")
+    at.press("v")
     versions = page.locator('.root[data-only="versions"]')
     expect(versions.locator(".version")).to_have_count(2)
-    versions.locator("a.line").first.click()
+    at.click(versions.locator("a.line").first)
     expect(page).to_have_url(re.compile(f"version={newer.id}"))
     expect(card(page)).to_have_attribute("data-version", newer.id)
     expect(card(page).locator(".say")).to_contain_text("<script>window.__xss=1</script>")
     expect(card(page)).to_contain_text("that is version 1, pinned")
-    button(page, "Pin").click()
+    at.click(button(page, "Pin"))
     expect(card(page).locator(".meta")).to_contain_text("pinned")
-    page.reload()
+    at.reload()
     expect(card(page)).to_have_attribute("data-version", newer.id)
     with Annotations(made.path, read_only=True) as annotations:
         shown = annotations.shown("sae", 3)
         assert shown is not None
         assert shown.id == newer.id
-    button(page, "Unpin").click()
+    at.click(button(page, "Unpin"))
     expect(card(page).locator(".meta")).not_to_contain_text("pinned")
 
 
 def test_write_and_edit(writable: Server, visit: Open, made: Explained):
-    page = look(visit(writable), "latent=6")
+    at = visit(writable)
+    page = look(at, "latent=6")
     expect(card(page).locator(".say")).to_have_text(EMOJI_TEXT)
-    page.keyboard.press("e")
+    at.press("e")
     box = page.get_by_role("textbox", name="Edit version 1")
     expect(box).to_have_value(EMOJI_TEXT)
-    box.fill("")
-    button(page, "Save").click()
+    at.fill(box, "")
+    at.click(button(page, "Save"))
     expect(page.get_by_text("The explanation is empty")).to_be_visible()
-    box.click()
+    at.click(box)
     page.keyboard.type("Verges, and what begins with g, s, v, x or b.")  # letters that are keys elsewhere
-    page.get_by_label("Author").fill("Ada")
-    button(page, "Save").click()
+    at.fill(page.get_by_label("Author"), "Ada")
+    at.click(button(page, "Save"))
     expect(card(page).locator(".say")).to_have_text("Verges, and what begins with g, s, v, x or b.")
     expect(card(page).locator(".meta")).to_contain_text("by Ada")
     expect(card(page).locator(".meta")).to_contain_text("from version 1")
@@ -173,22 +185,21 @@ def test_hostile_texts_stay_text(
         explanation = made.explanations[name]
         page = look(at, f"latent={explanation.latent}&version={explanation.id}&panel=versions")
         expect(card(page).locator(".say")).to_be_visible()
-        assert "\u202e" not in card(page).inner_text()
+        expect(card(page)).not_to_contain_text("\u202e")
     long = look(at, "latent=4").locator(".say")
-    before = long.bounding_box()
-    button(page, "more").click()
-    after = long.bounding_box()
-    assert before is not None
-    assert after is not None
-    assert before["height"] < 160 < 1000 < after["height"]
+    assert height(long) < 160
+    at.click(button(page, "more"))
+    at.settled()
+    assert height(long) > 1000
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
 def test_read_only_has_nothing_that_writes(read_only: Server, visit: Open, made: Explained):
-    page = look(visit(read_only), "latent=0&panel=edit")
-    button(page, "Versions").click()
+    at = visit(read_only)
+    page = look(at, "latent=0&panel=edit")
+    at.click(button(page, "Versions"))
     expect(page.locator('.root[data-only="versions"] .version').first).to_be_visible()
     for name in ("Edit", "Regenerate", "Rescore", "Pin", "Retry", "Save"):
         expect(button(page, name)).to_have_count(0)
-    card(page).locator("a.score").first.click()
+    at.click(card(page).locator("a.score").first)
     expect(page.locator(".root[data-score] .row").first).to_be_visible()

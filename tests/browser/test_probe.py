@@ -9,13 +9,13 @@ from playwright.sync_api import Locator, Route, expect
 
 from autointerp.probe import Prober
 from autointerp.store import Store
+from tests.browser.acting import REST_MS
 from tests.browser.conftest import NARROW, WIDE, Open, Server, Visit, start_server
 from tests.caching.conftest import Lab, lab, store, subject
 
 __all__ = ["Lab", "lab", "store", "subject"]
 
 HOSTILE = "<script>window.__xss=1</script> <img src=x onerror=window.__xss=1> \u202e[a](javascript:alert(1)) $x$ `y` \U0001f600"
-LOADING_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,9 @@ def probe_server(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def typed(at: Visit, text: str) -> Locator:
     """The page's element after `text` was typed; the first time the model is loaded."""
     field = at.page.get_by_role("textbox", name="Text", exact=True)
-    field.fill(text)
-    field.press("Control+Enter")
+    at.enter(field, text, "Control+Enter")
     root = at.page.locator(".root[data-probed]")
-    expect(root).to_be_visible(timeout=LOADING_MS)
-    at.settled()
+    expect(root).to_be_visible()
     return root
 
 
@@ -51,26 +49,26 @@ def test_type_rank_and_click_through(
     first = prober.rank(result).rows[0]
     expect(root.locator("tbody tr").first).to_contain_text(f"sae #{first.latent}")
 
-    page.get_by_role("radio", name="Sum").click()
+    at.click(page.get_by_role("radio", name="Sum"))
     expect(page).to_have_url(re.compile("rank=sum"))
     summed = prober.rank(result, "sum").rows[0]
     expect(root.locator("tbody tr").first).to_contain_text(f"sae #{summed.latent}")
 
-    root.locator(".strip .t").nth(2).click()
+    at.click(root.locator(".strip .t").nth(2))
     expect(page).to_have_url(re.compile("token=2"))
     expect(root.locator(".strip .t.chosen")).to_have_count(1)
     here = prober.rank(result, "token", token=2).rows
     expect(root.locator("tbody tr")).to_have_count(len(here))
-    root.locator("tbody tr").first.hover()
+    at.hover(root.locator("tbody tr").first)
     expect(root.locator(".strip .t.peak")).to_have_count(1)  # the row's feature, on the text
 
-    root.get_by_role("link", name=f"sae #{here[0].latent}", exact=True).click()
+    at.click(root.get_by_role("link", name=f"sae #{here[0].latent}", exact=True))
     expect(page).to_have_url(re.compile(rf"/feature\?coder=sae&latent={here[0].latent}&text=The"))
     tried = page.locator(f'.root[data-tried="{here[0].latent}"]')
     expect(tried).to_contain_text("Fires on")
-    tried.locator(".t.peak").hover()
+    at.hover(tried.locator(".t.peak"))
     expect(tried.get_by_role("tooltip")).to_contain_text("of maximum")
-    page.get_by_role("button", name="Next").click()
+    at.click(page.get_by_role("button", name="Next"))
     expect(
         page.locator(f'.root[data-tried="{store.coder("sae").next_live(here[0].latent)}"]')
     ).to_be_visible()
@@ -81,14 +79,16 @@ def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visi
     at = visit(probe_server)
     held: list[Route] = []
     at.page.route("**/*Multiselect*.js", lambda route: held.append(route))
-    at.page.goto(f"{probe_server.url}/probe?coders=sae")
+    at.held = True
+    at.goto("/probe?coders=sae")
     expect(at.page.get_by_text("or try one of these")).to_be_visible()
     typed(at, "The quick brown fox")
     assert held
     for route in held:
         route.continue_()
+    at.held = False
     expect(at.page.get_by_role("combobox", name="Coders")).to_be_visible()
-    at.page.get_by_role("radio", name="Sum").click()
+    at.click(at.page.get_by_role("radio", name="Sum"))
     expect(at.page).to_have_url(re.compile("rank=sum"))
     at.settled()
     expect(at.page).to_have_url(re.compile("coders=sae&"))
@@ -97,10 +97,10 @@ def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visi
 def test_an_example_and_a_reload(probe_server: Server, visit: Open):
     at = visit(probe_server)
     at.goto("/probe")
-    at.page.get_by_role("button", name="Returns the number").click()
+    at.click(at.page.get_by_role("button", name="Returns the number"))
     root = at.page.locator(".root[data-probed]")
-    expect(root.locator("tbody tr").first).to_be_visible(timeout=LOADING_MS)
-    at.page.reload()
+    expect(root.locator("tbody tr").first).to_be_visible(timeout=REST_MS)
+    at.reload()
     expect(root.locator("tbody tr").first).to_be_visible()
     expect(at.page.get_by_role("textbox", name="Text", exact=True)).to_have_value(
         re.compile("Returns the number")
@@ -111,7 +111,6 @@ def test_a_hostile_text_stays_text(probe_server: Server, visit: Open):
     at = visit(probe_server)
     at.goto("/probe?coders=sae,random")
     root = typed(at, HOSTILE)
-    text = root.locator(".strip").inner_text()
     for piece in (
         "<script>window.__xss=1</script>",
         "onerror=window.__xss=1",
@@ -119,15 +118,15 @@ def test_a_hostile_text_stays_text(probe_server: Server, visit: Open):
         "`y`",
         "\U0001f600",
     ):
-        assert piece in text
-    assert "\u202e" not in text
-    root.locator(".strip .t").nth(1).focus()
+        expect(root.locator(".strip")).to_contain_text(piece)
+    expect(root.locator(".strip")).not_to_contain_text("\u202e")
+    at.reach(root.locator(".strip .t").nth(1)).focus()
     at.page.keyboard.press("ArrowRight")
     at.page.keyboard.press("Enter")
     expect(at.page).to_have_url(re.compile("token=2"))
     at.goto("/feature?coder=sae&latent=3")
     field = at.page.get_by_role("textbox", name="Test your own text", exact=True)
-    field.click()
+    at.click(field)
     for key in (
         "x",
         "b",
@@ -138,8 +137,7 @@ def test_a_hostile_text_stays_text(probe_server: Server, visit: Open):
     ):  # shortcuts elsewhere on the page, letters here
         at.page.keyboard.press(key)
     expect(field).to_have_value("xgwb")  # the arrows moved the cursor
-    field.fill(HOSTILE)
-    field.press("Control+Enter")
+    at.enter(field, HOSTILE, "Control+Enter")
     expect(at.page.locator('.root[data-tried="3"]')).to_contain_text("<script>window.__xss=1</script>")
     at.check()
 
@@ -147,5 +145,5 @@ def test_a_hostile_text_stays_text(probe_server: Server, visit: Open):
 def test_a_store_without_its_model_says_what_to_do(server: Server, visit: Open):
     at = visit(server)
     at.goto("/probe?text=abc")
-    expect(at.page.get_by_text("AUTOINTERP_WEIGHTS")).to_be_visible(timeout=LOADING_MS)
+    expect(at.page.get_by_text("AUTOINTERP_WEIGHTS")).to_be_visible(timeout=REST_MS)
     at.check()

@@ -27,12 +27,6 @@ def rows(page: Page) -> Locator:
     return page.locator("table.list.explained tbody tr")
 
 
-def choose(page: Page, label: str, option: str) -> None:
-    """One option of a select box."""
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option, exact=True).click()
-
-
 @pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", MEDIUM)])
 def test_sort_by_a_score_filter_and_open(
     scheme: str, size: tuple[int, int], scored_server: Server, visit: Open
@@ -41,22 +35,21 @@ def test_sort_by_a_score_filter_and_open(
     page = at.page
     at.goto("/features?coder=sae")
     expect(rows(page)).to_have_count(7)
-    page.get_by_role("button", name=re.compile("^Detection · offline judge")).click()
+    at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
     expect(page).to_have_url(re.compile("sort=low"))
     expect(rows(page).first.locator("td").first).to_have_text("#1")  # every answer right
     expect(rows(page).first.locator(".scored b")).to_have_text("1.00")
     expect(rows(page).first.locator(".scored .under")).to_contain_text(re.compile(r"floor 0\.50 · n \d+"))
-    page.get_by_role("button", name=re.compile("^Detection · offline judge")).click()
+    at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
     expect(page).to_have_url(re.compile("order=asc"))
     expect(rows(page).first.locator("td").first).not_to_have_text("#1")
 
-    page.get_by_role("button", name="Filters").click()
-    page.get_by_label("Score's lower bound at least").fill("0.8")
-    page.get_by_label("Score's lower bound at least").press("Enter")
+    at.click(page.get_by_role("button", name="Filters"))
+    at.enter(page.get_by_label("Score's lower bound at least"), "0.8")
     expect(page).to_have_url(re.compile(r"min_low=0\.8"))
     expect(rows(page)).to_have_count(1)
-    page.keyboard.press("Escape")
-    page.get_by_role("link", name="#1", exact=True).click()
+    at.press("Escape")
+    at.click(page.get_by_role("link", name="#1", exact=True))
     expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
 
 
@@ -64,15 +57,13 @@ def test_search_explanations_by_their_words(scored_server: Server, visit: Open):
     at = visit(scored_server)
     page = at.page
     at.goto("/features")
-    choose(page, "Search in", "Explanations: words")
-    box = page.get_by_label("Search", exact=True)
-    box.fill("emoji half")
-    box.press("Enter")
+    at.choose("Search in", "Explanations: words")
+    at.enter(page.get_by_label("Search", exact=True), "emoji half")
     expect(page).to_have_url(re.compile(r"mode=words.*search=emoji"))
     expect(rows(page)).to_have_count(1)
     expect(rows(page).first.locator(".says")).to_contain_text("The first half of an emoji.")
     expect(page.get_by_text("whole words before parts of words")).to_be_visible()
-    rows(page).first.click()
+    at.click(rows(page).first)
     expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
 
 
@@ -80,9 +71,7 @@ def test_another_search_is_not_sorted_like_the_list_before(scored_server: Server
     at = visit(scored_server)
     page = at.page
     at.goto("/features?sort=max")
-    box = page.get_by_label("Search", exact=True)
-    box.fill("<script>")
-    box.press("Enter")
+    at.enter(page.get_by_label("Search", exact=True), "<script>")
     expect(page).not_to_have_url(re.compile("sort="))
     expect(page.get_by_text("how strongly a feature fires there")).to_be_visible()
 
@@ -92,9 +81,8 @@ def test_explanations_are_text(scored_server: Server, visit: Open):
     at.goto("/features?coder=sae&mode=words&search=stranger")
     expect(at.page.get_by_text("No explanation holds every word")).to_be_visible()  # not the shown one
     at.goto("/features?coder=sae&sort=latent")
-    text = rows(at.page).first.inner_text()
-    assert "Script tags that call alert, in web pages." in text
-    assert "\u202e" not in at.page.locator("table.list.explained").inner_text()
+    expect(rows(at.page).first).to_contain_text("Script tags that call alert, in web pages.")
+    expect(at.page.locator("table.list.explained")).not_to_contain_text("\u202e")
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", MEDIUM)])
@@ -106,15 +94,15 @@ def test_from_the_overview_to_what_it_names(
     at.goto("/")
     expect(page.get_by_text("Best explained")).to_be_visible()
     expect(page.get_by_text("Worst explained")).to_be_visible()
-    choose(page, "Features of", "transcoder")
+    at.choose("Features of", "transcoder")
     expect(page).to_have_url(re.compile("of=transcoder"))
-    choose(page, "Features of", "All coders")
+    at.choose("Features of", "All coders")
     expect(page).not_to_have_url(re.compile("of="))
     pair = page.get_by_role("link", name=re.compile("Detection · offline judge . Embedding"))
-    pair.click()
+    at.click(pair)
     expect(page).to_have_url(re.compile("x=detection.*y=embedding"))
-    page.get_by_text("Plot every feature").click()
+    at.click(page.get_by_text("Plot every feature"))
     expect(page.get_by_text("Click a point to open its feature")).to_be_visible()
     best = page.locator("table.list", has_text="The first half of an emoji.").first
-    best.get_by_role("link", name="sae #1", exact=True).click()
+    at.click(best.get_by_role("link", name="sae #1", exact=True))
     expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
