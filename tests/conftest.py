@@ -8,10 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from autointerp.store import CoderWriter, CorpusWriter, Store
 from autointerp.types import CoderKind, Fidelity
+
+# Property tests try the same examples every time and take as long as they take: none fails by chance or on a slow machine.
+# `pytest --hypothesis-profile=explore` tries others.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **_PATIENT)
+settings.register_profile("explore", max_examples=1000, **_PATIENT)
+settings.load_profile("repeatable")
 
 HOSTILE_PIECES: list[bytes] = [
     b"<|endoftext|>",

@@ -94,7 +94,11 @@ def everything_written(error: BaseException) -> str:
     return "\n".join(parts)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     key=KEYS,
     status=st.sampled_from([200, 302, 400, 401, 403, 404, 422, 429, 500]),

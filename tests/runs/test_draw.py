@@ -15,7 +15,11 @@ from autointerp.score import delphi
 from tests.embedding.conftest import HashEmbedder
 from tests.runs.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 seeds = st.integers(0, 2**40)
 
 

@@ -26,7 +26,7 @@ def test_what_is_none_says_so_briefly(tiny_store: Store, text: str):
     assert len(str(caught.value)) < 300
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(wanted=st.sets(st.integers(0, 7), min_size=1))
 def test_any_set_reads_back(tiny_store: Store, wanted: set[int]):
     assert parse_latents(",".join(map(str, wanted)), tiny_store.coder("sae")) == sorted(wanted)

@@ -182,7 +182,11 @@ def plainly(frame: pd.DataFrame, query: dict) -> pd.DataFrame:
     return frame.loc[keep].sort_values(by=by, ascending=ascending, na_position="last")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(query=QUERIES, size=st.integers(1, 20))
 def test_pages_are_the_plain_list_cut_up(made: tuple, query: dict, size: int):
     store, annotations, frame = made

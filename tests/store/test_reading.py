@@ -101,7 +101,11 @@ BOUNDS = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_lists_agree_with_plain_python(tiny_store: Store, data: st.DataObject) -> None:
     names = data.draw(st.sampled_from([None, ["sae"], ["transcoder", "sae"]]))
