@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -52,12 +52,14 @@ class Execution:
         self._cancelled = False
         self._lost = False
         self._fatal: str | None = None
-        self._context = Context(claim.job, self._stop)
+        self._context = Context(claim.job, self._stop, self._keep)
         self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
         self._uncommitted: list[Finished] = []
         self._in_flight = 0
         self._n_finished = 0
+        self._counting = threading.Lock()
+        self._counted_in, self._counted_out, self._counted_cost = 0, 0, 0.0
         self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def run(self) -> Job | None:
@@ -152,6 +154,7 @@ class Execution:
             pass
         results = [(_result(i, outcome), outcome.rows) for i, outcome in finished if outcome is not None]
         refused = self.table.complete(self.claim, results) if results else []
+        self._count(result for result, _ in results)
         self._in_flight -= len(finished)
         self._uncommitted = []
         for result, error in refused:
@@ -159,6 +162,29 @@ class Execution:
         self._n_finished += len(results)
         if results and self.on_progress:
             self.on_progress(self.table.get(self.claim.job.id))
+
+    def _keep(self, part: Outcome) -> None:
+        result = _result(-1, part)
+        self.table.keep(self.claim, result, part.rows)
+        self._count([result])
+
+    def _count(self, results: Iterable[ItemResult]) -> None:
+        with self._counting:
+            for result in results:
+                self._counted_in += result.tokens_in
+                self._counted_out += result.tokens_out
+                self._counted_cost += result.cost
+
+    def _count_the_rest(self) -> None:
+        """What was spent on items that came to no end."""
+        spent = self._context.meter() if self._context.meter is not None else None
+        if spent is None:
+            return
+        with self._counting:
+            tokens_in, tokens_out = spent.tokens_in - self._counted_in, spent.tokens_out - self._counted_out
+            cost = None if spent.cost is None else max(0.0, spent.cost - self._counted_cost)
+        if tokens_in > 0 or tokens_out > 0:
+            self._keep(Outcome(tokens_in=max(0, tokens_in), tokens_out=max(0, tokens_out), cost=cost))
 
     def _worker(self) -> None:
         while (task := self._todo.get()) is not None:
@@ -217,6 +243,7 @@ class Execution:
     def _end(self) -> Job:
         if self._lost:
             raise ClaimLost(self.claim.job.id)
+        self._count_the_rest()
         if self._cancelled:
             return self.table.finish(self.claim, state="cancelled", error="cancelled")
         if self._fatal is not None:
@@ -235,6 +262,7 @@ def _result(i: int, outcome: Outcome) -> ItemResult:
         tokens_out=outcome.tokens_out,
         cost=outcome.cost or 0.0,
         unpriced=outcome.cost is None,
+        follow=tuple(outcome.follow),
     )
 
 

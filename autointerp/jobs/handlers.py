@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autointerp.errors import AutointerpError
-from autointerp.store.annotations import Job, Record
+from autointerp.store.annotations import Job, NewJob, Record
 from autointerp.types import Progress
 
 
@@ -26,7 +26,7 @@ class Outcome:
 
     With `error` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
     `cost` is `None` when tokens were used at an unknown price. `stop`: why the whole job cannot go on, as `StopJob` says it
-    where there is nothing to keep.
+    where there is nothing to keep. `follow`: jobs to be queued in that transaction too, unless this one was asked to stop.
     """
 
     rows: Sequence[Record] = ()
@@ -35,15 +35,20 @@ class Outcome:
     cost: float | None = 0.0
     error: str | None = None
     stop: str | None = None
+    follow: Sequence[NewJob] = ()
 
 
 class Context:
-    """A handler's view of its job. Shared by the job's threads."""
+    """A handler's view of its job. Shared by the job's threads. `keep`: see the method. `meter`, where a set-up puts one, tells
+    what the job has spent since it was claimed: what no outcome accounts for (calls for an item that was cancelled halfway) is
+    counted when the job ends or goes back to the queue."""
 
-    def __init__(self, job: Job, stop: threading.Event):
+    def __init__(self, job: Job, stop: threading.Event, keep: Callable[[Outcome], None] | None = None):
         self.job = job
         self.state: Any = None
         self._stop = stop
+        self.meter: Callable[[], Outcome] | None = None
+        self._keep = keep
         self._stage: Progress | None = None
 
     def cancelled(self) -> bool:
@@ -59,6 +64,13 @@ class Context:
         """Sleep, unless the job is to stop: then raises JobCancelled at once."""
         self._stop.wait(seconds)
         self.check()
+
+    def keep(self, part: Outcome) -> None:
+        """Store at once what an item has made so far, and count its cost, because it was paid for: whatever becomes of the
+        item, this stays. A handler that does so finds it when the item is tried again, and leaves it out of its last outcome.
+        Only rows, tokens, cost and `follow` of `part` count. Raises UserError for rows that are refused."""
+        if self._keep is not None:
+            self._keep(part)
 
     def progress(self, report: Progress) -> None:
         """Report how far a long item is. A progress callback for any library function; it stops cancelled work too."""

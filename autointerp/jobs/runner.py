@@ -3,14 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from autointerp.errors import StoreError, UnknownName
 from autointerp.jobs.execution import Execution
 from autointerp.jobs.handlers import JobKind
-from autointerp.store.annotations import SILENT_SECONDS, Annotations, Claim, Job, new_owner
+from autointerp.store.annotations import SILENT_SECONDS, Annotations, Claim, Job, NewJob, Record, new_owner
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,14 @@ class JobRunner:
         job, _ = self.annotations.jobs.submit(kind, payload, items, label=label, priority=priority)
         self.wake()
         return job
+
+    def submit_all(self, jobs: Sequence[NewJob], records: Sequence[Record] = ()) -> list[Job]:
+        """`JobTable.submit_all`, and wake a lane. Raises as `submit` does, and then stores nothing."""
+        for job in jobs:
+            self._check(job.kind)
+        queued = self.annotations.jobs.submit_all(jobs, records)
+        self.wake()
+        return queued
 
     def retry(self, job_id: str) -> Job:
         """`JobTable.retry`, and wake a lane."""

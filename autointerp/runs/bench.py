@@ -135,6 +135,14 @@ class Workbench:
         self, coder: str, latent: int, text: str, *, author: str, parent: str | None = None
     ) -> Explanation:
         """Store what a person wrote, as a new version. Raises UserError for an empty or endless text."""
+        written = self.compose(coder, latent, text, author=author, parent=parent)
+        self.annotations.add(written)
+        return written
+
+    def compose(
+        self, coder: str, latent: int, text: str, *, author: str, parent: str | None = None
+    ) -> Explanation:
+        """What `write` stores, not stored yet. Raises as it does."""
         latent = self.store.coder(coder).check_latent(latent)
         text = text.strip()
         if not text:
@@ -143,7 +151,7 @@ class Workbench:
             )
         if len(text) > MAX_TEXT:
             raise UserError(f"The explanation has {len(text):,} characters; at most {MAX_TEXT:,} are kept.")
-        written = Explanation(
+        return Explanation(
             coder=coder,
             latent=latent,
             text=text,
@@ -152,8 +160,6 @@ class Workbench:
             parent=parent,
             cost=0.0,
         )
-        self.annotations.add(written)
-        return written
 
     def compare(self, first: str, second: str) -> Difference:
         """How much better the second score's explanation did than the first's, on the examples both were asked about. Raises

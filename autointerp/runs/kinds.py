@@ -15,7 +15,15 @@ from autointerp.runs.options import ExplainOptions, KeyGone, ScoreOptions
 from autointerp.runs.worker import Worker
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Record, Score, config_hash
+from autointerp.store.annotations import (
+    Annotations,
+    Explanation,
+    JudgedExample,
+    NewJob,
+    Record,
+    Score,
+    config_hash,
+)
 
 FATAL = ("auth", "wrong_url", "unknown_model", "quota")
 """Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
@@ -34,18 +42,26 @@ def job_kinds(bench: Workbench) -> list[JobKind]:
 
 
 def explain_job(
-    coder: str, latents: Sequence[int], options: ExplainOptions, then: Sequence[ScoreOptions] = ()
+    coder: str,
+    latents: Sequence[int],
+    options: ExplainOptions,
+    then: Sequence[ScoreOptions] = (),
+    *,
+    later: Sequence[ScoreOptions] = (),
 ) -> dict[str, Any]:
-    """Arguments for `JobRunner.submit` and `run`: explain these latents, and score each new explanation at once. Raises
-    UserError."""
+    """Arguments for `JobRunner.submit` and `run`: explain these latents, and score each new explanation at once by `then`, and
+    by `later` in a job of its own, which is queued in the transaction that stores the explanation. Raises UserError."""
     options.check()
+    payload: dict[str, Any] = {
+        "coder": coder,
+        "explain": _stored(options),
+        "then": [_stored(one.check()) for one in then],
+    }
+    if later:
+        payload["later"] = [_stored(one.check()) for one in later]
     return {
         "kind": "explain",
-        "payload": {
-            "coder": coder,
-            "explain": _stored(options),
-            "then": [_stored(one.check()) for one in then],
-        },
+        "payload": payload,
         "items": latents,
         "label": _label("explain", coder, latents, "feature", options.explainer),
     }
@@ -157,6 +173,7 @@ class _Setup:
         scores = payload.get("then") or payload.get("score") or ()
         watcher = threading.Thread(target=watch, name=f"watch-{context.job.id}", daemon=True)
         with Worker(self._bench, cancel) as worker:
+            context.meter = lambda: _spent(worker)
             watcher.start()
             try:
                 yield _State(
@@ -182,10 +199,17 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         _stop_if_fatal(explanation.error)
         if explanation.status != "ok":
             return _outcome([explanation], [explanation.error])
-        if new and not state.score:
-            return _outcome([explanation], [])
+        if not new:
+            return _scores(state, explanation, context, before=[], again=True)
+        made = replace(_outcome([explanation], []), follow=_later(payload, explanation, context))
+        if not state.score:
+            return made
+        if _was_paid(explanation):
+            context.keep(made)
+            return _scores(state, explanation, context, before=[], again=False)
         # A scorer looks its explanation's ancestors up; the explanation itself need not be stored yet.
-        return _scores(state, explanation, context, before=[explanation] if new else [], again=not new)
+        scored = _scores(state, explanation, context, before=[explanation], again=False)
+        return replace(scored, follow=made.follow)
 
 
 def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
@@ -199,7 +223,11 @@ def _scores(
     state: _State, explanation: Explanation, context: Context, *, before: Sequence[Record], again: bool
 ) -> Outcome:
     """The item's outcome with what was made `before`. `again`: leave out what this job scored already, before an earlier
-    scorer of the item failed. Where the job cannot go on, what the item has by then is kept: it may have been paid for."""
+    scorer of the item failed or the job was stopped. What was paid for is stored as it comes, before the next scorer begins.
+
+    So a kill costs no row that was paid for, and a cancelled job counts all it spent (`Context.meter`). Only a kill in the
+    middle of a score leaves something out of the job's cost: the replies it had by then, which are free when it goes on.
+    """
     rows: list[Record] = list(before)
     errors: list[str | None] = []
     done = _scored_by(state, explanation, context) if again else set()
@@ -220,7 +248,28 @@ def _scores(
             errors.append(f"{options.scorer}: {score.error}")
         if _is_fatal(score.error):
             return _outcome(rows, errors, stop=score.error)
+        if _was_paid(score) and options is not state.score[-1]:
+            context.keep(_outcome(rows, []))
+            rows = []
     return _outcome(rows, errors)
+
+
+def _later(payload: Mapping[str, Any], explanation: Explanation, context: Context) -> tuple[NewJob, ...]:
+    """The job that scores a new explanation by what takes longer."""
+    options = [ScoreOptions.from_dict(one) for one in payload.get("later") or ()]
+    if not options:
+        return ()
+    work = score_job(str(payload["coder"]), [explanation.id], options)
+    return (NewJob(**work, priority=context.job.priority),)
+
+
+def _was_paid(row: Explanation | Score) -> bool:
+    return bool(row.tokens_in or row.tokens_out)
+
+
+def _spent(worker: Worker) -> Outcome:
+    usage = worker.spent()
+    return Outcome(tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens, cost=usage.cost)
 
 
 def _of_this_job(state: _State, coder: str, latent: int, context: Context) -> Explanation | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autointerp.errors import UserError
 from autointerp.explain import Explainer, ExplanationResult, LLMExplainer, PatternExplainer
-from autointerp.llm import Budget, CancelToken, Client
+from autointerp.llm import Budget, CancelToken, Client, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.runs.options import ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.records import explanation_record, score_records
@@ -52,6 +52,11 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open.close()
+
+    def spent(self) -> Usage:
+        """By all clients so far, for whatever."""
+        with self._lock:
+            return sum((client.stats.usage for client in self._clients.values()), Usage())
 
     def explain(self, coder: str, latent: int, options: ExplainOptions) -> Explanation:
         """A new explanation; what went wrong is a failed one. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""

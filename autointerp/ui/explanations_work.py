@@ -1,4 +1,8 @@
-"""Work that a click starts: submit it, wait for what is quick, notice what has arrived, ask again what failed."""
+"""Work that a click starts: submit it, wait for what is quick, notice what has arrived, ask again what failed.
+
+All that a click asks for is in the store's queue before the click is answered, also what follows from something not made
+yet: the tab can be closed, and the server killed, right after. The session only remembers what to show when it arrives.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +14,7 @@ from autointerp.errors import UserError
 from autointerp.jobs import Job
 from autointerp.runs import ExplainOptions, LLMOptions, ScoreOptions, explain_job, score_job
 from autointerp.store import Store
-from autointerp.store.annotations import Explanation, Score
+from autointerp.store.annotations import Explanation, NewJob, Record, Score
 from autointerp.ui import job_strip, work
 from autointerp.ui.explanations_data import Known, load
 from autointerp.ui.explanations_state import close_right
@@ -36,14 +40,12 @@ class News:
 
 @dataclass(frozen=True)
 class Watched:
-    """A job that was started for one feature. `shown`: the version that was looked at before; `then`: scores to ask for when
-    it brings a new version."""
+    """A job that was started for one feature. `shown`: the version that was looked at before."""
 
     coder: str
     latent: int
     shown: str | None
-    created: str
-    then: tuple[ScoreOptions, ...] = ()
+    created: str = ""
 
 
 def llm_options() -> LLMOptions | None:
@@ -92,24 +94,27 @@ def explain(
     """A new version, and its scores. What needs time does not keep the text waiting: those scores follow in a job of their
     own. Raises UserError."""
     fast = list(then) if options.needs_llm else [one for one in then if is_quick(store, one)]
-    slow = tuple(one for one in then if one not in fast)
-    watched = Watched(coder, latent, shown, "", slow)
-    _start(store, explain_job(coder, [latent], options, fast), watched, quick=not options.needs_llm)
+    slow = [one for one in then if one not in fast]
+    job = explain_job(coder, [latent], options, fast, later=slow)
+    _settle(store, _queue(store, [job], Watched(coder, latent, shown)), quick=not options.needs_llm)
 
 
 def score(
     store: Store, coder: str, latent: int, shown: str | None, ids: Sequence[str], options: Sequence[ScoreOptions]
 ) -> None:  # fmt: skip
     """New scores of these versions, the quick ones at once. Raises UserError."""
-    for one in options:
-        one.check()
+    jobs, quick = _score_jobs(store, coder, ids, options)
+    _settle(store, _queue(store, jobs, Watched(coder, latent, shown)), quick=quick)
+
+
+def _score_jobs(
+    store: Store, coder: str, ids: Sequence[str], options: Sequence[ScoreOptions]
+) -> tuple[list[dict[str, Any]], bool]:
+    """One job for what is quick, before one for what is not; whether the first is quick."""
     fast = [one for one in options if is_quick(store, one)]
     slow = [one for one in options if one not in fast]
-    watched = Watched(coder, latent, shown, "")
-    if fast or not slow:
-        _start(store, score_job(coder, ids, fast), watched, quick=True)
-    if slow:
-        _start(store, score_job(coder, ids, slow), watched, quick=False)
+    parts = [part for part in (fast, slow) if part] or [fast]
+    return [score_job(coder, ids, part) for part in parts], bool(fast)
 
 
 def is_quick(store: Store, options: ScoreOptions) -> bool:
@@ -119,16 +124,27 @@ def is_quick(store: Store, options: ScoreOptions) -> bool:
     return options.judged and options.judge == "offline"
 
 
-def _start(store: Store, arguments: Mapping[str, Any], watched: Watched, *, quick: bool) -> None:
+def _queue(
+    store: Store, jobs: Sequence[Mapping[str, Any]], watched: Watched, records: Sequence[Record] = ()
+) -> list[Job]:
+    """Queue all of `jobs` at once, and store `records` with them. Raises UserError, and then nothing is queued."""
     runner = work.runner(store)
     if runner is None:
         raise UserError("This app is read-only: nothing can be computed here.")
-    job = runner.submit(**arguments, priority=1)
-    table: dict[str, Watched] = st.session_state.setdefault(WATCHED, {})
-    table[job.id] = replace(watched, created=job.created)
-    while len(table) > job_strip.MAX_OWN:
-        del table[next(iter(table))]
-    if quick:
+    queued = runner.submit_all([NewJob(**job, priority=1) for job in jobs], records)
+    for job in queued:
+        _watch(job, watched)
+    for job in queued[1:]:
+        job_strip.remember(job.id)
+    return queued
+
+
+def _settle(store: Store, queued: Sequence[Job], *, quick: bool) -> None:
+    """Wait for the first of the jobs if that is `quick`, and show what it brought or how it is doing."""
+    if not queued:
+        return
+    job, runner = queued[0], work.runner(store)
+    if quick and runner is not None:
         job = runner.wait(job.id, timeout=QUICK_SECONDS)
     if job.is_active or job.state != "done" or job.n_failed:
         job_strip.remember(job.id)
@@ -136,11 +152,23 @@ def _start(store: Store, arguments: Mapping[str, Any], watched: Watched, *, quic
         arrived(store, job)
 
 
+def _watch(job: Job, watched: Watched) -> None:
+    table: dict[str, Watched] = st.session_state.setdefault(WATCHED, {})
+    table[job.id] = replace(watched, created=job.created)
+    while len(table) > job_strip.MAX_OWN:
+        del table[next(iter(table))]
+
+
 def arrived(store: Store, job: Job) -> None:
-    """Show what a job of this session brought: the new version, unless the reader has gone on to another feature."""
+    """Show what a job of this session brought: the new version, unless the reader has gone on to another feature, and how the
+    scores that follow are doing."""
     watched = st.session_state.get(WATCHED, {}).get(job.id)
     if watched is None:
         return
+    for follower in work.annotations(store).jobs.followers(job.id):
+        if follower.id not in st.session_state[WATCHED]:
+            _watch(follower, watched)
+            job_strip.remember(follower.id)
     known = load(work.annotations(store), watched.coder, watched.latent, None)
     made = [one for one in known.versions if one.created >= watched.created and one.explainer != "person"]
     if job.kind != "explain" or not made:
@@ -151,9 +179,6 @@ def arrived(store: Store, job: Job) -> None:
     if st.session_state.get("feature_last") == (watched.coder, watched.latent):
         shown = known.shown is not None and known.shown.id == new.id
         change(**close_right(), version=None if shown else new.id, panel=None)
-    if new.status == "ok" and watched.then:
-        st.session_state[WATCHED][job.id] = replace(watched, then=())
-        score(store, watched.coder, watched.latent, watched.shown, [new.id], watched.then)
 
 
 def strip(store: Store, coder: str, latent: int) -> None:
@@ -169,12 +194,13 @@ def write(
 ) -> None:  # fmt: skip
     """Store what a person wrote, and score it. Raises UserError."""
     known = load(work.annotations(store), coder, latent, None)
-    written = work.bench(store).write(coder, latent, text, author=author, parent=parent)
+    written = work.bench(store).compose(coder, latent, text, author=author, parent=parent)
     before = parent or (known.shown.id if known.shown else None)
+    jobs, quick = _score_jobs(store, coder, [written.id], scores) if scores else ([], False)
+    queued = _queue(store, jobs, Watched(coder, latent, before), [written])
     st.session_state[NEWS] = News(coder, latent, written.id, before)
     change(**close_right(), version=written.id if known.pin else None, panel=None)
-    if scores:
-        score(store, coder, latent, before, [written.id], scores)
+    _settle(store, queued, quick=quick)
 
 
 # From what is recorded back to options -------------------------------------------------------------

@@ -55,7 +55,7 @@ NAMES = {
 }
 FIRST = ("explainer", "scorer", "judge", "protocol", "negatives", "model", "base_url", "key_ref", "prices")
 JUDGES_ONLY = ("judge", "batch", "graded", "wrong_marks", "protocol")
-PARTS = {"explain": "Explain", "then": "Then score", "score": "Score"}
+PARTS = {"explain": "Explain", "then": "Then score", "later": "Score after that", "score": "Score"}
 
 
 def page(store: Store, state: JobsState) -> None:

@@ -1,7 +1,15 @@
 """Explanations, scores, judged examples, pins, language-model replies and jobs of a store: `annotations.sqlite`."""
 
 from autointerp.store.annotations.annotations import Annotations
-from autointerp.store.annotations.job_records import Claim, ItemResult, Job, JobItem, JobState, new_owner
+from autointerp.store.annotations.job_records import (
+    Claim,
+    ItemResult,
+    Job,
+    JobItem,
+    JobState,
+    NewJob,
+    new_owner,
+)
 from autointerp.store.annotations.job_recovery import SILENT_SECONDS
 from autointerp.store.annotations.jobs import ClaimLost, JobTable
 from autointerp.store.annotations.records import (
@@ -30,6 +38,7 @@ __all__ = [
     "JobState",
     "JobTable",
     "JudgedExample",
+    "NewJob",
     "Pin",
     "Record",
     "Replies",

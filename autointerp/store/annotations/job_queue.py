@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import Any
 
 from autointerp.errors import UnknownName, UserError
+from autointerp.store.annotations import rows
 from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.job_records import (
     ACTIVE,
@@ -21,6 +22,7 @@ from autointerp.store.annotations.job_records import (
     Job,
     JobItem,
     JobState,
+    NewJob,
     new_owner,
 )
 from autointerp.store.annotations.job_recovery import recover
@@ -31,7 +33,7 @@ from autointerp.store.annotations.job_rows import (
     insert_items,
     to_job,
 )
-from autointerp.store.annotations.records import canonical_json, new_id, now
+from autointerp.store.annotations.records import Record, canonical_json, new_id, now
 
 
 class JobQueue:
@@ -58,16 +60,14 @@ class JobQueue:
         `priority` runs first. With `owner` the new job is running from the start and belongs to that runner. Raises
         UserError when the job is cancelled before all its items are there.
         """
-        id_, iterator = new_id(), iter(items)
-        text = canonical_json(payload)
-        digest = hashlib.sha256(f"{kind}\n{text}".encode())
-        row = (id_, kind, label or kind, text, priority, now(), owner or new_owner(), time.time())
+        iterator = iter(items)
+        row, digest = _new_row(kind, payload, label, priority, owner)
         chunk = list(islice(iterator, CHUNK))
         following = list(islice(iterator, CHUNK))
         if following:
             # Many items: they arrive in short transactions, so that no other writer waits, and the job stays "preparing".
             with self._database.write() as connection:
-                seq = self._insert(connection, row)
+                seq = _insert(connection, row)
             try:
                 n = 0
                 for part in chain([chunk, following], chunks(iterator)):
@@ -78,42 +78,22 @@ class JobQueue:
                     n += len(part)
                 with self._database.write(durable=True) as connection:
                     _check_not_cancelled(connection, seq)
-                    return self._activate(connection, seq, n, digest.hexdigest(), owner)
+                    return _activate(connection, seq, n, digest.hexdigest(), owner)
             except BaseException:
                 with self._database.write() as connection:
                     connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
                 raise
         with self._database.write(durable=True) as connection:
-            seq = self._insert(connection, row)
+            seq = _insert(connection, row)
             insert_items(connection, seq, 0, chunk, digest)
-            return self._activate(connection, seq, len(chunk), digest.hexdigest(), owner)
+            return _activate(connection, seq, len(chunk), digest.hexdigest(), owner)
 
-    @staticmethod
-    def _insert(connection: sqlite3.Connection, row: tuple) -> int:
-        cursor = connection.execute(
-            "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing')",
-            row,
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
-
-    def _activate(
-        self, connection: sqlite3.Connection, seq: int, total: int, digest: str, owner: str | None
-    ) -> tuple[Job, bool]:
-        twin = connection.execute(
-            f"{SELECT} WHERE payload_hash = ? AND state IN ('queued', 'running')", (digest,)
-        ).fetchone()
-        if twin is not None:
-            connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
-            return to_job(twin), False
-        connection.execute(
-            "UPDATE jobs SET payload_hash = :digest, total = :total, owner = :owner,"
-            " state = CASE WHEN :owner IS NULL THEN 'queued' ELSE 'running' END,"
-            " started = CASE WHEN :owner IS NULL THEN NULL ELSE :now END, claims = :owner IS NOT NULL WHERE seq = :seq",
-            {"digest": digest, "total": total, "owner": owner, "now": now(), "seq": seq},
-        )
-        return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone()), True
+    def submit_all(self, jobs: Sequence[NewJob], records: Sequence[Record] = ()) -> list[Job]:
+        """Store `records` and queue the jobs that are about them, in one transaction: all of it is there, or nothing. A job
+        whose twin is queued or running is that one."""
+        with self._database.write(durable=True) as connection:
+            rows.write(connection, records)
+            return [queue_job(connection, job) for job in jobs]
 
     # Looking -------------------------------------------------------------------------------------
 
@@ -137,6 +117,14 @@ class JobQueue:
     def active(self) -> list[Job]:
         """Jobs that are waiting or running, newest first."""
         return self.recent(states=ACTIVE, limit=1000)
+
+    def followers(self, job_id: str) -> list[Job]:
+        """The jobs that were queued when items of this one ended, oldest first; see `ItemResult.follow`."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                f"{SELECT} WHERE json_extract(payload, '$.after') = ? ORDER BY seq", (job_id,)
+            ).fetchall()
+        return [to_job(row) for row in found]
 
     def items(
         self, job_id: str, *, state: ItemState | None = None, limit: int = 1000, offset: int = 0
@@ -244,3 +232,49 @@ def _check_not_cancelled(connection: sqlite3.Connection, seq: int) -> None:
     row = connection.execute("SELECT cancel FROM jobs WHERE seq = ?", (seq,)).fetchone()
     if row is None or row[0]:
         raise UserError("the job was cancelled before all its items were there")
+
+
+def queue_job(connection: sqlite3.Connection, job: NewJob, *, after: str | None = None) -> Job:
+    """Queue a job of a few items within a transaction. `after`: the id of the job that it follows."""
+    payload = job.payload if after is None else {**job.payload, "after": after}
+    row, digest = _new_row(job.kind, payload, job.label, job.priority, None)
+    seq = _insert(connection, row)
+    insert_items(connection, seq, 0, job.items, digest)
+    return _activate(connection, seq, len(job.items), digest.hexdigest(), None)[0]
+
+
+def _new_row(
+    kind: str, payload: Mapping[str, Any], label: str, priority: int, owner: str | None
+) -> "tuple[tuple, hashlib._Hash]":
+    """The row of a new job, and the digest that its items are still to be added to."""
+    text = canonical_json(payload)
+    row = (new_id(), kind, label or kind, text, priority, now(), owner or new_owner(), time.time())
+    return row, hashlib.sha256(f"{kind}\n{text}".encode())
+
+
+def _insert(connection: sqlite3.Connection, row: tuple) -> int:
+    cursor = connection.execute(
+        "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing')",
+        row,
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _activate(
+    connection: sqlite3.Connection, seq: int, total: int, digest: str, owner: str | None
+) -> tuple[Job, bool]:
+    twin = connection.execute(
+        f"{SELECT} WHERE payload_hash = ? AND state IN ('queued', 'running')", (digest,)
+    ).fetchone()
+    if twin is not None:
+        connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
+        return to_job(twin), False
+    connection.execute(
+        "UPDATE jobs SET payload_hash = :digest, total = :total, owner = :owner,"
+        " state = CASE WHEN :owner IS NULL THEN 'queued' ELSE 'running' END,"
+        " started = CASE WHEN :owner IS NULL THEN NULL ELSE :now END, claims = :owner IS NOT NULL WHERE seq = :seq",
+        {"digest": digest, "total": total, "owner": owner, "now": now(), "seq": seq},
+    )
+    return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone()), True

@@ -4,7 +4,7 @@ import functools
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +53,11 @@ class Job:
     error: str | None
 
     @property
+    def after(self) -> str | None:
+        """The id of the job that this one follows, see `ItemResult.follow`."""
+        return self.payload.get("after")
+
+    @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
 
@@ -77,6 +82,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job of a few items, to be queued together with something else; see `JobQueue.submit` for the fields."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    items: Sequence[Any] = (None,)
+    label: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobItem:
     """One item of a job: `item` is what the handler gets, `i` its place from 0."""
 
@@ -98,7 +114,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """The end of one item. `unpriced`: it used tokens whose cost is not known."""
+    """The end of one item, or with `JobTable.keep` a part of it. `unpriced`: it used tokens whose cost is not known. `follow`:
+    jobs that are queued in the same transaction, with this job's id as `after` in their payload; none when this job was asked
+    to stop."""
 
     i: int
     error: str | None = None
@@ -106,6 +124,7 @@ class ItemResult:
     tokens_out: int = 0
     cost: float = 0.0
     unpriced: bool = False
+    follow: tuple[NewJob, ...] = ()
 
 
 @functools.cache

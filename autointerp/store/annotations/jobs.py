@@ -12,7 +12,7 @@ from typing import Any
 
 from autointerp.errors import UserError
 from autointerp.store.annotations import rows
-from autointerp.store.annotations.job_queue import JobQueue
+from autointerp.store.annotations.job_queue import JobQueue, queue_job
 from autointerp.store.annotations.job_records import Claim, ItemResult, Job, JobState
 from autointerp.store.annotations.job_recovery import SILENT_SECONDS, recover
 from autointerp.store.annotations.job_rows import COLUMNS, SELECT, to_claim, to_job
@@ -78,14 +78,15 @@ class JobTable(JobQueue):
     def complete(
         self, claim: Claim, results: Sequence[tuple[ItemResult, Sequence[Record]]]
     ) -> list[tuple[ItemResult, Exception]]:
-        """Commit finished items and their rows, all in one transaction. Raises ClaimLost, and then commits nothing.
+        """Commit finished items, their rows and the jobs that follow, all in one transaction. Raises ClaimLost, and then
+        commits nothing.
 
         Where an item's own rows are refused, the item fails with that error, its neighbours are kept, and both are
         returned.
         """
         refused: list[tuple[ItemResult, Exception]] = []
         with self._database.write() as connection:
-            self._check(connection, claim)
+            stopping = self._check(connection, claim)
             ends = []
             for result, records in results:
                 connection.execute("SAVEPOINT item")
@@ -94,6 +95,7 @@ class JobTable(JobQueue):
                     error = result.error
                     try:
                         rows.write(connection, records)
+                        _follow(connection, claim, result, stopping)
                     except (
                         UserError,
                         TypeError,
@@ -109,15 +111,20 @@ class JobTable(JobQueue):
                 connection.execute("RELEASE item")
             n_failed = sum(error is not None for _, error in ends)
             connection.execute(
-                "UPDATE jobs SET n_done = n_done + ?, n_failed = n_failed + ?, tokens_in = tokens_in + ?,"
-                " tokens_out = tokens_out + ?, cost = cost + ?, n_unpriced = n_unpriced + ?, crashes = 0 WHERE seq = ?",
-                (
-                    *(len(ends) - n_failed, n_failed, sum(r.tokens_in for r, _ in ends)),
-                    *(sum(r.tokens_out for r, _ in ends), sum(r.cost for r, _ in ends)),
-                    *(sum(r.unpriced for r, _ in ends), claim.seq),
-                ),
+                "UPDATE jobs SET n_done = n_done + ?, n_failed = n_failed + ?, crashes = 0 WHERE seq = ?",
+                (len(ends) - n_failed, n_failed, claim.seq),
             )
+            _pay(connection, claim, [result for result, _ in ends])
         return refused
+
+    def keep(self, claim: Claim, result: ItemResult, records: Sequence[Record]) -> None:
+        """Commit rows of an item that goes on, what they cost and the jobs that follow, in one transaction: whatever becomes of
+        the rest, that was paid for. The item stays pending. Raises ClaimLost, UserError, and then commits nothing."""
+        with self._database.write() as connection:
+            stopping = self._check(connection, claim)
+            rows.write(connection, records)
+            _follow(connection, claim, result, stopping)
+            _pay(connection, claim, [result])
 
     def beat(
         self, claim: Claim, *, rate: float | None, stage: tuple[str, int, int, str] | None = None
@@ -173,12 +180,31 @@ class JobTable(JobQueue):
         return recover(self._database, silent_seconds=silent_seconds)
 
     @staticmethod
-    def _check(connection: sqlite3.Connection, claim: Claim) -> None:
+    def _check(connection: sqlite3.Connection, claim: Claim) -> bool:
+        """Whether the job was asked to stop. Raises ClaimLost."""
         held = connection.execute(
-            "SELECT 1 FROM jobs WHERE seq = ? AND claims = ? AND state = 'running'", (claim.seq, claim.number)
-        )
-        if held.fetchone() is None:
+            "SELECT cancel FROM jobs WHERE seq = ? AND claims = ? AND state = 'running'",
+            (claim.seq, claim.number),
+        ).fetchone()
+        if held is None:
             raise ClaimLost(claim.job.id)
+        return bool(held[0])
+
+
+def _follow(connection: sqlite3.Connection, claim: Claim, result: ItemResult, stopping: bool) -> None:
+    for job in () if stopping else result.follow:
+        queue_job(connection, job, after=claim.job.id)
+
+
+def _pay(connection: sqlite3.Connection, claim: Claim, results: Sequence[ItemResult]) -> None:
+    connection.execute(
+        "UPDATE jobs SET tokens_in = tokens_in + ?, tokens_out = tokens_out + ?, cost = cost + ?,"
+        " n_unpriced = n_unpriced + ? WHERE seq = ?",
+        (
+            *(sum(result.tokens_in for result in results), sum(result.tokens_out for result in results)),
+            *(sum(result.cost for result in results), sum(result.unpriced for result in results), claim.seq),
+        ),
+    )
 
 
 def _end_item(connection: sqlite3.Connection, claim: Claim, i: int, error: str | None) -> bool:
