@@ -115,29 +115,22 @@ class StoreEmbedder:
 
     def embed_windows(self, items: Sequence[HasWindow]) -> NDArray[np.float32]:
         """Float32[ndarray, "n d"]: stored vectors where the window is one of the store's, others embedded now."""
+        examples = [item.window.example for item in items]
+        shape = (len(items), 3)
+        places = np.array([(e.context, e.start, len(e.token_ids)) for e in examples], dtype=np.int64).reshape(
+            shape
+        )
         vectors = np.zeros((len(items), self.embedder.dim), dtype=np.float32)
-        missing = []
-        stored: dict[int, tuple[list[int], list[int]]] = {}
-        found: dict[int, WindowEmbeddings | None] = {}
-        for i, item in enumerate(items):
-            example = item.window.example
-            length = len(example.token_ids)
-            if length not in found:
-                found[length] = self.windows(length)
-            embeddings = found[length]
-            row = (
-                None if embeddings is None else embeddings.places.row(example.context, example.start, length)
-            )
-            if row is None:
-                missing.append(i)
-            else:
-                places, rows = stored.setdefault(length, ([], []))
-                places.append(i)
-                rows.append(row)
-        for length, (places, rows) in stored.items():
-            embeddings = found[length]
-            assert embeddings is not None
-            vectors[places] = embeddings.take(np.array(rows))
+        known = np.zeros(len(items), dtype=bool)
+        for length in set(places[:, 2].tolist()):
+            embeddings = self.windows(length)
+            if embeddings is not None:
+                alike = np.flatnonzero(places[:, 2] == length)
+                rows = embeddings.places.rows(*places[alike].T)
+                found = alike[rows >= 0]
+                vectors[found] = embeddings.take(rows[rows >= 0])
+                known[found] = True
+        missing = np.flatnonzero(~known).tolist()
         if missing:
             texts = [items[i].window.text for i in missing]
             vectors[missing] = self.embedder.embed(texts).astype(np.float16).astype(np.float32)

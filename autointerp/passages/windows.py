@@ -1,29 +1,55 @@
 """An example together with the text of each of its tokens."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.types import Example
 
+Decode = Callable[[NDArray[np.int64]], Sequence[str]]
+"""Turns the token ids of a window into one text per token."""
 
-@dataclass(frozen=True)
+
 class Window:
     """An example and its display texts, one per token. A character split over several tokens stands on the first of
-    them, the others are empty, so the texts joined are the text of the window."""
+    them, the others are empty, so the texts joined are the text of the window.
 
-    example: Example
-    texts: tuple[str, ...]
+    `texts`: the texts, or how to decode them when they are first asked for: a scorer that looks vectors up never reads them.
+    Raises ValueError when texts, token ids and activations are not equal in number.
+    """
 
-    def __post_init__(self) -> None:
-        n = len(self.example.token_ids)
-        if len(self.texts) != n or len(self.example.activations) != n:
-            raise ValueError(
-                f"window {example_id(self.example)}: {n} token ids, {len(self.example.activations)} activations and "
-                f"{len(self.texts)} texts; the three must be equal in number"
-            )
+    __slots__ = ("_texts", "example")
+
+    def __init__(self, example: Example, texts: Sequence[str] | Decode):
+        self.example = example
+        self._texts: Sequence[str] | Decode = texts
+        n = len(example.token_ids)
+        if len(example.activations) != n or (not callable(texts) and len(texts) != n):
+            raise ValueError(self._uneven(None if callable(texts) else len(texts)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """One per token."""
+        texts = self._texts
+        if not isinstance(texts, tuple):
+            texts = tuple(texts(self.example.token_ids) if callable(texts) else texts)
+            if len(texts) != len(self.example.token_ids):
+                raise ValueError(self._uneven(len(texts)))
+            self._texts = texts
+        return texts
+
+    def with_example(self, example: Example) -> "Window":
+        """The same texts for another view of the same tokens."""
+        return Window(example, self._texts)
+
+    def __repr__(self) -> str:
+        return f"Window({self.id}: {self.text!r})"
+
+    def _uneven(self, n_texts: int | None) -> str:
+        n, n_activations = len(self.example.token_ids), len(self.example.activations)
+        texts = "" if n_texts is None else f" and {n_texts} texts"
+        return f"window {self.id}: {n} token ids, {n_activations} activations{texts}; they must be equal in number"
 
     @property
     def text(self) -> str:
@@ -39,8 +65,6 @@ def example_id(example: Example) -> str:
     return f"{example.context}:{example.start}:{len(example.token_ids)}"
 
 
-def make_windows(
-    examples: Iterable[Example], decode: Callable[[NDArray[np.int64]], Sequence[str]]
-) -> list[Window]:
-    """The examples with their texts; `decode` turns the token ids of a window into one text per token."""
-    return [Window(example, tuple(decode(example.token_ids))) for example in examples]
+def make_windows(examples: Iterable[Example], decode: Decode) -> list[Window]:
+    """The examples with their texts, each decoded when it is first read."""
+    return [Window(example, decode) for example in examples]

@@ -23,6 +23,7 @@ from autointerp.llm import (
 from autointerp.llm.secrets import redact
 from autointerp.passages import make_windows
 from autointerp.runs import draw
+from autointerp.runs.firings import Firings
 from autointerp.runs.floors import Floors
 from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.records import score_result
@@ -40,7 +41,6 @@ from autointerp.store.annotations import (
     StoredReply,
     new_id,
 )
-from autointerp.types import LatentActivations
 
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
@@ -65,9 +65,8 @@ class Preview:
 
 
 class _Last(threading.local):
-    """What a thread drew last, with what it depends on."""
+    """What a thread drew last, with what it depends on: several scorers ask about the same."""
 
-    activations: tuple[object, LatentActivations] | None = None
     heldout: "tuple[object, draw.Heldout] | None" = None
 
 
@@ -84,6 +83,7 @@ class Workbench:
         self._embedders: dict[str, StoreEmbedder] = {}
         self._text_model: TextModel | None = None
         self._lock = threading.RLock()
+        self._firings = Firings(store)
         self._last = _Last()
 
     # One latent at a time ------------------------------------------------------------------------
@@ -91,24 +91,26 @@ class Workbench:
     def evidence(self, coder: str, latent: int, options: ExplainOptions) -> "draw.Evidence":
         """What the explainer would see. Raises UserError."""
         store = self.store.coder(coder)
-        return draw.evidence(self.store, store, latent, self._activations(store, latent), options)
+        return draw.evidence(self.store, store, latent, self._firings.get(store, latent), options)
 
     def heldout(self, explanation: Explanation, options: ScoreOptions) -> "draw.Heldout":
         """What the scorer may ask about `explanation`: nothing that it, or a version it was edited from, was made from."""
-        key = (explanation.id, self.store.coder(explanation.coder).info.created, options.drawing)
+        coder = self.store.coder(explanation.coder)
+        key = (explanation.id, coder.info.created, options.drawing)
         if self._last.heldout is None or self._last.heldout[0] != key:
-            self._last.heldout = (key, self._draw_heldout(explanation, options))
+            self._last.heldout = (key, self._draw_heldout(explanation, coder, options))
         return self._last.heldout[1]
 
-    def _draw_heldout(self, explanation: Explanation, options: ScoreOptions) -> "draw.Heldout":
+    def _draw_heldout(
+        self, explanation: Explanation, coder: CoderStore, options: ScoreOptions
+    ) -> "draw.Heldout":
         config, seen = self._lineage(explanation)
-        coder = self.store.coder(explanation.coder)
         hard = self._hard_negatives(options) if "embedding" in options.negatives else None
         return draw.heldout(
             self.store,
             coder,
             explanation.latent,
-            self._activations(coder, explanation.latent),
+            self._firings.get(coder, explanation.latent),
             options,
             split_seed=int(config.get("split_seed", 0)),
             heldout_fraction=float(config.get("heldout_fraction", 0.5)),
@@ -323,20 +325,13 @@ class Workbench:
                 self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])
             return self._text_model
 
-    def _activations(self, coder: CoderStore, latent: int) -> LatentActivations:
-        """Of the latent that this thread looked at last from memory: it is explained, then scored by several scorers."""
-        key = (coder.info.coder, coder.info.created, latent)
-        if self._last.activations is None or self._last.activations[0] != key:
-            self._last.activations = (key, coder.activations(latent))
-        return self._last.activations[1]
-
     def _lineage(self, explanation: Explanation) -> tuple[dict, set[int]]:
         """The configuration of the nearest version made from examples, and the contexts that any version was made from."""
         config: dict = {}
         seen: set[int] = set()
         version: Explanation | None = explanation
         while version is not None:
-            seen.update(int(one.split(":")[0]) for one in version.example_ids)
+            seen.update([int(one[: one.index(":")]) for one in version.example_ids])
             if not config and "split_seed" in version.config:
                 config = dict(version.config)
             version = self.annotations.explanation(version.parent) if version.parent else None
@@ -357,7 +352,7 @@ class Workbench:
             coder: str, latent: int, allowed: NDArray[np.bool_], n: int, rng: np.random.Generator
         ) -> list[tuple[int, int]]:
             ctx_len = self.store.ctx_len
-            acts = self.store.coder(coder).activations(latent)
+            acts = self._firings.get(self.store.coder(coder), latent)
             windows = positive_windows(acts, ctx_len=ctx_len, window=options.window)
             per_context = -(-ctx_len // options.window)
             rows = windows.context * per_context + windows.start // options.window

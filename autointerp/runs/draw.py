@@ -68,6 +68,7 @@ def evidence(
         n_hard=n_hard,
         neighbour_acts=_neighbours(coder, latent) if n_hard else (),
         contexts=split.explain,
+        count_duplicates=False,
     )
     chosen = _distinct([*groups["top"], *groups["random"]])
     # Of the quantiles' examples as many as are still wanted, every quantile giving some.
@@ -120,6 +121,7 @@ def heldout(
         n_hard=parts.get("neighbours", 0),
         neighbour_acts=_neighbours(coder, latent) if "neighbours" in parts else (),
         contexts=contexts,
+        count_duplicates=False,
     )
     negatives = list(groups["non_activating"])
     if "embedding" in parts:

@@ -53,7 +53,7 @@ def score_records(
         **{name: getattr(result, name) for name in _SAME_IN_SCORE},
     )
     judged = [
-        JudgedExample(score_id=score.id, **vars(item))
+        JudgedExample(score_id=score.id, **item._asdict())
         for item in result.judged  # the same fields
     ]
     return score, judged

@@ -10,7 +10,7 @@ Within a group no two windows are near-duplicates (see `autointerp.sampling.wind
 the positive windows that look like it. Everything follows from the generator passed in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +44,13 @@ def build_groups(
     centre: int | None = None,
     contexts: NDArray[np.bool_] | None = None,
     dedupe: bool = True,
+    count_duplicates: bool = True,
 ) -> dict[Group, list[Example]]:
     """All four groups of a latent; shorter where the corpus has fewer windows.
 
     `window` in tokens, `None` = full contexts. `centre`: see `positive_windows`. `contexts` Bool[ndarray, " n_contexts"]:
-    only these rows, for one side of a split; quantiles are then taken over these rows.
+    only these rows, for one side of a split; quantiles are then taken over these rows. Without `count_duplicates` the
+    same windows come back, faster, with `n_duplicates` 0.
     """
     tokens = np.asarray(tokens)  # a memory map's own type costs a little at every slice
     ctx_len = tokens.shape[1]
@@ -56,16 +58,16 @@ def build_groups(
     if contexts is not None:
         acts = within(acts, contexts, ctx_len)
     found = positive_windows(acts, ctx_len=ctx_len, window=width, centre=centre)
-    marks = signatures(found, tokens) if dedupe else np.arange(len(found), dtype=np.uint64)
-    in_order = np.sort(marks)
-
+    marks = _Marks(found.peak, tokens, distinct=dedupe, count=count_duplicates)
     quantile = found.quantile
 
     def cut_all(chosen: list[int]) -> list[Example]:
-        places = [(int(found.context[i]), int(found.start[i]), int(found.stop[i])) for i in chosen]
+        if not chosen:
+            return []
+        places = np.stack([found.context[chosen], found.start[chosen], found.stop[chosen]], axis=1)
         return cut_many(
-            acts, tokens, places, quantile=quantile[chosen].tolist() if chosen else [],
-            n_duplicates=_copies(in_order, marks[chosen]).tolist() if chosen else [],
+            acts, tokens, [(context, start, stop) for context, start, stop in places.tolist()],
+            quantile=quantile[chosen].tolist(), n_duplicates=marks.copies(chosen),
         )  # fmt: skip
 
     order = rng.permutation(len(found))
@@ -86,36 +88,72 @@ def within(acts: LatentActivations, contexts: NDArray[np.bool_], ctx_len: int) -
     return LatentActivations(acts.token[keep], acts.activation[keep])
 
 
-def _copies(in_order: NDArray[np.uint64], marks: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many windows besides it carry each of `marks`, among all marks in rising order."""
-    first = np.searchsorted(in_order, marks, side="left")
-    return np.searchsorted(in_order, marks, side="right") - first - 1
+class _Marks:
+    """What tells windows apart: near-duplicates share a mark. Without `distinct` every window has its own. All marks
+    are made where copies are counted, else only those that are asked for."""
+
+    def __init__(self, peak: NDArray[np.int64], tokens: Tokens, *, distinct: bool, count: bool):
+        self._peak, self._tokens, self._distinct = peak, tokens, distinct
+        self._known: dict[int, int] = {}
+        self._all = signatures(peak, tokens) if distinct and count else None
+        self._in_order = None if self._all is None else np.sort(self._all)
+
+    def of(self, indices: NDArray[np.int64]) -> list[int]:
+        """The marks of these windows."""
+        if not self._distinct:
+            return indices.tolist()
+        if self._all is not None:
+            return self._all[indices].tolist()
+        wanted = indices.tolist()
+        new = [index for index in wanted if index not in self._known]
+        if new:
+            self._known |= zip(new, signatures(self._peak[new], self._tokens).tolist(), strict=True)
+        return [self._known[index] for index in wanted]
+
+    def copies(self, indices: list[int]) -> list[int]:
+        """How many other windows carry the mark of each; 0 where they are not counted."""
+        if self._all is None or self._in_order is None:
+            return [0] * len(indices)
+        marks = self._all[indices]
+        first = np.searchsorted(self._in_order, marks, side="left")
+        return (np.searchsorted(self._in_order, marks, side="right") - first - 1).tolist()
 
 
-def _first_unseen(
-    order: Iterable[int], marks: NDArray[np.uint64], n: int, seen: set[int] | None = None
-) -> list[int]:
+def _first_unseen(order: NDArray[np.int64], marks: _Marks, n: int, seen: set[int] | None = None) -> list[int]:
     """The first `n` of `order` with marks not in `seen`, which grows."""
     seen = set() if seen is None else seen
     chosen: list[int] = []
-    for index in order:
-        if len(chosen) >= n:
-            break
-        mark = int(marks[index])
-        if mark not in seen:
-            seen.add(mark)
-            chosen.append(int(index))
+    for start in range(0, len(order) if n else 0, _heads(n)):
+        block = order[start : start + _heads(n)]
+        for index, mark in zip(block.tolist(), marks.of(block), strict=True):
+            if len(chosen) >= n:
+                return chosen
+            if mark not in seen:
+                seen.add(mark)
+                chosen.append(index)
     return chosen
 
 
-def _per_quantile(windows: Windows, order: NDArray[np.int64], marks: NDArray[np.uint64], n: int) -> list[int]:
-    quantile = windows.quantile[order]
+def _heads(n: int) -> int:
+    """How many windows to look at for `n` distinct ones, at first: most are."""
+    return n + 4
+
+
+def _per_quantile(windows: Windows, order: NDArray[np.int64], marks: _Marks, n: int) -> list[int]:
+    quantile = windows.quantile[order].astype(np.uint8)
+    parts = np.split(order[np.argsort(quantile, kind="stable")], _ends(quantile))
+    marks.of(np.concatenate([part[: _heads(n)] for part in parts]))  # at once what is surely looked at
     chosen: list[int] = []
     seen: set[int] = set()
-    for which in range(N_QUANTILES):
-        picked = _first_unseen(order[quantile == which], marks, n, seen)
-        chosen += sorted(picked, key=lambda i: windows.rank[i])
+    for part in parts:
+        picked = _first_unseen(part, marks, n, seen)
+        chosen += sorted(picked, key=windows.rank.__getitem__)
     return chosen
+
+
+def _ends(quantile: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where each quantile but the last ends, once sorted."""
+    return np.cumsum(np.bincount(quantile, minlength=N_QUANTILES))[: N_QUANTILES - 1]
 
 
 def _silent_windows(

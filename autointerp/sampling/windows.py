@@ -130,17 +130,17 @@ def _own_maximum(
     return (strongest <= maximum) & ((low == before) | (up_to_peak < maximum))
 
 
-def signatures(windows: Windows, tokens: Tokens) -> NDArray[np.uint64]:
-    """UInt64[ndarray, " n"]: a hash of the tokens around each peak; equal for near-duplicates."""
+def signatures(peak: NDArray[np.int64], tokens: Tokens) -> NDArray[np.uint64]:
+    """UInt64[ndarray, " n"]: a hash of the tokens around each `peak` Int64[ndarray, " n"]; equal for near-duplicates."""
     ctx_len = tokens.shape[1]
     flat = tokens.reshape(-1)
-    position = windows.peak - windows.context * ctx_len
-    hashed = np.zeros(len(windows), dtype=np.uint64)
+    position = peak % ctx_len
+    hashed = np.zeros(len(peak), dtype=np.uint64)
     # Two tokens at a time: ids have 32 bits at most, and the mixing costs more than the reading.
     for offset in range(-BEFORE, AFTER + 1, 2):
-        pair = _ids_at(flat, windows.peak, position, offset, ctx_len)
+        pair = _ids_at(flat, peak, position, offset, ctx_len)
         if offset < AFTER:
-            pair |= _ids_at(flat, windows.peak, position, offset + 1, ctx_len) << np.uint64(32)
+            pair |= _ids_at(flat, peak, position, offset + 1, ctx_len) << np.uint64(32)
         hashed = (hashed ^ pair) * np.uint64(0x9E3779B97F4A7C15)
         hashed ^= hashed >> np.uint64(29)
     return hashed

@@ -210,7 +210,7 @@ def _ratio(part: float, whole: float) -> float:
 
 def _in_quantile(one: E, quantile: int) -> E:
     if isinstance(one, Window):
-        return replace(one, example=replace(one.example, quantile=quantile))
+        return one.with_example(replace(one.example, quantile=quantile))
     return replace(one, quantile=quantile)
 
 

@@ -1,5 +1,6 @@
 """Embedding: are the texts on which the latent fires nearer to the explanation than others?"""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -57,16 +58,25 @@ class Embedding(Scorer):
         return simple_plan(heldout, rng)
 
     def answer(self, explanation: str, plan: Plan) -> Verdicts:
-        query = self.embedder.embed_queries([explanation])[0]
-        values = self.embedder.embed_windows(plan.items) @ query
-        return Verdicts(
-            tuple(
-                Verdict(value=float(value))
-                if np.isfinite(value)
-                else Verdict(error="the embedding is not finite")
-                for value in values
-            )
+        return self.answers(explanation, None, plan)[0]
+
+    def answers(self, explanation: str, floor: str | None, plan: Plan) -> tuple[Verdicts, Verdicts | None]:
+        windows = self.embedder.embed_windows(plan.items)
+        queries = self.embedder.embed_queries([explanation] if floor is None else [explanation, floor])
+        found = [_verdicts(windows @ query) for query in queries]
+        return found[0], found[1] if floor is not None else None
+
+
+def _verdicts(values: NDArray[np.float32]) -> Verdicts:
+    finite = np.isfinite(values).all()
+    return Verdicts(
+        tuple(
+            Verdict(value=value)
+            if finite or math.isfinite(value)
+            else Verdict(error="the embedding is not finite")
+            for value in values.tolist()
         )
+    )
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,14 @@ def auroc(truth: ArrayLike, value: ArrayLike) -> float | None:
     return (rank_sum - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg)
 
 
+def pairwise_wins(positive: ArrayLike, negative: ArrayLike) -> Float:
+    """Float64[ndarray, "n_pos n_neg"]: 1 where the positive has the larger value, 0.5 for equals, else 0. The mean of a row is
+    the AUROC of that positive alone, so the mean of any rows is the AUROC of those."""
+    high = np.asarray(positive, dtype=np.float64)[:, None]
+    low = np.asarray(negative, dtype=np.float64)[None, :]
+    return (high > low) + 0.5 * (high == low)
+
+
 def midranks(values: Float) -> Float:
     """Ranks from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -62,14 +70,14 @@ def _unit(values: Float) -> Float:
     return centred / max(float(np.abs(centred).max()), np.finfo(np.float64).tiny)
 
 
-def share_by_quantile(
-    quantiles: Sequence[int | None], flags: Sequence[bool], n_quantiles: int = 10
+def mean_by_quantile(
+    quantiles: Sequence[int | None], values: Sequence[float], n_quantiles: int = 10
 ) -> tuple[float | None, ...]:
-    """The share of true flags in each quantile (0 = strongest), `None` for a quantile without examples."""
-    chosen: list[list[bool]] = [[] for _ in range(n_quantiles)]
-    for quantile, flag in zip(quantiles, flags, strict=True):
+    """The mean of each quantile's values (0 = strongest), for flags their share; `None` for a quantile without examples."""
+    chosen: list[list[float]] = [[] for _ in range(n_quantiles)]
+    for quantile, value in zip(quantiles, values, strict=True):
         if quantile is not None and 0 <= quantile < n_quantiles:
-            chosen[quantile].append(flag)
+            chosen[quantile].append(value)
     return tuple([sum(group) / len(group) if group else None for group in chosen])
 
 
@@ -83,11 +91,7 @@ def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: F
 
 def resampled_auroc(positive: ArrayLike, negative: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
     """AUROC of each resample, from the values of the positives and of the negatives."""
-    high, low = (
-        np.asarray(positive, dtype=np.float64)[:, None],
-        np.asarray(negative, dtype=np.float64)[None, :],
-    )
-    wins = (high > low) + 0.5 * (high == low)
+    wins = pairwise_wins(positive, negative)
     pairs = w_pos.sum(axis=1) * w_neg.sum(axis=1)
     return np.einsum("bj,bj->b", w_pos @ wins, w_neg) / pairs
 

@@ -1,8 +1,9 @@
-"""What scorers return: frozen records that hold all that is stored about a score."""
+"""What scorers return: immutable records that hold all that is stored about a score. What there is sixty of in a score is a
+tuple, which is made several times as fast as a frozen dataclass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from autointerp.passages import Window
 
@@ -13,8 +14,7 @@ Status = Literal["ok", "failed"]
 N_QUANTILES = 10
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One thing a judge is asked about: a window, whether the right answer is yes (`None` for token-wise scorers), and the
     positions marked when it is shown (`None` when nothing is)."""
 
@@ -40,8 +40,7 @@ class Plan:
     protocol: Protocol = "ours"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One answer. `answer` and `value` both `None` and an `error` when it could not be read. `value`: a graded answer where
     larger means yes; `predicted`: one number per token, from simulation."""
 
@@ -70,8 +69,7 @@ class Verdicts:
     retryable: bool = False
 
 
-@dataclass(frozen=True)
-class JudgedItem:
+class JudgedItem(NamedTuple):
     """One item with its answer, as stored. `i` counts from 0 in the order asked."""
 
     i: int
@@ -157,7 +155,7 @@ def judged_items(items: Sequence[Item], verdicts: Sequence[Verdict]) -> tuple[Ju
             i=i,
             context=item.window.example.context,
             start=item.window.example.start,
-            window=len(item.window.texts),
+            window=len(item.window.example.token_ids),
             truth=item.truth,
             answer=verdict.answer,
             value=verdict.value,

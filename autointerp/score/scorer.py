@@ -87,6 +87,11 @@ class Scorer(ABC):
     def answer(self, explanation: str, plan: Plan) -> Verdicts:
         """One verdict per item. The truth of the items is not for the judge."""
 
+    def answers(self, explanation: str, floor: str | None, plan: Plan) -> tuple[Verdicts, Verdicts | None]:
+        """The verdicts on `explanation`, and on `floor` where there is one and the first did not fail as a whole."""
+        found = self.answer(explanation, plan)
+        return found, None if floor is None or found.failure is not None else self.answer(floor, plan)
+
     def run(self, explanation: str, heldout: Heldout, *, seed: int, floor: str | None = None) -> ScoreResult:
         """Plan with `seed` and score. `floor`: a random other explanation, judged on the same items."""
         plan = replace(self.plan(heldout, np.random.default_rng(seed)), seed=seed)
@@ -99,10 +104,9 @@ class Scorer(ABC):
         problem = self._problem(explanation, plan)
         if problem:
             return self._result(plan, status="failed", error=problem)
-        answers = self.answer(explanation, plan)
+        answers, other = self.answers(explanation, floor if floor and floor.strip() else None, plan)
         judged = judged_items(plan.items, answers.verdicts)
         summary = summarise(self.metric, plan.items, judged, self.resamples)
-        other = self.answer(floor, plan) if floor and floor.strip() and answers.failure is None else None
         error = answers.failure or (None if summary.value is not None else _undefined(judged))
         ok = error is None
         return self._result(

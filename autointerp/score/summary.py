@@ -10,11 +10,12 @@ from autointerp.score.metrics import (
     balanced_accuracy,
     correlation,
     correlation_sums,
+    mean_by_quantile,
+    pairwise_wins,
     rate,
     resampled_auroc,
     resampled_balanced_accuracy,
     resampled_correlation,
-    share_by_quantile,
 )
 from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval
 from autointerp.score.results import N_QUANTILES, Item, JudgedItem, Metric, Verdict
@@ -74,7 +75,7 @@ def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resample
     hits = [bool(one.answer) for one in positive]
     rejections = [not one.answer for one in negative]
     tnr = rate(rejections)
-    tpr = share_by_quantile([one.quantile for one in positive], hits, N_QUANTILES)
+    tpr = mean_by_quantile([one.quantile for one in positive], hits, N_QUANTILES)
     weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
     graded = [one for one in judged if one.value is not None]
     return Summary(
@@ -97,13 +98,15 @@ def _of_values(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples
     negative = [one for one in judged if not one.truth]
     high, low = [one.value or 0.0 for one in positive], [one.value or 0.0 for one in negative]
     weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
-    by_quantile = tuple(
-        _auroc([*(one for one in positive if one.quantile == q), *negative]) for q in range(N_QUANTILES)
-    )
+    value = _auroc(judged)
+    by_quantile: tuple[float | None, ...] = (None,) * N_QUANTILES
+    if value is not None:
+        alone = pairwise_wins(high, low).mean(axis=1)  # each positive's own AUROC
+        by_quantile = mean_by_quantile([one.quantile for one in positive], alone.tolist(), N_QUANTILES)
     return Summary(
-        value=_auroc(judged),
+        value=value,
         ci=NO_INTERVAL if weights is None else interval(resampled_auroc(high, low, weights.pos, weights.neg)),
-        auroc=_auroc(judged),
+        auroc=value,
         n_pos=len(positive),
         n_neg=len(negative),
         value_by_quantile=by_quantile,

@@ -179,6 +179,22 @@ class CoderStore:
             generation.memo[key] = LatentTable(columns, np.flatnonzero(columns["n_activations"]))
         return generation.memo[key]
 
+    def activations_between(self, first: int, last: int) -> list[LatentActivations]:
+        """`activations` of every latent from `first` to `last`, both included: one query for all."""
+        generation, coder, first = self._checked(first)
+        last = _check_latent(last, coder.info.n_latents)
+        found = generation.columns(
+            f"SELECT place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
+            [first, last],
+        )
+        bases = np.arange(first, last + 2) * (coder.info.n_contexts * coder.info.ctx_len)
+        place, activation = found["place"].astype(np.int64), decode(found["activation"], coder.info.scale)
+        ends = np.searchsorted(place, bases).tolist()
+        return [
+            LatentActivations(place[start:end] - base, activation[start:end].copy())
+            for start, end, base in zip(ends, ends[1:], bases.tolist(), strict=False)
+        ]
+
     def blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
         """All activations in latent order, in blocks of about `max_rows` rows, for figures over the whole coder."""
         generation, coder = self._current()

@@ -45,13 +45,14 @@ class Places:
     def n_windows(self) -> int:
         return self.n_contexts * self.per_context
 
-    def row(self, context: int, start: int, length: int | None = None) -> int | None:
-        """The row of the window at `start` of `context`; `None` when no window (of `length` tokens) begins there."""
-        if not (0 <= context < self.n_contexts and 0 <= start < self.ctx_len and start % self.stride == 0):
-            return None
-        if length is not None and length != min(self.window, self.ctx_len - start):
-            return None
-        return context * self.per_context + start // self.stride
+    def rows(
+        self, context: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """The rows of the windows at `start` of `context`, Int64[ndarray, " n"] each; -1 where no window of `length` tokens
+        begins there."""
+        inside = (context >= 0) & (context < self.n_contexts) & (start >= 0) & (start < self.ctx_len)
+        inside &= (start % self.stride == 0) & (length == np.minimum(self.window, self.ctx_len - start))
+        return np.where(inside, context * self.per_context + start // self.stride, -1)
 
     def place(self, row: int) -> tuple[int, int, int]:
         """Context, first token and end of the window of `row`."""

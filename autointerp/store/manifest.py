@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ class Layout:
     def tokens(self) -> Path:
         return self.corpus / "tokens.npy"
 
-    @property
+    @cached_property  # looked at before every query
     def corpus_database(self) -> Path:
         return self.corpus / "corpus.duckdb"
 
-    @property
+    @cached_property
     def coders(self) -> Path:
         return self.root / "coders"
 

@@ -37,7 +37,7 @@ def test_every_window_gets_the_vector_of_its_text(tiny_store: Store, hashed: Has
     assert found.vectors.shape == (24 * 4, 16)
     for context in range(tiny_store.n_contexts):
         for start in range(0, 64, 16):
-            row = found.places.row(context, start)
+            row = int(found.places.rows(*np.array([[context], [start], [16]]))[0])
             text = "".join(tiny_store.decode(tiny_store.tokens[context, start : start + 16]))
             assert np.allclose(found.vectors[row], hashed.embed([text])[0], atol=1e-3)
             assert found.places.place(row) == (context, start, start + 16)
@@ -48,8 +48,11 @@ def test_places(window: int, stride: int):
     places = Places(n_contexts=3, ctx_len=64, window=min(window, 64), stride=stride)
     expected = [(c, s, min(s + places.window, 64)) for c in range(3) for s in range(0, 64, stride)]
     assert [places.place(row) for row in range(places.n_windows)] == expected
-    assert [places.row(c, s, e - s) for c, s, e in expected] == list(range(places.n_windows))
-    assert places.row(3, 0) is places.row(-1, 0) is places.row(0, 64) is places.row(0, 0, 7) is None
+    context, start, end = np.array(expected).T
+    assert places.rows(context, start, end - start).tolist() == list(range(places.n_windows))
+    length = places.window
+    nowhere = np.array([(3, 0, length), (-1, 0, length), (0, 64, length), (0, -stride, length), (0, 0, 7)])
+    assert places.rows(*nowhere.T).tolist() == [-1] * 5
 
 
 def test_done_once(tiny_store: Store, hashed: HashEmbedder):
@@ -287,6 +290,6 @@ def test_contexts_that_do_not_divide(store_factory: StoreFactory, hashed: HashEm
     found = embedded(store, hashed, window=10)
     assert len(found) == 6
     text = "".join(store.decode(store.tokens[1, 20:25]))
-    row = found.places.row(1, 20, 5)
+    row = found.places.rows(*np.array([[1], [20], [5]]))[0]
     assert row == 5
     assert np.allclose(found.vectors[row], hashed.embed([text])[0], atol=1e-3)

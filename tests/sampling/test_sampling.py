@@ -102,14 +102,18 @@ def test_groups_are_what_they_say(
     theirs = np.flatnonzero(rng.random(tokens.size) < 0.2)
     neighbours = [(77, LatentActivations(theirs, np.ones(len(theirs), dtype=np.float32))), (78, acts)]
 
-    def make(seed: int):
+    def make(seed: int, count_duplicates: bool = True):
         return build_groups(
             acts, tokens, rng=np.random.default_rng(seed), window=window, n_top=4, n_random=3, n_per_quantile=2,
-            n_non_activating=3, n_hard=2, neighbour_acts=neighbours, dedupe=dedupe,
+            n_non_activating=3, n_hard=2, neighbour_acts=neighbours, dedupe=dedupe, count_duplicates=count_duplicates,
         )  # fmt: skip
 
     groups = make(seed)
+    uncounted = make(seed, count_duplicates=False)
     found = positive_windows(acts, ctx_len=tokens.shape[1], window=window)
+    for name, group in groups.items():
+        assert [(one.context, one.start) for one in uncounted[name]] == [(o.context, o.start) for o in group]
+        assert all(one.n_duplicates == 0 for one in uncounted[name])
     places = {(int(c), int(s)): i for i, (c, s) in enumerate(zip(found.context, found.start, strict=True))}
     for group in groups.values():
         for made in group:
@@ -121,7 +125,7 @@ def test_groups_are_what_they_say(
             assert made.quantile == found.quantile[row]
             assert made.source == "activating"
         if dedupe:
-            marks = signatures(found, tokens)
+            marks = signatures(found.peak, tokens)
             assert len(set(marks[rows].tolist())) == len(rows)
             for made, row in zip(groups[name], rows, strict=True):
                 assert made.n_duplicates == (marks == marks[row]).sum() - 1
@@ -129,7 +133,7 @@ def test_groups_are_what_they_say(
             assert all(made.n_duplicates == 0 for made in groups[name])
     maxima = [(-made.max_activation, made.context, made.start) for made in groups["top"]]
     assert maxima == sorted(maxima)
-    n_distinct = len(set(signatures(found, tokens).tolist())) if dedupe else len(found)
+    n_distinct = len(set(signatures(found.peak, tokens).tolist())) if dedupe else len(found)
     assert len(groups["top"]) == min(4, n_distinct)
     assert len(groups["random"]) == min(3, n_distinct)
     assert all(count <= 2 for count in Counter(made.quantile for made in groups["quantiles"]).values())

@@ -64,7 +64,7 @@ def test_undefined_values_are_none_and_never_nan() -> None:
     assert metrics.correlation([1e-300, 0.0], [1.0, 0.0]) == 1.0
     assert metrics.auroc([], []) is None
     assert metrics.rate([]) is None
-    assert metrics.share_by_quantile([0, 0, 9, None], [True, False, True, True]) == (0.5, *[None] * 8, 1.0)
+    assert metrics.mean_by_quantile([0, 0, 9, None], [True, False, True, True]) == (0.5, *[None] * 8, 1.0)
 
 
 @given(graded, st.integers(0, 2**32 - 1))

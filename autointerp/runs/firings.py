@@ -1,0 +1,65 @@
+"""Activations of one latent after another, read ahead: a batch goes through a coder in order, and one query for many latents
+costs little more than one query for one."""
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+
+from autointerp.store import CoderStore, Store
+from autointerp.types import LatentActivations
+
+MAX_LATENTS = 64
+MAX_ROWS = 1 << 20
+"""Activations read at once, and kept, at most: 12 MB. A single latent with more is read alone."""
+
+_Key = tuple[str, str, int]  # coder, when it was made, latent
+
+
+class Firings:
+    """Remembers what was read. Who asks for the next live latent gets it with the ones after it, twice as many each time.
+    Thread-safe."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._kept: OrderedDict[_Key, LatentActivations] = OrderedDict()
+        self._rows = 0
+        self._runs: dict[
+            tuple[str, str], tuple[int, int]
+        ] = {}  # per coder: last live latent read, how many with it
+        self._lock = threading.Lock()
+
+    def get(self, coder: CoderStore, latent: int) -> LatentActivations:
+        """As `CoderStore.activations`."""
+        info = coder.info
+        key = (info.coder, info.created, latent)
+        with self._lock:
+            if key not in self._kept:
+                self._read(coder, key)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def _read(self, coder: CoderStore, key: _Key) -> None:
+        name, created, latent = key
+        table = coder.table()
+        at = int(np.searchsorted(table.live, latent))
+        last, ahead = self._runs.get((name, created), (-1, 1))
+        ahead = min(2 * ahead, MAX_LATENTS) if at == last + 1 else 1
+        following = table.live[at : at + ahead]
+        if len(following) and following[0] == latent:
+            rows = np.cumsum(table.columns["n_activations"][following])
+            following = following[: max(1, int(np.searchsorted(rows, MAX_ROWS, side="right")))]
+            self._keep(key, coder.activations_between(latent, int(following[-1])))
+            self._runs[name, created] = (at + len(following) - 1, ahead)
+        else:
+            self._keep(key, [coder.activations(latent)])
+
+    def _keep(self, key: _Key, found: list[LatentActivations]) -> None:
+        name, created, first = key
+        for latent, acts in enumerate(found, start=first):
+            if (name, created, latent) not in self._kept:
+                self._kept[name, created, latent] = acts
+                self._rows += len(acts.token)
+        # The latents just read stay, whatever they weigh: the first of them is wanted now.
+        while self._rows > MAX_ROWS and len(self._kept) > len(found):
+            self._rows -= len(self._kept.popitem(last=False)[1].token)
