@@ -47,6 +47,10 @@ class StoreTooNew(StoreError):
     """The store was written by a newer program."""
 
 
+class StoreTooOld(StoreError):
+    """The store was written by an older program, in a format that is no longer read."""
+
+
 class StoreDamaged(StoreError):
     """A file of the store is truncated, foreign or contradicts the others."""
 

@@ -8,7 +8,6 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -16,25 +15,17 @@ from weakref import WeakValueDictionary
 import duckdb
 from numpy.typing import NDArray
 
-from autointerp.errors import StoreDamaged, StoreTooNew, UnknownName
+from autointerp.errors import StoreDamaged, StoreTooNew, StoreTooOld, UnknownName
 from autointerp.store.database import attach, connect, quote
 from autointerp.store.files import check_name, natural_key
 from autointerp.store.manifest import FORMAT, REBUILD, Layout
+from autointerp.store.tables import AttachedCoder
 from autointerp.types import CoderInfo, Fidelity
 
 Columns = Mapping[str, NDArray]
 _HEADER_BYTES = 3 * 4096
 _THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_LIMIT = "4GB"
-
-
-@dataclass(frozen=True)
-class AttachedCoder:
-    """A complete coder file: `alias` is its database name in the generation."""
-
-    alias: str
-    info: CoderInfo
-    logit_scale: float
 
 
 class Generation:
@@ -134,6 +125,10 @@ class Generation:
             raise StoreTooNew(
                 f"format {meta['format']} is newer than this program's {FORMAT}. Upgrade autointerp."
             )
+        if meta["format"] < FORMAT:
+            raise StoreTooOld(
+                f"format {meta['format']} is older than this program's {FORMAT} and no longer read. {_AGAIN}"
+            )
         if meta["corpus_sha256"] != corpus_sha256:
             raise StoreDamaged(f"the coder was cached on another corpus. {_AGAIN}")
         described, fidelity = meta["info"], meta["fidelity"]
@@ -142,7 +137,13 @@ class Generation:
             fidelity=Fidelity(**fidelity) if fidelity else None,
             bytes_on_disk=path.stat().st_size,
         )
-        return AttachedCoder(alias, info, float(meta["logit_scale"]))
+        return AttachedCoder(
+            alias,
+            info,
+            float(meta["logit_scale"]),
+            int(meta["statistics"]["derived_up_to"]),
+            meta["relations"],
+        )
 
 
 class Catalog:

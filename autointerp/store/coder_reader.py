@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UnknownName
-from autointerp.store.catalog import AttachedCoder, Catalog, Columns, Generation
-from autointerp.store.half import decode
-from autointerp.store.spool import BLOCK_ROWS, LatentBlock
-from autointerp.store.statistics import N_BINS, N_QUANTILES
+from autointerp.store.catalog import Catalog, Columns, Generation
+from autointerp.store.half import decode, encode_positive
+from autointerp.store.spool import BLOCK_ROWS, LatentBlock, stable_order
+from autointerp.store.statistics import N_BINS, N_QUANTILES, histograms, quantiles
+from autointerp.store.tables import AttachedCoder, decode_similarity, latents
 from autointerp.types import (
     CoderInfo,
     Histogram,
@@ -80,32 +81,36 @@ class CoderStore:
     def activations(self, latent: int) -> LatentActivations:
         """All firings, ascending by token index."""
         generation, coder, latent = self._checked(latent)
-        found = generation.columns(
-            f"SELECT place, activation FROM {coder.alias}.activations WHERE latent = ?", [latent]
-        )
-        base = latent * coder.info.n_contexts * coder.info.ctx_len
-        token = found["place"].astype(np.int64)
-        token -= base
-        return LatentActivations(token, decode(found["activation"], coder.info.scale))
+        token, bits = _firings(generation, coder, latent)
+        return LatentActivations(token, decode(bits, coder.info.scale))
 
-    def histogram(self, latent: int) -> Histogram:
-        """Counts in bins of equal width from 0 to the latent's maximum; no bins for a dead latent."""
+    def histogram(self, latent: int, known: LatentActivations | None = None) -> Histogram:
+        """Counts in bins of equal width from 0 to the latent's maximum; no bins for a dead latent. `known`: the latent's
+        activations, where they are at hand: they spare a second look at them."""
         generation, coder, latent = self._checked(latent)
         top = self.table().columns["max_activation"][latent]
         if not top:
             return Histogram(np.zeros(1, dtype=np.float32), np.zeros(0, dtype=np.int64))
-        found = generation.columns(f"SELECT bin, n FROM {coder.alias}.histograms WHERE latent = ?", [latent])
+        if self._is_derived(coder, latent):
+            found = histograms(_block(generation, coder, latent, known))
+        else:
+            found = generation.columns(
+                f"SELECT bin, n FROM {coder.alias}.histograms WHERE latent = ?", [latent]
+            )
         counts = np.zeros(N_BINS, dtype=np.int64)
         counts[found["bin"]] = found["n"]
         return Histogram(np.linspace(0, top, N_BINS + 1, dtype=np.float32), counts)
 
-    def quantile_edges(self, latent: int) -> NDArray[np.float32]:
+    def quantile_edges(self, latent: int, known: LatentActivations | None = None) -> NDArray[np.float32]:
         """Float32[ndarray, "10 2"]: lowest and highest window maximum of each quantile, row 0 = strongest tenth; NaN where
-        a quantile is empty. Windows of 32 tokens (see `autointerp.store.statistics`)."""
+        a quantile is empty. Windows of 32 tokens (see `autointerp.store.statistics`). `known` as for `histogram`."""
         generation, coder, latent = self._checked(latent)
-        found = generation.columns(
-            f"SELECT quantile, low, high FROM {coder.alias}.quantiles WHERE latent = ?", [latent]
-        )
+        if self._is_derived(coder, latent):
+            found = quantiles(_block(generation, coder, latent, known), coder.info.ctx_len)
+        else:
+            found = generation.columns(
+                f"SELECT quantile, low, high FROM {coder.alias}.quantiles WHERE latent = ?", [latent]
+            )
         edges = np.full((N_QUANTILES, 2), np.nan, dtype=np.float32)
         edges[found["quantile"], 0] = decode(found["low"], coder.info.scale)
         edges[found["quantile"], 1] = decode(found["high"], coder.info.scale)
@@ -114,37 +119,38 @@ class CoderStore:
     def logits(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
         """Promoted and suppressed tokens, strongest first; both empty when the coder has none."""
         generation, coder, latent = self._checked(latent)
-        # Sorted here: a dozen rows through ORDER BY would double the time of the query.
         found = generation.columns(
-            f"SELECT rank, promoted, token, value FROM {coder.alias}.logits WHERE latent = ?", [latent]
+            "SELECT promoted, promoted_value, suppressed, suppressed_value "
+            f"FROM {coder.alias}.logits WHERE latent = ?",
+            [latent],
         )
-        values = decode(found["value"], coder.logit_scale).tolist()
-        rows = sorted(
-            zip(
-                found["rank"].tolist(),
-                found["promoted"].tolist(),
-                found["token"].tolist(),
-                values,
-                strict=True,
-            )
+        if not len(found["promoted"]):
+            return [], []
+        promoted, suppressed = (
+            [
+                TokenLogit(token, value)
+                for token, value in zip(
+                    found[side][0].tolist(),
+                    decode(found[f"{side}_value"][0], coder.logit_scale).tolist(),
+                    strict=True,
+                )
+            ]
+            for side in ("promoted", "suppressed")
         )
-        return (
-            [TokenLogit(token, value) for _, promoted, token, value in rows if promoted],
-            [TokenLogit(token, value) for _, promoted, token, value in rows if not promoted],
-        )
+        return promoted, suppressed
 
     def neighbours(self, latent: int, relation: Relation, limit: int = 10) -> list[Neighbour]:
         """Similar latents, nearest first; empty when the relation was not computed."""
         generation, coder, latent = self._checked(latent)
+        column = coder.relations.get(relation)
+        if column is None:
+            return []
         found = generation.columns(
-            f"SELECT rank, neighbour, value FROM {coder.alias}.neighbours WHERE latent = ? AND relation = ?",
-            [latent, relation],
+            f"SELECT {column} AS ids, {column}_value AS near FROM {coder.alias}.neighbours WHERE latent = ?",
+            [latent],
         )
-        order = np.argsort(found["rank"])[:limit]
-        values = decode(found["value"][order]).tolist()
-        return [
-            Neighbour(n, value) for n, value in zip(found["neighbour"][order].tolist(), values, strict=True)
-        ]
+        ids, values = found["ids"][0][:limit].tolist(), decode_similarity(found["near"][0][:limit]).tolist()
+        return [Neighbour(n, value) for n, value in zip(ids, values, strict=True)]
 
     def density_histogram(self, bins: int = 60) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """log10 density edges Float64[ndarray, " bins+1"] and counts Int64[ndarray, " bins"] over live latents."""
@@ -174,7 +180,7 @@ class CoderStore:
         generation, coder = self._current()
         key = ("latents", self.name)
         if key not in generation.memo:
-            found = generation.columns(f"SELECT * FROM {coder.alias}.latents ORDER BY latent")
+            found = generation.columns(f"{latents(coder)} ORDER BY latent")
             columns = {name: np.ma.filled(column, 0) for name, column in found.items()}
             generation.memo[key] = LatentTable(columns, np.flatnonzero(columns["n_activations"]))
         return generation.memo[key]
@@ -206,14 +212,17 @@ class CoderStore:
             last = int(np.searchsorted(ends, ends[first] + max_rows, side="right")) - 1
             last = min(max(last, first + 1), len(counts))
             found = generation.columns(
-                f"SELECT place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
+                f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
                 [first, last - 1],
             )
-            token = found["place"] % np.uint64(grid)
-            yield LatentBlock(
-                first, ends[first : last + 1] - ends[first], token, found["activation"], coder.info.scale
-            )
+            order = stable_order(found["latent"], coder.info.n_latents)
+            token, bits = (found["place"] % np.uint64(grid))[order], found["activation"][order]
+            yield LatentBlock(first, ends[first : last + 1] - ends[first], token, bits, coder.info.scale)
             first = last
+
+    def _is_derived(self, coder: AttachedCoder, latent: int) -> bool:
+        """Whether the latent's histogram and quantiles are worked out from its activations."""
+        return int(self.table().columns["n_activations"][latent]) <= coder.derived_up_to
 
     def _current(self) -> tuple[Generation, AttachedCoder]:
         generation = self._catalog.current()
@@ -222,6 +231,33 @@ class CoderStore:
     def _checked(self, latent: object) -> tuple[Generation, AttachedCoder, int]:
         generation, coder = self._current()
         return generation, coder, _check_latent(latent, coder.info.n_latents)
+
+
+def _firings(
+    generation: Generation, coder: AttachedCoder, latent: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """Token indices, ascending, and the float16 bits of the activations there."""
+    found = generation.columns(
+        f"SELECT place, activation FROM {coder.alias}.activations WHERE latent = ?", [latent]
+    )
+    token = found["place"].astype(np.int64)
+    if len(token):
+        grid = coder.info.n_contexts * coder.info.ctx_len
+        token -= token[0] // grid * grid  # all of a latent's rows are in one slot
+    return token, found["activation"]
+
+
+def _block(
+    generation: Generation, coder: AttachedCoder, latent: int, known: LatentActivations | None
+) -> LatentBlock:
+    """The latent alone, as the writer saw it among others."""
+    if known is None:
+        token, bits = _firings(generation, coder, latent)
+    else:
+        token, bits = known.token, encode_positive(known.activation, coder.info.scale)
+    return LatentBlock(
+        0, np.array([0, len(token)]), token.astype(np.uint64, copy=False), bits, coder.info.scale
+    )
 
 
 def _check_latent(latent: object, n_latents: int) -> int:

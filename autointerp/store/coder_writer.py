@@ -20,28 +20,23 @@ from autointerp.store.files import Workspace, check_name, writing
 from autointerp.store.half import encode_signed, power_of_two_scale
 from autointerp.store.manifest import FORMAT
 from autointerp.store.spool import BLOCK_ROWS, LatentBlock, Spool
-from autointerp.store.statistics import N_BINS, WINDOW, BlockStatistics, Grid, block_statistics
+from autointerp.store.statistics import (
+    DERIVED_UP_TO,
+    N_BINS,
+    WINDOW,
+    BlockStatistics,
+    Grid,
+    block_statistics,
+)
+from autointerp.store.tables import encode_similarity, schema
 from autointerp.types import CoderInfo, CoderKind, Fidelity, Progress, ProgressCallback, Relation, no_progress
 
 if TYPE_CHECKING:
     from autointerp.store.reader import Store
 
-# `place` = latent * tokens of the corpus + token index. It rises through the whole table, so that DuckDB stores gaps: 1.3
-# bytes instead of 2.2 for token indices, which fall back at each new latent. `positional` alone is a reserved word of SQL.
-_SCHEMA = """
-CREATE TABLE meta(key VARCHAR, value VARCHAR);
-CREATE TABLE activations(latent {latent}, place UBIGINT, activation USMALLINT);
-CREATE TABLE latents(latent UINTEGER, n_activations UBIGINT, n_contexts UINTEGER, density DOUBLE, context_density DOUBLE,
- max_activation FLOAT, mean_activation FLOAT, top_token UINTEGER, top_token_share FLOAT, positional_mi FLOAT,
- peak_token UBIGINT);
-CREATE TABLE quantiles(latent UINTEGER, quantile UTINYINT, low USMALLINT, high USMALLINT);
-CREATE TABLE histograms(latent UINTEGER, bin UTINYINT, n UBIGINT);
-CREATE TABLE peaks(latent UINTEGER, away TINYINT, activation USMALLINT);
-CREATE TABLE logits(latent UINTEGER, rank UTINYINT, promoted BOOLEAN, token UINTEGER, value USMALLINT);
-CREATE TABLE neighbours(latent UINTEGER, relation VARCHAR, rank UTINYINT, neighbour UINTEGER, value USMALLINT)
-"""
-_NULL_WHEN_DEAD = {"top_token", "top_token_share", "positional_mi", "peak_token"}
+_NULL_WHEN_DEAD = {"top_token", "top_count", "positional_mi", "peak_token"}
 _ROWS_AT_ONCE = 1 << 16
+_SORTED_ROWS = 1 << 16
 
 Logits = tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.integer], NDArray[np.floating]]
 """Promoted token ids and values, suppressed token ids and values, each [n_latents, m], strongest first."""
@@ -168,15 +163,17 @@ class CoderWriter:
         path = self._workspace.path / "coder.duckdb"
         try:
             with writing(store.layout.coders):
+                relations = _shared(neighbours or {})
                 database = DatabaseWriter(path)
                 try:
-                    wide = "UINTEGER" if self.n_latents > 1 << 16 else "USMALLINT"
-                    for statement in _SCHEMA.format(latent=wide).strip().split(";"):
+                    for statement in schema(self.n_latents, dict.fromkeys(relations.values())):
                         database.execute(statement)
                     n_dead = self._write_blocks(database, grid, progress)
                     logit_scale = self._write_logits(database, logits)
-                    self._write_neighbours(database, neighbours or {})
-                    self._write_meta(database, n_tokens, n_dead, logits is not None, logit_scale, fidelity)
+                    self._write_neighbours(database, neighbours or {}, relations)
+                    self._write_meta(
+                        database, n_tokens, n_dead, logits is not None, logit_scale, relations, fidelity
+                    )
                     database.close()
                 except BaseException:
                     with contextlib.suppress(Exception):
@@ -231,13 +228,17 @@ class CoderWriter:
         self, database: DatabaseWriter, block: LatentBlock, statistics: BlockStatistics
     ) -> None:
         counts = block.counts
-        latent = np.arange(block.first, block.first + block.n_latents, dtype=np.uint64)
-        place = np.repeat(latent * np.uint64(self._grid_size), counts)
-        place += block.token
-        dtype = np.uint16 if self.n_latents <= 1 << 16 else np.uint32
+        order = _storage_order(counts)
+        latent = (block.first + order).astype(np.uint16 if self.n_latents <= 1 << 16 else np.uint32)
+        counts, starts = counts[order], block.offsets[:-1][order]
+        rows = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        rows += np.arange(len(rows))
+        slot = np.arange(block.first, block.first + block.n_latents, dtype=np.uint64)
+        place = np.repeat(slot * np.uint64(self._grid_size), counts)
+        place += block.token[rows]
         database.insert(
             "activations",
-            {"latent": np.repeat(latent.astype(dtype), counts), "place": place, "activation": block.bits},
+            {"latent": np.repeat(latent, counts), "place": place, "activation": block.bits[rows]},
         )
         dead = ~statistics.live
         database.insert(
@@ -254,45 +255,44 @@ class CoderWriter:
     def _write_logits(self, database: DatabaseWriter, logits: Logits | None) -> float:
         if logits is None:
             return 1.0
-        ids = np.stack([np.asarray(logits[0]), np.asarray(logits[2])], axis=1)  # [n_latents, 2, m]
-        values = np.stack([np.asarray(logits[1]), np.asarray(logits[3])], axis=1)
-        self._check_rows("logits", ids)
-        scale = power_of_two_scale(float(np.abs(values).max(initial=0.0)))
-        _, _, m = ids.shape
-        for start in range(0, self.n_latents, _ROWS_AT_ONCE):
-            stop = min(start + _ROWS_AT_ONCE, self.n_latents)
-            latent = np.repeat(np.arange(start, stop, dtype=np.uint32), 2 * m)
+        promoted, suppressed = np.asarray(logits[0]), np.asarray(logits[2])
+        promoted_values, suppressed_values = np.asarray(logits[1]), np.asarray(logits[3])
+        for ids in (promoted, suppressed):
+            self._check_rows("logits", ids)
+        largest = max(float(np.abs(v).max(initial=0.0)) for v in (promoted_values, suppressed_values))
+        scale = power_of_two_scale(largest)
+        for rows in self._rows_at_once():
             database.insert(
                 "logits",
                 {
-                    "latent": latent,
-                    "rank": np.tile(np.arange(m, dtype=np.uint8), 2 * (stop - start)),
-                    "promoted": np.tile(np.repeat([True, False], m), stop - start),
-                    "token": ids[start:stop].astype(np.uint32).ravel(),
-                    "value": encode_signed(values[start:stop].ravel(), scale),
+                    "latent": np.arange(rows.start, rows.stop, dtype=np.uint32),
+                    "promoted": _lists(promoted[rows].astype(np.uint32)),
+                    "promoted_value": _lists(encode_signed(promoted_values[rows], scale)),
+                    "suppressed": _lists(suppressed[rows].astype(np.uint32)),
+                    "suppressed_value": _lists(encode_signed(suppressed_values[rows], scale)),
                 },
             )
         return scale
 
-    def _write_neighbours(self, database: DatabaseWriter, neighbours: Neighbours) -> None:
-        relations = sorted(neighbours)
-        for relation in relations:
+    def _write_neighbours(
+        self, database: DatabaseWriter, neighbours: Neighbours, relations: Mapping[Relation, Relation]
+    ) -> None:
+        for relation in neighbours:
             self._check_rows(f"neighbours by {relation}", neighbours[relation][0])
+        if not neighbours:
+            return
+        for rows in self._rows_at_once():
+            columns: dict[str, Any] = {"latent": np.arange(rows.start, rows.stop, dtype=np.uint32)}
+            for relation in dict.fromkeys(relations.values()):
+                ids, values = neighbours[relation][0][rows], neighbours[relation][1][rows]
+                there = ids >= 0
+                columns[relation] = _lists(np.where(there, ids, 0).astype(np.uint32), there)
+                columns[f"{relation}_value"] = _lists(encode_similarity(values), there)
+            database.insert("neighbours", columns)
+
+    def _rows_at_once(self) -> Iterator[slice]:
         for start in range(0, self.n_latents, _ROWS_AT_ONCE):
-            stop = min(start + _ROWS_AT_ONCE, self.n_latents)
-            for relation in relations:
-                ids, values = neighbours[relation][0][start:stop], neighbours[relation][1][start:stop]
-                row, rank = np.nonzero(ids >= 0)
-                database.insert(
-                    "neighbours",
-                    {
-                        "latent": (row + start).astype(np.uint32),
-                        "relation": pa.array([relation] * len(row)),
-                        "rank": rank.astype(np.uint8),
-                        "neighbour": ids[row, rank].astype(np.uint32),
-                        "value": encode_signed(values[row, rank], 1.0),
-                    },
-                )
+            yield slice(start, min(start + _ROWS_AT_ONCE, self.n_latents))
 
     def _check_rows(self, what: str, ids: NDArray) -> None:
         if len(ids) != self.n_latents:
@@ -305,6 +305,7 @@ class CoderWriter:
         n_dead: int,
         has_logits: bool,
         logit_scale: float,
+        relations: Mapping[Relation, Relation],
         fidelity: Fidelity | None,
     ) -> None:
         meta = {
@@ -317,9 +318,46 @@ class CoderWriter:
             "fidelity": asdict(fidelity) if fidelity else None,
             "logit_scale": logit_scale,
             "corpus_sha256": self.store.meta["corpus"]["sha256"],
-            "statistics": {"window": WINDOW, "bins": N_BINS},
+            "relations": dict(relations),
+            "statistics": {"window": WINDOW, "bins": N_BINS, "derived_up_to": DERIVED_UP_TO},
             "versions": package_versions(),
             "complete": time.time(),
         }  # fmt: skip
         values = [json.dumps(value) for value in meta.values()]
         database.insert("meta", {"key": list(meta), "value": values})
+
+
+def _storage_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Latents of a block in the order of their rows on disk: in pieces of about `_SORTED_ROWS` rows, rarest first in each.
+
+    DuckDB packs 2,048 gaps into as many bits as the widest needs, so a rare latent among frequent ones costs them all. The
+    pieces keep a latent within one or two row groups, where a reader looks for it.
+    """
+    piece = (np.cumsum(counts) - counts) // _SORTED_ROWS
+    return np.lexsort((counts, piece))
+
+
+def _shared(neighbours: Neighbours) -> dict[Relation, Relation]:
+    """Per relation the one whose columns hold its neighbours: its own, or an earlier one's that is the same throughout."""
+    found: dict[Relation, Relation] = {}
+    order: tuple[Relation, ...] = get_args(Relation)
+    for relation in order:
+        if relation in neighbours:
+            mine = neighbours[relation]
+            same = (
+                other
+                for other in dict.fromkeys(found.values())
+                if all(np.array_equal(a, b) for a, b in zip(mine, neighbours[other], strict=True))
+            )
+            found[relation] = next(same, relation)
+    return found
+
+
+def _lists(values: NDArray, there: NDArray[np.bool_] | None = None) -> pa.ListArray:
+    """Rows of `values` [n, m] as lists, of the entries that are `there`."""
+    if there is None:
+        offsets = np.arange(len(values) + 1) * values.shape[1]
+    else:
+        offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        values = values[there]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values.ravel()))

@@ -39,7 +39,8 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
 
 
 class DatabaseWriter:
-    """A new DuckDB file: tables are created, filled from arrays, and checkpointed on close.
+    """A new DuckDB file: tables are created, filled from arrays, and checkpointed on close, all in one transaction. Many
+    would each leave a log, and checkpoints on the way blocks that nothing fills later (4 % of a small file).
 
     `memory_limit` bounds what DuckDB holds, written blocks included; 10^8 activations pass through it.
     """
@@ -50,6 +51,7 @@ class DatabaseWriter:
         self._connection.execute("SET temp_directory = ''")
         self._connection.execute(f"ATTACH {literal(str(path))} AS target (BLOCK_SIZE {_BLOCK_SIZE})")
         self._connection.execute("USE target")
+        self._connection.execute("BEGIN")
 
     def execute(self, statement: str, parameters: list[Any] | None = None) -> None:
         """Runs one statement that returns nothing."""
@@ -69,6 +71,7 @@ class DatabaseWriter:
 
     def close(self) -> None:
         """Checkpoints and releases the file."""
+        self._connection.execute("COMMIT")
         self._connection.execute("CHECKPOINT target")
         self.abandon()
 

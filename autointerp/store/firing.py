@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.store.catalog import AttachedCoder, Generation
+from autointerp.store.catalog import Generation
 from autointerp.store.half import decode
+from autointerp.store.tables import AttachedCoder
 
 if TYPE_CHECKING:
     import pyarrow

@@ -18,8 +18,9 @@ from autointerp.store.annotated import (
     annotated_store,
 )
 from autointerp.store.annotations import Annotations
-from autointerp.store.catalog import AttachedCoder, Generation
+from autointerp.store.catalog import Generation
 from autointerp.store.firing import Spots, relevance
+from autointerp.store.tables import AttachedCoder, latents
 from autointerp.types import LatentStats
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class _Part:
         columns = f"{self._index} AS coder, {_COLUMNS}, peak_token, {ranked or 'NULL::DOUBLE'} AS relevance"
         if "scored" in joins and sorting:
             columns += ", score, ci_low, above_floor"
-        text = f"SELECT {columns} FROM {self._coder.alias}.latents {' '.join(joins.values())}{where}"
+        text = f"SELECT {columns} FROM ({latents(self._coder)}) {' '.join(joins.values())}{where}"
         return text, values, tables
 
     def _ranked(self) -> "dict[str, pyarrow.Table]":

@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing, StoreTooNew
+from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing, StoreTooNew, StoreTooOld
 
-FORMAT = 1
+FORMAT = 2
+"""2: statistics of rare latents are derived, neighbours and logits are lists (see `autointerp.store.tables`)."""
 _REQUIRED = {"n_contexts", "ctx_len", "n_tokens", "n_documents", "sha256"}
 
 
@@ -45,7 +46,7 @@ class Layout:
 def read_manifest(root: Path) -> dict[str, Any]:
     """`store.json` of the store at `root`, checked.
 
-    Raises StoreMissing, StoreIncomplete, StoreTooNew or StoreDamaged, each with the way out.
+    Raises StoreMissing, StoreIncomplete, StoreTooNew, StoreTooOld or StoreDamaged, each with the way out.
     """
     layout = Layout(root)
     if not root.exists():
@@ -67,6 +68,13 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise StoreTooNew(
             f"the store at {root} has format {meta['format']}; this version of autointerp reads up to {FORMAT}. "
             "Upgrade autointerp to open it."
+        )
+    if meta["format"] < FORMAT:
+        raise StoreTooOld(
+            f"the store at {root} has format {meta['format']}; this version of autointerp reads format {FORMAT}. Build it "
+            "again: `autointerp demo` replaces an old demo store, `autointerp cache` makes any other in an empty folder. "
+            "Explanations and scores are in its annotations.sqlite: a copy of that file fits a new store of the same text "
+            "and coders."
         )
     missing = _REQUIRED - set(meta.get("corpus") or {})
     if missing:

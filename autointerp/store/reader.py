@@ -51,7 +51,7 @@ class Store:
 
     @staticmethod
     def open(path: str | os.PathLike[str]) -> "Store":
-        """Opens the store at `path`. Raises StoreMissing, StoreIncomplete, StoreTooNew or StoreDamaged."""
+        """Opens the store at `path`. Raises StoreMissing, StoreIncomplete, StoreTooNew, StoreTooOld or StoreDamaged."""
         root = Path(path).absolute()
         meta = read_manifest(root)
         store = Store(root, meta, _map_tokens(Layout(root), meta["corpus"]))

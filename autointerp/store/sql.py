@@ -3,6 +3,7 @@
 Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(document, name, first_token, n_tokens)`,
 `contexts(context, document, text)`. Over all coders, each with a column `coder`: `coders`, `latents`, `activations`,
 `quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
+They are views, and hold every row whether or not the file does (see `autointerp.store.tables`).
 What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, see
 `autointerp.store.annotations.tables`; loaded as they are at that moment, and only when a query can mean them.
 
@@ -20,9 +21,9 @@ from autointerp.errors import UserError
 from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.database import FILE
 from autointerp.store.annotations.tables import TABLES, empty_table
-from autointerp.store.catalog import AttachedCoder, Generation
+from autointerp.store.catalog import Generation
 from autointerp.store.database import literal, quote
-from autointerp.store.statistics import N_BINS
+from autointerp.store.tables import views
 
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
@@ -115,7 +116,7 @@ def _create_views(generation: Generation, cursor: duckdb.DuckDBPyConnection) -> 
     for name, coder in generation.coders.items():
         schema = quote(name)
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for table, select in _coder_views(coder).items():
+        for table, select in views(coder).items():
             cursor.execute(f"CREATE OR REPLACE VIEW {schema}.{table} AS {select}")
     if not generation.coders:
         return
@@ -134,31 +135,3 @@ def _create_views(generation: Generation, cursor: duckdb.DuckDBPyConnection) -> 
         f"CREATE OR REPLACE VIEW coders AS SELECT * FROM (VALUES {', '.join(rows)}) AS t(coder, kind, hookpoint, n_latents, "
         "k, d_in, n_tokens, n_activations, n_dead, fvu, bytes_on_disk, source)"
     )
-
-
-def _coder_views(coder: AttachedCoder) -> dict[str, str]:
-    info, alias = coder.info, coder.alias
-    grid = info.n_contexts * info.ctx_len
-    return {
-        "latents": f"FROM {alias}.latents",
-        "activations": (
-            f"SELECT latent, token, token // {info.ctx_len} AS context, token % {info.ctx_len} AS position, activation FROM "
-            f"(SELECT latent, place % {grid} AS token, half(activation) * {info.scale}::FLOAT AS activation "
-            f"FROM {alias}.activations)"
-        ),
-        "quantiles": (
-            f"SELECT latent, quantile, half(low) * {info.scale}::FLOAT AS low, half(high) * {info.scale}::FLOAT AS high "
-            f"FROM {alias}.quantiles"
-        ),
-        "histograms": (
-            f"SELECT latent, bin, max_activation * bin / {N_BINS} AS low, max_activation * (bin + 1) / {N_BINS} AS high, n "
-            f"FROM {alias}.histograms JOIN (SELECT latent, max_activation FROM {alias}.latents) USING (latent)"
-        ),
-        "logits": (
-            f"SELECT latent, rank, promoted, token, text, half(value) * {coder.logit_scale}::FLOAT AS value "
-            f"FROM {alias}.logits LEFT JOIN (SELECT token, text FROM corpus.vocabulary) USING (token)"
-        ),
-        "neighbours": (
-            f"SELECT latent, relation, rank, neighbour, half(value) AS value FROM {alias}.neighbours"
-        ),
-    }  # fmt: skip

@@ -17,6 +17,9 @@ from autointerp.store.spool import LatentBlock, stable_order
 WINDOW = 32
 N_QUANTILES = 10
 N_BINS = 40
+DERIVED_UP_TO = 4096
+"""Latents that fire more often have their histogram and quantiles stored; for the others the same functions work them out
+from the activations when they are asked for, in well under a millisecond."""
 PEAK_REACH = 32
 """Activations this near to a latent's peak are kept apart, for previews without a look into the big table."""
 _MAX_POSITION_BINS = 128
@@ -41,7 +44,8 @@ class Grid:
 @dataclass(frozen=True)
 class BlockStatistics:
     """Rows for the tables of a coder file. `latents`: columns with one entry per latent of the block; the others are narrow
-    tables, by latent. Values of activations are float16 bits, as in the activations table."""
+    tables, by latent; quantiles and histograms of those that fire more than `DERIVED_UP_TO` times. Values of activations
+    are float16 bits, as in the activations table."""
 
     latents: dict[str, NDArray]
     live: NDArray[np.bool_]
@@ -73,26 +77,42 @@ def block_statistics(block: LatentBlock, grid: Grid) -> BlockStatistics:
     new_context[starts] = 1
     n_contexts = _spread(np.add.reduceat(new_context, starts) if len(alive) else new_context[:0], alive, n)
     top_token, top_count = _most_frequent(local, grid.tokens[token], counts, grid.vocab_size)
+    ids = np.flatnonzero(counts > DERIVED_UP_TO)
+    frequent = _part(block, ids)
+    ids += block.first
 
     return BlockStatistics(
         latents={
             "latent": np.arange(block.first, block.first + n, dtype=np.uint32),
             "n_activations": counts.astype(np.uint64),
             "n_contexts": n_contexts.astype(np.uint32),
-            "density": counts / max(grid.n_tokens, 1),
-            "context_density": n_contexts / grid.n_contexts,
             "max_activation": decode(max_bits, block.scale),
             "mean_activation": means.astype(np.float32),
             "top_token": top_token.astype(np.uint32),
-            "top_token_share": (top_count / np.maximum(counts, 1)).astype(np.float32),
+            "top_count": top_count.astype(np.uint64),
             "positional_mi": _positional(local, position, n, grid).astype(np.float32),
             "peak_token": peak,
         },
         live=live,
-        quantiles=_quantiles(block, local, context, position),
-        histograms=_histograms(block, local, activation, max_bits),
+        quantiles=_by_id(quantiles(frequent, grid.ctx_len), ids),
+        histograms=_by_id(histograms(frequent), ids),
         peaks=_peaks(block, local, token, context, peak, grid.ctx_len),
     )
+
+
+def _part(block: LatentBlock, ids: NDArray[np.intp]) -> LatentBlock:
+    """The latents `ids` (places in `block`, rising), numbered anew from 0."""
+    counts = block.counts
+    chosen = np.zeros(block.n_latents, dtype=bool)
+    chosen[ids] = True
+    rows = np.flatnonzero(np.repeat(chosen, counts)) if len(ids) else slice(0)
+    offsets = np.concatenate([[0], np.cumsum(counts[ids])])
+    return LatentBlock(0, offsets, block.token[rows], block.bits[rows], block.scale)
+
+
+def _by_id(rows: dict[str, NDArray], ids: NDArray[np.intp]) -> dict[str, NDArray]:
+    """Rows of a `_part`, with the latents' own numbers."""
+    return rows | {"latent": ids[rows["latent"]].astype(np.uint32)}
 
 
 def _spread(values: NDArray, alive: NDArray[np.intp], n: int) -> NDArray:
@@ -178,9 +198,10 @@ def _positional(
     return np.maximum(information, 0.0)
 
 
-def _quantiles(
-    block: LatentBlock, local: NDArray[np.intp], context: NDArray[np.int64], position: NDArray[np.int64]
-) -> dict[str, NDArray]:
+def quantiles(block: LatentBlock, ctx_len: int) -> dict[str, NDArray]:
+    """Columns `latent, quantile, low, high`: the lowest and highest window maximum of each quantile that is not empty."""
+    local = block.local
+    context, position = np.divmod(block.token.astype(np.int64), ctx_len)
     part = position // WINDOW
     begins = np.ones(len(local), dtype=bool)
     begins[1:] = (local[1:] != local[:-1]) | (context[1:] != context[:-1]) | (part[1:] != part[:-1])
@@ -229,21 +250,24 @@ def _at_ranks(
     return found
 
 
-def _histograms(
-    block: LatentBlock, local: NDArray[np.intp], activation: NDArray[np.float32], max_bits: NDArray[np.uint16]
-) -> dict[str, NDArray]:
-    """Counts in `N_BINS` bins of equal width from 0 to the latent's maximum; empty bins are left out."""
-    top = decode(max_bits, block.scale)
+def histograms(block: LatentBlock) -> dict[str, NDArray]:
+    """Columns `latent, bin, n`: counts in `N_BINS` bins of equal width from 0 to the latent's maximum; empty bins are left
+    out."""
+    counts = block.counts
+    alive = np.flatnonzero(counts)
+    top = np.zeros(block.n_latents, dtype=np.float32)
+    if len(alive):
+        top[alive] = decode(np.maximum.reduceat(block.bits, block.offsets[:-1][alive]), block.scale)
     per_unit = np.divide(np.float32(N_BINS), top, out=np.zeros_like(top), where=top > 0)
-    index = (activation * np.repeat(per_unit, block.counts)).astype(np.int64)
+    index = (block.activation * np.repeat(per_unit, counts)).astype(np.int64)
     np.minimum(index, N_BINS - 1, out=index)
-    index += local * N_BINS
-    counts = np.bincount(index, minlength=block.n_latents * N_BINS)
-    filled = np.flatnonzero(counts)
+    index += block.local * N_BINS
+    found = np.bincount(index, minlength=block.n_latents * N_BINS)
+    filled = np.flatnonzero(found)
     return {
         "latent": (filled // N_BINS + block.first).astype(np.uint32),
         "bin": (filled % N_BINS).astype(np.uint8),
-        "n": counts[filled].astype(np.uint64),
+        "n": found[filled].astype(np.uint64),
     }
 
 

@@ -90,8 +90,8 @@ def firing(store: Store, coder: CoderStore, latent: int) -> Firing:
 
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _firing(path: str, file: str, latent: int, _coder: CoderStore) -> Firing:
-    stats = _coder.stats(latent)
-    return Firing(stats, _coder.activations(latent), None if stats.is_dead else _coder.histogram(latent))
+    stats, found = _coder.stats(latent), _coder.activations(latent)
+    return Firing(stats, found, None if stats.is_dead else _coder.histogram(latent, found))
 
 
 def surroundings(store: Store, coder: CoderStore, latent: int) -> Surroundings:

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -21,10 +22,11 @@ from autointerp.errors import (
     StoreMissing,
     StoreReadOnly,
     StoreTooNew,
+    StoreTooOld,
     UnknownName,
     UserError,
 )
-from autointerp.store import CoderWriter, CorpusWriter, Store, list_latents
+from autointerp.store import FORMAT, CoderWriter, CorpusWriter, Store, list_latents
 from autointerp.store import spool as spool_module
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
@@ -62,13 +64,33 @@ def test_interrupted_corpus_is_incomplete_then_rebuilt(tmp_path: Path) -> None:
 
 def test_newer_format(tiny_store: Store) -> None:
     meta = json.loads(tiny_store.layout.manifest.read_text())
-    tiny_store.layout.manifest.write_text(json.dumps(meta | {"format": 2}))
-    with pytest.raises(StoreTooNew, match="format 2"):
+    tiny_store.layout.manifest.write_text(json.dumps(meta | {"format": FORMAT + 1}))
+    with pytest.raises(StoreTooNew, match=f"format {FORMAT + 1}"):
         Store.open(tiny_store.path)
 
 
+def test_older_format(tiny_store: Store) -> None:
+    meta = json.loads(tiny_store.layout.manifest.read_text())
+    tiny_store.layout.manifest.write_text(json.dumps(meta | {"format": 1}))
+    with pytest.raises(
+        StoreTooOld, match=r"format 1;.*autointerp demo.*autointerp cache.*annotations\.sqlite"
+    ):
+        Store.open(tiny_store.path)
+
+
+def test_a_coder_of_an_older_format_is_a_problem(tiny_store: Store) -> None:
+    path, copy = tiny_store.layout.coder("sae"), tiny_store.path / "copy.duckdb"
+    shutil.copy(path, copy)
+    with duckdb.connect(str(copy)) as database:  # DuckDB opens a file once in a process
+        database.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
+    copy.replace(path)
+    assert [info.coder for info in tiny_store.coders()] == ["transcoder"]
+    assert "format 1 is older" in tiny_store.problems()[0]
+    assert "cache this coder again" in tiny_store.problems()[0]
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"format": "1"}', '{"format": 1, "corpus": {}}', "\0"]
+    "content", ["", "{", "[]", "{}", '{"format": "2"}', f'{{"format": {FORMAT}, "corpus": {{}}}}', "\0"]
 )
 def test_broken_manifest(tiny_store: Store, content: str) -> None:
     tiny_store.layout.manifest.write_text(content)
