@@ -182,7 +182,7 @@ except StoreReadOnly as error:
     sys.exit(0 if "disk space" in str(error) else 3)
 sys.exit(4)
 """
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=200)
     with Annotations(tmp_path) as annotations:
         assert annotations.summary("sae").num_rows == 0
         annotations.add(explain(1))
@@ -220,7 +220,7 @@ def test_many_processes_and_threads_write_at_once(tmp_path: Path) -> None:
     with Annotations(tmp_path) as annotations, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda i: [annotations.add(explain(100 * i + j)) for j in range(25)], range(4)))
         for process in processes:
-            process.join(60)
+            process.join(200)
             assert process.exitcode == 0
         counts = annotations.counts()
         assert [counts[f"p{i}"]["scores"] for i in range(4)] == [40] * 4

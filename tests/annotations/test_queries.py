@@ -169,7 +169,7 @@ def test_summaries_of_many_latents_take_no_time_that_grows_with_their_square(
     annotations.add_many(
         scored(e, 0.5, scorer=s) for e in added for s in ("detection", "fuzzing", "embedding")
     )
-    start = time.perf_counter()
+    start = time.process_time()
     assert annotations.score_summary("sae").num_rows == 9000
     assert annotations.summary("sae").num_rows == 3000
-    assert time.perf_counter() - start < 3, "0.1 s is usual; a scan per row takes minutes"
+    assert time.process_time() - start < 10, "0.1 s is usual; a scan per row takes minutes"

@@ -11,7 +11,7 @@ from autointerp.store import Store
 from tests.explained import Explained, explain
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
-TIMEOUT = 60
+TIMEOUT = 180
 OpenPage = Callable[..., AppTest]
 
 

@@ -352,7 +352,7 @@ def busy_store(explained_store: Explained) -> Explained:
 def finish(app: AppTest, made: Explained, condition: Any) -> None:
     """Look again until the condition holds: a slow machine may need longer than a click waits."""
     with Annotations(made.path, read_only=True) as annotations:
-        for _ in range(100):
+        for _ in range(600):
             if condition(annotations):
                 break
             time.sleep(0.1)

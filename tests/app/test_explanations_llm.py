@@ -42,7 +42,7 @@ def feature(open_page: Any, made: Explained, **params: str) -> AppTest:
 
 def wait(app: AppTest, made: Explained, condition: Any) -> None:
     with Annotations(made.path, read_only=True) as annotations:
-        for _ in range(200):
+        for _ in range(600):
             if condition(annotations) and not annotations.jobs.active():
                 break
             time.sleep(0.1)

@@ -240,7 +240,7 @@ def _form_page() -> None:
 def form(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page without the router: under AppTest that runs a page twice, and a button's click is gone the second time."""
     monkeypatch.setenv(ENV_STORE, str(tiny_store.path))
-    app = AppTest.from_function(_form_page, default_timeout=60)
+    app = AppTest.from_function(_form_page, default_timeout=180)
     app.query_params["new"] = "1"
     app.run()
     assert not app.exception, app.exception
@@ -330,7 +330,7 @@ def _strip_page() -> None:
 @pytest.fixture
 def strip(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv(ENV_STORE, str(tiny_store.path))
-    return AppTest.from_function(_strip_page, default_timeout=30)
+    return AppTest.from_function(_strip_page, default_timeout=180)
 
 
 def test_the_strip_follows_a_job_to_its_end_and_tells_it_once(strip: AppTest, annotations: Annotations):

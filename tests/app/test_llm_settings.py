@@ -66,7 +66,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     def page(script: Callable[[], None] = _page, store: Path = tiny_store.path) -> AppTest:
         monkeypatch.setenv(ENV_STORE, str(store))
-        app = AppTest.from_function(script, default_timeout=60)
+        app = AppTest.from_function(script, default_timeout=180)
         app.run()
         assert not app.exception, app.exception
         return app

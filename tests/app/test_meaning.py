@@ -62,7 +62,7 @@ def jobs(store: Any) -> list[Any]:
 
 
 def until(store: Any, check: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not check(jobs(store)[0]):
         assert time.monotonic() < deadline, jobs(store)
         time.sleep(0.02)

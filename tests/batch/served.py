@@ -63,7 +63,7 @@ class ScriptedServer:
     def n_requests(self) -> int:
         return len(self.bodies)
 
-    def idle(self, seconds: float = 10.0) -> None:
+    def idle(self, seconds: float = 60.0) -> None:
         """Wait until nothing is being answered."""
         end = time.monotonic() + seconds
         while self.now and time.monotonic() < end:

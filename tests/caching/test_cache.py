@@ -179,7 +179,7 @@ def test_killed_at_any_moment_the_next_run_goes_on(
         [sys.executable, "-c", KILLED.format(stage=stage, done=done), *arguments],
         cwd=Path(__file__).parents[2],
         capture_output=True,
-        timeout=60,
+        timeout=250,
         check=False,
     )
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()[-2000:]

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,17 @@ def test_where_nothing_can_be_kept_it_says_so(
 
 
 class Slow(HashEmbedder):
-    """As the default embedder: some seconds for a batch, reporting all the time."""
+    """As the default embedder: some time for a batch, reporting all the time. After `limit` texts it waits."""
+
+    limit = sys.maxsize
+    n_texts = 0
 
     def embed(self, texts: Any, progress: Any = lambda _: None) -> Any:
         for i in range(len(texts)):
-            time.sleep(0.005)
+            while self.n_texts >= self.limit:
+                time.sleep(0.005)
+                progress(Progress("embed", i, len(texts), "texts"))
+            self.n_texts += 1
             progress(Progress("embed", i + 1, len(texts), "texts"))
         return super().embed(texts)
 
@@ -174,24 +181,24 @@ def test_the_job_tells_how_far_it_is_stops_soon_and_goes_on(
     bench = Workbench(tiny_store, annotations)
     known = bench.embedder("hash")
     with JobRunner(annotations, job_kinds(bench), poll_seconds=0.02, beat_seconds=0.05) as runner:
+        slow.limit = 110
         job = runner.submit(**embed_explanations_job(["sae"], "hash"))
         assert runner.submit(**embed_explanations_job(["sae"], "hash")).id == job.id
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (annotations.jobs.get(job.id).stage_done or 0) < 100:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         now = annotations.jobs.get(job.id)
         assert (now.stage, now.stage_total, now.stage_unit) == ("embed", 400, "texts")
         assert 0 < now.fraction < 1
-        begin = time.monotonic()
         annotations.jobs.cancel(job.id)
-        assert runner.wait(job.id, timeout=10).state == "cancelled"
-        assert time.monotonic() - begin < 3
+        assert runner.wait(job.id, timeout=60).state == "cancelled"
+        slow.limit = sys.maxsize
         kept = coverage(annotations, known, "sae").embedded
-        assert 80 <= kept < 400
+        assert kept == 80
         slow.asked.clear()
         runner.retry(job.id)
-        assert runner.wait(job.id, timeout=30).state == "done"
+        assert runner.wait(job.id, timeout=120).state == "done"
     assert len(slow.asked) == 400 - kept
     assert coverage(annotations, known, "sae").missing == 0
 
@@ -200,7 +207,9 @@ def _embed_in_a_process(path: Path) -> None:
     import autointerp.embedding
     import autointerp.embedding.lookup
 
-    autointerp.embedding.load_embedder = lambda name="", **more: Slow()
+    made = Slow()
+    made.limit = 130
+    autointerp.embedding.load_embedder = lambda name="", **more: made
     autointerp.embedding.lookup._BATCH = 40
     with Annotations(path) as annotations:
         bench = Workbench(Store.open(path), annotations)
@@ -223,7 +232,7 @@ def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, 
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     kept = coverage(annotations, known, "sae").embedded
-    assert kept < 400
+    assert kept in (80, 120)
     job = annotations.jobs.active()[0]
     ended = JobRunner(annotations, job_kinds(bench)).run_job(job.id)
     assert (ended.state, ended.n_failed) == ("done", 0)

@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_written(
 
 class Slow(HashEmbedder):
     def embed(self, texts: Any, progress: Any = lambda _: None) -> Any:
-        time.sleep(0.004)
+        time.sleep(0.02)
         return super().embed(texts, progress)
 
 

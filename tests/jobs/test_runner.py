@@ -15,6 +15,8 @@ from autointerp.store.annotations import Annotations, Explanation
 from autointerp.types import Progress
 
 MakeRunner = Callable[..., JobRunner]
+PATIENCE = 60.0
+"""Seconds that any one step may take on a busy machine; what is at once or never is told apart by whole minutes."""
 
 
 def explain(latent: int) -> Explanation:
@@ -25,7 +27,7 @@ def write_one(payload: Mapping[str, Any], item: Any, context: Context) -> Outcom
     return Outcome(rows=[explain(item)], tokens_in=2, tokens_out=1, cost=0.5)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -34,7 +36,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
 
 def test_a_batch_in_the_background(annotations: Annotations, make_runner: MakeRunner) -> None:
     runner = make_runner(JobKind("write", write_one, workers=4)).start()
-    job = runner.wait(runner.submit("write", {}, range(300), label="all").id, timeout=20)
+    job = runner.wait(runner.submit("write", {}, range(300), label="all").id, timeout=PATIENCE)
     assert (job.state, job.n_done, job.tokens_in, job.tokens_out, job.cost) == ("done", 300, 600, 300, 150.0)
     assert annotations.summary("sae")["latent"].to_pylist() == list(range(300))
 
@@ -80,14 +82,14 @@ def test_items_fail_one_by_one_and_only_they_are_tried_again(
 
     runner = make_runner(JobKind("sometimes", sometimes, workers=2)).start()
     with caplog.at_level(logging.CRITICAL):
-        job = runner.wait(runner.submit("sometimes", {}, range(10)).id, timeout=10)
+        job = runner.wait(runner.submit("sometimes", {}, range(10)).id, timeout=PATIENCE)
     assert (job.state, job.n_done, job.n_failed, job.tokens_in, job.n_unpriced) == ("done", 7, 3, 9, 1)
     assert job.error == "3 of 10 failed; the first: too few examples"
     errors = {item.item: item.error for item in annotations.jobs.items(job.id, state="failed")}
     assert errors == {3: "too few examples", 5: "unexpected ZeroDivisionError: oops", 7: "no answer"}
     broken, before = False, sorted(tried)
     tried.clear()
-    job = runner.wait(runner.retry(job.id).id, timeout=10)
+    job = runner.wait(runner.retry(job.id).id, timeout=PATIENCE)
     assert (job.state, job.n_done, job.n_failed, job.error) == ("done", 10, 0, None)
     assert before == list(range(10))
     assert sorted(tried) == [3, 5, 7]
@@ -106,11 +108,11 @@ def test_a_job_that_cannot_go_on_stops_and_can_be_continued(
         return Outcome(rows=[explain(item)])
 
     runner = make_runner(JobKind("spend", spend)).start()
-    job = runner.wait(runner.submit("spend", {}, range(20)).id, timeout=10)
+    job = runner.wait(runner.submit("spend", {}, range(20)).id, timeout=PATIENCE)
     assert (job.state, job.n_done, job.n_failed, job.n_left) == ("failed", 5, 0, 15)
     assert "budget" in str(job.error)
     budget = 100
-    job = runner.wait(runner.retry(job.id).id, timeout=10)
+    job = runner.wait(runner.retry(job.id).id, timeout=PATIENCE)
     assert (job.state, job.n_done) == ("done", 20)
     assert annotations.counts()["sae"]["explanations"] == 20
 
@@ -124,19 +126,19 @@ def test_cancelling_takes_a_moment(annotations: Annotations, make_runner: MakeRu
             return Outcome(rows=[explain(item)])
         started.set()
         if obedient:
-            context.wait(60)
-        let_go.wait(60)  # a call that does not look up
+            context.wait(4 * PATIENCE)
+        let_go.wait(4 * PATIENCE)  # a call that does not look up
         return Outcome(rows=[explain(item)])
 
     runner = make_runner(JobKind("slow", slow, workers=2)).start()
     job = runner.submit("slow", {}, range(50))
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     wait_for(lambda: annotations.jobs.get(job.id).n_done == 2)
     asked = time.monotonic()
     with Annotations(annotations.path.parent) as another_process:
         another_process.jobs.cancel(job.id)
-    job = runner.wait(job.id, timeout=10)
-    assert time.monotonic() - asked < 2
+    job = runner.wait(job.id, timeout=PATIENCE)
+    assert time.monotonic() - asked < PATIENCE / 2
     assert (job.state, job.n_done, job.n_failed) == ("cancelled", 2, 0)
     let_go.set()
     time.sleep(0.05)
@@ -153,29 +155,32 @@ def test_what_finishes_while_stopping_is_kept(annotations: Annotations, make_run
         time.sleep(0.1)  # the reply was on its way
         return Outcome(rows=[explain(item)], cost=1.0)
 
-    runner = make_runner(JobKind("paid", paid, workers=2)).start()
+    runner = make_runner(JobKind("paid", paid, workers=2), grace_seconds=PATIENCE).start()
     job = runner.submit("paid", {}, range(10))
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     annotations.jobs.cancel(job.id)
-    job = runner.wait(job.id, timeout=10)
+    job = runner.wait(job.id, timeout=PATIENCE)
     assert job.state == "cancelled"
     assert job.n_done == job.cost == annotations.counts()["sae"]["explanations"] > 0
 
 
 def test_closing_gives_the_job_back(annotations: Annotations, make_runner: MakeRunner) -> None:
     seen: list[int] = []
+    enough = threading.Event()
 
     def slow(payload: Mapping[str, Any], item: Any, context: Context) -> None:
-        context.wait(0.01)
+        if item >= 10 and not enough.is_set():
+            context.wait(4 * PATIENCE)
         seen.append(item)
 
-    first = make_runner(JobKind("slow", slow)).start()
+    first = make_runner(JobKind("slow", slow), grace_seconds=PATIENCE).start()
     job = first.submit("slow", {}, range(40))
-    wait_for(lambda: annotations.jobs.get(job.id).n_done > 3)
+    wait_for(lambda: annotations.jobs.get(job.id).n_done == 10)
     first.close()
+    enough.set()
     assert annotations.jobs.get(job.id).state == "queued"
     second = make_runner(JobKind("slow", slow)).start()
-    assert second.wait(job.id, timeout=10).state == "done"
+    assert second.wait(job.id, timeout=PATIENCE).state == "done"
     assert sorted(seen) == list(range(40)), "none twice"
 
 
@@ -212,7 +217,7 @@ def test_progress_inside_one_long_item(annotations: Annotations, make_runner: Ma
 
     def long(payload: Mapping[str, Any], item: Any, context: Context) -> None:
         context.progress(Progress("embedding", 30, 120, "windows"))
-        go.wait(10)
+        go.wait(2 * PATIENCE)
 
     runner = make_runner(JobKind("long", long)).start()
     job = runner.submit("long", {})
@@ -220,7 +225,7 @@ def test_progress_inside_one_long_item(annotations: Annotations, make_runner: Ma
     now = annotations.jobs.get(job.id)
     assert (now.stage, now.stage_total, now.stage_unit, now.fraction) == ("embedding", 120, "windows", 0.25)
     go.set()
-    assert runner.wait(job.id, timeout=10).fraction == 1.0
+    assert runner.wait(job.id, timeout=PATIENCE).fraction == 1.0
 
 
 def test_rate_and_time_left(annotations: Annotations, make_runner: MakeRunner) -> None:
@@ -228,11 +233,11 @@ def test_rate_and_time_left(annotations: Annotations, make_runner: MakeRunner) -
         context.wait(0.01)
 
     runner = make_runner(JobKind("steady", steady)).start()
-    job = runner.submit("steady", {}, range(100))
-    wait_for(lambda: annotations.jobs.get(job.id).n_done > 40)
+    job = runner.submit("steady", {}, range(20_000))
+    wait_for(lambda: annotations.jobs.get(job.id).n_done > 40 and annotations.jobs.get(job.id).rate)
     now = annotations.jobs.get(job.id)
     assert now.rate is not None
-    assert 2 < now.rate < 110
+    assert 0 < now.rate < 500, "100 would be without any pause, and what is counted late counts for less time"
     assert now.eta_seconds == pytest.approx(now.n_left / now.rate)
     annotations.jobs.cancel(job.id)
 
@@ -241,18 +246,16 @@ def test_a_click_does_not_wait_for_a_batch(annotations: Annotations, make_runner
     go = threading.Event()
 
     def batch(payload: Mapping[str, Any], item: Any, context: Context) -> None:
-        go.wait(20)
+        go.wait(4 * PATIENCE)
 
     runner = make_runner(
-        JobKind("batch", batch), JobKind("write", write_one), lanes=2, poll_seconds=5.0
+        JobKind("batch", batch), JobKind("write", write_one), lanes=2, poll_seconds=4 * PATIENCE
     ).start()
     batches = [runner.submit("batch", {"n": n}, range(2)) for n in range(2)]
-    start = time.monotonic()
     click = runner.submit("write", {}, [7], priority=1)
-    assert runner.wait(click.id, timeout=4).state == "done"
-    assert time.monotonic() - start < 1, "own jobs start at once, whatever the polling"
-    states = sorted(annotations.jobs.get(job.id).state for job in batches)
-    assert states == ["queued", "running"]
+    ended = runner.wait(click.id, timeout=PATIENCE)
+    assert ended.state == "done", "own jobs start at once, whatever the polling"
+    wait_for(lambda: sorted(annotations.jobs.get(job.id).state for job in batches) == ["queued", "running"])
     go.set()
 
 
@@ -278,13 +281,12 @@ def test_a_foreground_job_is_followed_where_it_runs(
     go = threading.Event()
 
     def held(payload: Mapping[str, Any], item: Any, context: Context) -> None:
-        go.wait(10)
+        go.wait(2 * PATIENCE)
 
     app = make_runner(JobKind("held", held)).start()
     job = app.submit("held", {}, range(3))
     wait_for(lambda: annotations.jobs.get(job.id).state == "running")
-    threading.Timer(0.1, go.set).start()
-    followed = make_runner(JobKind("held", held)).run("held", {}, range(3))
+    followed = make_runner(JobKind("held", held)).run("held", {}, range(3), watch=lambda _: go.set())
     assert (followed.id, followed.state, followed.n_done) == (job.id, "done", 3)
 
 

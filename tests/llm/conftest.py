@@ -105,7 +105,7 @@ def connect(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
             "base_url": server.url,
             "api_key": KEY,
             "retry": QUICK,
-            "timeout": 10.0,
+            "timeout": 60.0,
         } | options
         client = Client(settings.pop("model", "m"), **settings)
         made.append(client)
@@ -116,7 +116,7 @@ def connect(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
         client.close()
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -104,16 +104,16 @@ def test_the_number_in_flight_grows_to_the_limit_and_halves_on_429(
     server: FakeServer, connect: Connect
 ) -> None:
     def answer(body: dict[str, Any], number: int) -> Response:
-        time.sleep(0.02)
+        time.sleep(0.2)
         return failure(429, "slow", Retry_After="0.05") if number == 100 else reply()
 
     server.answer = answer
     client = connect(max_in_flight=16)
     assert client.stats.limit == 8
     futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(90)]
-    [future.result(10) for future in futures]
+    [future.result(60) for future in futures]
     assert client.stats.limit == 16
     assert 8 < server.most <= 16
     futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(16)]
-    [future.result(10) for future in futures]
+    [future.result(60) for future in futures]
     assert 8 <= client.stats.limit <= 10
