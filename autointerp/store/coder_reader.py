@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,15 +191,17 @@ class CoderStore:
         generation, coder, first = self._checked(first)
         last = _check_latent(last, coder.info.n_latents)
         found = generation.columns(
-            f"SELECT place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
+            f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
             [first, last],
         )
-        bases = np.arange(first, last + 2) * (coder.info.n_contexts * coder.info.ctx_len)
-        place, activation = found["place"].astype(np.int64), decode(found["activation"], coder.info.scale)
-        ends = np.searchsorted(place, bases).tolist()
+        order = stable_order(found["latent"], coder.info.n_latents)
+        grid = np.uint64(coder.info.n_contexts * coder.info.ctx_len)
+        token = (found["place"] % grid).astype(np.int64)[order]
+        activation = decode(found["activation"], coder.info.scale)[order]
+        ends = np.searchsorted(found["latent"][order], np.arange(first, last + 2)).tolist()
         return [
-            LatentActivations(place[start:end] - base, activation[start:end].copy())
-            for start, end, base in zip(ends, ends[1:], bases.tolist(), strict=False)
+            LatentActivations(token[start:end].copy(), activation[start:end].copy())
+            for start, end in pairwise(ends)
         ]
 
     def blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
