@@ -1,6 +1,7 @@
 """One question from cache to answer: retries, fallbacks, the re-ask, the record. Runs in the background loop."""
 
 import asyncio
+import hashlib
 import logging
 import random
 import time
@@ -148,16 +149,19 @@ class Asker:
             return await self._ask_twice(request, validate, "")
         key = request.key(self.endpoint, self.model)
         async with self._alone(key):  # the same question twice at once is one call
-            known = self.cache.get(key)
-            if known is not None:
-                known = replace(known, cached=True)
+            place = key
+            while (known := self.cache.get(place)) is not None:
+                known = replace(known, cached=True, key=place)
                 value, problem = _checked(known, request, validate)
                 if problem is None:
                     self._count("cache_hits")
                     return Answer(value, known)
-            answer = await self._ask_twice(request, validate, key)
+                # It was of use once, to another validator or an older parser, and the first reply kept under a key stays: the
+                # new one goes to the next place, or it would be asked for, and paid, again and again.
+                place = _next_place(place)
+            answer = await self._ask_twice(request, validate, place)
             # Only now: a reply that nobody can use must not come back at the next try.
-            if not await self.writer.put((key, request, answer.reply)):
+            if not await self.writer.put((place, request, answer.reply)):
                 self._count("cache_errors")
                 return replace(answer, reply=replace(answer.reply, key=""))  # nothing is kept under it
             return answer
@@ -322,6 +326,11 @@ class Asker:
 
     def _count(self, name: str, amount: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount
+
+
+def _next_place(key: str) -> str:
+    """Where the cache keeps the answer to a question whose reply under `key` can no longer be used."""
+    return hashlib.sha256(f"after {key}".encode()).hexdigest()
 
 
 def _checked(

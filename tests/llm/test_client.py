@@ -79,6 +79,41 @@ def test_a_re_asked_answer_is_kept_under_the_first_question() -> None:
     assert len(client.requests) == 2
 
 
+class FirstStays(MemoryCache):
+    """As the store's: what is kept under a key stays."""
+
+    def put(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
+        if self.get(key) is None:
+            super().put(key, request, reply)
+
+
+def test_a_kept_reply_that_is_no_longer_usable_is_asked_for_once_more_and_never_again() -> None:
+    cache = FirstStays()
+    with MockClient(["[1]", "no list", "[1, 0]", "[1, 0, 1]"], cache=cache) as client:
+        client.ask(HI, list_answer(1))
+        new = client.ask(HI, list_answer(2))  # asked twice: the first reply could not be used either
+        assert len(client.requests) == 3
+        for _ in range(3):
+            again = client.ask(HI, list_answer(2))
+            assert (again.value, again.reply.cached, again.reply.key) == ([1, 0], True, new.reply.key)
+        assert client.ask(HI, list_answer(1)).value == [1]  # the old one is still there for whom it serves
+        assert len(client.requests) == 3
+        assert client.ask(HI, list_answer(3)).value == [1, 0, 1]
+        assert client.ask(HI, list_answer(3)).reply.spent == Usage()
+    assert len(client.requests) == 4
+    kept = cache.get(new.reply.key)
+    assert kept is not None
+    assert kept.text == "[1, 0]"
+
+
+def test_what_fails_is_asked_afresh_also_after_a_reply_that_is_no_longer_usable() -> None:
+    with MockClient(["[1]", "no", "no", "[1, 0]"], cache=FirstStays()) as client:
+        client.ask(HI, list_answer(1))
+        with pytest.raises(BadAnswer):
+            client.ask(HI, list_answer(2))
+        assert client.ask(HI, list_answer(2)).value == [1, 0]  # a retry: nothing of the failure was kept
+
+
 def test_a_cache_that_cannot_write_loses_no_answer(caplog: pytest.LogCaptureFixture) -> None:
     class Full(MemoryCache):
         def put(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
