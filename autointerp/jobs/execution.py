@@ -54,8 +54,8 @@ class Execution:
         self._fatal: str | None = None
         self._context = Context(claim.job, self._stop, self._keep)
         self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
-        self._finished: queue.SimpleQueue[Finished] = queue.SimpleQueue()
-        self._uncommitted: list[Finished] = []
+        self._finished: deque[Finished] = deque()
+        self._news = threading.Event()
         self._in_flight = 0
         self._n_finished = 0
         self._counting = threading.Lock()
@@ -145,18 +145,17 @@ class Execution:
             self._commit(timeout=0.05)
 
     def _commit(self, timeout: float) -> None:
-        finished = self._uncommitted  # of the object, so that an interrupt here loses none
-        try:
-            finished.append(self._finished.get(timeout=timeout))
-            while len(finished) < _MAX_COMMIT:
-                finished.append(self._finished.get_nowait())
-        except queue.Empty:
-            pass
+        if not self._finished:
+            self._news.wait(timeout)
+        self._news.clear()
+        # They stay where they are until they are stored, so that an interrupt anywhere here loses none.
+        finished = [self._finished[i] for i in range(min(len(self._finished), _MAX_COMMIT))]
         results = [(_result(i, outcome), outcome.rows) for i, outcome in finished if outcome is not None]
         refused = self.table.complete(self.claim, results) if results else []
         self._count(result for result, _ in results)
-        self._in_flight -= len(finished)
-        self._uncommitted = []
+        for _ in finished:
+            self._finished.popleft()
+            self._in_flight -= 1
         for result, error in refused:
             logger.error("job %s, item %d: rows refused: %s", self.claim.job.id, result.i, error)
         self._n_finished += len(results)
@@ -189,7 +188,8 @@ class Execution:
     def _worker(self) -> None:
         while (task := self._todo.get()) is not None:
             i, item = task
-            self._finished.put((i, None if self._stop.is_set() else self._handle(item)))
+            self._finished.append((i, None if self._stop.is_set() else self._handle(item)))
+            self._news.set()
 
     def _handle(self, item: Any) -> Outcome | None:
         try:
