@@ -79,7 +79,12 @@ class Context:
 
     @property
     def stage(self) -> Progress | None:
+        """What was reported last; set it to `None` when that part is over."""
         return self._stage
+
+    @stage.setter
+    def stage(self, stage: Progress | None) -> None:
+        self._stage = stage
 
 
 class Handler(Protocol):

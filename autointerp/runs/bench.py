@@ -101,6 +101,27 @@ class Workbench:
             self._last.heldout = (key, self._draw_heldout(explanation, coder, options))
         return self._last.heldout[1]
 
+    def heldout_places(
+        self, explanation: Explanation, options: ScoreOptions
+    ) -> "tuple[draw.Drawn, float] | None":
+        """Where the windows of `heldout` lie, for options whose negatives are random ones alone, and the latent's maximum;
+        `None` for a latent that never fires."""
+        coder = self.store.coder(explanation.coder)
+        acts = self._firings.get(coder, explanation.latent)
+        if not len(acts.token):
+            return None
+        config, seen = self._lineage(explanation)
+        drawn = draw.heldout_places(
+            self.store,
+            explanation.latent,
+            acts,
+            options,
+            split_seed=int(config.get("split_seed", 0)),
+            heldout_fraction=float(config.get("heldout_fraction", 0.5)),
+            shown=seen,
+        )
+        return drawn, float(acts.activation.max())
+
     def _draw_heldout(
         self, explanation: Explanation, coder: CoderStore, options: ScoreOptions
     ) -> "draw.Heldout":

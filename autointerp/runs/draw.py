@@ -14,7 +14,7 @@ from autointerp.errors import UserError
 from autointerp.explain import Evidence
 from autointerp.passages import Window, make_windows
 from autointerp.runs.options import ExplainOptions, ScoreOptions
-from autointerp.sampling import Split, build_groups, positive_windows, split_contexts
+from autointerp.sampling import Drawn, Split, build_groups, draw_windows, positive_windows, split_contexts
 from autointerp.sampling.windows import check_window, cut
 from autointerp.score import Heldout, delphi
 from autointerp.store import CoderStore, Store
@@ -104,9 +104,9 @@ def heldout(
     _check_live(coder, latent, acts)
     if options.protocol == "delphi":
         return _as_delphi(store, acts, options)
-    split = split_of(store, acts, latent, seed=split_seed, heldout_fraction=heldout_fraction)
-    contexts = split.heldout.copy()
-    contexts[[context for context in shown if 0 <= context < len(contexts)]] = False
+    contexts = _heldout_contexts(
+        store, acts, latent, split_seed=split_seed, heldout_fraction=heldout_fraction, shown=shown
+    )
     rng = np.random.default_rng([_SCORE, options.seed, latent])
     parts = _parts(options)
     groups = build_groups(
@@ -142,6 +142,48 @@ def heldout(
         latent_max=float(acts.activation.max()),
         negatives="+".join(options.negatives),
     )
+
+
+def heldout_places(
+    store: Store,
+    latent: int,
+    acts: LatentActivations,
+    options: ScoreOptions,
+    *,
+    split_seed: int = 0,
+    heldout_fraction: float = 0.5,
+    shown: Iterable[int] = (),
+) -> Drawn:
+    """Where the windows of `heldout` lie, in its order, for options whose negatives are random ones alone."""
+    contexts = _heldout_contexts(
+        store, acts, latent, split_seed=split_seed, heldout_fraction=heldout_fraction, shown=shown
+    )
+    drawn = draw_windows(
+        acts,
+        store.tokens,
+        rng=np.random.default_rng([_SCORE, options.seed, latent]),
+        window=options.window,
+        n_per_quantile=-(-options.n_examples // N_QUANTILES),
+        n_non_activating=options.n_negatives,
+        contexts=contexts,
+    )
+    order = _evenly(drawn.quantile.tolist())[: options.n_examples]
+    return Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
+
+
+def _heldout_contexts(
+    store: Store,
+    acts: LatentActivations,
+    latent: int,
+    *,
+    split_seed: int,
+    heldout_fraction: float,
+    shown: Iterable[int],
+) -> NDArray[np.bool_]:
+    split = split_of(store, acts, latent, seed=split_seed, heldout_fraction=heldout_fraction)
+    contexts = split.heldout.copy()
+    contexts[[context for context in shown if 0 <= context < len(contexts)]] = False
+    return contexts
 
 
 def background(store: Store, *, window: int, n: int = 300, seed: int = 0) -> list[tuple[str, ...]]:
@@ -214,12 +256,17 @@ def _parts(options: ScoreOptions) -> dict[str, int]:
 
 def _spread(examples: Sequence[Example]) -> list[Example]:
     """The same examples in an order of which any beginning holds the quantiles evenly."""
+    return [examples[i] for i in _evenly([one.quantile for one in examples])]
+
+
+def _evenly(quantiles: Sequence[int | None]) -> list[int]:
+    """Indices in such an order: the first of every quantile, then the second of each, ..."""
     turn: dict[int | None, int] = {}
     keyed = []
-    for one in examples:
-        turn[one.quantile] = turn.get(one.quantile, -1) + 1
-        keyed.append((turn[one.quantile], one.quantile or 0, len(keyed), one))
-    return [one for *_, one in sorted(keyed, key=lambda entry: entry[:3])]
+    for i, quantile in enumerate(quantiles):
+        turn[quantile] = turn.get(quantile, -1) + 1
+        keyed.append((turn[quantile], quantile or 0, i))
+    return [i for *_, i in sorted(keyed)]
 
 
 def _distinct(examples: Iterable[Example]) -> list[Example]:

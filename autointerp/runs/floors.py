@@ -10,6 +10,7 @@ from autointerp.store.annotations import Annotations
 FEW = 100
 _REFRESH_FEW, _REFRESH_MANY = 2.0, 60.0  # seconds a pool is kept: a batch changes it with every commit
 _FLOOR = 3
+_TRIES = 8
 
 _Entry = tuple[int, str, str, str]  # latent, id, explainer, text
 
@@ -28,16 +29,17 @@ class Floors:
     ) -> tuple[str, str] | None:
         """Id and text of the shown explanation of another latent with another text, by the same explainer where there is one;
         `None` when this coder has no other explanation."""
-        others = _others(self._pool(coder), latent, text)
-        if not others:  # a batch that has just begun: its first explanations are there by now
-            others = _others(self._pool(coder, fresh=True), latent, text)
-        alike = [one for one in others if one[2] == explainer]
-        pool = alike or others
-        if not pool:
-            return None
         rng = np.random.default_rng([_FLOOR, seed, latent])
-        _, id_, _, other = pool[int(rng.integers(len(pool)))]
-        return id_, other
+        pool = self._pool(coder)
+        found = _draw(pool, latent, text, explainer, rng)
+        if found is None:  # a batch that has just begun: its first explanations are there by now
+            pool = self._pool(coder, fresh=True)
+            found = _draw(pool, latent, text, explainer, rng)
+        return found
+
+    def texts(self, coder: str) -> list[str]:
+        """The texts that are drawn from now."""
+        return [text for *_, text in self._pool(coder)]
 
     def _pool(self, coder: str, *, fresh: bool = False) -> list[_Entry]:
         now = time.monotonic()
@@ -55,5 +57,16 @@ class Floors:
             return pool
 
 
-def _others(pool: list[_Entry], latent: int, text: str) -> list[_Entry]:
-    return [one for one in pool if one[0] != latent and one[3] != text]
+def _draw(
+    pool: list[_Entry], latent: int, text: str, explainer: str, rng: np.random.Generator
+) -> tuple[str, str] | None:
+    for _ in range(_TRIES if pool else 0):  # nearly always the first one will do
+        number, id_, by, other = pool[int(rng.integers(len(pool)))]
+        if number != latent and other != text and by == explainer:
+            return id_, other
+    others = [one for one in pool if one[0] != latent and one[3] != text]
+    fitting = [one for one in others if one[2] == explainer] or others
+    if not fitting:
+        return None
+    _, id_, _, other = fitting[int(rng.integers(len(fitting)))]
+    return id_, other

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from autointerp.store import Store
 from autointerp.store.annotations import (
     Annotations,
     Explanation,
-    JudgedExample,
     NewJob,
     Record,
     Score,
@@ -29,6 +28,7 @@ FATAL = ("auth", "wrong_url", "unknown_model", "quota")
 """Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
 
 MAX_WORKERS = 64
+_TEXTS_AT_ONCE, _PAGE = 16, 4096
 
 
 def job_kinds(bench: Workbench) -> list[JobKind]:
@@ -176,15 +176,36 @@ class _Setup:
             context.meter = lambda: _spent(worker)
             watcher.start()
             try:
-                yield _State(
+                state = _State(
                     self._bench,
                     worker,
                     ExplainOptions.from_dict(explain).check() if explain else None,
                     tuple(ScoreOptions.from_dict(one).check() for one in scores),
                 )
+                if context.job.kind == "score":
+                    _embed_texts(state, payload, context)
+                yield state
             finally:
                 over.set()
                 watcher.join()
+
+
+def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) -> None:
+    """The vectors of a large job's explanations and of what their floors are drawn from, many at once: one at a time takes
+    three times as long. What goes wrong here is told by the items, each of which meets it too."""
+    names = {one.embedder for one in state.score if one.scorer == "embedding"}
+    if not names or context.job.total < _TEXTS_AT_ONCE:
+        return
+    annotations, coder = state.bench.annotations, str(payload["coder"])
+    with suppress(UserError):
+        for name in sorted(names):
+            embedder = state.bench.embedder(name)
+            embedder.embed_ahead(state.bench.floors.texts(coder), context.progress)
+            offset = 0
+            while page := annotations.jobs.items(context.job.id, state="pending", limit=_PAGE, offset=offset):
+                embedder.embed_ahead(annotations.texts([str(one.item) for one in page]), context.progress)
+                offset += len(page)
+    context.stage = None
 
 
 def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
@@ -236,7 +257,7 @@ def _scores(
         if config_hash(options.identity()) in done:
             continue
         try:
-            score, judged = state.worker.score(explanation, options)
+            score, judged = state.worker.score_rows(explanation, options)
         except (BudgetExceeded, KeyGone) as error:
             if not rows:
                 raise
@@ -283,11 +304,7 @@ def _of_this_job(state: _State, coder: str, latent: int, context: Context) -> Ex
 
 
 def _scored_by(state: _State, explanation: Explanation, context: Context) -> set[str]:
-    return {
-        score.config_hash
-        for score in state.bench.annotations.scores(explanation.id)
-        if score.status == "ok" and score.created >= context.job.created
-    }
+    return state.bench.annotations.scored_since(explanation.id, context.job.created)
 
 
 def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
@@ -333,8 +350,8 @@ def _is_fatal(error: str | None) -> bool:
 
 
 def _outcome(rows: Sequence[Record], errors: Sequence[str | None], *, stop: str | None = None) -> Outcome:
-    paid = [row for row in rows if not isinstance(row, JudgedExample)]
-    costs = [row.cost for row in paid if isinstance(row, Explanation | Score)]
+    paid = [row for row in rows if isinstance(row, Explanation | Score)]
+    costs = [row.cost for row in paid]
     return Outcome(
         rows=rows,
         tokens_in=sum(row.tokens_in for row in paid),

@@ -1,7 +1,8 @@
 """`Worker`: explains and scores within one piece of work, with its clients, its budget and its way to stop."""
 
 import threading
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +14,7 @@ from autointerp.llm import Budget, CancelToken, Client, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.runs.options import ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.records import explanation_record, score_records
+from autointerp.runs.stored import score_stored
 from autointerp.score import (
     Detection,
     Embedding,
@@ -26,7 +28,7 @@ from autointerp.score import (
     delphi,
 )
 from autointerp.score.results import Metric
-from autointerp.store.annotations import Explanation, JudgedExample, Score
+from autointerp.store.annotations import Explanation, JudgedColumns, JudgedExample, Score
 
 if TYPE_CHECKING:
     from autointerp.runs.bench import Workbench
@@ -103,6 +105,20 @@ class Worker:
                 error=str(error),
             )
         return score_records(result, explanation.id, options.identity(), floor[0] if floor else None)
+
+    def score_rows(
+        self, explanation: Explanation, options: ScoreOptions
+    ) -> tuple[Score, Sequence[JudgedExample | JudgedColumns]]:
+        """`score` as it is stored, by a shorter way where the windows are embedded already. Raises as `score` does."""
+        if options.scorer == "embedding":
+            with suppress(UserError):  # which the long way records
+                scorer = self.scorer(options, None)
+                assert isinstance(scorer, Embedding)
+                seed = plan_seed(explanation.latent, options)
+                found = score_stored(self.bench, scorer, explanation, options, seed=seed)
+                if found is not None:
+                    return found[0], [found[1]]
+        return self.score(explanation, options)
 
     def explainer(self, options: ExplainOptions, client: Client | None) -> Explainer:
         """Raises UserError."""

@@ -11,6 +11,7 @@ the positive windows that look like it. Everything follows from the generator pa
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,16 +71,58 @@ def build_groups(
             quantile=quantile[chosen].tolist(), n_duplicates=marks.copies(chosen),
         )  # fmt: skip
 
-    order = rng.permutation(len(found))
+    order = rng.permutation(len(found)) if n_random else found.rank[:0]
     seen = _Seen(tokens, dedupe)
     hard = _hard_negatives(acts, tokens, width, n_hard, neighbour_acts, rng=rng, contexts=contexts, seen=seen)
-    silent = _silent_windows(acts, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=seen)
+    aligned = found if centre is None else positive_windows(acts, ctx_len=ctx_len, window=width)
+    places = _silent_windows(aligned, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=seen)
+    silent = cut_many(acts, tokens, places, source="random")
     return {
         "random": cut_all(_first_unseen(order, marks, n_random)),
         "top": cut_all(_first_unseen(found.by_strength, marks, n_top)),
         "quantiles": cut_all(_per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile)),
         "non_activating": [*silent, *hard],
     }
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Windows that were chosen, but not cut out: `activating` and `non_activating` Int64[ndarray, "n 3"], each row context,
+    start and stop; `quantile` Int64[ndarray, " n"] of the activating ones."""
+
+    activating: NDArray[np.int64]
+    quantile: NDArray[np.int64]
+    non_activating: NDArray[np.int64]
+
+
+def draw_windows(
+    acts: LatentActivations,
+    tokens: Tokens,
+    *,
+    rng: np.random.Generator,
+    window: int | None,
+    n_per_quantile: int,
+    n_non_activating: int,
+    contexts: NDArray[np.bool_] | None = None,
+) -> Drawn:
+    """Where the windows of `build_groups` lie when it is asked for quantiles and random non-activating ones alone: for scorers
+    that look at neither tokens nor activations."""
+    tokens = np.asarray(tokens)
+    ctx_len = tokens.shape[1]
+    width = check_window(window, ctx_len)
+    if contexts is not None:
+        acts = within(acts, contexts, ctx_len)
+    found = positive_windows(acts, ctx_len=ctx_len, window=width)
+    silent = _silent_windows(
+        found, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=_Seen(tokens, True)
+    )
+    marks = _Marks(found.peak, tokens, distinct=True, count=False)
+    chosen = _per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile)
+    return Drawn(
+        np.stack([found.context[chosen], found.start[chosen], found.stop[chosen]], axis=1),
+        found.quantile[chosen],
+        np.array(silent, dtype=np.int64).reshape(-1, 3),
+    )
 
 
 def within(acts: LatentActivations, contexts: NDArray[np.bool_], ctx_len: int) -> LatentActivations:
@@ -123,15 +166,24 @@ def _first_unseen(order: NDArray[np.int64], marks: _Marks, n: int, seen: set[int
     """The first `n` of `order` with marks not in `seen`, which grows."""
     seen = set() if seen is None else seen
     chosen: list[int] = []
-    for start in range(0, len(order) if n else 0, _heads(n)):
-        block = order[start : start + _heads(n)]
-        for index, mark in zip(block.tolist(), marks.of(block), strict=True):
-            if len(chosen) >= n:
-                return chosen
-            if mark not in seen:
-                seen.add(mark)
-                chosen.append(index)
+    for start in range(0, len(order), _heads(n)):
+        if len(chosen) >= n:
+            break
+        _take_unseen(order[start : start + _heads(n)], marks, n - len(chosen), seen, chosen)
     return chosen
+
+
+def _take_unseen(
+    indices: NDArray[np.int64], marks: _Marks, n: int, seen: set[int], chosen: list[int]
+) -> None:
+    """Adds at most `n` of `indices` with marks not in `seen` to `chosen`, and their marks to `seen`."""
+    for index, mark in zip(indices.tolist(), marks.of(indices), strict=True):
+        if n <= 0:
+            return
+        if mark not in seen:
+            seen.add(mark)
+            chosen.append(index)
+            n -= 1
 
 
 def _heads(n: int) -> int:
@@ -140,24 +192,25 @@ def _heads(n: int) -> int:
 
 
 def _per_quantile(windows: Windows, order: NDArray[np.int64], marks: _Marks, n: int) -> list[int]:
-    quantile = windows.quantile[order].astype(np.uint8)
-    parts = np.split(order[np.argsort(quantile, kind="stable")], _ends(quantile))
-    marks.of(np.concatenate([part[: _heads(n)] for part in parts]))  # at once what is surely looked at
+    """Of each quantile the first `n` of `order` with marks of their own, by rank."""
+    quantile = windows.quantile
+    ordered = order[np.argsort(quantile[order].astype(np.uint8), kind="stable")]
+    ends = np.cumsum(np.bincount(quantile, minlength=N_QUANTILES)).tolist()
+    parts = list(zip([0, *ends], ends, strict=False))
+    heads = [ordered[start : min(start + _heads(n), end)] for start, end in parts]
+    marks.of(np.concatenate(heads))  # at once what is surely looked at
     chosen: list[int] = []
     seen: set[int] = set()
-    for part in parts:
-        picked = _first_unseen(part, marks, n, seen)
-        chosen += sorted(picked, key=windows.rank.__getitem__)
-    return chosen
-
-
-def _ends(quantile: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where each quantile but the last ends, once sorted."""
-    return np.cumsum(np.bincount(quantile, minlength=N_QUANTILES))[: N_QUANTILES - 1]
+    for (start, end), head in zip(parts, heads, strict=True):
+        before = len(chosen)
+        _take_unseen(head, marks, n, seen, chosen)
+        if len(chosen) - before < n and start + len(head) < end:
+            chosen += _first_unseen(ordered[start + len(head) : end], marks, n - len(chosen) + before, seen)
+    return sorted(chosen, key=windows.rank.__getitem__)
 
 
 def _silent_windows(
-    acts: LatentActivations,
+    positive: Windows,
     tokens: Tokens,
     width: int,
     n: int,
@@ -165,16 +218,15 @@ def _silent_windows(
     rng: np.random.Generator,
     contexts: NDArray[np.bool_] | None,
     seen: "_Seen",
-) -> list[Example]:
-    """Windows in which the latent never fires, uniformly among all of them."""
+) -> list[tuple[int, int, int]]:
+    """Context, start and stop of windows that are not `positive`, uniformly among all of them."""
     ctx_len = tokens.shape[1]
     per_context = -(-ctx_len // width)
     rows = np.flatnonzero(contexts) if contexts is not None else None
     n_rows = len(rows) if rows is not None else len(tokens)
-    context = acts.token // ctx_len
-    row = np.searchsorted(rows, context) if rows is not None else context
+    row = positive.context if contexts is None else (np.cumsum(contexts) - 1)[positive.context]
     # A window's number is row * per_context + slot; the firing ones are taken out of the range by their rank.
-    firing = _sorted_unique(row * per_context + (acts.token - context * ctx_len) // width)
+    firing = row * per_context + positive.start // width
     n_silent = n_rows * per_context - len(firing)
     draws = rng.choice(n_silent, size=min(3 * n, n_silent), replace=False, shuffle=True)
     numbers = draws + np.searchsorted(firing - np.arange(len(firing)), draws, side="right")
@@ -189,7 +241,7 @@ def _silent_windows(
             break
         if seen.take(*place):
             chosen.append(place)
-    return cut_many(acts, tokens, chosen, source="random")
+    return chosen
 
 
 def _hard_negatives(
@@ -242,7 +294,3 @@ class _Seen:
         new = key not in self._taken
         self._taken.add(key)
         return new
-
-
-def _sorted_unique(ascending: NDArray[np.int64]) -> NDArray[np.int64]:
-    return ascending[np.flatnonzero(np.diff(ascending, prepend=-1))]

@@ -89,12 +89,12 @@ def positive_windows(
         return Windows(none, none, none, none, np.zeros(0, dtype=np.float32), none)
     context = token // ctx_len
     slot = (token - context * ctx_len) // width
-    begin = np.flatnonzero(np.diff(context * ctx_len + slot, prepend=-1))
+    begin = changes(token // width if ctx_len % width == 0 else context * ctx_len + slot)
     maximum = np.maximum.reduceat(value, begin)
-    sizes = np.diff(begin, append=len(token))
-    at_peak = np.flatnonzero(value == np.repeat(maximum, sizes))
-    owner = np.searchsorted(begin, at_peak, side="right") - 1
-    peak = token[at_peak[np.flatnonzero(np.diff(owner, prepend=-1))]]
+    at_peak = np.flatnonzero(value == np.repeat(maximum, np.diff(begin, append=len(token))))
+    if len(at_peak) > len(begin):  # of equal maxima the first
+        at_peak = at_peak[np.searchsorted(at_peak, begin)]
+    peak = token[at_peak]
     context, start = context[begin], slot[begin] * width
     if centre is not None:
         start = np.clip(peak - context * ctx_len - centre, 0, ctx_len - width)
@@ -105,9 +105,23 @@ def positive_windows(
     return Windows(context, start, np.minimum(start + width, ctx_len), peak, maximum, rank)
 
 
+def changes(values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Where a new value begins, the first place included."""
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
 def _falling(positive: NDArray[np.float32]) -> NDArray[np.intp]:
     """Stable order of positive numbers, greatest first: their bits sort like them, and 16 bits at a time by radix."""
-    bits = ~np.ascontiguousarray(positive, dtype=np.float32).view(np.uint32)
+    bits = np.ascontiguousarray(positive, dtype=np.float32).view(np.uint32)
+    if not (
+        bits & 0x1FFF
+    ).any():  # stored values are half floats times a power of two: 16 bits nearly always say all
+        below = (bits.max(initial=0) - bits) >> 13
+        if below.max(initial=0) < 1 << 16:
+            return np.argsort(below.astype(np.uint16), kind="stable")
+    bits = ~bits
     low = np.argsort(bits.astype(np.uint16), kind="stable")
     return low[np.argsort((bits >> 16).astype(np.uint16)[low], kind="stable")]
 

@@ -11,7 +11,7 @@ Protocol `ours` throughout; `autointerp.score.delphi` holds the reference's.
 
 from autointerp.score.classify import Detection, Fuzzing
 from autointerp.score.compare import Difference, difference
-from autointerp.score.embedding import Embedder, Embedding, score_many
+from autointerp.score.embedding import Embedder, Embedding
 from autointerp.score.judges import Judge, LLMJudge, OfflineJudge, Shown
 from autointerp.score.resampling import Resamples
 from autointerp.score.results import Item, JudgedItem, Plan, ScoreResult, Verdict, Verdicts
@@ -43,5 +43,4 @@ __all__ = [
     "Verdict",
     "Verdicts",
     "difference",
-    "score_many",
 ]

@@ -1,17 +1,18 @@
 """Embedding: are the texts on which the latent fires nearer to the explanation than others?"""
 
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.score.metrics import auroc, resampled_auroc
-from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval
-from autointerp.score.results import Item, Metric, Plan, Verdict, Verdicts
+from autointerp.score.metrics import auroc
+from autointerp.score.resampling import Resamples
+from autointerp.score.results import Item, Metric, Plan, ScoreResult, Verdict, Verdicts
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
+from autointerp.score.summary import summarise_values
 
 
 class Embedder(Protocol):
@@ -66,6 +67,40 @@ class Embedding(Scorer):
         found = [_verdicts(windows @ query) for query in queries]
         return found[0], found[1] if floor is not None else None
 
+    def score_vectors(
+        self,
+        explanation: str,
+        windows: NDArray[np.float32],
+        truth: NDArray[np.bool_],
+        quantile: Sequence[int | None],
+        plan: Plan,
+        *,
+        floor: str | None = None,
+    ) -> tuple[ScoreResult, NDArray[np.float32]]:
+        """`score` for windows whose vectors are at hand: Float32[ndarray, "n d"], of both classes, with Bool[ndarray, " n"] and
+        the quantiles of the activating ones. `plan` says what to record; its items are not read.
+
+        Returns the result without judged items, and the cosines Float32[ndarray, " n"] that they would hold.
+        """
+        started = time.perf_counter()
+        has_floor = floor is not None and bool(floor.strip())
+        queries = self.embedder.embed_queries([explanation, floor] if floor and has_floor else [explanation])
+        values = [windows @ query for query in queries]
+        summary = summarise_values(truth, values[0].astype(np.float64), quantile, self.resamples)
+        result = self._result(
+            plan,
+            value=summary.value,
+            ci_low=summary.ci.low,
+            ci_high=summary.ci.high,
+            auroc=summary.auroc,
+            n_pos=summary.n_pos,
+            n_neg=summary.n_neg,
+            value_by_quantile=summary.value_by_quantile,
+            floor=auroc(truth, values[1]) if has_floor else None,
+            duration=time.perf_counter() - started,
+        )
+        return result, values[0]
+
 
 def _verdicts(values: NDArray[np.float32]) -> Verdicts:
     finite = np.isfinite(values).all()
@@ -77,48 +112,3 @@ def _verdicts(values: NDArray[np.float32]) -> Verdicts:
             for value in values.tolist()
         )
     )
-
-
-@dataclass(frozen=True)
-class BatchScore:
-    """The embedding score of one of many latents; `None` where a class is empty. `similarity`: cosines of the activating, then
-    of the non-activating windows, Float32[ndarray, " n"]."""
-
-    value: float | None
-    ci: Interval
-    floor: float | None
-    similarity: NDArray[np.float32]
-
-
-def score_many(
-    queries: NDArray[np.float32],
-    windows: NDArray[np.floating],
-    activating: Sequence[NDArray[np.int64]],
-    non_activating: Sequence[NDArray[np.int64]],
-    *,
-    resamples: Resamples,
-    floors: NDArray[np.int64] | None = None,
-) -> list[BatchScore]:
-    """Embedding scores of many explanations from embeddings at hand: milliseconds for a whole coder.
-
-    Args:
-        queries: Unit vectors of the explanations, Float32[ndarray, "latents d"].
-        windows: Unit vectors of the corpus's windows, Float[ndarray, "windows d"], perhaps memory-mapped and of half precision.
-        activating, non_activating: For each latent the rows of `windows` to score on.
-        floors: For each latent the row of `queries` that serves as the random other explanation.
-    """
-    scores = []
-    for i, (positive, negative) in enumerate(zip(activating, non_activating, strict=True)):
-        rows = np.concatenate([positive, negative]).astype(np.int64)
-        truth = np.arange(len(rows)) < len(positive)
-        vectors = np.asarray(windows[rows], dtype=np.float32)
-        asked = queries[[i]] if floors is None else queries[[i, floors[i]]]
-        similarity = vectors @ asked.T
-        values = similarity[:, 0]
-        ci = NO_INTERVAL
-        weights = resamples.weights(len(positive), len(negative)) if len(positive) and len(negative) else None
-        if weights is not None:
-            ci = interval(resampled_auroc(values[truth], values[~truth], weights.pos, weights.neg))
-        floor = None if floors is None else auroc(truth, similarity[:, 1])
-        scores.append(BatchScore(auroc(truth, values), ci, floor, values))
-    return scores

@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+_FEW_PAIRS = 10_000
+"""Up to so many, comparing all pairs is faster than ranking."""
+
 
 def balanced_accuracy(truth: ArrayLike, answer: ArrayLike) -> float | None:
     """Mean of the true positive and the true negative rate, in [0, 1]; `None` when a class is empty."""
@@ -34,6 +37,8 @@ def auroc(truth: ArrayLike, value: ArrayLike) -> float | None:
     n_neg = len(positive) - n_pos
     if n_pos == 0 or n_neg == 0:
         return None
+    if n_pos * n_neg <= _FEW_PAIRS:
+        return float(pairwise_wins(values[positive], values[~positive]).mean(axis=1).mean())
     rank_sum = float(midranks(values)[positive].sum())
     return (rank_sum - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg)
 
@@ -92,8 +97,8 @@ def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: F
 def resampled_auroc(positive: ArrayLike, negative: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
     """AUROC of each resample, from the values of the positives and of the negatives."""
     wins = pairwise_wins(positive, negative)
-    pairs = w_pos.sum(axis=1) * w_neg.sum(axis=1)
-    return np.einsum("bj,bj->b", w_pos @ wins, w_neg) / pairs
+    pairs = w_pos.shape[1] * w_neg.shape[1]  # a resample of a class is as large as the class
+    return ((w_pos @ wins) * w_neg).sum(axis=1) / pairs
 
 
 def correlation_sums(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Float:

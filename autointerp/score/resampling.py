@@ -62,7 +62,12 @@ def interval(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
     """The central `level` of the resampled values."""
     if len(values) < 2:
         return NO_INTERVAL
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    # As np.quantile does it, at a fifth of its cost: in a batch, as much as the scoring itself.
+    places = np.array([(1 - level) / 2, (1 + level) / 2]) * (len(values) - 1)
+    below = places.astype(np.int64)
+    above = np.minimum(below + 1, len(values) - 1)
+    ranked = np.partition(values, [*below, *above])
+    low, high = ranked[below] + (ranked[above] - ranked[below]) * (places - below)
     return Interval(float(low), float(high))
 
 

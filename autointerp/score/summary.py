@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.score.metrics import (
     auroc,
@@ -94,21 +95,39 @@ def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resample
 
 
 def _of_values(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples) -> Summary:
-    positive = [one for one in judged if one.truth]
-    negative = [one for one in judged if not one.truth]
-    high, low = [one.value or 0.0 for one in positive], [one.value or 0.0 for one in negative]
-    weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
-    value = _auroc(judged)
+    return summarise_values(
+        np.array([bool(one.truth) for one in judged], dtype=bool),
+        np.array([one.value for one in judged], dtype=np.float64),
+        [one.quantile for one in judged],
+        resamples,
+        unparsed=unparsed,
+    )
+
+
+def summarise_values(
+    truth: NDArray[np.bool_],
+    value: NDArray[np.float64],
+    quantile: Sequence[int | None],
+    resamples: Resamples,
+    *,
+    unparsed: int = 0,
+) -> Summary:
+    """`summarise` for the metric "auroc", from arrays of one entry per item that was answered."""
+    high, low = value[truth], value[~truth]
+    weights = resamples.weights(len(high), len(low)) if len(high) and len(low) else None
+    figure = None
     by_quantile: tuple[float | None, ...] = (None,) * N_QUANTILES
-    if value is not None:
+    if len(high) and len(low):
         alone = pairwise_wins(high, low).mean(axis=1)  # each positive's own AUROC
-        by_quantile = mean_by_quantile([one.quantile for one in positive], alone.tolist(), N_QUANTILES)
+        of_high = [one for one, is_high in zip(quantile, truth.tolist(), strict=True) if is_high]
+        by_quantile = mean_by_quantile(of_high, alone.tolist(), N_QUANTILES)
+        figure = float(alone.mean())
     return Summary(
-        value=value,
+        value=figure,
         ci=NO_INTERVAL if weights is None else interval(resampled_auroc(high, low, weights.pos, weights.neg)),
-        auroc=value,
-        n_pos=len(positive),
-        n_neg=len(negative),
+        auroc=figure,
+        n_pos=len(high),
+        n_neg=len(low),
         value_by_quantile=by_quantile,
         unparsed=unparsed,
     )

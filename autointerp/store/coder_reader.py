@@ -194,15 +194,17 @@ class CoderStore:
             f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
             [first, last],
         )
-        order = stable_order(found["latent"], coder.info.n_latents)
-        grid = np.uint64(coder.info.n_contexts * coder.info.ctx_len)
-        token = (found["place"] % grid).astype(np.int64)[order]
-        activation = decode(found["activation"], coder.info.scale)[order]
-        ends = np.searchsorted(found["latent"][order], np.arange(first, last + 2)).tolist()
-        return [
-            LatentActivations(token[start:end].copy(), activation[start:end].copy())
-            for start, end in pairwise(ends)
-        ]
+        place, bits, latent = found["place"].view(np.int64), found["activation"], found["latent"]
+        grid = coder.info.n_contexts * coder.info.ctx_len
+        runs = (
+            np.flatnonzero(latent[1:] != latent[:-1]) + 1
+        )  # a latent's rows stand together, latents in any order
+        known = {}
+        for start, end in pairwise([0, *runs.tolist(), len(latent)]) if len(latent) else ():
+            token = place[start:end] - place[start] // grid * grid
+            known[int(latent[start])] = LatentActivations(token, decode(bits[start:end], coder.info.scale))
+        nothing = LatentActivations(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+        return [known.get(one, nothing) for one in range(first, last + 1)]
 
     def blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
         """All activations in latent order, in blocks of about `max_rows` rows, for figures over the whole coder."""

@@ -2,7 +2,9 @@
 embedder, safe for any number of processes. Only a cache: where it cannot be read or written, it is empty."""
 
 import hashlib
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +25,7 @@ class TextVectors:
         self.path = folder_of(root) / f"{file_stem(embedder)}.texts.sqlite"
         self._fingerprint = fingerprint
         self._dim = dim
+        self._local = threading.local()
 
     def get(self, texts: Sequence[str]) -> dict[str, NDArray[np.float16]]:
         """The known ones of `texts`, Float16[ndarray, " d"] each."""
@@ -30,18 +33,19 @@ class TextVectors:
 
     def find(self, texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float16]]]:
         """(place, Float16[ndarray, " d"]) of the known ones, in no order; of texts that are there twice, the last place."""
-        if not texts or not self.path.exists():
+        if not texts:
             return
         keys = {self._key(text): i for i, text in enumerate(texts)}
         wanted = list(keys)
         try:
-            with closing(self._connect("ro")) as connection:
-                for at in range(0, len(wanted), _MANY):
-                    part = wanted[at : at + _MANY]
-                    query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(part))})"
-                    for key, blob in connection.execute(query, part):
-                        if len(blob) == 2 * self._dim:
-                            yield keys[key], np.frombuffer(blob, dtype=np.float16)
+            connection = self._reader()
+            for at in range(0, len(wanted) if connection else 0, _MANY):
+                part = wanted[at : at + _MANY]
+                query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(part))})"
+                assert connection is not None
+                for key, blob in connection.execute(query, part).fetchall():
+                    if len(blob) == 2 * self._dim:
+                        yield keys[key], np.frombuffer(blob, dtype=np.float16)
         except sqlite3.Error:
             return
 
@@ -78,6 +82,18 @@ class TextVectors:
             return True
         except (sqlite3.Error, OSError):
             return False
+
+    def _reader(self) -> sqlite3.Connection | None:
+        """This thread's connection for reading, kept as long as the file is the same one: opening it would cost several times
+        what a look at one text does. `None` where there is no file."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        if getattr(self._local, "file", None) != (status.st_dev, status.st_ino):
+            self._local.connection = self._connect("ro")
+            self._local.file = (status.st_dev, status.st_ino)
+        return self._local.connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10.0)

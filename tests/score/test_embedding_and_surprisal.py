@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from autointerp.errors import UserError
-from autointerp.score import CausalTextModel, Embedding, Item, Resamples, Surprisal, difference, score_many
+from autointerp.score import CausalTextModel, Embedding, Item, Resamples, Surprisal, difference
 from tests.score.builders import heldout
 
 
@@ -39,21 +40,21 @@ def test_embedding_is_the_auroc_of_the_cosine() -> None:
     assert all(one.answer is None for one in result.judged)
 
 
-def test_many_latents_at_once_get_the_same_scores() -> None:
-    embedder, given, resamples = LetterEmbedder(), heldout(), Resamples(4)
-    windows = [*given.activating, *given.non_activating]
-    table = embedder.embed_windows([Item(window, None) for window in windows])
-    queries = embedder.embed_queries(["fox fox", "lazy dog"])
-    rows = [np.arange(20), np.arange(20)]
-    others = [np.arange(20, 40), np.arange(20, 40)]
-    batch = score_many(queries, table, rows, others, resamples=resamples, floors=np.array([1, 0]))
-    one = Embedding(embedder, resamples=resamples).run("fox fox", given, seed=0, floor="lazy dog")
-    assert batch[0].value == pytest.approx(one.value)
-    assert batch[0].floor == pytest.approx(one.floor)
-    assert batch[0].ci == pytest.approx((one.ci_low, one.ci_high), abs=0.05)  # other order, other draws
-    assert batch[1].value == pytest.approx(one.floor)
-    empty = score_many(queries[:1], table, [np.zeros(0, dtype=np.int64)], [others[0]], resamples=resamples)
-    assert (empty[0].value, empty[0].ci) == (None, (None, None))
+def test_vectors_at_hand_get_the_same_score() -> None:
+    embedder = LetterEmbedder()
+    scorer = Embedding(embedder, resamples=Resamples(4))
+    plan = scorer.plan(heldout(), np.random.default_rng(3))
+    expected = scorer.score("fox fox", plan, floor="lazy dog")
+    found, values = scorer.score_vectors(
+        "fox fox",
+        embedder.embed_windows(plan.items),
+        np.array([bool(item.truth) for item in plan.items]),
+        [item.window.example.quantile for item in plan.items],
+        plan,
+        floor="lazy dog",
+    )
+    assert values.tolist() == [one.value for one in expected.judged]
+    assert replace(found, judged=(), duration=0) == replace(expected, judged=(), duration=0)
 
 
 def test_embedding_scores_of_two_explanations_can_be_compared() -> None:

@@ -14,6 +14,7 @@ from autointerp.store.annotations.job_recovery import SILENT_SECONDS
 from autointerp.store.annotations.jobs import ClaimLost, JobTable
 from autointerp.store.annotations.records import (
     Explanation,
+    JudgedColumns,
     JudgedExample,
     Pin,
     Record,
@@ -37,6 +38,7 @@ __all__ = [
     "JobItem",
     "JobState",
     "JobTable",
+    "JudgedColumns",
     "JudgedExample",
     "NewJob",
     "Pin",

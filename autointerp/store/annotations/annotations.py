@@ -1,5 +1,6 @@
 """`Annotations`: explanations, scores, judged examples, pins, replies and jobs of one store."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -109,6 +110,15 @@ class Annotations:
             raise UnknownName("explanation", explanation_id, [])
         return rows.to_explanation(row)
 
+    def texts(self, explanation_ids: Sequence[str]) -> list[str]:
+        """The texts of good explanations among these, in no order."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT text FROM explanations WHERE id IN (SELECT value FROM json_each(?)) AND status = 'ok'",
+                (json.dumps(list(explanation_ids)),),
+            ).fetchall()
+        return [text for (text,) in found]
+
     def explanations(self, coder: str, latent: int, *, failed: bool = True) -> list[Explanation]:
         """All versions, newest first."""
         with self._database.read() as connection:
@@ -148,6 +158,16 @@ class Annotations:
     def scores_of_latent(self, coder: str, latent: int) -> list[Score]:
         """All scores of all explanations of one latent, newest first, failed ones too."""
         return self._scores("WHERE e.coder = ? AND e.latent = ?", (coder, latent))
+
+    def scored_since(self, explanation_id: str, since: str) -> set[str]:
+        """Hashes of the configurations of its good scores made at `since` (as `created`) or later."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT s.config_hash FROM scores s JOIN explanations e ON e.seq = s.explanation"
+                " WHERE e.id = ? AND s.status = 'ok' AND s.created >= ?",
+                (explanation_id, since),
+            ).fetchall()
+        return {hash_ for (hash_,) in found}
 
     def score(self, score_id: str) -> Score:
         """Raises UnknownName."""

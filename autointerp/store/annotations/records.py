@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -192,7 +192,22 @@ class StoredReply:
     cost: float | None = None
 
 
-Record = Explanation | Score | JudgedExample
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedColumns:
+    """The judged examples of one score as columns, which come back as `JudgedExample`s with `i` in order: a batch that asks no
+    language model makes thousands a second. All lists are of one length; fields as there."""
+
+    score_id: str
+    context: Sequence[int]
+    start: Sequence[int]
+    window: Sequence[int]
+    truth: Sequence[bool]
+    value: Sequence[float]
+    quantile: Sequence[int | None]
+    source: Sequence[str]
+
+
+Record = Explanation | Score | JudgedExample | JudgedColumns
 
 
 def example_id(context: int, start: int, window: int) -> str:

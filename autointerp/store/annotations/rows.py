@@ -9,6 +9,7 @@ from typing import Any, overload
 from autointerp.errors import UnknownName, UserError
 from autointerp.store.annotations.records import (
     Explanation,
+    JudgedColumns,
     JudgedExample,
     Record,
     Score,
@@ -267,10 +268,31 @@ def _write_judged(connection: sqlite3.Connection, judged: Sequence[JudgedExample
     _execute_many(connection, _INSERT_JUDGED, rows, explain)
 
 
+def _write_columns(connection: sqlite3.Connection, scores: Sequence[JudgedColumns]) -> None:
+    for one in scores:
+        row = connection.execute("SELECT seq FROM scores WHERE id = ?", (one.score_id,)).fetchone()
+        if row is None:
+            raise UnknownName("score", one.score_id, [])
+        unknown = set(one.source).difference(SOURCES)
+        if unknown:
+            raise UnknownName("example source", unknown.pop(), SOURCES)
+        n = len(one.context)
+        nothing = [None] * n
+        connection.executemany(
+            _INSERT_JUDGED,
+            zip(
+                *(range(n), one.context, one.start, one.window, one.quantile, map(SOURCES.index, one.source)),
+                *(one.truth, nothing, one.value, nothing, nothing, nothing, [row[0]] * n, nothing),
+                strict=True,
+            ),
+        )
+
+
 _WRITERS: dict[type, Callable[[sqlite3.Connection, list], None]] = {
     Explanation: _write_explanations,
     Score: _write_scores,
     JudgedExample: _write_judged,
+    JudgedColumns: _write_columns,
 }
 
 
