@@ -109,7 +109,8 @@ def test_a_prompt_too_long_is_a_recorded_failure(
     store: Store, server: ScriptedServer, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     too_long = error(400, "This model's maximum context length is 512 tokens.", "context_length_exceeded")
-    server.fault = lambda question, times: "too long" if int(question, 16) % 2 else None
+    order: dict[str, int] = {}  # every second question, whatever it says
+    server.fault = lambda question, times: "too long" if order.setdefault(question, len(order)) % 2 else None
     monkeypatch.setattr(server, "_fail", lambda fault: too_long)
     ran = explain(command, store)
     failed = ran.document["failed"]
