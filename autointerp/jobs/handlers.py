@@ -89,7 +89,7 @@ class Context:
 
 class Handler(Protocol):
     """Works on one item. Runs on several threads at once; an item may run again if the process dies before its end is
-    stored, so whatever it pays for goes through the reply cache.
+    stored, so whatever it pays for goes through the reply cache, and what was made of it through `Context.keep`.
 
     UserError (any AutointerpError) fails the item with its message, StopJob the job, another exception the item as a bug.
     """

@@ -1,7 +1,8 @@
 """The owner's side of the job tables: claim, work, report, finish, recover.
 
 A claim carries a number that grows with every claim of the job. Results are committed only under the current number, in the
-transaction that also writes their rows: an item is done exactly when its rows are there, and exactly once.
+transaction that also writes their rows: an item is done exactly when its rows are there, and exactly once. Only parts that
+were paid for may be there before (`keep`). What follows from an item is queued in its transaction too.
 """
 
 import json
