@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from autointerp.models import SparseCoder, SubjectModel, Tap
+from autointerp.store import Store
 
 
 def hidden(subject: SubjectModel, tap: Tap, ids: torch.Tensor) -> torch.Tensor:
@@ -68,3 +69,14 @@ def cross_entropy(
         if mask[c, p]
     ]
     return float(np.mean(losses))
+
+
+def dense_from_store(store: Store, name: str) -> np.ndarray:
+    """What the store says that a coder did: [tokens, latents], 0 where silent."""
+    coder = store.coder(name)
+    out = np.zeros((store.n_contexts * store.ctx_len, coder.info.n_latents), np.float32)
+    for latent in range(coder.info.n_latents):
+        acts = coder.activations(latent)
+        assert (np.diff(acts.token) > 0).all()
+        out[acts.token, latent] = acts.activation
+    return out
