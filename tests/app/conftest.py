@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.preferences import ENV_CONFIG
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
 from tests.explained import Explained, explain
@@ -41,3 +42,9 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> OpenPage:
 def explained_store(tiny_store: Store) -> Explained:
     """The tiny store with explanations, scores and judged examples, a copy for each test; see `tests.explained`."""
     return explain(tiny_store)
+
+
+@pytest.fixture
+def no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine's settings say: no language model is chosen."""
+    monkeypatch.setenv(ENV_CONFIG, str(tmp_path / "config" / "settings.json"))

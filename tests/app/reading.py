@@ -5,6 +5,8 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from tests.explained import Explained
+
 
 def record(app: AppTest, name: str) -> dict[str, Any] | None:
     """The data of the element of this kind ("contexts", "panel", "list", "facts"), `None` where there is none."""
@@ -28,3 +30,21 @@ def messages(app: AppTest) -> str:
     """Everything said in warnings, errors, notes and captions."""
     parts = [*app.warning, *app.error, *app.info, *app.success, *app.caption, *app.title]
     return "\n".join(str(part.value) for part in parts)
+
+
+def keys(app: AppTest) -> set[str]:
+    """The keys of all buttons."""
+    return {str(button.key) for button in app.button}
+
+
+def page(open_page: Any, made: Explained, latent: int = 0, coder: str = "sae", **params: Any) -> AppTest:
+    """The Feature page of a store with explanations."""
+    return open_page(made.store, "feature", coder=coder, latent=str(latent), **params)
+
+
+def card(app: AppTest) -> dict[str, Any]:
+    """The record of the explanation shown on it."""
+    assert not app.exception, app.exception
+    drawn = record(app, "explanation")
+    assert drawn is not None
+    return drawn

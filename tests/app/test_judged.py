@@ -1,0 +1,132 @@
+"""Judged examples on the Feature page: all of them, errors first, as the judge saw them."""
+
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from autointerp.store.annotations import Annotations
+from tests.app.reading import card, links, messages, page, record
+from tests.explained import Explained
+
+pytestmark = pytest.mark.usefixtures("no_model")
+
+
+def drill(open_page: Any, made: Explained, name: str, **params: str) -> tuple[AppTest, dict[str, Any]]:
+    score = made.scores[name]
+    of = next(one for one in made.explanations.values() if one.id == score.explanation_id)
+    app = open_page(made.store, "feature", coder=of.coder, latent=str(of.latent), score=score.id, **params)
+    assert not app.exception, app.exception
+    drawn = record(app, "judged")
+    assert drawn is not None
+    assert record(app, "contexts") is None
+    assert card(app)["id"] == of.id
+    return app, drawn
+
+
+def test_detection_shows_every_example_errors_first(open_page, explained_store: Explained):
+    app, drawn = drill(open_page, explained_store, "first/detection")
+    order = [group["key"] for group in drawn["groups"]]
+    assert order == [key for key in ("fp", "fn", "unparsed", "tp", "tn") if key in order]
+    assert sum(len(group["rows"]) for group in drawn["groups"]) == 22
+    for group in drawn["groups"]:
+        assert all(row["ok"] is (group["key"] in ("tp", "tn")) for row in group["rows"])
+        assert all(row["p"] == [] and row["k"] == -1 and "mk" not in row for row in group["rows"])
+        assert group["title"].endswith(f": {len(group['rows'])}")
+    score = explained_store.scores["first/detection"]
+    assert [bar["value"] for bar in drawn["bars"][:10]] == list(score.tpr_by_quantile)
+    assert drawn["bars"][10]["value"] == score.tnr
+    figures = {row[0]: row[1] for row in record(app, "facts") or []}  # type: ignore[misc]
+    assert figures["n"] == "12 + 10"
+
+
+def test_marks_predictions_similarities_as_the_judge_saw_them(open_page, explained_store: Explained):
+    _, fuzzing = drill(open_page, explained_store, "first/fuzzing")
+    assert all(row["mk"] for group in fuzzing["groups"] for row in group["rows"])
+    _, simulation = drill(open_page, explained_store, "second/simulation")
+    assert all(len(row["pr"]) == 32 for group in simulation["groups"] for row in group["rows"])
+    assert simulation["judges"] is False
+    _, embedding = drill(open_page, explained_store, "first/embedding")
+    said = [row["said"] for group in embedding["groups"] for row in group["rows"]]
+    assert all(text.startswith("similarity ") and "loses" in text for text in said)
+
+
+def test_true_activations_only_on_request(open_page, explained_store: Explained):
+    _, drawn = drill(open_page, explained_store, "first/detection", overlay="1")
+    rows = {group["key"]: group["rows"] for group in drawn["groups"]}
+    assert all(row["p"] for row in rows["tp"])
+    assert not any(row["p"] for row in rows.get("tn", []))
+
+
+@pytest.mark.parametrize(
+    ("params", "passes"),
+    [
+        ({"verdict": "wrong"}, lambda one: one.correct is False),
+        ({"verdict": "right"}, lambda one: one.correct is True),
+        ({"class": "activating"}, lambda one: one.truth),
+        ({"class": "silent"}, lambda one: not one.truth),
+        ({"quantile": "0"}, lambda one: one.truth and one.quantile == 0),
+        ({"source": "neighbours"}, lambda one: not one.truth and one.source == "neighbours"),
+    ],
+)
+def test_filters(open_page, explained_store: Explained, params: dict[str, str], passes):
+    _, drawn = drill(open_page, explained_store, "second/llm", **params)
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        judged = annotations.judged(explained_store.scores["second/llm"].id)
+    shown = {row["i"] for group in drawn["groups"] for row in group["rows"]}
+    assert shown == {one.i for one in judged if passes(one)}
+
+
+def test_the_exact_prompt_and_reply(open_page, explained_store: Explained):
+    app, drawn = drill(open_page, explained_store, "second/llm", example="5")
+    assert all(row["reply"] for group in drawn["groups"] for row in group["rows"])
+    codes = "\n".join(str(block.value) for block in app.code)
+    assert '{"answers": [1, 0]}' in codes
+    assert "You judge texts. <b>system</b>" in codes
+    app, _ = drill(open_page, explained_store, "first/detection", example="5")
+    assert "no prompt" in messages(app)
+
+
+def test_a_failed_score_is_a_failure(open_page, explained_store: Explained):
+    app, drawn = drill(open_page, explained_store, "second/failed")
+    assert "rate limited" in messages(app)
+    assert drawn["groups"] == []
+
+
+def test_scores_of_another_feature_and_foreign_versions_are_refused(open_page, explained_store: Explained):
+    foreign = explained_store.scores["plain/detection"]
+    app = page(open_page, explained_store, score=foreign.id)
+    assert not app.exception
+    assert "no such score" in messages(app)
+    app = page(open_page, explained_store, version=explained_store.explanations["plain"].id)
+    assert any("no such version" in note for note in card(app)["notes"])
+
+
+HOSTILE = [
+    "nothing",
+    "<script>alert(1)</script>",
+    "![x](http://x)",
+    "-1",
+    "9" * 300,
+    "1.5",
+    "\x00",
+    "²",
+    "$x$ `y`",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_addresses(open_page, explained_store: Explained, value: str):
+    score = explained_store.scores["first/detection"].id
+    filters = dict.fromkeys(("verdict", "class", "quantile", "source", "overlay", "example"), value)
+    addresses: list[dict[str, Any]] = [
+        {"version": value, "panel": value},
+        {"score": value},
+        {"against": value},
+        {"score": score, **filters},
+    ]
+    for params in addresses:
+        app = page(open_page, explained_store, **params)
+        assert not app.exception, (params, app.exception)
+        assert "](" not in messages(app).replace("\\]\\(", "")
+        assert not links(app)
