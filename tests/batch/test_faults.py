@@ -13,7 +13,9 @@ from tests.conftest import StoreFactory
 
 SCORERS = ("detection", "fuzzing")
 FEW = ("--n-examples", "6", "--n-negatives", "6", "--batch", "6")
-TIMEOUT = ("--timeout", "2")  # slow answers take longer
+TIMEOUT_S = 5
+TIMEOUT = ("--timeout", str(TIMEOUT_S))
+"""Slow answers take longer, and no other: one that comes late is paid for and asked for again."""
 
 
 def good_explanations(path: Path) -> dict[int, Explanation]:
@@ -53,6 +55,7 @@ def failed_items(path: Path, kind: str) -> dict[object, str]:
 def test_thirty_percent_faults(store_factory: StoreFactory, server: ScriptedServer, command: Command) -> None:
     path = make_store(store_factory).path
     server.fault = thirty_percent(seed=3)
+    server.slow_seconds = TIMEOUT_S + 0.5
 
     explained = command(
         "explain", path, "sae", "--explainer", "default", "--n-examples", 6, "MODEL", *TIMEOUT
