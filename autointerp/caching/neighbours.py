@@ -1,6 +1,7 @@
 """Nearest latents within a coder: by decoder and encoder direction, and by firing on the same tokens."""
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,11 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autointerp.models.topk import group_size, top_k
+from autointerp.store.spool import stable_order
 
 N_NEIGHBOURS = 10
 BLOCK_BYTES = 64 << 20
 MAX_PAIRS = 1 << 25
 """Pairs of latents counted for co-firing; a corpus with more is sampled by evenly spaced contexts."""
+PAIRS_AT_ONCE = 1 << 20
 DENSE_LATENTS = 4096
 
 Neighbours = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -48,6 +51,15 @@ def nearest_by_cosine(weight: Tensor, live: NDArray[np.bool_], n: int = N_NEIGHB
             ids[alive[start:stop], :keep] = alive[columns.gather(1, order).cpu().numpy()]
             values[alive[start:stop], :keep] = best.gather(1, order).clamp_(-1.0, 1.0).cpu().numpy()
     return ids, values
+
+
+class _Block(NamedTuple):
+    """Latents `first` to `last - 1`: which of them fires (rising), and in which row of the sample."""
+
+    first: int
+    last: int
+    latent: NDArray[np.int32]
+    row: NDArray[np.intp]
 
 
 class CofiringSample:
@@ -88,16 +100,70 @@ class CofiringSample:
         if self.n_latents <= DENSE_LATENTS:
             self._nearest_dense(rows, fired, ids, values)
             return ids, values
-        for first, second, together in self._pair_counts(rows):
-            jaccard = (together / (fired[first] + fired[second] - together)).astype(np.float32)
-            # One sort key: the latent, then falling similarity (bits of non-negative floats sort like their values).
-            falling = np.uint64(0xFFFFFFFF) - jaccard.view(np.uint32)
-            order = np.argsort((first.astype(np.uint64) << np.uint64(32)) | falling)
-            first, second, jaccard = first[order], second[order], jaccard[order]
-            rank = np.arange(len(first)) - np.searchsorted(first, first, side="left")
-            top = rank < n
-            ids[first[top], rank[top]] = second[top]
-            values[first[top], rank[top]] = jaccard[top]
+        # Sorting releases the interpreter's lock: two blocks are worked on at the same time.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for block, found in pool.map(
+                lambda b: (b, self._nearest_in(b, rows, fired, n)), self._blocks(rows)
+            ):
+                part = slice(block.first, block.last)
+                ids[part], values[part] = found
+        return ids, values
+
+    def _blocks(self, rows: NDArray[np.int32]) -> list[_Block]:
+        """All latents, about `PAIRS_AT_ONCE` pairs at a time."""
+        row, column = np.nonzero(rows >= 0)
+        latent = rows[row, column]
+        order = stable_order(latent.astype(np.uint32), self.n_latents)
+        row, latent = row[order], latent[order]
+        ends = np.searchsorted(latent, np.arange(self.n_latents + 1))
+        most = 1 << (32 - self._id_bits)  # so that a pair fits in 32 bits, see `_nearest_in`
+        blocks, first = [], 0
+        while first < self.n_latents:
+            rows_at_once = max(1, PAIRS_AT_ONCE // self.k)
+            last = int(np.searchsorted(ends, ends[first] + rows_at_once, side="right")) - 1
+            last = min(max(last, first + 1), first + most, self.n_latents)
+            part = slice(ends[first], ends[last])
+            blocks.append(_Block(first, last, latent[part], row[part]))
+            first = last
+        return blocks
+
+    @property
+    def _id_bits(self) -> int:
+        return max(1, (self.n_latents - 1).bit_length())
+
+    def _nearest_in(
+        self, block: _Block, rows: NDArray[np.int32], fired: NDArray[np.int64], n: int
+    ) -> Neighbours:
+        """Of the block's latents. Pairs are counted as runs of equal numbers, then sorted by similarity: plain numbers sort
+        several times faster than an order of them can be found."""
+        ids = np.full((block.last - block.first, n), -1, np.int32)
+        values = np.zeros(ids.shape, np.float32)
+        bits = np.uint32(self._id_bits)
+        others, mine = rows[block.row], (block.latent - block.first).astype(np.uint32)[:, None]
+        pairs = (mine << bits) | others.astype(np.uint32)
+        pairs = pairs[(others >= 0) & (others != block.latent[:, None])]
+        if not len(pairs):
+            return ids, values
+        pairs.sort()
+        begins = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+        together = np.diff(begins, append=len(pairs))
+        first, second = pairs[begins] >> bits, pairs[begins] & np.uint32((1 << self._id_bits) - 1)
+        jaccard = (together / (fired[first + block.first] + fired[second] - together)).astype(np.float32)
+        # The latent, falling similarity (bits of non-negative floats sort like their values), the other latent.
+        falling = (np.uint32(0xFFFFFFFF) - jaccard.view(np.uint32)).astype(np.uint64)
+        keys = (
+            (first.astype(np.uint64) << np.uint64(32 + self._id_bits)) | (falling << np.uint64(bits)) | second
+        )
+        keys.sort()
+        starts = np.flatnonzero(np.concatenate([[True], first[1:] != first[:-1]]))
+        best = starts[:, None] + np.arange(n)
+        latent, rank = np.nonzero(best < np.append(starts[1:], len(first))[:, None])
+        chosen = keys[best[latent, rank]]
+        at = first[starts][latent]
+        ids[at, rank] = chosen & np.uint64((1 << self._id_bits) - 1)
+        values[at, rank] = (np.uint32(0xFFFFFFFF) - (chosen >> np.uint64(bits)).astype(np.uint32)).view(
+            np.float32
+        )
         return ids, values
 
     def _nearest_dense(
@@ -129,26 +195,3 @@ class CofiringSample:
         best, latents = jaccard.topk(keep, dim=1)
         ids[:, :keep] = torch.where(best > 0, latents, -1).numpy()
         values[:, :keep] = best.numpy()
-
-    def _pair_counts(self, rows: NDArray[np.int32]) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
-        """(latent, other latent, tokens together), in blocks of about a million pairs, sorted and counted as runs."""
-        row, column = np.nonzero(rows >= 0)
-        latent = rows[row, column]
-        order = np.argsort(latent, kind="stable")
-        row, latent = row[order], latent[order]
-        ends = np.searchsorted(latent, np.arange(self.n_latents + 1))
-        start_latent = 0
-        pairs = max(1, (1 << 20) // self.k)
-        while start_latent < self.n_latents:
-            stop = int(np.searchsorted(ends, ends[start_latent] + pairs, side="right")) - 1
-            stop = min(max(stop, start_latent + 1), self.n_latents)
-            part = slice(ends[start_latent], ends[stop])
-            others = rows[row[part]]
-            keys = latent[part].astype(np.int64)[:, None] * self.n_latents + others
-            keys = np.sort(keys[(others >= 0) & (others != latent[part][:, None])])
-            if len(keys):
-                begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-                unique = keys[begins]
-                together = np.diff(np.append(begins, len(keys)))
-                yield unique // self.n_latents, unique % self.n_latents, together
-            start_latent = stop

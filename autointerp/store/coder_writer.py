@@ -343,13 +343,12 @@ def _shared(neighbours: Neighbours) -> dict[Relation, Relation]:
     order: tuple[Relation, ...] = get_args(Relation)
     for relation in order:
         if relation in neighbours:
-            mine = neighbours[relation]
-            same = (
-                other
-                for other in dict.fromkeys(found.values())
-                if all(np.array_equal(a, b) for a, b in zip(mine, neighbours[other], strict=True))
-            )
-            found[relation] = next(same, relation)
+            found[relation] = relation
+            for other in tuple(found):
+                same = zip(neighbours[relation], neighbours[other], strict=True)
+                if found[other] == other and all(np.array_equal(mine, theirs) for mine, theirs in same):
+                    found[relation] = other
+                    break
     return found
 
 
