@@ -79,31 +79,29 @@ def _files(store: Store) -> None:
     corpus = store.path / "corpus"
     total = sum(file.stat().st_size for file in corpus.glob("*") if file.is_file())
     grid = f"{fmt.count(store.n_contexts)} × {store.ctx_len} tokens"
-    rows = [{"cells": ["corpus", "", grid, fmt.size(total), store.meta.get("created", ""), str(corpus)]}]
+    rows = [
+        {"cells": ["corpus", "", grid, fmt.size(total), _minute(store.meta.get("created", "")), "corpus/"]}
+    ]
     for info in store.coders():
-        file = store.path / "coders" / f"{info.coder}.duckdb"
         entries = f"{fmt.short_count(info.n_activations)} activations"
-        rows.append(
-            {
-                "cells": [
-                    info.coder,
-                    info.hookpoint,
-                    entries,
-                    fmt.size(info.bytes_on_disk),
-                    info.created,
-                    str(file),
-                ]
-            }
-        )
+        size, created = fmt.size(info.bytes_on_disk), _minute(info.created)
+        file = f"coders/{info.coder}.duckdb"
+        rows.append({"cells": [info.coder, info.hookpoint, entries, size, created, file]})
     columns = [
         {"title": "Part", "cls": "name"},
         {"title": "What"},
         {"title": "Holds", "num": True},
         {"title": "Size", "num": True},
-        {"title": "Created", "cls": "name"},
-        {"title": "File"},
+        {"title": "Created", "cls": "name", "help": "UTC"},
+        {"title": "File", "cls": "path"},
     ]
-    components.table({"columns": columns, "rows": rows, "page": "settings"}, key="files")
+    components.table({"columns": columns, "rows": rows, "page": "settings", "cls": "files"}, key="files")
+    st.caption(f"Files of the folder {plain(str(store.path))}")
+
+
+def _minute(created: str) -> str:
+    """A time as stored (ISO, UTC), to the minute."""
+    return created[:16].replace("T", " ")
 
 
 def _written_by(store: Store) -> None:

@@ -30,6 +30,8 @@ CHROMIUM_FLAGS = [
 WIDE = (1440, 900)
 NARROW = (480, 900)
 START_S = 180
+SLOWDOWN = float(os.environ.get("AUTOINTERP_BROWSER_SLOWDOWN", "1"))
+"""So many times slower the browser computes: 4 shows what would fail on a slow or busy machine."""
 
 expect.set_options(timeout=TIMEOUT_MS)
 
@@ -162,6 +164,8 @@ def visit(browser: Browser) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
+        if SLOWDOWN > 1:
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
         wire = Wire()
         wire.listen(page)
         found = Visit(page, wire, server)

@@ -168,6 +168,15 @@ def test_a_wrong_name_offers_the_nearest(server: Server, visit: Open):
     shown(at, "transcoder", 1)
 
 
+@pytest.mark.parametrize("size", [NARROW, (800, 900), WIDE])
+def test_the_files_of_a_store_are_not_cut(size: tuple[int, int], server: Server, visit: Open):
+    at = visit(server, size=size)
+    at.goto("/settings")
+    around = at.page.locator(".wide", has=at.page.locator("table.files"))
+    expect(around).to_contain_text("coders/transcoder.duckdb")
+    assert around.evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_without_a_store_every_page_says_how_to_make_one(path: str, empty_server: Server, visit: Open):
     at = visit(empty_server)
