@@ -99,7 +99,7 @@ def start_server(arguments: list[str], folder: Path, store: Path | None = None) 
             yield Server(document["url"], log_file)
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=120)
             if process.stdout is not None:
                 process.stdout.close()
 
