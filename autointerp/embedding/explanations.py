@@ -4,8 +4,8 @@ Vectors live in the store, one per text. A process that searches has them in mem
 default embedder, 150 MB for 10^5 explanations. A search is then one matrix product: 10 ms for 10^5, where
 float16 took 300 ms.
 
-To embed an explanation takes a core as long as to write it by `pattern` (some 5 ms each), so a batch of explanations leaves it to
-who needs it: the embedding scorer, and the first search by meaning, beside which a job does it.
+To embed an explanation takes a core as long as to write it by `pattern` (some 5 ms each), so a batch of explanations leaves it
+to who needs it: the embedding scorer, and the first search by meaning, beside which a job does it.
 """
 
 import math
