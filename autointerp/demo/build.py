@@ -51,8 +51,9 @@ def build_demo(
 ) -> DemoBuild:
     """Build the demo store at `path`, or recognise a complete one.
 
-    An interrupted build goes on where it stopped. A store made from other weights, a damaged one, and any with `force`, is
-    built anew beside the old one and replaces it at the end.
+    An interrupted build goes on where it stopped. A store made from other weights, a damaged one, one of an older format, and
+    any with `force`, is built anew beside the old one and replaces it at the end. Explanations and scores come along from a
+    store that was made from the same weights and text, except with `force`.
 
     Raises:
         UserError: `path` holds something that is not a demo store; nothing is touched.
@@ -78,7 +79,8 @@ def build_demo(
         _begin(path, mark)
         _cache(path, weights, coders, n_tokens, progress)
     else:
-        _replace(path, mark, weights, coders, n_tokens, progress)
+        same = found == mark and not force
+        _replace(path, mark, weights, coders, n_tokens, progress, keep_written=same)
     return DemoBuild(path, True, time.monotonic() - start, list(coders))
 
 
@@ -133,9 +135,17 @@ def _begin(path: Path, mark: str) -> None:
 
 
 def _replace(
-    path: Path, mark: str, weights: Path, coders: dict[str, str], n_tokens: int, progress: ProgressCallback
+    path: Path,
+    mark: str,
+    weights: Path,
+    coders: dict[str, str],
+    n_tokens: int,
+    progress: ProgressCallback,
+    keep_written: bool,
 ) -> None:
-    """Build in a hidden folder beside `path`, then swap the two; the old store serves readers until then."""
+    """Build in a hidden folder beside `path`, then swap the two; the old store serves readers until then. `keep_written`:
+    explanations and scores come along, where the text is still the same."""
+    from autointerp.store.annotations.copying import copy_annotations
     from autointerp.store.files import Workspace
 
     workspace = Workspace(path.parent, path.name)
@@ -143,6 +153,8 @@ def _replace(
         fresh = workspace.path / "new"
         _begin(fresh, mark)
         _cache(fresh, weights, coders, n_tokens, progress)
+        if keep_written:
+            copy_annotations(path, fresh)
         os.replace(path, workspace.path / "old")
         os.replace(fresh, path)
     finally:

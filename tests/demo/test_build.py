@@ -1,5 +1,6 @@
 """Building the demo store: complete, resumed, replaced, refused."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from autointerp.demo import build
 from autointerp.demo.build import build_demo
 from autointerp.errors import ModelLoadError, UserError
-from autointerp.store import Store
+from autointerp.store import FORMAT, Store
+from autointerp.store.annotations import Annotations, Explanation
 from tests.demo.conftest import N_TOKENS, Build
 
 NAMES = {"sae", "neurons", "random"}
@@ -60,6 +62,27 @@ def test_a_damaged_store_is_built_again(damage: str, build_tiny: Build):
     assert build_tiny().built
     assert Store.open(path).problems() == []
     assert not build_tiny().built
+
+
+@pytest.mark.parametrize("state", ["old", "other text", "annotations damaged", "force"])
+def test_explanations_come_along_from_an_older_format(state: str, build_tiny: Build):
+    path = build_tiny().path
+    with Annotations(path) as annotations:
+        annotations.add(Explanation(coder="sae", latent=3, text="closing brackets", explainer="person"))
+    meta = json.loads((path / "store.json").read_text())
+    meta["format"] = 1
+    if state == "other text":
+        meta["corpus"]["sha256"] = "0" * 64
+    (path / "store.json").write_text(json.dumps(meta))
+    if state == "annotations damaged":
+        for file in path.glob("annotations.sqlite-*"):
+            file.unlink()
+        (path / "annotations.sqlite").write_bytes(b"x" * 5000)
+    assert build_tiny(force=state == "force").built
+    assert Store.open(path).meta["format"] == FORMAT
+    with Annotations(path) as annotations:
+        texts = [explanation.text for explanation in annotations.explanations("sae", 3)]
+    assert texts == (["closing brackets"] if state == "old" else [])
 
 
 def test_other_weights_replace_the_store(
