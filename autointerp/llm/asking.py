@@ -220,7 +220,7 @@ class Asker:
             if isinstance(result, errors.RequestRejected):
                 # Perhaps the server only lacks something optional: go on without it, at once.
                 complaint = complaint or result
-                guilty = blame(str(result), used(request, dropped))
+                guilty = result.about or blame(str(result), used(request, dropped))
                 if guilty:
                     given_up |= guilty
                     continue

@@ -110,9 +110,20 @@ class PromptTooLong(LLMError):
 
 
 class RequestRejected(LLMError):
-    """The server found fault with the request itself (400, 422...)."""
+    """The server found fault with the request itself (400, 422...). `about`: the optional features that it names."""
 
     kind = "rejected"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        about: frozenset[str] = frozenset(),
+        usage: "Usage | None" = None,
+        texts: tuple[str, ...] = (),
+    ):
+        super().__init__(message, usage=usage, texts=texts)
+        self.about = about
 
 
 class Refused(LLMError):

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autointerp.llm.messages import ChatRequest
@@ -69,13 +70,15 @@ def used(request: ChatRequest, dropped: frozenset[str]) -> list[str]:
     return [name for name in names if name not in dropped]
 
 
-def blame(message: str, names: list[str]) -> frozenset[str]:
+def named(message: str, names: Iterable[str]) -> frozenset[str]:
+    """Those of the features in use that the server's complaint names."""
+    return frozenset(name for name in names if re.search(_BLAME[name], message, re.IGNORECASE | re.DOTALL))
+
+
+def blame(message: str, names: Sequence[str]) -> frozenset[str]:
     """Those of the features in use that the server's complaint is about; when it names none, the first that may go."""
-    named = frozenset(name for name in names if re.search(_BLAME[name], message, re.IGNORECASE | re.DOTALL))
-    if named:
-        return named
     optional = [name for name in names if name not in ("temperature", "max_tokens")]
-    return frozenset(optional[:1])
+    return named(message, names) or frozenset(optional[:1])
 
 
 def body(request: ChatRequest, model: str, dropped: frozenset[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autointerp.llm import errors
+from autointerp.llm.features import named
 from autointerp.llm.limits import retry_after
 from autointerp.llm.messages import ChatReply, TokenLogprob, Usage
 from autointerp.llm.secrets import Secret, redact
@@ -26,23 +27,30 @@ _NO_MODEL = re.compile(
 _FILTERED = re.compile(
     r"content_filter|content_policy|content management policy|moderation|flagged", re.IGNORECASE
 )
-_NO_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|credits", re.IGNORECASE)
+_NO_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
+_SOON = re.compile(r"(?:retry|try again) in \d", re.IGNORECASE)
+_ABOUT_A_PARAMETER = (400, 403, 404, 422)
 _NOT_JSON = object()
 _TAGS = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Context:
-    """Who was asked for what, for messages."""
+    """Who was asked for what, for messages. `features`: the optional parts of the protocol that were used."""
 
     url: str
     model: str
     secret: Secret
+    features: tuple[str, ...] = ()
 
     def clean(self, text: str, length: int = 300) -> str:
         """Server text fit for a message: one line, short, without keys."""
         text = " ".join(redact(text[:20_000], self.secret).split())
         return text if len(text) <= length else text[:length] + "..."
+
+    def without_model(self, text: str) -> str:
+        """`text` without the model's name, which may sound like a part of the protocol."""
+        return re.sub(rf"(?<![\w/.-]){re.escape(self.model)}(?![\w/.-])", " ", text)
 
 
 def status_error(status: int, headers: Mapping[str, str], body: str, context: Context) -> errors.LLMError:
@@ -51,17 +59,7 @@ def status_error(status: int, headers: Mapping[str, str], body: str, context: Co
     said = f' The server said: "{context.clean(detail)}"' if detail.strip() else ""
     whole = f"{code} {detail}"
     at = f"{context.url} (status {status})"
-    if status == 401 or (status == 403 and not _FILTERED.search(whole)):
-        hint = (
-            "It was sent without a key"
-            if not context.secret
-            else "The key is wrong or may not use this model"
-        )
-        return errors.AuthError(
-            f"{at} does not let us in. {hint}: set AUTOINTERP_API_KEY (or OPENAI_API_KEY, OPENROUTER_API_KEY for those "
-            f"servers), or type it in Settings.{said}"
-        )
-    if status == 402 or (status == 429 and _NO_QUOTA.search(whole)):
+    if status == 402 or (status == 429 and _is_out_of_credit(code, detail, headers)):
         return errors.QuotaExceeded(
             f"The account has no credit left at {at}. Top it up or use another key.{said}"
         )
@@ -71,13 +69,27 @@ def status_error(status: int, headers: Mapping[str, str], body: str, context: Co
             retry_after=retry_after(headers),
             overload=True,
         )
-    if status == 413 or (status < 502 and _TOO_LONG.search(whole)):
+    if status == 413 or (status not in (401, 403) and status < 502 and _TOO_LONG.search(whole)):
         return errors.PromptTooLong(
             f"The prompt is too long for {context.model!r} at {at}. Show fewer or shorter examples, or use a model with "
             f"a longer context.{said}"
         )
-    if status < 500 and _FILTERED.search(whole):
+    if status != 401 and status < 500 and _FILTERED.search(whole):
         return errors.Refused(f"A content filter at {at} declined the prompt.{said}")
+    about = named(context.without_model(whole), context.features)
+    if about and status in _ABOUT_A_PARAMETER:
+        # Before key and model are suspected: "You are not allowed to request logprobs from this model" is a 403, too.
+        return errors.RequestRejected(f"{at} rejects the request.{said}", about=about)
+    if status in (401, 403):
+        hint = (
+            "It was sent without a key"
+            if not context.secret
+            else "The key is wrong or may not use this model"
+        )
+        return errors.AuthError(
+            f"{at} does not let us in. {hint}: set AUTOINTERP_API_KEY (or OPENAI_API_KEY, OPENROUTER_API_KEY for those "
+            f"servers), or type it in Settings.{said}"
+        )
     if status < 500 and _NO_MODEL.search(whole):
         return errors.UnknownModel(f"{at} does not offer the model {context.model!r}. Choose another.{said}")
     if status in (404, 405) or 300 <= status < 400:
@@ -92,7 +104,15 @@ def status_error(status: int, headers: Mapping[str, str], body: str, context: Co
             retry_after=retry_after(headers),
             overload=status in (503, 529),
         )
-    return errors.RequestRejected(f"{at} rejects the request.{said}")
+    return errors.RequestRejected(f"{at} rejects the request.{said}", about=about)
+
+
+def _is_out_of_credit(code: str, message: str, headers: Mapping[str, str]) -> bool:
+    """Whether a 429 means an empty account. Ordinary rate limits speak of billing and credits as well (as ways to higher
+    limits), and of a quota where it is one per minute: those say when to come back."""
+    if "insufficient_quota" in code.lower():
+        return True
+    return bool(_NO_QUOTA.search(message)) and retry_after(headers) is None and not _SOON.search(message)
 
 
 def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> ChatReply:

@@ -54,7 +54,8 @@ class OpenAITransport:
         self._opening = asyncio.Lock()
 
     async def send(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply:
-        context = Context(self._url, request.model or self._model, self._secret)
+        used = tuple(features.used(request, dropped))
+        context = Context(self._url, request.model or self._model, self._secret, used)
         fields = features.body(request, self._model, dropped)
         body, headers = await self._call("post", "/chat/completions", fields, context)
         return read_reply(body, headers, context)

@@ -89,6 +89,29 @@ def test_a_storm_of_429_is_waited_out_and_honours_retry_after(server: FakeServer
     assert client.stats.failed == 0
 
 
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (
+            "Rate limit reached on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s. You can "
+            "increase your rate limit by adding a payment method to your account at https://example.org/account/billing.",
+            "rate_limit_exceeded",
+        ),
+        ("Rate limit exceeded: free-models-per-min. Add 10 credits for more requests", None),
+        ("You exceeded your current quota, please check your plan and billing details.", None),
+    ],
+)
+def test_an_ordinary_429_is_waited_out_whatever_it_says_of_money(
+    server: FakeServer, connect: Connect, message: str, code: str | None
+) -> None:
+    server.script(failure(429, message, code, Retry_After="0.5"), reply("at last"))
+    client = connect(model="limited")
+    started = time.monotonic()
+    assert client.complete(ChatRequest.of("hi")).text == "at last"
+    assert time.monotonic() - started >= 0.5
+    assert client.stats.rate_limited == 1
+
+
 def test_a_wait_beyond_patience_fails_at_once(server: FakeServer, connect: Connect) -> None:
     server.script(failure(429, "tomorrow", Retry_After="86400"))
     start = time.monotonic()
@@ -176,6 +199,7 @@ def test_prose_and_wrong_lengths_are_asked_about_once(server: FakeServer, connec
         (failure(403, "not your model"), AuthError, "may not use"),
         (failure(402, "no money"), QuotaExceeded, "Top it up"),
         (failure(429, "You exceeded your current quota", "insufficient_quota"), QuotaExceeded, "credit"),
+        (failure(429, "You exceeded your current quota, check your plan"), QuotaExceeded, "credit"),
         (failure(404, "The model `m` does not exist", "model_not_found"), UnknownModel, "does not offer"),
         (failure(400, "m is not a valid model ID"), UnknownModel, "does not offer"),
         (failure(404, "Not Found"), WrongURL, "/v1"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from werkzeug import Response
 
-from autointerp.llm import ChatRequest, Client, RequestRejected, list_answer, list_schema
+from autointerp.llm import AuthError, ChatRequest, Client, RequestRejected, list_answer, list_schema
 
 from .conftest import FakeServer, as_json, completion, failure, reply
 
@@ -34,6 +34,41 @@ def test_features_are_given_up_once_and_remembered(server: FakeServer, connect: 
     client.ask(question, list_answer(1))
     connect(model="plain").ask(question, list_answer(1))
     assert len(server.bodies) == sent + 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("logprobs", "You are not allowed to request logprobs from this model"),
+        ("response_format", "This model does not exist with json_schema"),
+        ("response_format", f"{'Long words before. ' * 30}response_format is not available for this model"),
+    ],
+)
+def test_what_names_a_parameter_is_about_it_whatever_the_status(
+    server: FakeServer, connect: Connect, status: int, field: str, message: str
+) -> None:
+    def answer(body: dict[str, Any], number: int) -> Response:
+        return failure(status, message, "invalid_request_error") if field in body else reply("[1]")
+
+    server.answer = answer
+    model = f"picky-{status}-{field}-{len(message)}"
+    question = ChatRequest.of("well", schema=list_schema(1), top_logprobs=5)
+    answered = connect(model=model).ask(question, list_answer(1))
+    assert answered.reply.dropped == ({"logprobs": "logprobs", "response_format": "json_schema"}[field],)
+    assert len(server.bodies) == 2
+
+
+def test_a_key_that_may_not_is_told_so_though_the_model_is_named_like_a_parameter(
+    server: FakeServer, connect: Connect
+) -> None:
+    server.script(failure(403, "Project has no access to model seed-grammar"))
+    with pytest.raises(AuthError):
+        connect(model="seed-grammar").complete(ChatRequest.of("hi", schema=list_schema(1), seed=1))
+    assert len(server.bodies) == 1
+    server.script(failure(403, "Your plan has no logprobs"))  # though none were asked for
+    with pytest.raises(AuthError):
+        connect(model="seed-grammar").complete(HI)
 
 
 def test_max_tokens_by_its_new_name(server: FakeServer, connect: Connect) -> None:
