@@ -18,7 +18,7 @@ TIMEOUT_MS = 60_000
 """Patience with one step: several times what the slowest step takes on two busy cores."""
 REST_MS = 180_000
 """Patience with a page: it may load a model first."""
-LOOK_MS = 40
+LOOK_MS = 20
 """Between two looks at the page; at rest, both find the same."""
 REPEATS_MS = (2_000, 6_000, TIMEOUT_MS)
 """How long each try of something repeatable may take."""
@@ -87,8 +87,8 @@ class Hands:
     held: bool = field(default=False, kw_only=True)
     """Some request is held back on purpose, so being at rest does not include that everything is loaded."""
 
-    def settled(self) -> None:
-        """Wait until the page is at rest: whatever it asked for is answered, loaded and drawn."""
+    def settled(self) -> dict[str, Any]:
+        """Wait until the page is at rest: whatever it asked for is answered, loaded and drawn. How it looks then."""
         deadline = time.monotonic() + REST_MS / 1000
         before: dict[str, Any] = {}
         while True:
@@ -98,7 +98,7 @@ class Hands:
             quiet = self.wire.answered and (self.held or not self.wire.loading)
             drawn = now.get("connection") == "CONNECTED" and now["script"] == "notRunning"
             if quiet and drawn and (self.held or not now["skeletons"]) and now == before:
-                return
+                return now
             before = now
 
     def _sight(self) -> dict[str, Any]:
@@ -111,8 +111,7 @@ class Hands:
 
     def reach(self, target: Locator) -> Locator:
         """Bring `target` into view and let the page come to rest again."""
-        self.settled()
-        before = self._sight()
+        before = self.settled()
         target.scroll_into_view_if_needed()
         if self._sight() != before:
             self.settled()
