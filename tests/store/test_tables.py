@@ -98,6 +98,32 @@ def test_derived_statistics_equal_the_stored_ones(
         assert coder.histogram(latent).counts[bins] == n
 
 
+def test_activations_on_the_edge_of_a_bin_fall_to_the_same_side(corpus: Store) -> None:
+    """Where single and double precision disagree about the bin, the table, the reader and SQL still agree."""
+    halves = np.arange(0x3000, 0x5000, dtype=np.uint16).view(np.float16).astype(np.float32)
+    rows: dict[tuple[int, int], float] = {}
+    latent = 0
+    for top in halves[::-37]:
+        below = halves[halves < top]
+        single = (below * (np.float32(40) / top)).astype(np.int64)
+        double = (below.astype(np.float64) * (40 / float(top))).astype(np.int64)
+        torn = below[single != double][: GRID - 1]
+        if len(torn) < 3:
+            continue
+        rows |= {(token, latent): float(value) for token, value in enumerate([*torn, top])}
+        latent += 1
+        if latent == N_LATENTS:
+            break
+    assert latent == N_LATENTS
+    bins = []
+    for threshold in (0, EVERYTHING):
+        with derived_up_to(threshold):
+            coder = write(corpus, "c", rows)
+        bins.append(corpus.sql("SELECT latent, bin, n FROM c.histograms ORDER BY ALL").to_pydict())
+        bins.append([coder.histogram(which).counts.tolist() for which in range(N_LATENTS)])
+    assert bins[:2] == bins[2:]
+
+
 def test_only_frequent_latents_have_stored_rows(corpus: Store) -> None:
     rows = {(token, latent): 1.0 + token % 7 for latent, n in enumerate((0, 3, 4, 200)) for token in range(n)}
     with derived_up_to(3):
