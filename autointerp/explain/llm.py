@@ -197,7 +197,7 @@ class LLMExplainer:
         return one_line(mark(texts, marks, markers)), pairs
 
     def _read(self, reply: ChatReply) -> tuple[str, str | None]:
-        value = parse_json_answer(reply.text, "object")
+        value = parse_json_answer(reply.text, "object", key="explanation")
         text = value.get("explanation")
         if not isinstance(text, str) or not text.strip():
             raise BadAnswer('the answer has no text under "explanation"')

@@ -26,27 +26,24 @@ _REFUSAL = re.compile(
 )
 
 
-def parse_json_answer(text: str, want: Literal["object", "list", "any"] = "any") -> Any:
-    """The JSON value in `text`: the whole of it, else the last fenced block, else the last object or list in the prose.
+def parse_json_answer(
+    text: str, want: Literal["object", "list", "any"] = "any", *, key: str | None = None
+) -> Any:
+    """The JSON value in `text`: the whole of it, else the last fenced block, else the last object or list in the prose;
+    before all others the last object that has `key`.
 
     Forgives thinking tags, code fences, words around the value, single and curly quotes, Python's True/False/None and
     trailing commas. Raises `BadAnswer` when nothing of the wanted shape is there.
     """
-    text = _THINKING.sub("", text).strip()
-    if not text:
-        raise BadAnswer("the answer is empty")
-    if len(text) > _MAX_TEXT:
-        raise BadAnswer(f"the answer has {len(text):,} characters and is not JSON of the asked shape")
     wanted: tuple[type, ...] = {"object": (dict,), "list": (list,), "any": (dict, list)}[want]
-    sources = [text, *reversed(_FENCE.findall(text))]
-    for source in sources:
-        value = _read(source)
-        if isinstance(value, wanted):
-            return value
-    for source in _balanced(text):
-        value = _read(source)
-        if isinstance(value, wanted):
-            return value
+    text = _plain(text)
+    groups = _groups(text)
+    keyed = _with_key(groups, key) if key is not None else None
+    if keyed is not None:
+        return keyed
+    values = [value for group in groups for value in group if isinstance(value, wanted)]
+    if values:
+        return values[0]
     shape = {"object": "object", "list": "list", "any": "object or list"}[want]
     raise BadAnswer(f"the answer holds no JSON {shape}: {_excerpt(text)}")
 
@@ -65,7 +62,7 @@ def text_answer(key: str) -> Callable[[ChatReply], str]:
     """A validator for one text in a JSON object, as `text_schema(key)` asks for."""
 
     def validate(reply: ChatReply) -> str:
-        value = parse_json_answer(reply.text, "object").get(key)
+        value = parse_json_answer(reply.text, "object", key=key).get(key)
         if not isinstance(value, str) or not value.strip():
             raise BadAnswer(f"the answer has no text under {key!r}")
         return value.strip()
@@ -78,33 +75,69 @@ def list_answer(
 ) -> Callable[[ChatReply], list[float]]:
     """A validator for exactly `n` numbers in [low, high], as `list_schema(n)` asks for.
 
-    Takes a bare list or the list under `key` (or the object's only list); numbers, booleans, digits in quotes, yes/no.
+    Takes the list under `key` of the last object that has it. Only where none has: an object's only list, else a bare list,
+    and neither where several of them could be meant. Takes numbers, booleans, digits in quotes, yes/no.
     """
 
     def validate(reply: ChatReply) -> list[float]:
-        value = parse_json_answer(reply.text)
-        if isinstance(value, Mapping):
-            lists = [item for item in value.values() if isinstance(item, list)]
-            found = (
-                value.get(key) if isinstance(value.get(key), list) else lists[0] if len(lists) == 1 else None
-            )
-            if found is None:
+        text = _plain(reply.text)
+        groups = _groups(text)
+        keyed = _with_key(groups, key)
+        if keyed is not None:
+            if not isinstance(keyed[key], list):
                 raise BadAnswer(f"the answer has no list under {key!r}")
-            value = found
-        elif n == 1 and not _ON_A_LINE.search(_THINKING.sub("", reply.text)):
+            return _numbers(keyed[key], n, low, high)
+        complaint: BadAnswer | None = None
+        for group in groups:
+            for found in _lists(group, n, text):
+                read: list[list[float]] = []
+                for value in found:
+                    try:
+                        read.append(_numbers(value, n, low, high))
+                    except BadAnswer as error:
+                        complaint = complaint or error
+                if any(numbers != read[0] for numbers in read):
+                    raise BadAnswer(f"the answer holds several lists of {n} that differ")
+                if read:
+                    return read[0]
+        if complaint is None and any(isinstance(value, dict) for group in groups for value in group):
+            raise BadAnswer(f"the answer has no list under {key!r}")
+        if complaint is None and any(groups):
             # Questions number their texts: "[1] 0" and "text [1] does not fit" answer text 1 with no.
             raise BadAnswer("the list does not stand for itself")
-        if len(value) != n:
-            raise BadAnswer(f"the list has {len(value)} entries, {n} were asked for")
-        numbers = [_number(item) for item in value]
-        for item, number in zip(value, numbers, strict=True):
-            if number is None or not low <= number <= high:
-                raise BadAnswer(
-                    f"the list holds {str(item)[:40]!r}; each entry must be a number from {low:g} to {high:g}"
-                )
-        return [number for number in numbers if number is not None]
+        raise complaint or BadAnswer(f"the answer holds no JSON object or list: {_excerpt(text)}")
 
     return validate
+
+
+def _lists(group: list[Any], n: int, text: str) -> Iterator[list[list[Any]]]:
+    """The lists of a group that may be meant: those of objects, then the bare ones; a bare one of a single number only where
+    it has a line to itself."""
+    inside = [
+        [item for item in value.values() if isinstance(item, list)]
+        for value in group
+        if isinstance(value, dict)
+    ]
+    yield [lists[0] for lists in inside if len(lists) == 1]
+    bare = [value for value in group if isinstance(value, list)]
+    if n == 1 and bare:
+        alone = [_read(line) for line in _ON_A_LINE.findall(text)]
+        bare = [value for value in bare if value in alone]
+    yield bare
+
+
+def _numbers(values: list[Any], n: int, low: float, high: float) -> list[float]:
+    if len(values) != n:
+        raise BadAnswer(f"the list has {len(values)} entries, {n} were asked for")
+    numbers = []
+    for item in values:
+        number = _number(item)
+        if number is None or not low <= number <= high:
+            raise BadAnswer(
+                f"the list holds {str(item)[:40]!r}; each entry must be a number from {low:g} to {high:g}"
+            )
+        numbers.append(number)
+    return numbers
 
 
 def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +179,32 @@ def _number(item: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _plain(text: str) -> str:
+    """What is said, without what was thought. Raises `BadAnswer` for nothing and for too much."""
+    text = _THINKING.sub("", text).strip()
+    if not text:
+        raise BadAnswer("the answer is empty")
+    if len(text) > _MAX_TEXT:
+        raise BadAnswer(f"the answer has {len(text):,} characters and is not JSON of the asked shape")
+    return text
+
+
+def _groups(text: str) -> list[list[Any]]:
+    """The JSON objects and lists of a text by where they stand, in order of trust, last first in each: the whole of it (and
+    then nothing else), in fences, in prose."""
+    whole = _read(text)
+    if isinstance(whole, dict | list):
+        return [[whole]]
+    sources = (reversed(_FENCE.findall(text)), _balanced(text))
+    return [[v for v in map(_read, some) if isinstance(v, dict | list)] for some in sources]
+
+
+def _with_key(groups: list[list[Any]], key: str) -> dict[str, Any] | None:
+    """The last object that has `key`. Prose holds the fences too, unless stray brackets hide them."""
+    values = [value for group in reversed(groups) for value in group]
+    return next((value for value in values if isinstance(value, dict) and key in value), None)
 
 
 def _read(source: str) -> Any:

@@ -91,6 +91,17 @@ def test_hostile_lengths_end_quickly(text: str) -> None:
         ("[1, 0, 1e999]", "inf"),
         ('[1, 0, "maybe"]', "maybe"),
         ('{"a": [1, 0, 1], "b": [0, 0, 0]}', "no list under 'answers'"),
+        ('I looked at [1] and [2].\n{"answers":[0,1,1]} Note [1, 0, 0] was considered', [0, 1, 1]),
+        ('{"answers": [1, 0, 1]}\n\nExplanation: {"text": "x"}', [1, 0, 1]),
+        ('```json\n{"answers": [1, 0, 1]}\n```\n```\n{"text": "x"}\n```', [1, 0, 1]),
+        ('{"answers": [1, 1, 1]}. No: {"answers": [1, 0, 1]}', [1, 0, 1]),
+        ('{"answers": "as asked"} [1, 0, 1]', "no list under 'answers'"),
+        ('{"answers": [1, 0]} or rather [1, 0, 1]', "has 2 entries, 3 were asked for"),
+        ("Texts [2, 3] and [1, 2, 3] fit: [1, 0, 1]", [1, 0, 1]),
+        ("Perhaps [1, 0, 1], yes, [1, 0, 1]", [1, 0, 1]),
+        ("Draft: [1, 1, 1]\nFinal: [1, 0, 1]", "several lists of 3 that differ"),
+        ("Draft: [1, 1, 1]\n```json\n[1, 0, 1]\n```", [1, 0, 1]),
+        ('{"a": [1, 0, 1]} and {"b": [0, 0, 0]}', "several lists of 3 that differ"),
     ],
 )
 def test_lists(text: str, values: list[float] | str) -> None:
@@ -109,9 +120,22 @@ def test_the_number_of_the_only_text_is_no_answer(text: str) -> None:
         list_answer(1)(ChatReply(text, "m"))
 
 
+def test_lists_of_a_single_answer_that_differ() -> None:
+    with pytest.raises(BadAnswer, match="differ"):
+        list_answer(1)(ChatReply("[1]\n[0]", "m"))
+
+
 @pytest.mark.parametrize(
     "text",
-    ["[0]", " [0]\n", "```json\n[0]\n```", 'Sure: {"answers": [0]}', "<think>[1]</think>[0]", "Here:\n[0]"],
+    [
+        "[0]\nText [1] does not fit",
+        "[0]",
+        " [0]\n",
+        "```json\n[0]\n```",
+        'Sure: {"answers": [0]}',
+        "<think>[1]</think>[0]",
+        "Here:\n[0]",
+    ],
 )
 def test_one_answer_alone(text: str) -> None:
     assert list_answer(1)(ChatReply(text, "m")) == [0.0]
@@ -122,6 +146,7 @@ def test_texts_and_objects() -> None:
     for text in ('{"explanation": ""}', '{"explanation": 3}', '{"other": "x"}'):
         with pytest.raises(BadAnswer, match="no text under 'explanation'"):
             text_answer("explanation")(ChatReply(text, "m"))
+    assert text_answer("explanation")(ChatReply('{"explanation": "x"} {"sure": true}', "m")) == "x"
     assert json_answer()(ChatReply('{"a": 1}', "m")) == {"a": 1}
     assert json_answer(lambda value: value["a"])(ChatReply('{"a": 1}', "m")) == 1
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -138,10 +139,32 @@ def test_log_probabilities_grade_the_answers() -> None:
 
 def test_without_usable_log_probabilities_answers_stay_plain() -> None:
     reply = ChatReply('{"answers": [1]}', "mock")
-    assert probabilities(reply, 1) is None
+    assert probabilities(reply, [1]) is None
     with_other_count = ChatReply("[1]", "mock", logprobs=(TokenLogprob("[1]", -0.1),))
-    assert probabilities(with_other_count, 2) is None
-    assert probabilities(with_other_count, 1) == [1.0]
+    assert probabilities(with_other_count, [1, 0]) is None
+    assert probabilities(with_other_count, [0]) is None
+    assert probabilities(with_other_count, [1]) == [1.0]
+
+
+def spoken(text: str, sure: Mapping[int, float]) -> ChatReply:
+    """A reply of one token per character; `sure` says how sure the model was of those at these places."""
+    tokens = []
+    for i, character in enumerate(text):
+        p = sure.get(i, 0.99)
+        other = {"0": "1", "1": "0"}.get(character, "x")
+        top = ((character, math.log(p)), (other, math.log(1 - p)))
+        tokens.append(TokenLogprob(character, math.log(p), top))
+    return ChatReply(text, "mock", usage=Usage(1, 1), logprobs=tuple(tokens))
+
+
+@pytest.mark.parametrize(
+    "text", ['I saw [0, 1].\n{"answers": [0, 1]} Note [1, 0] and [0, 1]', "First [1, 0], no:\n[0, 1]\n"]
+)
+def test_log_probabilities_are_those_of_the_list_that_was_read(text: str) -> None:
+    begin = text.find("answers") if "answers" in text else text.rfind("[")
+    places = [text.index("0", begin), text.index("1", begin)]
+    reply = spoken(text, {places[0]: 0.7, places[1]: 0.6})
+    assert probabilities(reply, [0.0, 1.0]) == pytest.approx([0.3, 0.6])
 
 
 def test_batch_sizes_are_checked() -> None:

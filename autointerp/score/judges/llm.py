@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _PROMPTS: Mapping[Task, ModuleType] = MappingProxyType({"detection": detection, "fuzzing": fuzzing})
 _ANSWER_DIGIT = re.compile(r"(?<![\d.])[01](?![\d.])")
+_LIST = re.compile(r"""(?P<key>["']answers["']\s*:\s*)?(?P<list>\[[^\[\]]*\])""")
 _TOP_LOGPROBS = 5
 
 
@@ -108,7 +109,7 @@ class LLMJudge:
         if isinstance(answer, LLMError):
             return [Verdict(error=str(answer))] * n
         numbers, reply = answer.value, answer.reply
-        values = probabilities(reply, n) if self.graded else None
+        values = probabilities(reply, numbers) if self.graded else None
         return [
             Verdict(
                 answer=number >= 0.5,
@@ -187,18 +188,14 @@ def collect(outcomes: Iterable[Outcome[Any]], n: int) -> Collected:
     return collected
 
 
-def probabilities(reply: ChatReply, n: int) -> list[float] | None:
-    """P(1) / (P(0) + P(1)) at each 0 or 1 of the answer; `None` without log probabilities, or when the digits in the
-    answer are not exactly `n`."""
+def probabilities(reply: ChatReply, answers: Sequence[float]) -> list[float] | None:
+    """P(1) / (P(0) + P(1)) at each 0 or 1 of the list that `answers` were read from; `None` without log probabilities, or when
+    no list of the answer has exactly these digits."""
     if reply.logprobs is None:
         return None
     text = "".join(token.token for token in reply.logprobs)
-    opened = text.rfind("[")
-    closed = text.find("]", opened)
-    if opened < 0 or closed < 0:
-        return None
-    places = [match.start() for match in _ANSWER_DIGIT.finditer(text, opened, closed)]
-    if len(places) != n:
+    places = _places(text, answers)
+    if places is None:
         return None
     found: list[float] = []
     start, wanted = 0, iter(places)
@@ -209,7 +206,17 @@ def probabilities(reply: ChatReply, n: int) -> list[float] | None:
             found.append(_graded(token, place - start))
             place = next(wanted, None)
         start = end
-    return found if len(found) == n else None
+    return found if len(found) == len(answers) else None
+
+
+def _places(text: str, answers: Sequence[float]) -> list[int] | None:
+    """Where the digits of the answers stand: in the last list under the key that has just these, else in the last list."""
+    lists = sorted(_LIST.finditer(text), key=lambda match: (match["key"] is not None, match.start()))
+    for match in reversed(lists):
+        digits = list(_ANSWER_DIGIT.finditer(text, match.start("list"), match.end("list")))
+        if [float(digit[0]) for digit in digits] == list(answers):
+            return [digit.start() for digit in digits]
+    return None
 
 
 def _graded(token: TokenLogprob, place: int) -> float:
