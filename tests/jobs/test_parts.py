@@ -105,6 +105,25 @@ def test_a_part_is_stored_and_counted_and_its_item_goes_on(annotations: Annotati
     assert (job.tokens_in, job.cost, job.n_unpriced, job.n_done) == (11, 0.5, 1, 1)
 
 
+def test_a_stored_part_is_progress(annotations: Annotations) -> None:
+    """A job whose process dies again and again inside long items gets on, part by part: it is not given up."""
+    jobs = annotations.jobs
+    job, _ = jobs.submit("explain", {}, [1])
+    dead = new_owner().split(" ")[0] + " 999999999 1 X"
+    for latent in range(6):
+        claim = jobs.claim(dead, ["explain"])
+        assert claim is not None
+        jobs.keep(claim, ItemResult(i=-1, tokens_in=10), [explanation(latent)])
+        jobs.recover()
+    assert (jobs.get(job.id).state, jobs.get(job.id).tokens_in) == ("queued", 60)
+    for _ in range(2):  # the third in a row, with the death after the last part
+        assert jobs.claim(dead, ["explain"]) is not None
+        jobs.recover()
+    job = jobs.get(job.id)
+    assert job.state == "failed"
+    assert "without storing a result" in (job.error or "")
+
+
 def test_jobs_and_what_they_are_about_come_together(
     annotations: Annotations, make_runner: MakeRunner
 ) -> None:

@@ -9,7 +9,7 @@ SILENT_SECONDS = 30.0
 """An owner on another machine that has not been heard of for this long is taken for dead."""
 
 MAX_CRASHES = 3
-"""A job whose process died this often without finishing an item is given up."""
+"""A job whose process died this often without storing an item, or a part of one, is given up."""
 
 
 def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> list[Job]:
@@ -34,8 +34,8 @@ def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> li
                     "UPDATE jobs SET owner = NULL, rate = NULL, crashes = crashes + 1, state = CASE WHEN cancel THEN"
                     " 'cancelled' WHEN crashes + 1 >= :max THEN 'failed' ELSE 'queued' END, finished = CASE WHEN"
                     " cancel OR crashes + 1 >= :max THEN :now END, error = CASE WHEN cancel THEN 'cancelled' WHEN"
-                    " crashes + 1 >= :max THEN 'the process that ran it died ' || :max || ' times without finishing an"
-                    " item' END WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
+                    " crashes + 1 >= :max THEN 'the process that ran it died ' || :max || ' times without storing a"
+                    " result' END WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
                     {
                         **{"max": MAX_CRASHES, "now": now(), "seq": seq, "claims": claims},
                         **{"beat": job.heartbeat},

@@ -120,12 +120,14 @@ class JobTable(JobQueue):
 
     def keep(self, claim: Claim, result: ItemResult, records: Sequence[Record]) -> None:
         """Commit rows of an item that goes on, what they cost and the jobs that follow, in one transaction: whatever becomes of
-        the rest, that was paid for. The item stays pending. Raises ClaimLost, UserError, and then commits nothing."""
+        the rest, that was paid for. The item stays pending, but the job got on: deaths are counted from here. Raises ClaimLost,
+        UserError, and then commits nothing."""
         with self._database.write() as connection:
             stopping = self._check(connection, claim)
             rows.write(connection, records)
             _follow(connection, claim, result, stopping)
             _pay(connection, claim, [result])
+            connection.execute("UPDATE jobs SET crashes = 0 WHERE seq = ?", (claim.seq,))
 
     def beat(
         self, claim: Claim, *, rate: float | None, stage: tuple[str, int, int, str] | None = None
