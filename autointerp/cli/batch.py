@@ -119,8 +119,8 @@ def work_through(
     return done
 
 
-def run_again(bench: "Workbench", job_id: str) -> Done:
-    """Continue one job here: what it has not tried, and what failed."""
+def run_again(bench: "Workbench", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:
+    """Continue one job here: what it has not tried, and what failed. `payload`: what it is told from now on."""
     from autointerp.jobs import JobRunner
     from autointerp.runs import job_kinds
 
@@ -128,7 +128,7 @@ def run_again(bench: "Workbench", job_id: str) -> Done:
     table.recover()
     before = table.get(job_id)
     if not before.is_active:
-        table.retry(job_id)
+        table.retry(job_id, payload)
     runner = JobRunner(bench.annotations, job_kinds(bench))
     with watching(bench.annotations) as watch:
         job = runner.run_job(job_id, watch=watch)

@@ -51,9 +51,17 @@ LLM_ARGUMENTS = (
 )
 
 
-def llm_options(args: argparse.Namespace, *, needed: bool, by: str) -> "LLMOptions | None":
-    """The language model asked for; `None` when none is needed. Raises UserError for what does not fit together."""
-    given = [name for name in LLM_ARGUMENTS if getattr(args, name) is not None]
+def given_llm_arguments(args: argparse.Namespace) -> list[str]:
+    """Names of the arguments about a language model that were given."""
+    return [name for name in LLM_ARGUMENTS if getattr(args, name) is not None]
+
+
+def llm_options(
+    args: argparse.Namespace, *, needed: bool, by: str, before: "LLMOptions | None" = None
+) -> "LLMOptions | None":
+    """The language model asked for; `None` when none is needed. What is left out comes from `before`, else from the settings.
+    Raises UserError for what does not fit together."""
+    given = given_llm_arguments(args)
     if not needed:
         if given:
             raise UserError(
@@ -64,6 +72,9 @@ def llm_options(args: argparse.Namespace, *, needed: bool, by: str) -> "LLMOptio
     from autointerp.runs import LLMOptions
 
     chosen: dict[str, Any] = preferences.load().llm_fields()
+    if before is not None:
+        known = {name: value for name, value in before.to_dict().items() if name != "key_ref"}
+        chosen |= {**known, "prices": {**chosen["prices"], **known["prices"]}}
     names = {"llm": "model", "budget_tokens": "max_tokens", "budget_cost": "max_cost"}
     for name in given:
         if not name.startswith("price"):

@@ -1,8 +1,9 @@
 """The store's jobs, of the app and of commands alike: list them, look into one, cancel it, do it again.
 
 list (the default), show ID (with its failed items and their causes), cancel ID (asks a running one to stop, wherever it runs),
-retry ID (does here and now what failed and what was not tried; --queue leaves it to a running app). A beginning of an ID is
-enough when it is the only one. A job whose process died is listed as interrupted: retry goes on with it."""
+retry ID (does here and now what failed and what was not tried; --queue leaves it to a running app; --llm, --base-url and the
+options beside them have it ask another language model from then on). A beginning of an ID is enough when it is the only one. A
+job whose process died is listed as interrupted: retry goes on with it."""
 
 import argparse
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.annotated import open_annotations
 from autointerp.cli.batch import causes, check_end, report, run_again, workbench
+from autointerp.cli.choosing import add_llm_arguments, given_llm_arguments, llm_options
 from autointerp.cli.job_progress import cost_text, describe_job, job_notes
 from autointerp.cli.output import printable, table, write_result
 from autointerp.errors import UnknownName, UserError
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=int, default=DEFAULT_LIMIT, help=f"jobs or items listed (default: {DEFAULT_LIMIT})"
     )
     parser.add_argument("--queue", action="store_true", help="retry: leave the work to a running app")
+    add_llm_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--limit {args.limit}: at least 1.")
     if args.queue and args.action != "retry":
         raise UserError("--queue belongs to `retry`.")
+    if args.action != "retry" and (given := given_llm_arguments(args)):
+        raise UserError(f"--{given[0].replace('_', '-')} belongs to `retry`.")
     if args.action == "list":
         if args.id is not None:
             raise UserError(f"`list` takes no id. Did you mean: autointerp jobs {args.store} show {args.id}")
@@ -154,28 +159,40 @@ def _cancel(args: argparse.Namespace) -> None:
 def _retry(args: argparse.Namespace) -> None:
     with workbench(args.store) as bench:
         job = find_job(bench.annotations, args.id)
-        _check_key(job)
+        payload = _payload(args, job)
         if args.queue:
             bench.annotations.jobs.recover()
             waiting = bench.annotations.jobs.get(job.id)
             if not waiting.is_active:
-                waiting = bench.annotations.jobs.retry(job.id)
+                waiting = bench.annotations.jobs.retry(job.id, payload)
             write_result(describe_job(waiting), f"Job {job.id} is {waiting.state}.", as_json=args.json)
             return
-        done = run_again(bench, job.id)
+        done = run_again(bench, job.id, payload)
     what = "explanations" if job.kind == "score" else "latents" if job.kind == "explain" else "parts"
     write_result({**describe_job(done.jobs[-1]), **done.as_dict()}, report(done, what), as_json=args.json)
     check_end(done, args.store)
 
 
-def _check_key(job: "Job") -> None:
-    """Work that was started with a key typed into the app cannot be done without it, and it is written nowhere."""
-    parts = [job.payload.get("explain"), *(job.payload.get("then") or ()), *(job.payload.get("score") or ())]
-    if any(part and (part.get("llm") or {}).get("key_ref") for part in parts):
+def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
+    """What the job is told from now on, where that is another language model. Raises UserError for work that was started with
+    a key typed into the app, which cannot be done without it, and for a job that is not over."""
+    from autointerp.runs.redirect import asked, redirected
+
+    before = asked(job.payload)
+    if not given_llm_arguments(args):
+        if before is not None and before.key_ref is not None:
+            raise UserError(
+                f"job {job.id} was started in the app with a key typed there, which is kept nowhere. Retry it in the app, or "
+                f"put the key into the environment and name whom to ask: --llm {before.model} --base-url {before.base_url}"
+            )
+        return None
+    llm = llm_options(args, needed=before is not None, by=f"job {job.id}", before=before)
+    assert llm is not None
+    if job.is_active:
         raise UserError(
-            f"job {job.id} was started in the app with a key typed there, which is kept nowhere. Retry it in the app, or start "
-            "the same work with a command and the key in the environment: what was answered is not paid for again."
+            f"job {job.id} is {job.state}: cancel it first, then retry it with another language model."
         )
+    return redirected(job.payload, llm, limits=True)
 
 
 def is_interrupted(job: "Job") -> bool:

@@ -116,9 +116,9 @@ class JobRunner:
         self.wake()
         return queued
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
         """`JobTable.retry`, and wake a lane."""
-        job = self.annotations.jobs.retry(job_id)
+        job = self.annotations.jobs.retry(job_id, payload)
         self.wake()
         return job
 

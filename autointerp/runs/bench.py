@@ -260,6 +260,10 @@ class Workbench:
             self._keys[name] = secret
             return name
 
+    def knows_key(self, name: str | None) -> bool:
+        """Whether a key was lent under this name and not taken back."""
+        return name in self._keys
+
     def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
         """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""
         options.check()
@@ -268,8 +272,8 @@ class Workbench:
             key = self._keys.get(options.key_ref)
             if key is None:
                 raise KeyGone(
-                    "The API key of this work was typed into another session and is kept nowhere. Type it again (Settings "
-                    "page) and start anew, or put it into the environment."
+                    "The API key of this work was typed into a session that is over, or was forgotten: it is kept nowhere. "
+                    "Type it again (Settings page) or put it into the environment, then press Retry."
                 )
         return Client(
             options.model,

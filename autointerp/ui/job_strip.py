@@ -19,7 +19,7 @@ from autointerp.errors import UnknownName, UserError
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.store.annotations.job_records import machine
-from autointerp.ui import components, job_words, work
+from autointerp.ui import components, job_retry, job_words, work
 from autointerp.ui.session import open_store
 from autointerp.ui.text import plain, visible
 
@@ -138,7 +138,7 @@ def act(store: Store, key: str) -> None:
         elif sent.get("act") == "retry" and writable(store):
             runner = work.runner(store)
             if runner is not None:
-                runner.retry(job_id)
+                runner.retry(job_id, job_retry.payload(store, work.annotations(store).jobs.get(job_id)))
                 remember(job_id)
     except UserError as error:
         st.session_state[MESSAGE] = str(error)
@@ -185,8 +185,8 @@ def error_note(job: Job) -> str:
     return visible(job_words.first_line(job.error))
 
 
-def job_actions(job: Job) -> list[tuple[str, str, str]]:
-    """What can be done with a job in its state: (act, label, meaning)."""
+def job_actions(job: Job) -> list[tuple[str, str, str] | tuple[str, str, str, str]]:
+    """What can be done with a job in its state: (act, label, meaning), and a note beside the button where it has one."""
     if job.is_active:
         if job.cancel:
             return []
@@ -196,7 +196,9 @@ def job_actions(job: Job) -> list[tuple[str, str, str]]:
         return []
     only = job.n_done and job.n_failed
     label = f"Retry {left:,} failed" if only and not job.n_left else "Retry" if not job.n_done else "Continue"
-    return [("retry", label, f"Does the {left:,} that failed or were not tried; nothing that is done")]
+    help_text = f"Does the {left:,} that failed or were not tried; nothing that is done"
+    whom, note = (visible(said) for said in job_retry.whom(job.payload))
+    return [("retry", label, f"{help_text}. {whom}" if whom else help_text, *([note] if note else []))]
 
 
 def who(job: Job) -> tuple[str, str]:

@@ -31,13 +31,19 @@ def current() -> LLMOptions | None:
 
     Raises UserError where the settings file cannot be used, StoreError without a store.
     """
-    if settings.is_read_only():
-        return None
-    chosen = preferences()
-    if not chosen.model.strip():
+    found = chosen()
+    if found is None:
         return None
     llm_keys.load_secrets()
-    return LLMOptions(**chosen.llm_fields(), key_ref=llm_keys.lend(chosen.base_url))
+    return replace(found, key_ref=llm_keys.lend(found.base_url))
+
+
+def chosen() -> LLMOptions | None:
+    """The same without a key: for saying which one it is. Raises UserError where the settings file cannot be used."""
+    if settings.is_read_only():
+        return None
+    kept = preferences()
+    return LLMOptions(**kept.llm_fields()) if kept.model.strip() else None
 
 
 def describe(options: LLMOptions | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from autointerp.cli import batch
 from autointerp.cli.job_progress import PlainJobs, cost_text, duration
@@ -21,6 +22,7 @@ from autointerp.store.annotations import Annotations, Explanation, Job
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory
+from tests.llm.conftest import FakeServer, failure, reply
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +125,46 @@ def test_a_key_typed_into_the_app_cannot_be_used_here(store: Store, run_text: Ru
     code, out, err = run_text("jobs", store.path, "retry", job.id)
     assert (code, out) == (2, "")
     assert "typed" in err
+    assert "--llm m --base-url openai" in err
+
+
+def test_retry_asks_another_model_from_then_on(
+    store: Store,
+    run_json: RunJson,
+    run_text: RunText,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The key is in the environment, what is not named stays as the job has it."""
+    server = FakeServer(httpserver)
+    server.answer = lambda body, number: (
+        reply('{"explanation": "Cats."}')
+        if body["model"] == "right"
+        else failure(404, "no", "model_not_found")
+    )
+    monkeypatch.setenv("AUTOINTERP_API_KEY", "key-of-the-environment")
+    llm = {
+        "model": "wrong",
+        "base_url": server.url,
+        "key_ref": "key-1",
+        "max_tokens": 10**6,
+        "max_in_flight": 1,
+    }
+    job = queue(store, [0, 1], explainer="default", llm=llm)
+    with Annotations(store.path) as annotations:
+        annotations.jobs.cancel(job.id)
+    done = run_json("jobs", store.path, "retry", job.id, "--llm", "right", "--timeout", "5")
+    assert (done["state"], done["succeeded"]) == ("done", 2)
+    assert server.headers[-1]["Authorization"] == "Bearer key-of-the-environment"
+    told = run_json("jobs", store.path, "show", job.id)["payload"]["explain"]["llm"]
+    assert told["model"] == "right"
+    assert (told["base_url"], told["max_tokens"], told["max_in_flight"]) == (server.url, 10**6, 1)
+    assert (told["timeout"], told["key_ref"]) == (5, None)
+    code, _, err = run_text("jobs", store.path, "show", job.id, "--llm", "x")
+    assert (code, "belongs to `retry`" in err) == (2, True)
+    plain = queue(store, [0, 1], explainer="pattern")
+    code, _, err = run_text("jobs", store.path, "retry", plain.id, "--llm", "x")
+    assert (code, "asks none" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

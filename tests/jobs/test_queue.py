@@ -200,6 +200,22 @@ def test_retry_takes_the_failed_and_the_untried(annotations: Annotations) -> Non
             act(claim.job.id)
 
 
+def test_retry_may_tell_the_job_something_else(annotations: Annotations) -> None:
+    """It is the job that somebody else would have started so, and no other one any more."""
+    jobs = annotations.jobs
+    job, _ = jobs.submit("kind", {"ask": "a"}, range(5000))
+    jobs.cancel(job.id)
+    jobs.retry(job.id, {"ask": "b"})
+    assert jobs.get(job.id).payload == {"ask": "b"}
+    assert jobs.submit("kind", {"ask": "b"}, range(5000))[0].id == job.id
+    other, new = jobs.submit("kind", {"ask": "a"}, range(5000))
+    assert new
+    jobs.cancel(other.id)
+    with pytest.raises(UserError, match="already queued"):
+        jobs.retry(other.id, {"ask": "b"})
+    assert jobs.get(other.id).payload == {"ask": "a"}, "who is refused is left as it was"
+
+
 def test_all_failed_is_a_failed_job_and_none_left_behind_is_done(annotations: Annotations) -> None:
     claim = claimed(annotations, n=2)
     annotations.jobs.complete(claim, [(ItemResult(i=i, error="server down"), []) for i in range(2)])

@@ -194,8 +194,9 @@ class JobQueue:
         recover(self._database)  # nobody hears it when the owner is dead
         return self.get(job_id)
 
-    def retry(self, job_id: str) -> Job:
-        """Queue a job that is over again: its failed items and those never tried, none that is done.
+    def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
+        """Queue a job that is over again: its failed items and those never tried, none that is done. `payload`: what it is told
+        from now on, where that is not what it was told before.
 
         Raises UserError when nothing is left to do, while it still runs, or while its twin does.
         """
@@ -206,6 +207,8 @@ class JobQueue:
             if job.n_done == job.total:
                 raise UserError(f"job {job_id} has nothing left to do: all {job.total} items are done")
             try:
+                if payload is not None and canonical_json(payload) != canonical_json(job.payload):
+                    _tell_anew(connection, job, payload)
                 connection.execute(
                     "UPDATE jobs SET state = 'queued', n_failed = 0, cancel = 0, error = NULL, finished = NULL,"
                     " rate = NULL, owner = NULL, crashes = 0 WHERE id = ?",
@@ -250,6 +253,20 @@ def _new_row(
     text = canonical_json(payload)
     row = (new_id(), kind, label or kind, text, priority, now(), owner or new_owner(), time.time())
     return row, hashlib.sha256(f"{kind}\n{text}".encode())
+
+
+def _tell_anew(connection: sqlite3.Connection, job: Job, payload: Mapping[str, Any]) -> None:
+    """Another payload, and the hash that goes with it."""
+    text = canonical_json(payload)
+    digest = hashlib.sha256(f"{job.kind}\n{text}".encode())
+    items = connection.execute(
+        "SELECT item FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?) ORDER BY i", (job.id,)
+    )
+    for (item,) in items:
+        digest.update(b"\n" + item.encode())
+    connection.execute(
+        "UPDATE jobs SET payload = ?, payload_hash = ? WHERE id = ?", (text, digest.hexdigest(), job.id)
+    )
 
 
 def _insert(connection: sqlite3.Connection, row: tuple) -> int:

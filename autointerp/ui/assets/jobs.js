@@ -25,7 +25,7 @@ const cell = (kind, value, send) => {
     if (value.note) append(box, el("div", "note", value.note));
   } else if (kind === "bar") append(box, bar(value));
   else if (kind === "actions") {
-    for (const [act, label, help] of value) {
+    for (const [act, label, help, note] of value) {
       const button = el("button", "act", label);
       button.type = "button";
       button.title = help;
@@ -34,6 +34,7 @@ const cell = (kind, value, send) => {
         send(act);
       };
       append(box, button);
+      if (note) append(box, el("div", "note whom", note));
     }
   } else if (Array.isArray(value)) {
     const text = el("span", "", value[0]);

@@ -1,0 +1,70 @@
+"""Retry asks whom Settings name now, not whom the job was told to ask: a wrong key, model or address that has been mended
+counts. Whom it will ask is said beside the button before it is pressed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from autointerp.errors import UserError
+from autointerp.runs import LLMOptions
+from autointerp.runs.redirect import asked, redirected
+from autointerp.store import Store
+from autointerp.store.annotations import Job
+from autointerp.ui import llm_keys, llm_settings, work
+
+
+class Whom(NamedTuple):
+    """What is said of a retry: `whom` in its tooltip; `note` beside its button, where that is not whom the job asked before.
+    Empty for a job that asks no language model."""
+
+    whom: str = ""
+    note: str = ""
+
+
+def payload(store: Store, job: Job) -> dict[str, Any] | None:
+    """What the job is told when it is retried in this session; `None` where that is what it was told before. Raises UserError
+    where the settings cannot be used."""
+    before = asked(job.payload)
+    now = llm_settings.current() if before is not None else None
+    if before is None or now is None:
+        return None
+    if now.key_ref is None and _may_keep_key(store, before, now):
+        now = replace(now, key_ref=before.key_ref)
+    return redirected(job.payload, now)
+
+
+def _may_keep_key(store: Store, before: LLMOptions, now: LLMOptions) -> bool:
+    """Whether the key typed in the session that started the job is the only one there is for this server."""
+    return (
+        before.key_ref is not None
+        and llm_keys.variable(now.base_url) is None
+        and _same_server(before, now)
+        and work.bench(store).knows_key(before.key_ref)
+    )
+
+
+def _same_server(before: LLMOptions, now: LLMOptions) -> bool:
+    return llm_keys.endpoint_of(before.base_url) == llm_keys.endpoint_of(now.base_url)
+
+
+def whom(told: Mapping[str, Any]) -> Whom:
+    """Whom a retry of a job with this payload would ask. Raises nothing: a job of another version can be looked at too."""
+    try:
+        before = asked(told)
+        if before is None:
+            return Whom()
+        now = llm_settings.chosen()
+    except UserError:
+        return Whom()
+    if now is None:
+        return Whom(f"Asks {name(before)} as before: no language model is chosen in Settings.")
+    said = f"Asks {name(now)}, as chosen in Settings."
+    if before.model == now.model and _same_server(before, now):
+        return Whom(said)
+    return Whom(f"{said} Before, it asked {name(before)}.", f"asks {name(now)} now, not {name(before)}")
+
+
+def name(options: LLMOptions) -> str:
+    """`gpt-x at api.openai.com`, as text."""
+    server = llm_keys.endpoint_of(options.base_url).split("/")[0] or options.base_url
+    return f"{options.model[:80]} at {server[:80]}"
