@@ -20,17 +20,20 @@ class Budget:
     """Counts tokens and money across clients and threads; a call is sent only if its estimate still fits.
 
     Calls in flight hold reservations (prompt estimate plus `max_tokens`), so many at once cannot overshoot together.
-    What a call really used is counted when it returns; replies from the cache cost nothing.
+    What a call really used is counted when it returns; replies from the cache cost nothing. `spent`: what the same work has
+    used already, before it was interrupted.
     """
 
-    def __init__(self, *, max_tokens: int | None = None, max_cost: float | None = None):
+    def __init__(
+        self, *, max_tokens: int | None = None, max_cost: float | None = None, spent: Usage | None = None
+    ):
         for name, limit in (("max_tokens", max_tokens), ("max_cost", max_cost)):
             if limit is not None and not limit >= 0:
                 raise UserError(f"a budget's {name} must be 0 or more, got {limit!r}")
         self.max_tokens = max_tokens
         self.max_cost = max_cost
         self._lock = threading.Lock()
-        self._spent = Usage()
+        self._spent = replace(spent or Usage(), cost=(spent.cost or 0.0) if spent else 0.0)
         self._reserved = Usage()
 
     @property
@@ -48,8 +51,9 @@ class Budget:
             if not self._over(tokens, cost):
                 return False
         raise BudgetExceeded(
-            f"The budget is used up: {self._describe()}. The next call would cross it, so nothing more is sent. Results "
-            f"so far are kept; raise the budget and run again to go on from there."
+            f"The budget of this work is used up: {self._describe()}. The next call would cross it, so nothing more is sent. "
+            f"What was answered is kept. To go on, raise the budget: “Budget of each job” where a batch is started on the Jobs "
+            f"page, which leaves out what is done, or --budget-tokens and --budget-cost of a command."
         )
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:

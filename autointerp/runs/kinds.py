@@ -8,7 +8,7 @@ from typing import Any
 
 from autointerp.errors import UserError
 from autointerp.jobs import Context, JobCancelled, JobKind, Outcome, StopJob
-from autointerp.llm import CancelToken
+from autointerp.llm import CancelToken, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.runs.bench import Workbench
 from autointerp.runs.options import ExplainOptions, KeyGone, ScoreOptions
@@ -18,6 +18,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import (
     Annotations,
     Explanation,
+    Job,
     NewJob,
     Record,
     Score,
@@ -172,7 +173,7 @@ class _Setup:
         explain = payload.get("explain")
         scores = payload.get("then") or payload.get("score") or ()
         watcher = threading.Thread(target=watch, name=f"watch-{context.job.id}", daemon=True)
-        with Worker(self._bench, cancel) as worker:
+        with Worker(self._bench, cancel, before=_spent_before(context.job)) as worker:
             context.meter = lambda: _spent(worker)
             watcher.start()
             try:
@@ -291,6 +292,11 @@ def _was_paid(row: Explanation | Score) -> bool:
 def _spent(worker: Worker) -> Outcome:
     usage = worker.spent()
     return Outcome(tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens, cost=usage.cost)
+
+
+def _spent_before(job: Job) -> Usage:
+    """By earlier attempts, up to this claim: a budget is the job's, however often it is retried or taken up again."""
+    return Usage(prompt_tokens=job.tokens_in, completion_tokens=job.tokens_out, cost=job.cost)
 
 
 def _of_this_job(state: _State, coder: str, latent: int, context: Context) -> Explanation | None:

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 class Worker:
     """Thread-safe; close it, or use it in a `with`. Explainers, scorers and clients are made once per choice of options, so a
-    budget holds for all that the worker does."""
+    budget holds for all that the worker does, `before` included: what was spent on the same work before, by another worker."""
 
-    def __init__(self, bench: "Workbench", cancel: CancelToken | None = None):
+    def __init__(self, bench: "Workbench", cancel: CancelToken | None = None, *, before: Usage | None = None):
         self.bench = bench
+        self._before = before
         self.cancel = cancel or CancelToken()
         self._clients: dict[str, Client] = {}
         self._budgets: dict[tuple[int | None, float | None], Budget] = {}
@@ -56,7 +57,7 @@ class Worker:
         self._open.close()
 
     def spent(self) -> Usage:
-        """By all clients so far, for whatever."""
+        """By all clients so far, for whatever; without what was spent `before`."""
         with self._lock:
             return sum((client.stats.usage for client in self._clients.values()), Usage())
 
@@ -176,7 +177,9 @@ class Worker:
             if key not in self._clients:
                 limits = (options.max_tokens, options.max_cost)
                 if limits not in self._budgets:
-                    self._budgets[limits] = Budget(max_tokens=limits[0], max_cost=limits[1])
+                    self._budgets[limits] = Budget(
+                        max_tokens=limits[0], max_cost=limits[1], spent=self._before
+                    )
                 client = self.bench.client(options, budget=self._budgets[limits])
                 self._clients[key] = self._open.enter_context(client)
             return self._clients[key]

@@ -7,7 +7,7 @@ import pytest
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.jobs import JobRunner
-from autointerp.llm import Budget, ChatRequest, MockClient
+from autointerp.llm import Budget, ChatReply, ChatRequest, MockClient, PriceTable, Usage
 from autointerp.llm.errors import QuotaExceeded
 from autointerp.runs import (
     ExplainOptions,
@@ -40,7 +40,8 @@ def use(bench: Workbench, monkeypatch: pytest.MonkeyPatch, script) -> list[MockC
     made: list[MockClient] = []
 
     def client(options: LLMOptions, *, budget: Budget | None = None) -> MockClient:
-        made.append(MockClient(script, cache=bench._replies, budget=budget))
+        prices = PriceTable.parse(options.prices)
+        made.append(MockClient(script, cache=bench._replies, budget=budget, prices=prices))
         return made[-1]
 
     monkeypatch.setattr(bench, "client", client)
@@ -179,6 +180,59 @@ def test_budget_stops_the_job_and_keeps_what_was_paid(
     assert "budget" in (job.error or "")
     assert job.n_left > 0
     assert job.n_done == len(list(bench.annotations.iter_explanations("sae")))
+
+
+@pytest.mark.parametrize("again", ["retried", "taken over"])
+def test_a_budget_is_the_jobs_however_often_it_is_begun(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch, again: str
+):
+    made = use(bench, monkeypatch, obliging)
+    small = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1, max_tokens=4000)
+    work = explain_job("sae", [CAT, DOG, EVERYWHERE], ExplainOptions(explainer="default", llm=small))
+    job = runner.run(**work)
+    spent = job.tokens_in + job.tokens_out
+    assert 0 < spent <= 4000
+    for _ in range(2):
+        runner.retry(job.id)
+        if again == "taken over":  # by the next app, from one that died
+            assert bench.annotations.jobs.claim("dead 999999999 1 X", ["explain"]) is not None
+            assert bench.annotations.jobs.recover(silent_seconds=-1.0)
+        job = runner.run_job(job.id)
+        assert (job.state, job.tokens_in + job.tokens_out) == ("failed", spent)
+        assert f"{spent:,} of 4,000 tokens" in (job.error or "")
+        assert "--budget-tokens" in (job.error or "")
+    assert sum(len(client.requests) for client in made) == job.n_done
+
+    larger = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1, max_tokens=40_000)
+    options = ExplainOptions(explainer="default", llm=larger)
+    left = unexplained(bench.annotations, "sae", [CAT, DOG, EVERYWHERE], options)
+    job = runner.run(**explain_job("sae", left, options))
+    assert (job.state, job.n_done) == ("done", len(left))
+
+
+def test_a_budget_in_money_counts_what_the_job_has_cost(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    charged: list[float] = []
+
+    def script(request: ChatRequest) -> ChatReply:
+        charged.append(0.6)
+        return ChatReply(obliging(request), "mock", usage=Usage(10, 5, cost=0.6))
+
+    use(bench, monkeypatch, script)
+    prices = {"mock": {"prompt": 1.0, "completion": 1.0}}
+    small = LLMOptions(
+        model="mock", base_url="http://mock.invalid/v1", max_in_flight=1, max_cost=1.0, prices=prices
+    )
+    job = runner.run(
+        **explain_job("sae", [CAT, DOG, EVERYWHERE], ExplainOptions(explainer="default", llm=small))
+    )
+    for _ in range(2):
+        assert job.cost == pytest.approx(sum(charged))
+        assert "of 1.0000 in cost" in (job.error or "")
+        assert sum(charged) < 1.3
+        runner.retry(job.id)
+        job = runner.run_job(job.id)
 
 
 def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
