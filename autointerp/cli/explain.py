@@ -16,7 +16,7 @@ from autointerp import settings
 from autointerp.cli.batch import Done, check_end, report, work_through, workbench
 from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.output import write_result
-from autointerp.cli.rehearsal import preview_document, preview_text, rehearse
+from autointerp.cli.rehearsal import preview_document, preview_text
 
 if TYPE_CHECKING:
     from autointerp.runs import ExplainOptions, Workbench
@@ -142,6 +142,7 @@ def _dry_run(
     bench: "Workbench", args: argparse.Namespace, options: "ExplainOptions", latents: Sequence[int]
 ) -> None:
     from autointerp.runs import unexplained
+    from autointerp.runs.rehearsal import rehearse
 
     todo = latents if args.redo else unexplained(bench.annotations, args.coder, latents, options)
     found = rehearse(todo, lambda latent: bench.preview_explain(args.coder, latent, options))

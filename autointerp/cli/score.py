@@ -18,7 +18,7 @@ from autointerp.cli.annotated import JUDGES
 from autointerp.cli.batch import Done, check_end, report, watching, work_through, workbench
 from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.output import printable, say, write_result
-from autointerp.cli.rehearsal import add, preview_document, preview_text, rehearse
+from autointerp.cli.rehearsal import preview_document, preview_text
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:
@@ -309,6 +309,7 @@ def _dry_run(
     bench: "Workbench", args: argparse.Namespace, scorers: "Sequence[ScoreOptions]", ids: Sequence[str]
 ) -> None:
     from autointerp.runs import unscored
+    from autointerp.runs.rehearsal import add, rehearse
 
     parts = []
     for options in scorers:

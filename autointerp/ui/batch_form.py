@@ -20,6 +20,7 @@ from autointerp.runs import (
     unscored,
 )
 from autointerp.runs.latents import parse_latents
+from autointerp.runs.rehearsal import Rehearsal, add, rehearse
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, config_hash
 from autointerp.ui import format as fmt
@@ -57,25 +58,6 @@ class Plan:
     def asks(self) -> bool:
         """Whether a language model is asked."""
         return bool(self.explain and self.explain.needs_llm) or any(one.needs_llm for one in self.scores)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Requests, tokens and cost (`None`: unknown) of a whole plan, upwards from one feature of each coder."""
-
-    n_requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float | None = 0.0
-
-    def plus(self, preview: Preview, times: int) -> "Estimate":
-        unknown = self.cost is None or preview.cost is None
-        return Estimate(
-            self.n_requests + times * preview.n_requests,
-            self.tokens_in + times * preview.tokens_in,
-            self.tokens_out + times * preview.tokens_out,
-            None if unknown else (self.cost or 0.0) + times * (preview.cost or 0.0),
-        )
 
 
 def draw(store: Store) -> None:
@@ -224,43 +206,75 @@ def describe(store: Store, chosen: Plan) -> str:
         found = estimate(store, chosen)
     except UserError as error:
         return f"{said}; the cost cannot be estimated: {plain(str(error), 300)}"
+    return f"{said}: {amount(found, what)}"
+
+
+def amount(found: Rehearsal, what: str) -> str:
+    """Requests, tokens and cost, and from how many of the items they are told, as Markdown."""
+    requests = f"about {fmt.plural(round(found.n_requests), 'request')}"
+    if not found.exact:
+        requests = f"an estimate from {found.sampled} of {fmt.plural(found.n_items, what)}: {requests}"
+    failing = ""
+    if found.unusable:
+        failing = f"; {found.unusable} of the {found.sampled} looked at would fail: {plain(found.problem or '', 300)}"
+    if found.all_known:
+        known = "all answered before, so they cost nothing"
+        if not found.exact:
+            known = (
+                f"all answered before among the {found.sampled} looked at; what the others cost is not known"
+            )
+        return f"{requests}, {known}{failing}"
     cost = "at an unknown cost (set the model's prices in Settings)"
     if found.cost is not None:
         cost = f"at most {job_words.money(found.cost)}"
+    cached = (
+        f", {fmt.count(round(found.from_cache))} of them answered before and free" if found.from_cache else ""
+    )
     return (
-        f"{said}: about {fmt.plural(found.n_requests, 'request')}, {fmt.short_count(found.tokens_in)} tokens in, at most "
-        f"{fmt.short_count(found.tokens_out)} out, {cost}; less where replies are in the cache"
+        f"{requests}{cached}; {fmt.short_count(round(found.tokens_in))} tokens in, at most "
+        f"{fmt.short_count(round(found.tokens_out))} out, {cost}{failing}"
     )
 
 
-def estimate(store: Store, chosen: Plan) -> Estimate:
-    """From the first item of each coder, times the number of its items. Raises UserError."""
-    total = Estimate()
-    for coder, items in chosen.items.items():
-        parts = [one for one in chosen.scores if one.needs_llm]
-        key = "+".join(config_hash(one.to_dict()) for one in ([chosen.explain] if chosen.explain else []))
-        key += "+".join(config_hash(one.to_dict()) for one in parts)
-        for preview in _previews(str(store.path), coder, items[0], key, store, chosen):
-            total = total.plus(preview, len(items))
-    return total
-
-
-@st.cache_data(show_spinner=False, max_entries=64, ttl=600)
-def _previews(
-    path: str, coder: str, item: int | str, key: str, _store: Store, _chosen: Plan
-) -> list[Preview]:
-    bench, found = work.bench(_store), []
-    if _chosen.explain is not None and _chosen.explain.needs_llm:
-        found.append(bench.preview_explain(coder, int(item), _chosen.explain))
-    explanation = (
-        Explanation(
-            coder=coder, latent=int(item), text=_SAMPLE_TEXT, explainer=_chosen.explain.explainer, author=""
+def estimate(store: Store, chosen: Plan) -> Rehearsal:
+    """From some ten items, spread over all coders. Raises UserError when none of them can be done."""
+    items = [(coder, item) for coder, found in chosen.items.items() for item in found]
+    parts: list[ExplainOptions | ScoreOptions] = [one for one in chosen.scores if one.needs_llm]
+    if chosen.explain is not None and chosen.explain.needs_llm:
+        parts.insert(0, chosen.explain)
+    path = str(store.path)
+    found = [
+        rehearse(
+            items,
+            lambda at, part=part: _preview(
+                path, *at, config_hash(part.to_dict()), store, chosen.explain, part
+            ),
         )
-        if _chosen.explain is not None
-        else work.annotations(_store).explanation(str(item))
+        for part in parts
+    ]
+    return add(found)
+
+
+@st.cache_data(show_spinner=False, max_entries=512, ttl=600)
+def _preview(
+    path: str,
+    coder: str,
+    item: int | str,
+    key: str,
+    _store: Store,
+    _explain: ExplainOptions | None,
+    _part: ExplainOptions | ScoreOptions,
+) -> Preview:
+    bench = work.bench(_store)
+    if isinstance(_part, ExplainOptions):
+        return bench.preview_explain(coder, int(item), _part)
+    if _explain is None:
+        return bench.preview_score(bench.annotations.explanation(str(item)), _part)
+    # The text is not there yet: one of usual length stands for it.
+    likely = Explanation(
+        coder=coder, latent=int(item), text=_SAMPLE_TEXT, explainer=_explain.explainer, author=""
     )
-    found += [bench.preview_score(explanation, one) for one in _chosen.scores if one.needs_llm]
-    return found
+    return bench.preview_score(likely, _part)
 
 
 def _start(store: Store, chosen: Plan) -> None:

@@ -312,6 +312,32 @@ def test_a_language_model_has_to_be_chosen_and_is_estimated(open_page, tiny_stor
     assert not app.button(key="batch_start").disabled
 
 
+def test_the_estimate_looks_beyond_the_first_feature(
+    form: AppTest, tiny_store: Store, config: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The first one may have been tried on its page, and then costs nothing."""
+    from autointerp.runs import Preview, Workbench
+
+    def preview(bench: Workbench, coder: str, latent: int, options: object) -> Preview:
+        return (
+            Preview(n_requests=1, from_cache=1)
+            if latent == 0
+            else Preview(n_requests=1, tokens_in=1000, cost=0.25)
+        )
+
+    monkeypatch.setattr(Workbench, "preview_explain", preview)
+    config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
+    form.checkbox(key="batch_score").set_value(False).run()
+    form.radio(key="batch_which").set_value("some").run()
+    form.text_input(key="batch_latents").set_value("0,3,4").run()
+    form.selectbox(key="batch_e_explainer").set_value("default").run()
+    assert not form.exception
+    assert "3 features: about 3 requests, 1 of them answered before and free; 2.0 k tokens in" in messages(
+        form
+    )
+    assert "at most 0.50" in messages(form)
+
+
 # The strip ---------------------------------------------------------------------------------------
 
 
