@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -81,12 +82,13 @@ def empty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def start_server(arguments: list[str], folder: Path, store: Path | None = None) -> Iterator[Server]:
-    """`autointerp serve --json ...` until the generator is closed. The port is read from the command's own output. `store`
-    names one that may not exist, as the environment does."""
+    """`autointerp serve --json ...` until the generator is closed, on a port that the system picks: servers that start at the
+    same moment would find the same first one free. The address is read from the command's own output. `store` names one
+    that may not exist, as the environment does."""
     log_file = folder / "serve.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "autointerp", "serve", "--json", *arguments],
+            [sys.executable, "-m", "autointerp", "serve", "--json", "--port", str(a_free_port()), *arguments],
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=folder,
@@ -102,6 +104,12 @@ def start_server(arguments: list[str], folder: Path, store: Path | None = None) 
             process.wait(timeout=120)
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def a_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen, log_file: Path) -> None:
