@@ -91,7 +91,7 @@ def draw(store: Store) -> None:
         wants_explain = st.checkbox("Explain", True, key=f"{KEY}_explain")
         explain = options_form.explain(f"{KEY}_e", llm) if wants_explain else None
     with right:
-        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help="On held-out examples only")
+        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help=options_form.HELD_OUT_HELP)
         scores = tuple(options_form.scores(f"{KEY}_s", llm, store)) if wants_score else ()
     if llm is not None and ((explain and explain.needs_llm) or any(one.needs_llm for one in scores)):
         explain, scores = _with_budget(explain, scores, llm)

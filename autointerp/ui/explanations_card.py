@@ -63,11 +63,23 @@ def record(known: Known, state: ExplanationState) -> dict[str, Any]:
         "failed": visible(current.error or "failed") if current.status == "failed" else None,
         "meta": meta(known, current),
         "notes": notes(known),
-        "scores": [score_row(score, older, state.score) for score, older in newest],
+        "scores": [
+            score_row(score, older, state.score)
+            | {"examples": known_data.examples_of(score.protocol, current)}
+            for score, older in newest
+        ],
+        **head([score for score, _ in newest], current),
         "no_scores": ""
         if newest or current.status == "failed"
         else "No scores yet: nobody has measured how far this can be trusted.",
     }
+
+
+def head(scores: Sequence[Score], current: Explanation) -> dict[str, Any]:
+    """The line above the scores: what they were judged on. `usual`: nothing that a reader has to be warned of."""
+    told = {known_data.examples_of(score.protocol, current) for score in scores}
+    said = f"scores, judged on {told.pop()}" if len(told) == 1 else "scores; not all on held-out examples"
+    return {"scored_on": said, "usual": said.endswith(known_data.HELD_OUT) and not told}
 
 
 def meta(known: Known, current: Explanation) -> list[str]:
@@ -101,7 +113,7 @@ def notes(known: Known) -> list[str]:
 def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
     """One score: figures as text, and fractions 0 to 1 for the plot."""
     against = "wrong marks" if score.negatives == "wrong_marks" else score.negatives.replace("+", ", ")
-    protocol = f"protocol {score.protocol}" if score.protocol != "ours" else ""
+    protocol = f"protocol {score.protocol}, not held out" if score.protocol != "ours" else ""
     row: dict[str, Any] = {
         "id": score.id,
         "open": score.id == opened,
@@ -150,7 +162,7 @@ def version_row(known: Known, one: Explanation, state: ExplanationState) -> dict
         "text": text[:MAX_VERSION_TEXT] + ("…" if len(text) > MAX_VERSION_TEXT else ""),
         "failed": visible(one.error or "failed") if one.status == "failed" else None,
         "meta": " · ".join(visible(part) for part in known_data.author_line(one)),
-        "scores": _short_scores([score for score, _ in known.newest(one)]),
+        "scores": [brief(score, one) for score, _ in known.newest(one) if score.value is not None],
         "current": one is current,
         "shown": one is known.shown,
         "pinned": bool(known.pin and known.pin.explanation_id == one.id),
@@ -159,6 +171,22 @@ def version_row(known: Known, one: Explanation, state: ExplanationState) -> dict
     }
 
 
-def _short_scores(scores: Sequence[Score]) -> str:
-    """`detection 0.83 · fuzzing 0.71`."""
-    return " · ".join(f"{one.scorer} {fmt.decimal(one.value, 2)}" for one in scores if one.value is not None)
+def brief(score: Score, of: Explanation) -> dict[str, Any]:
+    """One score of a version in the list: never without its judge, interval, floor and n."""
+    row = score_row(score, 0, None)
+    how = [
+        row["judge"],
+        row["against"],
+        row["protocol"],
+        row["metric"],
+        known_data.examples_of(score.protocol, of),
+    ]
+    return {
+        "name": row["name"],
+        "judge": " ".join(part for part in (row["judge"], row["protocol"]) if part),
+        "value": row["value"],
+        "ci": row["ci"],
+        "under": f"floor {row['floor']} · n {row['n']}",
+        "said": row["said"],
+        "help": "\n".join(part for part in (*how, row["meaning"]) if part),
+    }

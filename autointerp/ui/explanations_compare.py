@@ -76,7 +76,9 @@ def _score_both(store: Store, known: Known, first: Explanation, second: Explanat
     chosen = list(options.values()) or working.defaults(store)
     names = ", ".join(one.scorer for one in chosen)
     label = f"Score both with {names}"
-    if working.pressed(label, "score_both", help="On the same held-out examples, seed and negatives"):
+    if working.pressed(
+        label, "score_both", help="On the same examples: same seed, same negatives, same protocol"
+    ):
         working.attempt(
             working.score, store, known.coder, known.latent, second.id, [first.id, second.id], chosen, place="compare",
         )  # fmt: skip
@@ -169,11 +171,16 @@ def _pair(bench: Workbench, a: Score | None, b: Score | None) -> dict[str, Any]:
     return row | {
         "difference": fmt.signed(found.value),
         "ci": difference_interval(found),
-        "n": f"{found.n_pos}+{found.n_neg}" + (f", {found.unpaired} unpaired" if found.unpaired else ""),
+        "n": counted(found),
         "plot": plot(_halved(found.value), _halved(found.ci_low), _halved(found.ci_high), 0.5),
         "said": said,
         "clear": is_clear(found),
     }
+
+
+def counted(found: Difference) -> str:
+    """How many examples of each class both have answered."""
+    return f"{found.n_pos}+{found.n_neg}" + (f", {found.unpaired} unpaired" if found.unpaired else "")
 
 
 def _halved(value: float | None) -> float | None:
@@ -247,8 +254,10 @@ def news(store: Store, known: Known) -> dict[str, Any] | None:
         lines.append(
             {
                 "name": explanations_data.scorer_name(a),
+                "judge": visible(explanations_data.judged_by(a)),
                 "difference": figure,
                 "ci": ci,
+                "n": f"n {counted(difference)}" if difference is not None else "",
                 "said": plain_said(said),
             }
         )

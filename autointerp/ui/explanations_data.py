@@ -130,6 +130,18 @@ def judged_by(score: Score) -> str:
     return judge_label(score.judge, score.model)
 
 
+HELD_OUT = "held-out examples"
+
+
+def examples_of(protocol: str, explanation: Explanation | None) -> str:
+    """What a score by this protocol was judged on, as seen from its explanation: only our protocol keeps out what the explainer
+    was shown, and nobody knows what a person has read."""
+    by_person = explanation is not None and explanation.explainer == "person"
+    if protocol == "ours":
+        return f"{HELD_OUT}; its author may have seen them" if by_person else HELD_OUT
+    return f"examples that {'its author' if by_person else 'the explainer'} may have seen"
+
+
 def interval(score: Score) -> str:
     """`0.80 to 0.93`, or a dash."""
     if score.ci_low is None or score.ci_high is None:
@@ -164,6 +176,13 @@ def provenance(explanation: Explanation) -> list[list[str]]:
         ["Cost", money(explanation.cost) if explanation.tokens_in else fmt.NONE, "In the price table's currency"],
         ["Time", seconds(explanation.duration), "From the question to the answer"],
     ]  # fmt: skip
+
+
+def why_no_prompt(explanation: Explanation) -> str:
+    """Said where a version has no prompt and reply to show."""
+    if explanation.status == "failed" and explanation.config.get("llm"):
+        return "No prompt and reply were kept: the language model was not reached, or did not reply."
+    return "No language model was asked, so there is no prompt."
 
 
 def money(cost: float | None) -> str:

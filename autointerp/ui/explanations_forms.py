@@ -133,7 +133,8 @@ def _then(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
     names = _scorers(llm)
     usual = [one.scorer for one in working.defaults(store)]
     chosen = st.pills(
-        "Score it too, on held-out examples", names, format_func=str.capitalize, selection_mode="multi",
+        "Score it too", names, format_func=str.capitalize, selection_mode="multi",
+        help="As the version in sight was scored; else on held-out examples",
         **kept("then", usual, names),
     )  # fmt: skip
     judge = _judge(llm, "then_judge", chosen)

@@ -43,7 +43,8 @@ def write(store: Store, known: Known, *, edit: bool) -> None:
         first, second = st.columns(2, vertical_alignment="bottom")
         author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
         score_it = second.toggle(
-            "Score it", help="Detection, fuzzing and what else works here without a language model, on held-out examples",
+            "Score it", help="Detection, fuzzing and what else works here without a language model, on examples that no "
+            "explainer has seen; you may have",
             **kept("score_written", True),
         )  # fmt: skip
         scores = working.alike(known, working.defaults(store)) if score_it else []

@@ -15,6 +15,10 @@ from autointerp.ui import explanations_forms as words
 from autointerp.ui import labels, llm_settings
 from autointerp.ui.explanations_work import has_embeddings
 
+HELD_OUT_HELP = (
+    "On held-out examples, which no explainer has seen. The delphi protocol keeps nothing out, and an explanation's author may "
+    "have seen any."
+)
 OFFLINE_SCORERS: tuple[ScorerName, ...] = ("detection", "fuzzing", "embedding")
 
 
@@ -95,7 +99,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         with left:
             n_examples = st.number_input(
                 "Activating", 1, 1000, defaults.n_examples, key=f"{key}_n_examples",
-                help="Held out: no explainer has seen them",
+                help=HELD_OUT_HELP,
             )  # fmt: skip
             window = st.number_input("Tokens each", 4, 1024, defaults.window, key=f"{key}_window")
         with right:

@@ -1,12 +1,14 @@
 """The explanation side of the Feature page: what is shown, in the words of its elements."""
 
+from dataclasses import replace
+
 import pytest
 
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.app.reading import card, keys, messages, page, record, records
-from tests.explained import Explained
+from tests.explained import Explained, answered
 
 pytestmark = pytest.mark.usefixtures("no_model")
 BUTTONS = {"open_edit", "open_regenerate", "open_rescore", "open_versions"}
@@ -79,7 +81,42 @@ def test_versions_lists_all_newest_first_with_the_failed_one(open_page, explaine
     assert rows[1]["shown"]
     assert rows[1]["current"]
     assert rows[2]["comparable"]
-    assert "detection" in rows[3]["scores"]
+    brief = {(score["name"], score["judge"]): score for score in rows[3]["scores"]}
+    assert set(brief) == {
+        ("Detection", "offline judge"),
+        ("Fuzzing", "offline judge"),
+        ("Embedding", "embedder MiniLM"),
+    }
+    detection = brief["Detection", "offline judge"]
+    assert detection["value"]
+    assert "to" in detection["ci"]
+    assert detection["under"] == "floor 0.50 · n 12+10"
+    assert ("Detection", "judge-model") in {(score["name"], score["judge"]) for score in rows[2]["scores"]}
+
+
+def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store: Explained):
+    """Only our protocol keeps out what an explainer was shown, and a person may have read anything."""
+    made = explained_store.explanations
+    first = card(page(open_page, explained_store, version=made["first"].id))
+    assert first["scored_on"] == "scores, judged on held-out examples"
+    assert first["usual"]
+    edited = card(page(open_page, explained_store))
+    assert edited["scored_on"] == "scores, judged on held-out examples; its author may have seen them"
+    assert not edited["usual"]
+    with Annotations(explained_store.path) as annotations:
+        for name in ("first", "emoji"):
+            score, judged = answered(explained_store.store, made[name], 0.8, floor=0.5)
+            annotations.add(replace(score, protocol="delphi"), *judged)
+    first = card(page(open_page, explained_store, version=made["first"].id))
+    assert first["scored_on"] == "scores; not all on held-out examples"
+    told = {row["protocol"]: row["examples"] for row in first["scores"]}
+    assert told == {
+        "": "held-out examples",
+        "protocol delphi, not held out": "examples that the explainer may have seen",
+    }
+    only = card(page(open_page, explained_store, latent=6))
+    assert only["scored_on"] == "scores, judged on examples that the explainer may have seen"
+    assert not only["usual"]
 
 
 def test_the_pinned_version_is_shown_and_can_be_unpinned(open_page, explained_store: Explained):

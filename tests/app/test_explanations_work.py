@@ -68,6 +68,8 @@ def test_a_new_version_is_scored_as_the_one_before_and_the_difference_told(open_
     assert {row["against"] for row in drawn["scores"]} == {"vs neighbours"}
     assert [line["name"] for line in drawn["news"]["lines"]] == ["Detection", "Fuzzing"]
     assert all(line["difference"] and line["said"] for line in drawn["news"]["lines"])
+    assert {line["judge"] for line in drawn["news"]["lines"]} == {"offline judge"}
+    assert all(line["n"].startswith("n ") for line in drawn["news"]["lines"])
 
 
 def test_regenerating_again_draws_other_examples(open_page, busy_store: Explained):

@@ -10,6 +10,12 @@ const plot = (p, label) => {
   return box;
 };
 
+const brief = (score) => {
+  const node = append(el("div", "brief" + (score.said ? " weak" : "")), el("span", "", `${score.name} · ${score.judge}`), append(el("span", "value"), el("b", "", score.value), el("span", "small", " " + score.ci)), el("span", "small", score.under));
+  node.title = score.help;
+  return node;
+};
+
 const cause = (text) => append(el("div", "cause"), el("b", "", "✕ failed: "), document.createTextNode(text));
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -43,7 +49,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (data.no_scores) append(fragment, el("div", "remark", data.no_scores));
   if (data.scores.length) {
     const box = el("div", "scores");
-    const head = append(el("div", "score head"), el("div", "small", "scores, judged on held-out examples"), append(el("div", "axis"), el("span", "", "0"), el("span", "", ".5"), el("span", "", "1")), el("div", "small figures", "┊ floor   ● value, 95 %"));
+    const head = append(el("div", "score head"), el("div", "small" + (data.usual ? " usual" : ""), data.scored_on), append(el("div", "axis"), el("span", "", "0"), el("span", "", ".5"), el("span", "", "1")), el("div", "small figures", "┊ floor   ● value, 95 %"));
     append(box, head);
     for (const row of data.scores) {
       const node = link("score" + (row.open ? " open" : "") + (row.said && row.standing !== "unknown" ? " weak" : ""), undefined, href({ score: row.id }), send({ score: row.id }));
@@ -51,7 +57,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       if (row.said) append(name, el("span", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
       const how = [row.judge, row.against, row.protocol].filter(Boolean).join(" ");
       const who = append(el("div", "who"), name, el("div", "small", how));
-      node.title = [row.meaning, row.metric, how, `${row.when} UTC`, row.older ? `${row.older} older of this kind` : "", "Click for every judged example"].filter(Boolean).join("\n");
+      node.title = [row.meaning, row.metric, how, `On ${row.examples}`, `${row.when} UTC`, row.older ? `${row.older} older of this kind` : "", "Click for every judged example"].filter(Boolean).join("\n");
       append(node, who);
       if (row.failed) append(node, cause(row.failed));
       else {
@@ -77,7 +83,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const title = link("", data.news.title, href({ against: data.news.against }), send({ against: data.news.against }));
     append(news, append(el("div"), title, data.news.said ? el("span", "small", "  " + data.news.said) : null));
     for (const line of data.news.lines) {
-      append(news, append(el("div", "delta"), el("span", "", line.name), el("b", "", line.difference || "–"), el("span", "small", [line.ci, line.said].filter(Boolean).join("; "))));
+      append(news, append(el("div", "delta"), el("span", "", line.name), el("b", "", line.difference || "–"), el("span", "small", [line.judge, line.ci, line.n, line.said].filter(Boolean).join("; "))));
     }
     append(fragment, news);
   }
@@ -94,7 +100,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       append(box, append(
         el("div", "version" + (row.current ? " current" : "")),
         el("div", "number", String(row.number)),
-        append(el("div"), text, el("div", "small", row.meta), row.scores ? el("div", "small", row.scores) : null),
+        append(el("div"), text, el("div", "small", row.meta), ...row.scores.map(brief)),
         acts,
       ));
     }
