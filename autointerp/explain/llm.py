@@ -116,7 +116,15 @@ class LLMExplainer:
             usage = error.usage or Usage()
             cause = f"{error.kind}: {error}"
             return self._result(
-                "", evidence, seed, started, usage, status="failed", error=cause, retryable=error.retryable
+                "",
+                evidence,
+                seed,
+                started,
+                usage,
+                status="failed",
+                error=cause,
+                retryable=error.retryable,
+                reply_ref=error.reply_ref,
             )
         text, reasoning = answer.value
         reply = answer.reply

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import logging
 import random
 import time
@@ -159,12 +160,35 @@ class Asker:
                 # It was of use once, to another validator or an older parser, and the first reply kept under a key stays: the
                 # new one goes to the next place, or it would be asked for, and paid, again and again.
                 place = _next_place(place)
-            answer = await self._ask_twice(request, validate, place)
+            try:
+                answer = await self._ask_twice(request, validate, place)
+            except errors.LLMError as error:
+                await self._keep_unusable(place, request, error)
+                raise
             # Only now: a reply that nobody can use must not come back at the next try.
             if not await self.writer.put((place, request, answer.reply)):
                 self._count("cache_errors")
                 return replace(answer, reply=replace(answer.reply, key=""))  # nothing is kept under it
             return answer
+
+    async def _keep_unusable(self, place: str, request: ChatRequest, error: errors.LLMError) -> None:
+        """Keep what was said where no question looks for its answer, for people to read."""
+        if not error.texts or self.writer is None:
+            return
+        *earlier, last = error.texts
+        said = ChatReply(
+            last,
+            request.model or self.model,
+            "unusable",
+            usage=error.usage or Usage(),
+            attempts=len(error.texts),
+            discarded=tuple(earlier),
+        )
+        key = _unusable_place(place, error.texts)
+        if await self.writer.put((key, request, said)):
+            error.reply_ref = key
+        else:
+            self._count("cache_errors")
 
     async def _ask_twice(
         self, request: ChatRequest, validate: Callable[[ChatReply], T], key: str
@@ -331,6 +355,12 @@ class Asker:
 def _next_place(key: str) -> str:
     """Where the cache keeps the answer to a question whose reply under `key` can no longer be used."""
     return hashlib.sha256(f"after {key}".encode()).hexdigest()
+
+
+def _unusable_place(key: str, texts: tuple[str, ...]) -> str:
+    """Where the cache keeps replies to a question that nobody could use: by what they say, for the next try says something else
+    and both are referred to. No look-up comes here."""
+    return hashlib.sha256(json.dumps(["unusable", key, *texts]).encode()).hexdigest()
 
 
 def _checked(

@@ -17,9 +17,11 @@ _GATHER = 0.01  # seconds in which replies collect before they are written toget
 
 
 class ReplyCache(Protocol):
-    """Replies by request key; only usable ones are put. `get` runs in the background loop of the clients, so it must be
-    a quick look-up that waits for nobody; `put` runs in a thread of its own. A cache may also offer
-    `put_many(entries: list[tuple[key, request, reply]])`, called instead of `put`, to write them in one transaction.
+    """Replies by key: usable ones under their request's, the others where no question looks.
+
+    `get` runs in the background loop of the clients, so it must be a quick look-up that waits for nobody; `put` runs in a
+    thread of its own. A cache may also offer `put_many(entries: list[tuple[key, request, reply]])`, called instead of `put`,
+    to write them in one transaction.
     """
 
     def get(self, key: str) -> ChatReply | None: ...

@@ -31,7 +31,8 @@ class LLMError(UserError):
 
     `kind`: a stable word for records and filters. `retryable`: whether the same request may succeed later without any
     change of settings ("retry only the failed"). `usage`: what the failed attempts cost all the same. `texts`: raw
-    replies that could not be used, oldest first, for the record.
+    replies that could not be used, oldest first, for the record; `reply_ref`: where the client's cache keeps them with their
+    request, if it does.
     """
 
     kind: ClassVar[str] = "llm"
@@ -41,6 +42,7 @@ class LLMError(UserError):
         super().__init__(message)
         self.usage = usage
         self.texts = texts
+        self.reply_ref: str | None = None
 
 
 class Transient(LLMError):

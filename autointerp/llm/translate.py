@@ -75,7 +75,8 @@ def status_error(status: int, headers: Mapping[str, str], body: str, context: Co
             f"a longer context.{said}"
         )
     if status != 401 and status < 500 and _FILTERED.search(whole):
-        return errors.Refused(f"A content filter at {at} declined the prompt.{said}")
+        texts = (context.clean(detail, 4000),) if said else ()
+        return errors.Refused(f"A content filter at {at} declined the prompt.{said}", texts=texts)
     about = named(context.without_model(whole), context.features)
     if about and status in _ABOUT_A_PARAMETER:
         # Before key and model are suspected: "You are not allowed to request logprobs from this model" is a 403, too.
@@ -145,8 +146,11 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
     usage = _usage(data.get("usage"), text)
     finish = str(first.get("finish_reason") or "stop")
     if message.get("refusal") or finish == "content_filter":
-        reason = context.clean(str(message.get("refusal") or "stopped by its content filter"))
-        raise errors.Refused(f"{context.model!r} declined to answer: {reason}", usage=usage)
+        refusal = redact_key(str(message.get("refusal") or ""), context.secret)
+        reason = context.clean(refusal or "stopped by its content filter")
+        raise errors.Refused(
+            f"{context.model!r} declined to answer: {reason}", usage=usage, texts=(refusal or text,)
+        )
     return ChatReply(
         text=text,
         model=str(data.get("model") or context.model),

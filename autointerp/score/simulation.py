@@ -201,7 +201,7 @@ def _slot_reader(texts: Sequence[str]) -> Any:
 
 def _verdict(answer: Any) -> Verdict:
     if isinstance(answer, LLMError):
-        return Verdict(error=str(answer))
+        return Verdict(error=str(answer), reply_ref=answer.reply_ref)
     return Verdict(
         predicted=tuple(float(number) for number in answer.value), reply_ref=answer.reply.key or None
     )

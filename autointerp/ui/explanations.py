@@ -209,7 +209,7 @@ def _about(store: Store, known: Known) -> None:
         if now.reply_ref:
             explanations_drill.prompt_and_reply(work.annotations(store).replies.get(now.reply_ref))
         else:
-            st.caption("No language model was asked, so there is no prompt.")
+            st.caption(explanations_data.why_no_prompt(now))
 
 
 def try_text(store: Store, coder: CoderStore, latent: int) -> None:

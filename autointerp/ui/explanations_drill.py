@@ -165,9 +165,7 @@ def _acted() -> None:
 def _reply_dialog(annotations: Annotations, score: Score, judged: list[JudgedExample], number: int) -> None:
     one = next((one for one in judged if one.i == number), None)
     if one is None or one.reply_ref is None:
-        st.info(
-            "There is no prompt to show for this example: its judge reads the explanation and the text, nothing else."
-        )
+        st.info(_why_no_prompt(score, one))
         return
     reply_ref = one.reply_ref
 
@@ -183,6 +181,15 @@ def _reply_dialog(annotations: Annotations, score: Score, judged: list[JudgedExa
     show()
 
 
+def _why_no_prompt(score: Score, one: JudgedExample | None) -> str:
+    if one is None:
+        return "This score has no such example."
+    if score.judge == "llm":
+        cause = plain(one.error or score.error or "no cause was recorded", 600)
+        return f"No prompt and reply were kept for this example: {cause}"
+    return "There is no prompt to show for this example: its judge reads the explanation and the text, nothing else."
+
+
 def prompt_and_reply(stored: StoredReply | None) -> None:
     """A stored request and its reply, as text."""
     if stored is None:
@@ -193,9 +200,19 @@ def prompt_and_reply(stored: StoredReply | None) -> None:
         f"{fmt.count(stored.tokens_in)} tokens in, {fmt.count(stored.tokens_out)} out, cost {cost}, asked "
         f"{explanations_data.when(stored.created)} UTC"
     )
-    st.markdown("**Reply**")
-    st.code(visible(str(stored.reply.get("text", stored.reply))), language=None, wrap_lines=True)
+    unusable = stored.reply.get("finish_reason") == "unusable"
+    _said("Reply, which could not be used" if unusable else "Reply", stored.reply.get("text", stored.reply))
+    for text in stored.reply.get("discarded") or ():
+        _said("The reply before it, which could not be used", text)
     messages(stored.request.get("messages", []))
+
+
+def _said(title: str, text: object) -> None:
+    st.markdown(f"**{title}**")
+    if str(text).strip():
+        st.code(visible(str(text)), language=None, wrap_lines=True)
+    else:
+        st.caption("It was empty.")
 
 
 def messages(found: Any) -> None:

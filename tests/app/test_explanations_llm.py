@@ -125,12 +125,54 @@ def test_a_failing_server_leaves_a_failure_and_a_retry_heals_it(
         failed = annotations.explanations("sae", 1)[0]
         assert failed.status == "failed"
         assert annotations.shown("sae", 1) == shown
-    app = feature(open_page, explained_store, latent="1", version=failed.id)
+    app = feature(open_page, explained_store, latent="1", version=failed.id, panel="versions")
     drawn = record(app, "explanation")
     assert drawn is not None
     assert drawn["failed"] == failed.error
+    assert codes(app).count("I'm sorry, but I can't help with that.") == 2
+    assert "could not be used" in "".join(str(one.value) for one in app.markdown)
+    assert "Some excerpts" in codes(app) or "[1] " in codes(app)
+    assert "No language model was asked" not in messages(app)
     model.fault = lambda question, times: None
     app.button(key="retry").click().run()
     assert not app.exception, app.exception
     wait(app, explained_store, lambda a: len(a.explanations("sae", 1, failed=False)) == 2)
     assert "m" in record(app, "explanation")["meta"]  # type: ignore[index]
+
+
+def test_judged_examples_without_an_answer_show_what_was_said_instead(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    edited = explained_store.explanations["edited"]
+    model.fault = lambda question, times: "prose"
+    app = feature(open_page, explained_store, panel="rescore")
+    app.button(key="run_score").click().run()
+    wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 4)
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        score = next(
+            one for one in annotations.scores(edited.id) if one.judge == "llm" and one.scorer == "detection"
+        )
+        judged = annotations.judged(score.id)
+        stored = annotations.replies.get(judged[0].reply_ref or "")
+    assert score.unparsed == len(judged)
+    assert stored is not None
+    app = feature(open_page, explained_store, score=score.id, example="0")
+    assert visible(str(stored.reply["text"])) in codes(app)
+    assert edited.text in codes(app)
+    drawn = record(app, "judged")
+    assert drawn is not None
+    assert all(row["reply"] and row["error"] for group in drawn["groups"] for row in group["rows"])
+
+
+def test_a_server_that_is_down_is_not_called_a_version_without_a_language_model(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    preferences.save(Preferences(model="m", base_url="http://127.0.0.1:9/v1", prices=PRICES))
+    app = feature(open_page, explained_store, latent="1", panel="regenerate")
+    app.button(key="run_explain").click().run()
+    wait(app, explained_store, lambda a: len(a.explanations("sae", 1)) == 2)
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        failed = annotations.explanations("sae", 1)[0]
+    app = feature(open_page, explained_store, latent="1", version=failed.id, panel="versions")
+    assert "was not reached, or did not reply" in messages(app)
+    assert "No language model was asked" not in messages(app)

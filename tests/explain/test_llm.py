@@ -99,9 +99,13 @@ def test_long_examples_are_cut_around_their_peak() -> None:
     ],
 )
 def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
-    with MockClient(lambda _: answer) as client:
+    cache = MemoryCache()
+    with MockClient(lambda _: answer, cache=cache) as client:
         result = LLMExplainer(client).explain(evidence())
         assert len(client.requests) == 2
+    kept = cache.get(result.reply_ref or "")
+    assert kept is not None
+    assert (kept.discarded, kept.text) == ((answer,), answer)
     assert (result.text, result.status, result.retryable) == ("", "failed", True)
     assert (result.error or "").startswith("bad_answer: ")
     assert result.tokens_in > 0

@@ -25,6 +25,7 @@ from autointerp.llm import (
     Price,
     PriceTable,
     Question,
+    RequestRejected,
     RetryPolicy,
     TokenLogprob,
     Transient,
@@ -61,13 +62,42 @@ def test_the_same_question_twice_at_once_is_one_call() -> None:
     assert len(client.requests) == 1
 
 
-def test_unusable_replies_are_not_kept() -> None:
+def test_unusable_replies_are_kept_for_people_and_never_answer_a_question() -> None:
     cache = MemoryCache()
-    with MockClient(["no", "no", "[1]"], cache=cache) as client:
-        with pytest.raises(BadAnswer):
-            client.ask(HI, list_answer(1))
-        assert len(cache) == 0
+    with MockClient(["no", "", "never", "", "[1]"], cache=cache) as client:
+        refs = []
+        for first in ("no", "never"):
+            with pytest.raises(BadAnswer) as caught:
+                client.ask(HI, list_answer(1))
+            refs.append(caught.value.reply_ref or "")
+            kept = cache.get(refs[-1])
+            assert kept is not None
+            assert (kept.discarded, kept.text, kept.finish_reason) == ((first,), "", "unusable")
+            assert kept.usage == caught.value.usage
+        assert len({*refs, HI.key(client.endpoint, client.model)}) == 3
         assert client.ask(HI, list_answer(1)).value == [1]
+    assert len(client.requests) == 5
+
+
+def test_a_first_reply_is_kept_though_the_second_question_failed() -> None:
+    cache = MemoryCache()
+    with MockClient(["no list", RequestRejected("gone")], cache=cache) as client, pytest.raises(RequestRejected) as caught:
+        client.ask(HI, list_answer(1))
+    kept = cache.get(caught.value.reply_ref or "")
+    assert kept is not None
+    assert (kept.text, kept.discarded) == ("no list", ())
+
+
+def test_without_a_reply_or_a_place_for_it_nothing_is_referred_to(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(MemoryCache):
+        def put(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
+            raise OSError("disk full")
+
+    caches = [None, Full(), MemoryCache()]
+    for cache, line in zip(caches, ["no", "no", RequestRejected("gone")], strict=True):
+        with MockClient(lambda _, line=line: line, cache=cache) as client, pytest.raises(LLMError) as caught:
+            client.ask(HI, list_answer(1))
+        assert caught.value.reply_ref is None
 
 
 def test_a_re_asked_answer_is_kept_under_the_first_question() -> None:

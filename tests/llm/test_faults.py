@@ -237,6 +237,26 @@ def test_unknown_models_name_those_on_offer(http: HTTPServer, server: FakeServer
     assert client.models() == ["llama-3-8b", "qwen-7b"]
 
 
+@pytest.mark.parametrize(
+    ("response", "said"),
+    [
+        (failure(400, "content management policy", "content_filter"), "content management policy"),
+        (reply("Half an ans", finish_reason="content_filter"), "Half an ans"),
+        (reply(None, message={"role": "assistant", "refusal": f"I will not, {KEY}"}), "I will not, [hidden]"),
+    ],
+)
+def test_what_a_refusal_said_is_kept(
+    server: FakeServer, connect: Connect, response: Response, said: str
+) -> None:
+    server.script(response)
+    cache = MemoryCache()
+    with pytest.raises(Refused) as caught:
+        connect(cache=cache).complete(ChatRequest.of("hi"))
+    kept = cache.get(caught.value.reply_ref or "")
+    assert kept is not None
+    assert kept.text == said
+
+
 def test_refusals_in_prose(server: FakeServer, connect: Connect) -> None:
     server.script(reply("I'm sorry, but I can't help with that."))
     with pytest.raises(Refused, match="twice"):

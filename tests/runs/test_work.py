@@ -182,6 +182,37 @@ def test_budget_stops_the_job_and_keeps_what_was_paid(
     assert job.n_done == len(list(bench.annotations.iter_explanations("sae")))
 
 
+def test_what_could_not_be_used_is_there_to_be_read(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    use(bench, monkeypatch, obliging)
+    runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions(explainer="default", llm=LLM)))
+    good = bench.annotations.explanations("sae", CAT)[0]
+    made = use(bench, monkeypatch, lambda request: f"Certainly! {len(request.messages)}")
+    runner.run(**explain_job("sae", [EVERYWHERE], ExplainOptions(explainer="default", llm=LLM)))
+    (failed,) = bench.annotations.explanations("sae", EVERYWHERE)
+    stored = bench.reply(failed.reply_ref or "")
+    assert stored is not None
+    n = len(stored.request["messages"])
+    assert (failed.status, stored.reply["discarded"], stored.reply["text"]) == (
+        "failed",
+        [f"Certainly! {n}"],
+        f"Certainly! {n + 2}",
+    )
+    assert (stored.tokens_in, stored.tokens_out) == (failed.tokens_in, failed.tokens_out)
+
+    runner.run(**score_job("sae", [good.id], [ScoreOptions(judge="llm", llm=LLM)]))
+    (score,) = bench.annotations.scores(good.id)
+    judged = bench.annotations.judged(score.id)
+    assert (score.status, score.unparsed) == ("failed", len(judged))
+    stored = bench.reply(judged[0].reply_ref or "")
+    assert stored is not None
+    assert good.text in stored.request["messages"][-1]["content"]
+    sent = sum(len(client.requests) for client in made)
+    runner.run(**explain_job("sae", [EVERYWHERE], ExplainOptions(explainer="default", llm=LLM)))
+    assert sum(len(client.requests) for client in made) == sent + 2  # no failure is taken for an answer
+
+
 @pytest.mark.parametrize("again", ["retried", "taken over"])
 def test_a_budget_is_the_jobs_however_often_it_is_begun(
     bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch, again: str

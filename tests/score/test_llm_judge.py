@@ -79,9 +79,14 @@ def test_a_bad_batch_is_unparsed_and_the_others_count() -> None:
             return "I would rather not say." if calls["n"] == 1 else truthful(request)
         return "still no list"
 
-    with MockClient(sometimes) as client:
+    cache = MemoryCache()
+    with MockClient(sometimes, cache=cache) as client:
         result = Detection(LLMJudge(client, batch=10)).run("foxes", heldout(), seed=0)
     assert result.unparsed == 10
+    (unread,) = {one.reply_ref for one in result.judged if one.error is not None}
+    kept = cache.get(unread or "")
+    assert kept is not None
+    assert (kept.discarded, kept.text) == (("I would rather not say.",), "still no list")
     assert result.n == 30
     assert (result.status, result.value) == ("ok", 1.0)
     assert sum(one.error is not None for one in result.judged) == 10

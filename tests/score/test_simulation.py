@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from autointerp.llm import AuthError, ChatReply, ChatRequest, MockClient, RequestRejected, TokenLogprob, Usage
+from autointerp.llm import (
+    AuthError,
+    ChatReply,
+    ChatRequest,
+    MemoryCache,
+    MockClient,
+    RequestRejected,
+    TokenLogprob,
+    Usage,
+)
 from autointerp.score import Simulation
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.simulation import read_slots, slot_text
@@ -122,9 +131,12 @@ def test_wrong_lengths_are_left_out_not_zero() -> None:
         calls["n"] += 1
         return '{"answers": [1]}' if calls["n"] <= 2 else listing(request)
 
-    with MockClient(server, max_in_flight=1) as client:
+    cache = MemoryCache()
+    with MockClient(server, max_in_flight=1, cache=cache) as client:
         result = Simulation(client, mode="answers").run("foxes", heldout(4, 0), seed=0)
     assert 1 <= result.unparsed <= 2
+    said = [cache.get(one.reply_ref or "") for one in result.judged if one.error]
+    assert {None if one is None else one.text for one in said} == {'{"answers": [1]}'}
     assert result.n_pos + result.unparsed == 4
     assert all(one.predicted is None for one in result.judged if one.error)
 

@@ -107,7 +107,7 @@ class LLMJudge:
 
     def _verdicts(self, answer: "Answer[Any] | LLMError", n: int) -> list[Verdict]:
         if isinstance(answer, LLMError):
-            return [Verdict(error=str(answer))] * n
+            return [Verdict(error=str(answer), reply_ref=answer.reply_ref)] * n
         numbers, reply = answer.value, answer.reply
         values = probabilities(reply, numbers) if self.graded else None
         return [
