@@ -100,7 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judge.add_argument(
         "--graded", action="store_true", help="ask for log probabilities, for graded answers and an AUROC"
     )
-    judge.add_argument("--embedder", default=EMBEDDER, metavar="NAME", help=f"default: {EMBEDDER}")
+    judge.add_argument(
+        "--embedder", metavar="NAME", help=f"default: the one of the app's Settings page, at first {EMBEDDER}"
+    )
     add_llm_arguments(parser)
 
 
@@ -161,6 +163,11 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
         else f"scoring by {', '.join(names)} without a language model as the judge"
     )
     llm = llm_options(args, needed=bool(asking), by=by)
+    embedder = args.embedder or EMBEDDER
+    if args.embedder is None and ("embedding" in names or "embedding" in args.negatives):
+        from autointerp import preferences
+
+        embedder = preferences.load().embedder
     return [
         ScoreOptions(
             scorer=name,
@@ -175,7 +182,7 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
             floor=not args.no_floor,
             batch=args.batch,
             graded=args.graded,
-            embedder=args.embedder,
+            embedder=embedder,
             llm=llm if name in asking else None,
         ).check()
         for name in names

@@ -20,7 +20,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Explanation
 from autointerp.ui import explanations_work as working
 from autointerp.ui import format as fmt
-from autointerp.ui import work
+from autointerp.ui import llm_settings, work
 from autointerp.ui.explanations_choices import kept, run_and_close
 from autointerp.ui.explanations_data import Known, money
 from autointerp.ui.explanations_drill import messages
@@ -123,8 +123,6 @@ def _model_line(llm: LLMOptions | None) -> None:
         st.caption(NO_LLM)
         st.page_link("pages/settings.py", label="Choose a language model in Settings")
         return
-    from autointerp.ui import llm_settings
-
     st.caption(f"Model: {llm_settings.describe(llm)}")
 
 
@@ -157,7 +155,8 @@ def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
 def _plain_score(scorer: Any, judge: Any, llm: LLMOptions | None, **more: Any) -> ScoreOptions:
     judge = judge if scorer in JUDGED_SCORERS else "offline"
     needs = scorer == "simulation" or judge == "llm"
-    return ScoreOptions(scorer=scorer, judge=judge, llm=llm if needs else None, **more)
+    embedder = llm_settings.embedder_name()
+    return ScoreOptions(scorer=scorer, judge=judge, llm=llm if needs else None, embedder=embedder, **more)
 
 
 def _preview_explain(

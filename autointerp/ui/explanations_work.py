@@ -15,7 +15,7 @@ from autointerp.jobs import Job
 from autointerp.runs import ExplainOptions, LLMOptions, ScoreOptions, explain_job, score_job
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, NewJob, Record, Score
-from autointerp.ui import job_strip, work
+from autointerp.ui import job_strip, llm_settings, work
 from autointerp.ui.explanations_data import Known, load
 from autointerp.ui.explanations_state import close_right
 from autointerp.ui.state import change
@@ -50,8 +50,6 @@ class Watched:
 
 def llm_options() -> LLMOptions | None:
     """The language model chosen in Settings, with this session's key."""
-    from autointerp.ui import llm_settings
-
     try:
         return llm_settings.current()
     except UserError:
@@ -120,7 +118,7 @@ def _score_jobs(
 def is_quick(store: Store, options: ScoreOptions) -> bool:
     """Whether a score takes no more than moments: no language model, and no model that has to be loaded first."""
     if options.scorer == "embedding":
-        return work.bench(store).has_embedder(options.embedder) and has_embeddings(store)
+        return work.bench(store).has_embedder(options.embedder) and has_embeddings(store, options.embedder)
     return options.judged and options.judge == "offline"
 
 
@@ -251,15 +249,14 @@ def defaults(store: Store, llm: LLMOptions | None = None) -> list[ScoreOptions]:
     """What “score it too” means unless someone chooses: everything that works without a language model here."""
     found = [ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing")]
     if has_embeddings(store):
-        found.append(ScoreOptions(scorer="embedding"))
+        found.append(ScoreOptions(scorer="embedding", embedder=llm_settings.embedder_name()))
     return found
 
 
-def has_embeddings(store: Store) -> bool:
-    """Whether every window of this store has been embedded, so that embedding scores take no time."""
-    find = getattr(store, "embeddings", None)
+def has_embeddings(store: Store, embedder: str | None = None) -> bool:
+    """Whether every window of this store has been embedded, with the one chosen in Settings or this one, so that embedding
+    scores take no time."""
     try:
-        found = find(ScoreOptions().embedder) if find else None
+        return store.embeddings(embedder or llm_settings.embedder_name()) is not None
     except UserError:
         return False
-    return found is not None and bool(getattr(found, "complete", True))

@@ -9,7 +9,7 @@ import streamlit as st
 from autointerp.errors import ModelLoadError
 from autointerp.store import Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.ui import explanations_embedded, job_strip, work
+from autointerp.ui import explanations_embedded, job_strip, llm_settings, work
 from autointerp.ui import format as fmt
 from autointerp.ui.state import FeaturesState, change
 from autointerp.ui.text import plain, visible
@@ -138,10 +138,10 @@ def no_explanations(store: Store, state: FeaturesState) -> None:
 
 
 def _embedder(store: Store) -> "StoreEmbedder | None":
-    """The default embedder, loaded once per process; a message where it cannot be."""
+    """The embedder chosen in Settings, loaded once per process; a message where it cannot be."""
     try:
         with st.spinner("Loading the embedder", show_time=False):
-            return work.bench(store).embedder()
+            return work.bench(store).embedder(llm_settings.embedder_name())
     except ModelLoadError as error:
         st.error(f"Search by meaning needs an embedder: {plain(str(error))}")
         return None
@@ -163,5 +163,5 @@ def _offer_to_embed(store: Store, name: str) -> None:
         from autointerp.runs import embed_job
 
         # Not before clicks: it takes minutes, and one lane is for those.
-        job_strip.remember(runner.submit(**embed_job()).id)
+        job_strip.remember(runner.submit(**embed_job(name)).id)
     job_strip.draw()
