@@ -368,7 +368,7 @@ def _checked(
 ) -> tuple[T, str | None]:
     """The value and no problem, or nothing and the problem."""
     nothing: Any = None
-    if not reply.text.strip():
+    if not reply.text.strip() and not request.prompt_logprobs:  # asked for the prompt's sake
         spent = (
             f" after {reply.usage.completion_tokens} tokens, perhaps all spent on thinking"
             if reply.truncated

@@ -10,7 +10,7 @@ with JobRunner(annotations, job_kinds(bench)) as runner:
     runner.submit(**explain_job("sae", range(100), ExplainOptions(), then=[ScoreOptions()]))
 """
 
-from autointerp.runs.bench import Preview, Workbench
+from autointerp.runs.bench import Workbench
 from autointerp.runs.kinds import (
     embed_explanations_job,
     embed_job,
@@ -33,6 +33,7 @@ from autointerp.runs.options import (
     LLMOptions,
     ScoreOptions,
 )
+from autointerp.runs.preview import Preview
 from autointerp.runs.worker import Worker
 
 __all__ = [

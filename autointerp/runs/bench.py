@@ -1,7 +1,6 @@
 """`Workbench`: a store with everything that explaining and scoring on it needs, loaded once and shared."""
 
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from autointerp.llm import (
     ChatReply,
     ChatRequest,
     Client,
-    Message,
     PriceTable,
     Secret,
 )
@@ -26,6 +24,7 @@ from autointerp.runs import draw
 from autointerp.runs.firings import Firings
 from autointerp.runs.floors import Floors
 from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, KeyGone, LLMOptions, ScoreOptions
+from autointerp.runs.preview import MODE_UNKNOWN, Preview
 from autointerp.runs.records import score_result
 from autointerp.runs.worker import Worker, plan_seed
 from autointerp.sampling import positive_windows
@@ -49,19 +48,6 @@ if TYPE_CHECKING:
 BOOTSTRAP_SEED = 20241017
 MAX_TEXT = 10_000
 """Characters of an explanation that a person may write."""
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a piece of work will send, before it does. `messages`: the first request exactly; tokens and `cost` (`None`: price
-    unknown) are upper guesses over all `n_requests`, of which `from_cache` have been answered before and cost nothing."""
-
-    messages: tuple[Message, ...] = ()
-    n_requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float | None = 0.0
-    from_cache: int = 0
 
 
 class _Last(threading.local):
@@ -220,18 +206,19 @@ class Workbench:
             texts = [explanation.text]
             other = self.floor_of(explanation, options)
             texts += [other[1]] if other else []
-            requests: list[ChatRequest] = []
-            for text in texts:
-                if isinstance(scorer, Simulation):
-                    requests += [scorer.request(text, item.window) for item in plan.items]
-                else:
-                    judge = worker.judge(options, client)
-                    assert isinstance(judge, LLMJudge)
-                    task = "fuzzing" if options.scorer == "fuzzing" else "detection"
-                    requests += judge.requests(task, text, shown(plan.items))
-            return self._preview(client, requests)
+            if isinstance(scorer, Simulation):
+                requests = scorer.requests(
+                    texts, plan, lambda one: self._replies.get(one.key(client.endpoint, client.model))
+                )
+                unknown = requests[0].prompt_logprobs > requests[-1].prompt_logprobs
+                return self._preview(client, requests, note=MODE_UNKNOWN if unknown else "")
+            judge = worker.judge(options, client)
+            assert isinstance(judge, LLMJudge)
+            task = "fuzzing" if options.scorer == "fuzzing" else "detection"
+            items = shown(plan.items)
+            return self._preview(client, [one for text in texts for one in judge.requests(task, text, items)])
 
-    def _preview(self, client: Client, requests: list[ChatRequest]) -> Preview:
+    def _preview(self, client: Client, requests: list[ChatRequest], note: str = "") -> Preview:
         kept = [
             request.key(client.endpoint, client.model) in self.annotations.replies for request in requests
         ]
@@ -244,6 +231,7 @@ class Workbench:
             tokens_out=sum(one.completion_tokens for one in new),
             cost=None if None in costs else sum(cost or 0.0 for cost in costs),
             from_cache=sum(kept),
+            note=note,
         )
 
     # What workers share --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from autointerp.errors import UserError
 from autointerp.llm import Message
-from autointerp.runs.bench import Preview
+from autointerp.runs.preview import Preview
 
 SAMPLE = 10
 

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from autointerp.llm import (
     LLMError,
     Message,
     Question,
+    RequestRejected,
     TokenLogprob,
     list_answer,
     list_schema,
@@ -36,7 +37,8 @@ class Simulation(Scorer):
 
     `mode`: "slots" reads the expected strength at each token from the log probabilities of the prompt, one cheap pass per
     window, on servers that give them (vLLM); "answers" asks for a list of numbers; "auto" tries the first once and goes on
-    with the second where the server has none. Predictions are 0 to 10. Windows whose answer cannot be read are left out.
+    with the second where the server has none. That it has none is kept like any reply, so that it costs nothing to be told
+    again. Predictions are 0 to 10. Windows whose answer cannot be read are left out.
 
     Source: Bills et al. 2023, as used in arXiv 2410.13928.
     """
@@ -133,12 +135,34 @@ class Simulation(Scorer):
             allow_truncated=True,
         )
 
+    def requests(
+        self, texts: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
+    ) -> list[ChatRequest]:
+        """What judging `texts` one after the other would send, for a look at the prompt or an estimate before. `kept`: replies
+        there are already, which tell the mode. Where none does, the question that finds it out comes first, and then lists
+        are asked for, which cost more."""
+        windows = [item.window for item in plan.items]
+        mode, first = self._found, []
+        if mode == "auto":
+            probe = self.slot_request(texts[0], windows[0])
+            reply = kept(probe)
+            if reply is None:
+                first = [probe]
+            elif _probe_reader(windows[0].texts)(reply) is not None:
+                mode = "slots"
+        ask = self.slot_request if mode == "slots" else self.request
+        return first + [ask(text, window) for text in texts for window in windows]
+
     def _probe(self, explanation: str, window: Window) -> Collected:
         """Finds out, with the first window, which mode the server can do. What was asked is in the cache afterwards."""
-        question = Question(self.slot_request(explanation, window), _slot_reader(window.texts))
+        question = Question(self.slot_request(explanation, window), _probe_reader(window.texts))
         collected = collect(self.client.ask_many([question], cancel=self.cancel), 1)
+        answer = collected.answers[0]
+        if isinstance(answer, RequestRejected):
+            collected.failure = None  # perhaps of a question in this form only: the other form will tell
         if collected.failure is None:
-            found: Mode = "answers" if isinstance(collected.answers[0], LLMError) else "slots"
+            none = isinstance(answer, LLMError) or answer.value is None
+            found: Mode = "answers" if none else "slots"
             with self._lock:
                 if self._found == "auto":  # the first to find out decides for all
                     self._found = found
@@ -197,6 +221,19 @@ def _slot_reader(texts: Sequence[str]) -> Any:
         return read_slots(reply.prompt_logprobs, texts)
 
     return read
+
+
+def _probe_reader(texts: Sequence[str]) -> Callable[[ChatReply], list[float] | None]:
+    """As `_slot_reader`, but that there is nothing to read is an answer, too: `None`."""
+    read = _slot_reader(texts)
+
+    def probe(reply: ChatReply) -> list[float] | None:
+        try:
+            return read(reply)
+        except BadAnswer:
+            return None
+
+    return probe
 
 
 def _verdict(answer: Any) -> Verdict:

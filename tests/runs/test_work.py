@@ -24,6 +24,7 @@ from autointerp.runs import (
 )
 from autointerp.runs.bench import MAX_TEXT
 from autointerp.runs.options import KeyGone
+from autointerp.store.annotations import JudgedExample, Record, Score
 from tests.runs.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE
 
 BOTH = (ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing"))
@@ -180,6 +181,38 @@ def test_budget_stops_the_job_and_keeps_what_was_paid(
     assert "budget" in (job.error or "")
     assert job.n_left > 0
     assert job.n_done == len(list(bench.annotations.iter_explanations("sae")))
+
+
+def test_a_simulation_is_previewed_by_the_mode_its_server_takes(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    def script(request: ChatRequest) -> str:
+        if "explanation" in json.dumps(request.schema or ""):
+            return obliging(request)
+        n = request.schema["properties"]["answers"]["minItems"] if request.schema else 0
+        return json.dumps({"answers": [i % 10 for i in range(n)]})
+
+    made = use(bench, monkeypatch, script)
+    runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions(explainer="default", llm=LLM)))
+    explanation = bench.annotations.explanations("sae", CAT)[0]
+    options = ScoreOptions(scorer="simulation", llm=LLM)
+    before = bench.preview_score(explanation, options)
+    assert before.messages[-1].role == "assistant"  # as the first request is
+    assert "finds out" in before.note
+    made.clear()
+    bench.annotations.add(*_flat(bench.score(explanation, options)))
+    sent = sum(len(client.requests) for client in made)
+    assert sent == before.n_requests
+    after = bench.preview_score(explanation, options)
+    assert (after.from_cache, after.tokens_in, after.note) == (after.n_requests, 0, "")
+    assert after.messages[-1].role == "user"
+    again, _ = bench.score(explanation, options)
+    assert (again.status, again.tokens_in, again.tokens_out) == ("ok", 0, 0)
+    assert sum(len(client.requests) for client in made) == sent
+
+
+def _flat(scored: tuple[Score, list[JudgedExample]]) -> list[Record]:
+    return [scored[0], *scored[1]]
 
 
 def test_what_could_not_be_used_is_there_to_be_read(

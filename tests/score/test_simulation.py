@@ -12,6 +12,7 @@ from autointerp.llm import (
     AuthError,
     ChatReply,
     ChatRequest,
+    Client,
     MemoryCache,
     MockClient,
     RequestRejected,
@@ -86,6 +87,78 @@ def test_auto_falls_back_to_answers() -> None:
     with MockClient(server) as client:
         result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
     assert (result.status, result.config["mode"]) == ("ok", "answers")
+
+
+class Picky:
+    """A server that knows no log probabilities of prompts, or says that it does not; what it is sent."""
+
+    def __init__(self, *, refuses: str | None = None):
+        self.refuses = refuses
+        self.sent: list[ChatRequest] = []
+
+    async def send(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply:
+        self.sent.append(request)
+        if self.refuses and request.prompt_logprobs and "prompt_logprobs" not in dropped:
+            raise RequestRejected(self.refuses)
+        text = "" if request.prompt_logprobs else listing(request)
+        return ChatReply(text, "m", usage=Usage(10, 1, cost=0.0))
+
+    async def models(self) -> list[str]:
+        return []
+
+    async def close(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("refuses", [None, "unknown field prompt_logprobs"])
+def test_that_a_server_has_no_log_probabilities_is_found_out_once_and_kept(refuses: str | None) -> None:
+    cache = MemoryCache()
+    sent = []
+    for _ in range(3):
+        server = Picky(refuses=refuses)
+        with Client(
+            f"picky {refuses}", base_url="http://x.invalid/v1", api_key="", transport=server, cache=cache
+        ) as client:
+            result = Simulation(client).run("foxes", heldout(3, 3), seed=0, floor="cats")
+        assert (result.status, result.config["mode"], result.unparsed) == ("ok", "answers", 0)
+        sent.append(len(server.sent))
+        assert (result.tokens_in > 0) == (sent[-1] > 0)
+    assert sent == [1 + 12 + (refuses is not None), 0, 0]
+
+
+def test_a_server_that_takes_no_question_of_that_form_is_asked_for_lists() -> None:
+    def server(request: ChatRequest) -> str:
+        if request.messages[-1].role == "assistant":
+            raise RequestRejected("the last message must be the user's")
+        return listing(request)
+
+    with MockClient(server) as client:
+        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+    assert (result.status, result.config["mode"]) == ("ok", "answers")
+
+
+def test_log_probabilities_count_though_nothing_was_said() -> None:
+    with MockClient(lambda request: replace(with_slots(request), text="")) as client:
+        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+    assert (result.status, result.config["mode"], result.unparsed) == ("ok", "slots", 0)
+
+
+@pytest.mark.parametrize("slots", [True, False])
+def test_what_would_be_sent_is_told_by_the_mode_where_it_is_known(slots: bool) -> None:
+    server = with_slots if slots else (lambda request: "4" if request.prompt_logprobs else listing(request))
+    cache = MemoryCache()
+    given = heldout(3, 3)
+    with MockClient(server, cache=cache) as client:
+        kept = lambda request: cache.get(request.key(client.endpoint, client.model))  # noqa: E731
+        new = Simulation(client)
+        plan = new.plan(given, np.random.default_rng(0))
+        before = new.requests(["foxes", "cats"], plan, kept)
+        Simulation(client).run("foxes", given, seed=0, floor="cats")
+        after = new.requests(["foxes", "cats"], plan, kept)
+    assert before[0] == client.requests[0]  # what is asked first, whatever comes of it
+    assert [bool(request.prompt_logprobs) for request in before] == [True] + 12 * [False]
+    assert [bool(request.prompt_logprobs) for request in after] == 12 * [slots]
+    assert all(kept(request) for request in after)
 
 
 def test_what_another_thread_found_out_stands() -> None:
