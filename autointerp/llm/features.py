@@ -19,6 +19,9 @@ _BLAME = {
     r"|(?:not supported|unsupported).{0,40}max_tokens",
 }
 
+OPTIONAL = tuple(_BLAME)
+"""All optional parts of the protocol."""
+
 
 class Features:
     """The features one model on one endpoint does not take. Thread-safe; shared by all clients of the process."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autointerp.llm import errors
-from autointerp.llm.features import named
+from autointerp.llm.features import OPTIONAL, named
 from autointerp.llm.limits import retry_after
 from autointerp.llm.messages import ChatReply, TokenLogprob, Usage
 from autointerp.llm.secrets import Secret, redact
@@ -36,12 +36,12 @@ _TAGS = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL
 
 @dataclass(frozen=True)
 class Context:
-    """Who was asked for what, for messages. `features`: the optional parts of the protocol that were used."""
+    """Who was asked for what, for messages. `features`: the optional parts of the protocol that may have been used."""
 
     url: str
     model: str
     secret: Secret
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = OPTIONAL
 
     def clean(self, text: str, length: int = 300) -> str:
         """Server text fit for a message: one line, short, without keys."""
