@@ -83,6 +83,7 @@ def _score(score: "Score") -> dict[str, Any]:
         "tnr": score.tnr,
         "unparsed": score.unparsed,
         "floor": score.floor,
+        "n_floor": score.n_floor,
         "floor_explanation": score.floor_explanation_id,
         "created": score.created,
         "prompt_version": score.prompt_version,
@@ -140,6 +141,8 @@ def score_line(score: dict[str, Any]) -> str:
     low, high = score["ci"]
     interval = "no interval" if low is None else f"[{low:.2f}, {high:.2f}]"
     floor = "no floor" if score["floor"] is None else f"floor {score['floor']:.2f}"
+    if score["n_floor"] not in (None, score["n"]):
+        floor += f" (n {score['n_floor']})"
     judge = JUDGES.get(score["judge"], printable(score["judge"]))
     if score["model"]:
         judge = f"{judge} {printable(score['model'])}"

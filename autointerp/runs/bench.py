@@ -38,6 +38,7 @@ from autointerp.store.annotations import (
     ReplyCache,
     Score,
     StoredReply,
+    config_hash,
     new_id,
 )
 
@@ -294,6 +295,12 @@ class Workbench:
         """Id and text of the random other explanation that `explanation` is held against."""
         if not options.floor:
             return None
+        if (
+            options.needs_llm
+        ):  # the same as the last time, whatever has been explained since: its answers are paid for
+            used = self.annotations.floor_used(explanation.id, config_hash(options.identity()))
+            if used is not None:
+                return used
         return self.floors.draw(
             explanation.coder,
             explanation.latent,
@@ -338,17 +345,23 @@ class Workbench:
                 self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])
             return self._text_model
 
-    def _lineage(self, explanation: Explanation) -> tuple[dict, set[int]]:
-        """The configuration of the nearest version made from examples, and the contexts that any version was made from."""
+    def _lineage(self, explanation: Explanation) -> tuple[dict, list[tuple[int, int, int]]]:
+        """The configuration of the nearest version made from examples, and the windows (context, start, stop) that any version
+        was made from, those of another corpus left out."""
         config: dict = {}
-        seen: set[int] = set()
+        seen: dict[str, None] = {}
         version: Explanation | None = explanation
         while version is not None:
-            seen.update([int(one[: one.index(":")]) for one in version.example_ids])
+            seen |= dict.fromkeys(version.example_ids)
             if not config and "split_seed" in version.config:
                 config = dict(version.config)
             version = self.annotations.explanation(version.parent) if version.parent else None
-        return config, seen
+        places = []
+        for one in seen:
+            context, start, window = map(int, one.split(":"))
+            if context < self.store.n_contexts and start < self.store.ctx_len:
+                places.append((context, start, min(start + window, self.store.ctx_len)))
+        return config, places
 
     def _hard_negatives(self, options: ScoreOptions) -> "draw.HardNegatives":
         from autointerp.embedding import hard_contexts

@@ -14,7 +14,15 @@ from autointerp.errors import UserError
 from autointerp.explain import Evidence
 from autointerp.passages import Window, make_windows
 from autointerp.runs.options import ExplainOptions, ScoreOptions
-from autointerp.sampling import Drawn, Split, build_groups, draw_windows, positive_windows, split_contexts
+from autointerp.sampling import (
+    Drawn,
+    Split,
+    avoid_windows,
+    build_groups,
+    draw_windows,
+    positive_windows,
+    split_contexts,
+)
 from autointerp.sampling.windows import check_window, cut
 from autointerp.score import Heldout, delphi
 from autointerp.store import CoderStore, Store
@@ -94,10 +102,11 @@ def heldout(
     *,
     split_seed: int = 0,
     heldout_fraction: float = 0.5,
-    shown: Iterable[int] = (),
+    shown: Sequence[tuple[int, int, int]] = (),
     hard: HardNegatives | None = None,
 ) -> Heldout:
-    """What a scorer may ask about: the held-out side of the split, less every context in `shown`.
+    """What a scorer may ask about: the held-out side of the split, less every context in `shown` (context, start, stop) and
+    every near-duplicate of these windows: the same boilerplate may stand in many contexts.
 
     `hard`: finds the negatives of source "embedding". Raises UserError for a latent that never fires.
     """
@@ -122,6 +131,7 @@ def heldout(
         neighbour_acts=_neighbours(coder, latent) if "neighbours" in parts else (),
         contexts=contexts,
         count_duplicates=False,
+        avoid=avoid_windows(acts, store.tokens, shown),
     )
     negatives = list(groups["non_activating"])
     if "embedding" in parts:
@@ -152,7 +162,7 @@ def heldout_places(
     *,
     split_seed: int = 0,
     heldout_fraction: float = 0.5,
-    shown: Iterable[int] = (),
+    shown: Sequence[tuple[int, int, int]] = (),
 ) -> Drawn:
     """Where the windows of `heldout` lie, in its order, for options whose negatives are random ones alone."""
     contexts = _heldout_contexts(
@@ -166,6 +176,7 @@ def heldout_places(
         n_per_quantile=-(-options.n_examples // N_QUANTILES),
         n_non_activating=options.n_negatives,
         contexts=contexts,
+        avoid=avoid_windows(acts, store.tokens, shown),
     )
     order = _evenly(drawn.quantile.tolist())[: options.n_examples]
     return Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
@@ -178,11 +189,11 @@ def _heldout_contexts(
     *,
     split_seed: int,
     heldout_fraction: float,
-    shown: Iterable[int],
+    shown: Sequence[tuple[int, int, int]],
 ) -> NDArray[np.bool_]:
     split = split_of(store, acts, latent, seed=split_seed, heldout_fraction=heldout_fraction)
     contexts = split.heldout.copy()
-    contexts[[context for context in shown if 0 <= context < len(contexts)]] = False
+    contexts[[context for context, _, _ in shown]] = False
     return contexts
 
 

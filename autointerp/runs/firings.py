@@ -10,6 +10,7 @@ from autointerp.store import CoderStore, Store
 from autointerp.types import LatentActivations
 
 MAX_LATENTS = 64
+MAX_KEPT = 4096
 MAX_ROWS = 1 << 20
 """Activations read at once, and kept, at most: 12 MB. A single latent with more is read alone."""
 
@@ -56,10 +57,15 @@ class Firings:
 
     def _keep(self, key: _Key, found: list[LatentActivations]) -> None:
         name, created, first = key
+        n_new = 0
         for latent, acts in enumerate(found, start=first):
-            if (name, created, latent) not in self._kept:
+            wanted = (
+                len(acts.token) > 0 or latent == first
+            )  # dead latents between live ones are not asked for
+            if wanted and (name, created, latent) not in self._kept:
                 self._kept[name, created, latent] = acts
                 self._rows += len(acts.token)
+                n_new += 1
         # The latents just read stay, whatever they weigh: the first of them is wanted now.
-        while self._rows > MAX_ROWS and len(self._kept) > len(found):
+        while len(self._kept) > n_new and (self._rows > MAX_ROWS or len(self._kept) > MAX_KEPT):
             self._rows -= len(self._kept.popitem(last=False)[1].token)

@@ -1,72 +1,98 @@
 """Other explanations of a coder, from which a scorer's floor is drawn."""
 
+import hashlib
 import threading
 import time
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.store.annotations import Annotations
 
-FEW = 100
-_REFRESH_FEW, _REFRESH_MANY = 2.0, 60.0  # seconds a pool is kept: a batch changes it with every commit
-_FLOOR = 3
-_TRIES = 8
+FEW = 200
+MANY = 1000
+_REFRESH_SECONDS = 60.0
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
-_Entry = tuple[int, str, str, str]  # latent, id, explainer, text
+
+@dataclass(frozen=True)
+class _Pool:
+    """Shown explanations of a coder. `hashes`: UInt64[ndarray, " n"], of the ids."""
+
+    ids: list[str]
+    texts: list[str]
+    latents: NDArray[np.int64]
+    explainers: list[str]
+    hashes: NDArray[np.uint64]
 
 
 class Floors:
-    """Draws a random explanation of another latent. Which one depends on the seed, the latent and what exists then; the score
-    records it. Thread-safe."""
+    """Draws a random explanation of another latent: the one whose hash with latent and seed is least, so that a further
+    explanation rarely changes a draw, and asking again is mostly free. The score records it. Thread-safe.
+
+    While there are few, every draw looks at what there is by then: in a batch that explains and scores, an item's floor comes
+    from those before it.
+    """
 
     def __init__(self, annotations: Annotations):
         self._annotations = annotations
         self._lock = threading.Lock()
-        self._pools: dict[str, tuple[float, list[_Entry]]] = {}
+        self._pools: dict[str, tuple[float, _Pool]] = {}
 
     def draw(
         self, coder: str, latent: int, *, text: str, explainer: str, seed: int
     ) -> tuple[str, str] | None:
         """Id and text of the shown explanation of another latent with another text, by the same explainer where there is one;
         `None` when this coder has no other explanation."""
-        rng = np.random.default_rng([_FLOOR, seed, latent])
         pool = self._pool(coder)
-        found = _draw(pool, latent, text, explainer, rng)
-        if found is None:  # a batch that has just begun: its first explanations are there by now
-            pool = self._pool(coder, fresh=True)
-            found = _draw(pool, latent, text, explainer, rng)
-        return found
+        order = np.argsort(_mixed(pool.hashes, seed, latent), kind="stable")
+        others = (i for i in order.tolist() if pool.latents[i] != latent and pool.texts[i] != text)
+        second = None
+        for i in others:
+            if pool.explainers[i] == explainer:
+                return pool.ids[i], pool.texts[i]
+            second = i if second is None else second
+        return None if second is None else (pool.ids[second], pool.texts[second])
 
     def texts(self, coder: str) -> list[str]:
         """The texts that are drawn from now."""
-        return [text for *_, text in self._pool(coder)]
+        return self._pool(coder).texts
 
-    def _pool(self, coder: str, *, fresh: bool = False) -> list[_Entry]:
+    def _pool(self, coder: str) -> _Pool:
         now = time.monotonic()
         with self._lock:
-            until, pool = self._pools.get(coder, (0.0, []))
-            if now < until and not fresh:
-                return pool
-            # A thousand are as good as all, and cost nothing to go through for every score.
-            table = self._annotations.summary(coder)
-            if len(table) > 1000:
-                table = table.take(np.sort(np.random.default_rng(0).permutation(len(table))[:1000]))
-            columns = [table[name].to_pylist() for name in ("latent", "explanation_id", "explainer", "text")]
-            pool = list(zip(*columns, strict=True))
-            self._pools[coder] = (now + (_REFRESH_FEW if len(pool) < FEW else _REFRESH_MANY), pool)
+            until, pool = self._pools.get(coder, (0.0, None))
+            if pool is None or now >= until:
+                pool = self._read(coder)
+                self._pools[coder] = (now + (_REFRESH_SECONDS if len(pool.ids) >= FEW else 0.0), pool)
             return pool
 
+    def _read(self, coder: str) -> _Pool:
+        table = self._annotations.summary(coder)
+        ids = table["explanation_id"].to_pylist()
+        hashes = np.array([_hash(id_) for id_ in ids], dtype=np.uint64)
+        if len(ids) > MANY:
+            # A thousand are as good as all. Which ones, their hashes say: the same ones next time, but for a few.
+            kept = np.sort(np.argpartition(hashes, MANY)[:MANY])
+            table, hashes = table.take(kept), hashes[kept]
+        columns = {name: table[name].to_pylist() for name in ("explanation_id", "text", "explainer")}
+        return _Pool(
+            ids=columns["explanation_id"],
+            texts=columns["text"],
+            latents=np.array(table["latent"].to_pylist(), dtype=np.int64),
+            explainers=columns["explainer"],
+            hashes=hashes,
+        )
 
-def _draw(
-    pool: list[_Entry], latent: int, text: str, explainer: str, rng: np.random.Generator
-) -> tuple[str, str] | None:
-    for _ in range(_TRIES if pool else 0):  # nearly always the first one will do
-        number, id_, by, other = pool[int(rng.integers(len(pool)))]
-        if number != latent and other != text and by == explainer:
-            return id_, other
-    others = [one for one in pool if one[0] != latent and one[3] != text]
-    fitting = [one for one in others if one[2] == explainer] or others
-    if not fitting:
-        return None
-    _, id_, _, other = fitting[int(rng.integers(len(fitting)))]
-    return id_, other
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _mixed(hashes: NDArray[np.uint64], seed: int, latent: int) -> NDArray[np.uint64]:
+    """Another random order of the candidates for every seed and latent, in which each keeps its place when others come."""
+    mixed = hashes ^ np.uint64(_hash(f"{seed}:{latent}"))
+    for shift in (32, 29):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * _MIX
+    return mixed ^ (mixed >> np.uint64(32))

@@ -9,8 +9,8 @@ from autointerp.store.annotations import Explanation, JudgedExample, Score
 
 _SAME_IN_SCORE = (
     "scorer", "judge", "metric", "value", "protocol", "negatives", "ci_low", "ci_high", "auroc", "n_pos", "n_neg",
-    "tpr_by_quantile", "value_by_quantile", "tnr", "unparsed", "floor", "model", "prompt_version", "seed", "tokens_in",
-    "tokens_out", "cost", "duration", "status", "error",
+    "tpr_by_quantile", "value_by_quantile", "tnr", "unparsed", "floor", "n_floor", "model", "prompt_version", "seed",
+    "tokens_in", "tokens_out", "cost", "duration", "status", "error",
 )  # fmt: skip
 _SAME_IN_JUDGED = (
     "i", "context", "start", "window", "truth", "answer", "value", "quantile", "source", "marks", "predicted",

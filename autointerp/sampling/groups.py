@@ -46,12 +46,14 @@ def build_groups(
     contexts: NDArray[np.bool_] | None = None,
     dedupe: bool = True,
     count_duplicates: bool = True,
+    avoid: "Avoid | None" = None,
 ) -> dict[Group, list[Example]]:
     """All four groups of a latent; shorter where the corpus has fewer windows.
 
     `window` in tokens, `None` = full contexts. `centre`: see `positive_windows`. `contexts` Bool[ndarray, " n_contexts"]:
     only these rows, for one side of a split; quantiles are then taken over these rows. Without `count_duplicates` the
-    same windows come back, faster, with `n_duplicates` 0.
+    same windows come back, faster, with `n_duplicates` 0. `avoid`: near-duplicates of these are left out of quantiles and
+    non-activating windows.
     """
     tokens = np.asarray(tokens)  # a memory map's own type costs a little at every slice
     ctx_len = tokens.shape[1]
@@ -72,7 +74,7 @@ def build_groups(
         )  # fmt: skip
 
     order = rng.permutation(len(found)) if n_random else found.rank[:0]
-    seen = _Seen(tokens, dedupe)
+    seen = _Seen(tokens, dedupe, avoid)
     hard = _hard_negatives(acts, tokens, width, n_hard, neighbour_acts, rng=rng, contexts=contexts, seen=seen)
     aligned = found if centre is None else positive_windows(acts, ctx_len=ctx_len, window=width)
     places = _silent_windows(aligned, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=seen)
@@ -80,9 +82,34 @@ def build_groups(
     return {
         "random": cut_all(_first_unseen(order, marks, n_random)),
         "top": cut_all(_first_unseen(found.by_strength, marks, n_top)),
-        "quantiles": cut_all(_per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile)),
+        "quantiles": cut_all(_per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile, avoid)),
         "non_activating": [*silent, *hard],
     }
+
+
+@dataclass(frozen=True)
+class Avoid:
+    """Windows that others must not resemble: what an explainer was shown. `places`: context, start and stop of each; `marks`:
+    the signatures of those in which the latent fires."""
+
+    places: Sequence[tuple[int, int, int]]
+    marks: frozenset[int]
+
+
+def avoid_windows(acts: LatentActivations, tokens: Tokens, places: Sequence[tuple[int, int, int]]) -> Avoid:
+    """`places`: context, start and stop of windows of this corpus; `acts`: all firings of the latent."""
+    if not places:
+        return Avoid((), frozenset())
+    context, start, stop = np.array(places, dtype=np.int64).T
+    first = context * tokens.shape[1]
+    low, high = np.searchsorted(acts.token, first + start), np.searchsorted(acts.token, first + stop)
+    peaks = [
+        int(acts.token[a + acts.activation[a:b].argmax()])
+        for a, b in zip(low.tolist(), high.tolist(), strict=True)
+        if b > a
+    ]
+    marks = signatures(np.array(peaks, dtype=np.int64), np.asarray(tokens))
+    return Avoid(places, frozenset(marks.tolist()))
 
 
 @dataclass(frozen=True)
@@ -104,6 +131,7 @@ def draw_windows(
     n_per_quantile: int,
     n_non_activating: int,
     contexts: NDArray[np.bool_] | None = None,
+    avoid: "Avoid | None" = None,
 ) -> Drawn:
     """Where the windows of `build_groups` lie when it is asked for quantiles and random non-activating ones alone: for scorers
     that look at neither tokens nor activations."""
@@ -114,10 +142,10 @@ def draw_windows(
         acts = within(acts, contexts, ctx_len)
     found = positive_windows(acts, ctx_len=ctx_len, window=width)
     silent = _silent_windows(
-        found, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=_Seen(tokens, True)
+        found, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=_Seen(tokens, True, avoid)
     )
     marks = _Marks(found.peak, tokens, distinct=True, count=False)
-    chosen = _per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile)
+    chosen = _per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile, avoid)
     return Drawn(
         np.stack([found.context[chosen], found.start[chosen], found.stop[chosen]], axis=1),
         found.quantile[chosen],
@@ -191,7 +219,9 @@ def _heads(n: int) -> int:
     return n + 4
 
 
-def _per_quantile(windows: Windows, order: NDArray[np.int64], marks: _Marks, n: int) -> list[int]:
+def _per_quantile(
+    windows: Windows, order: NDArray[np.int64], marks: _Marks, n: int, avoid: "Avoid | None"
+) -> list[int]:
     """Of each quantile the first `n` of `order` with marks of their own, by rank."""
     quantile = windows.quantile
     ordered = order[np.argsort(quantile[order].astype(np.uint8), kind="stable")]
@@ -200,7 +230,7 @@ def _per_quantile(windows: Windows, order: NDArray[np.int64], marks: _Marks, n: 
     heads = [ordered[start : min(start + _heads(n), end)] for start, end in parts]
     marks.of(np.concatenate(heads))  # at once what is surely looked at
     chosen: list[int] = []
-    seen: set[int] = set()
+    seen = set() if avoid is None else set(avoid.marks)
     for (start, end), head in zip(parts, heads, strict=True):
         before = len(chosen)
         _take_unseen(head, marks, n, seen, chosen)
@@ -284,9 +314,11 @@ def _hard_negatives(
 class _Seen:
     """The negatives taken so far: each window once, and no two with the same tokens unless duplicates are wanted."""
 
-    def __init__(self, tokens: Tokens, dedupe: bool):
+    def __init__(self, tokens: Tokens, dedupe: bool, avoid: "Avoid | None"):
         self._tokens, self._dedupe = tokens, dedupe
         self._taken: set[object] = set()
+        for place in avoid.places if avoid is not None else ():
+            self.take(*place)
 
     def take(self, context: int, start: int, stop: int) -> bool:
         """Whether the window is new; it is not afterwards."""

@@ -1,6 +1,7 @@
 """Splitting a corpus's contexts into a part for the explainer and a held-out part for the scorers, per latent.
 
-Split first, then sample: whole contexts go to one side, so no text that an explainer has seen is ever used to judge it.
+Split first, then sample: whole contexts go to one side, so no window that an explainer has seen is ever used to judge it. The
+same text may stand in a context of the other side too: who draws there leaves out near-duplicates (see `avoid_windows`).
 """
 
 from dataclasses import dataclass

@@ -97,6 +97,7 @@ class Embedding(Scorer):
             n_neg=summary.n_neg,
             value_by_quantile=summary.value_by_quantile,
             floor=auroc(truth, values[1]) if has_floor else None,
+            n_floor=len(truth) if has_floor else None,
             duration=time.perf_counter() - started,
         )
         return result, values[0]

@@ -86,12 +86,15 @@ def mean_by_quantile(
     return tuple([sum(group) / len(group) if group else None for group in chosen])
 
 
+def resampled_rate(flags: ArrayLike, weights: Float) -> Float:
+    """The share of true `flags` in each resample; `weights` Float[ndarray, "resamples n"]."""
+    return weights @ np.asarray(flags, dtype=np.float64) / (weights @ np.ones(weights.shape[1]))
+
+
 def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
     """Balanced accuracy of each resample. `hits`: positives answered yes; `rejections`: negatives answered no;
     `w_pos` Float[ndarray, "resamples n_pos"], `w_neg` Float[ndarray, "resamples n_neg"]."""
-    tpr = w_pos @ np.asarray(hits, dtype=np.float64) / (w_pos @ np.ones(w_pos.shape[1]))
-    tnr = w_neg @ np.asarray(rejections, dtype=np.float64) / (w_neg @ np.ones(w_neg.shape[1]))
-    return (tpr + tnr) / 2
+    return (resampled_rate(hits, w_pos) + resampled_rate(rejections, w_neg)) / 2
 
 
 def resampled_auroc(positive: ArrayLike, negative: ArrayLike, w_pos: Float, w_neg: Float) -> Float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 DEFAULT_RESAMPLES = 1000
 LEVEL = 0.95
+_MAX_BYTES = 64 << 20
 _MIN_PER_CLASS = 2  # one example gives an interval of no width, which would look like certainty
 
 
@@ -24,10 +25,13 @@ NO_INTERVAL = Interval(None, None)
 
 @dataclass(frozen=True)
 class Weights:
-    """How often each example is in each resample: `pos` Float64[ndarray, "resamples n_pos"], `neg` likewise."""
+    """How often each example is in each resample: `pos` Float64[ndarray, "resamples n_pos"], `neg` likewise. `chance_pos` and
+    `chance_neg`: independent uniform numbers, Float64[ndarray, " resamples"], for `spread_out`."""
 
     pos: NDArray[np.float64]
     neg: NDArray[np.float64]
+    chance_pos: NDArray[np.float64]
+    chance_neg: NDArray[np.float64]
 
 
 class Resamples:
@@ -42,6 +46,7 @@ class Resamples:
         self.seed = int(rng.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
         self._lock = threading.Lock()
         self._drawn: dict[tuple[int, int], Weights] = {}
+        self._bytes = 0
 
     def weights(self, n_pos: int, n_neg: int) -> Weights | None:
         """The resamples for classes of these sizes; `None` when either is too small (a size of 0 means: no such class,
@@ -51,15 +56,34 @@ class Resamples:
         with self._lock:
             if (n_pos, n_neg) not in self._drawn:
                 rng = np.random.default_rng([self.seed, n_pos, n_neg])
-                drawn = Weights(_counts(rng, n_pos, self.n), _counts(rng, n_neg, self.n))
-                if len(self._drawn) >= 256:  # sizes vary little within a run; this only bounds memory
+                drawn = Weights(
+                    _counts(rng, n_pos, self.n),
+                    _counts(rng, n_neg, self.n),
+                    rng.random(self.n),
+                    rng.random(self.n),
+                )
+                self._bytes += drawn.pos.nbytes + drawn.neg.nbytes
+                if self._bytes > _MAX_BYTES:  # sizes vary little within a run; this only bounds memory
                     self._drawn.clear()
+                    self._bytes = drawn.pos.nbytes + drawn.neg.nbytes
                 self._drawn[n_pos, n_neg] = drawn
             return self._drawn[n_pos, n_neg]
 
 
-def interval(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
-    """The central `level` of the resampled values."""
+def spread_out(rates: NDArray[np.float64], n: int, chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`rates` of the resamples of `n` examples, unless all are 0 or all are 1: then they are drawn from what can be believed of
+    such a rate after `n` like answers (Beta(n + 1, 1), from a uniform prior), by `chance` from 0 to 1.
+
+    Resampling answers that are all alike gives an interval of no width, as if three right answers were proof.
+    """
+    if len(rates) and rates[0] in (0.0, 1.0) and (rates == rates[0]).all():
+        believed = chance ** (1.0 / (n + 1))
+        return believed if rates[0] == 1.0 else 1.0 - believed
+    return rates
+
+
+def interval(values: NDArray[np.float64], level: float = LEVEL, *, around: float | None = None) -> Interval:
+    """The central `level` of the resampled values, widened as far as needed to hold `around`."""
     if len(values) < 2:
         return NO_INTERVAL
     # As np.quantile does it, at a fifth of its cost: in a batch, as much as the scoring itself.
@@ -68,6 +92,8 @@ def interval(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
     above = np.minimum(below + 1, len(values) - 1)
     ranked = np.partition(values, [*below, *above])
     low, high = ranked[below] + (ranked[above] - ranked[below]) * (places - below)
+    if around is not None:
+        low, high = min(low, around), max(high, around)
     return Interval(float(low), float(high))
 
 

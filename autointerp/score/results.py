@@ -110,7 +110,8 @@ class ScoreResult:
     of detection and fuzzing where the judge grades its answers. `n_pos` and `n_neg`: answered items per class; `unparsed`:
     items whose answer could not be read, in no figure. `tpr_by_quantile[q]`: share of the activating items of quantile q
     answered yes (0 = strongest); `value_by_quantile[q]`: the score itself with only the activating items of q. `floor`: the
-    same scorer's value on the same items for a random other explanation. Tokens and `cost` (`None` = price unknown) are what
+    same scorer's value on the same items for a random other explanation, over the `n_floor` of them whose answers could be read
+    for it too. Tokens and `cost` (`None` = price unknown) are what
     this run paid, the floor included; replies from a cache are free.
     """
 
@@ -130,6 +131,7 @@ class ScoreResult:
     tnr: float | None = None
     unparsed: int = 0
     floor: float | None = None
+    n_floor: int | None = None
     model: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     prompt_version: str | None = None

@@ -108,7 +108,11 @@ class Scorer(ABC):
         judged = judged_items(plan.items, answers.verdicts)
         summary = summarise(self.metric, plan.items, judged, self.resamples)
         error = answers.failure or (None if summary.value is not None else _undefined(judged))
+        if error is None and other is not None and other.failure is not None:
+            # A score without the floor that was asked for would look complete; its own answers are kept and free next time.
+            error = f"{other.failure} (asked about the floor's explanation)"
         ok = error is None
+        floored, n_floor = self._floor(plan, answers, other) if ok and other is not None else (None, None)
         return self._result(
             plan,
             value=summary.value if ok else None,
@@ -121,23 +125,25 @@ class Scorer(ABC):
             value_by_quantile=summary.value_by_quantile if ok else (),
             tnr=summary.tnr if ok else None,
             unparsed=summary.unparsed,
-            floor=None if other is None else self._floor(plan, answers, other),
+            floor=floored,
+            n_floor=n_floor,
             tokens_in=answers.tokens_in + (other.tokens_in if other else 0),
             tokens_out=answers.tokens_out + (other.tokens_out if other else 0),
             cost=add_costs(answers.cost, other.cost if other else 0.0),
             duration=time.perf_counter() - started,
             status="ok" if ok else "failed",
             error=error,
-            retryable=answers.retryable,
+            retryable=answers.retryable or (other is not None and other.retryable),
             judged=judged,
         )
 
-    def _floor(self, plan: Plan, answers: Verdicts, other: Verdicts) -> float | None:
-        """On the items that the value itself is made of: where `answers` could not be read, `other`'s do not count either."""
-        if other.failure is not None:
-            return None
-        kept = [i for i, one in enumerate(answers.verdicts) if one.parsed]
-        return value_of(self.metric, [plan.items[i] for i in kept], [other.verdicts[i] for i in kept])
+    def _floor(self, plan: Plan, answers: Verdicts, other: Verdicts) -> tuple[float | None, int]:
+        """The floor and how many items it stands on: of those that the value is made of, the ones that `other` could be read
+        on too."""
+        kept = [i for i, one in enumerate(answers.verdicts) if one.parsed and other.verdicts[i].parsed]
+        return value_of(self.metric, [plan.items[i] for i in kept], [other.verdicts[i] for i in kept]), len(
+            kept
+        )
 
     def _problem(self, explanation: str, plan: Plan) -> str | None:
         if not explanation.strip():

@@ -15,10 +15,10 @@ from autointerp.score.metrics import (
     pairwise_wins,
     rate,
     resampled_auroc,
-    resampled_balanced_accuracy,
     resampled_correlation,
+    resampled_rate,
 )
-from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval
+from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_out
 from autointerp.score.results import N_QUANTILES, Item, JudgedItem, Metric, Verdict
 
 
@@ -79,11 +79,15 @@ def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resample
     tpr = mean_by_quantile([one.quantile for one in positive], hits, N_QUANTILES)
     weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
     graded = [one for one in judged if one.value is not None]
+    value = balanced_accuracy([bool(one.truth) for one in judged], [bool(one.answer) for one in judged])
+    ci = NO_INTERVAL
+    if weights is not None:
+        found = spread_out(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos)
+        refused = spread_out(resampled_rate(rejections, weights.neg), len(rejections), weights.chance_neg)
+        ci = interval((found + refused) / 2, around=value)
     return Summary(
-        value=balanced_accuracy([bool(one.truth) for one in judged], [bool(one.answer) for one in judged]),
-        ci=NO_INTERVAL
-        if weights is None
-        else interval(resampled_balanced_accuracy(hits, rejections, weights.pos, weights.neg)),
+        value=value,
+        ci=ci,
         auroc=_auroc(graded) if len(graded) == len(judged) else None,
         n_pos=len(positive),
         n_neg=len(negative),
@@ -115,16 +119,21 @@ def summarise_values(
     """`summarise` for the metric "auroc", from arrays of one entry per item that was answered."""
     high, low = value[truth], value[~truth]
     weights = resamples.weights(len(high), len(low)) if len(high) and len(low) else None
-    figure = None
+    figure, ci = None, NO_INTERVAL
     by_quantile: tuple[float | None, ...] = (None,) * N_QUANTILES
     if len(high) and len(low):
         alone = pairwise_wins(high, low).mean(axis=1)  # each positive's own AUROC
         of_high = [one for one, is_high in zip(quantile, truth.tolist(), strict=True) if is_high]
         by_quantile = mean_by_quantile(of_high, alone.tolist(), N_QUANTILES)
         figure = float(alone.mean())
+        if weights is not None:
+            resampled = resampled_auroc(high, low, weights.pos, weights.neg)
+            # Where no negative is above any positive, the smaller class says how much that can mean.
+            spread = spread_out(resampled, min(len(high), len(low)), weights.chance_pos)
+            ci = interval(spread, around=figure)
     return Summary(
         value=figure,
-        ci=NO_INTERVAL if weights is None else interval(resampled_auroc(high, low, weights.pos, weights.neg)),
+        ci=ci,
         auroc=figure,
         n_pos=len(high),
         n_neg=len(low),

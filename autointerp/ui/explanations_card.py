@@ -131,7 +131,7 @@ def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
     return row | {
         "value": fmt.decimal(score.value, 2),
         "ci": "no interval" if score.ci_low is None else known_data.interval(score),
-        "floor": fmt.decimal(score.floor, 2),
+        "floor": known_data.floor(score),
         "n": f"{score.n_pos}+{score.n_neg}",
         "unparsed": score.unparsed,
         "standing": kind,

@@ -196,7 +196,7 @@ def _figures(score: Score | None) -> dict[str, Any] | None:
         "version": score.explanation_id,
         "value": fmt.decimal(score.value, 2),
         "ci": explanations_data.interval(score),
-        "floor": fmt.decimal(score.floor, 2),
+        "floor": explanations_data.floor(score),
         "n": f"{score.n_pos}+{score.n_neg}",
     }
 

@@ -19,7 +19,10 @@ STANDINGS: dict[Standing, tuple[str, str]] = {
         "A random other explanation may score as well: the floor lies within the interval.",
     ),
     "below": ("not above floor", "A random other explanation scores as well or better."),
-    "unknown": ("no floor", "The floor was not measured: there was no other explanation to take."),
+    "unknown": (
+        "no floor",
+        "The floor was not measured: it was not asked for, or there was no other explanation to take.",
+    ),
 }
 """What is said of a score, in short and in full."""
 
@@ -140,6 +143,12 @@ def examples_of(protocol: str, explanation: Explanation | None) -> str:
     if protocol == "ours":
         return f"{HELD_OUT}; its author may have seen them" if by_person else HELD_OUT
     return f"examples that {'its author' if by_person else 'the explainer'} may have seen"
+
+
+def floor(score: Score) -> str:
+    """The floor, and on how many examples it stands where these are not all that the score stands on."""
+    value = fmt.decimal(score.floor, 2)
+    return value if score.n_floor in (None, score.n) else f"{value} (n {score.n_floor})"
 
 
 def interval(score: Score) -> str:

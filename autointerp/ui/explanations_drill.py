@@ -96,7 +96,7 @@ def figures(score: Score, judged: list[JudgedExample]) -> list[list[str]]:
     metric = f"{explanations_data.METRICS.get(score.metric, score.metric)}; interval by bootstrap over the examples"
     rows = [
         ["Value, 95 % interval", f"{fmt.decimal(score.value, 2)} ({explanations_data.interval(score)})", metric],
-        ["Floor", fmt.decimal(score.floor, 2), "The same scorer on the same examples, with a random other explanation"],
+        ["Floor", explanations_data.floor(score), "The same scorer on the same examples, with a random other explanation"],
         ["n", f"{score.n_pos} + {score.n_neg}", "Activating and non-activating examples with a usable answer"],
     ]  # fmt: skip
     if score.metric == "balanced_accuracy":

@@ -80,6 +80,7 @@ def test_memory_is_bounded(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -
         kept = sum(len(acts.token) for acts in ahead._kept.values())
         assert kept <= max(250, len(found.token))
         assert kept == ahead._rows
+        assert all(len(acts.token) for acts in ahead._kept.values())  # the dead are not kept beside the live
     assert counts.sum() > 250  # or the test says nothing
 
 

@@ -1,5 +1,6 @@
 """Detection and fuzzing around a scripted judge."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from autointerp.errors import UserError
 from autointerp.passages import runs
 from autointerp.score import Detection, Fuzzing, Heldout, Resamples, Shown, difference
 from autointerp.score.classify import place_runs
+from autointerp.score.results import Verdict, Verdicts
 from tests.score.builders import ScriptedJudge, heldout, knows, window
 
 
@@ -20,7 +22,9 @@ def test_a_perfect_judge_scores_one_with_all_figures(scorer: type[Detection]) ->
     assert (result.status, result.value, result.tnr) == ("ok", 1.0, 1.0)
     assert result.tpr_by_quantile == (1.0,) * 10
     assert (result.n_pos, result.n_neg, result.unparsed) == (20, 20, 0)
-    assert (result.ci_low, result.ci_high) == (1.0, 1.0)
+    assert result.ci_high == 1.0
+    assert result.ci_low is not None
+    assert 0.85 < result.ci_low < 0.95  # forty right answers of forty are not proof
     assert (result.judge, result.protocol, result.negatives, result.seed) == ("scripted", "ours", "random", 3)
     assert [one.i for one in result.judged] == list(range(40))
     assert all(one.correct for one in result.judged)
@@ -73,6 +77,46 @@ def test_the_floor_is_the_other_explanation_on_the_same_items() -> None:
     assert result.value == 1.0
     assert result.floor == 0.5
     assert judge.asked[0][2] == judge.asked[1][2]
+
+
+def test_a_floor_that_could_not_be_asked_fails_the_score_and_its_retry_is_whole() -> None:
+    class Flaky(ScriptedJudge):
+        broken = True
+
+        def judge(self, task: str, explanation: str, shown: Sequence[Shown]) -> Verdicts:
+            if explanation == "other" and self.broken:
+                return Verdicts(
+                    tuple(Verdict() for _ in shown), tokens_in=3, failure="auth: refused", retryable=True
+                )
+            return super().judge(task, explanation, shown)
+
+    judge = Flaky(lambda _task, explanation, one: explanation == "fox" and " fox" in one.texts)
+    plan = Detection(judge).plan(heldout(), np.random.default_rng(0))
+    failed = Detection(judge).score("fox", plan, floor="other")
+    assert (failed.status, failed.value, failed.floor, failed.ci_low) == ("failed", None, None, None)
+    assert failed.error is not None
+    assert failed.error.startswith("auth: ")  # the kind stands first, for who has to stop at once
+    assert "floor" in failed.error
+    assert failed.retryable
+    assert failed.tokens_in >= 3
+    judge.broken = False
+    whole = Detection(judge).score("fox", plan, floor="other")
+    assert (whole.status, whole.value, whole.floor, whole.n_floor) == ("ok", 1.0, 0.5, 40)
+
+
+def test_the_floor_says_on_how_many_of_the_same_items_it_stands() -> None:
+    def decide(_task: str, explanation: str, one: Shown) -> bool | None:
+        if explanation == "other":
+            return None if one.texts[0] == " the" else True
+        return " fox" in one.texts
+
+    result = Detection(ScriptedJudge(decide)).run("fox", heldout(), seed=1, floor="other")
+    unread = sum(
+        item.window.texts[0] == " the"
+        for item in Detection(knows("")).plan(heldout(), np.random.default_rng(1)).items
+    )
+    assert 0 < unread < 40
+    assert (result.n, result.unparsed, result.n_floor) == (40, 0, 40 - unread)
 
 
 def test_the_floor_leaves_out_what_the_score_leaves_out() -> None:

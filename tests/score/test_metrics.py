@@ -10,7 +10,7 @@ from scipy.stats import pearsonr, rankdata
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from autointerp.score import metrics
-from autointerp.score.resampling import Resamples, interval
+from autointerp.score.resampling import Resamples, interval, spread_out
 
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 graded = st.lists(
@@ -116,6 +116,40 @@ def test_balanced_accuracys_interval_is_near_scipys_bootstrap() -> None:
             rng=np.random.default_rng(1),
         ).confidence_interval
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.015)
+
+
+@given(n=st.integers(2, 200), right=st.booleans())
+def test_like_answers_do_not_pass_for_certainty(n: int, right: bool) -> None:
+    """The ends are those of the posterior Beta(n + 1, 1), as scipy has it."""
+    from scipy.stats import beta
+
+    weights = Resamples(3, 4000).weights(n, n)
+    assert weights is not None
+    rates = spread_out(metrics.resampled_rate([right] * n, weights.pos), n, weights.chance_pos)
+    low, high = interval(rates, around=float(right))
+    assert low is not None
+    assert high is not None
+    expected = beta(n + 1, 1).ppf(0.025)
+    assert (low if right else 1 - high) == pytest.approx(expected, abs=0.03)
+    assert (high if right else 1 - low) == 1.0
+    assert high - low > 0
+
+
+def test_answers_that_differ_are_left_to_the_bootstrap() -> None:
+    weights = Resamples(3).weights(4, 4)
+    assert weights is not None
+    rates = metrics.resampled_rate([True, True, False, True], weights.pos)
+    assert np.array_equal(spread_out(rates, 4, weights.chance_pos), rates)
+    zeros = np.array([0.0, 0.5, 0.0])
+    assert np.array_equal(spread_out(zeros, 4, weights.chance_pos[:3]), zeros)
+
+
+def test_resamples_of_large_classes_do_not_pile_up() -> None:
+    resamples = Resamples(0)
+    for n in range(500, 600):
+        assert resamples.weights(n, n) is not None
+    kept = sum(one.pos.nbytes + one.neg.nbytes for one in resamples._drawn.values())
+    assert kept <= 64 << 20
 
 
 def test_too_few_examples_have_no_interval() -> None:

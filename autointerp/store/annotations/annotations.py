@@ -169,6 +169,16 @@ class Annotations:
             ).fetchall()
         return {hash_ for (hash_,) in found}
 
+    def floor_used(self, explanation_id: str, hash_: str) -> tuple[str, str] | None:
+        """Id and text of the floor's explanation in its newest good score of this configuration."""
+        with self._database.read() as connection:
+            return connection.execute(
+                "SELECT f.id, f.text FROM explanations e JOIN scores s ON s.explanation = e.seq JOIN explanations f ON"
+                " f.seq = s.floor_explanation WHERE e.id = ? AND s.config_hash = ? AND s.status = 'ok'"
+                " ORDER BY s.seq DESC LIMIT 1",
+                (explanation_id, hash_),
+            ).fetchone()
+
     def score(self, score_id: str) -> Score:
         """Raises UnknownName."""
         found = self._scores("WHERE s.id = ?", (score_id,))

@@ -87,7 +87,8 @@ class Score:
     the judged examples per class, `unparsed` those without a usable answer. `tpr_by_quantile[q]` is the share of
     activating examples of quantile q (0 = strongest) recognised, `None` where none was judged; `tnr` the share of
     non-activating ones rejected. `value_by_quantile[q]` is the score with only the activating examples of q. `floor` is
-    the value the same scorer gives a random other explanation, `floor_explanation_id`. `auroc` stands beside the value of
+    the value the same scorer gives a random other explanation, `floor_explanation_id`, on the `n_floor` of the same examples
+    that could be read for it too. `auroc` stands beside the value of
     detection and fuzzing where the judge grades its answers.
     """
 
@@ -107,6 +108,7 @@ class Score:
     tnr: float | None = None
     unparsed: int = 0
     floor: float | None = None
+    n_floor: int | None = None
     floor_explanation_id: str | None = None
     auroc: float | None = None
     value_by_quantile: tuple[float | None, ...] = ()

@@ -25,7 +25,7 @@ _EXPLANATION_COLUMNS = (
 _SCORE_COLUMNS = (
     "id, scorer, judge, metric, protocol, negatives, value, ci_low, ci_high, n_pos, n_neg, tpr_by_quantile, tnr,"
     " unparsed, floor, model, author, created, config_hash, prompt_version, seed, tokens_in, tokens_out, cost,"
-    " duration, status, error, auroc, value_by_quantile"
+    " duration, status, error, auroc, value_by_quantile, n_floor"
 )
 _JUDGED_COLUMNS = "i, context, start, window, quantile, source, truth, answer, value, marks, predicted, error"
 
@@ -208,6 +208,7 @@ def _write_scores(connection: sqlite3.Connection, scores: Sequence[Score]) -> No
                 clean(s.error),
                 s.auroc,
                 json.dumps(s.value_by_quantile),
+                s.n_floor,
             ),
             *(s.explanation_id, s.floor_explanation_id),
         )

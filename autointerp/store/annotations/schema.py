@@ -189,5 +189,9 @@ ALTER TABLE scores ADD COLUMN floor_explanation INTEGER REFERENCES explanations 
 ALTER TABLE judged_examples ADD COLUMN error TEXT;      -- why the answer could not be used
 """
 
-MIGRATIONS: tuple[str, ...] = (_EXPLANATIONS, _JOBS, _MORE_OF_SCORES)
+_FLOORS = """
+ALTER TABLE scores ADD COLUMN n_floor INTEGER;          -- items that the floor stands on; NULL also in scores from before
+"""
+
+MIGRATIONS: tuple[str, ...] = (_EXPLANATIONS, _JOBS, _MORE_OF_SCORES, _FLOORS)
 VERSION = len(MIGRATIONS)

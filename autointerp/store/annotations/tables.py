@@ -33,7 +33,7 @@ FROM explanations e JOIN configs c ON c.hash = e.config_hash LEFT JOIN explanati
 _SCORES = """
 SELECT e.coder, e.latent, s.id, e.id, e.explainer, s.explanation, s.scorer, s.judge, s.model, s.protocol, s.negatives, s.metric,
     s.value, s.ci_low, s.ci_high, s.auroc, s.n_pos, s.n_neg, s.tnr, s.tpr_by_quantile, s.value_by_quantile, s.unparsed, s.floor,
-    f.id, s.author, s.created, s.prompt_version, s.seed, s.tokens_in, s.tokens_out, s.cost, s.duration,
+    s.n_floor, f.id, s.author, s.created, s.prompt_version, s.seed, s.tokens_in, s.tokens_out, s.cost, s.duration,
     s.status, s.error, c.config
 FROM scores s JOIN explanations e ON e.seq = s.explanation JOIN configs c ON c.hash = s.config_hash
     LEFT JOIN explanations f ON f.seq = s.floor_explanation ORDER BY s.seq
@@ -92,7 +92,13 @@ def _plans() -> dict[str, tuple[str, dict[str, "pyarrow.DataType"], Mapping[str,
         **{"metric": word, "value": number, "ci_low": number, "ci_high": number, "auroc": number},
         **{"n_pos": whole, "n_neg": whole, "tnr": number, "tpr_by_quantile": pa.list_(number)},
         **{"value_by_quantile": pa.list_(number), "unparsed": whole, "floor": number},
-        **{"floor_explanation_id": text, "author": word, "created": text, "prompt_version": word},
+        **{
+            "n_floor": whole,
+            "floor_explanation_id": text,
+            "author": word,
+            "created": text,
+            "prompt_version": word,
+        },
         **{"seed": whole, **spent, **end},
     }
     judged = {
