@@ -52,8 +52,9 @@ class Budget:
                 return False
         raise BudgetExceeded(
             f"The budget of this work is used up: {self._describe()}. The next call would cross it, so nothing more is sent. "
-            f"What was answered is kept. To go on, raise the budget: “Budget of each job” where a batch is started on the Jobs "
-            f"page, which leaves out what is done, or --budget-tokens and --budget-cost of a command."
+            f"What was answered is kept. It takes a larger budget to go on: begin the rest anew with one (“Budget of a job” in "
+            f"Settings, or in the form of a batch), or give --budget-tokens or --budget-cost to a command, also to "
+            f"`autointerp jobs STORE retry ID`."
         )
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:

@@ -196,7 +196,7 @@ def _amount(previews: Sequence[Preview]) -> str:
 
 
 def _preview(preview: Preview) -> None:
-    st.caption(_amount([preview]))
+    st.caption(_amount([preview]) + (f". {preview.note}" if preview.note else ""))
     with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
         messages(preview.messages)
 

@@ -164,6 +164,16 @@ def test_judged_examples_without_an_answer_show_what_was_said_instead(
     assert all(row["reply"] and row["error"] for group in drawn["groups"] for row in group["rows"])
 
 
+def test_a_simulation_says_before_that_its_way_of_asking_is_not_known(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    app = feature(open_page, explained_store, panel="rescore")
+    app.pills(key="choice_scorers").set_value(["simulation"]).run()
+    assert not app.exception, app.exception
+    assert "finds out whether the server gives log probabilities" in messages(app)
+    assert model.n_requests == 0
+
+
 def test_a_server_that_is_down_is_not_called_a_version_without_a_language_model(
     open_page, explained_store: Explained, model: ScriptedServer
 ):

@@ -1,6 +1,7 @@
 """Explaining and scoring on a store, alone and as jobs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from autointerp.runs import (
 )
 from autointerp.runs.bench import MAX_TEXT
 from autointerp.runs.options import KeyGone
+from autointerp.runs.redirect import redirected
 from autointerp.store.annotations import JudgedExample, Record, Score
 from tests.runs.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE
 
@@ -267,11 +269,14 @@ def test_a_budget_is_the_jobs_however_often_it_is_begun(
         assert "--budget-tokens" in (job.error or "")
     assert sum(len(client.requests) for client in made) == job.n_done
 
-    larger = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1, max_tokens=40_000)
+    larger = replace(small, max_tokens=40_000)
     options = ExplainOptions(explainer="default", llm=larger)
     left = unexplained(bench.annotations, "sae", [CAT, DOG, EVERYWHERE], options)
-    job = runner.run(**explain_job("sae", left, options))
-    assert (job.state, job.n_done) == ("done", len(left))
+    assert len(left) == job.n_left  # a new job would do the rest
+    runner.retry(job.id, redirected(job.payload, larger, limits=True))
+    job = runner.run_job(job.id)
+    assert (job.state, job.n_done) == ("done", 3)
+    assert job.tokens_in + job.tokens_out > 4000
 
 
 def test_a_budget_in_money_counts_what_the_job_has_cost(
