@@ -21,14 +21,14 @@ from autointerp.llm import (
 from autointerp.llm.secrets import redact
 from autointerp.passages import make_windows
 from autointerp.runs import draw
+from autointerp.runs.compare import compare
 from autointerp.runs.firings import Firings
 from autointerp.runs.floors import Floors
 from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.preview import MODE_UNKNOWN, Preview
-from autointerp.runs.records import score_result
 from autointerp.runs.worker import Worker, plan_seed
 from autointerp.sampling import positive_windows
-from autointerp.score import Difference, LLMJudge, OfflineJudge, Resamples, Simulation, difference
+from autointerp.score import Difference, LLMJudge, OfflineJudge, Resamples, Simulation
 from autointerp.score.classify import shown
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import (
@@ -174,10 +174,7 @@ class Workbench:
     def compare(self, first: str, second: str) -> Difference:
         """How much better the second score's explanation did than the first's, on the examples both were asked about. Raises
         UserError when the two cannot be compared."""
-        results = [
-            score_result(self.annotations.score(id_), self.annotations.judged(id_)) for id_ in (first, second)
-        ]
-        return difference(results[0], results[1], self.resamples)
+        return compare(self.store, self.annotations, first, second, self.resamples)
 
     def reply(self, key: str) -> StoredReply | None:
         """The raw reply behind an explanation or a judged example, with the exact prompt."""

@@ -1,19 +1,42 @@
 """Two explanations on the same examples."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.errors import UserError
-from autointerp.score.metrics import resampled_auroc, resampled_balanced_accuracy
+from autointerp.score.metrics import (
+    correlation,
+    correlation_of_each,
+    correlation_sums,
+    resampled_auroc,
+    resampled_balanced_accuracy,
+)
 from autointerp.score.resampling import Resamples, interval
 from autointerp.score.results import JudgedItem, Metric, ScoreResult
+
+Activations = Callable[[JudgedItem], NDArray[np.float32]]
+"""The true activations of an item's tokens."""
+
+_SETTINGS = {
+    "batch": "texts in one prompt",
+    "graded": "graded answers",
+    "temperature": "temperature",
+    "mode": "way of asking",
+    "llm": "server and model",
+    "version": "version of the prompts or rules",
+}
+"""What shapes a judge's answers beside its name, as a score's configuration has it."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """`value` = second minus first score over the items that both have answered, with its 95 % interval: one that leaves
-    out 0 speaks for a real difference. `None` when not defined. `unpaired`: items answered for one of the two only."""
+    out 0 speaks for a real difference. `None` when not defined. `n_pos`, `n_neg`: items per class; of simulation, windows in
+    which the latent fires and others. `unpaired`: items answered for one of the two only."""
 
     metric: Metric
     value: float | None
@@ -24,9 +47,12 @@ class Difference:
     unpaired: int
 
 
-def difference(first: ScoreResult, second: ScoreResult, resamples: Resamples) -> Difference:
-    """How much better the second explanation did. Both must come from one scorer and one judge, or it is the judges that are
-    compared, and share items: same seed, same held-out examples; each resample takes the same items from both.
+def difference(
+    first: ScoreResult, second: ScoreResult, resamples: Resamples, activations: Activations | None = None
+) -> Difference:
+    """How much better the second explanation did. Both must come from one scorer and one judge with the same settings, or it is
+    the judges that are compared, and share items: same seed, same held-out examples; each resample takes the same items from
+    both. `activations`: needed for simulation, whose whole windows are resampled, as for the score's own interval.
 
     Raises: UserError: when the two cannot be compared.
     """
@@ -41,9 +67,11 @@ def difference(first: ScoreResult, second: ScoreResult, resamples: Resamples) ->
             f"The two scores have different judges, {judges[0]} and {judges[1]}: their difference would not be the "
             "explanations'. Rescore one of them with the other's judge."
         )
-    if first.metric == "correlation":
+    unlike = _unlike(first, second)
+    if unlike:
         raise UserError(
-            "Paired differences are there for detection, fuzzing, embedding and surprisal, not for simulation."
+            f"The judge was set differently for the two scores ({'; '.join(unlike)}): their difference would not be the "
+            "explanations'. Score both anew, with the same settings."
         )
     a, b = _answered(first), _answered(second)
     keys = [key for key in a if key in b]
@@ -51,6 +79,11 @@ def difference(first: ScoreResult, second: ScoreResult, resamples: Resamples) ->
         raise UserError(
             "The two scores share no example. Rescore both with the same seed and number of examples, then compare."
         )
+    if first.metric == "correlation":
+        if activations is None:
+            raise ValueError("simulation is compared against the true activations")
+        windows = [(activations(a[key]), a[key].predicted or (), b[key].predicted or ()) for key in keys]
+        return _of_predictions(windows, len(a) + len(b) - 2 * len(keys), resamples)
     positive = [(a[key], b[key]) for key in keys if a[key].truth]
     negative = [(a[key], b[key]) for key in keys if not a[key].truth]
     unpaired = len(a) + len(b) - 2 * len(keys)
@@ -87,7 +120,61 @@ def _differences(
     return sides[1] - sides[0]
 
 
+def _of_predictions(
+    windows: list[tuple[NDArray[np.float32], tuple[float, ...], tuple[float, ...]]],
+    unpaired: int,
+    resamples: Resamples,
+) -> Difference:
+    """`windows`: true activations, and what the first and the second predicted there."""
+    firing = [one for one in windows if one[0].max(initial=0.0) > 0]
+    silent = [one for one in windows if one[0].max(initial=0.0) <= 0]
+    ordered = [*firing, *silent]
+    truth = np.concatenate([one[0] for one in ordered])
+    sides = [correlation(truth, np.concatenate([one[side] for one in ordered])) for side in (1, 2)]
+    if sides[0] is None or sides[1] is None:
+        return Difference("correlation", None, None, None, len(firing), len(silent), unpaired)
+    low = high = None
+    weights = resamples.weights(len(firing), len(silent))
+    if weights is not None:
+        drawn = np.concatenate([weights.pos, weights.neg], axis=1)
+        each = [
+            correlation_of_each(correlation_sums((one[0], one[side]) for one in ordered), drawn)
+            for side in (1, 2)
+        ]
+        gaps = each[1] - each[0]
+        low, high = interval(gaps[~np.isnan(gaps)])
+    return Difference("correlation", sides[1] - sides[0], low, high, len(firing), len(silent), unpaired)
+
+
+def _unlike(first: ScoreResult, second: ScoreResult) -> list[str]:
+    """In which settings of the judge the two differ, in words."""
+    found = []
+    if first.prompt_version != second.prompt_version:
+        found.append(f"prompt: {first.prompt_version} and {second.prompt_version}")
+    for name, said in _SETTINGS.items():
+        if name == "batch" and first.protocol == "delphi":
+            continue  # the protocol fixes it, whatever was asked for
+        one, other = first.config.get(name), second.config.get(name)
+        if one != other:
+            found.append(f"{said}: {_told(one)} and {_told(other)}")
+    return found
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " at ".join(str(value[name]) for name in ("model", "endpoint") if name in value)
+    return (
+        "not recorded"
+        if value is None
+        else {True: "yes", False: "no"}[value]
+        if isinstance(value, bool)
+        else str(value)
+    )
+
+
 def _answered(score: ScoreResult) -> dict[object, JudgedItem]:
     if score.metric == "balanced_accuracy":
         return {one.key: one for one in score.judged if one.answer is not None}
+    if score.metric == "correlation":
+        return {one.key: one for one in score.judged if one.predicted is not None}
     return {one.key: one for one in score.judged if one.value is not None}

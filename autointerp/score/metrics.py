@@ -118,10 +118,19 @@ def correlation_sums(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Float:
 
 def resampled_correlation(sums: Float, weights: Float) -> Float:
     """Pearson's correlation of each resample of whole examples; resamples where it is not defined are left out."""
+    found = correlation_of_each(sums, weights)
+    return found[~np.isnan(found)]
+
+
+def correlation_of_each(sums: Float, weights: Float) -> Float:
+    """The same with NaN where it is not defined, so that two of them can be held against each other resample by resample."""
     n, x, y, xx, yy, xy = (weights @ sums).T
     var_x, var_y = n * xx - x * x, n * yy - y * y
     defined = (var_x > 1e-12 * n * n) & (var_y > 1e-12 * n * n)
-    return np.clip((n * xy - x * y)[defined] / np.sqrt(var_x[defined] * var_y[defined]), -1.0, 1.0)
+    found = np.full(len(n), np.nan)
+    norm = np.sqrt(var_x[defined] * var_y[defined])
+    found[defined] = np.clip((n * xy - x * y)[defined] / norm, -1.0, 1.0)
+    return found
 
 
 def _flags(values: ArrayLike) -> Bool:

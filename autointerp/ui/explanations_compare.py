@@ -218,6 +218,8 @@ def is_clear(found: Difference) -> bool:
 def sentence(found: Difference) -> str:
     """Whether a difference is one."""
     n = found.n_pos + found.n_neg
+    if found.value is None and found.metric == "correlation":
+        return f"Not defined on the {fmt.plural(n, 'shared text')}: predictions or activations do not vary."
     if found.value is None:
         return f"Not defined on the {fmt.plural(n, 'shared example')}: one class is missing."
     if found.ci_low is None or found.ci_high is None:
