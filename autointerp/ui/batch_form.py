@@ -243,16 +243,12 @@ def estimate(store: Store, chosen: Plan) -> Rehearsal:
     if chosen.explain is not None and chosen.explain.needs_llm:
         parts.insert(0, chosen.explain)
     path = str(store.path)
-    found = [
-        rehearse(
-            items,
-            lambda at, part=part: _preview(
-                path, *at, config_hash(part.to_dict()), store, chosen.explain, part
-            ),
-        )
-        for part in parts
-    ]
-    return add(found)
+
+    def told_by(part: ExplainOptions | ScoreOptions) -> Rehearsal:
+        key = config_hash(part.to_dict())
+        return rehearse(items, lambda at: _preview(path, at[0], at[1], key, store, chosen.explain, part))
+
+    return add([told_by(part) for part in parts])
 
 
 @st.cache_data(show_spinner=False, max_entries=512, ttl=600)

@@ -185,7 +185,7 @@ def error_note(job: Job) -> str:
     return visible(job_words.first_line(job.error))
 
 
-def job_actions(job: Job) -> list[tuple[str, str, str] | tuple[str, str, str, str]]:
+def job_actions(job: Job) -> list[tuple[str, ...]]:
     """What can be done with a job in its state: (act, label, meaning), and a note beside the button where it has one."""
     if job.is_active:
         if job.cancel:

@@ -89,11 +89,12 @@ def started(store: Store, llm: LLMOptions, **options: object) -> Job:
 
 def ended(store: Store, job_id: str, state: str) -> Job:
     with Annotations(store.path, read_only=True) as annotations:
+        job = annotations.jobs.get(job_id)
         for _ in range(600):
-            job = annotations.jobs.get(job_id)
             if not job.is_active:
                 break
             time.sleep(0.05)
+            job = annotations.jobs.get(job_id)
         assert job.state == state, job.error
         return job
 

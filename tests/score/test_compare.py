@@ -42,7 +42,7 @@ def plain_difference(
     def r(chosen: list[int], predicted: list[NDArray[np.float64]]) -> float:
         x = np.concatenate([true[i] for i in chosen]).astype(np.float64)
         y = np.concatenate([predicted[i] for i in chosen])
-        return float(pearsonr(x, y).statistic) if np.ptp(x) > 0 and np.ptp(y) > 0 else float("nan")
+        return float(pearsonr(x, y)[0]) if np.ptp(x) > 0 and np.ptp(y) > 0 else float("nan")
 
     firing = [i for i, one in enumerate(true) if one.max() > 0]
     silent = [i for i, one in enumerate(true) if one.max() <= 0]
