@@ -383,7 +383,11 @@ def test_a_third_of_faults_and_a_retry_afterwards(server: FakeServer, connect: C
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     assert 0 < len(failed) < 60
     assert all(outcome.error is not None and outcome.error.retryable for outcome in failed)
-    assert len(cache) == 120 - len(failed)
+    keys = [question.request.key(client.endpoint, client.model) for question in questions]
+    assert sum(cache.get(key) is not None for key in keys) == 120 - len(failed)
+    unusable = [outcome.error.reply_ref for outcome in failed if outcome.error and outcome.error.texts]
+    assert not set(unusable) & {None, *keys}
+    assert len(cache) == 120 - len(failed) + len(unusable)
 
     broken = False
     sent = len(server.bodies)
