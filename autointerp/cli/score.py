@@ -274,7 +274,22 @@ def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "Score
         "n_scored": len(values),
         "median": float(np.median(values)) if len(values) else None,
         "median_floor": float(np.median(floors)) if len(floors) else None,
+        **(
+            {"pooled": _pooled(bench, coder, rows["score_id"].to_pylist())}
+            if options.protocol == "delphi"
+            else {}
+        ),
     }
+
+
+def _pooled(bench: "Workbench", coder: str, score_ids: Sequence[str]) -> dict[str, Any]:
+    """The figures that the reference pipeline would print for these scores."""
+    from dataclasses import asdict
+
+    from autointerp.runs.pooled import pooled_scores
+
+    found, weighted = pooled_scores(bench.store, bench.annotations, coder, score_ids)
+    return {**asdict(found), "frequency_weighted_f1": weighted}
 
 
 def _head(options: "ScoreOptions") -> dict[str, Any]:
@@ -296,6 +311,15 @@ def _line(result: dict[str, Any], done: Done) -> str:
     if result["median"] is not None:
         floor = "no floor" if result["median_floor"] is None else f"median floor {result['median_floor']:.2f}"
         text += f"\n  median {result['median']:.2f}, {floor}, over {result['n_scored']:,} explanations"
+    if "pooled" in result:
+        pooled = result["pooled"]
+        figures = ", ".join(
+            f"{name} {pooled[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1")
+        )
+        text += (
+            f"\n  pooled over latents, as delphi does it: {figures}, F1 weighted by firings "
+            f"{pooled['frequency_weighted_f1']:.3f}; {pooled['failed']:,} answers could not be read"
+        )
     return text
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 from autointerp.errors import UnknownName, UserError
 from autointerp.explain import pattern
 from autointerp.explain.prompts import default as explain_prompt
+from autointerp.score import delphi
 from autointerp.score.judges import offline
 from autointerp.score.prompts import detection, fuzzing, simulation, surprisal
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
@@ -224,6 +225,8 @@ class ScoreOptions:
             found["hard"] = _HARD_VERSION
         if not (self.judged and self.judge == "llm"):
             del found["batch"], found["graded"]
+        elif self.protocol == "delphi":
+            found["batch"] = delphi.BATCH  # whatever was chosen: it is part of the protocol
         return found
 
     def check(self) -> Self:

@@ -94,7 +94,9 @@ class Scorer(ABC):
 
     def run(self, explanation: str, heldout: Heldout, *, seed: int, floor: str | None = None) -> ScoreResult:
         """Plan with `seed` and score. `floor`: a random other explanation, judged on the same items."""
-        plan = replace(self.plan(heldout, np.random.default_rng(seed)), seed=seed)
+        plan = self.plan(heldout, np.random.default_rng(seed))
+        if plan.protocol == "ours":  # delphi's seeds are its own
+            plan = replace(plan, seed=seed)
         return self.score(explanation, plan, floor=floor)
 
     def score(self, explanation: str, plan: Plan, *, floor: str | None = None) -> ScoreResult:

@@ -1,0 +1,54 @@
+"""`autointerp score --protocol delphi` prints what the reference pipeline would make of its answers."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
+
+from autointerp.score import delphi
+from autointerp.store.annotations import Annotations
+from tests.batch.conftest import make_store
+from tests.cli.conftest import RunJson, RunText
+from tests.conftest import StoreFactory
+
+
+def test_pooled_figures_are_those_of_the_stored_answers(
+    store_factory: StoreFactory, run_json: RunJson, run_text: RunText
+) -> None:
+    store = make_store(store_factory, 5)
+    run_json("explain", store.path, "sae")
+    command = (
+        "score",
+        store.path,
+        "sae",
+        "--scorer",
+        "detection",
+        "--protocol",
+        "delphi",
+        "--n-examples",
+        20,
+    )
+    (result,) = run_json(*command, "--n-negatives", 20)["scorers"]
+    assert result["config"]["protocol"] == "delphi"
+    truth, answer, f1s, weights = [], [], [], []
+    counts = store.coder("sae").table().columns["n_activations"]
+    with Annotations(store.path, read_only=True) as annotations:
+        for explanation in annotations.iter_explanations("sae"):
+            (score,) = annotations.scores(explanation.id)
+            assert (score.protocol, score.seed) == ("delphi", delphi.SAMPLING_SEED)
+            judged = [one for one in annotations.judged(score.id) if one.answer is not None]
+            said = [bool(one.answer) for one in judged]
+            right = [bool(one.truth) for one in judged]
+            truth += right
+            answer += said
+            f1s.append(f1_score(right, said))
+            weights.append(int(counts[explanation.latent]))
+    pooled = result["pooled"]
+    assert pooled["accuracy"] == pytest.approx(balanced_accuracy_score(truth, answer))
+    assert pooled["precision"] == pytest.approx(precision_score(truth, answer))
+    assert pooled["recall"] == pytest.approx(recall_score(truth, answer))
+    assert pooled["f1"] == pytest.approx(f1_score(truth, answer))
+    assert pooled["frequency_weighted_f1"] == pytest.approx(np.average(f1s, weights=weights))
+    _, text, _ = run_text(*command, "--n-negatives", 20)
+    assert f"f1 {pooled['f1']:.3f}" in text
+    (ours,) = run_json("score", store.path, "sae", "--scorer", "detection")["scorers"]
+    assert "pooled" not in ours
