@@ -4,9 +4,10 @@
 
 The commands a person runs (`autointerp explain`, `autointerp score`), each in a process of its own whose peak memory the
 operating system tells. The store is generated, with about 100 activations a latent; the explainer is `pattern`, the scorer
-detection by the offline judge, so that no language model is needed and every row is really written. Goal: ten
-times the latents add less than 10 % to the peak, or less than 1 kB for each latent more: the ids of the items and the table of
-what is explained, from which floors are drawn, are held at once; activations, examples, judged examples and rows are not.
+detection by the offline judge, so that no language model is needed and every row is really written. Goals: at most
+half a gigabyte at 10^5 latents, and less than 2 kB for each latent more (the ids of the items, and the tables of what is explained
+and scored, from which floors are drawn and medians told, are held at once; activations, examples, judged examples and rows are
+not); every latent ends explained and scored, or as a recorded failure.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 GENERATOR = Path(__file__).with_name("make_store.py")
-BYTES_A_LATENT = 1000
-SHARE = 1.10
+BYTES_A_LATENT = 2000
+PEAK_AT_100_000 = 512e6
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     met = all(
-        whole.peak <= max(SHARE * tenth.peak, tenth.peak + BYTES_A_LATENT * (whole.latents - tenth.latents))
+        whole.peak - tenth.peak <= BYTES_A_LATENT * (whole.latents - tenth.latents)
+        and (whole.latents > 100_000 or whole.peak <= PEAK_AT_100_000)
         for tenth, whole in runs
     )
     if args.json:
