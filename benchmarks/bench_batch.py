@@ -5,9 +5,9 @@
 The commands a person runs (`autointerp explain`, `autointerp score`), each in a process of its own whose peak memory the
 operating system tells. The store is generated, with about 100 activations a latent; the explainer is `pattern`, the scorer
 detection by the offline judge, so that no language model is needed and every row is really written. Goals: at most
-half a gigabyte at 10^5 latents, and less than 2 kB for each latent more (the ids of the items, and the tables of what is explained
-and scored, from which floors are drawn and medians told, are held at once; activations, examples, judged examples and rows are
-not); every latent ends explained and scored, or as a recorded failure.
+half a gigabyte at 10^5 latents, and less than 2 kB for each latent more (the ids of the items, and the tables of what is
+explained and scored, are held at once; activations, examples, judged examples and rows are not); every latent ends explained
+and scored, or as a recorded failure.
 """
 
 import argparse
