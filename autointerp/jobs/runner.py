@@ -31,7 +31,7 @@ class JobRunner:
     `lanes` jobs at a time. With more than one lane, the last takes only jobs of priority 1 or more: a click on a page need
     not wait for a batch. `poll_seconds`: how soon jobs of other processes are noticed; own ones start at once.
     `beat_seconds`: how soon cancelling is heard. `silent_seconds`: see `JobTable.recover`. `grace_seconds`: how long work
-    in flight may go on after a stop before it is abandoned.
+    in flight may go on after a stop before it is abandoned. `ended` is called after each job that was worked on here.
     """
 
     def __init__(
@@ -44,8 +44,10 @@ class JobRunner:
         beat_seconds: float = 1.0,
         silent_seconds: float = SILENT_SECONDS,
         grace_seconds: float = 5.0,
+        ended: Callable[[], None] = lambda: None,
     ):
         self.annotations = annotations
+        self._ended = ended
         self.owner = new_owner()
         self._kinds = {kind.name: kind for kind in kinds}
         self._lanes = lanes
@@ -181,6 +183,8 @@ class JobRunner:
             logger.error("job %s stopped: %s", claim.job.id, error)
             self._end_later(claim, str(error))
             raise
+        finally:
+            self._ended()
 
     def _end_later(self, claim: Claim, reason: str) -> None:
         for _ in range(3):

@@ -16,7 +16,6 @@ from autointerp.llm import (
     ChatRequest,
     Client,
     PriceTable,
-    Secret,
 )
 from autointerp.llm.secrets import redact
 from autointerp.passages import make_windows
@@ -24,6 +23,7 @@ from autointerp.runs import draw
 from autointerp.runs.compare import compare
 from autointerp.runs.firings import Firings
 from autointerp.runs.floors import Floors
+from autointerp.runs.keys import LentKeys
 from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, KeyGone, LLMOptions, ScoreOptions
 from autointerp.runs.preview import MODE_UNKNOWN, Preview
 from autointerp.runs.worker import Worker, plan_seed
@@ -39,7 +39,6 @@ from autointerp.store.annotations import (
     Score,
     StoredReply,
     config_hash,
-    new_id,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Workbench:
         self.annotations = annotations
         self.resamples = Resamples(BOOTSTRAP_SEED)
         self.floors = Floors(annotations)
-        self._keys: dict[str, Secret] = {}
+        self.keys = LentKeys(annotations)
         self._judges: dict[int, OfflineJudge] = {}
         self._embedders: dict[str, StoreEmbedder] = {}
         self._text_model: TextModel | None = None
@@ -237,25 +236,14 @@ class Workbench:
     def lend_key(self, key: str) -> str:
         """Keep an API key in this process's memory; the name to put into `LLMOptions.key_ref`. Raises `AuthError` for what
         cannot be a key."""
-        secret = Secret(key)
-        with self._lock:
-            for name, known in self._keys.items():
-                if known.reveal() == secret.reveal():
-                    return name
-            name = f"key-{new_id()}"
-            self._keys[name] = secret
-            return name
-
-    def knows_key(self, name: str | None) -> bool:
-        """Whether a key was lent under this name and not taken back."""
-        return name in self._keys
+        return self.keys.lend(key)
 
     def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
         """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""
         options.check()
         key = None
         if options.key_ref is not None:
-            key = self._keys.get(options.key_ref)
+            key = self.keys.get(options.key_ref)
             if key is None:
                 raise KeyGone(
                     "The API key of this work was typed into a session that is over, or was forgotten: it is kept nowhere. "
@@ -274,7 +262,7 @@ class Workbench:
 
     def redact(self, text: str) -> str:
         """`text` without any key lent to this process."""
-        for secret in list(self._keys.values()):
+        for secret in self.keys.all():
             text = redact(text, secret)
         return text
 

@@ -23,6 +23,12 @@ def asked(payload: Mapping[str, Any]) -> LLMOptions | None:
     return None
 
 
+def key_refs(payload: Mapping[str, Any]) -> set[str]:
+    """Names of the lent keys that the job works with, or hands on to the jobs that follow it."""
+    models = [part.get("llm") or {} for part in _parts(payload)]
+    return {str(llm["key_ref"]) for llm in models if llm.get("key_ref") is not None}
+
+
 def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = False) -> dict[str, Any]:
     """The payload with `llm` wherever a language model is asked. What the job may spend stays what it was started with, unless
     the `limits` of `llm` are to hold."""

@@ -39,7 +39,7 @@ def _may_keep_key(store: Store, before: LLMOptions, now: LLMOptions) -> bool:
         before.key_ref is not None
         and llm_keys.variable(now.base_url) is None
         and _same_server(before, now)
-        and work.bench(store).knows_key(before.key_ref)
+        and work.bench(store).keys.get(before.key_ref) is not None
     )
 
 

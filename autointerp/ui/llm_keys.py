@@ -52,9 +52,12 @@ def take(field: str, base_url: str) -> None:
         )
         return
     try:
-        st.session_state[_TYPED] = TypedKey(Secret(text), endpoint)
+        key = TypedKey(Secret(text), endpoint)
     except UserError as error:
         st.session_state[_PROBLEM] = str(error)
+        return
+    forget()  # the one before it
+    st.session_state[_TYPED] = key
 
 
 def problem() -> str | None:
@@ -63,8 +66,14 @@ def problem() -> str | None:
 
 
 def forget() -> None:
-    """Drop the typed key. Work that runs with it goes on to its end."""
-    st.session_state.pop(_TYPED, None)
+    """Drop the typed key, from the process's memory too. Work that was started with it keeps it to its end."""
+    kept: TypedKey | None = st.session_state.pop(_TYPED, None)
+    if kept is None:
+        return
+    try:
+        work.forget_key(kept.secret)
+    except UserError as error:
+        st.session_state[_PROBLEM] = f"The key is dropped once the store can be read: {error}"
 
 
 def typed(base_url: str) -> Secret | None:

@@ -123,8 +123,9 @@ def _key(base_url: str) -> None:
     st.text_input(
         "API key for this session", type="password", key=_KEY_FIELD, autocomplete="off", max_chars=1000,
         placeholder="Type or paste a key, then press Enter", on_change=llm_keys.take, args=(_KEY_FIELD, base_url),
-        help="Kept in this app's memory until you close the session: not in the store, the settings file, a log or an "
-        "address. Better: put it into the environment of whoever starts the app, or into Streamlit's secrets.",
+        help="Kept in the memory of this app's process until you forget it here or type another, or the app ends; closing "
+        "the tab does not drop it. Not in the store, the settings file, a log or an address. Better: put it into the "
+        "environment of whoever starts the app, or into Streamlit's secrets.",
     )  # fmt: skip
     problem = llm_keys.problem()
     if problem:
@@ -137,7 +138,10 @@ def _key(base_url: str) -> None:
             st.caption(
                 f"✓ A key for {host} was typed in this session. It is kept in memory and sent nowhere else."
             )
-            st.button("Forget it", key="llm_forget", type="tertiary", on_click=llm_keys.forget)
+            st.button(
+                "Forget it", key="llm_forget", type="tertiary", on_click=llm_keys.forget,
+                help="Drops it from memory; jobs that wait or run with it keep it until they end",
+            )  # fmt: skip
     elif found:
         st.caption(f"✓ The key for {host} comes from {plain(found)} in the environment or the secrets.")
     elif other:

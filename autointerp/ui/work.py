@@ -8,6 +8,7 @@ import streamlit as st
 
 from autointerp import settings
 from autointerp.jobs import JobRunner
+from autointerp.llm import Secret
 from autointerp.runs import Workbench, job_kinds
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -45,6 +46,12 @@ class _Offices:
                 office = self._open[key] = _open(store)
             return office
 
+    def forget_key(self, key: Secret) -> None:
+        with self._lock:
+            benches = [office.bench for office in self._open.values()]
+        for bench in benches:
+            bench.keys.forget(key)
+
     def close(self) -> None:
         with self._lock:
             for office in self._open.values():
@@ -55,7 +62,11 @@ class _Offices:
 def _open(store: Store) -> Office:
     annotations = Annotations(store.path, read_only=settings.is_read_only())
     bench = Workbench(store, annotations)
-    runner = None if annotations.read_only else JobRunner(annotations, job_kinds(bench)).start()
+    runner = (
+        None
+        if annotations.read_only
+        else JobRunner(annotations, job_kinds(bench), ended=bench.keys.drop).start()
+    )
     return Office(store, annotations, bench, runner)
 
 
@@ -79,6 +90,12 @@ def annotations(store: Store) -> Annotations:
 def bench(store: Store) -> Workbench:
     """Raises StoreError."""
     return office(store).bench
+
+
+def forget_key(key: Secret) -> None:
+    """Drop a typed key from the memory of this process, or at the end of the work that was started with it, in every store.
+    Raises StoreError."""
+    _offices().forget_key(key)
 
 
 def runner(store: Store) -> JobRunner | None:

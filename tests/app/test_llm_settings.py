@@ -275,6 +275,31 @@ def test_the_key_is_lent_to_the_workbench_by_name_only(run, served: FakeServer, 
     assert served.headers[-1]["Authorization"] == f"Bearer {KEY}"
 
 
+def test_a_forgotten_or_replaced_key_leaves_the_process(run, served: FakeServer):
+    """Not only the session: the workbench that it was lent to drops it too."""
+    preferences.save(Preferences(model="small", base_url=served.url))
+
+    def script() -> None:
+        import streamlit as st
+
+        from autointerp.ui import llm_keys, llm_settings, work
+        from autointerp.ui.session import open_store
+
+        st.text_input("k", key="k", on_change=lambda: llm_keys.take("k", llm_settings.preferences().base_url))
+        st.button("forget", key="forget", on_click=llm_keys.forget)
+        llm_settings.current()
+        st.session_state["known"] = [one.reveal() for one in work.bench(open_store()).keys.all()]
+
+    app = run(script)
+    app.text_input(key="k").set_value(KEY).run()
+    assert app.session_state["known"] == [KEY]
+    app.text_input(key="k").set_value(f"{KEY}-other").run()
+    assert app.session_state["known"] == [f"{KEY}-other"]
+    app.button(key="forget").click().run()
+    assert not app.exception, app.exception
+    assert app.session_state["known"] == []
+
+
 @pytest.mark.parametrize(
     ("url", "env", "name"),
     [
