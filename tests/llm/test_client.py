@@ -81,7 +81,10 @@ def test_unusable_replies_are_kept_for_people_and_never_answer_a_question() -> N
 
 def test_a_first_reply_is_kept_though_the_second_question_failed() -> None:
     cache = MemoryCache()
-    with MockClient(["no list", RequestRejected("gone")], cache=cache) as client, pytest.raises(RequestRejected) as caught:
+    with (
+        MockClient(["no list", RequestRejected("gone")], cache=cache) as client,
+        pytest.raises(RequestRejected) as caught,
+    ):
         client.ask(HI, list_answer(1))
     kept = cache.get(caught.value.reply_ref or "")
     assert kept is not None
