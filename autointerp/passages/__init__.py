@@ -10,6 +10,7 @@ from autointerp.passages.marking import (
     marks_above,
     one_line,
     runs,
+    visible_marks,
 )
 from autointerp.passages.windows import Window, example_id, make_windows
 
@@ -26,4 +27,5 @@ __all__ = [
     "marks_above",
     "one_line",
     "runs",
+    "visible_marks",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.passages import visible_marks
 from autointerp.sampling.windows import cut
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import JudgedExample, Score
@@ -265,8 +266,8 @@ def _row(one: Seen, score: Score, table: payload.TokenTable, *, overlay: bool) -
         row["t"] = drawn["t"]
         if overlay:
             row |= {name: drawn[name] for name in ("p", "v", "k")}
-    if judged.marks is not None:
-        row["mk"] = list(judged.marks)
+        if judged.marks is not None:  # as the judge saw them: never on the empty rest of a split character
+            row["mk"] = sorted(visible_marks(table.decode(one.example.token_ids.tolist()), judged.marks))
     if judged.predicted is not None:
         row["pr"] = [round(min(max(value, 0.0), 10.0), 1) for value in judged.predicted]
     row["said"], row["true"] = _words(one, score)

@@ -1,7 +1,7 @@
 """Explanations and scores on the Overview: coverage, how scores spread, the best and worst explained, where scorers agree and
 where they do not, and what was done last. A fragment below the figures of the coders, so that those never wait for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,16 +62,15 @@ def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
 
 def _explained(written: Written) -> None:
     names = list(written.coders)
-    _coverage(written)
-    kinds = sorted(written.kinds, key=lambda kind: -written.kinds[kind])[:MAX_KINDS]
-    kinds = [kind for kind in written.kinds if kind in kinds]
+    params = current()
+    kinds = _shown_kinds(written, params)
+    _coverage(written, kinds)
     if not kinds:
         st.info(
             "Explanations have not been scored yet: press Score on a Feature page, or use the Jobs page or `autointerp score`."
         )
         return
     _spreads(written, kinds)
-    params = current()
     coder = params.get("of") if params.get("of") in names else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.selectbox(
@@ -91,8 +90,31 @@ def _explained(written: Written) -> None:
         overview_pairs.draw(written, among, kinds, params)
 
 
-def _coverage(written: Written) -> None:
-    kinds = list(written.kinds)[:MAX_KINDS]
+def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]:
+    """The kinds of scores that most features have, with a switch where there are more; all of them once it is on."""
+    everything = list(written.kinds)
+    usual = sorted(everything, key=lambda kind: -written.kinds[kind])[:MAX_KINDS]
+    if len(everything) <= MAX_KINDS:
+        return everything
+    asked = {params.get(name) for name in ("score", "x", "y")}
+    usual += [kind for kind in everything if kind.key in asked and kind not in usual]
+    wanted = params.get("kinds") == "all"
+    more = len(everything) - len(usual)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if st.toggle(
+            f"All {len(everything)} kinds of scores",
+            **bound("kinds", wanted, encode=lambda on: "all" if on else None),
+        ):
+            return everything
+        left_out = [
+            plain(score_words.name(kind, written.kinds), 120) for kind in everything if kind not in usual
+        ]
+        names = ", ".join(left_out[:8]) + (" …" if len(left_out) > 8 else "")
+        st.caption(f"Below are the {len(usual)} that most features have; {more} more are not shown: {names}.")
+    return [kind for kind in everything if kind in usual]
+
+
+def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
     columns: list[dict[str, Any]] = [
         {"title": "Coder", "kind": "link", "cls": "name"},
         {

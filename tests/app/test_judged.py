@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from autointerp.store.annotations import Annotations
+from autointerp.store.annotations import Annotations, JudgedExample
 from tests.app.reading import card, links, messages, page, record
-from tests.explained import Explained
+from tests.explained import WINDOW, Explained, answered
 
 pytestmark = pytest.mark.usefixtures("no_model")
 
@@ -49,6 +49,31 @@ def test_marks_predictions_similarities_as_the_judge_saw_them(open_page, explain
     _, embedding = drill(open_page, explained_store, "first/embedding")
     said = [row["said"] for group in embedding["groups"] for row in group["rows"]]
     assert all(text.startswith("similarity ") and "loses" in text for text in said)
+
+
+def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(
+    open_page, explained_store: Explained
+):
+    """A prompt shows the whole character at its first token, and has nothing to mark at the others."""
+    store, made = explained_store.store, explained_store.explanations["plain"]
+    acts = store.coder("sae").activations(made.latent)  # the first half of an emoji
+    at = next(int(i) for i in acts.token if store.tokens.reshape(-1)[i + 1] == 14 and i % WINDOW < WINDOW - 1)
+    start, first = at // WINDOW * WINDOW, at % WINDOW
+    context, place = divmod(start, store.ctx_len)
+    texts = store.decode(store.tokens[context, place : place + WINDOW])
+    assert texts[first]
+    assert not texts[first + 1]
+    score, _ = answered(store, made, 0.9, floor=0.5, scorer="fuzzing", marks=True)
+    judged = JudgedExample(
+        score_id=score.id, i=0, context=context, start=place, window=WINDOW, truth=False, answer=True, quantile=None,
+        source="random", marks=(first + 1,),
+    )  # fmt: skip
+    with Annotations(store.path) as annotations:
+        annotations.add(score, judged)
+    app = page(open_page, explained_store, latent=made.latent, score=score.id)
+    drawn = record(app, "judged")
+    assert drawn is not None
+    assert drawn["groups"][0]["rows"][0]["mk"] == [first]
 
 
 def test_true_activations_only_on_request(open_page, explained_store: Explained):

@@ -134,6 +134,31 @@ def test_hostile_texts_failures_and_many_kinds(open_page, explained_store: Expla
     assert not app.get("html")
 
 
+def test_kinds_of_scores_beyond_the_usual_are_told_and_a_click_away(open_page, scored_store: Store):
+    with Annotations(scored_store.path) as annotations:
+        shown = annotations.shown("sae", 0)
+        assert shown is not None
+        for model in ("a", "b", "c", "d", "e", "f"):
+            annotations.add(
+                Score(explanation_id=shown.id, scorer="detection", judge="llm", model=model, value=0.6)
+            )
+    app = open_page(scored_store, "overview")
+    assert len(tables(app)[1]["columns"]) == 3 + 6
+    assert (
+        "Below are the 6 that most features have; 2 more are not shown: Detection · e, Detection · f"
+        in messages(app)
+    )
+    app.toggle(key="url_kinds").set_value(True).run()
+    assert app.query_params["kinds"] == "all"
+    titles = [column["title"] for column in tables(app)[1]["columns"]]
+    assert titles[-2:] == ["Detection · e", "Detection · f"] or {"Detection · e", "Detection · f"} <= set(
+        titles
+    )
+    assert "not shown" not in messages(app)
+    app = open_page(scored_store, "overview", score="detection~llm~ours~random~f")
+    assert len(tables(app)[1]["columns"]) == 3 + 7, "what the address asks for is shown"
+
+
 def test_explained_and_not_scored(open_page, tiny_store: Store):
     with Annotations(tiny_store.path) as annotations:
         annotations.add(Explanation(coder="sae", latent=1, text="x", explainer=PERSON, author="<b>Eve</b>"))
