@@ -51,8 +51,13 @@ class Done:
 
     @property
     def cost(self) -> float | None:
-        costs = [None if job.n_unpriced and not job.cost else job.cost for job in self.jobs]
-        return None if None in costs else sum(cost or 0.0 for cost in costs)
+        """`None` where any part has no price; see `cost_known`."""
+        return None if any(job.n_unpriced for job in self.jobs) else self.cost_known
+
+    @property
+    def cost_known(self) -> float:
+        """Of what has a price."""
+        return sum(job.cost for job in self.jobs)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -66,6 +71,7 @@ class Done:
             "tokens_in": sum(job.tokens_in for job in self.jobs),
             "tokens_out": sum(job.tokens_out for job in self.jobs),
             "cost": self.cost,
+            "cost_known": self.cost_known,
             "jobs": [describe_job(job) for job in self.jobs],
         }
 
@@ -150,9 +156,7 @@ def report(done: Done, what: str) -> str:
         parts.append(f"{done.left:,} not tried")
     tokens = sum(job.tokens_in + job.tokens_out for job in done.jobs)
     if tokens:
-        unknown = any(job.n_unpriced for job in done.jobs)
-        cost = sum(job.cost for job in done.jobs)
-        parts += [f"{tokens:,} tokens", cost_text(cost, unknown=unknown)]
+        parts += [f"{tokens:,} tokens", cost_text(done.cost_known, unknown=done.cost is None)]
     lines = [", ".join(parts) + "."]
     lines += [f"  {failure['n']:,} x {printable(failure['error'])}" for failure in done.failures]
     return "\n".join(lines)

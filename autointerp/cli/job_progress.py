@@ -119,7 +119,8 @@ def duration(seconds: float) -> str:
 
 
 def describe_job(job: "Job", *, interrupted: bool = False) -> dict[str, Any]:
-    """A job in JSON. `cost` is `None` while all that was used has no price; `unpriced` counts items with an unknown part."""
+    """A job in JSON. `cost` is `None` where any part has no price, and `cost_known` is of what has one; `unpriced` counts items
+    with an unknown part."""
     return {
         "id": job.id,
         "kind": job.kind,
@@ -133,7 +134,8 @@ def describe_job(job: "Job", *, interrupted: bool = False) -> dict[str, Any]:
         "eta_seconds": job.eta_seconds,
         "tokens_in": job.tokens_in,
         "tokens_out": job.tokens_out,
-        "cost": None if job.n_unpriced and not job.cost else job.cost,
+        "cost": None if job.n_unpriced else job.cost,
+        "cost_known": job.cost,
         "unpriced": job.n_unpriced,
         "created": job.created,
         "started": job.started,

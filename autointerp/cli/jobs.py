@@ -206,7 +206,7 @@ def is_interrupted(job: "Job") -> bool:
 def _cost(job: dict[str, Any]) -> str:
     if not job["tokens_in"] and not job["tokens_out"]:
         return "-"
-    return cost_text(job["cost"], unknown=job["unpriced"] > 0).removeprefix("cost ")
+    return cost_text(job["cost_known"], unknown=job["cost"] is None).removeprefix("cost ")
 
 
 def _short(text: str | None, limit: int = 60) -> str:

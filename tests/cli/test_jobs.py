@@ -18,7 +18,7 @@ from autointerp.cli.main import main
 from autointerp.jobs import JobRunner
 from autointerp.runs import ExplainOptions, Workbench, explain_job, job_kinds
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, Job
+from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory
@@ -248,6 +248,23 @@ def test_progress_lines(store: Store, tmp_path: Path):
             "explain 2 features of sae: pattern: 0 of 2",
             "explain 2 features of sae: pattern: 2 of 2",
         ]
+
+
+def test_a_cost_of_which_a_part_is_unknown_is_not_known(store: Store, run_json: RunJson, run_text: RunText):
+    """The part that has a price is told under another name."""
+    job = queue(store, [0, 1])
+    with Annotations(store.path) as annotations:
+        claim = annotations.jobs.claim(new_owner(), ["explain"], job_id=job.id)
+        assert claim is not None
+        parts = [ItemResult(0, tokens_in=90, cost=0.25), ItemResult(1, tokens_in=10, unpriced=True)]
+        annotations.jobs.complete(claim, [(part, []) for part in parts])
+        ended = annotations.jobs.finish(claim)
+    (shown,) = run_json("jobs", store.path)["jobs"]
+    assert (shown["cost"], shown["cost_known"], shown["unpriced"]) == (None, 0.25, 1)
+    assert "at least 0.25, a part has no price" in run_text("jobs", store.path)[1]
+    done = batch.Done(2, succeeded=2, jobs=[ended])
+    assert (done.as_dict()["cost"], done.as_dict()["cost_known"]) == (None, 0.25)
+    assert "100 tokens, cost at least 0.25, a part has no price" in batch.report(done, "latents")
 
 
 def test_words_for_cost_and_time():
