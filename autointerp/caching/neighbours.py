@@ -17,8 +17,6 @@ MAX_PAIRS = 1 << 25
 """Pairs of latents counted for co-firing; a corpus with more is sampled by evenly spaced contexts."""
 PAIRS_AT_ONCE = 1 << 20
 DENSE_LATENTS = 4096
-ROUGH_LATENTS = 8192
-ROUGH_CANDIDATES = 32
 
 Neighbours = tuple[NDArray[np.int32], NDArray[np.float32]]
 """Latents Int32[ndarray, "n_latents n"], -1 = none, and similarities Float32[ndarray, "n_latents n"], largest first."""
@@ -27,9 +25,7 @@ Neighbours = tuple[NDArray[np.int32], NDArray[np.float32]]
 def nearest_by_cosine(weight: Tensor, live: NDArray[np.bool_], n: int = N_NEIGHBOURS) -> Neighbours:
     """Nearest rows of `weight` Float32[Tensor, "n_latents d"] among live latents; dead ones have and are no neighbours.
 
-    Rows are compared in blocks: memory is bounded by `BLOCK_BYTES`, not by n_latents squared. A processor that multiplies
-    bfloat16 (twice as fast) looks for candidates in it first; their similarities are then computed in full, and rows for which
-    rounding could have hidden a nearer one are searched in full too. The result is the same.
+    Rows are compared in blocks: memory is bounded by `BLOCK_BYTES`, not by n_latents squared.
     """
     ids = np.full((len(live), n), -1, np.int32)
     values = np.zeros((len(live), n), np.float32)
@@ -39,72 +35,22 @@ def nearest_by_cosine(weight: Tensor, live: NDArray[np.bool_], n: int = N_NEIGHB
         return ids, values
     with torch.inference_mode():
         unit = torch.nn.functional.normalize(weight[torch.from_numpy(alive).to(weight.device)].float(), dim=1)
-        search = _Search(unit, keep)
-        rough = (
-            _RoughSearch(unit, keep) if len(alive) >= ROUGH_LATENTS and _multiplies_bfloat16(unit) else None
-        )
-        for start in range(0, len(alive), search.rows):
-            rows = torch.arange(start, min(start + search.rows, len(alive)), device=unit.device)
-            best, columns = search.nearest(rows) if rough is None else rough.nearest(rows, search)
-            order = best.argsort(dim=1, descending=True, stable=True)
-            part = alive[start : start + search.rows]
-            ids[part, :keep] = alive[columns.gather(1, order).cpu().numpy()]
-            values[part, :keep] = best.gather(1, order).clamp_(-1.0, 1.0).cpu().numpy()
-    return ids, values
-
-
-def _multiplies_bfloat16(x: Tensor) -> bool:
-    able = torch.cpu.get_capabilities()
-    return x.device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-
-
-class _Search:
-    """The `keep` largest products of rows of `unit` [m, d] with the others, by all products of a block of rows."""
-
-    def __init__(self, unit: Tensor, keep: int):
-        self.m, self.keep = len(unit), keep
-        self.unit = unit
+        padding = -len(alive) % 16 if len(alive) > 64 * n else 0
         # Whole groups for `top_k`; the padded columns are zero and masked below.
-        self._others = torch.nn.functional.pad(unit, (0, 0, 0, -self.m % 16 if self.m > 64 * keep else 0)).T
-        self.rows = max(16, BLOCK_BYTES // (4 * self._others.shape[1]))
-        self._groups = group_size(self._others.shape[1], keep)
-        self._buffer: Tensor | None = None
-
-    def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and columns [r, keep], in no order; at most `self.rows` rows."""
-        if self._buffer is None:
-            shape = min(self.rows, self.m), self._others.shape[1]
-            self._buffer = torch.empty(shape, dtype=self.unit.dtype, device=self.unit.device)
-        similar = torch.mm(self.unit[rows], self._others, out=self._buffer[: len(rows)])
-        similar[:, self.m :] = -2.0
-        similar[torch.arange(len(rows)), rows] = -2.0
-        return top_k(similar, self.keep, self._groups)
-
-
-class _RoughSearch:
-    """The same through bfloat16: candidates, then their exact products, then a proof that no other row could be among them."""
-
-    def __init__(self, unit: Tensor, keep: int):
-        self._unit, self._keep = unit, keep
-        rounded = unit.bfloat16()
-        self._search = _Search(rounded, max(ROUGH_CANDIDATES, 2 * keep))
-        off = (unit - rounded.float()).norm(dim=1)
-        # |uv - u'v'| <= |u - u'||v| + |u'||v - v'|, by Cauchy and Schwarz.
-        self._error = off + 1.01 * off.max()
-
-    def nearest(self, rows: Tensor, exact: _Search) -> tuple[Tensor, Tensor]:
-        """Values and columns [r, keep], in no order. `exact`: for the rows without a proof."""
-        rough, candidates = self._search.nearest(rows)
-        products = torch.bmm(self._unit[candidates], self._unit[rows][:, :, None])[:, :, 0]
-        best, places = products.topk(self._keep, dim=1, sorted=False)
-        columns = candidates.gather(1, places)
-        # What was left out is no larger, roughly, than the least candidate. A product is rounded to 8 bits too, 2**-9 of it.
-        least = rough.amin(1).float()
-        highest = least + self._error[rows] + 2.0**-8 * least.abs() + 1e-5
-        unproven = (best.amin(1) < highest).nonzero()[:, 0]
-        if len(unproven):
-            best[unproven], columns[unproven] = exact.nearest(rows[unproven])
-        return best, columns
+        unit = torch.nn.functional.pad(unit, (0, 0, 0, padding))
+        groups = group_size(len(unit), keep)
+        rows = max(16, BLOCK_BYTES // (4 * len(unit)))
+        buffer = torch.empty(min(rows, len(alive)), len(unit), device=unit.device)
+        for start in range(0, len(alive), rows):
+            stop = min(start + rows, len(alive))
+            similar = torch.mm(unit[start:stop], unit.T, out=buffer[: stop - start])
+            similar[:, len(alive) :] = -2.0
+            similar[torch.arange(stop - start), torch.arange(start, stop)] = -2.0
+            best, columns = top_k(similar, keep, groups)
+            order = best.argsort(dim=1, descending=True, stable=True)
+            ids[alive[start:stop], :keep] = alive[columns.gather(1, order).cpu().numpy()]
+            values[alive[start:stop], :keep] = best.gather(1, order).clamp_(-1.0, 1.0).cpu().numpy()
+    return ids, values
 
 
 class _Block(NamedTuple):

@@ -77,38 +77,6 @@ def test_cosine_neighbours(n_latents: int) -> None:
         assert (ids[latent, keep:] == -1).all()
 
 
-@pytest.mark.parametrize("kind", ["spread", "clusters", "equal"])
-def test_the_search_in_half_precision_finds_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where bfloat16 cannot tell the nearest from hundreds of others: then everything is compared in full."""
-    generator = torch.Generator().manual_seed(1)
-    weight = torch.randn(1200, 12, generator=generator)
-    if kind == "clusters":
-        weight = weight[:3].repeat(400, 1) + 1e-3 * weight
-    elif kind == "equal":
-        weight = weight[:4].repeat(300, 1)
-    live = np.random.default_rng(0).random(1200) < 0.95
-    expected = nearest_by_cosine(weight, live)
-    searched_in_full: list[int] = []
-    nearest = neighbours._Search.nearest
-
-    def counted(self: neighbours._Search, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.unit.dtype == torch.float32:
-            searched_in_full.append(len(rows))
-        return nearest(self, rows)
-
-    monkeypatch.setattr(neighbours, "ROUGH_LATENTS", 0)
-    monkeypatch.setattr(neighbours, "_multiplies_bfloat16", lambda x: True)
-    monkeypatch.setattr(neighbours._Search, "nearest", counted)
-    ids, values = nearest_by_cosine(weight, live)
-    np.testing.assert_allclose(values, expected[1], atol=1e-6)
-    unit = torch.nn.functional.normalize(weight, dim=1).numpy()
-    cosine = np.where(live[:, None], unit @ unit.T, 0.0)
-    at = np.arange(1200)[:, None]
-    assert (ids[live] != at[live]).all()
-    np.testing.assert_allclose(np.where(ids >= 0, cosine[at, ids], 0.0), values, atol=1e-5)
-    assert sum(searched_in_full) < live.sum() / 2 if kind == "spread" else sum(searched_in_full) == live.sum()
-
-
 def test_no_neighbours_without_company() -> None:
     live = np.array([True, False, False])
     assert (nearest_by_cosine(torch.randn(3, 4), live)[0] == -1).all()
