@@ -183,7 +183,7 @@ def brief(score: Score, of: Explanation) -> dict[str, Any]:
     ]
     return {
         "name": row["name"],
-        "judge": " ".join(part for part in (row["judge"], row["protocol"]) if part),
+        "judge": " · ".join(part for part in (row["judge"], row["protocol"]) if part),
         "value": row["value"],
         "ci": row["ci"],
         "under": f"floor {row['floor']} · n {row['n']}",

@@ -56,7 +56,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const name = append(el("div"), el("b", "", row.name));
       if (row.said) append(name, el("span", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
       const how = [row.judge, row.against, row.protocol].filter(Boolean).join(" ");
-      const who = append(el("div", "who"), name, el("div", "small", how));
+      const who = append(el("div", "who"), name, el("div", "small", [row.judge, row.against].filter(Boolean).join(" ")), row.protocol ? el("div", "small protocol", row.protocol) : null);
       node.title = [row.meaning, row.metric, how, `On ${row.examples}`, `${row.when} UTC`, row.older ? `${row.older} older of this kind` : "", "Click for every judged example"].filter(Boolean).join("\n");
       append(node, who);
       if (row.failed) append(node, cause(row.failed));
@@ -100,8 +100,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       append(box, append(
         el("div", "version" + (row.current ? " current" : "")),
         el("div", "number", String(row.number)),
-        append(el("div"), text, el("div", "small", row.meta), ...row.scores.map(brief)),
+        append(el("div"), text, el("div", "small", row.meta)),
         acts,
+        row.scores.length ? append(el("div", "briefs"), ...row.scores.map(brief)) : null,
       ));
     }
     append(fragment, box);
