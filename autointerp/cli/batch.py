@@ -162,8 +162,9 @@ def report(done: Done, what: str) -> str:
     return "\n".join(lines)
 
 
-def check_end(done: Done, store: Path) -> None:
-    """Raises UserError when the work stopped before its end, or when nothing succeeded, now or before."""
+def check_end(done: Done, store: Path, *, retried: bool = False) -> None:
+    """Raises UserError when the work stopped before its end, or when nothing succeeded: now or before, or now of what was
+    `retried`."""
     unfinished = [job.id for job in done.jobs if job.n_failed or job.n_left]
     again = (
         f" To go on: the same command again, or autointerp jobs {store} retry {unfinished[-1]}"
@@ -172,7 +173,7 @@ def check_end(done: Done, store: Path) -> None:
     )
     if done.stopped:
         raise UserError(f"stopped with {done.left:,} left: {done.stopped}{again}")
-    if done.failed and not done.succeeded and not done.already:
+    if done.failed and not done.succeeded and (retried or not done.already):
         raise UserError(f"all {done.failed:,} failed, the first with: {done.failures[0]['error']}{again}")
     if done.failed:
         say(f"The failed ones are recorded with their cause.{again}")

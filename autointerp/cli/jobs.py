@@ -170,7 +170,7 @@ def _retry(args: argparse.Namespace) -> None:
         done = run_again(bench, job.id, payload)
     what = "explanations" if job.kind == "score" else "latents" if job.kind == "explain" else "parts"
     write_result({**describe_job(done.jobs[-1]), **done.as_dict()}, report(done, what), as_json=args.json)
-    check_end(done, args.store)
+    check_end(done, args.store, retried=True)
 
 
 def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
