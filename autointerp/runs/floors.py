@@ -18,7 +18,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class _Pool:
-    """Shown explanations of a coder. `hashes`: UInt64[ndarray, " n"], of the ids."""
+    """Shown explanations of a coder. `hashes`: UInt64[ndarray, " n"], of what they say about which latent: not of their ids,
+    which are random, so that the same explanations give the same floors in every store."""
 
     ids: list[str]
     texts: list[str]
@@ -70,9 +71,9 @@ class Floors:
 
     def _read(self, coder: str) -> _Pool:
         table = self._annotations.summary(coder)
-        ids = table["explanation_id"].to_pylist()
-        hashes = np.array([_hash(id_) for id_ in ids], dtype=np.uint64)
-        if len(ids) > MANY:
+        pairs = zip(table["latent"].to_pylist(), table["text"].to_pylist(), strict=True)
+        hashes = np.array([_hash(f"{latent}:{text}") for latent, text in pairs], dtype=np.uint64)
+        if len(hashes) > MANY:
             # A thousand are as good as all. Which ones, their hashes say: the same ones next time, but for a few.
             kept = np.sort(np.argpartition(hashes, MANY)[:MANY])
             table, hashes = table.take(kept), hashes[kept]
@@ -87,7 +88,8 @@ class Floors:
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    data = text.encode("utf-8", errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def _mixed(hashes: NDArray[np.uint64], seed: int, latent: int) -> NDArray[np.uint64]:
