@@ -143,7 +143,9 @@ def heldout(
         n_hard = parts["embedding"]
         # Some more: those that are there already, from another source, are left out.
         places = hard(coder.info.coder, latent, contexts, n_hard + len(negatives), rng)
-        made = _cut_silent(store, acts, places, options.window, source="embedding", taken=negatives)
+        made = _cut_silent(
+            store, acts, places, options.window, source="embedding", taken=negatives, shown=shown
+        )
         negatives += made[:n_hard]
     activating = _spread(groups["quantiles"])[: options.n_examples]
     return Heldout(
@@ -292,16 +294,18 @@ def _cut_silent(
     *,
     source: str,
     taken: Sequence[Example],
+    shown: Sequence[tuple[int, int, int]],
 ) -> list[Example]:
-    seen = {_place(one) for one in taken}
+    """Silent windows at `places`, each text once, and none that was taken or shown already."""
+    seen = {one.token_ids.tobytes() for one in taken}
+    seen |= {store.tokens[context, start:stop].astype(np.int64).tobytes() for context, start, stop in shown}
     width = check_window(window, store.ctx_len)
     made = []
     for context, start in places:
-        if (context, start) in seen:
-            continue
-        seen.add((context, start))
         one = cut(acts, store.tokens, context, start, min(start + width, store.ctx_len), source=source)
-        if one.max_activation <= 0:
+        text = one.token_ids.tobytes()
+        if one.max_activation <= 0 and text not in seen:
+            seen.add(text)
             made.append(replace(one, source=source))
     return made
 

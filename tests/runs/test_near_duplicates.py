@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from autointerp.embedding import embed_store
 from autointerp.passages import Window
 from autointerp.runs import ExplainOptions, ScoreOptions, Workbench
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.conftest import CoderSpec, StoreFactory
+from tests.embedding.conftest import HashEmbedder
 
 N_CONTEXTS, CTX_LEN, FIRES = 200, 32, 7
 BOILERPLATE = list(
@@ -53,6 +55,21 @@ def test_no_question_repeats_what_was_shown(seed: int, bench: Workbench) -> None
     assert heldout.non_activating
     assert not shown & {around_peak(bench.store, one) for one in heldout.activating}
     assert not shown_silent & {one.example.token_ids.tobytes() for one in heldout.non_activating}
+
+
+def test_negatives_near_in_meaning_are_no_copies_of_what_was_shown(bench: Workbench) -> None:
+    hashed = HashEmbedder()
+    embed_store(bench.store, hashed, window=32)
+    explanation = bench.explain("sae", 0, ExplainOptions(n_examples=20, n_contrast=10))
+    shown = set()
+    for one in explanation.example_ids:
+        context, start, window = map(int, one.split(":"))
+        shown.add(bench.store.tokens[context, start : start + window].astype(np.int64).tobytes())
+    asked = ScoreOptions(negatives=("embedding",), embedder=hashed.name, n_examples=10, n_negatives=60)
+    found = [one.example.token_ids.tobytes() for one in bench.heldout(explanation, asked).non_activating]
+    assert found
+    assert len(set(found)) == len(found)
+    assert not shown & set(found)
 
 
 def test_an_edit_inherits_what_its_parent_was_shown(bench: Workbench) -> None:
