@@ -1,6 +1,7 @@
 """Typed keys: how long they stay in memory."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +75,15 @@ def test_typed_again_it_is_not_forgotten_any_more(bench: Workbench):
     bench.annotations.jobs.cancel(job.id)
     bench.keys.drop()
     assert bench.keys.get(name) is not None
+
+
+def test_keys_stay_in_memory(bench: Workbench):
+    key = "sk-test-0123456789abcdef"
+    name = bench.lend_key(key)
+    assert bench.lend_key(key) == name
+    llm = LLMOptions(model="m", base_url="http://localhost:9/v1", key_ref=name, timeout=1)
+    bench.annotations.add(bench.explain("sae", CAT, ExplainOptions(explainer="default", llm=llm)))
+    assert key not in repr(llm)
+    for path in Path(bench.store.path).rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes()
+    assert key not in bench.redact(f"so {key} it is")
