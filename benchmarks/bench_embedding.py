@@ -157,6 +157,7 @@ def _bench_scores(bench: Workbench, coder: str, rounds: int) -> bool:
     for _ in range(rounds):
         started = time.perf_counter()
         with Worker(bench) as worker:
+            worker.upcoming.expect(explanations)
             scores = [worker.score_rows(one, options)[0] for one in explanations]
         best = min(best, time.perf_counter() - started)
         values = [score.value for score in scores if score.value is not None]

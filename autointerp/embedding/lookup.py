@@ -58,6 +58,8 @@ class StoreEmbedder:
         distinct = list(dict.fromkeys(texts))
         with self._lock:
             known = {text: self._kept[text] for text in distinct if text in self._kept}
+        if texts and len(known) == len(distinct):
+            return np.array([known[text] for text in texts], dtype=np.float32)
         known |= self._texts.get([text for text in distinct if text not in known])
         new = [text for text in distinct if text not in known]
         for at in range(0, len(new), _BATCH):

@@ -9,8 +9,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from autointerp.errors import AutointerpError, StoreError
@@ -21,9 +22,19 @@ logger = logging.getLogger(__name__)
 
 _PAGE = 256
 _MAX_COMMIT = 500
+_QUEUED = 32
+"""Items handed out beyond what the workers need, so that quick items share transactions."""
+_GATHER_SECONDS = 0.02
 _RATE_SECONDS = 30.0
 
 Finished = tuple[int, Outcome | None]  # None: not done, to be tried again
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Items that come next."""
+
+    items: Sequence[Any]
 
 
 class Execution:
@@ -53,7 +64,7 @@ class Execution:
         self._lost = False
         self._fatal: str | None = None
         self._context = Context(claim.job, self._stop, self._keep)
-        self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+        self._todo: queue.SimpleQueue[tuple[int, Any] | _Ahead | None] = queue.SimpleQueue()
         self._finished: deque[Finished] = deque()
         self._news = threading.Event()
         self._in_flight = 0
@@ -112,13 +123,13 @@ class Execution:
         more = True
         try:
             while not self._stopping():
-                while more and self._in_flight < 2 * n_workers:
+                while more and self._in_flight < 2 * n_workers + _QUEUED:
                     following = next(items, None)
                     if following is None:
                         more = False
                     else:
                         self._todo.put(following)
-                        self._in_flight += 1
+                        self._in_flight += not isinstance(following, _Ahead)
                 if not self._in_flight:
                     return
                 self._commit(timeout=0.1)
@@ -132,9 +143,11 @@ class Execution:
             self._stop.set()
         return self._stop.is_set()
 
-    def _pending(self) -> Iterator[tuple[int, Any]]:
+    def _pending(self) -> Iterator[tuple[int, Any] | _Ahead]:
         after = -1
         while page := self.table.pending(self.claim, after=after, limit=_PAGE):
+            if self.kind.ahead is not None and len(page) > 1:
+                yield _Ahead([item for _, item in page])
             yield from page
             after = page[-1][0]
 
@@ -147,6 +160,8 @@ class Execution:
     def _commit(self, timeout: float) -> None:
         if not self._finished:
             self._news.wait(timeout)
+        if 0 < len(self._finished) < self._in_flight:
+            time.sleep(_GATHER_SECONDS)  # what finishes meanwhile shares the transaction
         self._news.clear()
         # They stay where they are until they are stored, so that an interrupt anywhere here loses none.
         finished = [self._finished[i] for i in range(min(len(self._finished), _MAX_COMMIT))]
@@ -187,9 +202,22 @@ class Execution:
 
     def _worker(self) -> None:
         while (task := self._todo.get()) is not None:
+            if isinstance(task, _Ahead):
+                self._look_ahead(task.items)
+                continue
             i, item = task
             self._finished.append((i, None if self._stop.is_set() else self._handle(item)))
             self._news.set()
+
+    def _look_ahead(self, items: Sequence[Any]) -> None:
+        if self.kind.ahead is None or self._stop.is_set():
+            return
+        try:
+            self.kind.ahead(self.claim.job.payload, items, self._context)
+        except AutointerpError:
+            pass
+        except Exception:
+            logger.exception("job %s could not look ahead", self.claim.job.id)
 
     def _handle(self, item: Any) -> Outcome | None:
         try:

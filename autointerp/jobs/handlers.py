@@ -102,13 +102,17 @@ class JobKind:
     """How to do one kind of job.
 
     `workers`: threads per job, a number or a function of the payload. `setup(payload, context)`: opened once per job, for
-    models and clients; what it yields is `context.state`. Payloads and items are stored and shown: no credentials in them.
+    models and clients; what it yields is `context.state`. `ahead(payload, items, context)`: told of some hundreds of items
+    before the first of them is handled, to read at once what they need; it may be called while items before them are still
+    being handled, and what goes wrong in it is left for the items to meet. Payloads and items are stored and shown: no
+    credentials in them.
     """
 
     name: str
     handler: Handler
     workers: int | Callable[[Mapping[str, Any]], int] = 1
     setup: Callable[[Mapping[str, Any], Context], AbstractContextManager[Any]] | None = None
+    ahead: Callable[[Mapping[str, Any], Sequence[Any], Context], None] | None = None
 
     def n_workers(self, payload: Mapping[str, Any]) -> int:
         return max(1, self.workers(payload) if callable(self.workers) else self.workers)

@@ -1,7 +1,7 @@
 """Talking to language models over any OpenAI-compatible server, without ever losing a paid answer or showing a key."""
 
 from autointerp.llm.asking import Answer, Outcome, Question, Stats
-from autointerp.llm.budget import Budget
+from autointerp.llm.budget import USED_UP, Budget
 from autointerp.llm.cache import MemoryCache, ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.check import EndpointCheck, check_endpoint
@@ -40,6 +40,7 @@ from autointerp.llm.secrets import Secret, find_key, redact
 
 __all__ = [
     "ENDPOINTS",
+    "USED_UP",
     "Answer",
     "AuthError",
     "BadAnswer",

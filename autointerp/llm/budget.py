@@ -7,6 +7,9 @@ from autointerp.errors import UserError
 from autointerp.llm.errors import BudgetExceeded
 from autointerp.llm.messages import Usage
 
+USED_UP = "The budget of this work is used up"
+"""How the message of a `BudgetExceeded` begins when a larger budget would help."""
+
 
 @dataclass(frozen=True)
 class Reservation:
@@ -51,10 +54,9 @@ class Budget:
             if not self._over(tokens, cost):
                 return False
         raise BudgetExceeded(
-            f"The budget of this work is used up: {self._describe()}. The next call would cross it, so nothing more is sent. "
-            f"What was answered is kept. It takes a larger budget to go on: begin the rest anew with one (“Budget of a job” in "
-            f"Settings, or in the form of a batch), or give --budget-tokens or --budget-cost to a command, also to "
-            f"`autointerp jobs STORE retry ID`."
+            f"{USED_UP}: {self._describe()}. The next call would cross it, so nothing more is sent. What was answered is kept. "
+            f"To go on, press Retry, which grants as much again as “Budget of a job” in Settings says, or give --budget-tokens "
+            f"or --budget-cost to `autointerp jobs STORE retry ID`."
         )
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> None:

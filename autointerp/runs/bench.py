@@ -1,8 +1,9 @@
 """`Workbench`: a store with everything that explaining and scoring on it needs, loaded once and shared."""
 
 import threading
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,16 @@ from autointerp.runs.compare import compare
 from autointerp.runs.firings import Firings
 from autointerp.runs.floors import Floors
 from autointerp.runs.keys import LentKeys
-from autointerp.runs.options import DEFAULT_EMBEDDER, ExplainOptions, KeyGone, LLMOptions, ScoreOptions
+from autointerp.runs.options import (
+    DEFAULT_EMBEDDER,
+    ExplainOptions,
+    KeyGone,
+    LLMOptions,
+    ScoreOptions,
+    plan_seed,
+)
 from autointerp.runs.preview import MODE_UNKNOWN, Preview
-from autointerp.runs.worker import Worker, plan_seed
+from autointerp.runs.worker import Worker
 from autointerp.sampling import positive_windows
 from autointerp.score import Difference, LLMJudge, OfflineJudge, Resamples, Simulation
 from autointerp.score.classify import shown
@@ -88,30 +96,26 @@ class Workbench:
         return self._last.heldout[1]
 
     def heldout_places(
-        self, explanation: Explanation, options: ScoreOptions
-    ) -> "tuple[draw.Drawn, float] | None":
-        """Where the windows of `heldout` lie, for options whose negatives are random ones alone, and the latent's maximum;
-        `None` for a latent that never fires."""
-        coder = self.store.coder(explanation.coder)
-        acts = self._firings.get(coder, explanation.latent)
-        if not len(acts.token):
-            return None
-        config, seen = self._lineage(explanation)
-        drawn = draw.heldout_places(
-            self.store,
-            explanation.latent,
-            acts,
-            options,
-            split_seed=int(config.get("split_seed", 0)),
-            heldout_fraction=float(config.get("heldout_fraction", 0.5)),
-            shown=seen,
-        )
-        return drawn, float(acts.activation.max())
+        self, explanations: Sequence[Explanation], options: ScoreOptions
+    ) -> "list[tuple[draw.Drawn, float] | None]":
+        """Where the windows of `heldout` lie, for options whose negatives are random ones alone, and the latent's maximum; of
+        many explanations of one coder at once. `None` for a latent that never fires."""
+        if not explanations:
+            return []
+        coder = self.store.coder(explanations[0].coder)
+        asked = [
+            draw.Place(one.latent, acts, **self._lineage(one)) if len(acts.token) else None
+            for one, acts in zip(
+                explanations, self._firings.get_all(coder, [one.latent for one in explanations]), strict=True
+            )
+        ]
+        places = [one for one in asked if one is not None]
+        found = iter(draw.heldout_places(self.store, places, options))
+        return [one and (next(found), float(one.acts.activation.max())) for one in asked]
 
     def _draw_heldout(
         self, explanation: Explanation, coder: CoderStore, options: ScoreOptions
     ) -> "draw.Heldout":
-        config, seen = self._lineage(explanation)
         hard = self._hard_negatives(options) if "embedding" in options.negatives else None
         return draw.heldout(
             self.store,
@@ -119,10 +123,8 @@ class Workbench:
             explanation.latent,
             self._firings.get(coder, explanation.latent),
             options,
-            split_seed=int(config.get("split_seed", 0)),
-            heldout_fraction=float(config.get("heldout_fraction", 0.5)),
-            shown=seen,
             hard=hard,
+            **self._lineage(explanation),
         )
 
     def explain(
@@ -330,23 +332,25 @@ class Workbench:
                 self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])
             return self._text_model
 
-    def _lineage(self, explanation: Explanation) -> tuple[dict, list[tuple[int, int, int]]]:
-        """The configuration of the nearest version made from examples, and the windows (context, start, stop) that any version
-        was made from, those of another corpus left out."""
-        config: dict = {}
+    def _lineage(self, explanation: Explanation) -> draw.Lineage:
+        """The split of the nearest version made from examples, and the windows that any version was made from, those of another
+        corpus left out."""
+        config: Mapping[str, Any] = {}
         seen: dict[str, None] = {}
         version: Explanation | None = explanation
         while version is not None:
             seen |= dict.fromkeys(version.example_ids)
             if not config and "split_seed" in version.config:
-                config = dict(version.config)
+                config = version.config
             version = self.annotations.explanation(version.parent) if version.parent else None
-        places = []
-        for one in seen:
-            context, start, window = map(int, one.split(":"))
-            if context < self.store.n_contexts and start < self.store.ctx_len:
-                places.append((context, start, min(start + window, self.store.ctx_len)))
-        return config, places
+        numbers = np.array(":".join(seen).split(":") if seen else [], dtype=np.int64).reshape(-1, 3)
+        shown = numbers[(numbers[:, 0] < self.store.n_contexts) & (numbers[:, 1] < self.store.ctx_len)]
+        shown[:, 2] = np.minimum(shown[:, 1] + shown[:, 2], self.store.ctx_len)
+        return {
+            "split_seed": int(config.get("split_seed", 0)),
+            "heldout_fraction": float(config.get("heldout_fraction", 0.5)),
+            "shown": shown,
+        }
 
     def _hard_negatives(self, options: ScoreOptions) -> "draw.HardNegatives":
         from autointerp.embedding import hard_contexts

@@ -5,7 +5,8 @@ can be compared with the others on the same held-out examples.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,14 @@ from autointerp.explain import Evidence
 from autointerp.passages import Window, make_windows
 from autointerp.runs.options import ExplainOptions, ScoreOptions
 from autointerp.sampling import (
+    Ask,
     Drawn,
+    Spans,
     Split,
     avoid_windows,
     build_groups,
-    draw_windows,
+    draw_heldout,
+    no_spans,
     positive_windows,
     split_contexts,
 )
@@ -46,9 +50,13 @@ def split_of(
         acts,
         n_contexts=store.n_contexts,
         ctx_len=store.ctx_len,
-        rng=np.random.default_rng([_SPLIT, seed, latent]),
+        rng=_split_rng(seed, latent),
         heldout_fraction=heldout_fraction,
     )
+
+
+def _split_rng(seed: int, latent: int) -> np.random.Generator:
+    return np.random.default_rng([_SPLIT, seed, latent])
 
 
 def evidence(
@@ -102,17 +110,18 @@ def heldout(
     *,
     split_seed: int = 0,
     heldout_fraction: float = 0.5,
-    shown: Sequence[tuple[int, int, int]] = (),
+    shown: Spans | None = None,
     hard: HardNegatives | None = None,
 ) -> Heldout:
-    """What a scorer may ask about: the held-out side of the split, less every context in `shown` (context, start, stop) and
-    every near-duplicate of these windows: the same boilerplate may stand in many contexts.
+    """What a scorer may ask about: the held-out side of the split, less every context in `shown` and every near-duplicate of
+    these windows: the same boilerplate may stand in many contexts.
 
     `hard`: finds the negatives of source "embedding". Raises UserError for a latent that never fires.
     """
     _check_live(coder, latent, acts)
     if options.protocol == "delphi":
         return _as_delphi(store, acts, options)
+    shown = no_spans() if shown is None else shown
     contexts = _heldout_contexts(
         store, acts, latent, split_seed=split_seed, heldout_fraction=heldout_fraction, shown=shown
     )
@@ -156,32 +165,50 @@ def heldout(
     )
 
 
-def heldout_places(
-    store: Store,
-    latent: int,
-    acts: LatentActivations,
-    options: ScoreOptions,
-    *,
-    split_seed: int = 0,
-    heldout_fraction: float = 0.5,
-    shown: Sequence[tuple[int, int, int]] = (),
-) -> Drawn:
-    """Where the windows of `heldout` lie, in its order, for options whose negatives are random ones alone."""
-    contexts = _heldout_contexts(
-        store, acts, latent, split_seed=split_seed, heldout_fraction=heldout_fraction, shown=shown
-    )
-    drawn = draw_windows(
-        acts,
+class Lineage(TypedDict):
+    """What the held-out examples of an explanation depend on, beside its latent: arguments of `heldout`."""
+
+    split_seed: int
+    heldout_fraction: float
+    shown: Spans
+
+
+@dataclass(frozen=True)
+class Place:
+    """One latent that `heldout_places` is asked for; fields as the arguments of `heldout`."""
+
+    latent: int
+    acts: LatentActivations
+    split_seed: int = 0
+    heldout_fraction: float = 0.5
+    shown: Spans = field(default_factory=no_spans)
+
+
+def heldout_places(store: Store, asked: Sequence[Place], options: ScoreOptions) -> list[Drawn]:
+    """Where the windows of `heldout` lie, in its order, for options whose negatives are random ones alone: of many latents that
+    fire, at once."""
+    asks = [
+        Ask(
+            one.acts,
+            one.shown,
+            split_rng=_split_rng(one.split_seed, one.latent),
+            rng=np.random.default_rng([_SCORE, options.seed, one.latent]),
+            heldout_fraction=one.heldout_fraction,
+        )
+        for one in asked
+    ]
+    found = draw_heldout(
+        asks,
         store.tokens,
-        rng=np.random.default_rng([_SCORE, options.seed, latent]),
         window=options.window,
         n_per_quantile=-(-options.n_examples // N_QUANTILES),
         n_non_activating=options.n_negatives,
-        contexts=contexts,
-        avoid=avoid_windows(acts, store.tokens, shown),
     )
-    order = _evenly(drawn.quantile.tolist())[: options.n_examples]
-    return Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
+    orders = [_evenly(drawn.quantile.tolist())[: options.n_examples] for drawn in found]
+    return [
+        Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
+        for drawn, order in zip(found, orders, strict=True)
+    ]
 
 
 def _heldout_contexts(
@@ -191,11 +218,11 @@ def _heldout_contexts(
     *,
     split_seed: int,
     heldout_fraction: float,
-    shown: Sequence[tuple[int, int, int]],
+    shown: Spans,
 ) -> NDArray[np.bool_]:
     split = split_of(store, acts, latent, seed=split_seed, heldout_fraction=heldout_fraction)
     contexts = split.heldout.copy()
-    contexts[[context for context, _, _ in shown]] = False
+    contexts[shown[:, 0]] = False
     return contexts
 
 
@@ -294,11 +321,14 @@ def _cut_silent(
     *,
     source: str,
     taken: Sequence[Example],
-    shown: Sequence[tuple[int, int, int]],
+    shown: Spans,
 ) -> list[Example]:
     """Silent windows at `places`, each text once, and none that was taken or shown already."""
     seen = {one.token_ids.tobytes() for one in taken}
-    seen |= {store.tokens[context, start:stop].astype(np.int64).tobytes() for context, start, stop in shown}
+    seen |= {
+        store.tokens[context, start:stop].astype(np.int64).tobytes()
+        for context, start, stop in shown.tolist()
+    }
     width = check_window(window, store.ctx_len)
     made = []
     for context, start in places:

@@ -3,6 +3,7 @@ costs little more than one query for one."""
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,13 +33,20 @@ class Firings:
 
     def get(self, coder: CoderStore, latent: int) -> LatentActivations:
         """As `CoderStore.activations`."""
+        return self.get_all(coder, [latent])[0]
+
+    def get_all(self, coder: CoderStore, latents: Sequence[int]) -> list[LatentActivations]:
+        """`get` of each, one after the other."""
         info = coder.info
-        key = (info.coder, info.created, latent)
+        found = []
         with self._lock:
-            if key not in self._kept:
-                self._read(coder, key)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            for latent in latents:
+                key = (info.coder, info.created, latent)
+                if key not in self._kept:
+                    self._read(coder, key)
+                self._kept.move_to_end(key)
+                found.append(self._kept[key])
+        return found
 
     def _read(self, coder: CoderStore, key: _Key) -> None:
         name, created, latent = key

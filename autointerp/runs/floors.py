@@ -13,6 +13,7 @@ from autointerp.store.annotations import Annotations
 FEW = 200
 MANY = 1000
 _REFRESH_SECONDS = 60.0
+_LAST = np.uint64(2**64 - 1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -47,13 +48,15 @@ class Floors:
         """Id and text of the shown explanation of another latent with another text, by the same explainer where there is one;
         `None` when this coder has no other explanation."""
         pool = self._pool(coder)
-        order = np.argsort(_mixed(pool.hashes, seed, latent), kind="stable")
-        others = (i for i in order.tolist() if pool.latents[i] != latent and pool.texts[i] != text)
+        hashes = _mixed(pool.hashes, seed, latent)
         second = None
-        for i in others:
-            if pool.explainers[i] == explainer:
-                return pool.ids[i], pool.texts[i]
-            second = i if second is None else second
+        for _ in range(len(hashes)):
+            i = int(hashes.argmin())
+            if pool.latents[i] != latent and pool.texts[i] != text:
+                if pool.explainers[i] == explainer:
+                    return pool.ids[i], pool.texts[i]
+                second = i if second is None else second
+            hashes[i] = _LAST
         return None if second is None else (pool.ids[second], pool.texts[second])
 
     def texts(self, coder: str) -> list[str]:

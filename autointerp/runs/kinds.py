@@ -12,6 +12,7 @@ from autointerp.llm import CancelToken, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.runs.bench import Workbench
 from autointerp.runs.options import ExplainOptions, KeyGone, ScoreOptions
+from autointerp.runs.redirect import earlier
 from autointerp.runs.worker import Worker
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 from autointerp.store import Store
@@ -36,7 +37,7 @@ def job_kinds(bench: Workbench) -> list[JobKind]:
     """The kinds of jobs that work on this store."""
     return [
         JobKind("explain", _explain, workers=_workers, setup=_Setup(bench)),
-        JobKind("score", _score, workers=_workers, setup=_Setup(bench)),
+        JobKind("score", _score, workers=_workers, setup=_Setup(bench), ahead=_expect),
         JobKind("embed", _embed, setup=_Setup(bench)),
         JobKind("embed_explanations", _embed_explanations, setup=_Setup(bench)),
     ]
@@ -214,7 +215,7 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
     assert state.explain is not None
     coder, latent = str(payload["coder"]), state.bench.store.coder(str(payload["coder"])).check_latent(item)
     with _stopping():
-        explanation = _of_this_job(state, coder, latent, context)
+        explanation = _of_this_job(state, payload, coder, latent, context)
         new = explanation is None
         if explanation is None:
             explanation = state.worker.explain(coder, latent, state.explain)
@@ -234,9 +235,16 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         return replace(scored, follow=made.follow)
 
 
+def _expect(payload: Mapping[str, Any], items: Sequence[Any], context: Context) -> None:
+    state: _State = context.state
+    state.worker.upcoming.expect(state.bench.annotations.explanations_of([str(item) for item in items]))
+
+
 def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
-    explanation = state.bench.annotations.explanation(str(item))
+    explanation = state.worker.upcoming.explanation(str(item)) or state.bench.annotations.explanation(
+        str(item)
+    )
     with _stopping():
         return _scores(state, explanation, context, before=[], again=True)
 
@@ -299,12 +307,15 @@ def _spent_before(job: Job) -> Usage:
     return Usage(prompt_tokens=job.tokens_in, completion_tokens=job.tokens_out, cost=job.cost)
 
 
-def _of_this_job(state: _State, coder: str, latent: int, context: Context) -> Explanation | None:
-    """The explanation that an earlier attempt of this job stored, when only its scores failed."""
+def _of_this_job(
+    state: _State, payload: Mapping[str, Any], coder: str, latent: int, context: Context
+) -> Explanation | None:
+    """The explanation that an earlier attempt of this job stored, when only its scores failed; by whichever model it asked."""
     assert state.explain is not None
-    wanted = config_hash(state.explain.identity())
+    ways = [state.explain, *(replace(state.explain, llm=llm) for llm in earlier(payload))]
+    wanted = {config_hash(one.identity()) for one in ways}
     for one in state.bench.annotations.explanations(coder, latent, failed=False):
-        if one.config_hash == wanted and one.created >= context.job.created:
+        if one.config_hash in wanted and one.created >= context.job.created:
             return one
     return None
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
+import numpy as np
+
 from autointerp.errors import UnknownName, UserError
 from autointerp.explain import pattern
 from autointerp.explain.prompts import default as explain_prompt
@@ -38,6 +40,9 @@ _PROMPTS: dict[str, Any] = {
 
 MAX_EXAMPLES = 10_000
 _HARD_VERSION = 2  # of the way in which negatives near in meaning are drawn
+_DRAWING_VERSION = (
+    2  # of the way in which held-out examples are drawn: scores on other examples are other scores
+)
 
 
 class KeyGone(UserError):
@@ -227,6 +232,8 @@ class ScoreOptions:
             del found["batch"], found["graded"]
         elif self.protocol == "delphi":
             found["batch"] = delphi.BATCH  # whatever was chosen: it is part of the protocol
+        if self.protocol == "ours":
+            found["drawing"] = _DRAWING_VERSION
         return found
 
     def check(self) -> Self:
@@ -301,3 +308,8 @@ def _check_llm(llm: LLMOptions | None, *, needed: bool, by: str) -> None:
         )
     if needed and llm is not None:
         llm.check()
+
+
+def plan_seed(latent: int, options: ScoreOptions) -> int:
+    """The seed of a score's questions: the same for all explanations of a latent, so that they can be compared."""
+    return int(np.random.SeedSequence([options.seed, latent]).generate_state(1)[0])

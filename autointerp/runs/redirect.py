@@ -31,8 +31,12 @@ def key_refs(payload: Mapping[str, Any]) -> set[str]:
 
 def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = False) -> dict[str, Any]:
     """The payload with `llm` wherever a language model is asked. What the job may spend stays what it was started with, unless
-    the `limits` of `llm` are to hold."""
+    the `limits` of `llm` are to hold. Whom it asked before is kept, for `earlier`."""
     changed = dict(payload)
+    before = LLMOptions.from_dict(part["llm"]) if (part := payload.get("explain") or {}).get("llm") else None
+    if before is not None and before.identity() != llm.identity():
+        told = {"model": before.model, "base_url": before.base_url}
+        changed["earlier"] = [*(one for one in payload.get("earlier") or () if one != told), told]
     for name in _PARTS:
         value = payload.get(name)
         if isinstance(value, Mapping):
@@ -42,6 +46,11 @@ def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = Fa
                 _redirected_part(part, llm, limits) if isinstance(part, Mapping) else part for part in value
             ]
     return changed
+
+
+def earlier(payload: Mapping[str, Any]) -> list[LLMOptions]:
+    """Whom the job asked for explanations before it was redirected: what they wrote for it is not asked for again."""
+    return [LLMOptions.from_dict(one) for one in payload.get("earlier") or ()]
 
 
 def _redirected_part(part: Mapping[str, Any], llm: LLMOptions, limits: bool) -> dict[str, Any]:

@@ -6,15 +6,13 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from autointerp.errors import UserError
 from autointerp.explain import Explainer, ExplanationResult, LLMExplainer, PatternExplainer
 from autointerp.llm import Budget, CancelToken, Client, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
-from autointerp.runs.options import ExplainOptions, KeyGone, LLMOptions, ScoreOptions
+from autointerp.runs.options import ExplainOptions, KeyGone, LLMOptions, ScoreOptions, plan_seed
 from autointerp.runs.records import explanation_record, score_records
-from autointerp.runs.stored import score_stored
+from autointerp.runs.stored import Upcoming
 from autointerp.score import (
     Detection,
     Embedding,
@@ -47,6 +45,7 @@ class Worker:
         self._scorers: dict[str, Scorer] = {}
         self._lock = threading.Lock()
         self._open = ExitStack()
+        self.upcoming = Upcoming(bench)
 
     def __enter__(self) -> Self:
         return self
@@ -110,13 +109,13 @@ class Worker:
     def score_rows(
         self, explanation: Explanation, options: ScoreOptions
     ) -> tuple[Score, Sequence[JudgedExample | JudgedColumns]]:
-        """`score` as it is stored, by a shorter way where the windows are embedded already. Raises as `score` does."""
+        """`score` as it is stored, by a shorter way where the windows are embedded already; shorter still for one of those that
+        `upcoming` was told to expect. Raises as `score` does."""
         if options.scorer == "embedding":
             with suppress(UserError):  # which the long way records
                 scorer = self.scorer(options, None)
                 assert isinstance(scorer, Embedding)
-                seed = plan_seed(explanation.latent, options)
-                found = score_stored(self.bench, scorer, explanation, options, seed=seed)
+                found = self.upcoming.score(explanation, options, scorer)
                 if found is not None:
                     return found[0], [found[1]]
         return self.score(explanation, options)
@@ -183,11 +182,6 @@ class Worker:
                 client = self.bench.client(options, budget=self._budgets[limits])
                 self._clients[key] = self._open.enter_context(client)
             return self._clients[key]
-
-
-def plan_seed(latent: int, options: ScoreOptions) -> int:
-    """The seed of a score's questions: the same for all explanations of a latent, so that they can be compared."""
-    return int(np.random.SeedSequence([options.seed, latent]).generate_state(1)[0])
 
 
 _METRICS: dict[str, Metric] = {

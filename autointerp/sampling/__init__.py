@@ -2,26 +2,28 @@
 
 from autointerp.sampling.groups import (
     Avoid,
-    Drawn,
     NeighbourActivations,
     avoid_windows,
     build_groups,
-    draw_windows,
     within,
 )
+from autointerp.sampling.many import Ask, Drawn, draw_heldout
 from autointerp.sampling.split import Split, split_contexts
-from autointerp.sampling.windows import Windows, example, positive_windows, signatures
+from autointerp.sampling.windows import Spans, Windows, example, no_spans, positive_windows, signatures
 
 __all__ = [
+    "Ask",
     "Avoid",
     "Drawn",
     "NeighbourActivations",
+    "Spans",
     "Split",
     "Windows",
     "avoid_windows",
     "build_groups",
-    "draw_windows",
+    "draw_heldout",
     "example",
+    "no_spans",
     "positive_windows",
     "signatures",
     "split_contexts",

@@ -10,23 +10,32 @@ Within a group no two windows are near-duplicates (see `autointerp.sampling.wind
 the positive windows that look like it. Everything follows from the generator passed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.sampling.windows import (
     N_QUANTILES,
+    Spans,
     Tokens,
     Windows,
     check_window,
     cut_many,
     positive_windows,
+    quantile_bounds,
+    random_ranks,
     signatures,
+    strongest,
 )
 from autointerp.types import Example, Group, LatentActivations
 
+SPARE = 4
+"""Windows looked at beyond those that are wanted, at first: near-duplicates are few."""
+
+Mark = TypeVar("Mark")
 NeighbourActivations = Sequence[tuple[int, LatentActivations]]
 
 
@@ -73,7 +82,7 @@ def build_groups(
             quantile=quantile[chosen].tolist(), n_duplicates=marks.copies(chosen),
         )  # fmt: skip
 
-    order = rng.permutation(len(found)) if n_random else found.rank[:0]
+    order = rng.permutation(len(found)) if n_random else np.zeros(0, dtype=np.int64)
     seen = _Seen(tokens, dedupe, avoid)
     hard = _hard_negatives(acts, tokens, width, n_hard, neighbour_acts, rng=rng, contexts=contexts, seen=seen)
     aligned = found if centre is None else positive_windows(acts, ctx_len=ctx_len, window=width)
@@ -82,75 +91,39 @@ def build_groups(
     return {
         "random": cut_all(_first_unseen(order, marks, n_random)),
         "top": cut_all(_first_unseen(found.by_strength, marks, n_top)),
-        "quantiles": cut_all(_per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile, avoid)),
+        "quantiles": cut_all(_per_quantile(found, rng, marks, n_per_quantile, avoid)),
         "non_activating": [*silent, *hard],
     }
 
 
 @dataclass(frozen=True)
 class Avoid:
-    """Windows that others must not resemble: what an explainer was shown. `places`: context, start and stop of each; `marks`:
-    the signatures of those in which the latent fires."""
+    """Windows that others must not resemble: what an explainer was shown. `marks`: the signatures of those in which the latent
+    fires."""
 
-    places: Sequence[tuple[int, int, int]]
+    places: Spans
     marks: frozenset[int]
 
 
-def avoid_windows(acts: LatentActivations, tokens: Tokens, places: Sequence[tuple[int, int, int]]) -> Avoid:
-    """`places`: context, start and stop of windows of this corpus; `acts`: all firings of the latent."""
-    if not places:
-        return Avoid((), frozenset())
-    context, start, stop = np.array(places, dtype=np.int64).T
+def avoid_windows(acts: LatentActivations, tokens: Tokens, places: Spans) -> Avoid:
+    """`places`: windows of this corpus; `acts`: all firings of the latent."""
+    context, start, stop = places.T
     first = context * tokens.shape[1]
     low, high = np.searchsorted(acts.token, first + start), np.searchsorted(acts.token, first + stop)
-    peaks = [
-        int(acts.token[a + acts.activation[a:b].argmax()])
-        for a, b in zip(low.tolist(), high.tolist(), strict=True)
-        if b > a
-    ]
-    marks = signatures(np.array(peaks, dtype=np.int64), np.asarray(tokens))
+    fires = high > low
+    marks = signatures(peaks(acts, low[fires], high[fires]), np.asarray(tokens))
     return Avoid(places, frozenset(marks.tolist()))
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Windows that were chosen, but not cut out: `activating` and `non_activating` Int64[ndarray, "n 3"], each row context,
-    start and stop; `quantile` Int64[ndarray, " n"] of the activating ones."""
-
-    activating: NDArray[np.int64]
-    quantile: NDArray[np.int64]
-    non_activating: NDArray[np.int64]
-
-
-def draw_windows(
-    acts: LatentActivations,
-    tokens: Tokens,
-    *,
-    rng: np.random.Generator,
-    window: int | None,
-    n_per_quantile: int,
-    n_non_activating: int,
-    contexts: NDArray[np.bool_] | None = None,
-    avoid: "Avoid | None" = None,
-) -> Drawn:
-    """Where the windows of `build_groups` lie when it is asked for quantiles and random non-activating ones alone: for scorers
-    that look at neither tokens nor activations."""
-    tokens = np.asarray(tokens)
-    ctx_len = tokens.shape[1]
-    width = check_window(window, ctx_len)
-    if contexts is not None:
-        acts = within(acts, contexts, ctx_len)
-    found = positive_windows(acts, ctx_len=ctx_len, window=width)
-    silent = _silent_windows(
-        found, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=_Seen(tokens, True, avoid)
-    )
-    marks = _Marks(found.peak, tokens, distinct=True, count=False)
-    chosen = _per_quantile(found, rng.permutation(len(found)), marks, n_per_quantile, avoid)
-    return Drawn(
-        np.stack([found.context[chosen], found.start[chosen], found.stop[chosen]], axis=1),
-        found.quantile[chosen],
-        np.array(silent, dtype=np.int64).reshape(-1, 3),
-    )
+def peaks(acts: LatentActivations, low: NDArray[np.integer], high: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Of each range of firings `low:high`, none of them empty, the token of the strongest, the first of equals."""
+    if not len(low):
+        return np.zeros(0, dtype=np.int64)
+    count = high - low
+    begin = np.cumsum(count) - count
+    index = np.arange(int(count.sum())) + np.repeat(low - begin, count)
+    owner = np.repeat(np.arange(len(low)), count)
+    return acts.token[index[strongest(acts.activation[index], begin, owner)]]
 
 
 def within(acts: LatentActivations, contexts: NDArray[np.bool_], ctx_len: int) -> LatentActivations:
@@ -181,6 +154,10 @@ class _Marks:
             self._known |= zip(new, signatures(self._peak[new], self._tokens).tolist(), strict=True)
         return [self._known[index] for index in wanted]
 
+    def pairs(self, indices: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
+        """Each index with its mark."""
+        return zip(indices.tolist(), self.of(indices), strict=True)
+
     def copies(self, indices: list[int]) -> list[int]:
         """How many other windows carry the mark of each; 0 where they are not counted."""
         if self._all is None or self._in_order is None:
@@ -197,45 +174,47 @@ def _first_unseen(order: NDArray[np.int64], marks: _Marks, n: int, seen: set[int
     for start in range(0, len(order), _heads(n)):
         if len(chosen) >= n:
             break
-        _take_unseen(order[start : start + _heads(n)], marks, n - len(chosen), seen, chosen)
+        head = order[start : start + _heads(n)]
+        take_unseen(marks.pairs(head), n - len(chosen), seen, chosen)
     return chosen
 
 
-def _take_unseen(
-    indices: NDArray[np.int64], marks: _Marks, n: int, seen: set[int], chosen: list[int]
-) -> None:
-    """Adds at most `n` of `indices` with marks not in `seen` to `chosen`, and their marks to `seen`."""
-    for index, mark in zip(indices.tolist(), marks.of(indices), strict=True):
-        if n <= 0:
-            return
+def take_unseen(pairs: Iterable[tuple[int, Mark]], n: int, seen: set[Mark], chosen: list[int]) -> int:
+    """Adds at most `n` of the indices with marks not in `seen` to `chosen`, and their marks to `seen`; how many."""
+    if n <= 0:
+        return 0
+    left = n
+    for index, mark in pairs:
         if mark not in seen:
             seen.add(mark)
             chosen.append(index)
-            n -= 1
+            left -= 1
+            if not left:
+                break
+    return n - left
 
 
 def _heads(n: int) -> int:
     """How many windows to look at for `n` distinct ones, at first: most are."""
-    return n + 4
+    return n + SPARE
 
 
 def _per_quantile(
-    windows: Windows, order: NDArray[np.int64], marks: _Marks, n: int, avoid: "Avoid | None"
+    windows: Windows, rng: np.random.Generator, marks: _Marks, n: int, avoid: "Avoid | None"
 ) -> list[int]:
-    """Of each quantile the first `n` of `order` with marks of their own, by rank."""
-    quantile = windows.quantile
-    ordered = order[np.argsort(quantile[order].astype(np.uint8), kind="stable")]
-    ends = np.cumsum(np.bincount(quantile, minlength=N_QUANTILES)).tolist()
-    parts = list(zip([0, *ends], ends, strict=False))
-    heads = [ordered[start : min(start + _heads(n), end)] for start, end in parts]
-    marks.of(np.concatenate(heads))  # at once what is surely looked at
+    """Of each quantile `n` random windows with marks of their own, by rank. `draw_heldout` draws the same."""
+    bounds = quantile_bounds(len(windows))
+    heads = random_ranks(rng.random((N_QUANTILES, _heads(n))), bounds)
+    filled = np.diff(bounds) > 0
+    marks.of(windows.by_strength[heads[filled].ravel()])  # at once what is surely looked at
     chosen: list[int] = []
     seen = set() if avoid is None else set(avoid.marks)
-    for (start, end), head in zip(parts, heads, strict=True):
-        before = len(chosen)
-        _take_unseen(head, marks, n, seen, chosen)
-        if len(chosen) - before < n and start + len(head) < end:
-            chosen += _first_unseen(ordered[start + len(head) : end], marks, n - len(chosen) + before, seen)
+    for quantile in np.flatnonzero(filled).tolist():
+        head = windows.by_strength[heads[quantile]]
+        left = n - take_unseen(marks.pairs(head), n, seen, chosen)
+        if left:  # what was drawn twice, or looks like others: then all of them, in another random order
+            ranks = rng.permutation(np.arange(bounds[quantile], bounds[quantile + 1]))
+            chosen += _first_unseen(windows.by_strength[ranks], marks, left, seen)
     return sorted(chosen, key=windows.rank.__getitem__)
 
 
@@ -317,7 +296,7 @@ class _Seen:
     def __init__(self, tokens: Tokens, dedupe: bool, avoid: "Avoid | None"):
         self._tokens, self._dedupe = tokens, dedupe
         self._taken: set[object] = set()
-        for place in avoid.places if avoid is not None else ():
+        for place in avoid.places.tolist() if avoid is not None else ():
             self.take(*place)
 
     def take(self, context: int, start: int, stop: int) -> bool:

@@ -38,9 +38,15 @@ def split_contexts(
         raise UserError(f"held-out fraction {heldout_fraction} must lie between 0 and 1.")
     fires = np.zeros(n_contexts, dtype=bool)
     fires[acts.token // ctx_len] = True
-    heldout = np.zeros(n_contexts, dtype=bool)
+    heldout = heldout_side(fires, rng, heldout_fraction)
+    return Split(~heldout, heldout)
+
+
+def heldout_side(fires: NDArray[np.bool_], rng: np.random.Generator, fraction: float) -> NDArray[np.bool_]:
+    """The held-out contexts, some of those in which the latent `fires` and some of the others: Bool[ndarray, " n_contexts"]."""
+    heldout = np.zeros(len(fires), dtype=bool)
     for kind in (np.flatnonzero(fires), np.flatnonzero(~fires)):
         if len(kind) >= 2:
-            n = min(max(round(len(kind) * heldout_fraction), 1), len(kind) - 1)
+            n = min(max(round(len(kind) * fraction), 1), len(kind) - 1)
             heldout[rng.permutation(kind)[:n]] = True
-    return Split(~heldout, heldout)
+    return heldout

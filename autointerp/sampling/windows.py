@@ -9,6 +9,7 @@ before to `AFTER` tokens after, within the context row. Repeated boilerplate is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,20 @@ N_QUANTILES = 10
 Tokens = NDArray[np.integer]
 """Int[ndarray, "n_contexts ctx_len"]: the corpus, usually mapped from disk."""
 
+Spans = NDArray[np.int64]
+"""Int64[ndarray, "n 3"]: places in the corpus, each a context, a start and a stop in it."""
+
+
+def no_spans() -> Spans:
+    """None at all."""
+    return np.zeros((0, 3), dtype=np.int64)
+
 
 @dataclass(frozen=True)
 class Windows:
     """Positive windows in corpus order; all arrays Int64[ndarray, " n"] but `maximum` Float32[ndarray, " n"].
 
-    `peak`: token index of the strongest activation, the first of equals. `rank`: 0 = greatest maximum, ties by position.
+    `peak`: token index of the strongest activation, the first of equals.
     """
 
     context: NDArray[np.int64]
@@ -36,27 +45,43 @@ class Windows:
     stop: NDArray[np.int64]
     peak: NDArray[np.int64]
     maximum: NDArray[np.float32]
-    rank: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.context)
+
+    @cached_property
+    def by_strength(self) -> NDArray[np.intp]:
+        """Indices in falling order of maximum, ties by position."""
+        return falling(self.maximum)
+
+    @cached_property
+    def rank(self) -> NDArray[np.int64]:
+        """Int64[ndarray, " n"]: 0 = greatest maximum, ties by position."""
+        rank = np.empty(len(self), dtype=np.int64)
+        rank[self.by_strength] = np.arange(len(self))
+        return rank
 
     @property
     def quantile(self) -> NDArray[np.int64]:
         """Int64[ndarray, " n"]: 0 = strongest tenth; all quantiles hold equally many windows, up to one."""
         return quantile_of_rank(self.rank, len(self))
 
-    @property
-    def by_strength(self) -> NDArray[np.int64]:
-        """Indices in falling order of maximum, ties by position."""
-        order = np.empty(len(self), dtype=np.int64)
-        order[self.rank] = np.arange(len(self))
-        return order
 
-
-def quantile_of_rank(rank: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def quantile_of_rank(rank: NDArray[np.int64], n: int | NDArray[np.int64]) -> NDArray[np.int64]:
     """The tenth that `rank` of `n` falls into."""
-    return rank * N_QUANTILES // max(n, 1)
+    return rank * N_QUANTILES // np.maximum(n, 1)
+
+
+def quantile_bounds(n: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Int64[ndarray, "*n 11"]: the ranks at which each tenth of `n` begins, and the end."""
+    return -(-np.multiply.outer(n, np.arange(N_QUANTILES + 1)) // N_QUANTILES)
+
+
+def random_ranks(chance: NDArray[np.float64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Random ranks of each tenth, with replacement: Int64[ndarray, "*n 10 m"] from as many chances between 0 and 1. Below the
+    tenth's beginning where it is empty."""
+    size = np.diff(bounds, axis=-1)[..., None]
+    return bounds[..., :-1, None] + np.minimum((chance * size).astype(np.int64), size - 1)
 
 
 def check_window(window: int | None, ctx_len: int) -> int:
@@ -86,33 +111,44 @@ def positive_windows(
     token, value = acts.token, acts.activation
     if not len(token):
         none = np.zeros(0, dtype=np.int64)
-        return Windows(none, none, none, none, np.zeros(0, dtype=np.float32), none)
-    context = token // ctx_len
-    slot = (token - context * ctx_len) // width
-    begin = changes(token // width if ctx_len % width == 0 else context * ctx_len + slot)
-    maximum = np.maximum.reduceat(value, begin)
-    at_peak = np.flatnonzero(value == np.repeat(maximum, np.diff(begin, append=len(token))))
-    if len(at_peak) > len(begin):  # of equal maxima the first
-        at_peak = at_peak[np.searchsorted(at_peak, begin)]
-    peak = token[at_peak]
-    context, start = context[begin], slot[begin] * width
+        return Windows(none, none, none, none, np.zeros(0, dtype=np.float32))
+    # A window's number; where the length does not divide, the last window of a row is a short one.
+    per_context = -(-ctx_len // width)
+    if ctx_len % width == 0:
+        number = token // width
+    else:
+        row = token // ctx_len
+        number = row * per_context + (token - row * ctx_len) // width
+    begin = changes(number)
+    at_peak = strongest(value, begin, number)
+    maximum, peak = value[at_peak], token[at_peak]
+    number = number[begin]
+    context = number // per_context
+    start = (number - context * per_context) * width
     if centre is not None:
         start = np.clip(peak - context * ctx_len - centre, 0, ctx_len - width)
         keep = np.flatnonzero(_own_maximum(acts, context * ctx_len + start, width, maximum, peak))
         context, start, peak, maximum = context[keep], start[keep], peak[keep], maximum[keep]
-    rank = np.empty(len(peak), dtype=np.int64)
-    rank[_falling(maximum)] = np.arange(len(peak))
-    return Windows(context, start, np.minimum(start + width, ctx_len), peak, maximum, rank)
+    return Windows(context, start, np.minimum(start + width, ctx_len), peak, maximum)
 
 
-def changes(values: NDArray[np.int64]) -> NDArray[np.intp]:
+def changes(values: NDArray[np.integer]) -> NDArray[np.intp]:
     """Where a new value begins, the first place included."""
     new = np.ones(len(values), dtype=bool)
     np.not_equal(values[1:], values[:-1], out=new[1:])
     return np.flatnonzero(new)
 
 
-def _falling(positive: NDArray[np.float32]) -> NDArray[np.intp]:
+def strongest(
+    value: NDArray[np.float32], begin: NDArray[np.integer], owner: NDArray[np.integer]
+) -> NDArray[np.intp]:
+    """Of each stretch of equal `owner`s, which begin at `begin`, the index of the greatest `value`, the first of equals."""
+    greatest = np.maximum.reduceat(value, begin)
+    at = np.flatnonzero(value == np.repeat(greatest, np.diff(begin, append=len(value))))
+    return at[changes(owner[at])] if len(at) > len(begin) else at
+
+
+def falling(positive: NDArray[np.float32]) -> NDArray[np.intp]:
     """Stable order of positive numbers, greatest first: their bits sort like them, and 16 bits at a time by radix."""
     bits = np.ascontiguousarray(positive, dtype=np.float32).view(np.uint32)
     if not (
@@ -145,11 +181,11 @@ def _own_maximum(
 
 
 def signatures(peak: NDArray[np.int64], tokens: Tokens) -> NDArray[np.uint64]:
-    """UInt64[ndarray, " n"]: a hash of the tokens around each `peak` Int64[ndarray, " n"]; equal for near-duplicates."""
+    """UInt64[ndarray, "*n"]: a hash of the tokens around each `peak` Int64[ndarray, "*n"]; equal for near-duplicates."""
     ctx_len = tokens.shape[1]
     flat = tokens.reshape(-1)
     position = peak % ctx_len
-    hashed = np.zeros(len(peak), dtype=np.uint64)
+    hashed = np.zeros(peak.shape, dtype=np.uint64)
     # Two tokens at a time: ids have 32 bits at most, and the mixing costs more than the reading.
     for offset in range(-BEFORE, AFTER + 1, 2):
         pair = _ids_at(flat, peak, position, offset, ctx_len)

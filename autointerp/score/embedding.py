@@ -69,22 +69,19 @@ class Embedding(Scorer):
 
     def score_vectors(
         self,
-        explanation: str,
+        queries: NDArray[np.float32],
         windows: NDArray[np.float32],
         truth: NDArray[np.bool_],
         quantile: Sequence[int | None],
         plan: Plan,
-        *,
-        floor: str | None = None,
     ) -> tuple[ScoreResult, NDArray[np.float32]]:
-        """`score` for windows whose vectors are at hand: Float32[ndarray, "n d"], of both classes, with Bool[ndarray, " n"] and
-        the quantiles of the activating ones. `plan` says what to record; its items are not read.
+        """`score` where all vectors are at hand: `queries` of the explanation, then of the floor's where there is one, and
+        windows of both classes, Float32[ndarray, "n d"], with Bool[ndarray, " n"] and the quantiles of the activating ones.
+        `plan` says what to record; its items are not read.
 
         Returns the result without judged items, and the cosines Float32[ndarray, " n"] that they would hold.
         """
         started = time.perf_counter()
-        has_floor = floor is not None and bool(floor.strip())
-        queries = self.embedder.embed_queries([explanation, floor] if floor and has_floor else [explanation])
         values = [windows @ query for query in queries]
         summary = summarise_values(truth, values[0].astype(np.float64), quantile, self.resamples)
         result = self._result(
@@ -96,8 +93,8 @@ class Embedding(Scorer):
             n_pos=summary.n_pos,
             n_neg=summary.n_neg,
             value_by_quantile=summary.value_by_quantile,
-            floor=auroc(truth, values[1]) if has_floor else None,
-            n_floor=len(truth) if has_floor else None,
+            floor=auroc(truth, values[1]) if len(values) > 1 else None,
+            n_floor=len(truth) if len(values) > 1 else None,
             duration=time.perf_counter() - started,
         )
         return result, values[0]

@@ -38,7 +38,7 @@ def auroc(truth: ArrayLike, value: ArrayLike) -> float | None:
     if n_pos == 0 or n_neg == 0:
         return None
     if n_pos * n_neg <= _FEW_PAIRS:
-        return float(pairwise_wins(values[positive], values[~positive]).mean(axis=1).mean())
+        return float(pairwise_wins(values[positive], values[~positive]).sum() / (n_pos * n_neg))
     rank_sum = float(midranks(values)[positive].sum())
     return (rank_sum - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg)
 
@@ -97,11 +97,14 @@ def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: F
     return (resampled_rate(hits, w_pos) + resampled_rate(rejections, w_neg)) / 2
 
 
-def resampled_auroc(positive: ArrayLike, negative: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
-    """AUROC of each resample, from the values of the positives and of the negatives."""
-    wins = pairwise_wins(positive, negative)
+def resampled_auroc(
+    positive: ArrayLike, negative: ArrayLike, w_pos: NDArray[np.floating], w_neg: NDArray[np.floating]
+) -> Float:
+    """AUROC of each resample, from the values of the positives and of the negatives. Weights of 32 bits give the same numbers
+    while no class has more than 2,048 examples: all sums are then halves below 2**23."""
+    wins = pairwise_wins(positive, negative).astype(w_pos.dtype)
     pairs = w_pos.shape[1] * w_neg.shape[1]  # a resample of a class is as large as the class
-    return ((w_pos @ wins) * w_neg).sum(axis=1) / pairs
+    return np.einsum("rn,rn->r", w_pos @ wins, w_neg).astype(np.float64) / pairs
 
 
 def correlation_sums(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Float:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 DEFAULT_RESAMPLES = 1000
 LEVEL = 0.95
 _MAX_BYTES = 64 << 20
+_MAX_SHORT = 2048
 _MIN_PER_CLASS = 2  # one example gives an interval of no width, which would look like certainty
 
 
@@ -32,6 +34,12 @@ class Weights:
     neg: NDArray[np.float64]
     chance_pos: NDArray[np.float64]
     chance_neg: NDArray[np.float64]
+
+    @cached_property
+    def short(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """`pos` and `neg` in 32 bits where that is exact for sums over pairs of examples."""
+        exact = max(self.pos.shape[1], self.neg.shape[1]) <= _MAX_SHORT
+        return (self.pos.astype(np.float32), self.neg.astype(np.float32)) if exact else (self.pos, self.neg)
 
 
 class Resamples:

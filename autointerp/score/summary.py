@@ -122,12 +122,14 @@ def summarise_values(
     figure, ci = None, NO_INTERVAL
     by_quantile: tuple[float | None, ...] = (None,) * N_QUANTILES
     if len(high) and len(low):
-        alone = pairwise_wins(high, low).mean(axis=1)  # each positive's own AUROC
+        won = pairwise_wins(high, low).sum(axis=1)
         of_high = [one for one, is_high in zip(quantile, truth.tolist(), strict=True) if is_high]
-        by_quantile = mean_by_quantile(of_high, alone.tolist(), N_QUANTILES)
-        figure = float(alone.mean())
+        by_quantile = mean_by_quantile(
+            of_high, (won / len(low)).tolist(), N_QUANTILES
+        )  # each positive's own AUROC
+        figure = float(won.sum() / (len(high) * len(low)))
         if weights is not None:
-            resampled = resampled_auroc(high, low, weights.pos, weights.neg)
+            resampled = resampled_auroc(high, low, *weights.short)
             # Where no negative is above any positive, the smaller class says how much that can mean.
             spread = spread_out(resampled, min(len(high), len(low)), weights.chance_pos)
             ci = interval(spread, around=figure)

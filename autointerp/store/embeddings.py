@@ -91,12 +91,16 @@ class WindowEmbeddings:
 
     @cached_property
     def _float32(self) -> NDArray[np.float32] | None:
-        return self.vectors.astype(np.float32) if 2 * self.vectors.nbytes <= IN_MEMORY_BYTES else None
+        return (
+            np.asarray(self.vectors).astype(np.float32)
+            if 2 * self.vectors.nbytes <= IN_MEMORY_BYTES
+            else None
+        )
 
     def take(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Float32[ndarray, "n d"]."""
         source = self.vectors if self._float32 is None else self._float32
-        return np.asarray(source[rows], dtype=np.float32)
+        return np.asarray(source.take(rows, axis=0), dtype=np.float32)
 
     def similarities(self, vectors: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Cosines with Float32[ndarray, "m d"] a block of rows at a time: the first row, Float32[ndarray, "block m"]."""

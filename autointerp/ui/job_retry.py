@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from autointerp.errors import UserError
+from autointerp.llm import USED_UP
 from autointerp.runs import LLMOptions
 from autointerp.runs.redirect import asked, redirected
 from autointerp.store import Store
@@ -28,9 +29,24 @@ def payload(store: Store, job: Job) -> dict[str, Any] | None:
     now = llm_settings.current() if before is not None else None
     if before is None or now is None:
         return None
+    further = used_up(job)
+    if further:
+        now = _with_further(job, now)
     if now.key_ref is None and _may_keep_key(store, before, now):
         now = replace(now, key_ref=before.key_ref)
-    return redirected(job.payload, now)
+    return redirected(job.payload, now, limits=further)
+
+
+def used_up(job: Job) -> bool:
+    """Whether the job stopped because it had spent what it may: to be retried it must be granted more."""
+    return USED_UP in (job.error or "")
+
+
+def _with_further(job: Job, now: LLMOptions) -> LLMOptions:
+    """The limits of `now` on top of what the job has spent."""
+    tokens = None if now.max_tokens is None else now.max_tokens + job.tokens_in + job.tokens_out
+    cost = None if now.max_cost is None else now.max_cost + (job.cost or 0.0)
+    return replace(now, max_tokens=tokens, max_cost=cost)
 
 
 def _may_keep_key(store: Store, before: LLMOptions, now: LLMOptions) -> bool:
@@ -47,8 +63,9 @@ def _same_server(before: LLMOptions, now: LLMOptions) -> bool:
     return llm_keys.endpoint_of(before.base_url) == llm_keys.endpoint_of(now.base_url)
 
 
-def whom(told: Mapping[str, Any]) -> Whom:
-    """Whom a retry of a job with this payload would ask. Raises nothing: a job of another version can be looked at too."""
+def whom(told: Mapping[str, Any], *, further: bool = False) -> Whom:
+    """Whom a retry of a job with this payload would ask, and, where its budget is used up (`further`), how much it may spend.
+    Raises nothing: a job of another version can be looked at too."""
     try:
         before = asked(told)
         if before is None:
@@ -57,11 +74,22 @@ def whom(told: Mapping[str, Any]) -> Whom:
     except UserError:
         return Whom()
     if now is None:
-        return Whom(f"Asks {name(before)} as before: no language model is chosen in Settings.")
-    said = f"Asks {name(now)}, as chosen in Settings."
-    if before.model == now.model and _same_server(before, now):
-        return Whom(said)
-    return Whom(f"{said} Before, it asked {name(before)}.", f"asks {name(now)} now, not {name(before)}")
+        blocked = "its budget is used up: choose a language model and a budget in Settings" if further else ""
+        return Whom(f"Asks {name(before)} as before: no language model is chosen in Settings.", blocked)
+    said, notes = f"Asks {name(now)}, as chosen in Settings.", []
+    if before.model != now.model or not _same_server(before, now):
+        said += f" Before, it asked {name(before)}."
+        notes.append(f"asks {name(now)} now, not {name(before)}")
+    if further:
+        said += f" What it may spend: {_budget(now)} on top of what it has spent, the budget of a job in Settings."
+        notes.append(f"may spend {_budget(now)}")
+    return Whom(said, "; ".join(notes))
+
+
+def _budget(llm: LLMOptions) -> str:
+    tokens = [] if llm.max_tokens is None else [f"{llm.max_tokens:,} tokens more"]
+    cost = [] if llm.max_cost is None else [f"{llm.max_cost:,g} more in money"]
+    return " and ".join([*tokens, *cost]) or "without a limit"
 
 
 def name(options: LLMOptions) -> str:

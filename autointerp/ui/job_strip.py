@@ -198,7 +198,7 @@ def job_actions(job: Job) -> list[tuple[str, ...]]:
     only = job.n_done and job.n_failed
     label = f"Retry {left:,} failed" if only and not job.n_left else "Retry" if not job.n_done else "Continue"
     help_text = f"Does the {left:,} that failed or were not tried; nothing that is done"
-    whom, note = (visible(said) for said in job_retry.whom(job.payload))
+    whom, note = (visible(said) for said in job_retry.whom(job.payload, further=job_retry.used_up(job)))
     return [("retry", label, f"{help_text}. {whom}" if whom else help_text, *([note] if note else []))]
 
 

@@ -193,3 +193,14 @@ def test_a_store_folder_is_needed(tmp_path: Path) -> None:
     with pytest.raises(StoreMissing, match="Check the path"):
         Annotations(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_many_explanations_at_once(annotations: Annotations) -> None:
+    made = [Explanation(coder="sae", latent=i, text=f"text {i}", explainer="pattern") for i in range(5)]
+    annotations.add(*made)
+    ids = [made[3].id, "01" + "0" * 24, made[0].id]
+    assert annotations.explanations_of(ids) == [
+        annotations.explanation(made[3].id),
+        annotations.explanation(made[0].id),
+    ]
+    assert annotations.explanations_of([]) == []

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,13 +189,39 @@ def test_another_session_goes_on_with_the_key_that_the_job_was_started_with(
 def test_what_the_job_may_spend_stays(app: AppTest, tiny_store: Store, served: FakeServer):
     preferences.save(Preferences(model="m", base_url=served.url, max_tokens=10**9))
     app.run()
-    llm = LLMOptions(model="m", base_url=served.url, max_tokens=123)
+    app.text_input(key="typed").set_value(WRONG).run()
+    llm = LLMOptions(model="m", base_url=served.url, max_tokens=10**6)
     job = started(tiny_store, llm)
     app.session_state["job"] = job.id
     app.run()
-    ended(tiny_store, job.id, "failed")
+    assert "auth" in (ended(tiny_store, job.id, "failed").error or "")
     app.button(key="retry").click().run()
-    assert ended(tiny_store, job.id, "failed").payload["explain"]["llm"]["max_tokens"] == 123
+    assert ended(tiny_store, job.id, "failed").payload["explain"]["llm"]["max_tokens"] == 10**6
+
+
+def test_a_used_up_budget_is_granted_again(app: AppTest, tiny_store: Store, served: FakeServer):
+    preferences.save(Preferences(model="m", base_url=served.url, max_in_flight=1))
+    app.run()
+    app.text_input(key="typed").set_value(RIGHT).run()
+    job = started(tiny_store, replace(app.session_state["llm"], max_tokens=2000))
+    app.session_state["job"] = job.id
+    app.run()
+    job = ended(tiny_store, job.id, "failed")
+    assert "used up" in (job.error or "")
+    assert "press Retry" in (job.error or "")
+    assert actions(app)[0][3] == "may spend without a limit"
+    # The limit in Settings still does not reach: told beforehand, and then it stops again, for the same reason.
+    preferences.save(Preferences(model="m", base_url=served.url, max_in_flight=1, max_tokens=10))
+    assert actions(app)[0][3] == "may spend 10 tokens more"
+    app.button(key="retry").click().run()
+    job = ended(tiny_store, job.id, "failed")
+    spent = job.tokens_in + job.tokens_out
+    assert job.payload["explain"]["llm"]["max_tokens"] == spent + 10
+    preferences.save(Preferences(model="m", base_url=served.url, max_in_flight=1, max_tokens=10**6))
+    assert "1,000,000 tokens more on top of what it has spent" in actions(app)[0][2]
+    app.button(key="retry").click().run()
+    job = ended(tiny_store, job.id, "done")
+    assert job.payload["explain"]["llm"]["max_tokens"] == spent + 10**6
 
 
 def test_nothing_is_said_or_changed_where_no_model_is_asked_or_chosen(app: AppTest, served: FakeServer):

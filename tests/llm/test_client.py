@@ -97,7 +97,7 @@ def test_a_token_budget_stops_cleanly_and_is_kept() -> None:
     assert budget.spent.total_tokens <= 1000
     assert budget.spent.total_tokens > 850
     assert budget.spent.total_tokens == sum(o.answer.reply.usage.total_tokens for o in answered if o.answer)
-    assert "takes a larger budget" in str(stopped[0].error)
+    assert "press Retry" in str(stopped[0].error)
     with MockClient(lambda request: "x", budget=Budget(max_tokens=0), cache=cache) as client:
         known = client.submit(answered[0].question.request)
         assert known.result(60).reply.cached  # what is paid for stays free

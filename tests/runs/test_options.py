@@ -35,6 +35,9 @@ def test_identity_is_what_shapes_the_result():
     # Hard negatives drawn before activating windows were kept out of them are other work.
     assert ScoreOptions(negatives=("random", "embedding")).identity()["hard"] == 2
     assert "hard" not in base.identity()
+    # Held-out examples drawn in another way are other work too; the reference's never change.
+    assert base.identity()["drawing"] == 2
+    assert "drawing" not in ScoreOptions(protocol="delphi").identity()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autointerp.embedding import StoreEmbedder, embed_store
 from autointerp.jobs import JobRunner
 from autointerp.runs import ExplainOptions, ScoreOptions, Workbench, Worker, explain_job, job_kinds, score_job
-from autointerp.runs.worker import plan_seed
+from autointerp.runs.options import plan_seed
 from autointerp.store.annotations import Explanation, JudgedColumns, Score
 from autointerp.types import ProgressCallback, no_progress
 from tests.embedding.conftest import HashEmbedder
@@ -86,7 +86,7 @@ def test_the_same_as_the_long_way(seed: int, floor: bool, bench: Workbench, embe
 
 def test_held_out_from_what_was_shown(bench: Workbench, embedder: Counting) -> None:
     for latent, explanation in explained(bench).items():
-        drawn = bench.heldout_places(explanation, options(embedder))
+        (drawn,) = bench.heldout_places([explanation], options(embedder))
         assert drawn is not None
         shown = {int(one.split(":")[0]) for one in explanation.example_ids}
         assert shown

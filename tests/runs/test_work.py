@@ -343,6 +343,36 @@ def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
     ]  # fmt: skip
 
 
+def test_a_retry_by_another_model_scores_what_the_first_one_explained(
+    bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    broke = True
+
+    def script(request: ChatRequest) -> str:
+        if broke and "explanation" not in json.dumps(request.schema):
+            raise QuotaExceeded("no credit left")
+        return obliging(request)
+
+    use(bench, monkeypatch, script)
+    llm = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1)
+    options = ExplainOptions(explainer="default", llm=llm)
+    other = replace(llm, model="other")
+    job = runner.run(**explain_job("sae", [CAT, DOG], options, then=[ScoreOptions(judge="llm", llm=llm)]))
+    assert (job.state, job.n_left) == ("failed", 2)
+    broke = False
+    payload = redirected(redirected(job.payload, replace(llm, model="third")), other)
+    runner.retry(job.id, payload)
+    assert [one["model"] for one in payload["earlier"]] == ["mock", "third"]
+    assert redirected(payload, other)["earlier"] == payload["earlier"]
+    job = runner.run_job(job.id)
+    assert (job.state, job.n_done) == ("done", 2)
+    (first,), (second,) = (bench.annotations.explanations("sae", latent) for latent in (CAT, DOG))
+    assert [one.config["llm"]["model"] for one in (first, second)] == ["mock", "other"]
+    for one in (first, second):
+        good = [score for score in bench.annotations.scores(one.id) if score.status == "ok"]
+        assert [score.config["llm"]["model"] for score in good] == ["other"]
+
+
 def test_a_key_that_is_gone_stops_the_job(bench: Workbench, runner: JobRunner):
     llm = LLMOptions(model="m", base_url="http://localhost:9/v1", key_ref="key-gone")
     options = ExplainOptions(explainer="default", llm=llm)

@@ -46,12 +46,11 @@ def test_vectors_at_hand_get_the_same_score() -> None:
     plan = scorer.plan(heldout(), np.random.default_rng(3))
     expected = scorer.score("fox fox", plan, floor="lazy dog")
     found, values = scorer.score_vectors(
-        "fox fox",
+        embedder.embed_queries(["fox fox", "lazy dog"]),
         embedder.embed_windows(plan.items),
         np.array([bool(item.truth) for item in plan.items]),
         [item.window.example.quantile for item in plan.items],
         plan,
-        floor="lazy dog",
     )
     assert values.tolist() == [one.value for one in expected.judged]
     assert replace(found, judged=(), duration=0) == replace(expected, judged=(), duration=0)

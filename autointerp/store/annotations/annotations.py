@@ -110,6 +110,16 @@ class Annotations:
             raise UnknownName("explanation", explanation_id, [])
         return rows.to_explanation(row)
 
+    def explanations_of(self, explanation_ids: Sequence[str]) -> list[Explanation]:
+        """Those among these ids that exist, in this order."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                rows.SELECT_EXPLANATION + "WHERE e.id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(explanation_ids)),),
+            ).fetchall()
+        known = {one.id: one for one in map(rows.to_explanation, found)}
+        return [known[id_] for id_ in explanation_ids if id_ in known]
+
     def texts(self, explanation_ids: Sequence[str]) -> list[str]:
         """The texts of good explanations among these, in no order."""
         with self._database.read() as connection:
