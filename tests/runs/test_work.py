@@ -1,6 +1,7 @@
 """Explaining and scoring on a store, alone and as jobs."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,20 @@ def obliging(request: ChatRequest) -> str:
         return json.dumps({"explanation": "The word cat."})
     texts = [line for line in question.splitlines() if line.startswith("[") and line[1].isdigit()]
     return json.dumps([int("cat" in text.split("]", 1)[1]) for text in texts])
+
+
+def no_credit_for_answers(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """While it is set, explanations are written and no question is answered."""
+    broke = threading.Event()
+    broke.set()
+
+    def script(request: ChatRequest) -> str:
+        if broke.is_set() and "explanation" not in json.dumps(request.schema):
+            raise QuotaExceeded("no credit left")
+        return obliging(request)
+
+    use(bench, monkeypatch, script)
+    return broke
 
 
 def test_pattern_and_offline_find_what_is_plain(bench: Workbench):
@@ -306,14 +321,7 @@ def test_a_budget_in_money_counts_what_the_job_has_cost(
 def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
     bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ):
-    broke = True
-
-    def script(request: ChatRequest) -> str:
-        if broke and "explanation" not in json.dumps(request.schema):
-            raise QuotaExceeded("no credit left")
-        return obliging(request)
-
-    use(bench, monkeypatch, script)
+    broke = no_credit_for_answers(bench, monkeypatch)
     llm = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1)
     work = explain_job(
         "sae",
@@ -330,7 +338,7 @@ def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
     assert [one.status for one in bench.annotations.scores(explanation.id)] == ["failed", "ok"]
     assert bench.annotations.explanations("sae", DOG) == []
 
-    broke = False
+    broke.clear()
     runner.retry(job.id)
     job = runner.run_job(job.id)
     assert (job.state, job.n_done, job.n_failed) == ("done", 2, 0)
@@ -346,20 +354,13 @@ def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
 def test_a_retry_by_another_model_scores_what_the_first_one_explained(
     bench: Workbench, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ):
-    broke = True
-
-    def script(request: ChatRequest) -> str:
-        if broke and "explanation" not in json.dumps(request.schema):
-            raise QuotaExceeded("no credit left")
-        return obliging(request)
-
-    use(bench, monkeypatch, script)
+    broke = no_credit_for_answers(bench, monkeypatch)
     llm = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1)
     options = ExplainOptions(explainer="default", llm=llm)
     other = replace(llm, model="other")
     job = runner.run(**explain_job("sae", [CAT, DOG], options, then=[ScoreOptions(judge="llm", llm=llm)]))
     assert (job.state, job.n_left) == ("failed", 2)
-    broke = False
+    broke.clear()
     payload = redirected(redirected(job.payload, replace(llm, model="third")), other)
     runner.retry(job.id, payload)
     assert [one["model"] for one in payload["earlier"]] == ["mock", "third"]
