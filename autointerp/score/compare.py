@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.score.metrics import (
+    Float,
     correlation,
     correlation_of_each,
     correlation_sums,
     resampled_auroc,
-    resampled_balanced_accuracy,
+    resampled_rate,
 )
-from autointerp.score.resampling import Resamples, interval
+from autointerp.score.resampling import Resamples, interval, spread_gap
 from autointerp.score.results import JudgedItem, Metric, ScoreResult
 
 Activations = Callable[[JudgedItem], NDArray[np.float32]]
 """The true activations of an item's tokens."""
 
+_ALIKE = 1e-12
 _SETTINGS = {
     "batch": "texts in one prompt",
     "graded": "graded answers",
@@ -90,34 +92,45 @@ def difference(
     if not positive or not negative:
         return Difference(first.metric, None, None, None, len(positive), len(negative), unpaired)
     once = (np.ones((1, len(positive))), np.ones((1, len(negative))))
-    value = _differences(first.metric, positive, negative, *once)[0]
-    weights = resamples.weights(len(positive), len(negative))
+    value = float(np.sum(_gaps(first.metric, positive, negative, *once)))
     low = high = None
+    weights = resamples.weights(len(positive), len(negative))
     if weights is not None:
-        low, high = interval(_differences(first.metric, positive, negative, weights.pos, weights.neg))
-    return Difference(first.metric, float(value), low, high, len(positive), len(negative), unpaired)
+        gaps = _gaps(first.metric, positive, negative, weights.pos, weights.neg)
+        # An interval of no width would look like proof that the two are alike.
+        if first.metric == "balanced_accuracy":
+            spread = [
+                spread_gap(2 * gaps[0], len(positive), weights.chance_pos) / 2,
+                spread_gap(2 * gaps[1], len(negative), weights.chance_neg) / 2,
+            ]
+        else:
+            spread = [spread_gap(gaps[0], min(len(positive), len(negative)), weights.chance_pos)]
+        low, high = interval(np.sum(spread, axis=0), around=value)
+    return Difference(first.metric, value, low, high, len(positive), len(negative), unpaired)
 
 
-def _differences(
+def _gaps(
     metric: Metric,
     positive: list[tuple[JudgedItem, JudgedItem]],
     negative: list[tuple[JudgedItem, JudgedItem]],
-    w_pos: np.ndarray,
-    w_neg: np.ndarray,
-) -> np.ndarray:
-    sides = []
-    for side in (0, 1):
-        yes, no = [pair[side] for pair in positive], [pair[side] for pair in negative]
-        if metric == "balanced_accuracy":
-            hits, rejections = [bool(one.answer) for one in yes], [not one.answer for one in no]
-            sides.append(resampled_balanced_accuracy(hits, rejections, w_pos, w_neg))
-        else:
-            sides.append(
-                resampled_auroc(
-                    [one.value or 0.0 for one in yes], [one.value or 0.0 for one in no], w_pos, w_neg
-                )
-            )
-    return sides[1] - sides[0]
+    w_pos: Float,
+    w_neg: Float,
+) -> list[Float]:
+    """Parts that make up the second value minus the first, of each resample: for balanced accuracy what either class adds."""
+    if metric == "balanced_accuracy":
+        hits = [resampled_rate([bool(pair[side].answer) for pair in positive], w_pos) for side in (0, 1)]
+        rejections = [resampled_rate([not pair[side].answer for pair in negative], w_neg) for side in (0, 1)]
+        return [(hits[1] - hits[0]) / 2, (rejections[1] - rejections[0]) / 2]
+    first, second = (
+        resampled_auroc(
+            [pair[side].value or 0.0 for pair in positive],
+            [pair[side].value or 0.0 for pair in negative],
+            w_pos,
+            w_neg,
+        )
+        for side in (0, 1)
+    )
+    return [second - first]
 
 
 def _of_predictions(
@@ -142,7 +155,11 @@ def _of_predictions(
             for side in (1, 2)
         ]
         gaps = each[1] - each[0]
-        low, high = interval(gaps[~np.isnan(gaps)])
+        gaps = gaps[~np.isnan(gaps)]
+        if (
+            np.abs(gaps).max(initial=0.0) > _ALIKE
+        ):  # two that predict the same have no interval: one of no width would look like proof
+            low, high = interval(gaps, around=sides[1] - sides[0])
     return Difference("correlation", sides[1] - sides[0], low, high, len(firing), len(silent), unpaired)
 
 

@@ -91,12 +91,6 @@ def resampled_rate(flags: ArrayLike, weights: Float) -> Float:
     return weights @ np.asarray(flags, dtype=np.float64) / (weights @ np.ones(weights.shape[1]))
 
 
-def resampled_balanced_accuracy(hits: ArrayLike, rejections: ArrayLike, w_pos: Float, w_neg: Float) -> Float:
-    """Balanced accuracy of each resample. `hits`: positives answered yes; `rejections`: negatives answered no;
-    `w_pos` Float[ndarray, "resamples n_pos"], `w_neg` Float[ndarray, "resamples n_neg"]."""
-    return (resampled_rate(hits, w_pos) + resampled_rate(rejections, w_neg)) / 2
-
-
 def resampled_auroc(
     positive: ArrayLike, negative: ArrayLike, w_pos: NDArray[np.floating], w_neg: NDArray[np.floating]
 ) -> Float:

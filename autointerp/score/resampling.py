@@ -90,6 +90,16 @@ def spread_out(rates: NDArray[np.float64], n: int, chance: NDArray[np.float64]) 
     return rates
 
 
+def spread_gap(gaps: NDArray[np.float64], n: int, chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`spread_out` for the difference of two rates over the same `n` examples: where no example speaks for either side, one
+    that does may still come, on either side; where all speak for one, the next one may not."""
+    if not len(gaps) or gaps[0] not in (-1.0, 0.0, 1.0) or (gaps != gaps[0]).any():
+        return gaps
+    if gaps[0]:
+        return gaps[0] * chance ** (1.0 / (n + 1))
+    return np.where(chance < 0.5, -1.0, 1.0) * (1.0 - np.abs(2.0 * chance - 1.0) ** (1.0 / (n + 1)))
+
+
 def interval(values: NDArray[np.float64], level: float = LEVEL, *, around: float | None = None) -> Interval:
     """The central `level` of the resampled values, widened as far as needed to hold `around`."""
     if len(values) < 2:

@@ -223,6 +223,8 @@ def sentence(found: Difference) -> str:
     if found.value is None:
         return f"Not defined on the {fmt.plural(n, 'shared example')}: one class is missing."
     if found.ci_low is None or found.ci_high is None:
+        if found.value == 0 and found.n_pos > 1:
+            return "Both predict the same on these examples: how far that holds for others, an interval cannot tell."
         return "Too few shared examples for an interval: nothing can be said."
     if is_clear(found):
         word = "Better" if found.value > 0 else "Worse"

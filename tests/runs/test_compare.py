@@ -42,7 +42,7 @@ def test_simulation_is_compared_on_the_stored_windows(bench: Workbench, monkeypa
     assert found.ci_low is not None
     assert found.ci_low > 0
     same = bench.compare(scores[1].id, scores[1].id)
-    assert (same.value, same.ci_low, same.ci_high) == (0.0, 0.0, 0.0)
+    assert (same.value, same.ci_low, same.ci_high) == (0.0, None, None)
 
 
 def test_scores_of_two_features_are_no_pair(bench: Workbench):

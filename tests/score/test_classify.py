@@ -198,7 +198,20 @@ def test_the_difference_of_two_explanations_pairs_the_same_items() -> None:
     assert found.ci_low is not None
     assert found.ci_low > 0
     same = difference(second, second, Resamples(0))
-    assert (same.value, same.ci_low, same.ci_high) == (0.0, 0.0, 0.0)
+    assert same.value == 0.0
+    assert same.ci_low is not None
+    assert same.ci_high is not None
+    # Twenty like answers of each class do not prove that the next ones would be alike too.
+    assert -0.2 < same.ci_low < -0.01
+    assert 0.01 < same.ci_high < 0.2
+    opposite = Detection(ScriptedJudge(lambda _t, _e, one: "fox" not in "".join(one.texts))).run(
+        "fox", heldout(), seed=1
+    )
+    worst = difference(second, opposite, Resamples(0))
+    assert worst.value == -1.0
+    assert worst.ci_low == -1.0
+    assert worst.ci_high is not None
+    assert -0.99 < worst.ci_high < -0.8
 
 
 def test_scores_that_share_nothing_cannot_be_compared() -> None:
