@@ -18,6 +18,11 @@ from autointerp.llm.errors import (
     UnknownModel,
 )
 
+_BELIEVED = 3
+"""How often in a row a wait that a server asks for is kept to, however short."""
+_LONGEST_DOUBT = 5.0
+"""Seconds that are waited at most, after that, where the server asks for less."""
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -48,8 +53,10 @@ class RetryPolicy:
             return None
         delay = min(self.cap, self.base * 2 ** (attempt - 1)) * jitter.uniform(0.5, 1.0)
         if asked is not None:
-            # Never earlier than asked; spread a little so that waiting requests do not return as one wave.
-            delay = asked + jitter.uniform(0.0, min(1.0, 0.1 * asked + 0.05))
+            # Never earlier than asked; spread a little so that waiting requests do not return as one wave. A server that says
+            # "at once" (0, or a date that has passed) again and again is believed a few times: nothing else bounds the tries.
+            own = min(delay, _LONGEST_DOUBT) if attempt > _BELIEVED else 0.0
+            delay = max(asked + jitter.uniform(0.0, min(1.0, 0.1 * asked + 0.05)), own)
         return delay if waited + delay <= self.patience else None
 
 

@@ -60,7 +60,18 @@ def test_waits_grow_stay_bounded_and_are_never_early(attempt: int, seed: int, as
     assert 0.5 * min(30, 0.5 * 2 ** (attempt - 1)) <= wait <= 30
     wait = policy.wait(RateLimited("x", retry_after=asked, overload=True), attempt, 0.0, jitter)
     assert wait is not None
-    assert asked <= wait <= asked + 1
+    assert asked <= wait <= (asked + 1 if attempt <= 3 else max(asked + 1, 5))
+
+
+def test_a_server_that_says_at_once_for_ever_is_not_flooded() -> None:
+    policy, jitter = RetryPolicy(), random.Random(0)
+    waited, tries = 0.0, 0
+    while (
+        wait := policy.wait(RateLimited("x", retry_after=0.0, overload=True), tries + 1, waited, jitter)
+    ) is not None:
+        waited, tries = waited + wait, tries + 1
+    assert 100 < waited <= policy.patience
+    assert tries < 300  # it was some 24,000: nothing but `patience` bounds the tries
 
 
 @pytest.mark.parametrize(
