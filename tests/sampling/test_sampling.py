@@ -253,6 +253,37 @@ def test_random_positives_do_not_favour_the_strong() -> None:
     assert 47 < np.mean(maxima) < 54
 
 
+@pytest.mark.parametrize("n_windows", [40, 73, 300])
+@pytest.mark.parametrize("copies", [False, True])
+def test_windows_of_a_quantile_are_drawn_uniformly(n_windows: int, copies: bool) -> None:
+    """Whatever has to be drawn again, because it came twice or looks like another one."""
+    tokens = np.arange(4 * n_windows).reshape(n_windows, 4)
+    if copies:  # of every second window in each quantile
+        tokens[::2] = 0
+    acts = LatentActivations(np.arange(0, 4 * n_windows, 4), np.arange(n_windows, 0, -1, dtype=np.float32))
+    quantile = np.arange(n_windows) * 10 // n_windows
+    drawn: Counter[int] = Counter()
+    n_seeds = 1500
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(seed)
+        made = build_groups(
+            acts, tokens, rng=rng, window=4, n_top=0, n_per_quantile=2, n_non_activating=0, n_hard=0,
+            count_duplicates=False,
+        )["quantiles"]  # fmt: skip
+        places = [one.context for one in made]
+        assert len(set(places)) == len(places)
+        assert [one.quantile for one in made] == quantile[places].tolist()
+        drawn.update(places)
+    for q in range(10):
+        members = np.flatnonzero(quantile == q)
+        alone = members[members % 2 == 1] if copies else members
+        counts = np.array([drawn[int(one)] for one in alone])
+        expected = counts.mean()
+        assert counts.sum() <= 2 * n_seeds
+        assert copies or counts.sum() == 2 * n_seeds
+        assert np.abs(counts - expected).max() <= 5 * np.sqrt(expected)
+
+
 @pytest.mark.parametrize("window", [0, -3])
 def test_impossible_windows(window: int) -> None:
     acts = LatentActivations(np.array([1]), np.ones(1, dtype=np.float32))
