@@ -10,7 +10,7 @@ Within a group no two windows are near-duplicates (see `autointerp.sampling.wind
 the positive windows that look like it. Everything follows from the generator passed in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -89,9 +89,9 @@ def build_groups(
     places = _silent_windows(aligned, tokens, width, n_non_activating, rng=rng, contexts=contexts, seen=seen)
     silent = cut_many(acts, tokens, places, source="random")
     return {
-        "random": cut_all(_first_unseen(order, marks, n_random)),
-        "top": cut_all(_first_unseen(found.by_strength, marks, n_top)),
-        "quantiles": cut_all(_per_quantile(found, rng, marks, n_per_quantile, avoid)),
+        "random": cut_all(_first_unseen(order, marks.pairs, n_random)),
+        "top": cut_all(_first_unseen(found.by_strength, marks.pairs, n_top)),
+        "quantiles": cut_all(_per_quantile(found, tokens, rng, marks, n_per_quantile, avoid)),
         "non_activating": [*silent, *hard],
     }
 
@@ -99,10 +99,11 @@ def build_groups(
 @dataclass(frozen=True)
 class Avoid:
     """Windows that others must not resemble: what an explainer was shown. `marks`: the signatures of those in which the latent
-    fires."""
+    fires; `texts`: the tokens of all, for at the edge of a context row a signature sees less of a text than a window shows."""
 
     places: Spans
     marks: frozenset[int]
+    texts: frozenset[bytes]
 
 
 def avoid_windows(acts: LatentActivations, tokens: Tokens, places: Spans) -> Avoid:
@@ -112,7 +113,8 @@ def avoid_windows(acts: LatentActivations, tokens: Tokens, places: Spans) -> Avo
     low, high = np.searchsorted(acts.token, first + start), np.searchsorted(acts.token, first + stop)
     fires = high > low
     marks = signatures(peaks(acts, low[fires], high[fires]), np.asarray(tokens))
-    return Avoid(places, frozenset(marks.tolist()))
+    texts = frozenset(tokens[context, start:stop].tobytes() for context, start, stop in places.tolist())
+    return Avoid(places, frozenset(marks.tolist()), texts)
 
 
 def peaks(acts: LatentActivations, low: NDArray[np.integer], high: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -167,16 +169,38 @@ class _Marks:
         return (np.searchsorted(self._in_order, marks, side="right") - first - 1).tolist()
 
 
-def _first_unseen(order: NDArray[np.int64], marks: _Marks, n: int, seen: set[int] | None = None) -> list[int]:
-    """The first `n` of `order` with marks not in `seen`, which grows."""
+def _first_unseen(
+    order: NDArray[np.int64],
+    pairs: Callable[[NDArray[np.int64]], Iterable[tuple[int, int]]],
+    n: int,
+    seen: set[int] | None = None,
+) -> list[int]:
+    """The first `n` of `order` with marks not in `seen`, which grows. `pairs`: those that may be taken, with their marks."""
     seen = set() if seen is None else seen
     chosen: list[int] = []
     for start in range(0, len(order), _heads(n)):
         if len(chosen) >= n:
             break
         head = order[start : start + _heads(n)]
-        take_unseen(marks.pairs(head), n - len(chosen), seen, chosen)
+        take_unseen(pairs(head), n - len(chosen), seen, chosen)
     return chosen
+
+
+def unlike(
+    pairs: Iterable[tuple[int, Mark]],
+    texts: Set[bytes],
+    tokens: Tokens,
+    place: Callable[[int], tuple[int, int, int]],
+) -> Iterable[tuple[int, Mark]]:
+    """Those of `pairs` whose window, which is at `place`, holds other tokens than all of `texts`."""
+    if not texts:
+        return pairs
+
+    def is_new(pair: tuple[int, Mark]) -> bool:
+        context, start, stop = place(pair[0])
+        return tokens[context, start:stop].tobytes() not in texts
+
+    return filter(is_new, pairs)
 
 
 def take_unseen(pairs: Iterable[tuple[int, Mark]], n: int, seen: set[Mark], chosen: list[int]) -> int:
@@ -200,7 +224,12 @@ def _heads(n: int) -> int:
 
 
 def _per_quantile(
-    windows: Windows, rng: np.random.Generator, marks: _Marks, n: int, avoid: "Avoid | None"
+    windows: Windows,
+    tokens: Tokens,
+    rng: np.random.Generator,
+    marks: _Marks,
+    n: int,
+    avoid: "Avoid | None",
 ) -> list[int]:
     """Of each quantile `n` random windows with marks of their own, by rank. `draw_heldout` draws the same."""
     bounds = quantile_bounds(len(windows))
@@ -209,12 +238,17 @@ def _per_quantile(
     marks.of(windows.by_strength[heads[filled].ravel()])  # at once what is surely looked at
     chosen: list[int] = []
     seen = set() if avoid is None else set(avoid.marks)
+    texts = frozenset[bytes]() if avoid is None else avoid.texts
+
+    def pairs(indices: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
+        return unlike(marks.pairs(indices), texts, tokens, windows.place)
+
     for quantile in np.flatnonzero(filled).tolist():
         head = windows.by_strength[heads[quantile]]
-        left = n - take_unseen(marks.pairs(head), n, seen, chosen)
+        left = n - take_unseen(pairs(head), n, seen, chosen)
         if left:  # what was drawn twice, or looks like others: then all of them, in another random order
             ranks = rng.permutation(np.arange(bounds[quantile], bounds[quantile + 1]))
-            chosen += _first_unseen(windows.by_strength[ranks], marks, left, seen)
+            chosen += _first_unseen(windows.by_strength[ranks], pairs, left, seen)
     return sorted(chosen, key=windows.rank.__getitem__)
 
 

@@ -5,7 +5,7 @@ Each latent gets the corpus to itself, one after the other in one long axis: lat
 in context `i * n_contexts + context`. So a hundred latents cost little more numpy calls than one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.sampling.groups import SPARE, Mark, peaks, take_unseen
+from autointerp.sampling.groups import SPARE, Mark, peaks, take_unseen, unlike
 from autointerp.sampling.split import heldout_side
 from autointerp.sampling.windows import (
     N_QUANTILES,
@@ -81,6 +81,7 @@ class _Axis:
         context = every.token // self.ctx_len
         self.heldout = self._heldout(context)  # Bool, " n_asked*n_contexts"
         self.avoided = self._marks_of_shown(every)
+        self.avoided_texts = _sets(self._texts(self.shown), self.shown_ends)
         keep = np.flatnonzero(self.heldout[context])
         self.found = positive_windows(
             LatentActivations(every.token[keep], every.activation[keep]), ctx_len=self.ctx_len, window=width
@@ -133,15 +134,23 @@ class _Axis:
         marks = cast("list[list[list[int]]]", self._marks(order[head]).tolist())
         heads, limits = head.tolist(), bounds.tolist()
         chosen: list[int] = []
+
+        def place(index: int) -> tuple[int, int, int]:
+            context, start, stop = found.place(order[index])
+            return context % self.n_contexts, start, stop
+
         for i, one in enumerate(self.asked):
-            seen = set(self.avoided[i])
+            seen, texts = set(self.avoided[i]), self.avoided_texts[i]
             for quantile, (low, high) in enumerate(pairwise(limits[i])):
                 if low == high:
                     continue
                 pairs = zip(heads[i][quantile], marks[i][quantile], strict=True)
-                left = n - take_unseen(pairs, n, seen, chosen)
-                if left:
-                    self._take_of_all(one.rng.permutation(np.arange(low, high)), order, left, seen, chosen)
+                left = n - take_unseen(unlike(pairs, texts, self.tokens, place), n, seen, chosen)
+                for part in _chunks(one.rng.permutation(np.arange(low, high))) if left else ():
+                    pairs = zip(part.tolist(), self._marks(order[part]).tolist(), strict=True)
+                    left -= take_unseen(unlike(pairs, texts, self.tokens, place), left, seen, chosen)
+                    if not left:
+                        break
         picked = np.sort(np.array(chosen, dtype=np.int64))
         cuts = np.searchsorted(picked, ends[1:-1])
         owner = np.searchsorted(ends, picked, side="right") - 1
@@ -151,18 +160,6 @@ class _Axis:
             [found.context[at] - owner * self.n_contexts, found.start[at], found.stop[at]], axis=1
         )
         return list(zip(np.split(places, cuts), np.split(quantile, cuts), strict=True))
-
-    def _take_of_all(
-        self, at: NDArray[np.int64], order: NDArray[np.int64], n: int, seen: set[int], chosen: list[int]
-    ) -> None:
-        """`take_unseen` from the windows at these places of `order`."""
-        for first in range(0, len(at), _CHUNK):
-            part = at[first : first + _CHUNK]
-            n -= take_unseen(
-                zip(part.tolist(), self._marks(order[part]).tolist(), strict=True), n, seen, chosen
-            )
-            if not n:
-                return
 
     def _marks(self, windows: NDArray[np.int64]) -> NDArray[np.uint64]:
         return signatures(self.found.peak[windows] % self.tokens.size, self.tokens)
@@ -192,7 +189,6 @@ class _Axis:
         places = np.stack(
             [rows[at] - owner * self.n_contexts, start, np.minimum(start + self.width, self.ctx_len)], axis=1
         )
-        avoided = _sets(self._texts(self.shown), self.shown_ends)
         ends = np.cumsum([0, *map(len, draws)])
         # At once what is surely looked at.
         heads = np.minimum(ends[:-1] + n + SPARE, ends[1:])
@@ -200,8 +196,9 @@ class _Axis:
         texts = iter(self._texts(places[looked_at]))
         chosen = []
         for begin, head, end, seen in zip(
-            ends.tolist(), heads.tolist(), ends[1:].tolist(), avoided, strict=False
+            ends.tolist(), heads.tolist(), ends[1:].tolist(), self.avoided_texts, strict=False
         ):
+            seen = set(seen)
             picked: list[int] = []
             pairs = list(zip(range(begin, head), texts, strict=False))
             left = n - take_unseen(pairs, n, seen, picked)
@@ -230,3 +227,9 @@ class _Axis:
 def _sets(values: Sequence[Mark], ends: NDArray[np.integer]) -> list[set[Mark]]:
     """The values between each two of `ends`."""
     return [set(values[begin:end]) for begin, end in pairwise(ends.tolist())]
+
+
+def _chunks(values: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """As they come, some at a time."""
+    for first in range(0, len(values), _CHUNK):
+        yield values[first : first + _CHUNK]

@@ -83,6 +83,10 @@ def places(examples: list[Example]) -> list[list[int]]:
     return [[one.context, one.start, one.start + len(one.token_ids)] for one in examples]
 
 
+def texts(case: Case, spans: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(case.tokens[context, start:stop].tolist()) for context, start, stop in spans.tolist()}
+
+
 @quick
 @given(case=cases())
 def test_each_gets_what_it_would_get_alone(case: Case) -> None:
@@ -116,6 +120,9 @@ def test_each_gets_what_it_would_get_alone(case: Case) -> None:
         assert drawn.quantile.tolist() == [one.quantile for one in alone["quantiles"]]
         assert drawn.non_activating.tolist() == places(alone["non_activating"])
         assert {int(context) for context in drawn.activating[:, 0]} <= set(np.flatnonzero(case.contexts(i)))
+        shown = texts(case, case.shown[i])
+        assert not shown & texts(case, drawn.activating)
+        assert not shown & texts(case, drawn.non_activating)
 
 
 @quick
