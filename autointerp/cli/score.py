@@ -251,31 +251,26 @@ def _score(
 
 
 def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions") -> dict[str, Any]:
-    """The median of the newest good scores of these explanations by this scorer, and of their floors."""
+    """The median of the newest good scores of these explanations in this very configuration, and of their floors."""
     import numpy as np
-    import pyarrow.compute as pc
 
-    is_ours = pc.field("explanation_id").isin(list(ids))
-    for name, value in (
-        ("scorer", options.scorer),
-        ("judge", options.judge_name),
-        ("protocol", options.protocol),
-        ("negatives", options.negatives_name),
-    ):
-        is_ours &= pc.field(name) == value
-    if options.llm is not None:
-        is_ours &= pc.field("model") == options.llm.model.strip()
-    elif options.scorer == "embedding":
-        is_ours &= pc.field("model").isin([options.embedder, options.embedder.rpartition("/")[2]])
-    rows = bench.annotations.score_summary(coder).filter(is_ours)
-    values = rows["value"].drop_null().to_numpy()
-    floors = rows["floor"].drop_null().to_numpy()
+    from autointerp.store.annotations import config_hash
+
+    known = bench.annotations.values(
+        coder,
+        scorer=options.scorer,
+        judge=options.judge_name,
+        config_hash=config_hash(options.identity()),
+    )
+    found = [known[id_] for id_ in ids if id_ in known]
+    values = [value for _, value, _ in found if value is not None]
+    floors = [floor for _, _, floor in found if floor is not None]
     return {
         "n_scored": len(values),
-        "median": float(np.median(values)) if len(values) else None,
-        "median_floor": float(np.median(floors)) if len(floors) else None,
+        "median": float(np.median(values)) if values else None,
+        "median_floor": float(np.median(floors)) if floors else None,
         **(
-            {"pooled": _pooled(bench, coder, rows["score_id"].to_pylist())}
+            {"pooled": _pooled(bench, coder, [score for score, _, _ in found])}
             if options.protocol == "delphi"
             else {}
         ),

@@ -1,6 +1,7 @@
 """`autointerp explain` and `autointerp score` without a language model; with one they are in tests/batch."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from autointerp.cli import explain, score
 from autointerp.cli.choosing import llm_options
 from autointerp.cli.main import build_parser
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations, Explanation, new_id
+from autointerp.store.annotations.records import now
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory
@@ -131,6 +133,22 @@ def test_the_median_is_of_the_kind_of_score_that_was_asked_for(store: Store, run
         ]
         assert one["n_scored"] == len(values) == one["succeeded"] > 0
         assert one["median"] == pytest.approx(float(np.median(values)))
+
+
+def test_the_median_is_of_the_configuration_that_was_asked_for(store: Store, run_json: RunJson):
+    run_json("explain", store.path, "sae")
+    first = run_json("score", store.path, "sae", "--scorer", "detection")["scorers"][0]
+    with Annotations(store.path) as annotations:  # newer scores, of another number of examples
+        for score_id in annotations.score_summary("sae")["score_id"].to_pylist():
+            known = annotations.score(score_id)
+            config = {**known.config, "n_examples": 7}
+            annotations.add(
+                replace(known, id=new_id(), config=config, value=0.125, floor=0.25, created=now())
+            )
+    again = run_json("score", store.path, "sae", "--scorer", "detection")["scorers"][0]
+    assert again["succeeded"] == 0  # all were done before
+    for name in ("n_scored", "median", "median_floor"):
+        assert again[name] == first[name] != 0.125
 
 
 def test_the_latent_document_holds_the_contract(store: Store, run_json: RunJson, run_text: RunText):

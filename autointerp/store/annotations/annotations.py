@@ -273,6 +273,21 @@ class Annotations:
                 )
             }
 
+    def values(
+        self, coder: str, *, scorer: str, judge: str, config_hash: str
+    ) -> dict[str, tuple[str, float | None, float | None]]:
+        """By explanation its newest good score of this very configuration: the score's id, value and floor."""
+        with self._database.read() as connection:
+            return {
+                explanation: (score, value, floor)
+                for explanation, score, value, floor, _ in connection.execute(
+                    "SELECT e.id, s.id, s.value, s.floor, max(s.seq) FROM explanations e JOIN scores s ON"
+                    " s.explanation = e.seq WHERE e.coder = ? AND s.scorer = ? AND s.judge = ? AND s.config_hash = ?"
+                    " AND s.status = 'ok' GROUP BY e.seq",
+                    (coder, scorer, judge, config_hash),
+                )
+            }
+
     def latest(self, limit: int = 10) -> list[Explanation]:
         """The newest good explanations of any latent, newest first."""
         with self._database.read() as connection:
