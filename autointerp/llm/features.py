@@ -89,7 +89,9 @@ def body(request: ChatRequest, model: str, dropped: frozenset[str]) -> dict[str,
     names = used(request, dropped)
     fields: dict[str, Any] = {
         "model": request.model or model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": [
+            {"role": message.role, "content": sendable(message.content)} for message in request.messages
+        ],
     }
     if "json_schema" in names:
         schema = {"name": "answer", "schema": dict(request.schema or {}), "strict": True}
@@ -108,6 +110,12 @@ def body(request: ChatRequest, model: str, dropped: frozenset[str]) -> dict[str,
         # Reasoning models of OpenAI take the new name only; everybody else takes the old one.
         fields["max_tokens" if "max_tokens" in names else "max_completion_tokens"] = request.max_tokens
     return fields | dict(request.extra)
+
+
+def sendable(text: str) -> str:
+    """`text` as UTF-8 can hold it: models, and corpora, do come up with halves of surrogate pairs, and a re-ask repeats what
+    the model said."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _speaks_of_json(request: ChatRequest) -> bool:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autointerp.llm import errors
-from autointerp.llm.features import OPTIONAL, named
+from autointerp.llm.features import OPTIONAL, named, sendable
 from autointerp.llm.limits import retry_after
 from autointerp.llm.messages import ChatReply, TokenLogprob, Usage
 from autointerp.llm.secrets import Secret, redact
@@ -153,7 +153,7 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
         )
     return ChatReply(
         text=text,
-        model=str(data.get("model") or context.model),
+        model=sendable(str(data.get("model") or context.model)),
         finish_reason=finish,
         usage=usage,
         logprobs=_logprobs(first.get("logprobs")),

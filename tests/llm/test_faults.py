@@ -1,5 +1,6 @@
 """Servers that misbehave, over real HTTP."""
 
+import json
 import socket
 import threading
 import time
@@ -34,7 +35,7 @@ from autointerp.llm import (
     list_schema,
 )
 
-from .conftest import KEY, FakeServer, as_json, failure, reply, until
+from .conftest import KEY, FakeServer, as_json, completion, failure, reply, until
 
 HI = ChatRequest.of("hi")
 Connect = Callable[..., Client]
@@ -394,3 +395,17 @@ def test_a_third_of_faults_and_a_retry_afterwards(server: FakeServer, connect: C
     again = list(client.ask_many(questions))
     assert all(outcome.answer is not None for outcome in again)
     assert len(server.bodies) - sent == len(failed)
+
+
+def test_halves_of_surrogate_pairs_cross_the_wire(server: FakeServer, connect: Connect) -> None:
+    half = json.loads('"\\ud83d"')
+    wanted = '{"answers": [1]}'
+    server.script(reply(f"prose {half}"), as_json({**completion(wanted), "model": f"served {half}"}))
+    request = ChatRequest.of(f"does {half} fit?", schema=list_schema(1))
+    answer = connect().ask(request, list_answer(1))
+    assert answer.value == [1]
+    assert answer.reply.discarded == (f"prose {half}",)  # as it was said
+    assert answer.reply.model == "served ?"  # a name is stored and shown
+    first, second = server.bodies
+    assert first["messages"][0]["content"] == "does ? fit?"
+    assert second["messages"][1]["content"] == "prose ?"
