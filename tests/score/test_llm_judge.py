@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,13 @@ from autointerp.errors import UserError
 from autointerp.llm import (
     Budget,
     BudgetExceeded,
+    Cancelled,
+    CancelToken,
     ChatReply,
     ChatRequest,
     MemoryCache,
     MockClient,
+    Outcome,
     RequestRejected,
     TokenLogprob,
     Usage,
@@ -195,3 +199,28 @@ def test_marks_of_split_characters_stand_around_the_character() -> None:
         one = window([" a", "\N{FOX FACE}", "", ""], {2: 1.0})
         (request,) = LLMJudge(client).requests("fuzzing", "x", [Shown(one.texts, (2,))])
     assert " a<<\N{FOX FACE}>>" in request.messages[-1].content
+
+
+class StopsAfter(MockClient):
+    """Is cancelled when the first `n` questions are answered and no other is under way."""
+
+    n = 2
+
+    def ask_many(self, questions: Any, **options: Any) -> Iterator[Outcome[Any]]:
+        asked = list(super().ask_many(list(questions)[: self.n], **options))
+        options["cancel"].cancel()
+        yield from asked
+
+
+@pytest.mark.parametrize("n_before", [0, 2])
+def test_a_score_that_is_stopped_is_no_score_of_what_was_answered_by_then(n_before: int) -> None:
+    cancel = CancelToken()
+    with StopsAfter(truthful) as client:
+        client.n = n_before
+        with pytest.raises(Cancelled):
+            Detection(LLMJudge(client, cancel=cancel)).run("foxes", heldout(), seed=0)
+        assert len(client.requests) == n_before
+    with MockClient(truthful) as client:  # stopped before the first question
+        with pytest.raises(Cancelled):
+            Detection(LLMJudge(client, cancel=cancel)).run("foxes", heldout(), seed=0)
+        assert not client.requests

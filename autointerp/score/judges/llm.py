@@ -181,10 +181,15 @@ class Collected:
 
 
 def collect(outcomes: Iterable[Outcome[Any]], n: int) -> Collected:
-    """All outcomes; raises `Cancelled` or `BudgetExceeded` when one of them ends that way."""
+    """All `n` outcomes; raises `Cancelled` or `BudgetExceeded` when one of them ends that way, and `Cancelled` when some never
+    come: after a cancel no further question is taken, and one that was not asked is no answer that could not be read."""
     collected = Collected(n)
+    n_come = 0
     for outcome in outcomes:
         collected.add(outcome)
+        n_come += 1
+    if n_come < n:
+        raise Cancelled(f"Stopped when {n_come} of {n} questions had been asked. What was answered is kept.")
     return collected
 
 
