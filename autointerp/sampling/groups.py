@@ -188,19 +188,18 @@ def _first_unseen(
 
 def unlike(
     pairs: Iterable[tuple[int, Mark]],
+    places: Iterable[Sequence[int]],
     texts: Set[bytes],
     tokens: Tokens,
-    place: Callable[[int], tuple[int, int, int]],
 ) -> Iterable[tuple[int, Mark]]:
-    """Those of `pairs` whose window, which is at `place`, holds other tokens than all of `texts`."""
+    """Those of `pairs` whose windows, which lie at `places`, hold other tokens than all of `texts`."""
     if not texts:
         return pairs
-
-    def is_new(pair: tuple[int, Mark]) -> bool:
-        context, start, stop = place(pair[0])
-        return tokens[context, start:stop].tobytes() not in texts
-
-    return filter(is_new, pairs)
+    return (
+        pair
+        for pair, (context, start, stop) in zip(pairs, places, strict=True)
+        if tokens[context, start:stop].tobytes() not in texts
+    )
 
 
 def take_unseen(pairs: Iterable[tuple[int, Mark]], n: int, seen: set[Mark], chosen: list[int]) -> int:
@@ -241,7 +240,8 @@ def _per_quantile(
     texts = frozenset[bytes]() if avoid is None else avoid.texts
 
     def pairs(indices: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
-        return unlike(marks.pairs(indices), texts, tokens, windows.place)
+        places = np.stack([windows.context[indices], windows.start[indices], windows.stop[indices]], axis=1)
+        return unlike(marks.pairs(indices), places.tolist(), texts, tokens)
 
     for quantile in np.flatnonzero(filled).tolist():
         head = windows.by_strength[heads[quantile]]

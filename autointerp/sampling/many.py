@@ -132,34 +132,35 @@ class _Axis:
         chance = np.stack([one.rng.random((N_QUANTILES, n + SPARE)) for one in self.asked])
         head = np.maximum(random_ranks(chance, bounds), 0)
         marks = cast("list[list[list[int]]]", self._marks(order[head]).tolist())
+        where = cast("list[list[list[list[int]]]]", self._spans(order[head]).tolist())
         heads, limits = head.tolist(), bounds.tolist()
         chosen: list[int] = []
-
-        def place(index: int) -> tuple[int, int, int]:
-            context, start, stop = found.place(order[index])
-            return context % self.n_contexts, start, stop
-
         for i, one in enumerate(self.asked):
             seen, texts = set(self.avoided[i]), self.avoided_texts[i]
             for quantile, (low, high) in enumerate(pairwise(limits[i])):
                 if low == high:
                     continue
                 pairs = zip(heads[i][quantile], marks[i][quantile], strict=True)
-                left = n - take_unseen(unlike(pairs, texts, self.tokens, place), n, seen, chosen)
+                new = unlike(pairs, where[i][quantile], texts, self.tokens)
+                left = n - take_unseen(new, n, seen, chosen)
                 for part in _chunks(one.rng.permutation(np.arange(low, high))) if left else ():
                     pairs = zip(part.tolist(), self._marks(order[part]).tolist(), strict=True)
-                    left -= take_unseen(unlike(pairs, texts, self.tokens, place), left, seen, chosen)
+                    new = unlike(pairs, self._spans(order[part]).tolist(), texts, self.tokens)
+                    left -= take_unseen(new, left, seen, chosen)
                     if not left:
                         break
         picked = np.sort(np.array(chosen, dtype=np.int64))
         cuts = np.searchsorted(picked, ends[1:-1])
         owner = np.searchsorted(ends, picked, side="right") - 1
         quantile = quantile_of_rank(picked - ends[owner], np.diff(ends)[owner])
-        at = order[picked]
-        places = np.stack(
-            [found.context[at] - owner * self.n_contexts, found.start[at], found.stop[at]], axis=1
-        )
+        places = self._spans(order[picked])
         return list(zip(np.split(places, cuts), np.split(quantile, cuts), strict=True))
+
+    def _spans(self, windows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Int64[ndarray, "*n 3"]: where positive windows lie in the corpus."""
+        found = self.found
+        context = found.context[windows] % self.n_contexts
+        return np.stack([context, found.start[windows], found.stop[windows]], axis=-1)
 
     def _marks(self, windows: NDArray[np.int64]) -> NDArray[np.uint64]:
         return signatures(self.found.peak[windows] % self.tokens.size, self.tokens)

@@ -49,10 +49,6 @@ class Windows:
     def __len__(self) -> int:
         return len(self.context)
 
-    def place(self, index: int) -> tuple[int, int, int]:
-        """Context, start and stop of one."""
-        return int(self.context[index]), int(self.start[index]), int(self.stop[index])
-
     @cached_property
     def by_strength(self) -> NDArray[np.intp]:
         """Indices in falling order of maximum, ties by position."""
