@@ -32,6 +32,7 @@ SCORERS = ("detection", "fuzzing", "embedding", "surprisal", "simulation")
 NEGATIVES = ("random", "neighbours", "embedding")
 EMBEDDER = settings.DEFAULT_EMBEDDER
 JUDGED = ("detection", "fuzzing")
+N_EXAMPLES, N_DELPHI = 30, 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +64,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="who answers detection's and fuzzing's questions (default: llm with --llm, else offline)",
     )
     judge.add_argument(
-        "--n-examples", type=int, default=30, metavar="N", help="held-out activating examples (default: 30)"
+        "--n-examples",
+        type=int,
+        metavar="N",
+        help=f"held-out activating examples (default: {N_EXAMPLES}; {N_DELPHI} with --protocol delphi)",
     )
     judge.add_argument(
-        "--n-negatives", type=int, default=30, metavar="N", help="non-activating ones (default: 30)"
+        "--n-negatives",
+        type=int,
+        metavar="N",
+        help=f"non-activating ones (default: {N_EXAMPLES}; {N_DELPHI} with --protocol delphi)",
     )
     judge.add_argument(
         "--negatives", nargs="+", choices=NEGATIVES, default=["random"], metavar="SOURCE",
@@ -83,7 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         choices=("ours", "delphi"),
         default="ours",
-        help="delphi: its sampling, without a held-out split, its marks and batches, for comparing with published numbers",
+        help="delphi: its sampling, without a held-out split, its marks and batches, for comparing with published numbers, "
+        "which leave out latents that fire in fewer than 200 windows",
     )
     judge.add_argument(
         "--window",
@@ -168,12 +176,13 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
         from autointerp import preferences
 
         embedder = preferences.load().embedder
+    n = N_DELPHI if args.protocol == "delphi" else N_EXAMPLES
     return [
         ScoreOptions(
             scorer=name,
             judge=judge,
-            n_examples=args.n_examples,
-            n_negatives=args.n_negatives,
+            n_examples=n if args.n_examples is None else args.n_examples,
+            n_negatives=n if args.n_negatives is None else args.n_negatives,
             negatives=tuple(dict.fromkeys(args.negatives)),
             wrong_marks=args.wrong_marks,
             protocol=args.protocol,

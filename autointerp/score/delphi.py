@@ -3,7 +3,8 @@
 What it keeps of the reference, defects included: explainer and test examples are drawn from one list with one seed and so
 overlap; negatives are drawn with replacement from a fixed seed; wrong marks stand at nearly the same places in every example;
 five texts a prompt; metrics pooled over the latents. What it does not keep: prompts are ours; a last batch of fewer than five
-is answered, where the reference loses it; windows are handed in by the caller; in negatives from neighbours it marks as in
+is answered, where the reference loses it; windows are handed in by the caller, also of latents that fire in fewer than 200 of
+them, which the reference leaves out; in negatives from neighbours it marks as in
 random ones, where the reference marks the neighbour's own tokens.
 
 Everything else in this package follows the protocol `ours`.

@@ -12,6 +12,7 @@ from autointerp import runs
 from autointerp.cli import explain, score
 from autointerp.cli.choosing import llm_options
 from autointerp.cli.main import build_parser
+from autointerp.score import delphi
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, new_id
 from autointerp.store.annotations.records import now
@@ -337,6 +338,11 @@ def test_defaults_are_those_of_the_library():
     assert explain.explain_options(args) == runs.ExplainOptions()
     (options,) = score.score_options(arguments("score", "s", "c", "--scorer", "detection"))
     assert options == runs.ScoreOptions()
+    reference = ("score", "s", "c", "--scorer", "detection", "--protocol", "delphi")
+    (options,) = score.score_options(arguments(*reference))
+    assert (options.n_examples, options.n_negatives) == (delphi.N_TEST, delphi.N_TEST)
+    (options,) = score.score_options(arguments(*reference, "--n-negatives", 7))
+    assert (options.n_examples, options.n_negatives) == (delphi.N_TEST, 7)
 
 
 def test_every_option_is_reachable():
