@@ -1,6 +1,7 @@
 """Simulation: predict the activation of every token from the explanation alone."""
 
 import math
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -30,6 +31,7 @@ from autointerp.score.scorer import Heldout, Scorer, simple_plan
 Mode = Literal["auto", "slots", "answers"]
 _CANDIDATES = 15
 _SLOT_MAX = 9
+_ALIKE = re.compile(r"[^\x00-\x7f]+|[\x00-\x7f]")  # runs of characters that may be split, and single ones
 
 
 class Simulation(Scorer):
@@ -180,15 +182,10 @@ def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> l
     Raises: BadAnswer: when the turn is not found in the prompt's tokens, or no digit is among a place's candidates.
     """
     prompt_text = "".join("" if token is None else token.token for token in tokens)
-    wanted = slot_text(texts)
-    begin = prompt_text.rfind(wanted)
-    if begin < 0:
+    found = list(_slot_pattern(texts).finditer(prompt_text))
+    if not found:
         raise BadAnswer("the prompt's tokens do not hold the text that was asked about")
-    places, position = [], begin
-    for text in texts:
-        position += len(one_line(text)) + 1
-        places.append(position)
-        position += 2  # the placeholder and the line break
+    places = [found[-1].start(number) for number in range(1, len(texts) + 1)]
     strengths: list[float] = []
     start, remaining = 0, iter(places)
     place = next(remaining, None)
@@ -199,6 +196,20 @@ def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> l
             place = next(remaining, None)
         start = end
     return strengths
+
+
+def _slot_pattern(texts: Sequence[str]) -> re.Pattern[str]:
+    """`slot_text` as servers tell their tokens, with a group at each placeholder. A character that is split over several tokens
+    comes as replacement characters, as letters that stand for its bytes, or not at all; with such letters, blanks, tabs and
+    line breaks are letters too."""
+    lines = []
+    for text in texts:
+        pieces = [
+            "[ \u0120]" if piece == " " else re.escape(piece) if piece.isascii() else r"[^\x00-\x7f]*"
+            for piece in _ALIKE.findall(one_line(text))
+        ]
+        lines.append("".join([*pieces, "[\t\u0109](", re.escape(prompt.SLOT_PLACEHOLDER), ")"]))
+    return re.compile("[\n\u010a]".join(lines))
 
 
 def _expected(token: TokenLogprob, place: int) -> float:

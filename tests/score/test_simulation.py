@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -242,3 +243,27 @@ def test_slots_are_found_whatever_the_tokens_and_the_template() -> None:
         start = cut
     strengths = read_slots(glued, texts)
     assert len(strengths) == 4
+
+
+BYTE_LETTERS = {" ": "\u0120", "\t": "\u0109", "\n": "\u010a"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [lambda part: "\ufffd", lambda part: "", lambda part: "\u00e2\u0128"],
+    ids=["replaced", "empty", "bytes"],
+)
+def test_slots_are_found_where_characters_are_split_over_tokens(told: Callable[[bytes], str]) -> None:
+    texts = ["\n", " caf\u00e9", "", "\u4eca", " x", "\n\n"]
+    letters = BYTE_LETTERS if told(b"") == "\u00e2\u0128" else {}
+    tokens: list[TokenLogprob | None] = [None]
+    strength = 0
+    for character in "a\t?\n" + slot_text(texts):
+        if character == "?":
+            tokens.append(TokenLogprob("?", -3.0, (("?", -0.1), (str(strength % 10), -4.0))))
+            strength += 1
+        elif character.isascii():
+            tokens.append(TokenLogprob(letters.get(character, character), -1.0))
+        else:
+            tokens += [TokenLogprob(told(part), -1.0) for part in (b"1", b"2")]
+    assert read_slots(tokens, texts) == pytest.approx([10 / 9 * i for i in range(1, 7)])
