@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"length of an example (default: {settings.DEFAULT_WINDOW})",
     )
     examples.add_argument(
+        "--centre",
+        action="store_true",
+        help="move activating examples so that the strongest token stands at three quarters of the window",
+    )
+    examples.add_argument(
         "--example-tokens", type=int, metavar="N", help="show only so many tokens around the strongest one"
     )
     examples.add_argument(
@@ -128,6 +133,7 @@ def explain_options(args: argparse.Namespace) -> "ExplainOptions":
         n_examples=args.n_examples,
         n_contrast=args.n_contrast,
         window=args.window,
+        centre=args.centre,
         activations=not args.no_activations,
         reasoning=args.reasoning,
         max_tokens=args.example_tokens,

@@ -100,6 +100,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TOKENS",
         help=f"length of an example (default: {settings.DEFAULT_WINDOW})",
     )
+    judge.add_argument(
+        "--centre",
+        action="store_true",
+        help="move activating examples so that the strongest token stands at three quarters of the window",
+    )
     judge.add_argument("--seed", type=int, default=0, help="draws the examples (default: 0)")
     judge.add_argument("--no-floor", action="store_true", help="leave out the floor; halves the calls")
     judge.add_argument(
@@ -187,6 +192,7 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
             wrong_marks=args.wrong_marks,
             protocol=args.protocol,
             window=args.window,
+            centre=args.centre,
             seed=args.seed,
             floor=not args.no_floor,
             batch=args.batch,
@@ -230,7 +236,7 @@ def embed_first(bench: "Workbench", options: "ScoreOptions", n_items: int) -> No
     needed = "embedding" in options.negatives
     places = bench.store.window_places(options.window)
     many = n_items * (options.n_examples + options.n_negatives) > places.n_windows / 2
-    if not needed and not (options.scorer == "embedding" and many):
+    if not needed and not (options.scorer == "embedding" and many and not options.centre):
         return
     if bench.store.embeddings(options.embedder, window=options.window) is not None:
         return

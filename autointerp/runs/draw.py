@@ -83,6 +83,7 @@ def evidence(
         n_non_activating=options.n_contrast - n_hard,
         n_hard=n_hard,
         neighbour_acts=_neighbours(coder, latent) if n_hard else (),
+        centre=_centre(store, options),
         contexts=split.explain,
         count_duplicates=False,
     )
@@ -138,6 +139,7 @@ def heldout(
         n_non_activating=parts.get("random", 0),
         n_hard=parts.get("neighbours", 0),
         neighbour_acts=_neighbours(coder, latent) if "neighbours" in parts else (),
+        centre=_centre(store, options),
         contexts=contexts,
         count_duplicates=False,
         avoid=avoid_windows(acts, store.tokens, shown),
@@ -162,6 +164,7 @@ def heldout(
         non_activating=make_windows(negatives, store.decode),
         latent_max=float(acts.activation.max()),
         negatives="+".join(options.negatives),
+        centred=options.centre,
     )
 
 
@@ -209,6 +212,12 @@ def heldout_places(store: Store, asked: Sequence[Place], options: ScoreOptions) 
         Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
         for drawn, order in zip(found, orders, strict=True)
     ]
+
+
+def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
+    """Where the strongest token of a window is to stand: at three quarters, for a latent looks back."""
+    width = check_window(options.window, store.ctx_len)
+    return min(width - width // 4, width - 1) if options.centre else None
 
 
 def _heldout_contexts(

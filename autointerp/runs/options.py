@@ -99,8 +99,10 @@ class ExplainOptions:
 
     `sampling`: which held-in activating examples are shown ("mix": a quarter the strongest, the others from all quantiles);
     `n_examples` of them, `n_contrast` non-activating ones, windows of `window` tokens. `activations`, `reasoning`,
-    `max_tokens` (of an example) are for language models. `split_seed` and `heldout_fraction` decide which contexts the
-    explainer may see; leave them alone to keep explanations of one latent comparable.
+    `max_tokens` (of an example) are for language models. `centre`: activating windows are moved so that their strongest
+    token stands at three quarters, as far as the context row allows; else they are cut at fixed places. `split_seed` and
+    `heldout_fraction` decide which contexts the explainer may see; leave them alone to keep explanations of one latent
+    comparable.
     """
 
     explainer: ExplainerName = "pattern"
@@ -111,6 +113,7 @@ class ExplainOptions:
     activations: bool = True
     reasoning: bool = False
     max_tokens: int | None = None
+    centre: bool = False
     seed: int = 0
     split_seed: int = 0
     heldout_fraction: float = 0.5
@@ -128,6 +131,8 @@ class ExplainOptions:
     def _identity(self) -> dict[str, Any]:
         found = {**asdict(self), "llm": self.llm.identity() if self.llm and self.needs_llm else None}
         found["version"] = explain_prompt.VERSION if self.needs_llm else pattern.VERSION
+        if not self.centre:
+            del found["centre"]  # as before there was a choice
         if not self.needs_llm:
             for name in ("activations", "reasoning", "max_tokens"):
                 del found[name]
@@ -158,8 +163,9 @@ class ScoreOptions:
 
     `judge`: who answers detection's and fuzzing's questions. `n_examples` held-out activating examples, evenly over the
     quantiles, against `n_negatives` from `negatives`, in equal parts. `wrong_marks`: fuzzing's wrong marks stand in
-    non-activating or in activating examples. `protocol` "delphi": the reference's sampling, marks and batches. `floor`: score
-    a random other explanation on the same examples too. `batch`: texts in one prompt; `graded`: ask for log probabilities.
+    non-activating or in activating examples. `protocol` "delphi": the reference's sampling, marks and batches. `floor`:
+    score a random other explanation on the same examples too. `centre`: as in `ExplainOptions`. `batch`: texts in one
+    prompt; `graded`: ask for log probabilities.
     """
 
     scorer: ScorerName = "detection"
@@ -170,6 +176,7 @@ class ScoreOptions:
     wrong_marks: Literal["non_activating", "activating"] = "non_activating"
     protocol: Literal["ours", "delphi"] = "ours"
     window: int = DEFAULT_WINDOW
+    centre: bool = False
     seed: int = 0
     floor: bool = True
     batch: int = 10
@@ -191,6 +198,7 @@ class ScoreOptions:
         """What decides which held-out examples are drawn: scorers that agree on it are asked about the same ones."""
         return (
             *(self.n_examples, self.n_negatives, self.negatives, self.window, self.seed, self.protocol),
+            self.centre,
             self.embedder if "embedding" in self.negatives else None,
         )
 
@@ -224,6 +232,8 @@ class ScoreOptions:
             found["version"] = f"{surprisal.VERSION}, {surprisal.SHORT_VERSION}"
         if self.scorer != "fuzzing":
             del found["wrong_marks"]
+        if not self.centre:
+            del found["centre"]  # as before there was a choice
         if self.scorer != "embedding" and "embedding" not in self.negatives:
             del found["embedder"]
         if "embedding" in self.negatives:
@@ -254,6 +264,10 @@ class ScoreOptions:
             )
         if self.protocol == "delphi" and self.scorer == "fuzzing" and self.wrong_marks == "activating":
             raise UserError("The delphi protocol puts wrong marks into non-activating examples only.")
+        if self.protocol == "delphi" and self.centre:
+            raise UserError(
+                "The delphi protocol cuts windows at fixed places, as the reference does whatever it is told."
+            )
         if self.judged and self.judge == "llm" and not 1 <= self.batch <= 100:
             raise UserError(f"{self.batch} texts in one prompt: accepted are 1 to 100.")
         _check_llm(self.llm, needed=self.needs_llm, by=f"The scorer “{self.scorer}” with this judge")

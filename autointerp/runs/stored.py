@@ -81,7 +81,7 @@ def score_stored(
 ) -> list[Stored | None]:
     """The embedding scores of explanations of one coder on their held-out windows, `None` where anything is out of the ordinary
     (other negatives, windows that are not embedded, nothing to score), for which there is the long way. Raises UserError."""
-    ordinary = (options.negatives, options.protocol) == (("random",), "ours")
+    ordinary = (options.negatives, options.protocol, options.centre) == (("random",), "ours", False)
     embedder = bench.embedder(options.embedder)
     embedded = embedder.windows(options.window) if ordinary else None
     if embedded is None:

@@ -62,7 +62,8 @@ class Fuzzing(Classifier):
     """Are the marked tokens the right ones?
 
     Right marks are the tokens with at least 0.3 of the window's largest activation. Wrong ones are drawn afresh for each
-    example: runs as many and as long as in a random activating example, at random places, either in non-activating windows or
+    example: runs as many and as long as in a random activating example, at random places (at the very places of that example's
+    marks where windows are centred, for a place that is always the same would tell), either in non-activating windows or
     ("activating") on silent tokens of the activating windows themselves, each of which then appears once right and once wrong.
 
     Source: fuzzing in arXiv 2410.13928, on held-out examples, without its fixed positions.
@@ -94,8 +95,13 @@ class Fuzzing(Classifier):
         active = self.wrong_marks == "activating"
         wrong = []
         for window in heldout.activating if active else heldout.non_activating:
-            shape = shapes[rng.integers(len(shapes))] if shapes else [1]
-            marks = place_runs(shape, _may_be_wrong(window), rng)
+            like = rng.integers(len(shapes)) if shapes else None
+            allowed = _may_be_wrong(window)
+            marks: tuple[int, ...] = ()
+            if heldout.centred and not active and like is not None:
+                marks = tuple(i for i in right[like].marks or () if i < len(allowed) and allowed[i])
+            if not marks:
+                marks = place_runs([1] if like is None else shapes[like], allowed, rng)
             if marks:  # a window that fires on every token has no wrong place
                 wrong.append(Item(window, False, marks))
         source = "wrong_marks" if active else heldout.negatives_source

@@ -31,13 +31,15 @@ class Heldout:
     """Held-out examples of one latent: none of them may have been shown to the explainer.
 
     `latent_max` is the latent's largest activation in the corpus. `negatives`: where the non-activating ones come from, told
-    from the examples when not given ("random", "neighbours", "random+neighbours", ...).
+    from the examples when not given ("random", "neighbours", "random+neighbours", ...). `centred`: the strongest token of the
+    activating ones stands at one and the same place.
     """
 
     activating: Sequence[Window]
     non_activating: Sequence[Window]
     latent_max: float
     negatives: str = ""
+    centred: bool = False
 
     @property
     def negatives_source(self) -> str:

@@ -348,7 +348,7 @@ def test_defaults_are_those_of_the_library():
 def test_every_option_is_reachable():
     argv = ("explain", "s", "c", "--explainer", "contrastive", "--sampling", "top", "--n-examples", 3, "--n-contrast", 4,
             "--window", 16, "--example-tokens", 8, "--no-activations", "--reasoning", "--seed", 5, "--split-seed", 6,
-            "--heldout-fraction", 0.3)  # fmt: skip
+            "--heldout-fraction", 0.3, "--centre")  # fmt: skip
     llm = ("--llm", "m", "--base-url", "ollama", "--max-in-flight", 2, "--timeout", 9, "--price-in", 1, "--price-out", 2,
            "--price-cached", 0.5, "--budget-tokens", 100, "--budget-cost", 3)  # fmt: skip
     expected_llm = runs.LLMOptions(
@@ -357,11 +357,11 @@ def test_every_option_is_reachable():
     )  # fmt: skip
     assert explain.explain_options(arguments(*argv, *llm)) == runs.ExplainOptions(
         explainer="contrastive", sampling="top", n_examples=3, n_contrast=4, window=16, max_tokens=8, activations=False,
-        reasoning=True, seed=5, split_seed=6, heldout_fraction=0.3, llm=expected_llm,
+        reasoning=True, seed=5, split_seed=6, heldout_fraction=0.3, centre=True, llm=expected_llm,
     )  # fmt: skip
     argv = ("score", "s", "c", "--scorer", "fuzzing", "embedding", "fuzzing", "--n-examples", 3, "--n-negatives", 4,
             "--negatives", "neighbours", "random", "--wrong-marks", "activating", "--window", 16, "--seed", 5, "--no-floor",
-            "--batch", 7, "--graded", "--embedder", "e")  # fmt: skip
+            "--batch", 7, "--graded", "--embedder", "e", "--centre")  # fmt: skip
     fuzzing, embedding = score.score_options(arguments(*argv, *llm))
     shared = {
         **{
@@ -377,6 +377,7 @@ def test_every_option_is_reachable():
             "floor": False,
             "batch": 7,
             "graded": True,
+            "centre": True,
             "embedder": "e",
         },
     }

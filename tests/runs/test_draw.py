@@ -133,3 +133,29 @@ def test_delphi_uses_the_references_draws(bench: Workbench):
     expected = [c for q in range(10) for c in rng.sample(falling[q * size : (q + 1) * size], 2)]
     assert [w.example.context for w in heldout.activating] == expected
     assert len(heldout.non_activating) == 10
+
+
+@pytest.mark.parametrize("latent", [CAT, DOG, EVERYWHERE])
+@pytest.mark.parametrize("width", [8, 16])
+def test_centred_windows_have_their_peak_at_three_quarters(bench: Workbench, latent: int, width: int):
+    explanation = bench.explain("sae", latent, ExplainOptions(centre=True, window=width))
+    asked = ScoreOptions(centre=True, window=width, n_examples=40)
+    heldout = bench.heldout(explanation, asked)
+    assert heldout.centred
+    evidence = bench.evidence("sae", latent, ExplainOptions(centre=True, window=width))
+    for window in [*heldout.activating, *evidence.activating]:
+        example = window.example
+        peak, wanted = int(example.activations.argmax()), width - width // 4
+        at_the_edge = example.start == 0 if peak < wanted else example.start == CTX_LEN - width
+        assert peak == wanted or at_the_edge
+    shown = {int(one.split(":")[0]) for one in explanation.example_ids}
+    assert not shown & contexts([*heldout.activating, *heldout.non_activating])
+    assert not bench.heldout(explanation, replace(asked, centre=False)).centred
+
+
+def test_that_windows_are_not_centred_is_no_new_configuration():
+    for kind in (ExplainOptions, ScoreOptions):
+        assert "centre" not in kind().identity()
+        assert kind(centre=True).identity() == {**kind().identity(), "centre": True}
+    with pytest.raises(UserError, match="fixed places"):
+        ScoreOptions(protocol="delphi", centre=True).check()

@@ -230,3 +230,14 @@ def test_scores_that_share_nothing_cannot_be_compared() -> None:
     for changed in (replace(detection, judge="llm"), replace(detection, model="another")):
         with pytest.raises(UserError, match="different judges"):
             difference(detection, changed, Resamples(0))
+
+
+def test_where_windows_are_centred_the_place_of_the_marks_tells_nothing() -> None:
+    given = heldout(40, 40)
+    at_six = [one for one in given.activating if one.example.activations[6] > 0]
+    centred = replace(given, activating=at_six, centred=True)
+    plan = Fuzzing(knows(" fox")).plan(centred, np.random.default_rng(0))
+    assert {item.marks for item in plan.items if item.truth} == {(6,)}
+    assert {item.marks for item in plan.items if not item.truth} == {(6,)}
+    apart = Fuzzing(knows(" fox")).plan(replace(centred, centred=False), np.random.default_rng(0))
+    assert len({item.marks for item in apart.items if not item.truth}) > 4
