@@ -1,8 +1,6 @@
 """One question from cache to answer: retries, fallbacks, the re-ask, the record. Runs in the background loop."""
 
 import asyncio
-import hashlib
-import json
 import logging
 import random
 import time
@@ -14,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from autointerp.errors import nearest
 from autointerp.llm import errors
 from autointerp.llm.budget import Reservation
-from autointerp.llm.cache import CacheWriter, ReplyCache
+from autointerp.llm.cache import CacheWriter, ReplyCache, next_place, unusable_place
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.features import Features, blame, features, used
 from autointerp.llm.limits import AdaptiveLimit, Breaker, Permit, RetryPolicy
@@ -159,7 +157,7 @@ class Asker:
                     return Answer(value, known)
                 # It was of use once, to another validator or an older parser, and the first reply kept under a key stays: the
                 # new one goes to the next place, or it would be asked for, and paid, again and again.
-                place = _next_place(place)
+                place = next_place(place)
             try:
                 answer = await self._ask_twice(request, validate, place)
             except errors.LLMError as error:
@@ -183,8 +181,9 @@ class Asker:
             usage=error.usage or Usage(),
             attempts=len(error.texts),
             discarded=tuple(earlier),
+            complaints=error.complaints,
         )
-        key = _unusable_place(place, error.texts)
+        key = unusable_place(place, error.texts)
         if await self.writer.put((key, request, said)):
             error.reply_ref = key
         else:
@@ -199,11 +198,14 @@ class Asker:
         if problem is None:
             return Answer(value, replace(first, key=key, seconds=time.monotonic() - started))
         self._count("reasked")
+        again = _again(request, first, problem)
+        complaints = (again.messages[-1].content if len(again.messages) > len(request.messages) else "",)
         try:
-            second = await self._complete(_again(request, first, problem))
+            second = await self._complete(again)
         except errors.LLMError as error:
             error.usage = first.usage if error.usage is None else first.usage + error.usage
             error.texts = (first.text, *error.texts)
+            error.complaints = complaints
             raise
         value, problem = _checked(second, request, validate)
         usage = first.usage + second.usage
@@ -214,17 +216,20 @@ class Asker:
                 usage=usage,
                 attempts=first.attempts + second.attempts,
                 discarded=(first.text,),
+                complaints=complaints,
                 seconds=time.monotonic() - started,
             )
             return Answer(value, reply)
         texts = (first.text, second.text)
-        if all(looks_like_refusal(text) for text in texts):
-            raise errors.Refused(f"{self.model!r} declined to answer, twice.", usage=usage, texts=texts)
-        raise errors.BadAnswer(
+        failure: errors.LLMError = errors.BadAnswer(
             f"{self.model!r} gave no usable answer, also when asked again: {problem}. Retry it, or use a stronger model.",
             usage=usage,
             texts=texts,
         )
+        if all(looks_like_refusal(text) for text in texts):
+            failure = errors.Refused(f"{self.model!r} declined to answer, twice.", usage=usage, texts=texts)
+        failure.complaints = complaints
+        raise failure
 
     async def _complete(self, request: ChatRequest) -> ChatReply:
         """One reply, however many attempts it takes."""
@@ -350,17 +355,6 @@ class Asker:
 
     def _count(self, name: str, amount: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount
-
-
-def _next_place(key: str) -> str:
-    """Where the cache keeps the answer to a question whose reply under `key` can no longer be used."""
-    return hashlib.sha256(f"after {key}".encode()).hexdigest()
-
-
-def _unusable_place(key: str, texts: tuple[str, ...]) -> str:
-    """Where the cache keeps replies to a question that nobody could use: by what they say, for the next try says something else
-    and both are referred to. No look-up comes here."""
-    return hashlib.sha256(json.dumps(["unusable", key, *texts]).encode()).hexdigest()
 
 
 def _checked(

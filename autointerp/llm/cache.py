@@ -1,6 +1,8 @@
 """Replies already paid for."""
 
 import asyncio
+import hashlib
+import json
 import logging
 import queue
 import threading
@@ -105,3 +107,14 @@ def _resolve(results: list[tuple[asyncio.Future[bool], bool]]) -> None:
     for future, done in results:
         if not future.done():
             future.set_result(done)
+
+
+def next_place(key: str) -> str:
+    """Where the cache keeps the answer to a question whose reply under `key` can no longer be used."""
+    return hashlib.sha256(f"after {key}".encode()).hexdigest()
+
+
+def unusable_place(key: str, texts: tuple[str, ...]) -> str:
+    """Where the cache keeps replies to a question that nobody could use: by what they say, for the next try says something else
+    and both are referred to. No look-up comes here."""
+    return hashlib.sha256(json.dumps(["unusable", key, *texts]).encode()).hexdigest()

@@ -31,7 +31,8 @@ class LLMError(UserError):
 
     `kind`: a stable word for records and filters. `retryable`: whether the same request may succeed later without any
     change of settings ("retry only the failed"). `usage`: what the failed attempts cost all the same. `texts`: raw
-    replies that could not be used, oldest first, for the record; `reply_ref`: where the client's cache keeps them with their
+    replies that could not be used, oldest first, for the record, and `complaints` what all but the last were answered with;
+    `reply_ref`: where the client's cache keeps them with their
     request, if it does.
     """
 
@@ -42,6 +43,7 @@ class LLMError(UserError):
         super().__init__(message)
         self.usage = usage
         self.texts = texts
+        self.complaints: tuple[str, ...] = ()
         self.reply_ref: str | None = None
 
 

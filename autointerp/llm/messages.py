@@ -108,7 +108,9 @@ class ChatReply:
     `logprobs` is `None` when none were asked for or the server gives none; `prompt_logprobs` likewise, and its first
     entry is `None` as the first token has no past. `usage` covers every attempt behind the answer, also for a reply
     from the cache (`cached`), where `spent` is zero. `dropped`: request features that the server does not take.
-    `discarded`: earlier unusable replies to the same question. `seconds`: from the first try to the answer.
+    `discarded`: earlier unusable replies to the same question, and `complaints`: what each was answered with when it was asked
+    again, after the beginning of that reply; empty where the question was only repeated. `seconds`: from the first try to the
+    answer.
     """
 
     text: str
@@ -122,6 +124,7 @@ class ChatReply:
     attempts: int = 1
     dropped: tuple[str, ...] = ()
     discarded: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
     created: str = ""
     seconds: float = 0.0
 
@@ -148,6 +151,7 @@ class ChatReply:
                 "prompt_logprobs": _logprobs(data["prompt_logprobs"]),
                 "dropped": tuple(data["dropped"]),
                 "discarded": tuple(data["discarded"]),
+                "complaints": tuple(data.get("complaints", ())),  # older replies have none
             }
         )
 

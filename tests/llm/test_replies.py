@@ -56,9 +56,23 @@ def test_unusable_replies_are_kept_for_people_and_never_answer_a_question() -> N
             assert kept is not None
             assert (kept.discarded, kept.text, kept.finish_reason) == ((first,), "", "unusable")
             assert kept.usage == caught.value.usage
+            assert "cannot be used" in kept.complaints[0]
         assert len({*refs, HI.key(client.endpoint, client.model)}) == 3
         assert client.ask(HI, list_answer(1)).value == [1]
     assert len(client.requests) == 5
+
+
+def test_a_question_that_is_only_repeated_has_no_complaint() -> None:
+    with MockClient(["", "[1]"], cache=MemoryCache()) as client:
+        reply = client.ask(HI, list_answer(1)).reply
+    assert (reply.discarded, reply.complaints) == (("",), ("",))
+    assert client.requests[0].messages == client.requests[1].messages
+
+
+def test_replies_of_before_complaints_were_kept_can_be_read() -> None:
+    data = ChatReply("text", "m", discarded=("no",)).to_dict()
+    del data["complaints"]
+    assert ChatReply.from_dict(data) == ChatReply("text", "m", discarded=("no",))
 
 
 def test_a_first_reply_is_kept_though_the_second_question_failed() -> None:
@@ -92,6 +106,9 @@ def test_a_re_asked_answer_is_kept_under_the_first_question() -> None:
     assert again.reply.cached
     assert again.reply.discarded == ("no",)
     assert len(client.requests) == 2
+    # The second prompt can be told from what is kept, to the last character.
+    said, complaint = client.requests[1].messages[len(HI.messages) :]
+    assert (said.content, complaint.content) == (again.reply.discarded[0], again.reply.complaints[0])
 
 
 class FirstStays(MemoryCache):
