@@ -90,9 +90,11 @@ class Scorer(ABC):
         """One verdict per item. The truth of the items is not for the judge."""
 
     def answers(self, explanation: str, floor: str | None, plan: Plan) -> tuple[Verdicts, Verdicts | None]:
-        """The verdicts on `explanation`, and on `floor` where there is one and the first did not fail as a whole."""
+        """The verdicts on `explanation`, and on `floor` where there is one and any of the first could be read: else there is
+        nothing to hold against it, and asking would be paid for nothing."""
         found = self.answer(explanation, plan)
-        return found, None if floor is None or found.failure is not None else self.answer(floor, plan)
+        in_vain = found.failure is not None or not any(one.parsed for one in found.verdicts)
+        return found, None if floor is None or in_vain else self.answer(floor, plan)
 
     def run(self, explanation: str, heldout: Heldout, *, seed: int, floor: str | None = None) -> ScoreResult:
         """Plan with `seed` and score. `floor`: a random other explanation, judged on the same items."""

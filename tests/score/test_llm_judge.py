@@ -224,3 +224,11 @@ def test_a_score_that_is_stopped_is_no_score_of_what_was_answered_by_then(n_befo
         with pytest.raises(Cancelled):
             Detection(LLMJudge(client, cancel=cancel)).run("foxes", heldout(), seed=0)
         assert not client.requests
+
+
+def test_no_floor_is_paid_for_where_no_answer_could_be_read() -> None:
+    with MockClient(lambda _: "prose") as client:
+        result = Detection(LLMJudge(client, batch=20)).run("foxes", heldout(), seed=0, floor="cats")
+        assert len(client.requests) == 2 * 2  # two prompts about the explanation, each asked again
+    assert (result.status, result.floor, result.unparsed) == ("failed", None, 40)
+    assert "could not be read" in (result.error or "")
