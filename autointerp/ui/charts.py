@@ -83,10 +83,12 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
 def bars(
     title: str, coders: Sequence[str], values: Sequence[float | None], texts: Sequence[str], *, percent: bool = False,
 ) -> "Figure":  # fmt: skip
-    """One horizontal bar for each coder."""
+    """One horizontal bar for each coder. `percent`: the values are fractions, drawn on an axis in percent."""
     from plotly.graph_objects import Bar, Figure
 
     figure = Figure()
+    if percent:
+        values = [None if value is None else 100 * value for value in values]
     for index, (coder, value, text) in enumerate(zip(coders, values, texts, strict=True)):
         figure.add_trace(
             Bar(
@@ -98,8 +100,12 @@ def bars(
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
     top = max((value for value in values if value is not None), default=0.0)
     bottom = min((value for value in values if value is not None), default=0.0)
-    room = [1.2 * min(bottom, 0.0), 1.4 * top if top > 0 else 1.0]  # for the figures beyond the bars' ends
-    figure.update_xaxes(title=None, range=room, tickformat=".0%" if percent else None, nticks=5)
+    beyond = 1.4 + 0.06 * max(0, max(map(len, texts), default=0) - 6)  # for the figures beyond the bars' ends
+    least = (
+        1.0 if percent else 0.0
+    )  # an axis that ends at a few thousandths of a percent would make one dead feature look many
+    room = [1.2 * min(bottom, 0.0), max(beyond * top, least) if top > 0 else 1.0]
+    figure.update_xaxes(title=None, range=room, ticksuffix=" %" if percent else None, nticks=5)
     return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
         height=max(120, 70 + 26 * len(coders))
     )

@@ -39,7 +39,7 @@ COLUMNS: list[dict[str, Any]] = [
     {"kind": "bar"},
     {"kind": "text", "num": True},
     {"kind": "text", "num": True},
-    {"kind": "text", "num": True},
+    {"kind": "text", "num": True, "title": "Cost"},
     {"kind": "actions", "num": True},
 ]
 

@@ -214,10 +214,12 @@ def _recent(store: Store) -> None:
     with left:
         st.caption("**Recent jobs**")
         if jobs:
+            # Without the strip's buttons: here a job is looked at, on its own page it is acted on.
+            rows = [job_strip.row(job, writable=False) for job in jobs]
             data = {
-                "columns": job_strip.COLUMNS,
+                "columns": job_strip.COLUMNS[:-1],
                 "head": False,
-                "rows": [job_strip.row(job, writable=False) for job in jobs],
+                "rows": [{**row, "cells": row["cells"][:-1]} for row in rows],
             }
             sent = components.jobs(data, key="recent_jobs", on_act=lambda: None)
             if sent and sent["act"] == "open":

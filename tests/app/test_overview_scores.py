@@ -81,6 +81,10 @@ def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
     jobs = record(app, "jobs")
     assert jobs is not None
     assert jobs["rows"][0]["cells"][1]["label"] == "explain 2 features of sae"
+    assert len(jobs["columns"]) == len(jobs["rows"][0]["cells"])
+    assert {"actions"}.isdisjoint(
+        column["kind"] for column in jobs["columns"]
+    )  # a button here would do nothing
     assert len(app.get("plotly_chart")) == 4 + 2
 
 

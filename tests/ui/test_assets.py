@@ -44,3 +44,10 @@ def test_bars_say_what_was_not_measured():
     figure = charts.bars("FVU", ["sae", "other"], [0.25, None], ["0.250", "–"]).to_dict()
     assert [bar["text"][0] for bar in figure["data"]] == ["0.250", "not measured"]
     assert charts.colour(0) == charts.colour(len(charts.PALETTE))
+
+
+def test_one_dead_feature_in_a_thousand_is_no_full_bar():
+    figure = charts.bars("Dead", ["sae"], [0.001], ["<1 %"], percent=True).to_dict()
+    assert figure["data"][0]["x"] == [pytest.approx(0.1)]
+    assert figure["layout"]["xaxis"]["range"][1] >= 1
+    assert figure["layout"]["xaxis"]["ticksuffix"] == " %"

@@ -22,7 +22,11 @@ const cell = (kind, value, send) => {
   } else if (kind === "job") {
     append(box, value.href ? link("name", value.label, value.href, () => send("open")) : el("span", "name", value.label));
     if (value.kind) append(box, el("span", "badge", value.kind));
-    if (value.note) append(box, el("div", "note", value.note));
+    if (value.note) {
+      const note = el("div", "note", value.note);
+      note.title = value.note;
+      append(box, note);
+    }
   } else if (kind === "bar") append(box, bar(value));
   else if (kind === "actions") {
     for (const [act, label, help, note] of value) {
@@ -76,7 +80,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
       tr = el("tr");
       tr.cells_ = [];
       tr.dataset.job = row.id;
-      data.columns.forEach((column, i) => append(tr, el("td", (column.num ? "num " : "") + (column.cls || ""))));
+      data.columns.forEach((column, i) => {
+        const td = el("td", `${column.num ? "num " : ""}${column.cls || ""} is-${column.kind || "figure"}`);
+        if (column.title && (column.kind || "text") === "text") td.dataset.label = column.title;
+        append(tr, td);
+      });
       root.rows.set(row.id, tr);
     }
     tr.dataset.state = row.state;
@@ -84,6 +92,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const told = JSON.stringify(row.cells[i]);
       if (tr.cells_[i] === told) return;
       tr.cells_[i] = told;
+      tr.children[i].classList.toggle("unsaid", [row.cells[i]].flat()[0] === "–");
       tr.children[i].replaceChildren(cell(column.kind, row.cells[i], (act) => setTriggerValue("act", { act, id: row.id })));
     });
     if (root.body.children[place] !== tr) root.body.insertBefore(tr, root.body.children[place] || null);
