@@ -24,10 +24,10 @@ from autointerp.runs.rehearsal import Rehearsal, add, rehearse
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, config_hash
 from autointerp.ui import format as fmt
-from autointerp.ui import job_strip, job_words, llm_settings, options_form, work
+from autointerp.ui import job_strip, llm_settings, options_form, work
 from autointerp.ui.feature_view import LAST
 from autointerp.ui.state import change
-from autointerp.ui.text import plain
+from autointerp.ui.text import plain, sentence
 
 KEY = "batch"
 Which = Literal["missing", "all", "some"]
@@ -71,7 +71,7 @@ def draw(store: Store) -> None:
     try:
         llm = llm_settings.current()
     except UserError as error:
-        st.warning(plain(str(error), 800))
+        st.warning(sentence(error, 800))
         llm = None
     flow = st.container(
         horizontal=True, gap="medium"
@@ -226,7 +226,7 @@ def amount(found: Rehearsal, what: str) -> str:
         return f"{requests}, {known}{failing}"
     cost = "at an unknown cost (set the model's prices in Settings)"
     if found.cost is not None:
-        cost = f"at most {job_words.money(found.cost)}"
+        cost = f"at most {fmt.money(found.cost)}"
     cached = (
         f", {fmt.count(round(found.from_cache))} of them answered before and free" if found.from_cache else ""
     )
@@ -286,7 +286,7 @@ def _start(store: Store, chosen: Plan) -> None:
                 work_ = score_job(coder, [str(item) for item in items], chosen.scores)
             job_strip.remember(runner.submit(**work_).id)
     except UserError as error:
-        st.error(plain(str(error), 800))
+        st.error(sentence(error, 800))
         return
     change(new=None, page=None, show=None)
     st.rerun()

@@ -10,7 +10,7 @@ from autointerp.store import CoderStore, Store
 from autointerp.types import Example, Group
 from autointerp.ui import components, data, payload
 from autointerp.ui import format as fmt
-from autointerp.ui.state import WINDOWS, FeatureState, suggestion, whole
+from autointerp.ui.state import WINDOWS, FeatureState, suggestion, suggestions, whole
 from autointerp.ui.text import plain
 
 KEY = "contexts"
@@ -111,7 +111,7 @@ def _linked(
         st.warning(
             f"Contexts count from 0 to {store.n_contexts - 1:,}; “{shown}” is none. This feature is strongest in:"
         )
-        with st.container(horizontal=True):
+        with suggestions():
             for near in data.strongest_contexts(store, firing.activations):
                 suggestion(f"context {near}", context=int(near), start=None)
         return None
@@ -126,6 +126,6 @@ def _dead(coder: CoderStore, latent: int) -> None:
         "More tokens may wake it: cache the coder again with a larger `--n-tokens`. Previous and Next skip dead features."
     )
     if info.n_dead < info.n_latents:
-        with st.container(horizontal=True):
+        with suggestions():
             for near in dict.fromkeys((coder.next_live(latent, -1), coder.next_live(latent, 1))):
                 suggestion(f"Nearest live feature: #{near}", latent=near, context=None, start=None, peek=None)

@@ -11,7 +11,7 @@ from autointerp.store import Store
 from autointerp.store.embeddings import WindowEmbeddings, list_embeddings
 from autointerp.ui import format as fmt
 from autointerp.ui import job_strip, llm_settings, work
-from autointerp.ui.text import plain
+from autointerp.ui.text import plain, sentence
 
 _CHOICE = "embedder_choice"
 _RATE = 95
@@ -40,7 +40,7 @@ def section(store: Store | None) -> None:
                 llm_settings.remember_embedder(picked)
                 chosen = picked
             except UserError as error:
-                st.error(plain(str(error), 500))
+                st.error(sentence(error, 500))
     if store is None:
         st.caption("Whether a store's windows are embedded is shown once there is a store.")
         return
@@ -89,7 +89,7 @@ def _missing(store: Store, name: str) -> None:
             assert runner is not None
             job_strip.remember(runner.submit(**embed_job(name)).id)
         except UserError as error:
-            st.error(plain(str(error), 500))
+            st.error(sentence(error, 500))
         else:
             st.rerun()
     job_strip.draw([job.id for job in running] or None, key="embed_strip")

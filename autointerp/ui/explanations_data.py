@@ -182,7 +182,7 @@ def provenance(explanation: Explanation) -> list[list[str]]:
         ["Examples", fmt.count(len(explanation.example_ids)), "Windows that the explainer was shown"],
         ["Seed", fmt.NONE if explanation.seed is None else str(explanation.seed), "Of the draw of examples"],
         ["Tokens", tokens if explanation.tokens_in or explanation.tokens_out else fmt.NONE, "Paid for this version"],
-        ["Cost", money(explanation.cost) if explanation.tokens_in else fmt.NONE, "In the price table's currency"],
+        ["Cost", fmt.money(explanation.cost) if explanation.tokens_in else fmt.NONE, "In the price table's currency"],
         ["Time", seconds(explanation.duration), "From the question to the answer"],
     ]  # fmt: skip
 
@@ -192,13 +192,6 @@ def why_no_prompt(explanation: Explanation) -> str:
     if explanation.status == "failed" and explanation.config.get("llm"):
         return "No prompt and reply were kept: the language model was not reached, or did not reply."
     return "No language model was asked, so there is no prompt."
-
-
-def money(cost: float | None) -> str:
-    """A cost, `unknown` where a price is."""
-    if cost is None:
-        return "unknown"
-    return "0" if cost == 0 else f"{cost:.4f}" if cost >= 0.0001 else "<0.0001"
 
 
 def seconds(duration: float | None) -> str:

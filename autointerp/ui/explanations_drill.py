@@ -112,7 +112,7 @@ def figures(score: Score, judged: list[JudgedExample]) -> list[list[str]]:
         rows.append(["Unparsed", fmt.count(score.unparsed), "Answers that could not be read; in no figure"])
     if score.tokens_in:
         rows.append(["Tokens", fmt.count(score.tokens_in + score.tokens_out), "Paid, the floor's included"])
-        rows.append(["Cost", explanations_data.money(score.cost), "In the price table's currency"])
+        rows.append(["Cost", fmt.money(score.cost), "In the price table's currency"])
     return rows
 
 
@@ -195,7 +195,7 @@ def prompt_and_reply(stored: StoredReply | None) -> None:
     if stored is None:
         st.info("The reply is no longer in this store.")
         return
-    cost = explanations_data.money(stored.cost)
+    cost = fmt.money(stored.cost)
     st.caption(
         f"{fmt.count(stored.tokens_in)} tokens in, {fmt.count(stored.tokens_out)} out, cost {cost}, asked "
         f"{explanations_data.when(stored.created)} UTC"

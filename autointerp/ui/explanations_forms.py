@@ -22,10 +22,10 @@ from autointerp.ui import explanations_work as working
 from autointerp.ui import format as fmt
 from autointerp.ui import llm_settings, work
 from autointerp.ui.explanations_choices import kept, run_and_close
-from autointerp.ui.explanations_data import Known, money
+from autointerp.ui.explanations_data import Known
 from autointerp.ui.explanations_drill import messages
 from autointerp.ui.labels import EXPLAINERS as EXPLAINER_NAMES
-from autointerp.ui.text import plain
+from autointerp.ui.text import plain, sentence
 
 SAMPLING = {
     "mix": "Mix: a quarter the strongest, others from all tenths",
@@ -176,7 +176,7 @@ def _preview_explain(
             previews = [work.bench(store).preview_score(likely, one) for one in asking]
             st.caption(f"Scores: {_amount(previews)}")
     except UserError as error:
-        st.warning(plain(str(error), 600))
+        st.warning(sentence(error, 600))
 
 
 USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
@@ -187,11 +187,13 @@ def _amount(previews: Sequence[Preview]) -> str:
     total = sum(one.n_requests for one in previews)
     known = sum(one.from_cache for one in previews)
     costs = [one.cost for one in previews]
-    cost = "unknown (no price in Settings)" if None in costs else money(sum(cost or 0.0 for cost in costs))
+    cost = (
+        "unknown (no price in Settings)" if None in costs else fmt.money(sum(cost or 0.0 for cost in costs))
+    )
     cached = f", {known} answered before and free" if known else ""
     return (
         f"{fmt.plural(total, 'request')}{cached}: about {fmt.count(sum(one.tokens_in for one in previews))} tokens in, at most "
-        f"{fmt.count(sum(one.tokens_out for one in previews))} out, cost {cost if total > known else '0'}"
+        f"{fmt.count(sum(one.tokens_out for one in previews))} out, cost {cost if total > known else fmt.money(0)}"
     )
 
 
@@ -208,7 +210,7 @@ def rescore(store: Store, known: Known) -> None:
     """Scores of the version in sight."""
     current = known.current
     if current is None or current.status != "ok":
-        st.info("There is no text to score here. Regenerate, or write one.")
+        st.info("There is no text to score here: have one made (Explain or Regenerate), or write one.")
         return
     llm = working.llm_options()
     with st.container(border=True):
@@ -304,7 +306,7 @@ def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions])
     try:
         previews = [bench.preview_score(current, one) for one in asking]
     except UserError as error:
-        st.warning(plain(str(error), 600))
+        st.warning(sentence(error, 600))
         return
     for one, preview in zip(asking, previews, strict=True):
         st.caption(f"**{one.scorer.capitalize()}**, the floor's requests included")

@@ -13,7 +13,7 @@ from autointerp.ui import contexts as contexts_element
 from autointerp.ui.explanations_state import RESET
 from autointerp.ui.labels import KINDS
 from autointerp.ui.session import messages, open_store
-from autointerp.ui.state import GROUPS, WINDOWS, FeatureState, bound, change, current, suggestion
+from autointerp.ui.state import GROUPS, WINDOWS, FeatureState, bound, change, current, suggestion, suggestions
 from autointerp.ui.text import plain
 
 TRAIL = "feature_trail"
@@ -58,8 +58,9 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
     name = state.coder if state.coder is not None else last_coder if last_coder in names else names[0]
     if name not in names:
         st.warning(f"This store has no coder “{plain(name, 60)}”. The nearest are:")
-        for near in nearest(name, names):
-            suggestion(plain(near), coder=near, latent=None, context=None, start=None, peek=None)
+        with suggestions():
+            for near in nearest(name, names):
+                suggestion(plain(near), coder=near, latent=None, context=None, start=None, peek=None)
         st.stop()
     coder = store.coder(name)
     if state.latent is None:
@@ -73,10 +74,11 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
         st.warning(
             f"{plain(name)} has features 0 to {last:,}; “{plain(state.latent, 60)}” is none. The nearest are:"
         )
-        for near in error.nearest:
-            suggestion(
-                f"{plain(name)} \\#{near}", coder=name, latent=near, context=None, start=None, peek=None
-            )
+        with suggestions():
+            for near in error.nearest:
+                suggestion(
+                    f"{plain(name)} \\#{near}", coder=name, latent=near, context=None, start=None, peek=None
+                )
         st.stop()
 
 

@@ -37,12 +37,12 @@ _SORT_NAMES = {
     "latent": "Number",
 }
 _PLACEHOLDERS = {
-    "text": "Words in a context: features that fire at them",
-    "regex": "Expression: features that fire at its matches",
-    "near": "What a context is about: features that fire there",
+    "text": "Words in a context",
+    "regex": "Expression found in a context",
+    "near": "What a context is about",
     "words": "Words of an explanation",
     "meaning": "What an explanation is about",
-    "both": "What an explanation is about, or its words",
+    "both": "What it is about, or its words",
 }
 
 

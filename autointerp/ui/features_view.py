@@ -24,6 +24,7 @@ from autointerp.ui.state import (
     change,
     current,
     suggestion,
+    suggestions,
 )
 from autointerp.ui.text import plain
 
@@ -61,8 +62,9 @@ def features() -> None:
         names = [info.coder for info in infos]
         if state.coder is not None and state.coder not in names:
             st.warning(f"This store has no coder “{plain(state.coder, 60)}”. The nearest are:")
-            for near in nearest(state.coder, names):
-                suggestion(plain(near), coder=near, page=None)
+            with suggestions():
+                for near in nearest(state.coder, names):
+                    suggestion(plain(near), coder=near, page=None)
             return
         st.session_state[LIST_PARAMS] = current()
         _body()

@@ -25,11 +25,14 @@ def density(fraction: float | None) -> str:
 
 
 def share(fraction: float | None) -> str:
-    """A fraction in [0, 1] as a whole percentage; `<1 %` rather than a zero that is none."""
+    """A fraction in [0, 1] as a whole percentage; `<1 %` rather than a zero that is none, `>99 %` rather than a whole that
+    is not."""
     if fraction is None or math.isnan(fraction):
         return NONE
     if 0 < fraction < 0.005:
         return "<1 %"
+    if 0.995 <= fraction < 1:
+        return ">99 %"
     return f"{100 * fraction:.0f} %"
 
 
@@ -80,6 +83,19 @@ def short_count(value: int) -> str:
             scaled = value / limit
             return f"{scaled:.1f} {unit}" if scaled < 10 else f"{scaled:.0f} {unit}"
     return str(value)
+
+
+def money(value: float | None) -> str:
+    """`0.00012`, `0.034`, `1.20`: two significant digits when small."""
+    if value is None:
+        return "unknown"
+    if value == 0:
+        return "0.00"
+    if value < 0.0001:
+        return scientific(value)
+    if value < 0.1:
+        return f"{value:.{4 if value < 0.01 else 3}f}"
+    return f"{value:,.2f}"
 
 
 def size(n_bytes: int) -> str:

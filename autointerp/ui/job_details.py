@@ -15,7 +15,7 @@ from autointerp.ui import components, job_strip, job_words, jobs_view, labels, w
 from autointerp.ui import format as fmt
 from autointerp.ui.jobs_state import ITEMS, JobsState
 from autointerp.ui.session import messages
-from autointerp.ui.state import bound, change, suggestion
+from autointerp.ui.state import bound, change, suggestion, suggestions
 from autointerp.ui.text import plain, visible
 
 KEY = "job"
@@ -58,6 +58,15 @@ JUDGES_ONLY = ("judge", "batch", "graded", "wrong_marks", "protocol")
 PARTS = {"explain": "Explain", "then": "Then score", "later": "Score after that", "score": "Score"}
 
 
+def _named(store: Store, job_id: str) -> str:
+    """A job by what it does and when it was asked for: an id tells nobody anything."""
+    try:
+        job = work.annotations(store).jobs.get(job_id)
+    except UnknownName:  # removed in this moment
+        return plain(job_id)
+    return f"{plain(job.label, 80)}, {job_words.ago(job.created)}"
+
+
 def page(store: Store, state: JobsState) -> None:
     """The Jobs page with `job=` in its address."""
     header = st.container(horizontal=True, vertical_alignment="center")
@@ -70,8 +79,9 @@ def page(store: Store, state: JobsState) -> None:
             f"This store has no job “{plain(job_id, 60)}”."
             + (" The newest are:" if error.nearest else " It has none at all: start one with New batch.")
         )
-        for near in error.nearest:
-            suggestion(plain(near), job=near, items=None, items_page=None)
+        with suggestions():
+            for near in error.nearest:
+                suggestion(_named(store, near), job=near, items=None, items_page=None)
         return
     header.title(plain(job.label, 120), anchor=False)
     interval = jobs_view.BUSY_SECONDS if job.is_active else None

@@ -103,21 +103,8 @@ def cost(job: Job) -> tuple[str, str]:
         return fmt.NONE, "No tokens of a language model were paid for"
     if job.n_unpriced:
         note = NO_PRICE.format(n=fmt.count(job.n_unpriced))
-        return (f"{money(job.cost)} + unknown", note) if job.cost else ("unknown", note)
-    return money(job.cost), "In the currency of your prices"
-
-
-def money(value: float | None) -> str:
-    """`0.00012`, `0.034`, `1.20`: two significant digits when small."""
-    if value is None:
-        return "unknown"
-    if value == 0:
-        return "0.00"
-    if value < 0.0001:
-        return fmt.scientific(value)
-    if value < 0.1:
-        return f"{value:.{4 if value < 0.01 else 3}f}"
-    return f"{value:,.2f}"
+        return (f"{fmt.money(job.cost)} + unknown", note) if job.cost else ("unknown", note)
+    return fmt.money(job.cost), "In the currency of your prices"
 
 
 def tokens(job: Job) -> str:

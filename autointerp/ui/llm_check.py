@@ -87,15 +87,20 @@ def show(draft: Preferences) -> None:
     if check.error is not None:
         st.error(plain(str(check.error), 1500), icon=":material/cloud_off:")
         nearby = [name for name in tested.models if draft.model.lower() in name.lower()]
-        if tested.models and check.error.kind == "unknown_model":
+        if tested.models and check.error.kind == "unknown_model" and "It offers" not in str(check.error):
             st.caption(
                 "It offers " + ", ".join(plain(name, 80) for name in (nearby or tested.models)[:12]) + "."
             )
     else:
-        st.success(
-            f"{plain(check.model, 120)} at {plain(check.endpoint, 120)} answered in {job_words.duration(check.seconds)}.",
-            icon=":material/check_circle:",
-        )
+        said = f"{plain(check.model, 120)} at {plain(check.endpoint, 120)} answered in {job_words.duration(check.seconds)}"
+        if check.structured:
+            st.success(f"{said}.", icon=":material/check_circle:")
+        else:
+            st.warning(
+                f"{said}, but not as asked: what came back is below. Explanations and judgements need answers in a fixed form, "
+                "so expect failures with this model; a stronger one, or a server that takes a JSON schema, does better.",
+                icon=":material/rule:",
+            )
         components.facts(facts(tested, check), key="llm_facts")
     if check.text:
         with st.expander("What came back"):
@@ -136,5 +141,5 @@ def facts(tested: Tested, check: EndpointCheck) -> list[list[str]]:
             f"{fmt.count(usage.prompt_tokens)} + {fmt.count(usage.completion_tokens)}",
             "Prompt and answer" + (", estimated: the server counts none" if usage.estimated else ""),
         ],
-        ["Cost", job_words.money(usage.cost), "Of this test, at the prices above"],
+        ["Cost", fmt.money(usage.cost), "Of this test, at the prices above"],
     ]

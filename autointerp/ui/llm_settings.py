@@ -12,7 +12,7 @@ from autointerp.llm import ENDPOINTS
 from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, save
 from autointerp.runs import LLMOptions
 from autointerp.ui import llm_check, llm_keys
-from autointerp.ui.text import plain
+from autointerp.ui.text import plain, sentence
 
 _UNSAVED = "preferences_of_session"
 _SAID = "preferences_said"
@@ -75,7 +75,7 @@ def section() -> None:
     try:
         kept = preferences()
     except UserError as error:
-        st.error(plain(str(error), 1000), icon=":material/settings_alert:")
+        st.error(sentence(error, 1000), icon=":material/settings_alert:")
         kept = Preferences()
     llm_keys.load_secrets()
     st.caption(

@@ -76,7 +76,7 @@ def facts(
     )
     return [
         ["Density", fmt.density(stats.density), of_tokens],
-        ["Fires on", fmt.plural(stats.n_activations, "token"), of_tokens],
+        ["Fires on tokens", fmt.count(stats.n_activations), of_tokens],
         [
             "In contexts",
             fmt.count(stats.n_contexts),

@@ -18,7 +18,11 @@ from autointerp.ui.text import visible
 
 Decode = Callable[[Sequence[int]], list[str]]
 
-QUANTILE_LABELS = ["strongest 10 %", *(f"{10 * i}–{10 * i + 10} %" for i in range(1, 9)), "weakest 10 %"]
+QUANTILE_LABELS = [
+    "strongest 10\u00a0%",
+    *(f"{10 * i}–{10 * i + 10}\u00a0%" for i in range(1, 9)),
+    "weakest 10\u00a0%",
+]
 
 
 @dataclass

@@ -14,8 +14,8 @@ from autointerp.ui import format as fmt
 from autointerp.ui.probe_record import record
 from autointerp.ui.probe_state import MAX_ROWS, PAGE, SCALES, ProbeState
 from autointerp.ui.session import messages, open_store
-from autointerp.ui.state import bound, change, current, suggestion
-from autointerp.ui.text import plain, quoted
+from autointerp.ui.state import bound, change, current, suggestion, suggestions
+from autointerp.ui.text import plain, quoted, sentence
 
 KEY = "probe"
 RANK_LABELS = {"max": "Maximum", "sum": "Sum", "token": "One token"}
@@ -76,8 +76,9 @@ def _chosen(state: ProbeState, infos: Sequence[CoderInfo]) -> list[str]:
         return (trained or names)[:MAX_DEFAULT]
     for unknown in [name for name in state.coders if name not in names][:3]:
         st.warning(f"This store has no coder “{plain(unknown, 60)}”. The nearest are:")
-        for near in nearest(unknown, names, n=3):
-            suggestion(plain(near), coders=near)
+        with suggestions():
+            for near in nearest(unknown, names, n=3):
+                suggestion(plain(near), coders=near)
     return [name for name in names if name in state.coders]
 
 
@@ -131,7 +132,7 @@ def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
     try:
         found = probing.run(store, state.text, coders)
     except UserError as error:
-        st.error(plain(str(error), 2000))
+        st.error(sentence(error, 2000))
         return
     for reason in found.failed.values():
         st.error(plain(reason, 2000))

@@ -52,8 +52,8 @@ def standing(score: ShownScore) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """`0.66–0.87`, a dash where there is none."""
-    return fmt.NONE if low is None or high is None else f"{fmt.decimal(low, 2)}–{fmt.decimal(high, 2)}"
+    """`0.66 to 0.87`, as on every page; a dash where there is none."""
+    return fmt.NONE if low is None or high is None else f"{fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}"
 
 
 def cell(score: ShownScore) -> dict[str, Any]:

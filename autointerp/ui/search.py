@@ -12,7 +12,7 @@ from autointerp.store.annotations import Annotations
 from autointerp.ui import components, search_meaning
 from autointerp.ui import format as fmt
 from autointerp.ui.state import FeaturesState, change, whole
-from autointerp.ui.text import plain, visible
+from autointerp.ui.text import plain, sentence, visible
 
 if TYPE_CHECKING:
     import pyarrow
@@ -63,7 +63,7 @@ def _text(store: Store, state: FeaturesState) -> Found | None:
     try:
         hits = store.search_contexts(state.search, regex=regex, limit=MAX_CONTEXTS, offset=0)
     except UserError as error:
-        st.error(plain(str(error)))
+        st.error(sentence(error))
         return None
     if not hits.total:
         how = "matches the expression" if regex else "contains"
@@ -114,7 +114,6 @@ def _words(
         st.button(
             "Search by meaning",
             key="words_to_meaning",
-            type="tertiary",
             on_click=change,
             kwargs={"mode": "meaning", "page": None},
         )

@@ -131,7 +131,6 @@ def no_explanations(store: Store, state: FeaturesState) -> None:
     st.button(
         "Search contexts",
         key="to_contexts",
-        type="tertiary",
         on_click=change,
         kwargs={"mode": None, "page": None},
     )

@@ -13,7 +13,7 @@ import streamlit as st
 from autointerp import settings
 from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
 from autointerp.store import Store
-from autointerp.ui.text import plain
+from autointerp.ui.text import sentence
 
 STORE_KEY = "store_path"
 BUILD_DEMO = "make demo"
@@ -76,7 +76,7 @@ def explain_store_error(error: StoreError) -> None:
         "No store to look at" if isinstance(error, StoreMissing) else "This store cannot be read",
         anchor=False,
     )
-    st.error(plain(str(error), 2000), icon=":material/database_off:")
+    st.error(sentence(error, 2000), icon=":material/database_off:")
     if isinstance(error, StoreIncomplete):
         st.markdown("Run the command that builds it again: it goes on where it stopped.")
     st.markdown("Build the demo store, cache a model of your own, or open another store:")
@@ -85,6 +85,7 @@ def explain_store_error(error: StoreError) -> None:
         "autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES\n"
         "autointerp serve STORE",
         language=None,
+        wrap_lines=True,
     )
     st.page_link("pages/settings.py", label="Choose another store", icon=":material/settings:")
 
@@ -98,5 +99,5 @@ def messages() -> Iterator[None]:
         explain_store_error(error)
         st.stop()
     except UserError as error:
-        st.error(plain(str(error), 2000))
+        st.error(sentence(error, 2000))
         st.stop()

@@ -13,7 +13,7 @@ from autointerp.store import Store
 from autointerp.ui import components, embedder_settings, llm_settings
 from autointerp.ui import format as fmt
 from autointerp.ui.session import choose_store, found_stores, open_store, store_path
-from autointerp.ui.text import plain
+from autointerp.ui.text import plain, sentence
 
 
 def settings_page() -> None:
@@ -25,7 +25,7 @@ def settings_page() -> None:
     try:
         store = open_store()
     except StoreError as error:
-        st.error(plain(str(error), 2000), icon=":material/database_off:")
+        st.error(sentence(error, 2000), icon=":material/database_off:")
         st.markdown("Build the demo store with `make demo`, or name the folder of another store above.")
     else:
         _integrity(store)

@@ -208,10 +208,17 @@ def change(**changes: str | int | float | None) -> None:
     st.query_params.from_dict(params)
 
 
+def suggestions() -> Any:
+    """Where `suggestion`s stand: side by side, as many as fit."""
+    return st.container(horizontal=True, gap="small")
+
+
 def suggestion(label: str, **changes: str | int | None) -> None:
     """A way to another state of the same page, after a wrong address. Not a page link: one that leads to the page it stands
     on changes what is shown and leaves the address as it was (Streamlit 1.67)."""
-    st.button(label, key=f"suggestion_{label}", type="tertiary", on_click=change, kwargs=changes)
+    st.button(
+        label, key=f"suggestion_{label}_{sorted(changes.items(), key=str)}", on_click=change, kwargs=changes
+    )
 
 
 def bound(

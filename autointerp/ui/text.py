@@ -45,6 +45,16 @@ def plain(text: str, limit: int = 300) -> str:
     return _PUNCTUATION.sub(r"\\\1", shown if len(shown) <= limit else shown[: limit - 1] + "…")
 
 
+_OPENINGS = frozenset({"a", "an", "each", "it", "no", "nothing", "that", "the", "there", "this"})
+
+
+def sentence(error: object, limit: int = 300) -> str:
+    """An error's message as a sentence of its own, for a place that renders Markdown: a command line prints it after the
+    program's name, in lower case; a page begins with a capital. Names stay as they are."""
+    said = str(error)
+    return plain(said[:1].upper() + said[1:] if said.split(" ", 1)[0] in _OPENINGS else said, limit)
+
+
 def quoted(text: str) -> str:
     """One line of token text for titles and captions: breaks and tabs as glyphs, an empty piece as a dash."""
     shown = visible(text).replace("\n", "↵").replace("\t", "→")

@@ -14,7 +14,7 @@ from autointerp.store import CoderStore, Store
 from autointerp.ui import components, data, payload, probing
 from autointerp.ui import format as fmt
 from autointerp.ui.state import bound, current
-from autointerp.ui.text import plain, quoted
+from autointerp.ui.text import plain, quoted, sentence
 
 PARAM = "text"
 MAX_LISTED = 5
@@ -43,7 +43,7 @@ def draw(store: Store, coder: CoderStore, latent: int) -> None:
     try:
         found = probing.run(store, text, [coder.info.coder])
     except UserError as error:
-        st.error(plain(str(error), 2000))
+        st.error(sentence(error, 2000))
         return
     for reason in found.failed.values():
         st.error(plain(reason, 2000))

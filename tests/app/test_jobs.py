@@ -202,6 +202,15 @@ def test_details_of_every_state(open_page, tiny_store: Store, jobs: dict[str, Jo
     assert "\\<b\\>wrong" in messages(open_page(tiny_store, "jobs", job=jobs["failed"].id))
 
 
+def test_a_wrong_job_leads_to_others_by_name(open_page, tiny_store: Store, annotations: Annotations):
+    made = [annotations.jobs.submit(OTHER, {"n": n}, [1], label="the same again")[0] for n in range(3)]
+    app = open_page(tiny_store, "jobs", job="nope")
+    assert not app.exception  # two jobs may be called alike
+    named = links(app)
+    assert [label.split(",")[0] for label in named] == ["the same again"] * 3
+    assert not any(job.id in label for job in made for label in named)
+
+
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_addresses(open_page, tiny_store: Store, jobs: dict[str, Job], value: str):
     app = open_page(tiny_store, "jobs", job=value)

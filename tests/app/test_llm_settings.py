@@ -161,6 +161,8 @@ def test_a_server_without_schema_or_log_probabilities(run, served: FakeServer):
     assert facts["Answer"] == "not as asked"
     assert facts["Log probabilities"] == "not given"
     assert "The first is a colour." in [block.value for block in app.code]
+    assert not app.success or "answered in" not in "".join(str(one.value) for one in app.success)
+    assert any("but not as asked" in str(one.value) for one in app.warning)
 
 
 @pytest.mark.parametrize(

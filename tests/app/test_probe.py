@@ -219,9 +219,19 @@ def a_result(acts: list[float]) -> tuple[np.ndarray, ProbeResult]:
     ("acts", "maxima", "fires", "said"),
     [
         ([0, 0], [1.0, 2.0], False, "Does not fire on any of the 2 tokens."),
-        ([0, 3], [1.0, 2.0, 3.0, 4.0], True, "stronger than 50 % of the 4 windows it fires in (40–50 %)"),
-        ([0, 4], [1.0, 2.0, 3.0, 4.0], True, "stronger than 75 % of the 4 windows it fires in (20–30 %)"),
-        ([0.5, 0], [1.0, 2.0], True, "stronger than 0 % of the 2 windows it fires in (weakest 10 %)"),
+        (
+            [0, 3],
+            [1.0, 2.0, 3.0, 4.0],
+            True,
+            "stronger than 50 % of the 4 windows it fires in (40–50\u00a0%)",
+        ),
+        (
+            [0, 4],
+            [1.0, 2.0, 3.0, 4.0],
+            True,
+            "stronger than 75 % of the 4 windows it fires in (20–30\u00a0%)",
+        ),
+        ([0.5, 0], [1.0, 2.0], True, "stronger than 0 % of the 2 windows it fires in (weakest 10\u00a0%)"),
         ([9, 0], [1.0, 2.0], True, "450 % of its maximum: stronger than anywhere in the corpus"),
         ([9, 0], [], True, "In the corpus it is dead"),
         ([0, 0], [], False, "dead"),

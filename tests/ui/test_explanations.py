@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from autointerp.runs import ExplainOptions, LLMOptions
 from autointerp.score import Difference
 from autointerp.store.annotations import Explanation, JudgedExample, Score
+from autointerp.ui import format as fmt
 from autointerp.ui.explanations_card import plot
 from autointerp.ui.explanations_compare import diff, sentence
-from autointerp.ui.explanations_data import money, seconds, standing
+from autointerp.ui.explanations_data import seconds, standing
 from autointerp.ui.explanations_judged import _lost_pairs
 from autointerp.ui.explanations_state import ExplanationState
 from autointerp.ui.explanations_work import explain_options
@@ -100,7 +101,12 @@ def test_judges_are_named_as_what_they_are():
 
 
 def test_money_and_time():
-    assert [money(cost) for cost in (None, 0, 0.00001, 0.01234)] == ["unknown", "0", "<0.0001", "0.0123"]
+    assert [fmt.money(cost) for cost in (None, 0, 0.00001, 0.01234)] == [
+        "unknown",
+        "0.00",
+        "1.0×10⁻⁵",
+        "0.012",
+    ]
     assert [seconds(value) for value in (None, 0.0042, 12.34)] == ["–", "4 ms", "12.3 s"]
 
 

@@ -27,6 +27,8 @@ def test_share_never_shows_zero_for_something():
     assert fmt.share(0.0) == "0 %"
     assert fmt.share(0.001) == "<1 %"
     assert fmt.share(0.314) == "31 %"
+    assert fmt.share(1535 / 1536) == ">99 %"
+    assert fmt.share(1.0) == "100 %"
 
 
 def test_activation_and_exact():

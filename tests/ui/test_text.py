@@ -3,7 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.ui.text import plain, quoted, visible
+from autointerp.ui.text import plain, quoted, sentence, visible
 
 ANY_TEXT = st.text(st.characters(), max_size=12)  # surrogates and controls included
 
@@ -61,3 +61,11 @@ def test_plain_escapes_markdown():
     assert plain("![x](http://h)") == "\\!\\[x\\]\\(http\\:\\/\\/h\\)"
     assert plain("one\ntwo") == "one two"
     assert plain("x" * 400, 10) == "x" * 9 + "…"
+
+
+def test_an_error_begins_as_a_sentence_and_names_stay_as_they_are():
+    assert sentence("no store at x") == "No store at x"
+    assert sentence(ValueError("the expression '[' is not accepted")).startswith("The expression")
+    assert sentence("sae has no feature 9") == "sae has no feature 9"
+    assert sentence("http://localhost/v1 <b>") == "http\\:\\/\\/localhost\\/v1 \\<b\\>"
+    assert len(sentence("no " * 200, 20)) <= 20
