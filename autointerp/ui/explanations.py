@@ -34,7 +34,7 @@ from autointerp.ui import format as fmt
 from autointerp.ui.explanations_data import Known
 from autointerp.ui.explanations_state import PANELS, ExplanationState
 from autointerp.ui.state import change, current
-from autointerp.ui.text import plain
+from autointerp.ui.text import sentence
 
 PIN_HELP = "Show this version for the feature, on every page, until another is pinned"
 UNPIN_HELP = "Show the newest version again"
@@ -104,7 +104,7 @@ def _buttons(store: Store, known: Known, state: ExplanationState, *, may_write: 
         names.append("versions")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for name in names:
-            label = PANELS[name] + (f" {len(known.versions)}" if name == "versions" else "")
+            label = _label(name, known)
             opened = state.panel == name
             st.button(
                 f"**{label}**" if opened else label, key=f"open_{name}", type="tertiary", shortcut=KEYS[name],
@@ -115,6 +115,15 @@ def _buttons(store: Store, known: Known, state: ExplanationState, *, may_write: 
         if may_write:
             _retry(store, known)
     working.trouble("row")
+
+
+def _label(name: str, known: Known) -> str:
+    """What a button says: nothing is done again that was never done."""
+    if name == "regenerate" and not known.versions:
+        return "Explain"
+    if name == "rescore" and known.current is not None and not known.of(known.current):
+        return "Score"
+    return PANELS[name] + (f" {len(known.versions)}" if name == "versions" else "")
 
 
 def _toggle(name: str) -> None:
@@ -195,7 +204,7 @@ def _panel(store: Store, known: Known, state: ExplanationState) -> None:
             case _:
                 pass
     except UserError as error:
-        st.error(plain(str(error), 600))
+        st.error(sentence(error, 600))
 
 
 def _about(store: Store, known: Known) -> None:

@@ -215,6 +215,11 @@ def is_clear(found: Difference) -> bool:
     return found.ci_low is not None and found.ci_high is not None and (found.ci_low > 0 or found.ci_high < 0)
 
 
+def is_same(found: Difference) -> bool:
+    """Whether both predict the same on more than one example: a difference of 0 that no interval can be drawn around."""
+    return found.value == 0 and found.n_pos > 1
+
+
 def sentence(found: Difference) -> str:
     """Whether a difference is one."""
     n = found.n_pos + found.n_neg
@@ -223,7 +228,7 @@ def sentence(found: Difference) -> str:
     if found.value is None:
         return f"Not defined on the {fmt.plural(n, 'shared example')}: one class is missing."
     if found.ci_low is None or found.ci_high is None:
-        if found.value == 0 and found.n_pos > 1:
+        if is_same(found):
             return "Both predict the same on these examples: how far that holds for others, an interval cannot tell."
         return "Too few shared examples for an interval: nothing can be said."
     if is_clear(found):
@@ -248,13 +253,16 @@ def news(store: Store, known: Known) -> dict[str, Any] | None:
         return None
     if old is None or old.status != "ok":
         return None
-    lines = []
+    lines, apart = [], False
     for a, b in pairs(known, old, new):
         if a is None or b is None:
             continue
         difference, said = compared(work.bench(store), a, b)
-        figure = "" if difference is None or difference.value is None else fmt.signed(difference.value)
-        ci = "" if difference is None or difference.value is None else difference_interval(difference)
+        # Without an interval a figure says nothing, and in bold type it would be believed.
+        sound = difference is not None and (difference.ci_low is not None or is_same(difference))
+        figure = fmt.signed(difference.value) if difference is not None and sound else ""
+        ci = difference_interval(difference) if difference is not None and sound else ""
+        apart = apart or (difference is not None and not sound and difference.unpaired > 0)
         lines.append(
             {
                 "name": explanations_data.scorer_name(a),
@@ -265,18 +273,26 @@ def news(store: Store, known: Known) -> dict[str, Any] | None:
                 "said": plain_said(said),
             }
         )
-    same = new.text.strip() == old.text.strip()
+    remark = "" if lines else "no scorer has judged both"
+    if apart:
+        remark = APART
+    if new.text.strip() == old.text.strip():
+        remark = "the text is the same"
     return {
         "title": f"Version {known.number(new)} against version {known.number(old)}",
-        "said": "the text is the same" if same else "" if lines else "no scorer has judged both",
+        "said": remark,
         "against": old.id,
         "lines": lines,
     }
 
 
+APART = "judged on different examples: open it to score both on the same ones"
+
+
 def plain_said(said: str) -> str:
-    """The short form: up to the first colon."""
-    return visible(said.split(":")[0].rstrip("."))
+    """The short form, as the last part of a line: up to the first colon, without a capital."""
+    short = visible(said.split(":")[0].rstrip("."))
+    return short[:1].lower() + short[1:]
 
 
 __all__ = ["compared", "diff", "draw", "news", "pairs", "plain", "record", "sentence"]

@@ -6,7 +6,7 @@ import pytest
 
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations
+from autointerp.store.annotations import Annotations, Explanation
 from tests.app.reading import card, keys, messages, page, record, records
 from tests.explained import Explained, answered
 
@@ -216,3 +216,18 @@ def test_a_version_cannot_be_compared_with_itself_or_a_failure(open_page, explai
         assert not app.exception
         assert record(app, "comparison") is None
         assert "Choose two different versions" in messages(app)
+
+
+def test_nothing_is_called_again_that_was_never_done(open_page, explained_store: Explained):
+    """A feature without an explanation is explained, one without a score is scored; only then it is done again."""
+
+    def labels(latent: int, coder: str = "sae") -> set[str]:
+        return {
+            button.label for button in page(open_page, explained_store, latent=latent, coder=coder).button
+        }
+
+    assert {"Write", "Explain"} <= labels(4, "transcoder")
+    with Annotations(explained_store.path) as annotations:
+        annotations.add(Explanation(coder="transcoder", latent=4, text="New.", explainer="pattern"))
+    assert {"Regenerate", "Score"} <= labels(4, "transcoder")
+    assert {"Regenerate", "Rescore"} <= labels(0)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.score import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from autointerp.ui import explanations_compare
 from tests.app.reading import card, keys, messages, page, record
 from tests.explained import HOSTILE_TEXT, Explained
 
@@ -70,6 +72,25 @@ def test_a_new_version_is_scored_as_the_one_before_and_the_difference_told(open_
     assert all(line["difference"] and line["said"] for line in drawn["news"]["lines"])
     assert {line["judge"] for line in drawn["news"]["lines"]} == {"offline judge"}
     assert all(line["n"].startswith("n ") for line in drawn["news"]["lines"])
+
+
+def test_a_difference_without_an_interval_is_no_figure(
+    open_page, busy_store: Explained, monkeypatch: pytest.MonkeyPatch
+):
+    apart = Difference("balanced_accuracy", 0.5, None, None, 1, 30, 58)
+    monkeypatch.setattr(
+        explanations_compare, "compared", lambda *_: (apart, explanations_compare.sentence(apart))
+    )
+    app = page(open_page, busy_store, latent=4, panel="rescore")
+    app.button(key="run_score").click().run()
+    finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 3)
+    app.button(key="open_regenerate").click().run()
+    app.button(key="run_explain").click().run()
+    finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 5)
+    news = card(app)["news"]
+    assert "score both on the same ones" in news["said"]
+    assert [line["difference"] for line in news["lines"]] == [""] * len(news["lines"])
+    assert {line["said"] for line in news["lines"]} == {"too few shared examples for an interval"}
 
 
 def test_regenerating_again_draws_other_examples(open_page, busy_store: Explained):

@@ -42,4 +42,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   root.replaceChildren(fragment);
   root.dataset.sides = data.sides.map((side) => side.id).join(" ");
+  reveal(root, root.dataset.sides);
 }

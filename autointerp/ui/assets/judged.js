@@ -84,5 +84,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   append(fragment, tip);
   root.replaceChildren(fragment);
   root.dataset.score = data.score;
+  reveal(root, data.score);
   if (data.overlay) hover(root, tip, table, data.max, (node) => byNode.get(node.closest(".text")), null);
 }

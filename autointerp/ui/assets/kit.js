@@ -13,6 +13,16 @@ const append = (parent, ...children) => {
   return parent;
 };
 
+// On a narrow screen what was asked for is drawn below everything else: bring it into view, once for each thing asked for.
+const reveal = (root, what) => {
+  const before = root.revealed;
+  root.revealed = what;
+  if (before === what) return;
+  requestAnimationFrame(() => {
+    if (root.getBoundingClientRect().top > window.innerHeight) root.scrollIntoView({ block: "start" });
+  });
+};
+
 // Log-like: a tenth of the maximum is already half way up the scale.
 const level = (value, max) =>
   value > 0 && max > 0 ? Math.max(1, Math.min(LEVELS, Math.round((LEVELS * Math.log1p((9 * value) / max)) / Math.LN10))) : 0;
