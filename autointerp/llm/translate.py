@@ -252,7 +252,8 @@ def _candidate(item: Any) -> tuple[str, float] | None:
     if not isinstance(item, dict):
         return None
     token, value = item.get("token", item.get("decoded_token")), _finite(item.get("logprob"))
-    return (token, value) if isinstance(token, str) and value is not None else None
+    # No probability is above 1, and what a broken server says instead must not overflow later.
+    return (token, min(value, 0.0)) if isinstance(token, str) and value is not None else None
 
 
 def _count(value: Any) -> int | None:

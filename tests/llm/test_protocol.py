@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from werkzeug import Response
 
-from autointerp.llm import AuthError, ChatRequest, Client, RequestRejected, list_answer, list_schema
+from autointerp.llm import (
+    AuthError,
+    ChatRequest,
+    Client,
+    RequestRejected,
+    TokenLogprob,
+    list_answer,
+    list_schema,
+)
 
 from .conftest import FakeServer, as_json, completion, failure, reply
 
@@ -133,6 +141,13 @@ def test_logprobs_of_answers_and_prompts(server: FakeServer, connect: Connect) -
     data["choices"][0]["logprobs"] = {"content": [{"token": "1", "logprob": None}]}
     server.script(as_json(data))
     assert connect().complete(ChatRequest.of("hi", top_logprobs=2)).logprobs is None
+
+
+def test_log_probabilities_above_0_are_0(server: FakeServer, connect: Connect) -> None:
+    row = {"token": "1", "logprob": 1e9, "top_logprobs": [{"token": "0", "logprob": 1e300}]}
+    server.script(reply('{"answers": [1]}', logprobs={"content": [row]}))
+    answer = connect().complete(ChatRequest.of("hi", top_logprobs=2))
+    assert answer.logprobs == (TokenLogprob("1", 0.0, (("0", 0.0),)),)
 
 
 def test_the_number_in_flight_grows_to_the_limit_and_halves_on_429(
