@@ -17,7 +17,7 @@ from autointerp.llm.cancel import CancelToken
 from autointerp.llm.features import Features, blame, features, used
 from autointerp.llm.limits import AdaptiveLimit, Breaker, Permit, RetryPolicy
 from autointerp.llm.messages import ChatReply, ChatRequest, Message, Usage
-from autointerp.llm.parse import looks_like_refusal
+from autointerp.llm.parse import looks_like_refusal, only_thought
 from autointerp.llm.spending import Accountant
 from autointerp.llm.transport import Transport
 
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _SHOWN_AGAIN = 2000  # characters of a bad answer that the re-ask repeats
+_ROOM_TO_THINK = (
+    4096  # tokens for the re-ask of a model that had thought, and said nothing, when its room ended
+)
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ class Asker:
             error.texts = (first.text, *error.texts)
             error.complaints = complaints
             raise
-        value, problem = _checked(second, request, validate)
+        value, problem = _checked(second, again, validate)
         usage = first.usage + second.usage
         if problem is None:
             reply = replace(
@@ -380,7 +383,10 @@ def _checked(
 def _again(request: ChatRequest, reply: ChatReply, problem: str) -> ChatRequest:
     """The second question: more room after a cut answer, the complaint after a wrong one."""
     if reply.truncated:
-        return replace(request, max_tokens=None if request.max_tokens is None else 2 * request.max_tokens)
+        if request.max_tokens is None:
+            return request
+        room = _ROOM_TO_THINK if only_thought(reply.text) else 0
+        return replace(request, max_tokens=max(2 * request.max_tokens, room))
     if not reply.text.strip():
         return request
     return request.then(

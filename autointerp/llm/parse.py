@@ -164,6 +164,11 @@ def looks_like_refusal(text: str) -> bool:
     return bool(_REFUSAL.match(_THINKING.sub("", text).strip()))
 
 
+def only_thought(text: str) -> bool:
+    """Whether nothing is said in `text` but what was thought; some servers keep that to themselves."""
+    return not _THINKING.sub("", text).strip()
+
+
 def _number(item: Any) -> float | None:
     if isinstance(item, str):
         item = _WORDS.get(item.strip().lower(), item)

@@ -409,3 +409,17 @@ def test_halves_of_surrogate_pairs_cross_the_wire(server: FakeServer, connect: C
     first, second = server.bodies
     assert first["messages"][0]["content"] == "does ? fit?"
     assert second["messages"][1]["content"] == "prose ?"
+
+
+@pytest.mark.parametrize("thought", ["", "<think>The first text is about prices, the second"])
+def test_a_model_that_thinks_first_is_given_room_for_it(
+    server: FakeServer, connect: Connect, thought: str
+) -> None:
+    def think(body: dict[str, Any], number: int) -> Response:
+        enough = body["max_tokens"] >= 4000
+        return reply('{"answers": [1]}') if enough else reply(thought, finish_reason="length")
+
+    server.answer = think
+    request = ChatRequest.of("does it fit?", schema=list_schema(1), max_tokens=32)
+    assert connect().ask(request, list_answer(1)).value == [1]
+    assert [body["max_tokens"] for body in server.bodies] == [32, 4096]
