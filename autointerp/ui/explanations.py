@@ -65,6 +65,7 @@ def read(store: Store, coder: CoderStore, latent: int) -> Known:
 def left(store: Store, known: Known, *, dead: bool) -> None:
     """The explanation, its scores, and what can be done about them."""
     state = ExplanationState.parse(current())
+    working.tell()
     may_write = _may_write(store)
     if dead and not known.versions:
         return

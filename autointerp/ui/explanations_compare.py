@@ -262,15 +262,16 @@ def news(store: Store, known: Known) -> dict[str, Any] | None:
         sound = difference is not None and (difference.ci_low is not None or is_same(difference))
         figure = fmt.signed(difference.value) if difference is not None and sound else ""
         ci = difference_interval(difference) if difference is not None and sound else ""
-        apart = apart or (difference is not None and not sound and difference.unpaired > 0)
+        unlike = difference is not None and not sound and difference.unpaired > 0
+        apart = apart or unlike
         lines.append(
             {
                 "name": explanations_data.scorer_name(a),
                 "judge": visible(explanations_data.judged_by(a)),
                 "difference": figure,
                 "ci": ci,
-                "n": f"n {counted(difference)}" if difference is not None else "",
-                "said": plain_said(said),
+                "n": "" if difference is None or unlike else f"n {counted(difference)}",
+                "said": "on different examples" if unlike else plain_said(said),
             }
         )
     remark = "" if lines else "no scorer has judged both"
@@ -286,7 +287,7 @@ def news(store: Store, known: Known) -> dict[str, Any] | None:
     }
 
 
-APART = "judged on different examples: open it to score both on the same ones"
+APART = "open it to score both on the same examples"
 
 
 def plain_said(said: str) -> str:

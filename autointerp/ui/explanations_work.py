@@ -24,6 +24,7 @@ from autointerp.ui.text import plain
 WATCHED = "explanation_jobs"
 NEWS = "explanation_news"
 TROUBLE = "explanation_trouble"
+TOLD = "explanation_told"
 QUICK_SECONDS = 0.9
 """How long a click on work without a language model waits for its end: then the result comes with the answer to the click."""
 
@@ -146,8 +147,19 @@ def _settle(store: Store, queued: Sequence[Job], *, quick: bool) -> None:
         job = runner.wait(job.id, timeout=QUICK_SECONDS)
     if job.is_active or job.state != "done" or job.n_failed:
         job_strip.remember(job.id)
+        said = "Started" if job.is_active else "Not done"
+        st.session_state[TOLD] = f"{said}: {plain(job.label)}. More under the explanation."
     else:
         arrived(store, job)
+        st.session_state[TOLD] = f"Done: {plain(job.label)}."
+
+
+def tell() -> None:
+    """Say once what a click came to, wherever the page has been scrolled to: the form that was filled in may be far below the
+    progress, and new scores may be the same as before."""
+    said = st.session_state.pop(TOLD, None)
+    if said:
+        st.toast(said)
 
 
 def _watch(job: Job, watched: Watched) -> None:

@@ -88,9 +88,20 @@ def test_a_difference_without_an_interval_is_no_figure(
     app.button(key="run_explain").click().run()
     finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 5)
     news = card(app)["news"]
-    assert "score both on the same ones" in news["said"]
+    assert "score both on the same examples" in news["said"]
     assert [line["difference"] for line in news["lines"]] == [""] * len(news["lines"])
-    assert {line["said"] for line in news["lines"]} == {"too few shared examples for an interval"}
+    assert {line["n"] for line in news["lines"]} == {""}
+    assert {line["said"] for line in news["lines"]} == {"on different examples"}
+
+
+def test_a_click_is_answered_also_when_nothing_looks_different(open_page, busy_store: Explained):
+    app = page(open_page, busy_store, latent=4, panel="rescore")
+    for count in (3, 5):
+        app.button(key="run_score").click().run()
+        assert any("score 1 explanation of sae" in str(one.value) for one in app.toast)
+        finish(app, busy_store, lambda a, n=count: len(a.scores_of_latent("sae", 4)) == n)
+    app.run()
+    assert not app.toast
 
 
 def test_regenerating_again_draws_other_examples(open_page, busy_store: Explained):

@@ -13,13 +13,14 @@ const append = (parent, ...children) => {
   return parent;
 };
 
-// On a narrow screen what was asked for is drawn below everything else: bring it into view, once for each thing asked for.
+// On a narrow screen what was asked for is drawn below everything else, or far above what was clicked: bring it into view, once for each thing asked for.
 const reveal = (root, what) => {
   const before = root.revealed;
   root.revealed = what;
   if (before === what) return;
   requestAnimationFrame(() => {
-    if (root.getBoundingClientRect().top > window.innerHeight) root.scrollIntoView({ block: "start" });
+    const { top, bottom } = root.getBoundingClientRect();
+    if (top > window.innerHeight || bottom < 160) root.scrollIntoView({ block: "start" });
   });
 };
 

@@ -1,5 +1,11 @@
 // A typed text, token by token, and the features that fire on it. A click on a token ranks by it; a row shows its feature on
 // the text above while the pointer is over it, and opens it.
+const labelled = (label, text) => {
+  const td = el("td", "num", text);
+  td.dataset.label = label.toLowerCase();
+  return td;
+};
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const view = { whitespace: false, breaks: true };
@@ -87,9 +93,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       append(body, append(
         tr,
         append(el("td", "name"), link("", row.name, address("feature", { ...row.go, text: data.text }), open)),
-        el("td", "num", row.value),
-        el("td", "num", row.share),
-        el("td", "num", row.density),
+        labelled(data.value, row.value),
+        labelled("of max", row.share),
+        labelled("density", row.density),
         why,
         append(el("td", "on"), text),
       ));
