@@ -77,6 +77,14 @@ def status_error(status: int, headers: Mapping[str, str], body: str, context: Co
     if status != 401 and status < 500 and _FILTERED.search(whole):
         texts = (context.clean(detail, 4000),) if said else ()
         return errors.Refused(f"A content filter at {at} declined the prompt.{said}", texts=texts)
+    if status == 403 and _is_page(body):
+        # Servers of this protocol say in JSON that a key is wrong. A page is a firewall's, about this one prompt (code in it
+        # looks like an attack) or about us: no reason to stop the other questions.
+        return errors.Refused(
+            f"Something before the server at {at} blocks this request, a firewall or a proxy. Show other examples, or ask who "
+            f"runs it.{said}",
+            texts=(context.clean(detail, 4000),) if said else (),
+        )
     about = named(context.without_model(whole), context.features)
     if about and status in _ABOUT_A_PARAMETER:
         # Before key and model are suspected: "You are not allowed to request logprobs from this model" is a 403, too.
@@ -120,7 +128,7 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
     """A chat completion from the body of a 200 response. Raises the `LLMError` that fits what is wrong with it."""
     data = _json(body)
     if data is _NOT_JSON:
-        if body.lstrip().startswith(b"<") or "html" in headers.get("content-type", ""):
+        if _is_page(body) or "html" in headers.get("content-type", ""):
             raise errors.WrongURL(
                 f"{context.url} answers with a web page, not with chat completions. Check the base URL; most end in /v1."
             )
@@ -166,6 +174,10 @@ def redact_key(text: str, secret: Secret) -> str:
     """A reply is kept as it is, except for our own key, should a server ever echo it."""
     key = secret.reveal()
     return text.replace(key, "[hidden]") if len(key) >= 12 and key in text else text
+
+
+def _is_page(body: bytes | str) -> bool:
+    return body.lstrip()[:1] in ("<", b"<")
 
 
 def _json(body: bytes | str) -> Any:

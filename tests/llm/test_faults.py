@@ -1,6 +1,5 @@
 """Servers that misbehave, over real HTTP."""
 
-import json
 import socket
 import threading
 import time
@@ -35,7 +34,7 @@ from autointerp.llm import (
     list_schema,
 )
 
-from .conftest import KEY, FakeServer, as_json, completion, failure, reply, until
+from .conftest import KEY, FakeServer, as_json, failure, reply, until
 
 HI = ChatRequest.of("hi")
 Connect = Callable[..., Client]
@@ -395,31 +394,3 @@ def test_a_third_of_faults_and_a_retry_afterwards(server: FakeServer, connect: C
     again = list(client.ask_many(questions))
     assert all(outcome.answer is not None for outcome in again)
     assert len(server.bodies) - sent == len(failed)
-
-
-def test_halves_of_surrogate_pairs_cross_the_wire(server: FakeServer, connect: Connect) -> None:
-    half = json.loads('"\\ud83d"')
-    wanted = '{"answers": [1]}'
-    server.script(reply(f"prose {half}"), as_json({**completion(wanted), "model": f"served {half}"}))
-    request = ChatRequest.of(f"does {half} fit?", schema=list_schema(1))
-    answer = connect().ask(request, list_answer(1))
-    assert answer.value == [1]
-    assert answer.reply.discarded == (f"prose {half}",)  # as it was said
-    assert answer.reply.model == "served ?"  # a name is stored and shown
-    first, second = server.bodies
-    assert first["messages"][0]["content"] == "does ? fit?"
-    assert second["messages"][1]["content"] == "prose ?"
-
-
-@pytest.mark.parametrize("thought", ["", "<think>The first text is about prices, the second"])
-def test_a_model_that_thinks_first_is_given_room_for_it(
-    server: FakeServer, connect: Connect, thought: str
-) -> None:
-    def think(body: dict[str, Any], number: int) -> Response:
-        enough = body["max_tokens"] >= 4000
-        return reply('{"answers": [1]}') if enough else reply(thought, finish_reason="length")
-
-    server.answer = think
-    request = ChatRequest.of("does it fit?", schema=list_schema(1), max_tokens=32)
-    assert connect().ask(request, list_answer(1)).value == [1]
-    assert [body["max_tokens"] for body in server.bodies] == [32, 4096]
