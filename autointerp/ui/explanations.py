@@ -215,7 +215,7 @@ def _about(store: Store, known: Known) -> None:
     with st.expander(f"How version {known.number(now)} was made"):
         components.facts(explanations_data.provenance(now), key="explanation_provenance")
         if now.config:
-            st.code(explanations_data.options_text(dict(now.config)), language="json", height=160)
+            st.code(explanations_data.options_text(dict(now.config)), language=None, height=160)
         if now.reply_ref:
             explanations_drill.prompt_and_reply(work.annotations(store).replies.get(now.reply_ref))
         else:

@@ -107,7 +107,7 @@ def _minute(created: str) -> str:
 def _written_by(store: Store) -> None:
     with st.expander("Provenance: model, corpus and versions that wrote this store"):
         st.code(
-            json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), language="json", wrap_lines=True
+            json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), language=None, wrap_lines=True
         )
 
 
