@@ -18,6 +18,8 @@ from autointerp.ui.text import plain
 
 N_APART = 4
 MAX_POINTS = 4000
+RARE = 0.05
+"""Pairs of scorers that share fewer features than this part of what the most common pair shares are listed last."""
 APART = {
     (
         "fuzzing",
@@ -50,7 +52,10 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
     """Agreement of every two kinds; one pair looked at more closely."""
     pooled = {kind: written.pooled(coders, kind) for kind in kinds}
     found = {(a, b): agreement(pooled[a].value, pooled[b].value) for a, b in combinations(kinds, 2)}
+    most = max((agree.n for agree in found.values()), default=0)
     pairs = [pair for pair, agree in found.items() if agree.n >= 3]
+    # What stands on a handful of features comes last.
+    pairs.sort(key=lambda pair: found[pair].n < RARE * most)
     if not pairs:
         st.caption("No two kinds of scores share three features here, so there is nothing to compare.")
         return

@@ -92,7 +92,8 @@ def _explained(written: Written) -> None:
 
 def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]:
     """The kinds of scores that most features have, with a switch where there are more; all of them once it is on."""
-    everything = list(written.kinds)
+    most = max(written.kinds.values(), default=0)
+    everything = sorted(written.kinds, key=lambda kind: written.kinds[kind] < overview_pairs.RARE * most)
     usual = sorted(everything, key=lambda kind: -written.kinds[kind])[:MAX_KINDS]
     if len(everything) <= MAX_KINDS:
         return everything

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.ui import overview_pairs
 from tests.app.reading import messages, record, records
 from tests.explained import Explained
 
@@ -186,3 +187,29 @@ def test_annotations_that_cannot_be_read_leave_the_rest(open_page, scored_store:
     app = open_page(scored_store, "overview")
     assert len(tables(app)) == 1
     assert "cannot be read" in messages(app)
+
+
+def test_scores_of_a_few_features_stand_after_the_others(
+    open_page, scored_store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """A judge that was tried on three features is no first column, and its correlations are no first line."""
+    monkeypatch.setattr(overview_pairs, "RARE", 0.5)
+    with Annotations(scored_store.path) as annotations:
+        for latent in (0, 1, 2, 3, 4, 6):
+            shown = annotations.shown("sae", latent)
+            assert shown is not None
+            asked = [("embedding", "embedder", "e")]
+            asked += [("detection", "llm", "m"), ("fuzzing", "llm", "m")] if latent < 3 else []
+            for place, (scorer, judge, model) in enumerate(asked):
+                value = 0.5 + latent / 20 + place / 100
+                annotations.add(
+                    Score(
+                        explanation_id=shown.id, scorer=scorer, judge=judge, model=model, value=value, ci_low=value - 0.1,
+                        ci_high=value + 0.05, n_pos=10, n_neg=10, floor=0.5,
+                    )
+                )  # fmt: skip
+    app = open_page(scored_store, "overview")
+    coverage, pairs = tables(app)[1], next(table for table in tables(app) if table["page"] == "")
+    titles = [column["title"] for column in coverage["columns"][3:]]
+    assert [title.split(" · ")[1] == "m" for title in titles] == [False, False, False, True, True]
+    assert [row["cells"][3] for row in pairs["rows"]] == ["11", "6", "6", *["3"] * 7]
