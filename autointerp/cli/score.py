@@ -278,14 +278,16 @@ def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "Score
         config_hash=config_hash(options.identity()),
     )
     found = [known[id_] for id_ in ids if id_ in known]
-    values = [value for _, value, _ in found if value is not None]
-    floors = [floor for _, _, floor in found if floor is not None]
+    values = [one.value for one in found if one.value is not None]
+    floors = [one.floor for one in found if one.floor is not None]
     return {
         "n_scored": len(values),
         "median": float(np.median(values)) if values else None,
         "median_floor": float(np.median(floors)) if floors else None,
+        "answered": sum(one.n for one in found),
+        "unparsed": sum(one.unparsed for one in found),
         **(
-            {"pooled": _pooled(bench, coder, [score for score, _, _ in found])}
+            {"pooled": _pooled(bench, coder, [one.score_id for one in found])}
             if options.protocol == "delphi"
             else {}
         ),
@@ -321,6 +323,12 @@ def _line(result: dict[str, Any], done: Done) -> str:
     if result["median"] is not None:
         floor = "no floor" if result["median_floor"] is None else f"median floor {result['median_floor']:.2f}"
         text += f"\n  median {result['median']:.2f}, {floor}, over {result['n_scored']:,} explanations"
+    if result["unparsed"]:
+        asked = result["answered"] + result["unparsed"]
+        text += (
+            f"\n  {result['unparsed']:,} of {asked:,} answers could not be read and are in no figure; the same command with "
+            "--redo asks for them again, and for no other"
+        )
     if "pooled" in result:
         pooled = result["pooled"]
         figures = ", ".join(

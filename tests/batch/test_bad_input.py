@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autointerp.cli.main import main
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation
 from tests.batch.conftest import KEY, N_WORDS, Command, Ran, make_store
@@ -134,6 +135,30 @@ def test_without_log_probabilities_answers_stay_plain(
     (one,) = latent["explanations"][0]["scores"]
     assert one["value"] is not None
     assert one["auroc"] is None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_answers_that_cannot_be_read_are_told_and_redo_asks_for_no_others(
+    store: Store, server: ScriptedServer, command: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(store, "cats", "dogs")
+    unlucky: list[str] = []
+
+    def prose_to_the_first(question: str, times: int) -> str | None:
+        unlucky.append(question)
+        return "prose" if question == unlucky[0] else None
+
+    server.fault = prose_to_the_first
+    (first,) = score(command, store, "detection", "--no-floor").document["scorers"]
+    assert (first["succeeded"], first["answered"], first["unparsed"]) == (2, 18, 6)
+    words = ("score", str(store.path), "sae", "--scorer", "detection", *FEW, "--no-floor", "--llm", "m")
+    assert main([*words, "--base-url", server.url]) == 0
+    assert "6 of 24 answers could not be read" in capfd.readouterr().out
+    server.fault = no_faults
+    before = server.n_requests
+    (again,) = score(command, store, "detection", "--no-floor", "--redo").document["scorers"]
+    assert (again["succeeded"], again["answered"], again["unparsed"]) == (2, 24, 0)
+    assert server.n_requests - before == 1
 
 
 def test_simulation_without_prompt_log_probabilities_asks_for_numbers(

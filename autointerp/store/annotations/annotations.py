@@ -17,6 +17,7 @@ from autointerp.store.annotations.records import (
     Pin,
     Record,
     Score,
+    ScoreValue,
     example_id,
     now,
 )
@@ -273,17 +274,15 @@ class Annotations:
                 )
             }
 
-    def values(
-        self, coder: str, *, scorer: str, judge: str, config_hash: str
-    ) -> dict[str, tuple[str, float | None, float | None]]:
-        """By explanation its newest good score of this very configuration: the score's id, value and floor."""
+    def values(self, coder: str, *, scorer: str, judge: str, config_hash: str) -> dict[str, ScoreValue]:
+        """By explanation its newest good score of this very configuration."""
         with self._database.read() as connection:
             return {
-                explanation: (score, value, floor)
-                for explanation, score, value, floor, _ in connection.execute(
-                    "SELECT e.id, s.id, s.value, s.floor, max(s.seq) FROM explanations e JOIN scores s ON"
-                    " s.explanation = e.seq WHERE e.coder = ? AND s.scorer = ? AND s.judge = ? AND s.config_hash = ?"
-                    " AND s.status = 'ok' GROUP BY e.seq",
+                explanation: ScoreValue(*found)
+                for explanation, *found, _ in connection.execute(
+                    "SELECT e.id, s.id, s.value, s.floor, s.n_pos + s.n_neg, s.unparsed, max(s.seq) FROM explanations e"
+                    " JOIN scores s ON s.explanation = e.seq WHERE e.coder = ? AND s.scorer = ? AND s.judge = ?"
+                    " AND s.config_hash = ? AND s.status = 'ok' GROUP BY e.seq",
                     (coder, scorer, judge, config_hash),
                 )
             }

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Status = Literal["ok", "failed"]
 Metric = Literal["balanced_accuracy", "auroc", "correlation"]
@@ -77,6 +77,16 @@ class Explanation:
     @property
     def config_hash(self) -> str:
         return config_hash(self.config)
+
+
+class ScoreValue(NamedTuple):
+    """The figures of a score that summaries need; `n` items were answered, `unparsed` answers could not be read."""
+
+    score_id: str
+    value: float | None
+    floor: float | None
+    n: int
+    unparsed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
