@@ -1,6 +1,7 @@
 """Explainers that ask a language model: `default`, `contrastive`, `top_logits`."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
@@ -41,6 +42,13 @@ T = TypeVar("T")
 _MAX_PAIRS = 10  # marked tokens listed under an excerpt, the strongest ones
 _N_LOGITS = 10
 _MAX_CHARS = 2000  # longer answers are no explanation but an essay
+# A model that must answer in a form declines in that form. Not in quotation marks, for those are what a latent may fire on.
+_DECLINES = re.compile(
+    r"i(?:['\u2019]m| am) (?:\w+ )?sorry\b|(?:i )?apologi[sz]e\b|sorry, (?:but )?i\b|as an ai\b|"
+    r"i(?: am|['\u2019]m)? (?:cannot|can['\u2019]t|can not|won['\u2019]t|will not|unable to|not able to) "
+    r"(?:help|assist|comply|provide|continue|fulfil|answer|explain|determine|identify|describe|do (?:that|this|so))\b",
+    re.IGNORECASE,
+)
 
 
 class AsksOne(Protocol):
@@ -213,6 +221,8 @@ class LLMExplainer:
             raise BadAnswer(
                 f"the explanation has {len(text):,} characters; one or two sentences were asked for"
             )
+        if _DECLINES.match(text.strip()):
+            raise BadAnswer(f"the explanation declines to explain: {one_line(text.strip())[:100]!r}")
         reasoning = value.get("reasoning")
         return " ".join(text.split()), reasoning if isinstance(reasoning, str) else None
 

@@ -96,6 +96,9 @@ def test_long_examples_are_cut_around_their_peak() -> None:
         '{"explanation": ""}',
         '{"explanation": 5}',
         '{"explanation": "' + "x" * 3000 + '"}',
+        '{"explanation": "I\'m sorry, but I can\'t help with that."}',
+        '{"explanation": " I cannot determine what these excerpts share."}',
+        '{"explanation": "As an AI, I am unable to say."}',
     ],
 )
 def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
@@ -109,6 +112,21 @@ def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
     assert (result.text, result.status, result.retryable) == ("", "failed", True)
     assert (result.error or "").startswith("bad_answer: ")
     assert result.tokens_in > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"I\'m sorry" in apologies.',
+        "Sorry and other words of regret.",
+        "I can't and I won't, refusals in dialogue.",
+        'Apologies in letters, as "I apologise".',
+        "I, the pronoun, before a verb.",
+    ],
+)
+def test_an_explanation_about_refusals_is_none(text: str) -> None:
+    with answering(text) as client:
+        assert LLMExplainer(client).explain(evidence()).text == text
 
 
 def test_errors_are_recorded_with_their_kind() -> None:
