@@ -374,9 +374,14 @@ def _outcome(rows: Sequence[Record], errors: Sequence[str | None], *, stop: str 
         tokens_in=sum(row.tokens_in for row in paid),
         tokens_out=sum(row.tokens_out for row in paid),
         cost=None if None in costs else sum(cost or 0.0 for cost in costs),
-        error="; ".join(error for error in errors if error) or None,
+        error=_joined([error for error in errors if error]),
         stop=stop,
     )
+
+
+def _joined(errors: Sequence[str]) -> str | None:
+    """One text of several causes, whether or not they end in a full stop."""
+    return "; ".join([*(one.removesuffix(".") for one in errors[:-1]), *errors[-1:]]) or None
 
 
 def _workers(payload: Mapping[str, Any]) -> int:

@@ -114,6 +114,8 @@ def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
     """One score: figures as text, and fractions 0 to 1 for the plot."""
     against = "wrong marks" if score.negatives == "wrong_marks" else score.negatives.replace("+", ", ")
     protocol = f"protocol {score.protocol}, not held out" if score.protocol != "ours" else ""
+    if score.config.get("centre"):
+        protocol = "centred"  # which the reference's protocol is not
     row: dict[str, Any] = {
         "id": score.id,
         "open": score.id == opened,

@@ -111,9 +111,13 @@ def _place(scorer: str) -> int:
 
 
 def kind(score: Score) -> tuple[str | None, ...]:
-    """Scores of one kind replace each other: same scorer, judge, model, protocol, negatives and choice of wrong marks."""
-    marks = score.config.get("wrong_marks")
-    return (score.scorer, score.judge, score.model, score.protocol, score.negatives, marks and str(marks))
+    """Scores of one kind replace each other: same scorer, judge, model, protocol, negatives, choice of wrong marks and place of
+    the strongest token."""
+    marks, centre = score.config.get("wrong_marks"), "centred" if score.config.get("centre") else None
+    return (
+        *(score.scorer, score.judge, score.model, score.protocol, score.negatives),
+        *(marks and str(marks), centre),
+    )
 
 
 def standing(score: Score) -> Standing:

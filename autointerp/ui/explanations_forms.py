@@ -86,15 +86,16 @@ def _explain_widgets(
         "Tokens each", _windows(store), **kept("window", min(32, store.ctx_len), _windows(store))
     )
     activations, reasoning = True, False
-    if explainer != "pattern":
-        with st.container(horizontal=True):
+    with st.container(horizontal=True):
+        centre = st.toggle(CENTRE, help=CENTRE_HELP, **kept("centre", False))
+        if explainer != "pattern":
             activations = st.toggle("Activations", help="List strengths 1 to 10", **kept("activations", True))
             reasoning = st.toggle(
                 "Reasoning steps", help="The model thinks first", **kept("reasoning", False)
             )
     options = ExplainOptions(
         explainer=explainer, sampling=sampling, n_examples=int(n_examples), n_contrast=int(n_contrast),
-        window=int(window), activations=activations, reasoning=reasoning, seed=int(seed),
+        window=int(window), activations=activations, reasoning=reasoning, centre=centre, seed=int(seed),
         llm=llm if explainer != "pattern" else None,
     )  # fmt: skip
     return options, working.alike(known, _then(store, llm))
@@ -238,7 +239,7 @@ def rescore(store: Store, known: Known) -> None:
         )
 
 
-_COMMON = ("n_examples", "n_negatives", "negatives", "wrong_marks", "protocol", "seed")
+_COMMON = ("n_examples", "n_negatives", "negatives", "wrong_marks", "protocol", "centre", "seed")
 SCORER_HELP = (
     "Detection: does it fire anywhere in the text? Fuzzing: are the right tokens marked? Embedding: are activating texts "
     "nearer in meaning? Surprisal: does the explanation make them likelier? Simulation: a strength predicted for every token."
@@ -276,16 +277,23 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
             help="In activating texts is harder: the text fits, only the marked tokens are wrong",
             **kept("wrong_marks", "non_activating"),
         )  # fmt: skip
+    centre = st.toggle(CENTRE, help=CENTRE_HELP, disabled=protocol == "delphi", **kept("score_centre", False))
     return {
         "n_examples": int(n_examples),
         "n_negatives": int(n_negatives),
         "seed": int(seed),
+        "centre": centre and protocol == "ours",
         "protocol": protocol,
         "negatives": ("random",) if protocol == "delphi" else tuple(negatives),
         "wrong_marks": wrong,
     }
 
 
+CENTRE = "Centred"
+CENTRE_HELP = (
+    "Activating examples are moved until their strongest token stands at three quarters of them, as far as the row allows. "
+    "Else it stands anywhere, as in the reference."
+)
 PROTOCOL_HELP = (
     "ours: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
     "sampling and marks, for comparison with published figures; it does not keep out what the explainer has seen."

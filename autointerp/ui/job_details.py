@@ -26,6 +26,7 @@ NAMES = {
     "activations": "Strength of activations shown",
     "base_url": "Server",
     "batch": "Texts in one prompt",
+    "centre": "Centred",
     "coder": "Coder",
     "embedder": "Embedder",
     "explainer": "Explainer",

@@ -56,6 +56,7 @@ def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
             seed = st.number_input(
                 "Seed", 0, 2**31 - 1, 0, key=f"{key}_seed", help="Another seed draws other examples"
             )
+        centre = st.toggle(words.CENTRE, False, key=f"{key}_centre", help=words.CENTRE_HELP)
         activations, reasoning = defaults.activations, defaults.reasoning
         if asks:
             activations = st.toggle(
@@ -74,6 +75,7 @@ def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
         seed=int(seed),
         activations=activations,
         reasoning=reasoning,
+        centre=centre,
         llm=llm if asks else None,
     )
 
@@ -115,6 +117,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         protocol = st.segmented_control(
             "Protocol", ("ours", "delphi"), default="ours", required=True, key=f"{key}_protocol", help=words.PROTOCOL_HELP
         )  # fmt: skip
+        centre = st.toggle(words.CENTRE, False, key=f"{key}_centre", help=words.CENTRE_HELP)
         activating_marks = st.toggle(
             "Fuzzing's wrong marks in activating texts", False, key=f"{key}_marks",
             help="Harder: the text fits, only the marked tokens are wrong",
@@ -128,6 +131,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         seed=int(seed),
         negatives=cast(tuple[NegativeSource, ...], tuple(name for name in sources if name in negatives)),
         wrong_marks="activating" if activating_marks else "non_activating",
+        centre=centre,
         embedder=llm_settings.embedder_name(),
     )
     found = []
@@ -135,7 +139,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         if name in chosen:
             one = replace(shared, scorer=name)
             if one.judged:  # the reference has no others
-                one = replace(one, protocol=protocol)
+                one = replace(one, protocol=protocol, centre=centre and protocol == "ours")
             found.append(replace(one, llm=llm if one.needs_llm else None))
     return found
 

@@ -132,6 +132,22 @@ def test_rescore_the_version_in_sight(open_page, busy_store: Explained):
     assert ("Fuzzing", "vs random") in rows
 
 
+def test_centred_scores_stand_beside_the_others(open_page, busy_store: Explained):
+    edited = busy_store.explanations["edited"]
+    with Annotations(busy_store.store.path, read_only=True) as annotations:
+        before = {one.id for one in annotations.scores(edited.id)}
+    app = page(open_page, busy_store, panel="rescore")
+    next(toggle for toggle in app.toggle if toggle.label == "Centred").set_value(True)
+    app.button(key="run_score").click().run()
+    assert not app.exception, app.exception
+    finish(app, busy_store, lambda a: len(a.scores(edited.id)) == len(before) + 2)
+    with Annotations(busy_store.store.path, read_only=True) as annotations:
+        new = [one for one in annotations.scores(edited.id) if one.id not in before]
+        assert [one.config.get("centre") for one in new] == [True, True]
+    rows = [row for row in card(app)["scores"] if row["protocol"] == "centred"]
+    assert {row["name"] for row in rows} == {"Detection", "Fuzzing"}
+
+
 def test_nothing_chosen_is_a_message(open_page, busy_store: Explained):
     app = page(open_page, busy_store, panel="rescore")
     next(group for group in app.pills if group.label == "Scorers").set_value([])
