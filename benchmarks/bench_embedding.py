@@ -50,11 +50,12 @@ def main() -> int:
     parser.add_argument("store", type=Path, nargs="?", default=Path("data/stores/demo"))
     parser.add_argument("--windows", type=int, default=1024, help="at least 300")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--coder")
+    parser.add_argument("--coder", help="by default the one with the most latents that fire")
     args = parser.parse_args()
     store = Store.open(args.store)
     speed = bench_windows(store, args.windows, args.rounds)
-    scores = bench_scores(args.store, args.coder or store.coders()[0].coder, args.rounds)
+    most = max(store.coders(), key=lambda one: len(store.coder(one.coder).table().live)).coder
+    scores = bench_scores(args.store, args.coder or most, args.rounds)
     return 0 if speed and scores else 1
 
 
