@@ -16,11 +16,7 @@ from autointerp.runs.kinds import (
     embed_job,
     explain_job,
     job_kinds,
-    live_latents,
     score_job,
-    shown_explanations,
-    unexplained,
-    unscored,
 )
 from autointerp.runs.options import (
     EXPLAINERS,
@@ -33,6 +29,7 @@ from autointerp.runs.options import (
     LLMOptions,
     ScoreOptions,
 )
+from autointerp.runs.pending import live_latents, shown_explanations, unexplained, unscored
 from autointerp.runs.preview import Preview
 from autointerp.runs.worker import Worker
 

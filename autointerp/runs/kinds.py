@@ -1,7 +1,7 @@
 """Explaining, scoring and embedding as jobs: what the app's buttons queue and the command line runs."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +15,7 @@ from autointerp.runs.options import ExplainOptions, KeyGone, ScoreOptions
 from autointerp.runs.redirect import earlier
 from autointerp.runs.worker import Worker
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
-from autointerp.store import Store
 from autointerp.store.annotations import (
-    Annotations,
     Explanation,
     Job,
     NewJob,
@@ -104,44 +102,6 @@ def embed_explanations_job(coders: Sequence[str], embedder: str = DEFAULT_EMBEDD
         "items": (None,),
         "label": f"embed the explanations of {of} with {embedder}",
     }
-
-
-def live_latents(store: Store, coder: str) -> list[int]:
-    """Latents that fire at all."""
-    return store.coder(coder).table().live.tolist()
-
-
-def unexplained(
-    annotations: Annotations, coder: str, latents: Iterable[int], options: ExplainOptions
-) -> list[int]:
-    """Of `latents` those without a good explanation of this very configuration."""
-    done = annotations.explained(
-        coder, explainer=options.explainer, config_hash=config_hash(options.identity())
-    )
-    return [latent for latent in latents if latent not in done]
-
-
-def shown_explanations(
-    annotations: Annotations, coder: str, latents: Iterable[int] | None = None
-) -> list[str]:
-    """Ids of the shown explanations (pinned, else newest) of `latents`, else of all, ascending by latent."""
-    table = annotations.summary(coder)
-    pairs = zip(table["latent"].to_pylist(), table["explanation_id"].to_pylist(), strict=True)
-    wanted = None if latents is None else set(latents)
-    return [id_ for latent, id_ in pairs if wanted is None or latent in wanted]
-
-
-def unscored(
-    annotations: Annotations, coder: str, explanation_ids: Iterable[str], options: Sequence[ScoreOptions]
-) -> list[str]:
-    """Of the explanations those that lack a good score of this very configuration by any of `options`."""
-    done = [
-        annotations.scored(
-            coder, scorer=one.scorer, judge=one.judge_name, config_hash=config_hash(one.identity())
-        )
-        for one in options
-    ]
-    return [id_ for id_ in explanation_ids if not all(id_ in some for some in done)]
 
 
 # Handlers ----------------------------------------------------------------------------------------
