@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from autointerp.errors import StoreReadOnly, UnknownName, UserError
 from autointerp.jobs import Context, Job, JobCancelled, JobKind, JobRunner, Outcome, StopJob
-from autointerp.store.annotations import Annotations, Explanation, JobTable
+from autointerp.store.annotations import Annotations, Explanation
 from autointerp.types import Progress
 
 MakeRunner = Callable[..., JobRunner]
@@ -39,63 +39,6 @@ def test_a_batch_in_the_background(annotations: Annotations, make_runner: MakeRu
     job = runner.wait(runner.submit("write", {}, range(300), label="all").id, timeout=PATIENCE)
     assert (job.state, job.n_done, job.tokens_in, job.tokens_out, job.cost) == ("done", 300, 600, 300, 150.0)
     assert annotations.summary("sae")["latent"].to_pylist() == list(range(300))
-
-
-def test_told_of_items_before_they_are_handled(make_runner: MakeRunner) -> None:
-    events: list[object] = []
-
-    def ahead(payload: Mapping[str, Any], items: Sequence[Any], context: Context) -> None:
-        assert context.state == "opened"
-        events.append(list(items))
-
-    @contextmanager
-    def setup(payload: Mapping[str, Any], context: Context) -> Iterator[str]:
-        yield "opened"
-
-    def handle(payload: Mapping[str, Any], item: Any, context: Context) -> None:
-        events.append(item)
-
-    kind = JobKind("write", handle, setup=setup, ahead=ahead)
-    job = make_runner(kind).run("write", {}, range(600))
-    assert (job.state, job.n_done) == ("done", 600)
-    told: set[int] = set()
-    for event in events:
-        if isinstance(event, list):
-            assert told.isdisjoint(event)
-            told.update(event)
-        else:
-            assert event in told
-    assert told == set(range(600))
-    events.clear()
-    make_runner(kind).run("write", {"one": True}, [7])
-    assert events == [7], "a single item needs no announcement"
-
-
-@pytest.mark.parametrize("error", [UserError("no"), ValueError("a bug")])
-def test_what_goes_wrong_ahead_is_left_to_the_items(
-    make_runner: MakeRunner, caplog: pytest.LogCaptureFixture, error: Exception
-) -> None:
-    def ahead(payload: Mapping[str, Any], items: Sequence[Any], context: Context) -> None:
-        raise error
-
-    with caplog.at_level(logging.ERROR):
-        job = make_runner(JobKind("write", write_one, ahead=ahead)).run("write", {}, range(5))
-    assert (job.state, job.n_done, job.n_failed) == ("done", 5, 0)
-    assert ("look ahead" in caplog.text) == isinstance(error, ValueError)
-
-
-def test_quick_items_share_transactions(make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-    complete = JobTable.complete
-
-    def counted(self: JobTable, claim: Any, results: Any) -> Any:
-        sizes.append(len(results))
-        return complete(self, claim, results)
-
-    monkeypatch.setattr(JobTable, "complete", counted)
-    make_runner(JobKind("write", write_one)).run("write", {}, range(200))
-    assert sum(sizes) == 200
-    assert len(sizes) < 100
 
 
 def test_a_job_in_the_foreground_reports_progress(annotations: Annotations, make_runner: MakeRunner) -> None:
