@@ -64,7 +64,7 @@ class Preferences:
         return self
 
     def llm_fields(self) -> dict[str, Any]:
-        """What makes `autointerp.runs.LLMOptions`: everything but the embedder, and no key."""
+        """What makes `autointerp.pipeline.LLMOptions`: everything but the embedder, and no key."""
         return {name: value for name, value in asdict(self).items() if name != "embedder"}
 
 

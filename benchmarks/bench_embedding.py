@@ -27,15 +27,8 @@ from autointerp.embedding import embed_store, load_embedder, window_texts
 from autointerp.embedding.load import shipped_folder
 from autointerp.embedding.minilm import native_precision
 from autointerp.jobs import JobRunner
-from autointerp.runs import (
-    ScoreOptions,
-    Workbench,
-    Worker,
-    job_kinds,
-    live_latents,
-    score_job,
-    shown_explanations,
-)
+from autointerp.jobs.kinds import job_kinds, score_job
+from autointerp.pipeline import ScoreOptions, Workbench, Worker, live_latents, shown_explanations
 from autointerp.score.metrics import auroc
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation

@@ -110,7 +110,7 @@ def measure(store: Store, annotations: Annotations, pages: int) -> dict[str, dic
 def meaning(store: Store, path: Path, name: str, rng: np.random.Generator) -> dict[str, float]:
     """Milliseconds, megabytes, and explanations embedded per second."""
     from autointerp.embedding import StoreEmbedder, coverage, load_embedder, search_explanations
-    from autointerp.store.text_vectors import TextVectors
+    from autointerp.store.embeddings.texts import TextVectors
 
     embedder = load_embedder()
     embedder.embed(["warm"] * 300)

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.explain import Evidence, ExplanationResult, PatternExplainer
-from autointerp.passages import make_windows
-from autointerp.sampling import build_groups, split_contexts
+from autointerp.sampling import build_groups, make_windows, split_contexts
 from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge, ScoreResult
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Record, Score

@@ -23,8 +23,8 @@ import numpy as np
 from bench_page import server
 from playwright.sync_api import Page, sync_playwright
 
+from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
 from autointerp.preferences import ENV_CONFIG
-from autointerp.runs import ExplainOptions, ScoreOptions, Workbench
 from autointerp.settings import demo_store
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations

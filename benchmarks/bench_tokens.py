@@ -27,9 +27,9 @@ import numpy as np
 
 from autointerp import settings
 from autointerp.llm import ChatRequest, MockClient
-from autointerp.passages import DEFAULT_MARKERS, mark
-from autointerp.runs import ExplainOptions, ScoreOptions, Workbench
-from autointerp.runs.options import ScorerName
+from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
+from autointerp.pipeline.options import ScorerName
+from autointerp.sampling import DEFAULT_MARKERS, mark
 from autointerp.score import Detection, Fuzzing, LLMJudge
 from autointerp.score.results import Plan
 from autointerp.store import Store

@@ -1,6 +1,6 @@
 """Features: the list, its filters and its search."""
 
-from autointerp.ui.features_view import features
+from autointerp.ui.features.page import features
 from autointerp.ui.router import ensure_routed
 
 ensure_routed()

@@ -1,6 +1,6 @@
 """Overview: what is in the store."""
 
-from autointerp.ui.overview_view import overview
+from autointerp.ui.overview.page import overview
 from autointerp.ui.router import ensure_routed
 
 ensure_routed()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autointerp.models import SparseCoder, SubjectModel
-from autointerp.models.topk import group_size, top_k
+from autointerp.models.coders.topk import group_size, top_k
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 N_TOKENS = 10

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autointerp.models.topk import group_size, top_k
-from autointerp.store.spool import stable_order
+from autointerp.models.coders.topk import group_size, top_k
+from autointerp.store.coders.spool import stable_order
 
 N_NEIGHBOURS = 10
 BLOCK_BYTES = 64 << 20

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from autointerp.cli.output import human_bytes, write_result
-from autointerp.cli.progress import progress_bars
+from autointerp.cli.shared.output import human_bytes, write_result
+from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import UserError
 
 NAME = "cache"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autointerp import settings
-from autointerp.cli.output import write_result
-from autointerp.cli.progress import progress_bars
+from autointerp.cli.shared.output import write_result
+from autointerp.cli.shared.progress import progress_bars
 
 if TYPE_CHECKING:
     from autointerp.demo.complete import Completion

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
-from autointerp.cli.batch import Done, check_end, report, work_through, workbench
-from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options
-from autointerp.cli.output import write_result
-from autointerp.cli.rehearsal import preview_document, preview_text
+from autointerp.cli.shared.batch import Done, check_end, report, work_through, workbench
+from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
+from autointerp.cli.shared.output import write_result
+from autointerp.cli.shared.rehearsal import preview_document, preview_text
 
 if TYPE_CHECKING:
-    from autointerp.runs import ExplainOptions, Workbench
+    from autointerp.pipeline import ExplainOptions, Workbench
 
 NAME = "explain"
 HELP = "write explanations of latents"
 
-# As in autointerp.runs.options, which is too slow to import for --help; a test compares.
+# As in autointerp.pipeline.options, which is too slow to import for --help; a test compares.
 EXPLAINERS = ("pattern", "default", "contrastive", "top_logits")
 SAMPLINGS = ("mix", "quantiles", "top", "random")
 
@@ -94,8 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from autointerp.runs import explain_job, live_latents, unexplained
-    from autointerp.runs.latents import parse_latents
+    from autointerp.jobs.kinds import explain_job
+    from autointerp.pipeline import live_latents, unexplained
+    from autointerp.pipeline.latents import parse_latents
 
     with workbench(args.store) as bench:
         coder = bench.store.coder(args.coder)
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
 
 def explain_options(args: argparse.Namespace) -> "ExplainOptions":
     """Raises UserError."""
-    from autointerp.runs import ExplainOptions
+    from autointerp.pipeline import ExplainOptions
 
     by = f"the explainer {args.explainer}"
     return ExplainOptions(
@@ -147,8 +148,8 @@ def explain_options(args: argparse.Namespace) -> "ExplainOptions":
 def _dry_run(
     bench: "Workbench", args: argparse.Namespace, options: "ExplainOptions", latents: Sequence[int]
 ) -> None:
-    from autointerp.runs import unexplained
-    from autointerp.runs.rehearsal import rehearse
+    from autointerp.pipeline import unexplained
+    from autointerp.pipeline.rehearsal import rehearse
 
     todo = latents if args.redo else unexplained(bench.annotations, args.coder, latents, options)
     found = rehearse(todo, lambda latent: bench.preview_explain(args.coder, latent, options))

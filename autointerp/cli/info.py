@@ -5,8 +5,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.annotated import open_annotations
-from autointerp.cli.output import human_bytes, printable, table, write_result
+from autointerp.cli.shared.annotated import open_annotations
+from autointerp.cli.shared.output import human_bytes, printable, table, write_result
 from autointerp.errors import StoreError
 
 if TYPE_CHECKING:

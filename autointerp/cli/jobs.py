@@ -9,11 +9,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.annotated import open_annotations
-from autointerp.cli.batch import causes, check_end, report, run_again, workbench
-from autointerp.cli.choosing import add_llm_arguments, given_llm_arguments, llm_options
-from autointerp.cli.job_progress import cost_text, describe_job, job_notes
-from autointerp.cli.output import printable, table, write_result
+from autointerp.cli.shared.annotated import open_annotations
+from autointerp.cli.shared.batch import causes, check_end, report, run_again, workbench
+from autointerp.cli.shared.choosing import add_llm_arguments, given_llm_arguments, llm_options
+from autointerp.cli.shared.job_progress import cost_text, describe_job, job_notes
+from autointerp.cli.shared.output import printable, table, write_result
 from autointerp.errors import UnknownName, UserError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _retry(args: argparse.Namespace) -> None:
 def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
     """What the job is told from now on, where that is another language model. Raises UserError for work that was started with
     a key typed into the app, which cannot be done without it, and for a job that is not over."""
-    from autointerp.runs.redirect import asked, redirected
+    from autointerp.pipeline.redirect import asked, redirected
 
     before = asked(job.payload)
     if not given_llm_arguments(args):
@@ -198,7 +198,7 @@ def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
 def is_interrupted(job: "Job") -> bool:
     """Whether it says that it runs, while its process is gone."""
     from autointerp.store.annotations import SILENT_SECONDS
-    from autointerp.store.annotations.job_records import is_dead
+    from autointerp.store.annotations.jobs.records import is_dead
 
     return job.state == "running" and is_dead(job.owner, job.heartbeat, silent_seconds=SILENT_SECONDS)
 

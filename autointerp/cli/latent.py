@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
-from autointerp.cli.annotated import describe_explanations, explanations_text, open_annotations
-from autointerp.cli.output import printable, write_result
+from autointerp.cli.shared.annotated import describe_explanations, explanations_text, open_annotations
+from autointerp.cli.shared.output import printable, write_result
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:

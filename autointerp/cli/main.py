@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from autointerp import __version__
 from autointerp.cli import cache, demo, explain, info, jobs, latent, score, serve, sql
-from autointerp.cli.output import say
+from autointerp.cli.shared.output import say
 from autointerp.errors import UserError
 
 COMMANDS = (demo, serve, cache, info, latent, explain, score, jobs, sql)

@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
-from autointerp.cli.annotated import JUDGES
-from autointerp.cli.batch import Done, check_end, report, watching, work_through, workbench
-from autointerp.cli.choosing import add_latents_argument, add_llm_arguments, llm_options
-from autointerp.cli.output import printable, say, write_result
-from autointerp.cli.rehearsal import preview_document, preview_text
+from autointerp.cli.shared.annotated import JUDGES
+from autointerp.cli.shared.batch import Done, check_end, report, watching, work_through, workbench
+from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
+from autointerp.cli.shared.output import printable, say, write_result
+from autointerp.cli.shared.rehearsal import preview_document, preview_text
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:
-    from autointerp.runs import ScoreOptions, Workbench
+    from autointerp.pipeline import ScoreOptions, Workbench
 
 NAME = "score"
 HELP = "score explanations on held-out examples"
 
-# As in autointerp.runs.options, which is too slow to import for --help; a test compares.
+# As in autointerp.pipeline.options, which is too slow to import for --help; a test compares.
 SCORERS = ("detection", "fuzzing", "embedding", "surprisal", "simulation")
 NEGATIVES = ("random", "neighbours", "embedding")
 EMBEDDER = settings.DEFAULT_EMBEDDER
@@ -120,7 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from autointerp.runs.latents import parse_latents
+    from autointerp.pipeline.latents import parse_latents
 
     with workbench(args.store) as bench:
         coder = bench.store.coder(args.coder)
@@ -165,7 +165,7 @@ def run(args: argparse.Namespace) -> None:
 
 def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
     """One for each scorer. Raises UserError."""
-    from autointerp.runs import ScoreOptions
+    from autointerp.pipeline import ScoreOptions
 
     names = list(dict.fromkeys(args.scorer))
     judge = args.judge or ("llm" if args.llm is not None else "offline")
@@ -208,7 +208,7 @@ def chosen_explanations(
     bench: "Workbench", args: argparse.Namespace, latents: Sequence[int] | None
 ) -> list[str]:
     """Ids of the explanations to score. Raises UnknownName for an id that is not there, or is of another coder."""
-    from autointerp.runs import shown_explanations
+    from autointerp.pipeline import shown_explanations
 
     annotations = bench.annotations
     if args.explanation:
@@ -241,7 +241,7 @@ def embed_first(bench: "Workbench", options: "ScoreOptions", n_items: int) -> No
     if bench.store.embeddings(options.embedder, window=options.window) is not None:
         return
     from autointerp.jobs import JobRunner
-    from autointerp.runs import embed_job, job_kinds
+    from autointerp.jobs.kinds import embed_job, job_kinds
 
     say(f"Embedding the {places.n_windows:,} windows of the corpus first; that is done once.")
     runner = JobRunner(bench.annotations, job_kinds(bench))
@@ -254,7 +254,8 @@ def embed_first(bench: "Workbench", options: "ScoreOptions", n_items: int) -> No
 def _score(
     bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions", *, redo: bool
 ) -> Done:
-    from autointerp.runs import score_job, unscored
+    from autointerp.jobs.kinds import score_job
+    from autointerp.pipeline import unscored
 
     def make_job(items: Sequence[str]) -> dict[str, Any]:
         return score_job(coder, items, [options])
@@ -298,7 +299,7 @@ def _pooled(bench: "Workbench", coder: str, score_ids: Sequence[str]) -> dict[st
     """The figures that the reference pipeline would print for these scores."""
     from dataclasses import asdict
 
-    from autointerp.runs.pooled import pooled_scores
+    from autointerp.pipeline.pooled import pooled_scores
 
     found, weighted = pooled_scores(bench.store, bench.annotations, coder, score_ids)
     return {**asdict(found), "frequency_weighted_f1": weighted}
@@ -345,7 +346,7 @@ def _unexplained(
     bench: "Workbench", args: argparse.Namespace, latents: Sequence[int] | None, ids: Sequence[str]
 ) -> int | None:
     """How many of the asked latents have no explanation; `None` when all explained ones were asked for."""
-    from autointerp.runs import shown_explanations
+    from autointerp.pipeline import shown_explanations
 
     if latents is None:
         return None
@@ -357,8 +358,8 @@ def _unexplained(
 def _dry_run(
     bench: "Workbench", args: argparse.Namespace, scorers: "Sequence[ScoreOptions]", ids: Sequence[str]
 ) -> None:
-    from autointerp.runs import unscored
-    from autointerp.runs.rehearsal import add, rehearse
+    from autointerp.pipeline import unscored
+    from autointerp.pipeline.rehearsal import add, rehearse
 
     parts = []
     for options in scorers:

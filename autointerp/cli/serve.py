@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from autointerp import settings
-from autointerp.cli.output import say, write_result
+from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
 
 NAME = "serve"

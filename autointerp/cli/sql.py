@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from autointerp.cli.output import table, write_result
+from autointerp.cli.shared.output import table, write_result
 from autointerp.errors import UserError
 
 NAME = "sql"

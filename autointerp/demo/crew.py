@@ -18,15 +18,8 @@ from typing import Any
 
 from autointerp.errors import UserError
 from autointerp.jobs import JobRunner
-from autointerp.runs import (
-    ExplainOptions,
-    ScoreOptions,
-    Workbench,
-    embed_job,
-    explain_job,
-    job_kinds,
-    score_job,
-)
+from autointerp.jobs.kinds import embed_job, explain_job, job_kinds, score_job
+from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress, ProgressCallback

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from autointerp.embedding.base import TextEmbedder
 from autointerp.errors import StoreReadOnly
-from autointerp.passages import Window
+from autointerp.sampling import Window
 from autointerp.store import Store
-from autointerp.store.embeddings import WindowEmbeddings
-from autointerp.store.text_vectors import TextVectors
+from autointerp.store.embeddings.reader import WindowEmbeddings
+from autointerp.store.embeddings.texts import TextVectors
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 _IN_MEMORY = 50_000

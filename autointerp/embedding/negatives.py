@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.store.embeddings import WindowEmbeddings, nearest_first
+from autointerp.store.embeddings.reader import WindowEmbeddings, nearest_first
 
 MAX_ANCHORS = 64
 """Activating windows that are compared with the corpus; more of them change little and cost time."""

@@ -13,7 +13,7 @@ from autointerp.errors import UserError
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.store.embeddings import nearest_first
+from autointerp.store.embeddings.reader import nearest_first
 from autointerp.types import ProgressCallback, no_progress
 
 Mode = Literal["semantic", "keyword", "hybrid"]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from autointerp.embedding.base import TextEmbedder
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
-from autointerp.store.embedding_writer import EmbeddingWriter
-from autointerp.store.embeddings import Places, WindowEmbeddings
+from autointerp.store.embeddings.reader import Places, WindowEmbeddings
+from autointerp.store.embeddings.writer import EmbeddingWriter
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 STAGE = "embed windows"

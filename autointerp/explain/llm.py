@@ -23,7 +23,7 @@ from autointerp.llm import (
     object_schema,
     parse_json_answer,
 )
-from autointerp.passages import (
+from autointerp.sampling import (
     DEFAULT_MARKERS,
     MARK_SHARE,
     Markers,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from autointerp.passages import Window
-from autointerp.passages.kinds import BY_NAME, KINDS, Kind
-from autointerp.passages.words import spans
+from autointerp.sampling import Window
+from autointerp.sampling.token_kinds import BY_NAME, KINDS, Kind
+from autointerp.sampling.words import spans
 
 Form = Literal["word", "text", "piece", "kind"]
 

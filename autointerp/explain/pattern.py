@@ -11,9 +11,9 @@ from typing import Any
 
 from autointerp.explain.naming import Focus, Marked, Named, Usual, choose, core_of
 from autointerp.explain.results import Evidence, ExplanationResult
-from autointerp.passages import MARK_SHARE, Window, marks_above, one_line, runs
-from autointerp.passages.kinds import BY_NAME, Kind
-from autointerp.passages.words import full_word, unit_before, words
+from autointerp.sampling import MARK_SHARE, Window, marks_above, one_line, runs
+from autointerp.sampling.token_kinds import BY_NAME, Kind
+from autointerp.sampling.words import full_word, unit_before, words
 
 VERSION = "pattern-2"
 

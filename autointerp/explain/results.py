@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autointerp.passages import Window
+from autointerp.sampling import Window
 
 Status = Literal["ok", "failed"]
 

@@ -19,7 +19,7 @@ from autointerp.errors import BadActivations, CoderLoadError, CorpusError, Model
 from autointerp.probe import sources
 from autointerp.probe.result import ProbeResult, RankBy, Ranking, SparseActivations, rank
 from autointerp.store import Store
-from autointerp.store.half import MAX_HALF, decode, encode_positive
+from autointerp.store.coders.half import MAX_HALF, decode, encode_positive
 from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.passages import MARK_SHARE, Window, marks_above, runs
+from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
 from autointerp.score.judges.base import Judge, Shown, Task
 from autointerp.score.resampling import Resamples
 from autointerp.score.results import Item, Metric, Plan, Verdicts

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
-from autointerp.passages import MARK_SHARE, Window, marks_above
+from autointerp.sampling import MARK_SHARE, Window, marks_above
 from autointerp.score.classify import Classifier
 from autointerp.score.judges.base import Judge, Task
 from autointerp.score.metrics import auroc

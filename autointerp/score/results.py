@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from autointerp.passages import Window
+from autointerp.sampling import Window
 
 Metric = Literal["balanced_accuracy", "auroc", "correlation"]
 Protocol = Literal["ours", "delphi"]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from autointerp.passages import Window
+from autointerp.sampling import Window
 from autointerp.score.resampling import Resamples
 from autointerp.score.results import (
     Item,

@@ -21,7 +21,7 @@ from autointerp.llm import (
     list_answer,
     list_schema,
 )
-from autointerp.passages import Window, one_line
+from autointerp.sampling import Window, one_line
 from autointerp.score.judges.llm import Asks, Collected, collect, opening
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.resampling import Resamples

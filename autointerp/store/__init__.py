@@ -8,16 +8,16 @@ from autointerp.store.annotated import (
     ShownScore,
     annotated_store,
 )
-from autointerp.store.coder_reader import CoderStore, LatentTable
-from autointerp.store.coder_writer import CoderWriter
-from autointerp.store.corpus import CorpusWriter
-from autointerp.store.firing import Spots
+from autointerp.store.coders.firing import Spots
+from autointerp.store.coders.reader import CoderStore, LatentTable
+from autointerp.store.coders.spool import LatentBlock
+from autointerp.store.coders.writer import CoderWriter
+from autointerp.store.corpus.search import ContextHit, ContextHits, hit_tokens
+from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
+from autointerp.store.corpus.writer import CorpusWriter
 from autointerp.store.listing import LatentPage, LatentQuery, LatentRow, list_latents
 from autointerp.store.manifest import FORMAT, Layout
-from autointerp.store.reader import Store
-from autointerp.store.search import ContextHit, ContextHits, hit_tokens
-from autointerp.store.spool import LatentBlock
-from autointerp.store.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
+from autointerp.store.store import Store
 
 __all__ = [
     "FORMAT",

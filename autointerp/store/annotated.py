@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.store.annotations import Annotations
-from autointerp.store.search import escape
+from autointerp.store.corpus.search import escape
 
 if TYPE_CHECKING:
     import pyarrow

@@ -16,10 +16,10 @@ import duckdb
 from numpy.typing import NDArray
 
 from autointerp.errors import StoreDamaged, StoreTooNew, StoreTooOld, UnknownName
+from autointerp.store.coders.tables import AttachedCoder
 from autointerp.store.database import attach, connect, quote
 from autointerp.store.files import check_name, natural_key
 from autointerp.store.manifest import FORMAT, REBUILD, Layout
-from autointerp.store.tables import AttachedCoder
 from autointerp.types import CoderInfo, Fidelity
 
 Columns = Mapping[str, NDArray]

@@ -19,15 +19,15 @@ from autointerp.store.annotated import (
 )
 from autointerp.store.annotations import Annotations
 from autointerp.store.catalog import Generation
-from autointerp.store.firing import Spots, relevance
-from autointerp.store.tables import AttachedCoder, latents
+from autointerp.store.coders.firing import Spots, relevance
+from autointerp.store.coders.tables import AttachedCoder, latents
 from autointerp.types import LatentStats
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow
 
-    from autointerp.store.reader import Store
+    from autointerp.store.store import Store
 
 Sort = Literal[
     "latent",

@@ -9,7 +9,7 @@ from typing import Any
 from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing, StoreTooNew, StoreTooOld
 
 FORMAT = 2
-"""2: statistics of rare latents are derived, neighbours and logits are lists (see `autointerp.store.tables`)."""
+"""2: statistics of rare latents are derived, neighbours and logits are lists (see `autointerp.store.coders.tables`)."""
 _REQUIRED = {"n_contexts", "ctx_len", "n_tokens", "n_documents", "sha256"}
 
 

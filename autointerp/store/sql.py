@@ -3,7 +3,7 @@
 Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(document, name, first_token, n_tokens)`,
 `contexts(context, document, text)`. Over all coders, each with a column `coder`: `coders`, `latents`, `activations`,
 `quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
-They are views, and hold every row whether or not the file does (see `autointerp.store.tables`).
+They are views, and hold every row whether or not the file does (see `autointerp.store.coders.tables`).
 What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, see
 `autointerp.store.annotations.tables`; loaded as they are at that moment, and only when a query can mean them.
 
@@ -22,8 +22,8 @@ from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.database import FILE
 from autointerp.store.annotations.tables import TABLES, empty_table
 from autointerp.store.catalog import Generation
+from autointerp.store.coders.tables import views
 from autointerp.store.database import literal, quote
-from autointerp.store.tables import views
 
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)

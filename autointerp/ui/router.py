@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from autointerp.ui.components import icon
-from autointerp.ui.session import freeze_imports
+from autointerp.ui.shared.components import icon
+from autointerp.ui.shared.session import freeze_imports
 
 _ROUTED = "routed"
 

@@ -12,7 +12,7 @@ from autointerp.embedding import embed_store
 from autointerp.preferences import DEFAULT_EMBEDDER, ENV_CONFIG, Preferences
 from autointerp.settings import ENV_STORE
 from autointerp.store.annotations import Annotations
-from autointerp.ui.text import plain
+from autointerp.ui.shared.text import plain
 from tests.app.reading import messages
 from tests.explained import Explained
 
@@ -57,7 +57,7 @@ def test_search_by_meaning_uses_it(open_page, explained_store: Explained, loaded
 
 def _features() -> None:
     """Without the router, under which AppTest loses a click."""
-    from autointerp.ui.features_view import features
+    from autointerp.ui.features.page import features
 
     features()
 

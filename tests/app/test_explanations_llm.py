@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from autointerp import preferences
 from autointerp.preferences import ENV_CONFIG, Preferences
 from autointerp.store.annotations import Annotations
-from autointerp.ui.text import visible
+from autointerp.ui.shared.text import visible
 from tests.app.reading import messages, record
 from tests.batch.served import ScriptedServer
 from tests.explained import Explained

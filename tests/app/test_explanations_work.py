@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from autointerp.score import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.ui import explanations_compare
+from autointerp.ui.feature.explanations import compare as explanations_compare
 from tests.app.reading import card, keys, messages, page, record
 from tests.explained import HOSTILE_TEXT, Explained
 

@@ -240,7 +240,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _form_page() -> None:
-    from autointerp.ui.jobs_view import jobs_page
+    from autointerp.ui.jobs.page import jobs_page
 
     jobs_page()
 
@@ -325,7 +325,7 @@ def test_the_estimate_looks_beyond_the_first_feature(
     form: AppTest, tiny_store: Store, config: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The first one may have been tried on its page, and then costs nothing."""
-    from autointerp.runs import Preview, Workbench
+    from autointerp.pipeline import Preview, Workbench
 
     def preview(bench: Workbench, coder: str, latent: int, options: object) -> Preview:
         return (
@@ -353,7 +353,7 @@ def test_the_estimate_looks_beyond_the_first_feature(
 def _strip_page() -> None:
     import streamlit as st
 
-    from autointerp.ui import job_strip
+    from autointerp.ui.shared import job_strip
 
     st.session_state.setdefault("ended", [])
     st.session_state["runs"] = st.session_state.get("runs", 0) + 1

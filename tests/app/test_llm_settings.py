@@ -14,7 +14,7 @@ from autointerp.preferences import ENV_CONFIG, Preferences
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.ui import llm_keys, llm_settings
+from autointerp.ui.shared import llm_keys, llm_settings
 from tests.app.reading import messages, records
 from tests.llm.conftest import FakeServer, failure, reply
 
@@ -23,7 +23,7 @@ LOGPROBS = {"content": [{"token": "1", "logprob": -0.1, "top_logprobs": []}]}
 
 
 def _page() -> None:
-    from autointerp.ui.settings_view import settings_page
+    from autointerp.ui.settings.page import settings_page
 
     settings_page()
 
@@ -31,7 +31,7 @@ def _page() -> None:
 def _current() -> None:
     import streamlit as st
 
-    from autointerp.ui import llm_settings
+    from autointerp.ui.shared import llm_settings
 
     st.session_state["found"] = llm_settings.current()
 
@@ -255,8 +255,8 @@ def test_the_key_is_lent_to_the_workbench_by_name_only(run, served: FakeServer, 
     def script() -> None:
         import streamlit as st
 
-        from autointerp.ui import llm_keys, llm_settings, work
-        from autointerp.ui.session import open_store
+        from autointerp.ui.shared import llm_keys, llm_settings, work
+        from autointerp.ui.shared.session import open_store
 
         st.text_input("k", key="k", on_change=lambda: llm_keys.take("k", llm_settings.preferences().base_url))
         found = llm_settings.current()
@@ -284,8 +284,8 @@ def test_a_forgotten_or_replaced_key_leaves_the_process(run, served: FakeServer)
     def script() -> None:
         import streamlit as st
 
-        from autointerp.ui import llm_keys, llm_settings, work
-        from autointerp.ui.session import open_store
+        from autointerp.ui.shared import llm_keys, llm_settings, work
+        from autointerp.ui.shared.session import open_store
 
         st.text_input("k", key="k", on_change=lambda: llm_keys.take("k", llm_settings.preferences().base_url))
         st.button("forget", key="forget", on_click=llm_keys.forget)

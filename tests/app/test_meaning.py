@@ -53,7 +53,7 @@ def embedder(monkeypatch: pytest.MonkeyPatch) -> GatedEmbedder:
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The few explanations of the test's store count as many."""
-    monkeypatch.setattr("autointerp.ui.explanations_embedded.FEW_CHARACTERS", 0)
+    monkeypatch.setattr("autointerp.ui.features.embedded.FEW_CHARACTERS", 0)
 
 
 def jobs(store: Any) -> list[Any]:
@@ -179,9 +179,9 @@ def test_a_read_only_app_says_what_to_do(
 def test_a_job_that_covers_them_is_waited_for_not_doubled(
     open_page, explained_store: Explained, embedder: GatedEmbedder, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("autointerp.ui.explanations_embedded.FEW_CHARACTERS", 0)
+    monkeypatch.setattr("autointerp.ui.features.embedded.FEW_CHARACTERS", 0)
     app = search(open_page, explained_store)
-    monkeypatch.setattr("autointerp.ui.explanations_embedded.FEW_CHARACTERS", 10_000)
+    monkeypatch.setattr("autointerp.ui.features.embedded.FEW_CHARACTERS", 10_000)
     app.query_params["coder"] = "sae"
     rerun(app)
     assert "None of the" in messages(app)

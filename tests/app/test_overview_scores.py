@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, Score
-from autointerp.ui import overview_pairs
+from autointerp.ui.overview import pairs as overview_pairs
 from tests.app.reading import messages, record, records
 from tests.explained import Explained
 

@@ -6,9 +6,10 @@ import pytest
 from autointerp.probe import Prober, ProbeResult, SparseActivations
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, Score
-from autointerp.ui import payload, try_text
-from autointerp.ui.probe_record import excerpt
-from autointerp.ui.probe_state import MAX_ROWS, ProbeState
+from autointerp.ui.feature import try_text
+from autointerp.ui.probe.record import excerpt
+from autointerp.ui.probe.state import MAX_ROWS, ProbeState
+from autointerp.ui.shared import payload
 from tests.app.reading import links, messages, record
 from tests.app.test_pages import HOSTILE
 from tests.caching.conftest import Lab, lab, store, subject

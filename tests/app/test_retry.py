@@ -11,12 +11,13 @@ from streamlit.testing.v1 import AppTest
 from werkzeug import Response
 
 from autointerp import preferences
+from autointerp.jobs.kinds import explain_job
+from autointerp.pipeline import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.preferences import ENV_CONFIG, Preferences
-from autointerp.runs import ExplainOptions, LLMOptions, ScoreOptions, explain_job
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Job
-from autointerp.ui import job_retry
+from autointerp.ui.shared import job_retry
 from tests.app.reading import messages, record
 from tests.llm.conftest import FakeServer, failure, reply
 
@@ -55,8 +56,8 @@ def _page() -> None:
     """A field for the key, a button as the element's Retry, the strip."""
     import streamlit as st
 
-    from autointerp.ui import components, job_strip, llm_keys, llm_settings
-    from autointerp.ui.session import open_store
+    from autointerp.ui.shared import components, job_strip, llm_keys, llm_settings
+    from autointerp.ui.shared.session import open_store
 
     def press() -> None:
         sent = {"act": "retry", "id": st.session_state["job"]}

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from autointerp.store.annotations import Annotations, job_recovery
+from autointerp.store.annotations import Annotations
+from autointerp.store.annotations.jobs import recovery
 from tests.batch.conftest import make_store
 from tests.batch.served import ScriptedServer, digest
 from tests.conftest import StoreFactory
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["autointerp.cli.main", "autointerp.runs", "autointerp.jobs", "autointerp.store", "openai", "httpx2"]
+    ["autointerp.cli.main", "autointerp.pipeline", "autointerp.jobs", "autointerp.store", "openai", "httpx2"]
 )
 
 N_KILLS = 20
@@ -43,7 +44,7 @@ def commands(path: str, url: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     from autointerp.cli.main import main
 
-    job_recovery.MAX_CRASHES = N_KILLS + 1  # sudden deaths tell nothing about the job here
+    recovery.MAX_CRASHES = N_KILLS + 1  # sudden deaths tell nothing about the job here
     model = (*MODEL, "--base-url", url)
     codes = [main(["explain", path, "sae", "--explainer", "default", "--n-examples", "6", *model])]
     codes.append(main(["score", path, "sae", "--scorer", *SCORERS, *FEW, *model]))

@@ -12,11 +12,12 @@ from types import FrameType
 import pytest
 from pytest_httpserver import HTTPServer
 
-from autointerp.cli import batch
-from autointerp.cli.job_progress import PlainJobs, cost_text, duration
 from autointerp.cli.main import main
+from autointerp.cli.shared import batch
+from autointerp.cli.shared.job_progress import PlainJobs, cost_text, duration
 from autointerp.jobs import JobRunner
-from autointerp.runs import ExplainOptions, Workbench, explain_job, job_kinds
+from autointerp.jobs.kinds import explain_job, job_kinds
+from autointerp.pipeline import ExplainOptions, Workbench
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
 from tests.batch.conftest import make_store
@@ -198,7 +199,7 @@ def test_ctrl_c_cancels_and_says_how_to_go_on(
     lost (Python ignores exceptions there), and after a whole suite they take long."""
     request.addfinalizer(gc.enable)
     gc.disable()
-    from autointerp.runs.worker import Worker
+    from autointerp.pipeline.worker import Worker
 
     original = Worker.explain
     noticed = threading.Event()

@@ -118,7 +118,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(
 
 
 def test_a_reader_that_leaves_early_is_no_error():
-    script = "import sys; from autointerp.cli import info, main, output\n"
+    script = "import sys; from autointerp.cli import info, main; from autointerp.cli.shared import output\n"
     script += "info.run = lambda args: [output.write_result('x' * 1000, 'x' * 1000, as_json=False) for _ in range(1000)]\n"
     script += "sys.exit(main.main(['info', 's']))"
     with subprocess.Popen(

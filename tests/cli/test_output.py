@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from autointerp.cli.output import human_bytes, plain, printable, table, write_result
+from autointerp.cli.shared.output import human_bytes, plain, printable, table, write_result
 
 
 @dataclass

@@ -4,13 +4,13 @@ import io
 
 import pytest
 
-from autointerp.cli.progress import PlainProgress, progress_bars
+from autointerp.cli.shared.progress import PlainProgress, progress_bars
 from autointerp.types import Progress
 
 
 def test_plain_lines_come_at_the_start_at_intervals_and_at_the_end(monkeypatch: pytest.MonkeyPatch):
     clock = iter([0.0, 1.0, 5.0, 11.0, 12.0, 12.5])
-    monkeypatch.setattr("autointerp.cli.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("autointerp.cli.shared.progress.time.monotonic", lambda: next(clock))
     stream = io.StringIO()
     report = PlainProgress(stream, interval_s=10)
     for done in (0, 100, 500, 1_100, 1_200, 1_200):

@@ -18,16 +18,8 @@ from autointerp.demo.complete import complete_demo, missing, missing_in
 from autointerp.embedding import coverage
 from autointerp.errors import UserError
 from autointerp.jobs import JobRunner
-from autointerp.runs import (
-    ExplainOptions,
-    ScoreOptions,
-    Workbench,
-    explain_job,
-    job_kinds,
-    live_latents,
-    unexplained,
-    unscored,
-)
+from autointerp.jobs.kinds import explain_job, job_kinds
+from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench, live_latents, unexplained, unscored
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, Score
 from autointerp.types import Progress

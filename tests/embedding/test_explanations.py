@@ -15,7 +15,8 @@ from autointerp.embedding import StoreEmbedder, coverage, embed_explanations, se
 from autointerp.embedding import explanations as explanations_module
 from autointerp.errors import StoreReadOnly
 from autointerp.jobs import JobRunner
-from autointerp.runs import Workbench, embed_explanations_job, job_kinds
+from autointerp.jobs.kinds import embed_explanations_job, job_kinds
+from autointerp.pipeline import Workbench
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation
 from autointerp.types import Progress

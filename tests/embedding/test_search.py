@@ -15,7 +15,7 @@ from autointerp.embedding.negatives import MAX_ANCHORS
 from autointerp.errors import UserError
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation
-from autointerp.store.embeddings import WindowEmbeddings, nearest_first
+from autointerp.store.embeddings.reader import WindowEmbeddings, nearest_first
 from tests.conftest import StoreFactory
 from tests.embedding import plain
 from tests.embedding.conftest import HashEmbedder
@@ -33,7 +33,7 @@ def found(tiny_store: Store, hashed: HashEmbedder) -> WindowEmbeddings:
 def test_search_is_a_sort_by_cosine(
     limit: int, some: bool, found: WindowEmbeddings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("autointerp.store.embeddings._BLOCK", 10)
+    monkeypatch.setattr("autointerp.store.embeddings.reader._BLOCK", 10)
     rng = np.random.default_rng(limit)
     query = rng.standard_normal(16).astype(np.float32)
     contexts = rng.random(24) < 0.5 if some else None
@@ -53,7 +53,7 @@ def test_equals_come_in_order_of_place():
 def test_large_embeddings_stay_on_disk(found: WindowEmbeddings, monkeypatch: pytest.MonkeyPatch):
     query = np.ones(16, dtype=np.float32)
     before = found.search(query, 5)[0]
-    monkeypatch.setattr("autointerp.store.embeddings.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("autointerp.store.embeddings.reader.IN_MEMORY_BYTES", 0)
     other = WindowEmbeddings(found.name, found.places, found.vectors, found.fingerprint, found.precision)
     assert other.search(query, 5)[0].tolist() == before.tolist()
     assert other._float32 is None

@@ -15,11 +15,11 @@ import pytest
 
 from autointerp.embedding import StoreEmbedder, embed_store, window_texts
 from autointerp.errors import BadActivations, StoreReadOnly, UserError
-from autointerp.passages import make_windows
+from autointerp.sampling import make_windows
 from autointerp.sampling.windows import cut
 from autointerp.store import Store
-from autointerp.store.embeddings import Places, file_stem
-from autointerp.store.text_vectors import TextVectors
+from autointerp.store.embeddings.reader import Places, file_stem
+from autointerp.store.embeddings.texts import TextVectors
 from autointerp.types import Progress
 from tests.conftest import StoreFactory
 from tests.embedding.conftest import HashEmbedder

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.explain import Evidence, PatternExplainer
-from autointerp.passages import Window
+from autointerp.sampling import Window
 from autointerp.score import Detection, Fuzzing, OfflineJudge
 from autointerp.score.judges.reading import read
 from tests.score.builders import heldout, window
@@ -167,7 +167,7 @@ def test_any_tokens_give_an_explanation_or_a_cause(
 
 
 def test_levels_and_marks_of_examples() -> None:
-    from autointerp.passages import levels, mark, marks_above
+    from autointerp.sampling import levels, mark, marks_above
 
     activations = np.array([0.0, 0.01, 3.0, 10.0], dtype=np.float32)
     assert levels(activations, 10.0).tolist() == [0, 1, 3, 10]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
-from autointerp.store.annotations import Annotations, Explanation, Score, job_recovery
+from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.store.annotations.jobs import recovery
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["autointerp.store.annotations", "autointerp.jobs"])
@@ -53,7 +54,7 @@ def explain_and_score(payload: Mapping[str, Any], item: Any, context: Context) -
 
 def work(folder: Path) -> None:
     # Here a job may lose its process three times before it finishes an item, which tells nothing about the job.
-    job_recovery.MAX_CRASHES = N_KILLS + 1
+    recovery.MAX_CRASHES = N_KILLS + 1
     annotations = Annotations(folder)
 
     class Opened:

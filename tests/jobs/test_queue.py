@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.store.annotations import (
-    Annotations,
-    Claim,
-    ClaimLost,
-    Explanation,
-    ItemResult,
-    job_recovery,
-    new_owner,
-)
+from autointerp.store.annotations import Annotations, Claim, ClaimLost, Explanation, ItemResult, new_owner
+from autointerp.store.annotations.jobs import recovery
 
 DEAD = new_owner().split(" ")[0] + " 999999999 1 X"
 ELSEWHERE = "elsewhere 1 1 X"
@@ -265,7 +258,7 @@ def test_a_job_that_kills_its_process_is_given_up(annotations: Annotations) -> N
 
     assert [crash(), crash(), crash(0), crash(), crash(1), crash()] == ["queued"] * 6
     assert crash() == "failed"
-    assert f"died {job_recovery.MAX_CRASHES} times" in str(jobs.get(job.id).error)
+    assert f"died {recovery.MAX_CRASHES} times" in str(jobs.get(job.id).error)
     assert jobs.retry(job.id).n_left == 7
     assert crash() == "queued"
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from autointerp.errors import CoderLoadError, ModelLoadError, UnknownName
 from autointerp.models import CoderSpec, SubjectModel, Tap, TapReader, load_coder, load_subject
-from autointerp.models.topk import TopKEncoder, top_k
+from autointerp.models.coders.topk import TopKEncoder, top_k
 from tests.models.tiny import save_bert, save_coder, save_gpt2, save_llama, save_neox, save_opt
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.passages import Window
+from autointerp.sampling import Window
 from autointerp.score import Heldout, Shown, Verdict, Verdicts
 from autointerp.types import Example
 

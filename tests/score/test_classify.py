@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.passages import runs
+from autointerp.sampling import runs
 from autointerp.score import Detection, Fuzzing, Heldout, Resamples, Shown, difference
 from autointerp.score.classify import place_runs
 from autointerp.score.results import Verdict, Verdicts

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autointerp.explain import Evidence, PatternExplainer
-from autointerp.passages import Window
+from autointerp.sampling import Window
 from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge, Shown
 from autointerp.types import Example
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.passages.words import full_word, words
+from autointerp.sampling.words import full_word, words
 
 LETTERS = st.text(alphabet=" ab1_'.\u2019\u00e9\n", max_size=30)
 tokens = st.lists(st.text(alphabet=" ab1_.\u00e9", max_size=4), min_size=1, max_size=8)

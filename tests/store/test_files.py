@@ -27,7 +27,7 @@ from autointerp.errors import (
     UserError,
 )
 from autointerp.store import FORMAT, CoderWriter, CorpusWriter, Store, list_latents
-from autointerp.store import spool as spool_module
+from autointerp.store.coders import spool as spool_module
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
 LITERAL = CoderSpec({0: [(1, 1.0), (6, 2.0)]}, n_latents=2)

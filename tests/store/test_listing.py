@@ -22,7 +22,7 @@ from autointerp.store import (
     list_latents,
 )
 from autointerp.store.annotations import Annotations, Explanation, Score
-from autointerp.store.firing import random_spots
+from autointerp.store.coders.firing import random_spots
 from tests.conftest import CoderSpec, _factory
 
 N = {"a": 24, "b": 17}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from autointerp.errors import BadActivations
 from autointerp.store import CoderWriter, Store
-from autointerp.store import spool as spool_module
-from autointerp.store.coder_reader import CoderStore
+from autointerp.store.coders import spool as spool_module
+from autointerp.store.coders.reader import CoderStore
 from tests.conftest import CoderSpec, StoreFactory
 
 CTX_LEN, N_CONTEXTS, N_LATENTS = 48, 6, 5
@@ -173,7 +173,7 @@ def quantiles(mine: dict[int, float]) -> np.ndarray:
 
 
 def test_sparse_and_dense_counting_agree() -> None:
-    from autointerp.store import statistics
+    from autointerp.store.coders import statistics
 
     rng = np.random.default_rng(0)
     n, rows, vocab = 40, 3000, 50

@@ -7,7 +7,7 @@ import pytest
 
 from autointerp.errors import UserError
 from autointerp.store import Store
-from autointerp.store.half import decode
+from autointerp.store.coders.half import decode
 from tests.conftest import CoderSpec, StoreFactory
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autointerp.ui import charts
+from autointerp.ui.shared import charts
 
-ASSETS = Path(charts.__file__).parent / "assets"
+ASSETS = Path(charts.__file__).parents[1] / "assets"
 
 
 @pytest.mark.parametrize("path", sorted(ASSETS.glob("*.js")), ids=lambda path: path.name)

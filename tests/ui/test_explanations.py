@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.runs import ExplainOptions, LLMOptions
+from autointerp.pipeline import ExplainOptions, LLMOptions
 from autointerp.score import Difference
 from autointerp.store.annotations import Explanation, JudgedExample, Score
-from autointerp.ui import format as fmt
-from autointerp.ui.explanations_card import plot
-from autointerp.ui.explanations_compare import diff, sentence
-from autointerp.ui.explanations_data import seconds, standing
-from autointerp.ui.explanations_judged import _lost_pairs
-from autointerp.ui.explanations_state import ExplanationState
-from autointerp.ui.explanations_work import explain_options
-from autointerp.ui.labels import judge_label
+from autointerp.ui.feature.explanations.card import plot
+from autointerp.ui.feature.explanations.compare import diff, sentence
+from autointerp.ui.feature.explanations.data import seconds, standing
+from autointerp.ui.feature.explanations.judged import _lost_pairs
+from autointerp.ui.feature.explanations.state import ExplanationState
+from autointerp.ui.feature.explanations.work import explain_options
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import judge_label
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from autointerp.ui import format as fmt
+from autointerp.ui.shared import format as fmt
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.store.annotations import Job
-from autointerp.store.annotations.job_records import machine, new_owner
-from autointerp.ui import job_words
-from autointerp.ui.job_details import configuration, group_causes
-from autointerp.ui.job_strip import job_actions
+from autointerp.store.annotations.jobs.records import machine, new_owner
+from autointerp.ui.jobs.details import configuration, group_causes
+from autointerp.ui.shared import job_words
+from autointerp.ui.shared.job_strip import job_actions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 JOB = Job(

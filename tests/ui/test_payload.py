@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.types import Example, Histogram
-from autointerp.ui import payload
+from autointerp.ui.shared import payload
 
 TEXTS = [" the", "</span>", "<script>alert(1)</script>", "\x00", "\ud800", "\u202e", "é", ""]
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.ui.state import (
+from autointerp.ui.shared.state import (
     DEAD,
     GROUPS,
     HUMAN,

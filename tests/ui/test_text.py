@@ -3,7 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.ui.text import plain, quoted, sentence, visible
+from autointerp.ui.shared.text import plain, quoted, sentence, visible
 
 ANY_TEXT = st.text(st.characters(), max_size=12)  # surrogates and controls included
 

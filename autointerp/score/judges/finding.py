@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from autointerp.passages import runs
-from autointerp.passages.kinds import Kind
-from autointerp.passages.words import full_word, spans, words
+from autointerp.sampling import runs
+from autointerp.sampling.token_kinds import Kind
+from autointerp.sampling.words import full_word, spans, words
 from autointerp.score.judges.base import Shown
 from autointerp.score.judges.reading import Literal_
 

@@ -24,7 +24,7 @@ from autointerp.llm import (
     list_answer,
     list_schema,
 )
-from autointerp.passages import DEFAULT_MARKERS, Markers, choose_markers, mark, one_line
+from autointerp.sampling import DEFAULT_MARKERS, Markers, choose_markers, mark, one_line
 from autointerp.score.judges.base import Shown, Task
 from autointerp.score.prompts import detection, fuzzing
 from autointerp.score.results import Verdict, Verdicts, add_costs

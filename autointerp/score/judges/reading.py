@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from autointerp.passages.kinds import KINDS, Kind
-from autointerp.passages.words import words
+from autointerp.sampling.token_kinds import KINDS, Kind
+from autointerp.sampling.words import words
 
 _QUOTED = re.compile(
     r"\u201c([^\u201d]{1,80})\u201d|\"([^\"]{1,80})\"|`([^`]{1,80})`|(?<!\w)'([^']{1,80})'(?!\w)"

@@ -1,7 +1,7 @@
 """Explanations, scores, judged examples, pins, language-model replies and jobs of a store: `annotations.sqlite`."""
 
 from autointerp.store.annotations.annotations import Annotations
-from autointerp.store.annotations.job_records import (
+from autointerp.store.annotations.jobs.records import (
     Claim,
     ItemResult,
     Job,
@@ -10,8 +10,8 @@ from autointerp.store.annotations.job_records import (
     NewJob,
     new_owner,
 )
-from autointerp.store.annotations.job_recovery import SILENT_SECONDS
-from autointerp.store.annotations.jobs import ClaimLost, JobTable
+from autointerp.store.annotations.jobs.recovery import SILENT_SECONDS
+from autointerp.store.annotations.jobs.table import ClaimLost, JobTable
 from autointerp.store.annotations.records import (
     Explanation,
     JudgedColumns,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autointerp.errors import UnknownName, UserError
 from autointerp.store.annotations import rows, tables
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
-from autointerp.store.annotations.jobs import JobTable
+from autointerp.store.annotations.jobs.table import JobTable
 from autointerp.store.annotations.records import (
     Explanation,
     JudgedExample,

@@ -1,0 +1,361 @@
+"""Explaining, scoring and embedding as jobs: what the app's buttons queue and the command line runs."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autointerp.errors import UserError
+from autointerp.jobs import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.llm import CancelToken, Usage
+from autointerp.llm.errors import BudgetExceeded, Cancelled
+from autointerp.pipeline.bench import Workbench
+from autointerp.pipeline.options import ExplainOptions, KeyGone, ScoreOptions
+from autointerp.pipeline.redirect import earlier
+from autointerp.pipeline.worker import Worker
+from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
+from autointerp.store.annotations import (
+    Explanation,
+    Job,
+    NewJob,
+    Record,
+    Score,
+    config_hash,
+)
+
+FATAL = ("auth", "wrong_url", "unknown_model", "quota")
+"""Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
+
+MAX_WORKERS = 64
+_TEXTS_AT_ONCE, _PAGE = 16, 4096
+
+
+def job_kinds(bench: Workbench) -> list[JobKind]:
+    """The kinds of jobs that work on this store."""
+    return [
+        JobKind("explain", _explain, workers=_workers, setup=_Setup(bench)),
+        JobKind("score", _score, workers=_workers, setup=_Setup(bench), ahead=_expect),
+        JobKind("embed", _embed, setup=_Setup(bench)),
+        JobKind("embed_explanations", _embed_explanations, setup=_Setup(bench)),
+    ]
+
+
+def explain_job(
+    coder: str,
+    latents: Sequence[int],
+    options: ExplainOptions,
+    then: Sequence[ScoreOptions] = (),
+    *,
+    later: Sequence[ScoreOptions] = (),
+) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: explain these latents, and score each new explanation at once by `then`, and
+    by `later` in a job of its own, which is queued in the transaction that stores the explanation. Raises UserError."""
+    options.check()
+    payload: dict[str, Any] = {
+        "coder": coder,
+        "explain": _stored(options),
+        "then": [_stored(one.check()) for one in then],
+    }
+    if later:
+        payload["later"] = [_stored(one.check()) for one in later]
+    return {
+        "kind": "explain",
+        "payload": payload,
+        "items": latents,
+        "label": _label("explain", coder, latents, "feature", options.explainer),
+    }
+
+
+def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[ScoreOptions]) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: score these explanations with each of `options`. Raises UserError."""
+    if not options:
+        raise UserError("no scorer chosen: name at least one.")
+    return {
+        "kind": "score",
+        "payload": {"coder": coder, "score": [_stored(one.check()) for one in options]},
+        "items": explanation_ids,
+        "label": _label(
+            "score", coder, explanation_ids, "explanation", ", ".join(one.scorer for one in options)
+        ),
+    }
+
+
+def embed_job(embedder: str = DEFAULT_EMBEDDER, window: int = DEFAULT_WINDOW) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: embed every window of the corpus, once."""
+    return {
+        "kind": "embed",
+        "payload": {"embedder": embedder, "window": window},
+        "items": (None,),
+        "label": f"embed all windows of {window} tokens with {embedder}",
+    }
+
+
+def embed_explanations_job(coders: Sequence[str], embedder: str = DEFAULT_EMBEDDER) -> dict[str, Any]:
+    """Arguments for `JobRunner.submit` and `run`: embed the shown explanations of these coders that are not embedded yet, so
+    that they can be searched by meaning. What it has done is kept when it stops."""
+    names = sorted(coders)
+    of = names[0] if len(names) == 1 else f"{len(names)} coders"
+    return {
+        "kind": "embed_explanations",
+        "payload": {"embedder": embedder, "coders": names},
+        "items": (None,),
+        "label": f"embed the explanations of {of} with {embedder}",
+    }
+
+
+# Handlers ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _State:
+    bench: Workbench
+    worker: Worker
+    explain: ExplainOptions | None
+    score: tuple[ScoreOptions, ...]
+
+
+class _Setup:
+    """Opens a worker for a job, and has it stop when the job is to stop."""
+
+    def __init__(self, bench: Workbench):
+        self._bench = bench
+
+    @contextmanager
+    def __call__(self, payload: Mapping[str, Any], context: Context) -> Iterator[_State]:
+        cancel, over = CancelToken(), threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.1):
+                if context.cancelled():
+                    cancel.cancel()
+                    return
+
+        explain = payload.get("explain")
+        scores = payload.get("then") or payload.get("score") or ()
+        watcher = threading.Thread(target=watch, name=f"watch-{context.job.id}", daemon=True)
+        with Worker(self._bench, cancel, before=_spent_before(context.job)) as worker:
+            context.meter = lambda: _spent(worker)
+            watcher.start()
+            try:
+                state = _State(
+                    self._bench,
+                    worker,
+                    ExplainOptions.from_dict(explain).check() if explain else None,
+                    tuple(ScoreOptions.from_dict(one).check() for one in scores),
+                )
+                if context.job.kind == "score":
+                    _embed_texts(state, payload, context)
+                yield state
+            finally:
+                over.set()
+                watcher.join()
+
+
+def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) -> None:
+    """The vectors of a large job's explanations and of what their floors are drawn from, many at once: one at a time takes
+    three times as long. What goes wrong here is told by the items, each of which meets it too."""
+    names = {one.embedder for one in state.score if one.scorer == "embedding"}
+    if not names or context.job.total < _TEXTS_AT_ONCE:
+        return
+    annotations, coder = state.bench.annotations, str(payload["coder"])
+    with suppress(UserError):
+        for name in sorted(names):
+            embedder = state.bench.embedder(name)
+            embedder.embed_ahead(state.bench.floors.texts(coder), context.progress)
+            offset = 0
+            while page := annotations.jobs.items(context.job.id, state="pending", limit=_PAGE, offset=offset):
+                embedder.embed_ahead(annotations.texts([str(one.item) for one in page]), context.progress)
+                offset += len(page)
+    context.stage = None
+
+
+def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    state: _State = context.state
+    assert state.explain is not None
+    coder, latent = str(payload["coder"]), state.bench.store.coder(str(payload["coder"])).check_latent(item)
+    with _stopping():
+        explanation = _of_this_job(state, payload, coder, latent, context)
+        new = explanation is None
+        if explanation is None:
+            explanation = state.worker.explain(coder, latent, state.explain)
+        _stop_if_fatal(explanation.error)
+        if explanation.status != "ok":
+            return _outcome([explanation], [explanation.error])
+        if not new:
+            return _scores(state, explanation, context, before=[], again=True)
+        made = replace(_outcome([explanation], []), follow=_later(payload, explanation, context))
+        if not state.score:
+            return made
+        if _was_paid(explanation):
+            context.keep(made)
+            return _scores(state, explanation, context, before=[], again=False)
+        # A scorer looks its explanation's ancestors up; the explanation itself need not be stored yet.
+        scored = _scores(state, explanation, context, before=[explanation], again=False)
+        return replace(scored, follow=made.follow)
+
+
+def _expect(payload: Mapping[str, Any], items: Sequence[Any], context: Context) -> None:
+    state: _State = context.state
+    state.worker.upcoming.expect(state.bench.annotations.explanations_of([str(item) for item in items]))
+
+
+def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    state: _State = context.state
+    explanation = state.worker.upcoming.explanation(str(item)) or state.bench.annotations.explanation(
+        str(item)
+    )
+    with _stopping():
+        return _scores(state, explanation, context, before=[], again=True)
+
+
+def _scores(
+    state: _State, explanation: Explanation, context: Context, *, before: Sequence[Record], again: bool
+) -> Outcome:
+    """The item's outcome with what was made `before`. `again`: leave out what this job scored already, before an earlier
+    scorer of the item failed or the job was stopped. What was paid for is stored as it comes, before the next scorer begins.
+
+    So a kill costs no row that was paid for, and a cancelled job counts all it spent (`Context.meter`). Only a kill in the
+    middle of a score leaves something out of the job's cost: the replies it had by then, which are free when it goes on.
+    """
+    rows: list[Record] = list(before)
+    errors: list[str | None] = []
+    done = _scored_by(state, explanation, context) if again else set()
+    for options in state.score:
+        context.check()
+        if config_hash(options.identity()) in done:
+            continue
+        try:
+            score, judged = state.worker.score_rows(explanation, options)
+        except (BudgetExceeded, KeyGone) as error:
+            if not rows:
+                raise
+            return _outcome(rows, [*errors, f"{options.scorer}: {error}"], stop=str(error))
+        if not rows and not score.tokens_in:
+            _stop_if_fatal(score.error)
+        rows += [score, *judged]
+        if score.status != "ok":
+            errors.append(f"{options.scorer}: {score.error}")
+        if _is_fatal(score.error):
+            return _outcome(rows, errors, stop=score.error)
+        if _was_paid(score) and options is not state.score[-1]:
+            context.keep(_outcome(rows, []))
+            rows = []
+    return _outcome(rows, errors)
+
+
+def _later(payload: Mapping[str, Any], explanation: Explanation, context: Context) -> tuple[NewJob, ...]:
+    """The job that scores a new explanation by what takes longer."""
+    options = [ScoreOptions.from_dict(one) for one in payload.get("later") or ()]
+    if not options:
+        return ()
+    work = score_job(str(payload["coder"]), [explanation.id], options)
+    return (NewJob(**work, priority=context.job.priority),)
+
+
+def _was_paid(row: Explanation | Score) -> bool:
+    return bool(row.tokens_in or row.tokens_out)
+
+
+def _spent(worker: Worker) -> Outcome:
+    usage = worker.spent()
+    return Outcome(tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens, cost=usage.cost)
+
+
+def _spent_before(job: Job) -> Usage:
+    """By earlier attempts, up to this claim: a budget is the job's, however often it is retried or taken up again."""
+    return Usage(prompt_tokens=job.tokens_in, completion_tokens=job.tokens_out, cost=job.cost)
+
+
+def _of_this_job(
+    state: _State, payload: Mapping[str, Any], coder: str, latent: int, context: Context
+) -> Explanation | None:
+    """The explanation that an earlier attempt of this job stored, when only its scores failed; by whichever model it asked."""
+    assert state.explain is not None
+    ways = [state.explain, *(replace(state.explain, llm=llm) for llm in earlier(payload))]
+    wanted = {config_hash(one.identity()) for one in ways}
+    for one in state.bench.annotations.explanations(coder, latent, failed=False):
+        if one.config_hash in wanted and one.created >= context.job.created:
+            return one
+    return None
+
+
+def _scored_by(state: _State, explanation: Explanation, context: Context) -> set[str]:
+    return state.bench.annotations.scored_since(explanation.id, context.job.created)
+
+
+def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    from autointerp.embedding import embed_store, load_embedder
+
+    state: _State = context.state
+    embed_store(
+        state.bench.store,
+        load_embedder(str(payload["embedder"])),
+        window=int(payload["window"]),
+        progress=context.progress,
+    )
+    return Outcome()
+
+
+def _embed_explanations(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
+    from autointerp.embedding import embed_explanations
+
+    state: _State = context.state
+    embedder = state.bench.embedder(str(payload["embedder"]))
+    embed_explanations(state.bench.annotations, embedder, payload["coders"], progress=context.progress)
+    return Outcome()
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """A cancelled call is a cancelled job; without budget or key the job cannot go on."""
+    try:
+        yield
+    except Cancelled as error:
+        raise JobCancelled(str(error)) from error
+    except (BudgetExceeded, KeyGone) as error:
+        raise StopJob(str(error)) from error
+
+
+def _stop_if_fatal(error: str | None) -> None:
+    if error and _is_fatal(error):
+        raise StopJob(error)
+
+
+def _is_fatal(error: str | None) -> bool:
+    return bool(error) and error.split(":", 1)[0] in FATAL
+
+
+def _outcome(rows: Sequence[Record], errors: Sequence[str | None], *, stop: str | None = None) -> Outcome:
+    paid = [row for row in rows if isinstance(row, Explanation | Score)]
+    costs = [row.cost for row in paid]
+    return Outcome(
+        rows=rows,
+        tokens_in=sum(row.tokens_in for row in paid),
+        tokens_out=sum(row.tokens_out for row in paid),
+        cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+        error=_joined([error for error in errors if error]),
+        stop=stop,
+    )
+
+
+def _joined(errors: Sequence[str]) -> str | None:
+    """One text of several causes, whether or not they end in a full stop."""
+    return "; ".join([*(one.removesuffix(".") for one in errors[:-1]), *errors[-1:]]) or None
+
+
+def _workers(payload: Mapping[str, Any]) -> int:
+    """As many latents at once as the server takes requests; one for work that keeps this process's own cores busy."""
+    options = [payload.get("explain"), *(payload.get("then") or ()), *(payload.get("score") or ())]
+    asked = [one["llm"]["max_in_flight"] for one in options if one and one.get("llm")]
+    return min(MAX_WORKERS, max(asked, default=1))
+
+
+def _stored(options: ExplainOptions | ScoreOptions) -> dict[str, Any]:
+    """As a job holds them: a language model only where one is asked."""
+    return (options if options.needs_llm else replace(options, llm=None)).to_dict()
+
+
+def _label(verb: str, coder: str, items: Sequence[object], what: str, how: str) -> str:
+    n = len(items)
+    return f"{verb} {n:,} {what}{'' if n == 1 else 's'} of {coder}: {how}"

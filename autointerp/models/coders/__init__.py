@@ -1,0 +1,1 @@
+"""Sparse coders, a file a format."""

@@ -1,0 +1,62 @@
+"""API keys that were typed, in this process's memory and nowhere else: lent under names, dropped when they are forgotten."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from autointerp.llm import Secret
+from autointerp.pipeline.redirect import key_refs
+from autointerp.store.annotations import Annotations, new_id
+
+
+class LentKeys:
+    """Thread-safe. A forgotten key stays only as long as a job that waits or runs names it."""
+
+    def __init__(self, annotations: Annotations):
+        self._annotations = annotations
+        self._keys: dict[str, Secret] = {}
+        self._forgotten: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def lend(self, key: str) -> str:
+        """Keep it; the name to put into `LLMOptions.key_ref`, the same for the same key. Raises `AuthError` for what cannot be
+        one."""
+        secret = Secret(key)
+        with self._lock:
+            name = self._name(secret) or f"key-{new_id()}"
+            self._keys[name] = secret
+            self._forgotten.discard(name)
+            return name
+
+    def get(self, name: str) -> Secret | None:
+        return self._keys.get(name)
+
+    def forget(self, key: Secret) -> None:
+        """Drop it now, or when the last job that works with it has ended. Raises StoreError."""
+        with self._lock:
+            name = self._name(key)
+            if name is None:
+                return
+            self._forgotten.add(name)
+        self.drop()
+
+    def drop(self) -> None:
+        """Drop the forgotten ones that no job needs any more: to be called when a job has ended. Raises StoreError."""
+        if not self._forgotten:
+            return
+        payloads: list[Mapping[str, Any]] = [job.payload for job in self._annotations.jobs.active()]
+        needed = {name for payload in payloads for name in key_refs(payload)}
+        with self._lock:
+            for name in self._forgotten - needed:
+                self._keys.pop(name, None)
+            self._forgotten &= needed
+
+    def all(self) -> list[Secret]:
+        with self._lock:
+            return list(self._keys.values())
+
+    def _name(self, secret: Secret) -> str | None:
+        return next((name for name, known in self._keys.items() if known.reveal() == secret.reveal()), None)

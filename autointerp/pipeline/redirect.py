@@ -1,0 +1,67 @@
+"""Which language model a job asks, told by its payload, and the same job asking another one.
+
+A job holds what it was told when it was queued. When its server refused a key or a model, what has been mended since reaches it
+only by a new payload: `JobTable.retry(job.id, redirected(job.payload, llm))`. What each explanation and score was made by stays
+right, for each records the model that it really asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from autointerp.pipeline.options import LLMOptions
+
+_PARTS = ("explain", "then", "later", "score")
+
+
+def asked(payload: Mapping[str, Any]) -> LLMOptions | None:
+    """The language model that the job asks, the explainer's before the judge's; `None` for a job that asks none. Raises
+    UnknownName for a payload of another version."""
+    for part in _parts(payload):
+        if part.get("llm"):
+            return LLMOptions.from_dict(part["llm"])
+    return None
+
+
+def key_refs(payload: Mapping[str, Any]) -> set[str]:
+    """Names of the lent keys that the job works with, or hands on to the jobs that follow it."""
+    models = [part.get("llm") or {} for part in _parts(payload)]
+    return {str(llm["key_ref"]) for llm in models if llm.get("key_ref") is not None}
+
+
+def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = False) -> dict[str, Any]:
+    """The payload with `llm` wherever a language model is asked. What the job may spend stays what it was started with, unless
+    the `limits` of `llm` are to hold. Whom it asked before is kept, for `earlier`."""
+    changed = dict(payload)
+    before = LLMOptions.from_dict(part["llm"]) if (part := payload.get("explain") or {}).get("llm") else None
+    if before is not None and before.identity() != llm.identity():
+        told = {"model": before.model, "base_url": before.base_url}
+        changed["earlier"] = [*(one for one in payload.get("earlier") or () if one != told), told]
+    for name in _PARTS:
+        value = payload.get(name)
+        if isinstance(value, Mapping):
+            changed[name] = _redirected_part(value, llm, limits)
+        elif isinstance(value, list | tuple):
+            changed[name] = [
+                _redirected_part(part, llm, limits) if isinstance(part, Mapping) else part for part in value
+            ]
+    return changed
+
+
+def earlier(payload: Mapping[str, Any]) -> list[LLMOptions]:
+    """Whom the job asked for explanations before it was redirected: what they wrote for it is not asked for again."""
+    return [LLMOptions.from_dict(one) for one in payload.get("earlier") or ()]
+
+
+def _redirected_part(part: Mapping[str, Any], llm: LLMOptions, limits: bool) -> dict[str, Any]:
+    before = part.get("llm")
+    if not before:
+        return dict(part)
+    kept = {} if limits else {name: before.get(name) for name in ("max_tokens", "max_cost")}
+    return {**part, "llm": replace(llm, **kept).to_dict()}
+
+
+def _parts(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    values = [payload.get(name) for name in _PARTS]
+    found = [part for value in values for part in (value if isinstance(value, list | tuple) else [value])]
+    return [part for part in found if isinstance(part, Mapping)]

@@ -1,0 +1,142 @@
+"""Embedding scores where the vectors of the windows are stored: places in the corpus and numbers are all that is touched.
+
+The same score as the scorer gives to windows that were cut out and decoded (a test compares), in a fraction of the time: this
+is what a batch over a whole coder spends its seconds on.
+"""
+
+import threading
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.pipeline.options import ScoreOptions, plan_seed
+from autointerp.pipeline.records import score_records
+from autointerp.sampling import Drawn
+from autointerp.score import Embedding, Plan
+from autointerp.store.annotations import Explanation, JudgedColumns, Score
+from autointerp.store.embeddings.reader import WindowEmbeddings
+
+if TYPE_CHECKING:
+    from autointerp.pipeline.bench import Workbench
+
+MAX_BLOCK = 64
+MAX_NUMBERS = 1 << 18
+"""Explanations, and firings and contexts of their latents, in a block: what fits into a processor's cache."""
+
+
+Stored = tuple[Score, JudgedColumns]
+
+
+class Upcoming:
+    """Explanations that will be scored soon, in that order: a block of them is scored at once, at the first one's turn.
+    Thread-safe."""
+
+    def __init__(self, bench: "Workbench"):
+        self._bench = bench
+        self._order: list[Explanation] = []
+        self._at: dict[str, int] = {}
+        self._scored: dict[tuple[str, ScoreOptions], Stored | None] = {}
+        self._lock = threading.Lock()
+
+    def expect(self, explanations: Sequence[Explanation]) -> None:
+        """These come next, in place of those that were expected before."""
+        with self._lock:
+            self._order = list(explanations)
+            self._at = {one.id: i for i, one in enumerate(self._order)}
+            self._scored.clear()
+
+    def explanation(self, id_: str) -> Explanation | None:
+        """The expected one of that id."""
+        with self._lock:
+            at = self._at.get(id_)
+            return None if at is None else self._order[at]
+
+    def score(self, explanation: Explanation, options: ScoreOptions, scorer: Embedding) -> Stored | None:
+        """See `score_stored`; each score is given out once. Raises UserError."""
+        with self._lock:
+            key = (explanation.id, options)
+            if key not in self._scored:
+                block = self._block(explanation)
+                found = score_stored(self._bench, scorer, block, options)
+                self._scored |= {(one.id, options): score for one, score in zip(block, found, strict=True)}
+            return self._scored.pop(key)
+
+    def _block(self, explanation: Explanation) -> list[Explanation]:
+        """With those after it, as many as bring firings and contexts that are worth it."""
+        at = self._at.get(explanation.id)
+        if at is None:
+            return [explanation]
+        store = self._bench.store
+        coder = store.coder(explanation.coder)
+        following = [one for one in self._order[at : at + MAX_BLOCK] if one.coder == explanation.coder]
+        n = coder.table().columns["n_activations"][[one.latent for one in following]] + store.n_contexts
+        return following[: max(1, int(np.searchsorted(np.cumsum(n), MAX_NUMBERS, side="right")))]
+
+
+def score_stored(
+    bench: "Workbench", scorer: Embedding, explanations: Sequence[Explanation], options: ScoreOptions
+) -> list[Stored | None]:
+    """The embedding scores of explanations of one coder on their held-out windows, `None` where anything is out of the ordinary
+    (other negatives, windows that are not embedded, nothing to score), for which there is the long way. Raises UserError."""
+    ordinary = (options.negatives, options.protocol, options.centre) == (("random",), "ours", False)
+    embedder = bench.embedder(options.embedder)
+    embedded = embedder.windows(options.window) if ordinary else None
+    if embedded is None:
+        return [None] * len(explanations)
+    good = [one for one in explanations if one.status == "ok" and one.text.strip()]
+    floors = [bench.floor_of(one, options) for one in good]
+    texts = [
+        [one.text, *([floor[1]] if floor and floor[1].strip() else [])]
+        for one, floor in zip(good, floors, strict=True)
+    ]
+    queries = iter(embedder.embed_queries([text for some in texts for text in some]))
+    drawn = bench.heldout_places(good, options)
+    found = {}
+    for one, places, floor, some in zip(good, drawn, floors, texts, strict=True):
+        vectors = np.stack(list(islice(queries, len(some))))
+        if places is not None:
+            found[one.id] = _score(scorer, one, options, embedded, places, vectors, floor and floor[0])
+    return [found.get(one.id) for one in explanations]
+
+
+def _score(
+    scorer: Embedding,
+    explanation: Explanation,
+    options: ScoreOptions,
+    embedded: WindowEmbeddings,
+    places: tuple[Drawn, float],
+    queries: NDArray[np.float32],
+    floor_id: str | None,
+) -> Stored | None:
+    drawn, latent_max = places
+    n_pos, n = len(drawn.activating), len(drawn.activating) + len(drawn.non_activating)
+    seed = plan_seed(explanation.latent, options)
+    order = np.random.default_rng(seed).permutation(n)
+    context, start, stop = np.concatenate([drawn.activating, drawn.non_activating])[order].T
+    rows = embedded.places.rows(context, start, stop - start)
+    if not 0 < n_pos < n or (rows < 0).any():
+        return None
+    vectors = embedded.take(rows)
+    if not np.isfinite(vectors).all():
+        return None
+    truth = order < n_pos
+    quantiles = [*drawn.quantile.tolist(), *[None] * (n - n_pos)]
+    quantile = [quantiles[i] for i in order.tolist()]
+    plan = Plan((), latent_max, options.negatives_name, seed)
+    result, value = scorer.score_vectors(queries, vectors, truth, quantile, plan)
+    if result.value is None or not np.isfinite(value).all():
+        return None
+    score, _ = score_records(result, explanation.id, options.identity(), floor_id)
+    return score, JudgedColumns(
+        score_id=score.id,
+        context=context.tolist(),
+        start=start.tolist(),
+        window=(stop - start).tolist(),
+        truth=truth.tolist(),
+        value=value.tolist(),
+        quantile=quantile,
+        source=["activating" if one else "random" for one in truth.tolist()],
+    )

@@ -1,0 +1,297 @@
+"""The user's side of the job tables: submit, look, cancel, retry. Every change of state is one transaction.
+
+preparing --> queued --> running --> done | failed | cancelled
+                ^           |                  |
+                +- released +------ retry -----+
+"""
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from autointerp.errors import UnknownName, UserError
+from autointerp.store.annotations import rows
+from autointerp.store.annotations.database import Database
+from autointerp.store.annotations.jobs.records import (
+    ACTIVE,
+    ItemState,
+    Job,
+    JobItem,
+    JobState,
+    NewJob,
+    new_owner,
+)
+from autointerp.store.annotations.jobs.recovery import recover
+from autointerp.store.annotations.jobs.rows import (
+    CHUNK,
+    SELECT,
+    chunks,
+    insert_items,
+    to_job,
+)
+from autointerp.store.annotations.records import Record, canonical_json, new_id, now
+
+
+class JobQueue:
+    """Jobs of one store, as every process sees them. Raises UnknownName for ids that do not exist."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    # Submitting ----------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        items: Iterable[Any] = (None,),
+        *,
+        label: str = "",
+        priority: int = 0,
+        owner: str | None = None,
+    ) -> tuple[Job, bool]:
+        """Queue a job over `items` (JSON values, streamed: any number fits in memory); the job, and whether it is new.
+
+        While a job with the same kind, payload and items is queued or running, that one is returned instead. Higher
+        `priority` runs first. With `owner` the new job is running from the start and belongs to that runner. Raises
+        UserError when the job is cancelled before all its items are there.
+        """
+        iterator = iter(items)
+        row, digest = _new_row(kind, payload, label, priority, owner)
+        chunk = list(islice(iterator, CHUNK))
+        following = list(islice(iterator, CHUNK))
+        if following:
+            # Many items: they arrive in short transactions, so that no other writer waits, and the job stays "preparing".
+            with self._database.write() as connection:
+                seq = _insert(connection, row)
+            try:
+                n = 0
+                for part in chain([chunk, following], chunks(iterator)):
+                    with self._database.write() as connection:
+                        _check_not_cancelled(connection, seq)
+                        insert_items(connection, seq, n, part, digest)
+                        connection.execute("UPDATE jobs SET heartbeat = ? WHERE seq = ?", (time.time(), seq))
+                    n += len(part)
+                with self._database.write(durable=True) as connection:
+                    _check_not_cancelled(connection, seq)
+                    return _activate(connection, seq, n, digest.hexdigest(), owner)
+            except BaseException:
+                with self._database.write() as connection:
+                    connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
+                raise
+        with self._database.write(durable=True) as connection:
+            seq = _insert(connection, row)
+            insert_items(connection, seq, 0, chunk, digest)
+            return _activate(connection, seq, len(chunk), digest.hexdigest(), owner)
+
+    def submit_all(self, jobs: Sequence[NewJob], records: Sequence[Record] = ()) -> list[Job]:
+        """Store `records` and queue the jobs that are about them, in one transaction: all of it is there, or nothing. A job
+        whose twin is queued or running is that one."""
+        with self._database.write(durable=True) as connection:
+            rows.write(connection, records)
+            return [queue_job(connection, job) for job in jobs]
+
+    # Looking -------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job:
+        with self._database.read() as connection:
+            return to_job(self._row(connection, job_id))
+
+    def recent(
+        self, *, states: Sequence[JobState] | None = None, limit: int = 100, offset: int = 0
+    ) -> list[Job]:
+        """Newest first; all states, or some."""
+        wanted = json.dumps(states)
+        with self._database.read() as connection:
+            found = connection.execute(
+                f"{SELECT} WHERE ? = 'null' OR state IN (SELECT value FROM json_each(?))"
+                " ORDER BY seq DESC LIMIT ? OFFSET ?",
+                (wanted, wanted, limit, offset),
+            ).fetchall()
+        return [to_job(row) for row in found]
+
+    def active(self) -> list[Job]:
+        """Jobs that are waiting or running, newest first."""
+        return self.recent(states=ACTIVE, limit=1000)
+
+    def followers(self, job_id: str) -> list[Job]:
+        """The jobs that were queued when items of this one ended, oldest first; see `ItemResult.follow`."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                f"{SELECT} WHERE json_extract(payload, '$.after') = ? ORDER BY seq", (job_id,)
+            ).fetchall()
+        return [to_job(row) for row in found]
+
+    def items(
+        self, job_id: str, *, state: ItemState | None = None, limit: int = 1000, offset: int = 0
+    ) -> list[JobItem]:
+        """Items in order; all, or those in one state."""
+        with self._database.read() as connection:
+            self._row(connection, job_id)
+            found = connection.execute(
+                "SELECT i, item, state, attempts, error FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?)"
+                " AND (? IS NULL OR state = ?) ORDER BY i LIMIT ? OFFSET ?",
+                (job_id, state, state, limit, offset),
+            ).fetchall()
+        return [
+            JobItem(i=i, item=json.loads(item), state=at, attempts=n, error=e) for i, item, at, n, e in found
+        ]
+
+    def causes(self, job_id: str, *, limit: int = 2000) -> list[tuple[str, int, list[int]]]:
+        """Why items failed: each error with how many items met it and the places `i` of the first ones (at most 20), most
+        frequent first; errors beyond `limit` different ones are left out."""
+        with self._database.read() as connection:
+            self._row(connection, job_id)
+            found = connection.execute(
+                "WITH failed AS (SELECT i, error, row_number() OVER (PARTITION BY error ORDER BY i) AS place FROM job_items"
+                " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed')"
+                " SELECT error, count(*) AS n, json_group_array(i) FILTER (WHERE place <= 20) FROM failed"
+                " GROUP BY error ORDER BY n DESC, min(i) LIMIT ?",
+                (job_id, limit),
+            ).fetchall()
+        return [(error or "", n, sorted(json.loads(first))) for error, n, first in found]
+
+    def items_at(self, job_id: str, places: Sequence[int]) -> list[JobItem]:
+        """The items at these places, in order."""
+        with self._database.read() as connection:
+            self._row(connection, job_id)
+            found = connection.execute(
+                "SELECT i, item, state, attempts, error FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?)"
+                " AND i IN (SELECT value FROM json_each(?)) ORDER BY i",
+                (job_id, json.dumps([int(place) for place in places])),
+            ).fetchall()
+        return [
+            JobItem(i=i, item=json.loads(item), state=at, attempts=n, error=e) for i, item, at, n, e in found
+        ]
+
+    @staticmethod
+    def _row(connection: sqlite3.Connection, job_id: str) -> tuple:
+        row = connection.execute(f"{SELECT} WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            recent = connection.execute("SELECT id FROM jobs ORDER BY seq DESC LIMIT 5").fetchall()
+            raise UnknownName("job", job_id, [id_ for (id_,) in recent])
+        return row
+
+    # Steering ------------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to stop. A waiting job is cancelled at once, a running one by its owner at its next heartbeat;
+        one that is over stays as it is."""
+        with self._database.write(durable=True) as connection:
+            self._row(connection, job_id)
+            connection.execute(
+                "UPDATE jobs SET state = 'cancelled', finished = ?, error = 'cancelled'"
+                " WHERE id = ? AND state = 'queued'",
+                (now(), job_id),
+            )
+            connection.execute(
+                "UPDATE jobs SET cancel = 1 WHERE id = ? AND state IN ('running', 'preparing')", (job_id,)
+            )
+        recover(self._database)  # nobody hears it when the owner is dead
+        return self.get(job_id)
+
+    def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
+        """Queue a job that is over again: its failed items and those never tried, none that is done. `payload`: what it is told
+        from now on, where that is not what it was told before.
+
+        Raises UserError when nothing is left to do, while it still runs, or while its twin does.
+        """
+        with self._database.write(durable=True) as connection:
+            job = to_job(self._row(connection, job_id))
+            if job.is_active:
+                raise UserError(f"job {job_id} is {job.state}: wait for its end, or cancel it first")
+            if job.n_done == job.total:
+                raise UserError(f"job {job_id} has nothing left to do: all {job.total} items are done")
+            try:
+                if payload is not None and canonical_json(payload) != canonical_json(job.payload):
+                    _tell_anew(connection, job, payload)
+                connection.execute(
+                    "UPDATE jobs SET state = 'queued', n_failed = 0, cancel = 0, error = NULL, finished = NULL,"
+                    " rate = NULL, owner = NULL, crashes = 0 WHERE id = ?",
+                    (job_id,),
+                )
+            except sqlite3.IntegrityError as error:
+                raise UserError(f"the same work as job {job_id} is already queued or running") from error
+            connection.execute(
+                "UPDATE job_items SET state = 'pending', error = NULL"
+                " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed'",
+                (job_id,),
+            )
+            return to_job(self._row(connection, job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that is over. What it wrote stays. Raises UserError while it is active."""
+        with self._database.write() as connection:
+            if to_job(self._row(connection, job_id)).is_active:
+                raise UserError(f"job {job_id} is not over: cancel it first")
+            connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+
+def _check_not_cancelled(connection: sqlite3.Connection, seq: int) -> None:
+    row = connection.execute("SELECT cancel FROM jobs WHERE seq = ?", (seq,)).fetchone()
+    if row is None or row[0]:
+        raise UserError("the job was cancelled before all its items were there")
+
+
+def queue_job(connection: sqlite3.Connection, job: NewJob, *, after: str | None = None) -> Job:
+    """Queue a job of a few items within a transaction. `after`: the id of the job that it follows."""
+    payload = job.payload if after is None else {**job.payload, "after": after}
+    row, digest = _new_row(job.kind, payload, job.label, job.priority, None)
+    seq = _insert(connection, row)
+    insert_items(connection, seq, 0, job.items, digest)
+    return _activate(connection, seq, len(job.items), digest.hexdigest(), None)[0]
+
+
+def _new_row(
+    kind: str, payload: Mapping[str, Any], label: str, priority: int, owner: str | None
+) -> "tuple[tuple, hashlib._Hash]":
+    """The row of a new job, and the digest that its items are still to be added to."""
+    text = canonical_json(payload)
+    row = (new_id(), kind, label or kind, text, priority, now(), owner or new_owner(), time.time())
+    return row, hashlib.sha256(f"{kind}\n{text}".encode())
+
+
+def _tell_anew(connection: sqlite3.Connection, job: Job, payload: Mapping[str, Any]) -> None:
+    """Another payload, and the hash that goes with it."""
+    text = canonical_json(payload)
+    digest = hashlib.sha256(f"{job.kind}\n{text}".encode())
+    items = connection.execute(
+        "SELECT item FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?) ORDER BY i", (job.id,)
+    )
+    for (item,) in items:
+        digest.update(b"\n" + item.encode())
+    connection.execute(
+        "UPDATE jobs SET payload = ?, payload_hash = ? WHERE id = ?", (text, digest.hexdigest(), job.id)
+    )
+
+
+def _insert(connection: sqlite3.Connection, row: tuple) -> int:
+    cursor = connection.execute(
+        "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing')",
+        row,
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _activate(
+    connection: sqlite3.Connection, seq: int, total: int, digest: str, owner: str | None
+) -> tuple[Job, bool]:
+    twin = connection.execute(
+        f"{SELECT} WHERE payload_hash = ? AND state IN ('queued', 'running')", (digest,)
+    ).fetchone()
+    if twin is not None:
+        connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
+        return to_job(twin), False
+    connection.execute(
+        "UPDATE jobs SET payload_hash = :digest, total = :total, owner = :owner,"
+        " state = CASE WHEN :owner IS NULL THEN 'queued' ELSE 'running' END,"
+        " started = CASE WHEN :owner IS NULL THEN NULL ELSE :now END, claims = :owner IS NOT NULL WHERE seq = :seq",
+        {"digest": digest, "total": total, "owner": owner, "now": now(), "seq": seq},
+    )
+    return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone()), True

@@ -1,0 +1,220 @@
+"""The owner's side of the job tables: claim, work, report, finish, recover.
+
+A claim carries a number that grows with every claim of the job. Results are committed only under the current number, in the
+transaction that also writes their rows: an item is done exactly when its rows are there, and exactly once. Only parts that
+were paid for may be there before (`keep`). What follows from an item is queued in its transaction too.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from autointerp.errors import UserError
+from autointerp.store.annotations import rows
+from autointerp.store.annotations.jobs.queue import JobQueue, queue_job
+from autointerp.store.annotations.jobs.records import Claim, ItemResult, Job, JobState
+from autointerp.store.annotations.jobs.recovery import SILENT_SECONDS, recover
+from autointerp.store.annotations.jobs.rows import COLUMNS, SELECT, to_claim, to_job
+from autointerp.store.annotations.records import Record, now
+
+
+class ClaimLost(Exception):
+    """Another owner has taken the job over, or it was cancelled or removed: stop, and keep nothing."""
+
+
+class JobTable(JobQueue):
+    """Jobs of one store, as every process sees them, and the means to do them."""
+
+    def claim(
+        self, owner: str, kinds: Sequence[str], *, min_priority: int | None = None, job_id: str | None = None
+    ) -> Claim | None:
+        """Take the next waiting job of these kinds, highest priority first, then oldest; `None` when there is none."""
+        with self._database.write() as connection:
+            row = connection.execute(
+                "UPDATE jobs SET state = 'running', owner = :owner, heartbeat = :time, claims = claims + 1,"
+                " started = coalesce(started, :now), stage = NULL, stage_done = NULL, stage_total = NULL WHERE seq ="
+                " (SELECT seq FROM jobs WHERE state = 'queued' AND kind IN (SELECT value FROM json_each(:kinds))"
+                " AND (:priority IS NULL OR priority >= :priority) AND (:id IS NULL OR id = :id)"
+                " ORDER BY priority DESC, seq LIMIT 1)"
+                f" RETURNING seq, {', '.join(COLUMNS)}",
+                {
+                    **{"owner": owner, "time": time.time(), "now": now(), "kinds": json.dumps(list(kinds))},
+                    **{"priority": min_priority, "id": job_id},
+                },
+            ).fetchone()
+        return None if row is None else to_claim(row)
+
+    def claim_of(self, job_id: str, owner: str) -> Claim | None:
+        """The claim that `submit(owner=...)` made."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                f"SELECT seq, {', '.join(COLUMNS)} FROM jobs WHERE id = ? AND owner = ? AND state = 'running'",
+                (job_id, owner),
+            ).fetchone()
+        return None if row is None else to_claim(row)
+
+    def has_work(self, kinds: Sequence[str]) -> bool:
+        """Whether `claim` or `recover` may find something; reads only, so polling costs other writers nothing."""
+        with self._database.read() as connection:
+            return (
+                connection.execute(
+                    "SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'preparing')"
+                    " AND kind IN (SELECT value FROM json_each(?)) LIMIT 1",
+                    (json.dumps(list(kinds)),),
+                ).fetchone()
+                is not None
+            )
+
+    def pending(self, claim: Claim, *, after: int, limit: int) -> list[tuple[int, Any]]:
+        """The next items to work on, as (i, item), with i above `after`."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT i, item FROM job_items WHERE job = ? AND i > ? AND state = 'pending' ORDER BY i LIMIT ?",
+                (claim.seq, after, limit),
+            ).fetchall()
+        return [(i, json.loads(item)) for i, item in found]
+
+    def complete(
+        self, claim: Claim, results: Sequence[tuple[ItemResult, Sequence[Record]]]
+    ) -> list[tuple[ItemResult, Exception]]:
+        """Commit finished items, their rows and the jobs that follow, all in one transaction. Raises ClaimLost, and then
+        commits nothing.
+
+        Where an item's own rows are refused, the item fails with that error, its neighbours are kept, and both are
+        returned.
+        """
+        refused: list[tuple[ItemResult, Exception]] = []
+        with self._database.write() as connection:
+            stopping = self._check(connection, claim)
+            ends = []
+            for result, records in results:
+                connection.execute("SAVEPOINT item")
+                # The item first: one that has ended already (a commit repeated after an interrupt) keeps its end.
+                if _end_item(connection, claim, result.i, result.error):
+                    error = result.error
+                    try:
+                        rows.write(connection, records)
+                        _follow(connection, claim, result, stopping)
+                    except (
+                        UserError,
+                        TypeError,
+                        ValueError,
+                        OverflowError,
+                        sqlite3.IntegrityError,
+                    ) as refusal:
+                        connection.execute("ROLLBACK TO item")
+                        refused.append((result, refusal))
+                        error = f"its result could not be stored: {refusal}"
+                        _end_item(connection, claim, result.i, error)
+                    ends.append((result, error))
+                connection.execute("RELEASE item")
+            n_failed = sum(error is not None for _, error in ends)
+            connection.execute(
+                "UPDATE jobs SET n_done = n_done + ?, n_failed = n_failed + ?, crashes = 0 WHERE seq = ?",
+                (len(ends) - n_failed, n_failed, claim.seq),
+            )
+            _pay(connection, claim, [result for result, _ in ends])
+        return refused
+
+    def keep(self, claim: Claim, result: ItemResult, records: Sequence[Record]) -> None:
+        """Commit rows of an item that goes on, what they cost and the jobs that follow, in one transaction: whatever becomes of
+        the rest, that was paid for. The item stays pending, but the job got on: deaths are counted from here. Raises ClaimLost,
+        UserError, and then commits nothing."""
+        with self._database.write() as connection:
+            stopping = self._check(connection, claim)
+            rows.write(connection, records)
+            _follow(connection, claim, result, stopping)
+            _pay(connection, claim, [result])
+            connection.execute("UPDATE jobs SET crashes = 0 WHERE seq = ?", (claim.seq,))
+
+    def beat(
+        self, claim: Claim, *, rate: float | None, stage: tuple[str, int, int, str] | None = None
+    ) -> bool:
+        """Report life, recent rate and stage; whether cancelling was asked for. Raises ClaimLost.
+
+        Durable: all that was committed before survives a power cut from here on.
+        """
+        with self._database.write(durable=True) as connection:
+            self._check(connection, claim)
+            connection.execute(
+                "UPDATE jobs SET heartbeat = ?, rate = coalesce(?, rate), stage = ?, stage_done = ?, stage_total = ?,"
+                " stage_unit = ? WHERE seq = ?",
+                (time.time(), rate, *(stage or (None, None, None, None)), claim.seq),
+            )
+            return bool(
+                connection.execute("SELECT cancel FROM jobs WHERE seq = ?", (claim.seq,)).fetchone()[0]
+            )
+
+    def finish(self, claim: Claim, *, state: JobState | None = None, error: str | None = None) -> Job:
+        """End the job. Without `state`: done, or failed when every item failed. Raises ClaimLost."""
+        with self._database.write(durable=True) as connection:
+            self._check(connection, claim)
+            job = to_job(connection.execute(f"{SELECT} WHERE seq = ?", (claim.seq,)).fetchone())
+            if state is None:
+                state = "failed" if job.total and job.n_failed == job.total else "done"
+                if job.n_left:
+                    state, error = "failed", f"{job.n_left} of {job.total} were not tried"
+                elif job.n_failed:
+                    (first,) = connection.execute(
+                        "SELECT error FROM job_items WHERE job = ? AND state = 'failed' ORDER BY i LIMIT 1",
+                        (claim.seq,),
+                    ).fetchone()
+                    error = f"{job.n_failed} of {job.total} failed; the first: {first}"
+            connection.execute(
+                "UPDATE jobs SET state = ?, error = ?, finished = ?, owner = NULL, stage = NULL, stage_done = NULL,"
+                " stage_total = NULL WHERE seq = ?",
+                (state, rows.clean(error), now(), claim.seq),
+            )
+            return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (claim.seq,)).fetchone())
+
+    def release(self, claim: Claim) -> None:
+        """Put a running job back in the queue for anyone, unless the claim is lost already."""
+        with self._database.write(durable=True) as connection:
+            connection.execute(
+                "UPDATE jobs SET state = 'queued', owner = NULL, rate = NULL"
+                " WHERE seq = ? AND claims = ? AND state = 'running'",
+                (claim.seq, claim.number),
+            )
+
+    def recover(self, *, silent_seconds: float = SILENT_SECONDS) -> list[Job]:
+        """Queue again the running jobs of dead owners, see `job_recovery`. Returns them as they were."""
+        return recover(self._database, silent_seconds=silent_seconds)
+
+    @staticmethod
+    def _check(connection: sqlite3.Connection, claim: Claim) -> bool:
+        """Whether the job was asked to stop. Raises ClaimLost."""
+        held = connection.execute(
+            "SELECT cancel FROM jobs WHERE seq = ? AND claims = ? AND state = 'running'",
+            (claim.seq, claim.number),
+        ).fetchone()
+        if held is None:
+            raise ClaimLost(claim.job.id)
+        return bool(held[0])
+
+
+def _follow(connection: sqlite3.Connection, claim: Claim, result: ItemResult, stopping: bool) -> None:
+    for job in () if stopping else result.follow:
+        queue_job(connection, job, after=claim.job.id)
+
+
+def _pay(connection: sqlite3.Connection, claim: Claim, results: Sequence[ItemResult]) -> None:
+    connection.execute(
+        "UPDATE jobs SET tokens_in = tokens_in + ?, tokens_out = tokens_out + ?, cost = cost + ?,"
+        " n_unpriced = n_unpriced + ? WHERE seq = ?",
+        (
+            *(sum(result.tokens_in for result in results), sum(result.tokens_out for result in results)),
+            *(sum(result.cost for result in results), sum(result.unpriced for result in results), claim.seq),
+        ),
+    )
+
+
+def _end_item(connection: sqlite3.Connection, claim: Claim, i: int, error: str | None) -> bool:
+    """Whether the item was still pending."""
+    changed = connection.execute(
+        "UPDATE job_items SET state = ?, error = ?, attempts = attempts + 1"
+        " WHERE job = ? AND i = ? AND state = 'pending'",
+        ("done" if error is None else "failed", rows.clean(error), claim.seq, i),
+    )
+    return changed.rowcount == 1

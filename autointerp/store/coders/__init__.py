@@ -1,0 +1,1 @@
+"""One file a sparse coder: its writer, its reader, its statistics."""

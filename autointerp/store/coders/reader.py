@@ -1,0 +1,279 @@
+"""Reading one sparse coder: statistics, activations, histogram, quantiles, logits and neighbours of a latent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.errors import UnknownName
+from autointerp.store.catalog import Catalog, Columns, Generation
+from autointerp.store.coders.half import decode, encode_positive
+from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock, stable_order
+from autointerp.store.coders.statistics import N_BINS, N_QUANTILES, histograms, quantiles
+from autointerp.store.coders.tables import AttachedCoder, decode_similarity, latents
+from autointerp.types import (
+    CoderInfo,
+    Histogram,
+    LatentActivations,
+    LatentStats,
+    Neighbour,
+    Relation,
+    TokenLogit,
+)
+
+
+@dataclass(frozen=True)
+class LatentTable:
+    """The statistics of all latents as arrays, row i = latent i; zeros where a dead latent has no value."""
+
+    columns: Columns
+    live: NDArray[np.int64]
+
+    def stats(self, latent: int) -> LatentStats:
+        """One row as a record."""
+        value = {name: column[latent] for name, column in self.columns.items()}
+        dead = not value["n_activations"]
+        return LatentStats(
+            latent=latent,
+            n_activations=int(value["n_activations"]),
+            n_contexts=int(value["n_contexts"]),
+            density=float(value["density"]),
+            context_density=float(value["context_density"]),
+            max_activation=float(value["max_activation"]),
+            mean_activation=float(value["mean_activation"]),
+            top_token=None if dead else int(value["top_token"]),
+            top_token_share=None if dead else float(value["top_token_share"]),
+            positional=None if dead else float(value["positional_mi"]),
+        )
+
+
+class CoderStore:
+    """One coder of a store. Cheap to make, safe to share between threads; sees a replaced file at the next call."""
+
+    def __init__(self, catalog: Catalog, name: str):
+        self._catalog = catalog
+        self.name = name
+        self._current()
+
+    def __repr__(self) -> str:
+        return f"CoderStore({self.name!r})"
+
+    @property
+    def info(self) -> CoderInfo:
+        """What the store knows about the coder."""
+        return self._current()[1].info
+
+    def check_latent(self, latent: object) -> int:
+        """`latent` as an index: accepts integers and strings of digits. Raises UnknownName with the nearest valid ones."""
+        return _check_latent(latent, self.info.n_latents)
+
+    def stats(self, latent: int) -> LatentStats:
+        """Statistics over the whole corpus."""
+        return self.table().stats(self.check_latent(latent))
+
+    def peak_token(self, latent: int) -> int | None:
+        """Token index of the strongest activation (the first of equals), `None` for a dead latent."""
+        latent = self.check_latent(latent)
+        columns = self.table().columns
+        return int(columns["peak_token"][latent]) if columns["n_activations"][latent] else None
+
+    def activations(self, latent: int) -> LatentActivations:
+        """All firings, ascending by token index."""
+        generation, coder, latent = self._checked(latent)
+        token, bits = _firings(generation, coder, latent)
+        return LatentActivations(token, decode(bits, coder.info.scale))
+
+    def histogram(self, latent: int, known: LatentActivations | None = None) -> Histogram:
+        """Counts in bins of equal width from 0 to the latent's maximum; no bins for a dead latent. `known`: the latent's
+        activations, where they are at hand: they spare a second look at them."""
+        generation, coder, latent = self._checked(latent)
+        top = self.table().columns["max_activation"][latent]
+        if not top:
+            return Histogram(np.zeros(1, dtype=np.float32), np.zeros(0, dtype=np.int64))
+        if self._is_derived(coder, latent):
+            found = histograms(_block(generation, coder, latent, known))
+        else:
+            found = generation.columns(
+                f"SELECT bin, n FROM {coder.alias}.histograms WHERE latent = ?", [latent]
+            )
+        counts = np.zeros(N_BINS, dtype=np.int64)
+        counts[found["bin"]] = found["n"]
+        return Histogram(np.linspace(0, top, N_BINS + 1, dtype=np.float32), counts)
+
+    def quantile_edges(self, latent: int, known: LatentActivations | None = None) -> NDArray[np.float32]:
+        """Float32[ndarray, "10 2"]: lowest and highest window maximum of each quantile, row 0 = strongest tenth; NaN where
+        a quantile is empty. Windows of 32 tokens (see `autointerp.store.coders.statistics`). `known` as for `histogram`."""
+        generation, coder, latent = self._checked(latent)
+        if self._is_derived(coder, latent):
+            found = quantiles(_block(generation, coder, latent, known), coder.info.ctx_len)
+        else:
+            found = generation.columns(
+                f"SELECT quantile, low, high FROM {coder.alias}.quantiles WHERE latent = ?", [latent]
+            )
+        edges = np.full((N_QUANTILES, 2), np.nan, dtype=np.float32)
+        edges[found["quantile"], 0] = decode(found["low"], coder.info.scale)
+        edges[found["quantile"], 1] = decode(found["high"], coder.info.scale)
+        return edges
+
+    def logits(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
+        """Promoted and suppressed tokens, strongest first; both empty when the coder has none."""
+        generation, coder, latent = self._checked(latent)
+        found = generation.columns(
+            "SELECT promoted, promoted_value, suppressed, suppressed_value "
+            f"FROM {coder.alias}.logits WHERE latent = ?",
+            [latent],
+        )
+        if not len(found["promoted"]):
+            return [], []
+        promoted, suppressed = (
+            [
+                TokenLogit(token, value)
+                for token, value in zip(
+                    found[side][0].tolist(),
+                    decode(found[f"{side}_value"][0], coder.logit_scale).tolist(),
+                    strict=True,
+                )
+            ]
+            for side in ("promoted", "suppressed")
+        )
+        return promoted, suppressed
+
+    def neighbours(self, latent: int, relation: Relation, limit: int = 10) -> list[Neighbour]:
+        """Similar latents, nearest first; empty when the relation was not computed."""
+        generation, coder, latent = self._checked(latent)
+        column = coder.relations.get(relation)
+        if column is None:
+            return []
+        found = generation.columns(
+            f"SELECT {column} AS ids, {column}_value AS near FROM {coder.alias}.neighbours WHERE latent = ?",
+            [latent],
+        )
+        ids, values = found["ids"][0][:limit].tolist(), decode_similarity(found["near"][0][:limit]).tolist()
+        return [Neighbour(n, value) for n, value in zip(ids, values, strict=True)]
+
+    def density_histogram(self, bins: int = 60) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """log10 density edges Float64[ndarray, " bins+1"] and counts Int64[ndarray, " bins"] over live latents."""
+        table = self.table()
+        if not len(table.live):
+            return np.linspace(-1.0, 0.0, bins + 1), np.zeros(bins, dtype=np.int64)
+        logs = np.log10(table.columns["density"][table.live])
+        counts, edges = np.histogram(logs, bins=bins)
+        return edges, counts
+
+    def next_live(self, latent: int, step: int = 1) -> int:
+        """The next latent that fires, in the direction of `step`, round the end; `latent` itself when no other does."""
+        latent, live = self.check_latent(latent), self.table().live
+        if not len(live):
+            return latent
+        if step >= 0:
+            return int(live[np.searchsorted(live, latent, side="right") % len(live)])
+        return int(live[np.searchsorted(live, latent, side="left") - 1])
+
+    def random_live(self, rng: np.random.Generator) -> int:
+        """A latent that fires, uniformly; 0 when none does."""
+        live = self.table().live
+        return int(rng.choice(live)) if len(live) else 0
+
+    def table(self) -> LatentTable:
+        """Statistics of all latents, read once per file."""
+        generation, coder = self._current()
+        key = ("latents", self.name)
+        if key not in generation.memo:
+            found = generation.columns(f"{latents(coder)} ORDER BY latent")
+            columns = {name: np.ma.filled(column, 0) for name, column in found.items()}
+            generation.memo[key] = LatentTable(columns, np.flatnonzero(columns["n_activations"]))
+        return generation.memo[key]
+
+    def activations_between(self, first: int, last: int) -> list[LatentActivations]:
+        """`activations` of every latent from `first` to `last`, both included: one query for all."""
+        generation, coder, first = self._checked(first)
+        last = _check_latent(last, coder.info.n_latents)
+        found = generation.columns(
+            f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
+            [first, last],
+        )
+        place, bits, latent = found["place"].view(np.int64), found["activation"], found["latent"]
+        grid = coder.info.n_contexts * coder.info.ctx_len
+        runs = (
+            np.flatnonzero(latent[1:] != latent[:-1]) + 1
+        )  # a latent's rows stand together, latents in any order
+        known = {}
+        for start, end in pairwise([0, *runs.tolist(), len(latent)]) if len(latent) else ():
+            token = place[start:end] - place[start] // grid * grid
+            known[int(latent[start])] = LatentActivations(token, decode(bits[start:end], coder.info.scale))
+        nothing = LatentActivations(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+        return [known.get(one, nothing) for one in range(first, last + 1)]
+
+    def blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
+        """All activations in latent order, in blocks of about `max_rows` rows, for figures over the whole coder."""
+        generation, coder = self._current()
+        counts = self.table().columns["n_activations"].astype(np.int64)
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        grid = coder.info.n_contexts * coder.info.ctx_len
+        first = 0
+        while first < len(counts):
+            last = int(np.searchsorted(ends, ends[first] + max_rows, side="right")) - 1
+            last = min(max(last, first + 1), len(counts))
+            found = generation.columns(
+                f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
+                [first, last - 1],
+            )
+            order = stable_order(found["latent"], coder.info.n_latents)
+            token, bits = (found["place"] % np.uint64(grid))[order], found["activation"][order]
+            yield LatentBlock(first, ends[first : last + 1] - ends[first], token, bits, coder.info.scale)
+            first = last
+
+    def _is_derived(self, coder: AttachedCoder, latent: int) -> bool:
+        """Whether the latent's histogram and quantiles are worked out from its activations."""
+        return int(self.table().columns["n_activations"][latent]) <= coder.derived_up_to
+
+    def _current(self) -> tuple[Generation, AttachedCoder]:
+        generation = self._catalog.current()
+        return generation, generation.coder(self.name)
+
+    def _checked(self, latent: object) -> tuple[Generation, AttachedCoder, int]:
+        generation, coder = self._current()
+        return generation, coder, _check_latent(latent, coder.info.n_latents)
+
+
+def _firings(
+    generation: Generation, coder: AttachedCoder, latent: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """Token indices, ascending, and the float16 bits of the activations there."""
+    found = generation.columns(
+        f"SELECT place, activation FROM {coder.alias}.activations WHERE latent = ?", [latent]
+    )
+    token = found["place"].astype(np.int64)
+    if len(token):
+        grid = coder.info.n_contexts * coder.info.ctx_len
+        token -= token[0] // grid * grid  # all of a latent's rows are in one slot
+    return token, found["activation"]
+
+
+def _block(
+    generation: Generation, coder: AttachedCoder, latent: int, known: LatentActivations | None
+) -> LatentBlock:
+    """The latent alone, as the writer saw it among others."""
+    if known is None:
+        token, bits = _firings(generation, coder, latent)
+    else:
+        token, bits = known.token, encode_positive(known.activation, coder.info.scale)
+    return LatentBlock(
+        0, np.array([0, len(token)]), token.astype(np.uint64, copy=False), bits, coder.info.scale
+    )
+
+
+def _check_latent(latent: object, n_latents: int) -> int:
+    index: int | None = None
+    if isinstance(latent, int | np.integer) and not isinstance(latent, bool):
+        index = int(latent)
+    elif isinstance(latent, str) and latent.strip().removeprefix("-").isascii() and len(latent) < 20:
+        text = latent.strip()
+        index = int(text) if text.removeprefix("-").isdigit() else None
+    if index is None or not 0 <= index < n_latents:
+        closest = 0 if index is None or index < 0 else n_latents - 1
+        near = [str(near) for near in range(max(0, closest - 2), min(n_latents, closest + 3))]
+        raise UnknownName(f"latent (0 to {n_latents - 1})", latent, near)
+    return index

@@ -1,0 +1,290 @@
+"""Statistics of latents from their sorted activations, a block at a time, without a loop over latents.
+
+Quantiles are taken over *windows*: each context row is cut into windows of `WINDOW` tokens from its start (the last may be
+shorter), and the maxima of the windows in which the latent fires are ranked, strongest first. Quantile q holds the
+windows with `rank * 10 // n == q`, so all quantiles hold equally many, up to one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.store.coders.half import decode
+from autointerp.store.coders.spool import LatentBlock, stable_order
+
+WINDOW = 32
+N_QUANTILES = 10
+N_BINS = 40
+DERIVED_UP_TO = 4096
+"""Latents that fire more often have their histogram and quantiles stored; for the others the same functions work them out
+from the activations when they are asked for, in well under a millisecond."""
+PEAK_REACH = 32
+"""Activations this near to a latent's peak are kept apart, for previews without a look into the big table."""
+_MAX_POSITION_BINS = 128
+_TABLE_SIZE = 1 << 21
+# Counting in a dense table is faster than sorting until the table is this many times larger than the data.
+_DENSE_FACTOR = 16
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The corpus as the statistics see it. `tokens`: UInt[ndarray, " n_contexts*ctx_len"]; `n_tokens`: positions that
+    could fire; `position_counts`: Int[ndarray, " ctx_len"], how many rows could fire at each position."""
+
+    tokens: NDArray[np.unsignedinteger]
+    n_contexts: int
+    ctx_len: int
+    vocab_size: int
+    n_tokens: int
+    position_counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BlockStatistics:
+    """Rows for the tables of a coder file. `latents`: columns with one entry per latent of the block; the others are narrow
+    tables, by latent; quantiles and histograms of those that fire more than `DERIVED_UP_TO` times. Values of activations
+    are float16 bits, as in the activations table."""
+
+    latents: dict[str, NDArray]
+    live: NDArray[np.bool_]
+    quantiles: dict[str, NDArray]
+    histograms: dict[str, NDArray]
+    peaks: dict[str, NDArray]
+
+
+def block_statistics(block: LatentBlock, grid: Grid) -> BlockStatistics:
+    """Everything that is stored about the latents of `block`."""
+    counts, n = block.counts, block.n_latents
+    live = counts > 0
+    alive = np.flatnonzero(live)
+    starts = block.offsets[:-1][alive]
+    local, activation = block.local, block.activation
+    token = block.token.astype(np.int64)
+    context = token // grid.ctx_len
+    position = token - context * grid.ctx_len
+
+    max_bits = _spread(np.maximum.reduceat(block.bits, starts) if len(alive) else block.bits[:0], alive, n)
+    is_peak = np.flatnonzero(block.bits == np.repeat(max_bits, counts))
+    peak_row = is_peak[np.flatnonzero(np.diff(local[is_peak], prepend=-1))]  # the first of equal maxima
+    peak = _spread(token[peak_row], alive, n)
+    sums = np.add.reduceat(activation, starts, dtype=np.float64) if len(alive) else np.zeros(0)
+    means = _spread(sums, alive, n) / np.maximum(counts, 1)
+
+    new_context = np.empty(len(token), dtype=np.int64)
+    new_context[1:] = context[1:] != context[:-1]
+    new_context[starts] = 1
+    n_contexts = _spread(np.add.reduceat(new_context, starts) if len(alive) else new_context[:0], alive, n)
+    top_token, top_count = _most_frequent(local, grid.tokens[token], counts, grid.vocab_size)
+    ids = np.flatnonzero(counts > DERIVED_UP_TO)
+    frequent = _part(block, ids)
+    ids += block.first
+
+    return BlockStatistics(
+        latents={
+            "latent": np.arange(block.first, block.first + n, dtype=np.uint32),
+            "n_activations": counts.astype(np.uint64),
+            "n_contexts": n_contexts.astype(np.uint32),
+            "max_activation": decode(max_bits, block.scale),
+            "mean_activation": means.astype(np.float32),
+            "top_token": top_token.astype(np.uint32),
+            "top_count": top_count.astype(np.uint64),
+            "positional_mi": _positional(local, position, n, grid).astype(np.float32),
+            "peak_token": peak,
+        },
+        live=live,
+        quantiles=_by_id(quantiles(frequent, grid.ctx_len), ids),
+        histograms=_by_id(histograms(frequent), ids),
+        peaks=_peaks(block, local, token, context, peak, grid.ctx_len),
+    )
+
+
+def _part(block: LatentBlock, ids: NDArray[np.intp]) -> LatentBlock:
+    """The latents `ids` (places in `block`, rising), numbered anew from 0."""
+    counts = block.counts
+    chosen = np.zeros(block.n_latents, dtype=bool)
+    chosen[ids] = True
+    rows = np.flatnonzero(np.repeat(chosen, counts)) if len(ids) else slice(0)
+    offsets = np.concatenate([[0], np.cumsum(counts[ids])])
+    return LatentBlock(0, offsets, block.token[rows], block.bits[rows], block.scale)
+
+
+def _by_id(rows: dict[str, NDArray], ids: NDArray[np.intp]) -> dict[str, NDArray]:
+    """Rows of a `_part`, with the latents' own numbers."""
+    return rows | {"latent": ids[rows["latent"]].astype(np.uint32)}
+
+
+def _spread(values: NDArray, alive: NDArray[np.intp], n: int) -> NDArray:
+    """`values` of the live latents at their places among all `n`, zero elsewhere."""
+    full = np.zeros(n, dtype=values.dtype)
+    full[alive] = values
+    return full
+
+
+def _most_frequent(
+    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], counts: NDArray[np.int64], vocab_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per latent, the token id it fires on most often (the smallest of equals) and how often."""
+    n = len(counts)
+    if n * vocab_size > _DENSE_FACTOR * len(local):
+        return _most_frequent_sparse(local, ids, counts, vocab_size)
+    token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    for latents, rows in _chunks(counts, vocab_size):
+        pairs = (local[rows] - latents.start) * vocab_size + ids[rows]
+        size = latents.stop - latents.start
+        table = np.bincount(pairs, minlength=size * vocab_size).reshape(size, vocab_size)
+        token[latents] = table.argmax(axis=1)
+        count[latents] = table.max(axis=1)
+    return token, count
+
+
+def _most_frequent_sparse(
+    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], counts: NDArray[np.int64], vocab_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same by sorting, for many latents with few activations each."""
+    n = len(counts)
+    token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    if not len(local):
+        return token, count
+    order = stable_order(ids, vocab_size)
+    order = order[stable_order(local[order].astype(np.uint32), n)]
+    ids, local = ids[order], local[order]
+    begins = np.flatnonzero((ids[1:] != ids[:-1]) | (local[1:] != local[:-1])) + 1
+    begins = np.concatenate([[0], begins])
+    lengths = np.diff(begins, append=len(ids))
+    owner = local[begins]
+    first_run = np.flatnonzero(np.diff(owner, prepend=-1))
+    alive = owner[first_run]
+    count[alive] = np.maximum.reduceat(lengths, first_run)
+    best = np.flatnonzero(lengths == count[owner])
+    best = best[np.flatnonzero(np.diff(owner[best], prepend=-1))]
+    token[owner[best]] = ids[begins[best]]
+    return token, count
+
+
+def _chunks(counts: NDArray[np.int64], per_latent: int) -> Iterator[tuple[slice, slice]]:
+    """Latents and their rows in pieces, so that a table of `per_latent` numbers per latent stays small."""
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    step = max(1, _TABLE_SIZE // per_latent)
+    for first in range(0, len(counts), step):
+        last = min(first + step, len(counts))
+        yield slice(first, last), slice(int(ends[first]), int(ends[last]))
+
+
+def _positional(
+    local: NDArray[np.intp], position: NDArray[np.int64], n: int, grid: Grid
+) -> NDArray[np.float64]:
+    """Mutual information in nats between firing and position in the context, per latent.
+
+    Positions of long contexts are taken together in 128 bins of equal width.
+    """
+    width = -(-grid.ctx_len // _MAX_POSITION_BINS)
+    bins = -(-grid.ctx_len // width)
+    fired = (
+        np.bincount(local * bins + (position // width if width > 1 else position), minlength=n * bins)
+        .reshape(n, bins)
+        .astype(np.float64)
+    )
+    possible = np.bincount(np.arange(grid.ctx_len) // width, weights=grid.position_counts, minlength=bins)
+    total = max(float(possible.sum()), 1.0)
+    silent = np.maximum(possible - fired, 0.0)
+    fired_share, silent_share = fired.sum(axis=1) / total, silent.sum(axis=1) / total
+    information = np.zeros(n)
+    for joint, share in ((fired, fired_share), (silent, silent_share)):
+        expected = np.outer(share, possible)
+        ratio = np.divide(joint, expected, out=np.ones_like(joint), where=(joint > 0) & (expected > 0))
+        information += (joint * np.log(ratio)).sum(axis=1) / total
+    return np.maximum(information, 0.0)
+
+
+def quantiles(block: LatentBlock, ctx_len: int) -> dict[str, NDArray]:
+    """Columns `latent, quantile, low, high`: the lowest and highest window maximum of each quantile that is not empty."""
+    local = block.local
+    context, position = np.divmod(block.token.astype(np.int64), ctx_len)
+    part = position // WINDOW
+    begins = np.ones(len(local), dtype=bool)
+    begins[1:] = (local[1:] != local[:-1]) | (context[1:] != context[:-1]) | (part[1:] != part[:-1])
+    begin = np.flatnonzero(begins)
+    if not len(begin):
+        empty = np.zeros(0, dtype=np.uint32)
+        return {"latent": empty, "quantile": empty, "low": empty, "high": empty}
+    maxima, owner = np.maximum.reduceat(block.bits, begin), local[begin]
+    windows = np.bincount(owner, minlength=block.n_latents)
+    first = np.cumsum(windows) - windows
+    quantile = np.arange(N_QUANTILES + 1)
+    border = -(-quantile * windows[:, None] // N_QUANTILES)  # first rank with rank * 10 // n == q
+    low, high = border[:, 1:] - 1, border[:, :-1]
+    latent, which = np.nonzero(low >= high)
+    places = np.concatenate([first[latent] + high[latent, which], first[latent] + low[latent, which]])
+    high_bits, low_bits = np.split(_at_ranks(maxima, owner, windows, places), 2)
+    return {
+        "latent": (latent + block.first).astype(np.uint32),
+        "quantile": which.astype(np.uint8),
+        "low": low_bits,
+        "high": high_bits,
+    }
+
+
+def _at_ranks(
+    bits: NDArray[np.uint16], owner: NDArray[np.intp], counts: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """`bits` at `places` of their order by latent, then falling value.
+
+    Half floats have few distinct bits, so counting them beats sorting: a place is looked up in the running sum.
+    """
+    lowest, highest = int(bits.min()), int(bits.max())
+    width = highest - lowest + 1
+    if len(counts) * width > _DENSE_FACTOR * len(bits):
+        order = stable_order(~bits, 1 << 16)  # falling: inverted bits rise
+        return bits[order[stable_order(owner[order].astype(np.uint32), len(counts))]][places]
+    found = np.empty(len(places), dtype=np.uint16)
+    for latents, rows in _chunks(counts, width):
+        keys = (owner[rows] - latents.start) * width
+        keys += highest - bits[rows].astype(np.intp)
+        running = np.bincount(keys, minlength=1)
+        np.cumsum(running, out=running)
+        inside = np.flatnonzero((places >= rows.start) & (places < rows.stop))
+        key = np.searchsorted(running, places[inside] - rows.start, side="right")
+        found[inside] = highest - key % width
+    return found
+
+
+def histograms(block: LatentBlock) -> dict[str, NDArray]:
+    """Columns `latent, bin, n`: counts in `N_BINS` bins of equal width from 0 to the latent's maximum; empty bins are left
+    out."""
+    counts = block.counts
+    alive = np.flatnonzero(counts)
+    top = np.zeros(block.n_latents, dtype=np.float32)
+    if len(alive):
+        top[alive] = decode(np.maximum.reduceat(block.bits, block.offsets[:-1][alive]), block.scale)
+    per_unit = np.divide(np.float32(N_BINS), top, out=np.zeros_like(top), where=top > 0)
+    index = (block.activation * np.repeat(per_unit, counts)).astype(np.int64)
+    np.minimum(index, N_BINS - 1, out=index)
+    index += block.local * N_BINS
+    found = np.bincount(index, minlength=block.n_latents * N_BINS)
+    filled = np.flatnonzero(found)
+    return {
+        "latent": (filled // N_BINS + block.first).astype(np.uint32),
+        "bin": (filled % N_BINS).astype(np.uint8),
+        "n": found[filled].astype(np.uint64),
+    }
+
+
+def _peaks(
+    block: LatentBlock,
+    local: NDArray[np.intp],
+    token: NDArray[np.int64],
+    context: NDArray[np.int64],
+    peak: NDArray[np.int64],
+    ctx_len: int,
+) -> dict[str, NDArray]:
+    """Activations in the peak's context, at most `PEAK_REACH` tokens from the peak, with their distance from it."""
+    away = token - np.repeat(peak, block.counts)
+    near = np.flatnonzero(np.abs(away) <= PEAK_REACH)
+    near = near[context[near] == peak[local[near]] // ctx_len]
+    return {
+        "latent": (local[near] + block.first).astype(np.uint32),
+        "away": away[near].astype(np.int8),
+        "activation": block.bits[near],
+    }

@@ -1,0 +1,167 @@
+"""The tables of a coder file: how they are made, and what they say in SQL.
+
+What a file need not hold is worked out when it is asked for: densities and shares are quotients of counts, and the histogram
+and the quantiles of a latent that fires rarely follow from its few activations in less time than reading them from a table
+would take. `latents` and `views` give every table with all of its columns and rows, whatever is stored.
+
+Logits and neighbours are lists, one row a latent: ten numbers in ten rows would cost a row number each, and filling the table
+ten times as long.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.store.coders.statistics import N_BINS, N_QUANTILES, WINDOW
+from autointerp.types import CoderInfo, Relation
+
+# `place` = slot * tokens of the corpus + token index, where the slot counts latents in the order of their rows on disk
+# (nearly that of their numbers, see `coder_writer`). It rises through the whole table, so that DuckDB stores gaps: 1.3 to 1.8
+# bytes instead of 2.2 for token indices, which fall back at each new latent. `positional` alone is a reserved word of SQL.
+# Lists hold UINTEGER: DuckDB packs them into the bits they need, and leaves 16-bit ones as they are.
+_SCHEMA = """
+CREATE TABLE meta(key VARCHAR, value VARCHAR);
+CREATE TABLE activations(latent {latent}, place UBIGINT, activation USMALLINT);
+CREATE TABLE latents(latent UINTEGER, n_activations UBIGINT, n_contexts UINTEGER, max_activation FLOAT,
+ mean_activation FLOAT, top_token UINTEGER, top_count UBIGINT, positional_mi FLOAT, peak_token UBIGINT);
+CREATE TABLE quantiles(latent {latent}, quantile UTINYINT, low USMALLINT, high USMALLINT);
+CREATE TABLE histograms(latent {latent}, bin UTINYINT, n UBIGINT);
+CREATE TABLE peaks(latent UINTEGER, away TINYINT, activation USMALLINT);
+CREATE TABLE logits(latent UINTEGER, promoted UINTEGER[], promoted_value USMALLINT[], suppressed UINTEGER[],
+ suppressed_value USMALLINT[]);
+CREATE TABLE neighbours(latent UINTEGER{neighbours})
+"""
+PER_UNIT = 2000
+"""Similarities, which lie in -1 to 1, are stored as whole numbers of 1/2000: as fine as float16 is near 1, in 11 bits."""
+
+
+@dataclass(frozen=True)
+class AttachedCoder:
+    """A complete coder file: `alias` is its database name in the generation. `derived_up_to`: histograms and quantiles of
+    latents with more activations are stored. `relations`: the columns that hold each relation's neighbours; two relations
+    that agree in everything share theirs."""
+
+    alias: str
+    info: CoderInfo
+    logit_scale: float
+    derived_up_to: int
+    relations: dict[Relation, Relation]
+
+
+def schema(n_latents: int, relations: Iterable[Relation]) -> list[str]:
+    """Statements that make the tables; `relations` are those with columns of their own."""
+    neighbours = "".join(f", {name} UINTEGER[], {name}_value SMALLINT[]" for name in relations)
+    return _SCHEMA.format(latent=_latent_type(n_latents), neighbours=neighbours).strip().split(";")
+
+
+def _latent_type(n_latents: int) -> str:
+    """Of the long table, and of those that a view mixes with it: a cast would hide a condition on it from the scan."""
+    return "UINTEGER" if n_latents > 1 << 16 else "USMALLINT"
+
+
+def encode_similarity(values: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Similarities as whole numbers of 1 / `PER_UNIT`."""
+    return np.rint(np.clip(values, -1.0, 1.0) * PER_UNIT).astype(np.int16)
+
+
+def decode_similarity(values: NDArray[np.int16]) -> NDArray[np.float32]:
+    """The similarities behind `encode_similarity`'s numbers, to within half a step."""
+    return values.astype(np.float32) / np.float32(PER_UNIT)
+
+
+def latents(coder: AttachedCoder) -> str:
+    """SELECT of the statistics, one row a latent."""
+    info = coder.info
+    return (
+        f"SELECT latent, n_activations, n_contexts, n_activations / {max(info.n_tokens, 1)}::DOUBLE AS density, "
+        f"n_contexts / {info.n_contexts}::DOUBLE AS context_density, max_activation, mean_activation, top_token, "
+        "(top_count / n_activations::DOUBLE)::FLOAT AS top_token_share, positional_mi, peak_token "
+        f"FROM {coder.alias}.latents"
+    )
+
+
+def views(coder: AttachedCoder) -> dict[str, str]:
+    """SELECT of each table that a query may name. They use the macro `half` of `autointerp.store.sql`."""
+    info, alias = coder.info, coder.alias
+    grid, scale = info.n_contexts * info.ctx_len, f"{info.scale}::FLOAT"
+    return {
+        "latents": latents(coder),
+        "activations": (
+            f"SELECT latent, token, token // {info.ctx_len} AS context, token % {info.ctx_len} AS position, activation FROM "
+            f"(SELECT latent, place % {grid} AS token, half(activation) * {scale} AS activation FROM {alias}.activations)"
+        ),
+        "quantiles": (
+            f"SELECT latent, quantile, half(low) * {scale} AS low, half(high) * {scale} AS high "
+            f"FROM (FROM {alias}.quantiles UNION ALL {_derived_quantiles(coder)})"
+        ),
+        "histograms": (
+            f"SELECT latent, bin, max_activation * bin / {N_BINS} AS low, max_activation * (bin + 1) / {N_BINS} AS high, n "
+            f"FROM (SELECT latent, bin, n, max_activation FROM {alias}.histograms JOIN {_maxima(coder)} USING (latent) "
+            f"UNION ALL {_derived_histograms(coder)})"
+        ),
+        "logits": (
+            f"SELECT latent, rank, promoted, token, text, half(bits) * {coder.logit_scale}::FLOAT AS value FROM "
+            f"({_logits(alias, 'promoted', 'true')} UNION ALL {_logits(alias, 'suppressed', 'false')}) "
+            "LEFT JOIN (SELECT token, text FROM corpus.vocabulary) USING (token)"
+        ),
+        "neighbours": _neighbours(coder),
+    }  # fmt: skip
+
+
+def _rare(coder: AttachedCoder) -> str:
+    """Activations of the latents whose histogram and quantiles are not stored, with their maximum."""
+    maxima = _maxima(coder, f" WHERE n_activations <= {coder.derived_up_to}")
+    return f"(SELECT latent, place, activation, max_activation FROM {coder.alias}.activations JOIN {maxima} USING (latent))"
+
+
+def _maxima(coder: AttachedCoder, where: str = "") -> str:
+    latent = f"latent::{_latent_type(coder.info.n_latents)} AS latent"
+    return f"(SELECT {latent}, max_activation FROM {coder.alias}.latents{where})"
+
+
+def _derived_histograms(coder: AttachedCoder) -> str:
+    # In single precision and in this order, as `statistics.histograms` does it: a bin's edge belongs to the same bin.
+    share = f"half(activation) * {coder.info.scale}::FLOAT * ({N_BINS}::FLOAT / max_activation)"
+    return (
+        f"SELECT latent, least(floor({share}), {N_BINS - 1})::UTINYINT AS bin, count(*)::UBIGINT AS n, "
+        f"max_activation FROM {_rare(coder)} GROUP BY ALL"
+    )
+
+
+def _derived_quantiles(coder: AttachedCoder) -> str:
+    info = coder.info
+    grid = info.n_contexts * info.ctx_len
+    windows = (
+        f"SELECT latent, max(activation) AS bits FROM {_rare(coder)} "
+        f"GROUP BY latent, place % {grid} // {info.ctx_len}, place % {info.ctx_len} // {WINDOW}"
+    )
+    ranked = (
+        "SELECT latent, bits, row_number() OVER (PARTITION BY latent ORDER BY bits DESC) - 1 AS rank, "
+        f"count(*) OVER (PARTITION BY latent) AS n FROM ({windows})"
+    )
+    return (
+        f"SELECT latent, (rank * {N_QUANTILES} // n)::UTINYINT AS quantile, min(bits) AS low, max(bits) AS high "
+        f"FROM ({ranked}) GROUP BY ALL"
+    )
+
+
+def _logits(alias: str, column: str, promoted: str) -> str:
+    return (
+        f"SELECT latent, unnest(range(len({column})))::UTINYINT AS rank, {promoted} AS promoted, unnest({column}) AS token, "
+        f"unnest({column}_value) AS bits FROM {alias}.logits"
+    )
+
+
+def _neighbours(coder: AttachedCoder) -> str:
+    parts = [
+        f"SELECT latent, '{relation}' AS relation, unnest(range(len({column})))::UTINYINT AS rank, "
+        f"unnest({column}) AS neighbour, unnest({column}_value) / {PER_UNIT}::FLOAT AS value FROM {coder.alias}.neighbours"
+        for relation, column in coder.relations.items()
+    ]
+    empty = (
+        "SELECT 0::UINTEGER AS latent, '' AS relation, 0::UTINYINT AS rank, 0::UINTEGER AS neighbour, "
+        "0::FLOAT AS value WHERE false"
+    )
+    return " UNION ALL ".join(parts or [empty])

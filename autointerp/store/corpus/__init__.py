@@ -1,0 +1,1 @@
+"""The text of a store: token ids, vocabulary, documents, search."""

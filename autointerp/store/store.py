@@ -1,0 +1,176 @@
+"""The read side of a store: opens a folder, checks it, hands out coders, vocabulary, text search and SQL."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from autointerp.errors import StoreDamaged, UserError
+from autointerp.settings import DEFAULT_WINDOW
+from autointerp.store.catalog import catalog_of
+from autointerp.store.coders.previews import preview_examples
+from autointerp.store.coders.reader import CoderStore
+from autointerp.store.corpus.search import ContextHits, search_contexts
+from autointerp.store.corpus.vocabulary import Vocabulary
+from autointerp.store.embeddings.reader import (
+    Places,
+    WindowEmbeddings,
+    folder_of,
+    list_embeddings,
+    prefix_of,
+    read_embeddings,
+)
+from autointerp.store.listing import LatentRow
+from autointerp.store.manifest import REBUILD, Layout, read_manifest
+from autointerp.store.sql import run_query
+from autointerp.types import CoderInfo, Example
+
+
+class Store:
+    """A store folder, read-only. Cheap to open, safe to share between threads; sees new coder files at the next call.
+
+    `meta`: the content of `store.json`. `tokens`: UInt[ndarray, "n_contexts ctx_len"], mapped from disk.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any], tokens: NDArray[np.unsignedinteger]):
+        self.path = path
+        self.meta = meta
+        self.tokens = tokens
+        self.layout = Layout(path)
+        corpus = meta["corpus"]
+        self.n_contexts: int = corpus["n_contexts"]
+        self.ctx_len: int = corpus["ctx_len"]
+        self._catalog = catalog_of(self.layout, corpus["sha256"])
+        self._vocabulary: Vocabulary | None = None
+        self._embeddings: dict[str, tuple[Any, WindowEmbeddings | None]] = {}
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> "Store":
+        """Opens the store at `path`. Raises StoreMissing, StoreIncomplete, StoreTooNew, StoreTooOld or StoreDamaged."""
+        root = Path(path).absolute()
+        meta = read_manifest(root)
+        store = Store(root, meta, _map_tokens(Layout(root), meta["corpus"]))
+        store._catalog.current()
+        return store
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return self.meta["corpus"].get("vocab_size") or len(self.vocabulary())
+
+    def coders(self) -> list[CoderInfo]:
+        """All complete coders, `layers.2` before `layers.10`; unreadable files are in `problems()`."""
+        return [coder.info for coder in self._catalog.current().coders.values()]
+
+    def coder(self, name: str) -> CoderStore:
+        """Raises UnknownName with the nearest names."""
+        return CoderStore(self._catalog, name)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the files, one sentence each with its way out; empty for a sound store."""
+        return list(self._catalog.current().problems)
+
+    def verify(self) -> list[str]:
+        """`problems()` plus a slow check of the token ids against their hash."""
+        found = self.problems()
+        if (
+            hashlib.sha256(np.ascontiguousarray(self.tokens).data).hexdigest()
+            != self.meta["corpus"]["sha256"]
+        ):
+            found.append(f"{self.layout.tokens}: token ids do not match the hash in store.json. {REBUILD}")
+        return found
+
+    def vocabulary(self) -> Vocabulary:
+        """Token texts and bytes, read once."""
+        if self._vocabulary is None:
+            found = self._catalog.current().columns(
+                "SELECT bytes, special FROM corpus.vocabulary ORDER BY token"
+            )
+            pieces = [bytes(piece) for piece in found["bytes"].tolist()]
+            self._vocabulary = Vocabulary(pieces, np.flatnonzero(found["special"]).tolist())
+        return self._vocabulary
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """One display text per id, characters split over tokens repaired; see `Vocabulary.decode`."""
+        return self.vocabulary().decode(ids)
+
+    def context_text(self, context: int) -> str:
+        """The whole context as text."""
+        return self.vocabulary().decode_text(self.tokens[context])
+
+    def document_of(self, context: int) -> str | None:
+        """Name of the document a context begins in, `None` when the corpus came without documents."""
+        found = self._catalog.current().cursor().execute(
+            "SELECT name FROM corpus.contexts JOIN corpus.documents USING (document) WHERE context = ?", [int(context)]
+        ).fetchone()  # fmt: skip
+        return found[0] if found else None
+
+    def search_contexts(
+        self, pattern: str, *, regex: bool = False, limit: int = 50, offset: int = 0
+    ) -> ContextHits:
+        """Contexts whose text holds `pattern`: literal regardless of case, or a regular expression (RE2) as written."""
+        return search_contexts(self._catalog.current(), pattern, regex=regex, limit=limit, offset=offset)
+
+    def preview_examples(self, rows: Sequence[LatentRow], window: int = 24) -> list[Example | None]:
+        """The strongest window of each row's latent, the peak in its middle; `None` for a dead latent."""
+        return preview_examples(self._catalog.current(), self.tokens, rows, window)
+
+    def window_places(self, window: int, stride: int | None = None) -> Places:
+        """Where the windows of `window` tokens lie, one at every `stride` (default: side by side). Raises UserError."""
+        if window < 1:
+            raise UserError(
+                f"a window of {window} tokens is impossible; accepted: 1 to the context's {self.ctx_len}."
+            )
+        width = min(window, self.ctx_len)
+        step = width if stride is None else stride
+        if not 1 <= step <= width:
+            raise UserError(f"a stride of {step} tokens is impossible; accepted: 1 to the window's {width}.")
+        return Places(self.n_contexts, self.ctx_len, width, step)
+
+    def embeddings(
+        self, embedder: str, *, window: int = DEFAULT_WINDOW, stride: int | None = None
+    ) -> WindowEmbeddings | None:
+        """The vectors of all windows by `embedder`; `None` until every one is written. Costs a look at one file."""
+        places = self.window_places(window, stride)
+        prefix = prefix_of(embedder, places.window, places.stride)
+        try:
+            status = os.stat(folder_of(self.path) / f"{prefix}.json")
+            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
+        except OSError:
+            return None
+        kept = self._embeddings.get(prefix)
+        if kept is None or kept[0] != seen or kept[1] is None:
+            found = read_embeddings(self.path, embedder, places, self.meta["corpus"]["sha256"])
+            kept = self._embeddings[prefix] = (seen, found)
+        return kept[1]
+
+    def embedders(self) -> list[tuple[str, int, int]]:
+        """(embedder, window, stride) of the window embeddings in this store."""
+        return list_embeddings(self.path)
+
+    def sql(self, query: str, *, limit: int | None = None) -> pa.Table:
+        """One read-only query over everything in the store; see `autointerp.store.sql` for the tables."""
+        return run_query(self._catalog.current(), query, limit=limit)
+
+
+def _map_tokens(layout: Layout, corpus: dict[str, Any]) -> NDArray[np.unsignedinteger]:
+    expected = (corpus["n_contexts"], corpus["ctx_len"])
+    try:
+        tokens = np.load(layout.tokens, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise StoreDamaged(f"{layout.tokens} is missing. {REBUILD}") from error
+    except (ValueError, OSError) as error:
+        raise StoreDamaged(f"{layout.tokens} is truncated or foreign ({error}). {REBUILD}") from error
+    if tokens.shape != expected or tokens.dtype.kind != "u":
+        raise StoreDamaged(
+            f"{layout.tokens} holds {tokens.dtype} of shape {tokens.shape}; store.json says {expected}. {REBUILD}"
+        )
+    return tokens

@@ -1,0 +1,1 @@
+"""The explanation side of the Feature page."""

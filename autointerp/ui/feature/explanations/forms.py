@@ -1,0 +1,321 @@
+"""The forms under an explanation: regenerate it, rescore it. Each stands in the left column, so that the
+contexts stay in sight, and says what it will ask and cost before it does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.pipeline import (
+    EXPLAINERS,
+    JUDGED_SCORERS,
+    SCORERS,
+    ExplainOptions,
+    LLMOptions,
+    Preview,
+    ScoreOptions,
+)
+from autointerp.store import Store
+from autointerp.store.annotations import Explanation
+from autointerp.ui.feature.explanations import work as working
+from autointerp.ui.feature.explanations.choices import kept, run_and_close
+from autointerp.ui.feature.explanations.data import Known
+from autointerp.ui.feature.explanations.drill import messages
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import llm_settings, work
+from autointerp.ui.shared.labels import EXPLAINERS as EXPLAINER_NAMES
+from autointerp.ui.shared.text import plain, sentence
+
+SAMPLING = {
+    "mix": "Mix: a quarter the strongest, others from all tenths",
+    "quantiles": "Evenly over the tenths",
+    "top": "Strongest",
+    "random": "Random positives",
+}
+NEGATIVES = {"random": "Random", "neighbours": "Neighbours", "embedding": "Similar in meaning"}
+WINDOWS = [16, 32, 64, 128]
+NO_LLM = (
+    "No language model is chosen: `pattern` and the offline judge do the work. Any OpenAI-compatible server will do, also "
+    "one on this machine."
+)
+
+
+# Regenerate ------------------------------------------------------------------------------------
+
+
+def regenerate(store: Store, known: Known) -> None:
+    """A new version by an explainer."""
+    llm = working.llm_options()
+    with st.container(border=True):
+        options, then = _explain_widgets(store, known, llm)
+        _preview_explain(store, known, options, then)
+        shown = known.current.id if known.current else None
+        run_and_close(
+            "Explain", "run_explain", working.explain, store, known.coder, known.latent, shown, options, then
+        )
+
+
+def _explain_widgets(
+    store: Store, known: Known, llm: LLMOptions | None
+) -> tuple[ExplainOptions, list[ScoreOptions]]:
+    names = list(EXPLAINERS) if llm else ["pattern"]
+    first, second = st.columns([3, 2])
+    explainer = first.selectbox(
+        "Explainer", names, format_func=lambda name: EXPLAINER_NAMES[name], help=EXPLAINER_HELP,
+        **kept("explainer", names[min(1, len(names) - 1)], names),
+    )  # fmt: skip
+    seed = second.number_input(
+        "Seed", 0, 2**31, help="Another seed draws other examples", **_kept_seed(known, explainer)
+    )
+    _model_line(llm)
+    sampling = st.selectbox(
+        "Examples shown",
+        list(SAMPLING),
+        format_func=SAMPLING.__getitem__,
+        **kept("sampling", ExplainOptions().sampling),
+    )
+    left, middle, right = st.columns(3)
+    n_examples = left.number_input("Activating", 1, 400, **kept("n_examples", 40))
+    contrast = explainer in ("pattern", "contrastive")
+    n_contrast = middle.number_input(
+        "Non-activating", 1, 400, disabled=not contrast,
+        help=None if contrast else "Shown to the pattern and contrastive explainers only", **kept("n_contrast", 40),
+    )  # fmt: skip
+    window = right.selectbox(
+        "Tokens each", _windows(store), **kept("window", min(32, store.ctx_len), _windows(store))
+    )
+    activations, reasoning = True, False
+    with st.container(horizontal=True):
+        centre = st.toggle(CENTRE, help=CENTRE_HELP, **kept("centre", False))
+        if explainer != "pattern":
+            activations = st.toggle("Activations", help="List strengths 1 to 10", **kept("activations", True))
+            reasoning = st.toggle(
+                "Reasoning steps", help="The model thinks first", **kept("reasoning", False)
+            )
+    options = ExplainOptions(
+        explainer=explainer, sampling=sampling, n_examples=int(n_examples), n_contrast=int(n_contrast),
+        window=int(window), activations=activations, reasoning=reasoning, centre=centre, seed=int(seed),
+        llm=llm if explainer != "pattern" else None,
+    )  # fmt: skip
+    return options, working.alike(known, _then(store, llm))
+
+
+EXPLAINER_HELP = (
+    "pattern: token and phrase statistics, no language model. LLM: sees activating examples with their strengths; contrastive: "
+    "non-activating ones too; top logits: the promoted tokens too."
+)
+
+
+def _kept_seed(known: Known, explainer: str) -> dict[str, Any]:
+    """The next seed that this explainer has not drawn with here: asking again means another draw."""
+    used = [one.seed for one in known.versions if one.explainer == explainer and one.seed is not None]
+    key = f"seed_{known.coder}_{known.latent}_{explainer}_{len(used)}"
+    st.session_state.setdefault(key, max(used, default=-1) + 1)
+    return {"key": key}
+
+
+def _windows(store: Store) -> list[int]:
+    return [width for width in WINDOWS if width <= store.ctx_len] or [store.ctx_len]
+
+
+def _model_line(llm: LLMOptions | None) -> None:
+    if llm is None:
+        st.caption(NO_LLM)
+        st.page_link("pages/settings.py", label="Choose a language model in Settings")
+        return
+    st.caption(f"Model: {llm_settings.describe(llm)}")
+
+
+def _then(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
+    """“Score it too”."""
+    names = _scorers(llm)
+    usual = [one.scorer for one in working.defaults(store)]
+    chosen = st.pills(
+        "Score it too", names, format_func=str.capitalize, selection_mode="multi",
+        help="As the version in sight was scored; else on held-out examples",
+        **kept("then", usual, names),
+    )  # fmt: skip
+    judge = _judge(llm, "then_judge", chosen)
+    return [_plain_score(scorer, judge, llm) for scorer in chosen]
+
+
+def _scorers(llm: LLMOptions | None) -> list[str]:
+    return [name for name in SCORERS if name != "simulation" or llm]
+
+
+def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
+    if llm is None or not set(scorers) & set(JUDGED_SCORERS):
+        return "offline"
+    names = {"offline": "Offline judge", "llm": plain(llm.model, 40)}
+    return st.segmented_control(
+        "Judge", list(names), format_func=names.__getitem__, required=True, **kept(name, "llm", list(names))
+    )
+
+
+def _plain_score(scorer: Any, judge: Any, llm: LLMOptions | None, **more: Any) -> ScoreOptions:
+    judge = judge if scorer in JUDGED_SCORERS else "offline"
+    needs = scorer == "simulation" or judge == "llm"
+    embedder = llm_settings.embedder_name()
+    return ScoreOptions(scorer=scorer, judge=judge, llm=llm if needs else None, embedder=embedder, **more)
+
+
+def _preview_explain(
+    store: Store, known: Known, options: ExplainOptions, then: Sequence[ScoreOptions]
+) -> None:
+    asking = [one for one in then if one.needs_llm]
+    if not options.needs_llm:
+        st.caption("No prompt and no cost: the pattern explainer counts tokens and phrases, in milliseconds.")
+    try:
+        if options.needs_llm:
+            _preview(work.bench(store).preview_explain(known.coder, known.latent, options))
+        if asking:
+            # The text is not there yet: one of usual length stands for it.
+            likely = Explanation(
+                coder=known.coder, latent=known.latent, text=USUAL_TEXT, explainer=options.explainer
+            )
+            previews = [work.bench(store).preview_score(likely, one) for one in asking]
+            st.caption(f"Scores: {_amount(previews)}")
+    except UserError as error:
+        st.warning(sentence(error, 600))
+
+
+USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
+
+
+def _amount(previews: Sequence[Preview]) -> str:
+    """`12 requests: about 4,100 tokens in, at most 900 out, cost 0.0012`."""
+    total = sum(one.n_requests for one in previews)
+    known = sum(one.from_cache for one in previews)
+    costs = [one.cost for one in previews]
+    cost = (
+        "unknown (no price in Settings)" if None in costs else fmt.money(sum(cost or 0.0 for cost in costs))
+    )
+    cached = f", {known} answered before and free" if known else ""
+    return (
+        f"{fmt.plural(total, 'request')}{cached}: about {fmt.count(sum(one.tokens_in for one in previews))} tokens in, at most "
+        f"{fmt.count(sum(one.tokens_out for one in previews))} out, cost {cost if total > known else fmt.money(0)}"
+    )
+
+
+def _preview(preview: Preview) -> None:
+    st.caption(_amount([preview]) + (f". {preview.note}" if preview.note else ""))
+    with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
+        messages(preview.messages)
+
+
+# Rescore ---------------------------------------------------------------------------------------
+
+
+def rescore(store: Store, known: Known) -> None:
+    """Scores of the version in sight."""
+    current = known.current
+    if current is None or current.status != "ok":
+        st.info("There is no text to score here: have one made (Explain or Regenerate), or write one.")
+        return
+    llm = working.llm_options()
+    with st.container(border=True):
+        scorers = st.pills(
+            "Scorers", _scorers(llm), format_func=str.capitalize, selection_mode="multi", help=SCORER_HELP,
+            **kept("scorers", [one.scorer for one in working.defaults(store)], _scorers(llm)),
+        )  # fmt: skip
+        _model_line(llm)
+        judge = _judge(llm, "judge", scorers)
+        options = [_plain_score(one, judge, llm, **_score_widgets(store, scorers)) for one in scorers[:1]]
+        if options:
+            common = {name: getattr(options[0], name) for name in _COMMON}
+            options = [_plain_score(one, judge, llm, **_for(one, common)) for one in scorers]
+        _preview_scores(store, known, options)
+        run_and_close(
+            "Score",
+            "run_score",
+            working.score,
+            store,
+            known.coder,
+            known.latent,
+            current.id,
+            [current.id],
+            options,
+        )
+
+
+_COMMON = ("n_examples", "n_negatives", "negatives", "wrong_marks", "protocol", "centre", "seed")
+SCORER_HELP = (
+    "Detection: does it fire anywhere in the text? Fuzzing: are the right tokens marked? Embedding: are activating texts "
+    "nearer in meaning? Surprisal: does the explanation make them likelier? Simulation: a strength predicted for every token."
+)
+
+
+def _for(scorer: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Protocol delphi is there for judged scorers only."""
+    return dict(common) if scorer in JUDGED_SCORERS else {**common, "protocol": "ours"}
+
+
+def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
+    protocol = "ours"
+    if set(scorers) & set(JUDGED_SCORERS):
+        protocol = st.segmented_control(
+            "Protocol", ["ours", "delphi"], required=True, help=PROTOCOL_HELP, **kept("protocol", "ours")
+        )
+    left, right, third = st.columns(3)
+    n_examples = left.number_input("Activating", 2, 1000, **kept("score_n", 30))
+    n_negatives = right.number_input("Non-activating", 2, 1000, **kept("score_n_neg", 30))
+    seed = third.number_input(
+        "Seed", 0, 2**31, help="The same seed asks about the same examples: keep it to compare versions",
+        **kept("score_seed", 0),
+    )  # fmt: skip
+    sources = ["random", "neighbours", *(["embedding"] if working.has_embeddings(store) else [])]
+    negatives = st.pills(
+        "Non-activating examples from", sources, format_func=NEGATIVES.__getitem__, selection_mode="multi",
+        disabled=protocol == "delphi", help=NEGATIVE_HELP, **kept("negatives", ["random"], sources),
+    )  # fmt: skip
+    wrong = "non_activating"
+    if "fuzzing" in scorers and protocol == "ours":
+        names = {"non_activating": "In non-activating texts", "activating": "In activating texts"}
+        wrong = st.segmented_control(
+            "Fuzzing's wrong marks", list(names), format_func=names.__getitem__, required=True,
+            help="In activating texts is harder: the text fits, only the marked tokens are wrong",
+            **kept("wrong_marks", "non_activating"),
+        )  # fmt: skip
+    centre = st.toggle(CENTRE, help=CENTRE_HELP, disabled=protocol == "delphi", **kept("score_centre", False))
+    return {
+        "n_examples": int(n_examples),
+        "n_negatives": int(n_negatives),
+        "seed": int(seed),
+        "centre": centre and protocol == "ours",
+        "protocol": protocol,
+        "negatives": ("random",) if protocol == "delphi" else tuple(negatives),
+        "wrong_marks": wrong,
+    }
+
+
+CENTRE = "Centred"
+CENTRE_HELP = (
+    "Activating examples are moved until their strongest token stands at three quarters of them, as far as the row allows. "
+    "Else it stands anywhere, as in the reference."
+)
+PROTOCOL_HELP = (
+    "ours: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
+    "sampling and marks, for comparison with published figures; it does not keep out what the explainer has seen."
+)
+NEGATIVE_HELP = (
+    "Random contexts are easy to tell apart. Neighbours: a similar feature fires there. Similar in meaning: the texts nearest "
+    "to the activating ones (needs the windows' embeddings)."
+)
+
+
+def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions]) -> None:
+    asking = [one for one in options if one.needs_llm]
+    if not asking:
+        st.caption("No prompt and no cost: nothing here asks a language model.")
+        return
+    bench, current = work.bench(store), known.current
+    assert current is not None
+    try:
+        previews = [bench.preview_score(current, one) for one in asking]
+    except UserError as error:
+        st.warning(sentence(error, 600))
+        return
+    for one, preview in zip(asking, previews, strict=True):
+        st.caption(f"**{one.scorer.capitalize()}**, the floor's requests included")
+        _preview(preview)

@@ -1,0 +1,84 @@
+"""The address's part about explanations: which version, which score, which comparison, what is being done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autointerp.ui.shared.state import choice, flag, whole
+
+PANELS = {
+    "edit": "Edit",
+    "write": "Write",
+    "regenerate": "Regenerate",
+    "rescore": "Rescore",
+    "versions": "Versions",
+}
+VERDICTS = {"all": "All", "wrong": "Wrong", "right": "Right"}
+CLASSES = {"all": "Both classes", "activating": "Activating", "silent": "Non-activating"}
+SOURCES = {
+    "all": "Any source",
+    "random": "Random",
+    "neighbours": "Neighbours",
+    "embedding": "Embedding",
+    "activating": "Wrong marks",
+}
+"""Where a non-activating example comes from."""
+
+FILTERS = ("verdict", "class", "quantile", "source", "overlay", "example")
+RESET: dict[str, None] = dict.fromkeys(("version", "score", "against", "panel", *FILTERS))
+"""What a step to another feature clears."""
+
+ID_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class ExplanationState:
+    """`version`, `score` and `against` are ids as given: whoever reads them checks that they belong to the feature.
+    `quantile` 0 to 9. `example`: place of the judged example whose prompt and reply are shown."""
+
+    version: str | None
+    score: str | None
+    against: str | None
+    panel: str | None
+    verdict: str
+    examples: str
+    quantile: int | None
+    source: str
+    overlay: bool
+    example: int | None
+
+    @staticmethod
+    def parse(params: Mapping[str, str]) -> "ExplanationState":
+        panel = params.get("panel")
+        quantile = whole(params.get("quantile"))
+        return ExplanationState(
+            version=_id(params.get("version")),
+            score=_id(params.get("score")),
+            against=_id(params.get("against")),
+            panel=panel if panel in PANELS else None,
+            verdict=choice(params.get("verdict"), VERDICTS, "all"),
+            examples=choice(params.get("class"), CLASSES, "all"),
+            quantile=quantile if quantile is not None and quantile < 10 else None,
+            source=choice(params.get("source"), SOURCES, "all"),
+            overlay=flag(params.get("overlay")),
+            example=whole(params.get("example")),
+        )
+
+    @property
+    def takes_right_side(self) -> bool:
+        """Whether judged examples or a comparison stand where the contexts are otherwise."""
+        return self.score is not None or self.against is not None
+
+
+def _id(value: str | None) -> str | None:
+    return value[:ID_LENGTH] if value else None
+
+
+def open_score(score_id: str) -> dict[str, Any]:
+    """Changes of the address that open the judged examples of a score."""
+    return {**dict.fromkeys(FILTERS), "against": None, "score": score_id}
+
+
+def close_right() -> dict[str, Any]:
+    """Changes of the address that bring the contexts back."""
+    return {**dict.fromkeys(FILTERS), "against": None, "score": None}

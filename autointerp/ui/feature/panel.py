@@ -1,0 +1,125 @@
+"""The left side of the Feature page: statistics, promoted and suppressed tokens, neighbours and a look into one of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from autointerp.store import CoderStore, Store
+from autointerp.types import CoderInfo, LatentStats, TokenLogit
+from autointerp.ui.shared import components, data, payload
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import HELP, RELATIONS
+from autointerp.ui.shared.text import quoted, token_name, visible
+
+KEY = "panel"
+PEEK_EXAMPLES = 4
+PEEK_WINDOW = 24
+
+
+def draw(
+    store: Store,
+    coder: CoderStore,
+    latent: int,
+    peek: int | None,
+    *,
+    on_open: Callable[[], None],
+    on_peek: Callable[[], None],
+) -> None:
+    """The panel as one element."""
+    components.panel(record(store, coder, latent, peek), key=KEY, on_open=on_open, on_peek=on_peek)
+
+
+def record(store: Store, coder: CoderStore, latent: int, peek: int | None) -> dict[str, Any]:
+    """Everything that the element draws."""
+    info = coder.info
+    around = data.surroundings(store, coder, latent)
+    vocabulary = store.vocabulary()
+
+    def text(token: int) -> str:
+        return token_name(vocabulary.text(token), vocabulary.bytes(token))
+
+    neighbours = []
+    for kind, rows in around.neighbours.items():
+        title, meaning = RELATIONS[kind]
+        drawn = [
+            {
+                "latent": near.latent,
+                "value": fmt.decimal(near.value, 2),
+                "density": fmt.density(around.near_stats[near.latent].density),
+                "token": _top_token(around.near_stats[near.latent], text),
+            }
+            for near in rows
+        ]
+        neighbours.append({"key": kind, "title": title, "help": meaning, "rows": drawn})
+    return {
+        "coder": info.coder,
+        "latent": latent,
+        "facts": facts(data.firing(store, coder, latent).stats, coder.peak_token(latent), info, text),
+        "promoted": [_logit(logit, text) for logit in around.promoted],
+        "suppressed": [_logit(logit, text) for logit in around.suppressed],
+        "no_logits": _no_logits(info),
+        "neighbours": neighbours,
+        "no_neighbours": "None stored for this feature: it shares neither direction nor tokens with another.",
+        "peek": _peek(store, coder, peek) if peek in around.near_stats else None,
+    }
+
+
+def facts(
+    stats: LatentStats, peak_token: int | None, info: CoderInfo, text: Callable[[int], str]
+) -> list[list[Any]]:
+    """Name, value and meaning of each statistic."""
+    peak = fmt.NONE if peak_token is None else "{} : {}".format(*divmod(peak_token, info.ctx_len))
+    of_tokens = f"{HELP['density']}: {fmt.count(stats.n_activations)} of {fmt.count(info.n_tokens)}"
+    top = (
+        fmt.NONE
+        if stats.top_token is None
+        else f"{quoted(text(stats.top_token))}  {fmt.share(stats.top_token_share)}"
+    )
+    return [
+        ["Density", fmt.density(stats.density), of_tokens],
+        ["Fires on tokens", fmt.count(stats.n_activations), of_tokens],
+        [
+            "In contexts",
+            fmt.count(stats.n_contexts),
+            f"{HELP['contexts']}: {fmt.density(stats.context_density)}",
+        ],
+        ["Maximum", fmt.activation(None if stats.is_dead else stats.max_activation), HELP["max"]],
+        ["Mean", fmt.activation(None if stats.is_dead else stats.mean_activation), HELP["mean"]],
+        ["Positional", fmt.decimal(stats.positional), HELP["positional"]],
+        ["Top token", top, HELP["top_token"], True],
+        ["Peak", peak, HELP["peak"]],
+    ]
+
+
+def _top_token(stats: LatentStats, text: Callable[[int], str]) -> str:
+    return "" if stats.top_token is None else quoted(text(stats.top_token))
+
+
+def _logit(logit: TokenLogit, text: Callable[[int], str]) -> list[Any]:
+    return [logit.token, visible(text(logit.token)), logit.value, fmt.signed(logit.value)]
+
+
+def _no_logits(info: CoderInfo) -> str:
+    return (
+        f"None for {info.coder}: its decoder does not write to the residual stream in a way that the unembedding can read, "
+        "or the subject model has none."
+    )
+
+
+def _peek(store: Store, coder: CoderStore, latent: int) -> dict[str, Any]:
+    """The strongest contexts of a neighbour, seen without leaving."""
+    firing = data.firing(store, coder, latent)
+    table = payload.TokenTable(store.decode, store.vocabulary().is_special)
+    window = min(PEEK_WINDOW, store.ctx_len)
+    found = data.groups(store, coder, latent, data.Counts(top=PEEK_EXAMPLES), window)
+    stats = firing.stats
+    if stats.is_dead:
+        note = "Dead: it fires nowhere."
+    else:
+        note = f"maximum {fmt.activation(stats.max_activation)}, {fmt.plural(stats.n_contexts, 'context')}; its strongest:"
+    return {
+        "latent": latent,
+        "note": note,
+        "max": stats.max_activation,
+        "rows": [payload.row(example, table) for example in found.get("top", [])],
+        "table": table.entries,
+    }

@@ -1,0 +1,177 @@
+"""The controls of the Features page: which coder, what to search, what to sort by, what to leave out. Each one's state is in
+the address."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from autointerp.store import ScoreKind
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import score_words
+from autointerp.ui.shared.labels import EXPLAINERS
+from autointerp.ui.shared.state import (
+    DEAD,
+    HUMAN,
+    MAX_NUMBER,
+    MODES,
+    STATES,
+    FeaturesState,
+    bound,
+    change,
+    current,
+)
+from autointerp.ui.shared.text import visible
+
+ALL = "All coders"
+_ANY = "any"
+_SORT_NAMES = {
+    "match": "Best match",
+    "low": "Score, lower bound",
+    "score": "Score",
+    "above": "Score above floor",
+    "density": "Density",
+    "max": "Maximum activation",
+    "mean": "Mean activation",
+    "top_token_share": "Top token's share",
+    "positional": "Positional",
+    "latent": "Number",
+}
+_PLACEHOLDERS = {
+    "text": "Words in a context",
+    "regex": "Expression found in a context",
+    "near": "What a context is about",
+    "words": "Words of an explanation",
+    "meaning": "What an explanation is about",
+    "both": "What it is about, or its words",
+}
+
+
+def which(names: list[str], state: FeaturesState) -> None:
+    """The coder, or all."""
+    st.selectbox(
+        "Coder", [ALL, *names], width=145, label_visibility="collapsed",
+        **bound("coder", state.coder or ALL, reset=("page",), encode=lambda v: None if v == ALL else v),
+    )  # fmt: skip
+
+
+def search_box(state: FeaturesState) -> None:
+    """One box, and what it searches. A new search brings its own order."""
+    st.selectbox(
+        "Search in", list(MODES), format_func=MODES.__getitem__, width=190, label_visibility="collapsed",
+        **bound(
+            "mode", state.mode, reset=("page", "context", "sort", "order", "regex"),
+            encode=lambda v: None if v == "text" else v,
+        ),
+    )  # fmt: skip
+    st.text_input(
+        "Search", width="stretch", label_visibility="collapsed", icon=":material/search:",
+        placeholder=_PLACEHOLDERS[state.mode], max_chars=500,
+        **bound("search", state.search, reset=("page", "context", "sort", "order"), encode=lambda v: v.strip() or None),
+    )  # fmt: skip
+
+
+def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind | None) -> None:
+    """The score shown, and what the list is sorted by."""
+    if kind is not None:
+        names = {one.key: score_words.name(one, kinds) for one in kinds}
+        st.selectbox(
+            "Score shown", list(names), format_func=lambda key: names.get(str(key), ""), width=205,
+            label_visibility="collapsed", **bound("score", kind.key, reset=("page",)),
+        )  # fmt: skip
+    offered = [
+        name
+        for name in _SORT_NAMES
+        if (name != "match" or state.searching) and (name not in score_words.SORTS or kind is not None)
+    ]
+    shown = state.sort if state.sort in offered else "density"
+    key = "url_sort"
+    if st.session_state.get(key) != shown:
+        st.session_state[key] = shown
+    st.selectbox(
+        "Sort by", offered, format_func=_SORT_NAMES.__getitem__, width=160, label_visibility="collapsed",
+        key=key, on_change=lambda: sort_by(st.session_state[key]),
+    )  # fmt: skip
+
+
+def sort_by(name: str, *, descending: bool | None = None) -> None:
+    """Put an order into the address; by default the natural one, largest first but for numbers."""
+    state = FeaturesState.parse(current())
+    natural = name != "latent"
+    down = natural if descending is None else descending
+    change(
+        sort=None if name == ("match" if state.searching else "density") else name,
+        order=None if down == natural else "desc" if down else "asc",
+        page=None,
+    )
+
+
+def filters_label(state: FeaturesState) -> str:
+    """`Filters (2)`."""
+    numbers = (
+        *(state.min_density, state.max_density, state.min_max, state.min_share),
+        *(state.min_low, state.min_score, state.max_score, state.min_above),
+    )
+    words = (state.dead != "hide", state.explained != _ANY, state.human != _ANY, bool(state.explainer))
+    active = sum(value is not None for value in numbers) + sum(words)
+    return f"Filters ({active})" if active else "Filters"
+
+
+def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind | None) -> None:
+    """Everything that narrows the list, in a popover."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.segmented_control(
+            "Features", list(DEAD), format_func=DEAD.__getitem__, required=True,
+            **bound("dead", state.dead, reset=("page",), encode=lambda v: None if v == "hide" else v),
+        )  # fmt: skip
+        for name, label, value, top in (
+            ("min_density", "Density at least (%)", state.min_density, 100.0),
+            ("max_density", "Density at most (%)", state.max_density, 100.0),
+            ("min_max", "Maximum activation at least", state.min_max, float(MAX_NUMBER)),
+            ("min_share", "Top token's share at least (%)", state.min_share, 100.0),
+        ):
+            _number(name, label, value, 0.0, top)
+    with right:
+        st.selectbox(
+            "Explanation", list(STATES), format_func=lambda key: STATES[key][0],
+            **bound("explained", state.explained, reset=("page",), encode=_unless_any),
+        )  # fmt: skip
+        known = [_ANY, *explainers]
+        if state.explainer and state.explainer not in known:
+            known.append(state.explainer)
+        st.selectbox(
+            "Explainer", known, format_func=lambda name: _explainer(name, explainers),
+            **bound("explainer", state.explainer or _ANY, reset=("page",), encode=_unless_any),
+        )  # fmt: skip
+        st.selectbox(
+            "Chosen by", list(HUMAN), format_func=lambda key: HUMAN[key][0],
+            **bound("human", state.human, reset=("page",), encode=_unless_any),
+        )  # fmt: skip
+        if kind is None:
+            st.caption("Filters by score appear once something here has been scored.")
+            return
+        for name, label, value in (
+            ("min_low", "Score's lower bound at least", state.min_low),
+            ("min_score", "Score at least", state.min_score),
+            ("max_score", "Score at most", state.max_score),
+            ("min_above", "Score minus floor at least", state.min_above),
+        ):
+            _number(name, label, value, -1.0, 1.0)
+
+
+def _number(name: str, label: str, value: float | None, low: float, high: float) -> None:
+    clipped = None if value is None else min(max(value, low), high)
+    st.number_input(
+        label, min_value=low, max_value=high, step=None, format="%g", placeholder="any",
+        **bound(name, clipped, reset=("page",)),
+    )  # fmt: skip
+
+
+def _unless_any(value: str) -> str | None:
+    return None if value == _ANY else value
+
+
+def _explainer(name: str, counts: Mapping[str, int]) -> str:
+    if name == _ANY:
+        return "Any"
+    return f"{visible(EXPLAINERS.get(name, name))[:60]} ({fmt.count(counts.get(name, 0))})"

@@ -1,0 +1,138 @@
+"""Explanations that search by meaning cannot see yet: a few are embedded at once, many by a job, and the page says which.
+
+found, at_once = look(annotations, embedder, coders)
+if found.missing and not at_once:
+    tell(store, annotations, embedder, coders, found)
+search_explanations(..., embed_missing=at_once)
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.jobs import Job
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import job_strip, work
+from autointerp.ui.shared.text import plain
+
+if TYPE_CHECKING:
+    from autointerp.embedding import Coverage, StoreEmbedder
+
+STARTED = "embedding_of_explanations"
+FEW_CHARACTERS = 8_000
+"""Of explanations that a page embeds while it is waited for: some eighty short ones, in a third of a second on two cores, in a
+second on busy ones."""
+_CHARACTERS_PER_SECOND = 30_000
+"""On two cores, with the default embedder."""
+_FIRST = 1024
+"""Where nothing could be searched, the page looks again once so many have been embedded."""
+_LOOK_SECONDS = 1.0
+
+
+def look(
+    annotations: Annotations, embedder: "StoreEmbedder", coders: Sequence[str]
+) -> tuple["Coverage", bool]:
+    """How many of the shown explanations of `coders` are embedded, and whether the others are few enough for embedding them at
+    once: not while a job is at it, which would have to be waited for."""
+    from autointerp.embedding import coverage
+
+    found = coverage(annotations, embedder, coders)
+    few = found.missing > 0 and found.characters <= FEW_CHARACTERS
+    return found, few and _active(annotations, embedder.name, coders) is None
+
+
+def tell(
+    store: Store, annotations: Annotations, embedder: "StoreEmbedder", coders: Sequence[str], found: "Coverage"
+) -> None:  # fmt: skip
+    """What is searched and what is not, and the job that embeds the rest: the first search of a session starts it, later ones
+    offer it."""
+    job = _active(annotations, embedder.name, coders)
+    if not job_strip.writable(store):
+        st.info(
+            _said(embedder.name, found, job)
+            + (
+                ""
+                if job
+                else " This app is read-only: open the store in one that may write and search by meaning there, or let the "
+                "embedding scorer do it on the command line:"
+            )
+        )
+        if job is None:
+            lines = [f"autointerp score {store.path} {coder} --scorer embedding" for coder in coders]
+            st.code("\n".join(lines), language=None, wrap_lines=True)
+        return
+    key = (str(store.path), embedder.name, *sorted(coders))
+    started: dict[tuple[str, ...], str] = st.session_state.setdefault(STARTED, {})
+    if job is None and key not in started:
+        _start(store, embedder.name, coders, key)
+        job = _active(annotations, embedder.name, coders)
+    elif job is not None:
+        started[key] = job.id
+    st.info(_said(embedder.name, found, job))
+    if job is None:
+        st.button(
+            f"Embed {'them all' if not found.embedded else f'the other {fmt.count(found.missing)}'}", type="primary",
+            key="embed_explanations", icon=":material/hub:", on_click=_start, args=(store, embedder.name, coders, key),
+        )  # fmt: skip
+    if key in started:
+        job_strip.draw([started[key]], key="embed_explanations_strip")
+    elif trouble := st.session_state.pop(job_strip.MESSAGE, None):
+        st.error(plain(trouble, 500))
+    if job is not None and not found.embedded:
+        st.fragment(_look_again, run_every=_LOOK_SECONDS)(annotations, job.id)
+
+
+def _said(name: str, found: "Coverage", job: Job | None) -> str:
+    if found.embedded:
+        rest = (
+            f"the other {fmt.count(found.missing)} follow as they are embedded."
+            if job is not None
+            else f"the other {fmt.count(found.missing)} have not been embedded with {plain(name, 80)} yet."
+        )
+        return f"Searching **{fmt.count(found.embedded)} of {fmt.count(found.total)}** explanations by meaning; {rest}"
+    seconds = found.characters / _CHARACTERS_PER_SECOND
+    takes = f" (about {round(seconds / 60)} min on two cores)" if seconds >= 90 else ""
+    return (
+        f"None of the {fmt.plural(found.total, 'explanation')} has been embedded with {plain(name, 80)} yet, so meaning finds "
+        "none of them. "
+        + (f"That is being done now, once{takes}; " if job is not None else f"It is done once{takes}; ")
+        + "search by words works meanwhile."
+    )
+
+
+def _active(annotations: Annotations, name: str, coders: Sequence[str]) -> Job | None:
+    """The job that embeds the explanations of all these coders."""
+    for job in annotations.jobs.active():
+        if (
+            job.kind == "embed_explanations"
+            and job.payload.get("embedder") == name
+            and set(coders) <= set(job.payload.get("coders", ()))
+        ):
+            return job
+    return None
+
+
+def _start(store: Store, name: str, coders: Sequence[str], key: tuple[str, ...]) -> None:
+    from autointerp.jobs.kinds import embed_explanations_job
+
+    runner = work.runner(store)
+    if runner is None:
+        return
+    try:
+        # Not before clicks: it takes minutes, and one lane is for those.
+        job = runner.submit(**embed_explanations_job(coders, name))
+    except UserError as error:
+        st.session_state[job_strip.MESSAGE] = str(error)
+        return
+    st.session_state[STARTED][key] = job.id
+    job_strip.remember(job.id)
+
+
+def _look_again(annotations: Annotations, job_id: str) -> None:
+    """The page runs again when there is something to search."""
+    if (annotations.jobs.get(job_id).stage_done or 0) > _FIRST:
+        st.rerun()

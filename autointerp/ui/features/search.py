@@ -1,0 +1,154 @@
+"""The one search box of the Features page: what it found, as a list to look at, and the features it ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.store import ContextHit, Spots, Store, annotated_store, hit_tokens
+from autointerp.store.annotations import Annotations
+from autointerp.ui.features import search_meaning
+from autointerp.ui.shared import components
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.state import FeaturesState, change, whole
+from autointerp.ui.shared.text import plain, sentence, visible
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MAX_CONTEXTS = 500
+"""Contexts that a search may hand to the list of features."""
+SHOWN = 8
+AROUND = 90
+"""Characters shown on each side of a match."""
+AFTER = 2
+"""Tokens after a match that count as being at it: a causal model answers to a word once it has read it."""
+BY_FIRING = (
+    "Best match: how strongly a feature fires there (share of its maximum, averaged) beyond random places"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the list of features is narrowed to: where they fire, or which they are; and what "best match" means then.
+    `what` says it in the list's caption; `measure` names the relevance where its value says something by itself."""
+
+    spots: Spots | None = None
+    matches: "dict[str, pyarrow.Table] | None" = None
+    order: str = BY_FIRING
+    what: str = "fire in these contexts"
+    measure: str | None = None
+
+
+def run(
+    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+) -> Found | None:
+    """The search of the address with its results drawn; `None`, and a message drawn, where there is nothing to list."""
+    if state.context is not None:
+        return _one(store, state)
+    match state.mode:
+        case "words":
+            return _words(store, annotations, coders, state)
+        case "near":
+            return search_meaning.contexts(store, state)
+        case "meaning" | "both":
+            return search_meaning.explanations(store, annotations, coders, state)
+        case _:
+            return _text(store, state)
+
+
+def _text(store: Store, state: FeaturesState) -> Found | None:
+    regex = state.mode == "regex"
+    try:
+        hits = store.search_contexts(state.search, regex=regex, limit=MAX_CONTEXTS, offset=0)
+    except UserError as error:
+        st.error(sentence(error))
+        return None
+    if not hits.total:
+        how = "matches the expression" if regex else "contains"
+        st.info(
+            f"No context {how} “{plain(state.search)}”. Search ignores case and looks inside single contexts."
+            if not regex
+            else f"No context {how} “{plain(state.search)}”. Expressions look inside single contexts; (?i) ignores case."
+        )
+        return None
+    ids = list(dict.fromkeys(hit.context for hit in hits.hits))
+    limited = f"; the features below fire at the first {fmt.count(len(ids))}" if hits.total > len(ids) else ""
+    st.caption(
+        f"**{fmt.plural(hits.total, 'context')}** found{limited}. Click one for the features that fire in it alone."
+    )
+    rows = [
+        {"go": {"context": hit.context}, "cells": [fmt.count(hit.context), _snippet(hit)]}
+        for hit in hits.hits[:SHOWN]
+    ]
+    hit_table([{"title": "Context", "kind": "link"}, {"title": "Match", "kind": "snippet"}], rows)
+    spans = {}
+    for hit in hits.hits:
+        first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit, after=AFTER)
+        spans[hit.context * store.ctx_len + first, hit.context * store.ctx_len + stop] = None
+    return Found(spots=Spots.spans(list(spans)), what="fire at these matches or just after")
+
+
+def hit_table(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """Contexts to click on; a click narrows the list to that one."""
+    clicked = components.table({"columns": columns, "rows": rows, "page": "features"}, key="search_hits")
+    if clicked:
+        change(context=int(clicked["context"]), page=None, sort=None, order=None)
+        st.rerun(scope="fragment")
+
+
+def _words(
+    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+) -> Found | None:
+    if not search_meaning.any_explanation(annotations, coders):
+        search_meaning.no_explanations(store, state)
+        return None
+    assert annotations is not None
+    kept = annotated_store(annotations)
+    matches = {coder: kept.coder(coder).find_words(state.search) for coder in coders}
+    if not any(table.num_rows for table in matches.values()):
+        st.info(
+            f"No explanation holds every word of “{plain(state.search)}”. Search by meaning finds other words for the same."
+        )
+        st.button(
+            "Search by meaning",
+            key="words_to_meaning",
+            on_click=change,
+            kwargs={"mode": "meaning", "page": None},
+        )
+        return None
+    return Found(
+        matches=matches,
+        order="Best match: whole words before parts of words, then the shorter explanation",
+        what="have an explanation with all of these words",
+    )
+
+
+def _one(store: Store, state: FeaturesState) -> Found | None:
+    context = whole(state.context)
+    if context is None or context >= store.n_contexts:
+        st.warning(
+            f"Contexts count from 0 to {store.n_contexts - 1:,}; “{plain(state.context or '', 60)}” is none."
+        )
+        st.button("Leave the context filter", on_click=change, kwargs={"context": None, "page": None})
+        return None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Features that fire in **context {context}**", width="content")
+        st.button(
+            "All contexts",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=change,
+            kwargs={"context": None, "page": None},
+        )
+    st.text(visible(store.context_text(context)))
+    return Found(spots=Spots.contexts([context], store.ctx_len), what="fire in this context")
+
+
+def _snippet(hit: ContextHit) -> list[str]:
+    """Before, match, after: as shown, cut to what a line can hold."""
+    text, start, end = hit.text, hit.char_start, hit.char_end
+    before, match, after = text[max(0, start - AROUND) : start], text[start:end], text[end : end + AROUND]
+    return [visible(before), visible(match[:AROUND]), visible(after)]

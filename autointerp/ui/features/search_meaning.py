@@ -1,0 +1,167 @@
+"""Search by meaning: contexts through the embedded windows, explanations through their own vectors. Where something is still
+missing for it, the page says what, and offers to make it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from autointerp.errors import ModelLoadError
+from autointerp.store import Spots, Store, annotated_store
+from autointerp.store.annotations import Annotations
+from autointerp.ui.features import embedded as explanations_embedded
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import job_strip, llm_settings, work
+from autointerp.ui.shared.state import FeaturesState, change
+from autointerp.ui.shared.text import plain, visible
+
+if TYPE_CHECKING:
+    from autointerp.embedding import StoreEmbedder
+    from autointerp.ui.features.search import Found
+
+MAX_WINDOWS = 200
+"""Windows nearest in meaning that the list of features is narrowed to."""
+MAX_EXPLANATIONS = 500
+SHOWN = 8
+
+
+def contexts(store: Store, state: FeaturesState) -> "Found | None":
+    """Windows of the corpus nearest in meaning to the query, and the features that fire in them."""
+    from autointerp.ui.features.search import Found, hit_table
+
+    embedder = _embedder(store)
+    if embedder is None:
+        return None
+    from autointerp.embedding import search_windows
+    from autointerp.settings import DEFAULT_WINDOW
+
+    embedded = embedder.windows(DEFAULT_WINDOW)
+    if embedded is None:
+        _offer_to_embed(store, embedder.name)
+        return None
+    found = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
+    st.caption(
+        f"The **{fmt.plural(len(found), 'window')}** nearest in meaning, at most one of each context; embedder "
+        f"{plain(embedder.name)}. Click one for the features that fire in its context."
+    )
+    rows = []
+    for window in found[:SHOWN]:
+        text = "".join(store.decode(store.tokens[window.context, window.start : window.end]))
+        cells = [
+            fmt.count(window.context),
+            fmt.decimal(window.similarity, 2),
+            " ".join(visible(text).split()),
+        ]
+        rows.append({"go": {"context": window.context}, "cells": cells})
+    columns = [
+        {"title": "Context", "kind": "link"},
+        {"title": "Cosine", "num": True, "help": "Similarity of the window's and the query's vectors"},
+        {"title": "Window", "cls": "prose"},
+    ]
+    hit_table(columns, rows)
+    places = embedded.places
+    ids = tuple(window.context * places.per_context + window.start // places.stride for window in found)
+    weights = tuple(max(window.similarity, 0.0) for window in found)
+    return Found(
+        spots=Spots(ids, places.window, weights=weights),
+        order="Best match: how strongly a feature fires there (share of its maximum, nearer windows counting more) beyond "
+        "what it does in random windows",
+        what="fire in these windows",
+    )
+
+
+def explanations(
+    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+) -> "Found | None":
+    """Shown explanations nearest in meaning to the query, alone or with its words counted too."""
+    import pyarrow as pa
+
+    from autointerp.ui.features.search import Found
+
+    if annotations is None or not any_explanation(annotations, coders):
+        no_explanations(store, state)
+        return None
+    embedder = _embedder(store)
+    if embedder is None:
+        return None
+    from autointerp.embedding import search_explanations
+
+    covered, at_once = explanations_embedded.look(annotations, embedder, coders)
+    if covered.missing and not at_once:
+        explanations_embedded.tell(store, annotations, embedder, coders, covered)
+        if not covered.embedded and state.mode == "meaning":
+            return None
+    found = search_explanations(
+        annotations, embedder, coders, state.search, limit=MAX_EXPLANATIONS,
+        mode="hybrid" if state.mode == "both" else "semantic", embed_missing=at_once,
+    )  # fmt: skip
+    matches = {}
+    for coder in coders:
+        mine = [one for one in found if one.coder == coder]
+        matches[coder] = pa.table(
+            {
+                "latent": pa.array([one.latent for one in mine], pa.uint32()),
+                "relevance": pa.array([one.score for one in mine], pa.float64()),
+            }
+        )
+    how = "cosine, plus the words found (rare ones counting more)" if state.mode == "both" else "cosine"
+    return Found(
+        matches=matches,
+        order=f"Best match: {how}; embedder {embedder.name}",
+        what=f"have the explanations nearest in meaning (at most {MAX_EXPLANATIONS})",
+        measure="cosine" if state.mode == "meaning" else None,
+    )
+
+
+def any_explanation(annotations: Annotations | None, coders: Sequence[str]) -> bool:
+    """Whether any feature of these coders is explained."""
+    if annotations is None:
+        return False
+    kept = annotated_store(annotations)
+    return any(kept.coder(name).explanations.num_rows for name in coders)
+
+
+def no_explanations(store: Store, state: FeaturesState) -> None:
+    """What to do where there are none to search."""
+    coder = state.coder or "CODER"
+    st.info(
+        "Nothing here has been explained yet, so there are no explanations to search. Search contexts instead, or explain "
+        "features: on a Feature page, or all at once from the command line (without any language model):"
+    )
+    st.code(f"autointerp explain {store.path} {coder} --explainer pattern", language=None, wrap_lines=True)
+    st.button(
+        "Search contexts",
+        key="to_contexts",
+        on_click=change,
+        kwargs={"mode": None, "page": None},
+    )
+
+
+def _embedder(store: Store) -> "StoreEmbedder | None":
+    """The embedder chosen in Settings, loaded once per process; a message where it cannot be."""
+    try:
+        with st.spinner("Loading the embedder", show_time=False):
+            return work.bench(store).embedder(llm_settings.embedder_name())
+    except ModelLoadError as error:
+        st.error(f"Search by meaning needs an embedder: {plain(str(error))}")
+        return None
+
+
+def _offer_to_embed(store: Store, name: str) -> None:
+    runner = None if not job_strip.writable(store) else work.runner(store)
+    st.info(
+        f"The windows of this store have not been embedded with {plain(name)} yet, so contexts cannot be searched by meaning. "
+        + (
+            "It is done once, in the background; everything else works meanwhile."
+            if runner is not None
+            else "This app is read-only: open the store in one that may write, and start it there."
+        )
+    )
+    if runner is not None and st.button(
+        "Embed all windows", key="embed_windows", icon=":material/hub:", type="primary"
+    ):
+        from autointerp.jobs.kinds import embed_job
+
+        # Not before clicks: it takes minutes, and one lane is for those.
+        job_strip.remember(runner.submit(**embed_job(name)).id)
+    job_strip.draw()

@@ -1,0 +1,291 @@
+"""“New batch”: explain or score many features of one or more coders, with what it will take before it starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.jobs.kinds import explain_job, score_job
+from autointerp.pipeline import (
+    ExplainOptions,
+    LLMOptions,
+    Preview,
+    ScoreOptions,
+    live_latents,
+    shown_explanations,
+    unexplained,
+    unscored,
+)
+from autointerp.pipeline.latents import parse_latents
+from autointerp.pipeline.rehearsal import Rehearsal, add, rehearse
+from autointerp.store import Store
+from autointerp.store.annotations import Explanation, config_hash
+from autointerp.ui.feature.page import LAST
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import job_strip, llm_settings, options_form, work
+from autointerp.ui.shared.state import change
+from autointerp.ui.shared.text import plain, sentence
+
+KEY = "batch"
+Which = Literal["missing", "all", "some"]
+WHICH: dict[Which, str] = {"missing": "What is missing", "all": "All live features", "some": "These"}
+WHICH_HELP = (
+    "**What is missing**: live features without an explanation made just so; when only scoring, explanations without such "
+    "a score.  \n**All live features**: again, as new versions; replies that are in the cache cost nothing.  \n"
+    "**These**: numbers and ranges, such as 0-99,512."
+)
+_SAMPLE_TEXT = (
+    "Fires on a family of words that share one meaning, mostly where a clause begins and after punctuation."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the form asks for. `items`: coder -> latents to explain, or ids of explanations to score."""
+
+    explain: ExplainOptions | None
+    scores: tuple[ScoreOptions, ...]
+    items: dict[str, list[int] | list[str]]
+
+    @property
+    def n_items(self) -> int:
+        return sum(len(found) for found in self.items.values())
+
+    @property
+    def asks(self) -> bool:
+        """Whether a language model is asked."""
+        return bool(self.explain and self.explain.needs_llm) or any(one.needs_llm for one in self.scores)
+
+
+def draw(store: Store) -> None:
+    """The form. Starts jobs and closes itself."""
+    names = [info.coder for info in store.coders()]
+    if not names:
+        st.info(
+            "This store has no coders yet. Cache one: `autointerp cache STORE --model MODEL --coder NAME=PATH`."
+        )
+        return
+    try:
+        llm = llm_settings.current()
+    except UserError as error:
+        st.warning(sentence(error, 800))
+        llm = None
+    flow = st.container(
+        horizontal=True, gap="medium"
+    )  # side by side where there is room, else one under the other
+    left, middle, right = flow.container(width=370), flow.container(width=280), flow.container(width=470)
+    with left:
+        coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
+        which: Which = st.radio(
+            "Features", list(WHICH), format_func=WHICH.__getitem__, key=f"{KEY}_which", help=WHICH_HELP, horizontal=True
+        )  # fmt: skip
+        text = ""
+        if which == "some":
+            text = st.text_input(
+                "Numbers and ranges", key=f"{KEY}_latents", placeholder="0-99,512", max_chars=10_000
+            )
+    with middle:
+        wants_explain = st.checkbox("Explain", True, key=f"{KEY}_explain")
+        explain = options_form.explain(f"{KEY}_e", llm) if wants_explain else None
+    with right:
+        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help=options_form.HELD_OUT_HELP)
+        scores = tuple(options_form.scores(f"{KEY}_s", llm, store)) if wants_score else ()
+    if llm is not None and ((explain and explain.needs_llm) or any(one.needs_llm for one in scores)):
+        explain, scores = _with_budget(explain, scores, llm)
+    problem, chosen = None, None
+    try:
+        chosen = plan(store, coders, which, text, explain, scores)
+    except UserError as error:
+        problem = str(error)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        start = st.button(
+            "Start", key=f"{KEY}_start", type="primary", icon=":material/play_arrow:", disabled=chosen is None
+        )
+        if problem:
+            st.caption(f"⚠ {plain(problem, 600)}")
+        elif chosen:
+            st.caption(describe(store, chosen))
+    if start and chosen is not None:
+        _start(store, chosen)
+
+
+def _usual(store: Store) -> list[str]:
+    """The coder of the feature seen last, else the first one that was trained."""
+    seen, _ = st.session_state.get(LAST, (None, None))
+    infos = store.coders()
+    trained = [info.coder for info in infos if info.kind not in ("neurons", "random")]
+    names = [info.coder for info in infos]
+    return [seen] if seen in names else (trained or names)[:1]
+
+
+def _with_budget(
+    explain: ExplainOptions | None, scores: Sequence[ScoreOptions], llm: LLMOptions
+) -> tuple[ExplainOptions | None, tuple[ScoreOptions, ...]]:
+    flow = st.container(horizontal=True, gap="medium")
+    first, second = flow.container(width=370), flow.container(width=280)
+    with first:
+        max_tokens = st.number_input(
+            "Budget of each job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
+            key=f"{KEY}_max_tokens", help="A job stops before the call that would cross it; what it has is kept",
+        )  # fmt: skip
+    with second:
+        max_cost = st.number_input(
+            "Budget of each job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
+            key=f"{KEY}_max_cost",
+        )  # fmt: skip
+    limited = replace(
+        llm,
+        max_tokens=None if max_tokens is None else int(max_tokens),
+        max_cost=None if max_cost is None else float(max_cost),
+    )
+    if explain is not None and explain.needs_llm:
+        explain = replace(explain, llm=limited)
+    return explain, tuple(replace(one, llm=limited) if one.needs_llm else one for one in scores)
+
+
+def plan(
+    store: Store,
+    coders: Sequence[str],
+    which: Which,
+    text: str,
+    explain: ExplainOptions | None,
+    scores: Sequence[ScoreOptions],
+) -> Plan:
+    """What exactly would be done. Raises UserError with what to change."""
+    if not coders:
+        raise UserError("Choose at least one coder.")
+    if explain is None and not scores:
+        raise UserError("Choose to explain, to score, or both; for scores, at least one scorer.")
+    for options in [*([explain] if explain else []), *scores]:
+        options.check()
+    annotations = work.annotations(store)
+    items: dict[str, list[int] | list[str]] = {}
+    for coder in coders:
+        if which == "some":
+            if not text.strip():
+                raise UserError("Name the features, such as 0-99,512.")
+            latents = parse_latents(text, store.coder(coder))
+        else:
+            latents = live_latents(store, coder)
+        if explain is not None:
+            items[coder] = (
+                unexplained(annotations, coder, latents, explain) if which == "missing" else latents
+            )
+        else:
+            found = shown_explanations(annotations, coder, latents)
+            items[coder] = unscored(annotations, coder, found, scores) if which == "missing" else found
+    made = Plan(explain, tuple(scores), {coder: found for coder, found in items.items() if found})
+    if not made.items:
+        raise UserError(_nothing(which, explain is not None))
+    return made
+
+
+def _nothing(which: Which, explaining: bool) -> str:
+    if explaining:
+        if which == "missing":
+            return "Every live feature has an explanation made just so. Choose “All live features” to make new versions."
+        return "No feature of these coders fires, so there is nothing to explain."
+    if which == "missing":
+        return (
+            "No explanation here lacks such a score: either none is explained yet, or all are scored just so."
+        )
+    return "None of these features has an explanation to score. Tick “Explain” too."
+
+
+def describe(store: Store, chosen: Plan) -> str:
+    """How much work it is, as Markdown."""
+    what = "feature" if chosen.explain else "explanation"
+    per = ", ".join(f"{plain(coder, 60)} {fmt.count(len(found))}" for coder, found in chosen.items.items())
+    said = fmt.plural(chosen.n_items, what) + (f" ({per})" if len(chosen.items) > 1 else "")
+    if not chosen.asks:
+        return f"{said}; no language model is asked, so it costs nothing"
+    try:
+        found = estimate(store, chosen)
+    except UserError as error:
+        return f"{said}; the cost cannot be estimated: {plain(str(error), 300)}"
+    return f"{said}: {amount(found, what)}"
+
+
+def amount(found: Rehearsal, what: str) -> str:
+    """Requests, tokens and cost, and from how many of the items they are told, as Markdown."""
+    requests = f"about {fmt.plural(round(found.n_requests), 'request')}"
+    if not found.exact:
+        requests = f"an estimate from {found.sampled} of {fmt.plural(found.n_items, what)}: {requests}"
+    failing = ""
+    if found.unusable:
+        failing = f"; {found.unusable} of the {found.sampled} looked at would fail: {plain(found.problem or '', 300)}"
+    if found.all_known:
+        known = "all answered before, so they cost nothing"
+        if not found.exact:
+            known = (
+                f"all answered before among the {found.sampled} looked at; what the others cost is not known"
+            )
+        return f"{requests}, {known}{failing}"
+    cost = "at an unknown cost (set the model's prices in Settings)"
+    if found.cost is not None:
+        cost = f"at most {fmt.money(found.cost)}"
+    cached = (
+        f", {fmt.count(round(found.from_cache))} of them answered before and free" if found.from_cache else ""
+    )
+    return (
+        f"{requests}{cached}; {fmt.short_count(round(found.tokens_in))} tokens in, at most "
+        f"{fmt.short_count(round(found.tokens_out))} out, {cost}{failing}"
+    )
+
+
+def estimate(store: Store, chosen: Plan) -> Rehearsal:
+    """From some ten items, spread over all coders. Raises UserError when none of them can be done."""
+    items = [(coder, item) for coder, found in chosen.items.items() for item in found]
+    parts: list[ExplainOptions | ScoreOptions] = [one for one in chosen.scores if one.needs_llm]
+    if chosen.explain is not None and chosen.explain.needs_llm:
+        parts.insert(0, chosen.explain)
+    path = str(store.path)
+
+    def told_by(part: ExplainOptions | ScoreOptions) -> Rehearsal:
+        key = config_hash(part.to_dict())
+        return rehearse(items, lambda at: _preview(path, at[0], at[1], key, store, chosen.explain, part))
+
+    return add([told_by(part) for part in parts])
+
+
+@st.cache_data(show_spinner=False, max_entries=512, ttl=600)
+def _preview(
+    path: str,
+    coder: str,
+    item: int | str,
+    key: str,
+    _store: Store,
+    _explain: ExplainOptions | None,
+    _part: ExplainOptions | ScoreOptions,
+) -> Preview:
+    bench = work.bench(_store)
+    if isinstance(_part, ExplainOptions):
+        return bench.preview_explain(coder, int(item), _part)
+    if _explain is None:
+        return bench.preview_score(bench.annotations.explanation(str(item)), _part)
+    # The text is not there yet: one of usual length stands for it.
+    likely = Explanation(
+        coder=coder, latent=int(item), text=_SAMPLE_TEXT, explainer=_explain.explainer, author=""
+    )
+    return bench.preview_score(likely, _part)
+
+
+def _start(store: Store, chosen: Plan) -> None:
+    runner = work.runner(store)
+    if runner is None:
+        st.error("This store is read-only: nothing can be started.")
+        return
+    try:
+        for coder, items in chosen.items.items():
+            if chosen.explain is not None:
+                work_ = explain_job(coder, [int(item) for item in items], chosen.explain, chosen.scores)
+            else:
+                work_ = score_job(coder, [str(item) for item in items], chosen.scores)
+            job_strip.remember(runner.submit(**work_).id)
+    except UserError as error:
+        st.error(sentence(error, 800))
+        return
+    change(new=None, page=None, show=None)
+    st.rerun()

@@ -1,0 +1,375 @@
+"""One job: how it stands, what it was told to do, why items failed, and the features concerned."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from autointerp.errors import UnknownName
+from autointerp.store import Store
+from autointerp.store.annotations import Job, JobItem
+from autointerp.store.annotations.jobs.records import ItemState
+from autointerp.ui.jobs import page as jobs_view
+from autointerp.ui.jobs.state import ITEMS, JobsState
+from autointerp.ui.shared import components, job_strip, job_words, labels, work
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import messages
+from autointerp.ui.shared.state import bound, change, suggestion, suggestions
+from autointerp.ui.shared.text import plain, visible
+
+KEY = "job"
+ITEMS_PAGE = 50
+MAX_CAUSES = 40
+
+NAMES = {
+    "activations": "Strength of activations shown",
+    "base_url": "Server",
+    "batch": "Texts in one prompt",
+    "centre": "Centred",
+    "coder": "Coder",
+    "embedder": "Embedder",
+    "explainer": "Explainer",
+    "floor": "Floor: a random other explanation",
+    "graded": "Graded answers",
+    "heldout_fraction": "Share held out",
+    "judge": "Judge",
+    "key_ref": "API key",
+    "max_cost": "Budget, cost",
+    "max_in_flight": "Requests at once",
+    "max_tokens": "Budget, tokens",
+    "model": "Model",
+    "n_contrast": "Non-activating examples",
+    "n_examples": "Activating examples",
+    "n_negatives": "Non-activating examples",
+    "negatives": "Negatives",
+    "prices": "Prices",
+    "protocol": "Protocol",
+    "reasoning": "Steps of reasoning",
+    "sampling": "Sampling",
+    "scorer": "Scorer",
+    "seed": "Seed",
+    "split_seed": "Seed of the split",
+    "timeout": "Timeout, s",
+    "window": "Tokens in a window",
+    "wrong_marks": "Wrong marks in",
+}
+FIRST = ("explainer", "scorer", "judge", "protocol", "negatives", "model", "base_url", "key_ref", "prices")
+JUDGES_ONLY = ("judge", "batch", "graded", "wrong_marks", "protocol")
+PARTS = {"explain": "Explain", "then": "Then score", "later": "Score after that", "score": "Score"}
+
+
+def _named(store: Store, job_id: str) -> str:
+    """A job by what it does and when it was asked for: an id tells nobody anything."""
+    try:
+        job = work.annotations(store).jobs.get(job_id)
+    except UnknownName:  # removed in this moment
+        return plain(job_id)
+    return f"{plain(job.label, 80)}, {job_words.ago(job.created)}"
+
+
+def page(store: Store, state: JobsState) -> None:
+    """The Jobs page with `job=` in its address."""
+    header = st.container(horizontal=True, vertical_alignment="center")
+    header.button("All jobs", key="all_jobs", icon=":material/arrow_back:", on_click=_back)
+    job_id = state.job or ""
+    try:
+        job = work.annotations(store).jobs.get(job_id)
+    except UnknownName as error:
+        st.warning(
+            f"This store has no job “{plain(job_id, 60)}”."
+            + (" The newest are:" if error.nearest else " It has none at all: start one with New batch.")
+        )
+        with suggestions():
+            for near in error.nearest:
+                suggestion(_named(store, near), job=near, items=None, items_page=None)
+        return
+    header.title(plain(job.label, 120), anchor=False)
+    interval = jobs_view.BUSY_SECONDS if job.is_active else None
+    st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
+    _told(job)
+    _items(store, job, state)
+
+
+def _back() -> None:
+    change(job=None, items=None, items_page=None)
+
+
+def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
+    with messages():
+        job = work.annotations(store).jobs.get(job_id)
+        if job.is_active != was_active or job.n_failed > 1.1 * n_failed:
+            st.rerun()  # the rest of the page has something new to show
+        components.jobs(
+            record(job, writable=job_strip.writable(store)), key=KEY, on_act=lambda: job_strip.act(store, KEY)
+        )
+        told = st.session_state.pop(job_strip.MESSAGE, None)
+        if told:
+            st.warning(plain(told, 500))
+        components.facts(facts(job), key="job_facts")
+    if job.state == "failed" and job.error and not job.n_failed:
+        st.error(plain(job.error, 2000), icon=":material/error:")
+
+
+def record(job: Job, *, writable: bool) -> dict[str, Any]:
+    """The table's row without the label, which is the page's title."""
+    whole = jobs_view.record([job], writable=writable)
+    at = next(place for place, column in enumerate(whole["columns"]) if column.get("kind") == "job")
+
+    def without(cells: list[Any]) -> list[Any]:
+        return [*cells[:at], *cells[at + 1 :]]
+
+    rows = [{**row, "cells": without(row["cells"])} for row in whole["rows"]]
+    return {**whole, "columns": without(whole["columns"]), "rows": rows}
+
+
+def facts(job: Job) -> list[list[str]]:
+    """Times, counts and cost."""
+    cost, cost_help = job_words.cost(job)
+    return [
+        ["Kind", job.kind, ""],
+        ["Done", fmt.count(job.n_done), ""],
+        ["Failed", fmt.count(job.n_failed), "Each is recorded with its cause; a retry does only these"],
+        ["Not tried", fmt.count(job.n_left), ""],
+        ["Tokens, prompt", fmt.count(job.tokens_in), ""],
+        ["Tokens, answer", fmt.count(job.tokens_out), ""],
+        ["Cost", cost, cost_help],
+        ["Queued", moment(job.created), f"{moment(job.created, seconds=True)} UTC"],
+        ["Started", moment(job.started), f"{moment(job.started, seconds=True)} UTC"],
+        ["Ended", moment(job.finished), f"{moment(job.finished, seconds=True)} UTC"],
+        ["Attempts", fmt.count(job.claims), "How often a process began to work on it"],
+    ]
+
+
+def moment(stamp: str | None, *, seconds: bool = False) -> str:
+    """`2026-11-21 14:30`, in UTC."""
+    when = job_words.when(stamp)
+    return fmt.NONE if when is None else when.strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''}")
+
+
+# What it was told --------------------------------------------------------------------------------
+
+
+def _told(job: Job) -> None:
+    st.subheader("What it was told to do", anchor=False)
+    rows = [{"cells": list(row)} for row in configuration(job.payload)]
+    if not rows:
+        st.caption("Nothing beyond its kind.")
+        return
+    columns = [{"title": "Part", "cls": "name"}, {"title": "Option", "cls": "name"}, {"title": "Choice"}]
+    with st.expander(", ".join(_gist(job.payload)) or f"{len(rows)} options", expanded=False, key="job_told"):
+        components.table({"columns": columns, "rows": rows, "page": "jobs"}, key="job_options")
+
+
+def _gist(payload: Mapping[str, Any]) -> list[str]:
+    """The choices that matter most, for the closed expander; as Markdown."""
+    gist = [plain(str(payload["coder"]), 60)] if "coder" in payload else []
+    for name in PARTS:
+        for part in _parts(payload.get(name)):
+            who = part.get("explainer") or part.get("scorer")
+            judge = part.get("judge") if part.get("scorer") in ("detection", "fuzzing") else None
+            llm = part.get("llm") or {}
+            model = llm.get("model") if isinstance(llm, Mapping) else None
+            how = labels.judge_label(str(judge), model) if judge else model
+            gist.append(plain(f"{who}{f' ({how})' if how else ''}", 100))
+    return gist or [plain(f"{name} {value}", 80) for name, value in payload.items()][:4]
+
+
+def configuration(payload: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Part, option and choice of everything in a payload, in words where we know some. A lent key's name is not told."""
+    rows: list[tuple[str, str, str]] = []
+    models: list[tuple[str, Mapping[str, Any]]] = []
+    for name, value in payload.items():
+        parts = _parts(value)
+        if not parts:
+            rows.append(("", *_told_option(name, value)))
+        for number, part in enumerate(parts, start=1):
+            title = PARTS.get(name, name) + (f" {number}" if len(parts) > 1 else "")
+            for option, choice in _in_order(part):
+                if option == "llm" and isinstance(choice, Mapping):
+                    models.append((f"{title}: language model", choice))
+                elif choice is not None and not (option in JUDGES_ONLY and _unjudged(part)):
+                    rows.append((title, *_told_option(option, choice)))
+    if models and all(choice == models[0][1] for _, choice in models):
+        models = [("Language model", models[0][1])]
+    for title, model in models:
+        rows += [(title, *_told_option(option, choice)) for option, choice in _in_order(model)]
+    return [(visible(part), visible(option), visible(choice)) for part, option, choice in rows]
+
+
+def _unjudged(part: Mapping[str, Any]) -> bool:
+    return part.get("scorer") not in ("detection", "fuzzing")
+
+
+def _in_order(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What matters most first."""
+    return sorted(part.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST))
+
+
+def _parts(value: Any) -> list[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        return [value]
+    if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
+        return list(value)
+    return []
+
+
+def _told_option(name: str, value: Any) -> tuple[str, str]:
+    title = NAMES.get(name, name)
+    if name == "key_ref":
+        return title, "from the environment" if value is None else "typed for a session, kept in memory only"
+    if name == "prices" and not value:
+        return title, "unknown"
+    if name == "prices" and isinstance(value, Mapping):
+        return title, "; ".join(f"{model}: {_price(price)}" for model, price in value.items())[:500]
+    if value is None:
+        return title, "no limit" if name in ("max_tokens", "max_cost") else fmt.NONE
+    if isinstance(value, bool):
+        return title, "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return title, ", ".join(str(one) for one in value)[:500]
+    return title, str(value)[:500].replace("non_activating", "non-activating")
+
+
+def _price(price: Any) -> str:
+    if not isinstance(price, Mapping):
+        return str(price)
+    return ", ".join(f"{name} {value:g}" for name, value in price.items() if isinstance(value, int | float))
+
+
+# What became of its items ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Failures that differ only in their numbers. `text`: the most frequent wording; `places`: the first items."""
+
+    text: str
+    n: int
+    places: tuple[int, ...]
+
+
+_NUMBER = re.compile(r"\d[\d,.]*")
+_ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
+
+
+def group_causes(found: Sequence[tuple[str, int, Sequence[int]]]) -> list[Cause]:
+    """Causes from errors: those that are the same but for numbers and ids are one, most frequent first."""
+    groups: dict[str, Cause] = {}
+    for error, n, places in found:
+        key = _NUMBER.sub("#", _ID.sub("#", error))
+        known = groups.get(key)
+        if known is None:
+            groups[key] = Cause(error, n, tuple(places))
+        else:
+            groups[key] = Cause(known.text, known.n + n, tuple(sorted({*known.places, *places})[:20]))
+    return sorted(groups.values(), key=lambda cause: -cause.n)
+
+
+def features_of(store: Store, job: Job, items: Sequence[JobItem]) -> dict[int, tuple[str, int]]:
+    """Place of an item -> the feature (coder, latent) that it is about, where it is about one that exists."""
+    coders = {info.coder: info.n_latents for info in store.coders()}
+    found: dict[int, tuple[str, int]] = {}
+    annotations = work.annotations(store)
+    for one in items:
+        if isinstance(one.item, int) and not isinstance(one.item, bool):
+            coder, latent = str(job.payload.get("coder", "")), one.item
+        elif isinstance(one.item, str):
+            try:
+                explanation = annotations.explanation(one.item)
+            except UnknownName:
+                continue
+            coder, latent = explanation.coder, explanation.latent
+        else:
+            continue
+        if 0 <= latent < coders.get(coder, 0):
+            found[one.i] = (coder, latent)
+    return found
+
+
+def _items(store: Store, job: Job, state: JobsState) -> None:
+    counts: dict[ItemState, int] = {"failed": job.n_failed, "done": job.n_done, "pending": job.n_left}
+    st.subheader("Items", anchor=False)
+    if job.n_failed:
+        _causes(store, job)
+    shown = state.items or _first_of(counts)
+    st.segmented_control(
+        "Which items", list(ITEMS), format_func=lambda name: f"{ITEMS[name]} ({fmt.count(counts[name])})",
+        required=True, label_visibility="collapsed", **bound("items", shown, reset=("items_page",)),
+    )  # fmt: skip
+    items = work.annotations(store).jobs.items(
+        job.id, state=shown, limit=ITEMS_PAGE + 1, offset=ITEMS_PAGE * (state.items_page - 1)
+    )
+    if not items:
+        st.caption("None." if state.items_page == 1 else "None on this page.")
+    else:
+        _item_table(store, job, items[:ITEMS_PAGE], shown)
+    if state.items_page > 1 or len(items) > ITEMS_PAGE:
+        with st.container(horizontal=True):
+            st.button(
+                "Previous", key="items_previous", disabled=state.items_page == 1, on_click=change,
+                kwargs={"items_page": state.items_page - 1 if state.items_page > 2 else None},
+            )  # fmt: skip
+            st.button(
+                "Next", key="items_next", disabled=len(items) <= ITEMS_PAGE, on_click=change,
+                kwargs={"items_page": state.items_page + 1},
+            )  # fmt: skip
+
+
+def _first_of(counts: Mapping[ItemState, int]) -> ItemState:
+    """Failures first, where there are any."""
+    for name in ITEMS:
+        if counts[name]:
+            return name
+    return "failed"
+
+
+def _causes(store: Store, job: Job) -> None:
+    table = work.annotations(store).jobs
+    causes = group_causes(table.causes(job.id))[:MAX_CAUSES]
+    firsts = sorted({cause.places[0] for cause in causes if cause.places})
+    features = features_of(store, job, table.items_at(job.id, firsts))
+    rows: list[dict[str, Any]] = []
+    for cause in causes:
+        feature = features.get(cause.places[0]) if cause.places else None
+        row: dict[str, Any] = {
+            "cells": [fmt.count(cause.n), visible(cause.text)[:1000], f"#{feature[1]}" if feature else ""]
+        }
+        if feature:
+            row["go"] = {"coder": feature[0], "latent": feature[1]}
+        rows.append(row)
+    columns = [
+        {"title": "Failed", "num": True},
+        {"title": "Cause", "help": "Errors that differ only in numbers are counted together"},
+        {"title": "For example", "kind": "link", "cls": "name"},
+    ]
+    _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_causes"))
+
+
+def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> None:
+    features = features_of(store, job, items)
+    rows: list[dict[str, Any]] = []
+    for one in items:
+        feature = features.get(one.i)
+        name = (
+            f"{feature[0]} #{feature[1]}"
+            if feature
+            else visible("the whole" if one.item is None else str(one.item))[:80]
+        )
+        row: dict[str, Any] = {"cells": [name, fmt.count(one.attempts), visible(one.error or "")[:1000]]}
+        if feature:
+            row["go"] = {"coder": feature[0], "latent": feature[1]}
+        rows.append(row)
+    columns: list[dict[str, Any]] = [
+        {"title": "Feature", "kind": "link", "cls": "name"},
+        {"title": "Attempts", "num": True, "help": "How often it was tried, over all retries"},
+        {"title": "Cause" if shown == "failed" else ""},
+    ]
+    _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_items"))
+
+
+def _open(clicked: dict[str, Any] | None) -> None:
+    if clicked:
+        where = {"coder": str(clicked["coder"]), "latent": str(clicked["latent"])}
+        st.switch_page("pages/feature.py", query_params=where)

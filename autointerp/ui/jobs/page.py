@@ -1,0 +1,179 @@
+"""The Jobs page: everything that runs, waits or ran on this store, in any process, and a form that starts more."""
+
+from typing import Any
+
+import streamlit as st
+
+from autointerp.store import Store
+from autointerp.store.annotations import Job
+from autointerp.ui.jobs import batch_form, details
+from autointerp.ui.jobs.state import SHOWS, JobsState
+from autointerp.ui.shared import components, job_strip, job_words, work
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.state import bound, change, current
+from autointerp.ui.shared.text import plain, visible
+
+KEY = "jobs"
+PAGE_SIZE = 25
+MAX_ACTIVE = 100
+BUSY_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+"""How often the table looks: while something runs, and while nothing does (a command may start something at any time)."""
+
+COLUMNS: list[dict[str, Any]] = [
+    {"title": "State", "kind": "state"},
+    {"title": "Job", "kind": "job", "cls": "what"},
+    {"title": "Progress", "kind": "bar"},
+    {"title": "Rate", "num": True, "help": "Items, over the last half minute"},
+    {"title": "Left", "num": True, "help": "At the present rate"},
+    {"title": "Tokens", "num": True, "help": "Of language models: prompt + answer"},
+    {"title": "Cost", "num": True, "help": "So far, in the currency of your prices"},
+    {"title": "Started", "num": True},
+    {"title": "Took", "num": True, "help": "Since it was first started"},
+    {"title": "By", "help": "Which process works on it"},
+    {"title": "", "kind": "actions", "num": True},
+]
+
+
+def jobs_page() -> None:
+    """The page."""
+    with messages():
+        store = open_store()
+        state = JobsState.parse(current())
+        if state.job is not None:
+            details.page(store, state)
+            return
+        may = job_strip.writable(store)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.title("Jobs", anchor=False, width="stretch")
+            if may:
+                _form_button(state)
+        if may and state.new:
+            with st.container(border=True):
+                batch_form.draw(store)
+        elif not may:
+            st.caption("Read-only: jobs can be looked at, not started or stopped.")
+        busy = bool(work.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1))
+        st.fragment(_table, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(store, busy)
+
+
+def _form_button(state: JobsState) -> None:
+    if state.new:
+        st.button(
+            "Close form", key="close_batch", icon=":material/close:", on_click=change, kwargs={"new": None}
+        )
+    else:
+        st.button(
+            "New batch", key="new_batch", type="primary", icon=":material/add:", on_click=change, kwargs={"new": 1}
+        )  # fmt: skip
+
+
+def _table(store: Store, busy: bool) -> None:
+    with messages():
+        state = JobsState.parse(current())
+        active, ended, more = _listed(store, state)
+        if bool(work.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1)) != busy:
+            st.rerun()  # to look more, or less, often
+        st.segmented_control(
+            "Which jobs", list(SHOWS), format_func=lambda name: SHOWS[name][0], required=True, label_visibility="collapsed",
+            **bound("show", state.show, reset=("page",), encode=lambda v: None if v == "all" else v),
+        )  # fmt: skip
+        rows = active + ended
+        if not rows:
+            _empty(store, state)
+            return
+        may = job_strip.writable(store)
+        if active:
+            st.caption(job_words.summary(active))
+        sent = components.jobs(record(rows, writable=may), key=KEY, on_act=lambda: job_strip.act(store, KEY))
+        if sent and sent["act"] == "open":
+            change(job=str(sent["id"]), new=None)
+            st.rerun()
+        told = st.session_state.pop(job_strip.MESSAGE, None)
+        if told:
+            st.warning(plain(told, 500))
+        _pages(state, more)
+
+
+def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]:
+    """Active jobs (on the first page, running before waiting), ended ones, and whether older ones follow."""
+    table = work.annotations(store).jobs
+    states = SHOWS[state.show][1]
+    active: list[Job] = []
+    if state.page == 1 and state.show in ("all", "active"):
+        active = sorted(table.active(), key=lambda job: job.state != "running")[:MAX_ACTIVE]
+    if state.show == "active":
+        return active, [], False
+    found = table.recent(
+        states=states or ("done", "failed", "cancelled"),
+        limit=PAGE_SIZE + 1,
+        offset=PAGE_SIZE * (state.page - 1),
+    )
+    return active, found[:PAGE_SIZE], len(found) > PAGE_SIZE
+
+
+def record(jobs: list[Job], *, writable: bool) -> dict[str, Any]:
+    """Everything that the table draws."""
+    return {"columns": COLUMNS, "head": True, "rows": [row(job, writable=writable) for job in jobs]}
+
+
+def row(job: Job, *, writable: bool) -> dict[str, Any]:
+    """One job."""
+    return {
+        "id": job.id,
+        "state": job.state,
+        "cells": [
+            job_words.state(job),
+            {
+                "label": visible(job.label),
+                "href": f"jobs?job={job.id}",
+                "note": job_strip.error_note(job),
+            },
+            job_words.progress(job),
+            job_words.rate(job),
+            job_words.eta(job),
+            job_words.tokens(job),
+            list(job_words.cost(job)),
+            [job_words.ago(job.started), job.started or "not started"],
+            job_words.took(job),
+            list(job_strip.who(job)),
+            job_strip.job_actions(job) if writable else [],
+        ],
+    }
+
+
+def _empty(store: Store, state: JobsState) -> None:
+    if state.page > 1:
+        st.info("There are no older jobs.")
+        st.button("To the newest", on_click=change, kwargs={"page": None})
+        return
+    if state.show != "all":
+        st.info(f"No job here is {SHOWS[state.show][0].lower()}.")
+        return
+    if not job_strip.writable(store):
+        st.info("No jobs yet: nothing has been explained or scored by jobs on this store.")
+        return
+    coders = store.coders()
+    name = coders[0].coder if coders else "CODER"
+    st.info("No jobs yet. Start one with New batch, from a feature's page, or from the command line:")
+    st.code(
+        f"autointerp explain {store.path} {name} --explainer pattern\n"
+        f"autointerp score {store.path} {name} --scorer detection",
+        language=None,
+        wrap_lines=True,
+    )
+
+
+def _pages(state: JobsState, more: bool) -> None:
+    if state.page == 1 and not more:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Newer", key="jobs_newer", disabled=state.page == 1, on_click=change,
+            kwargs={"page": state.page - 1 if state.page > 2 else None},
+        )  # fmt: skip
+        st.button(
+            "Older", key="jobs_older", disabled=not more, on_click=change, kwargs={"page": state.page + 1}
+        )
+        st.caption(f"Page {fmt.count(state.page)}")

@@ -1,0 +1,152 @@
+"""The Overview page: what is in the store, coder by coder, as text first and plots below."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from autointerp.store import Store
+from autointerp.types import CoderInfo, Fidelity
+from autointerp.ui.shared import charts, components, data
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import KINDS
+from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.text import plain
+
+BINS = 36
+_FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 no better than the mean"
+_CE = "Increase of cross-entropy, in nats per token, when the coder's output replaces the module's"
+_ZERO = "The same increase when zeros replace the module's output: the scale of the column before"
+COLUMNS: list[dict[str, Any]] = [
+    {"title": "Coder", "kind": "link", "cls": "name"},
+    {"title": "Kind", "kind": "badge"},
+    {"title": "Hookpoint", "cls": "name"},
+    {"title": "Features", "num": True},
+    {"title": "k", "num": True, "help": "Features kept for each token"},
+    {"title": "Tokens", "num": True, "help": "Tokens cached that could fire (masked positions left out)"},
+    {"title": "L0", "num": True, "help": "Features that fire on a token, on average"},
+    {"title": "FVU", "num": True, "help": _FVU},
+    {"title": "CE +", "num": True, "help": _CE},
+    {"title": "if zeroed", "num": True, "help": _ZERO},
+    {"title": "Dead", "num": True, "help": "Features that fire on no token of this corpus"},
+    {"title": "Size", "num": True},
+]
+
+
+def overview() -> None:
+    """The page."""
+    with messages():
+        store = open_store()
+        infos = store.coders()
+        st.title(plain(store.path.name), anchor=False)
+        components.facts(store_facts(store), key="store_facts")
+        for problem in store.problems():
+            st.warning(plain(problem))
+        if not infos:
+            no_coders(store)
+            return
+        clicked = components.table(
+            {"columns": COLUMNS, "rows": [coder_row(info) for info in infos], "page": "features"},
+            key="coders",
+        )
+        if clicked:
+            st.switch_page("pages/features.py", query_params={"coder": str(clicked["coder"])})
+        _plots(store, infos)
+    # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
+    from autointerp.ui.overview import scores
+
+    scores.section()
+
+
+def store_facts(store: Store) -> list[list[str]]:
+    """Model and corpus in a line."""
+    model, corpus = store.meta["model"], store.meta["corpus"]
+    shape = [
+        f"{model[key]} {word}"
+        for key, word in (("n_layers", "layers"), ("d_model", "wide"))
+        if model.get(key)
+    ]
+    return [
+        ["Model", str(model["name"]).rsplit("/", 1)[-1], str(model.get("source", ""))],
+        ["Architecture", str(model.get("architecture") or fmt.NONE), ""],
+        ["Shape", ", ".join(shape) or fmt.NONE, ""],
+        ["Vocabulary", fmt.plural(int(model["vocab_size"]), "token"), ""],
+        ["Corpus", str(corpus["name"]), f"{corpus['name']}, sha256 {corpus.get('sha256', '')}"],
+        ["Tokens", fmt.count(corpus["n_tokens"]), ""],
+        ["Contexts", f"{fmt.count(store.n_contexts)} × {store.ctx_len}", ""],
+        ["Documents", fmt.count(corpus.get("n_documents")), ""],
+    ]
+
+
+def coder_row(info: CoderInfo) -> dict[str, Any]:
+    """One coder's figures as text; a click opens its features."""
+    fidelity = info.fidelity
+    return {
+        "go": {"coder": info.coder},
+        "cells": [
+            info.coder,
+            KINDS[info.kind],
+            info.hookpoint,
+            fmt.count(info.n_latents),
+            fmt.count(info.k),
+            fmt.short_count(info.n_tokens),
+            fmt.decimal(fidelity.l0 if fidelity else None, 1),
+            fmt.decimal(fidelity.fvu if fidelity else None),
+            fmt.signed(fidelity.ce_increase if fidelity else None, 3),
+            fmt.signed(fidelity.ce_increase_zero if fidelity else None, 3),
+            fmt.share(info.n_dead / info.n_latents) if info.n_latents else fmt.NONE,
+            fmt.size(info.bytes_on_disk),
+        ],
+    }
+
+
+def no_coders(store: Store) -> None:
+    """What to do with a store that holds a corpus only."""
+    st.info("This store holds a corpus and no coders yet. Cache one, then reload this page:")
+    st.code(
+        f"autointerp cache {store.path} --model MODEL --coder NAME=PATH --hookpoint layers.2.mlp",
+        language=None,
+        wrap_lines=True,
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _density(path: str, file: str, _store: Store, coder: str) -> charts.DensityCurve:
+    edges, counts = _store.coder(coder).density_histogram(BINS)
+    return charts.DensityCurve(coder, np.asarray(edges), np.asarray(counts))
+
+
+def _plots(store: Store, infos: list[CoderInfo]) -> None:
+    curves = [_density(str(store.path), data.identity(info), store, info.coder) for info in infos]
+    _plot(charts.densities([curve for curve in curves if curve.counts.sum()]), "densities")
+    names = [info.coder for info in infos]
+    fidelity = [info.fidelity for info in infos]
+    fvu = [f.fvu if f else None for f in fidelity]
+    ce = [_ce_share(f) for f in fidelity]
+    dead = [info.n_dead / info.n_latents for info in infos]
+    left, middle, right = st.columns(3)
+    with left:
+        _plot(
+            charts.bars("Fraction of variance unexplained", names, fvu, [fmt.decimal(v) for v in fvu]), "fvu"
+        )
+    with middle:
+        if any(value is not None for value in ce):
+            title = "CE increase, share of zero ablation"
+            texts = [
+                f"{fmt.share(v)} ({fmt.signed(f.ce_increase if f else None, 3)})"
+                for v, f in zip(ce, fidelity, strict=True)
+            ]
+            _plot(charts.bars(title, names, ce, texts, percent=True), "ce")
+    with right:
+        _plot(charts.bars("Dead features", names, dead, [fmt.share(v) for v in dead], percent=True), "dead")
+
+
+def _ce_share(fidelity: Fidelity | None) -> float | None:
+    """The increase of cross-entropy as a share of zero ablation's: comparable between hookpoints."""
+    if fidelity is None or fidelity.ce_increase is None or not fidelity.ce_increase_zero:
+        return None
+    return fidelity.ce_increase / fidelity.ce_increase_zero
+
+
+def _plot(figure: Any, key: str) -> None:
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False})

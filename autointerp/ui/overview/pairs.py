@@ -1,0 +1,141 @@
+"""Where two scorers agree on the Overview, and where they do not."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from autointerp.score.population import agreement, disagreement
+from autointerp.store import ScoreKind
+from autointerp.ui.overview.data import Written
+from autointerp.ui.overview.rows import features, open_feature
+from autointerp.ui.shared import charts, components, score_words
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.state import bound, change
+from autointerp.ui.shared.text import plain
+
+N_APART = 4
+MAX_POINTS = 4000
+RARE = 0.05
+"""Pairs of scorers that share fewer features than this part of what the most common pair shares are listed last."""
+APART = {
+    (
+        "fuzzing",
+        "detection",
+    ): "it names the tokens, not when they count: marked, they are recognised, but in a whole text it "
+    "does not tell whether the feature fires. Often too broad, or about one common token.",
+    (
+        "detection",
+        "fuzzing",
+    ): "it describes the text around, not what fires: it knows which texts, and takes the wrong tokens "
+    "for the active ones.",
+    (
+        "embedding",
+        "detection",
+    ): "the topic is right and the condition is missing: texts about the same, with and without the "
+    "feature, look alike to it.",
+    (
+        "detection",
+        "embedding",
+    ): "it is about form (a piece of a word, a position, a sign), which vectors of meaning hardly see.",
+    ("embedding", "fuzzing"): "the topic is right, the tokens are not named.",
+    ("fuzzing", "embedding"): "it names tokens whose texts share no topic.",
+    ("simulation", "detection"): "it tells strong from weak within a text, and claims too many texts.",
+    ("detection", "simulation"): "it tells which texts, and not where or how strongly.",
+}
+"""What a high score by the first scorer and a low one by the second usually means."""
+
+
+def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], params: dict[str, str]) -> None:
+    """Agreement of every two kinds; one pair looked at more closely."""
+    pooled = {kind: written.pooled(coders, kind) for kind in kinds}
+    found = {(a, b): agreement(pooled[a].value, pooled[b].value) for a, b in combinations(kinds, 2)}
+    most = max((agree.n for agree in found.values()), default=0)
+    pairs = [pair for pair, agree in found.items() if agree.n >= 3]
+    # What stands on a handful of features comes last.
+    pairs.sort(key=lambda pair: found[pair].n < RARE * most)
+    if not pairs:
+        st.caption("No two kinds of scores share three features here, so there is nothing to compare.")
+        return
+    asked = (params.get("x"), params.get("y"))
+    pair = next((pair for pair in pairs if (pair[0].key, pair[1].key) == asked), None)
+    shown = pair or max(pairs, key=lambda one: (one[0].scorer != one[1].scorer, found[one].n))
+    left, right = st.columns([5, 7], gap="medium")
+    with left:
+        st.caption(
+            "**Do the scorers agree?** Rank correlation over features that have both; click a row to look closer"
+        )
+        columns = [
+            {"title": "Scores", "kind": "link"},
+            {"title": "Spearman", "num": True},
+            {"title": "Pearson", "num": True},
+            {"title": "n", "num": True},
+        ]
+        names = {kind: score_words.name(kind, written.kinds) for kind in kinds}
+        rows = [
+            {
+                "go": {**({"of": params["of"]} if "of" in params else {}), "x": a.key, "y": b.key},
+                "cells": [
+                    f"{'▸ ' if (a, b) == shown else ''}{names[a]} / {names[b]}",
+                    fmt.decimal(found[a, b].spearman, 2),
+                    fmt.decimal(found[a, b].pearson, 2),
+                    fmt.count(found[a, b].n),
+                ],
+            }
+            for a, b in pairs
+        ]
+        clicked = components.table({"columns": columns, "rows": rows, "page": ""}, key="pairs")
+        if clicked:
+            change(x=str(clicked["x"]), y=str(clicked["y"]))
+            st.rerun(scope="fragment")
+        if st.toggle(
+            "Plot every feature",
+            **bound("plot", params.get("plot") == "1", encode=lambda v: 1 if v else None),
+        ):
+            _scatter(written, coders, shown)
+    with right:
+        _apart(written, coders, shown)
+
+
+def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:
+    x, y = (written.pooled(coders, kind) for kind in pair)
+    both = np.flatnonzero(~(np.isnan(x.value) | np.isnan(y.value)))
+    if len(both) > MAX_POINTS:
+        both = np.sort(np.random.default_rng(0).choice(both, MAX_POINTS, replace=False))
+        st.caption(f"A random {fmt.count(MAX_POINTS)} of them. Click a point to open its feature.")
+    else:
+        st.caption("Click a point to open its feature.")
+    points = [(*written.place(coders, int(at)), float(x.value[at]), float(y.value[at])) for at in both]
+    names = (score_words.name(pair[0], written.kinds), score_words.name(pair[1], written.kinds))
+    floors = [float(np.nanmedian(one.floor)) if not np.isnan(one.floor).all() else None for one in (x, y)]
+    event: Any = st.plotly_chart(
+        charts.score_scatter(names, points, (floors[0], floors[1])), key="scatter", on_select="rerun",
+        selection_mode="points", config={"displayModeBar": False},
+    )  # fmt: skip
+    picked = event.selection.points if event else []
+    if picked and len(picked[0].get("customdata", ())) == 2:
+        coder, latent = picked[0]["customdata"]
+        open_feature(str(coder), int(latent))
+
+
+def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:
+    """Features that the two kinds rank most differently, both ways."""
+    x, y = (written.pooled(coders, kind).value for kind in pair)
+    gap = disagreement(x, y)
+    for (high, low), sign in ((pair, 1), (pair[::-1], -1)):
+        order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
+        chosen = [int(i) for i in order[:N_APART] if sign * gap[i] > 0]
+        names = [plain(score_words.name(kind, written.kinds)) for kind in (high, low)]
+        meaning = APART.get((high.scorer, low.scorer))
+        said = (
+            f" Usually {meaning}"
+            if meaning
+            else " They ask different questions: read the judged examples of both."
+        )
+        st.caption(f"**High on {names[0]}, low on {names[1]}.**{said}")
+        if chosen:
+            features(written, coders, chosen, [high, low], f"apart_{sign}")
+        else:
+            st.caption("None: they rank all features alike.")

@@ -1,0 +1,46 @@
+"""Features in rows on the Overview: what explains them, and scores side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from autointerp.store import ScoreKind
+from autointerp.ui.features.rows import explanation_cell
+from autointerp.ui.overview.data import Written
+from autointerp.ui.shared import components, score_words
+
+
+def features(
+    written: Written, coders: Sequence[str], chosen: Sequence[int], kinds: Sequence[ScoreKind], key: str
+) -> None:
+    """Features in rows, with what explains them and the scores of these kinds."""
+    named = [written.place(coders, at) for at in chosen]
+    columns: list[dict[str, Any]] = [
+        {"title": "Feature", "kind": "link", "cls": "name"},
+        {"title": "Explanation", "kind": "explanation"},
+        *(
+            {
+                "title": score_words.name(kind, written.kinds),
+                "kind": "score",
+                "help": score_words.help_text(kind),
+            }
+            for kind in kinds
+        ),
+    ]
+    rows = []
+    for coder, latent in named:
+        annotated = written.coders[coder]
+        shown = annotated.shown([latent]).get(latent)
+        found = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
+        title = f"{coder} #{latent}" if len(coders) > 1 else f"#{latent}"
+        cells = [title, explanation_cell(shown), *(score_words.cell(one) if one else None for one in found)]
+        rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
+    clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key=f"features_{key}")
+    if clicked:
+        open_feature(str(clicked["coder"]), int(clicked["latent"]))
+
+
+def open_feature(coder: str, latent: int) -> None:
+    """Go to its page."""
+    st.switch_page("pages/feature.py", query_params={"coder": coder, "latent": str(latent)})

@@ -1,0 +1,254 @@
+"""Explanations and scores on the Overview: coverage, how scores spread, the best and worst explained, where scorers agree and
+where they do not, and what was done last. A fragment below the figures of the coders, so that those never wait for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from autointerp.errors import StoreError
+from autointerp.score.population import spread
+from autointerp.store import ScoreKind, Store
+from autointerp.types import CoderInfo
+from autointerp.ui.overview import pairs
+from autointerp.ui.overview.data import Coverage, Written
+from autointerp.ui.overview.rows import features, open_feature
+from autointerp.ui.shared import charts, components, job_strip, job_words, score_words, work
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import EXPLAINERS
+from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.state import bound, current
+from autointerp.ui.shared.text import plain, visible
+
+ALL = "All coders"
+N_BEST = 6
+N_RECENT = 6
+MAX_KINDS = 6
+
+
+@st.fragment
+def section() -> None:
+    """Everything about explanations, below the coders."""
+    with messages():
+        store = open_store()
+        infos = store.coders()
+        st.subheader("Explanations", anchor=False)
+        try:
+            written = Written(store, work.annotations(store), infos)
+        except StoreError as error:
+            st.warning(f"Explanations and scores cannot be read: {plain(str(error))}")
+            return
+        if not written.n_explained:
+            _nothing(store, infos)
+        else:
+            _explained(written)
+        _recent(store)
+
+
+def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
+    coder = infos[0].coder
+    st.info(
+        "Nothing has been explained yet. Open a feature and press Explain, or explain and score every live feature, without "
+        "any language model, from the Jobs page or the command line:"
+    )
+    st.code(
+        f"autointerp explain {store.path} {coder} --explainer pattern\n"
+        f"autointerp score {store.path} {coder} --scorer detection --scorer fuzzing",
+        language=None,
+        wrap_lines=True,
+    )
+    st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
+
+
+def _explained(written: Written) -> None:
+    names = list(written.coders)
+    params = current()
+    kinds = _shown_kinds(written, params)
+    _coverage(written, kinds)
+    if not kinds:
+        st.info(
+            "Explanations have not been scored yet: press Score on a Feature page, or use the Jobs page or `autointerp score`."
+        )
+        return
+    _spreads(written, kinds)
+    coder = params.get("of") if params.get("of") in names else None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.selectbox(
+            "Features of", [ALL, *names], width=190, label_visibility="collapsed",
+            **bound("of", coder or ALL, encode=lambda v: None if v == ALL else v),
+        )  # fmt: skip
+        chosen = next((kind for kind in kinds if kind.key == params.get("score")), None)
+        chosen = chosen or max(kinds, key=lambda kind: written.kinds[kind])
+        labels = {kind.key: score_words.name(kind, written.kinds) for kind in kinds}
+        st.selectbox(
+            "Score", list(labels), format_func=lambda key: labels.get(str(key), ""), width=280,
+            label_visibility="collapsed", **bound("score", chosen.key),
+        )  # fmt: skip
+    among = [coder] if coder else names
+    _extremes(written, among, chosen)
+    if len(kinds) > 1:
+        pairs.draw(written, among, kinds, params)
+
+
+def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]:
+    """The kinds of scores that most features have, with a switch where there are more; all of them once it is on."""
+    most = max(written.kinds.values(), default=0)
+    everything = sorted(written.kinds, key=lambda kind: written.kinds[kind] < pairs.RARE * most)
+    usual = sorted(everything, key=lambda kind: -written.kinds[kind])[:MAX_KINDS]
+    if len(everything) <= MAX_KINDS:
+        return everything
+    asked = {params.get(name) for name in ("score", "x", "y")}
+    usual += [kind for kind in everything if kind.key in asked and kind not in usual]
+    wanted = params.get("kinds") == "all"
+    more = len(everything) - len(usual)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if st.toggle(
+            f"All {len(everything)} kinds of scores",
+            **bound("kinds", wanted, encode=lambda on: "all" if on else None),
+        ):
+            return everything
+        left_out = [
+            plain(score_words.name(kind, written.kinds), 120) for kind in everything if kind not in usual
+        ]
+        names = ", ".join(left_out[:8]) + (" …" if len(left_out) > 8 else "")
+        st.caption(f"Below are the {len(usual)} that most features have; {more} more are not shown: {names}.")
+    return [kind for kind in everything if kind in usual]
+
+
+def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
+    columns: list[dict[str, Any]] = [
+        {"title": "Coder", "kind": "link", "cls": "name"},
+        {
+            "title": "Explained",
+            "num": True,
+            "help": "Features with an explanation, of those that fire at all",
+        },
+        {"title": "Failed", "num": True, "help": "No explanation, and an attempt that failed"},
+        *(
+            {
+                "title": score_words.name(kind, kinds),
+                "num": True,
+                "help": f"{score_words.help_text(kind)}: {_SCORED}",
+            }
+            for kind in kinds
+        ),
+    ]
+    rows = []
+    for coder in written.coders:
+        cover = written.coverage(coder)
+        if cover.explained or cover.failed:
+            cells = [coder, _part(cover.explained, cover.live), fmt.count(cover.failed)]
+            rows.append(
+                {"go": {"coder": coder}, "cells": [*cells, *(_median(written, cover, k) for k in kinds)]}
+            )
+    clicked = components.table({"columns": columns, "rows": rows, "page": "features"}, key="coverage")
+    if clicked:
+        st.switch_page("pages/features.py", query_params={"coder": str(clicked["coder"]), "sort": "low"})
+
+
+_SCORED = "median over the features scored, the share of explained ones that were, and how many"
+
+
+def _part(n: int, of: int) -> str:
+    return f"{fmt.count(n)} of {fmt.count(of)}  ({fmt.share(n / of if of else None)})"
+
+
+def _median(written: Written, cover: Coverage, kind: ScoreKind) -> str:
+    n = cover.scored.get(kind, 0)
+    if not n:
+        return fmt.NONE
+    scores = written.scores(cover.coder, kind)
+    share = fmt.share(n / cover.explained if cover.explained else None)
+    return f"{fmt.decimal(float(np.nanmedian(scores.value)), 2)}  ({share}, n {fmt.count(n)})"
+
+
+def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
+    for start in range(0, len(kinds), 3):
+        row = kinds[start : start + 3]
+        for place, kind in zip(st.columns(max(2, min(3, len(kinds)))), row, strict=False):
+            boxes = []
+            for index, coder in enumerate(written.coders):
+                scores = written.scores(coder, kind)
+                found = spread(scores.value, scores.ci_low, scores.floor)
+                if found is not None:
+                    boxes.append(
+                        charts.ScoreBox(
+                            coder, charts.colour(index), found.n, found.percentiles, found.mean, found.floor
+                        )
+                    )
+            with place:
+                figure = charts.score_boxes(score_words.name(kind, written.kinds), boxes)
+                st.plotly_chart(figure, key=f"spread_{kind.key}", config={"displayModeBar": False})
+    st.caption(
+        "Box: the middle half of a coder's features and their median; whiskers: nine tenths. Grey mark: the median floor, "
+        "the same scorer's value for a random other explanation."
+    )
+
+
+def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
+    scores = written.pooled(coders, kind)
+    order = np.lexsort((np.arange(len(scores.value)), -scores.value, -np.nan_to_num(scores.ci_low, nan=-9)))
+    best = [int(i) for i in order if not np.isnan(scores.ci_low[i])][:N_BEST]
+    order = np.lexsort((np.arange(len(scores.value)), scores.value, np.nan_to_num(scores.ci_high, nan=9)))
+    worst = [int(i) for i in order if not np.isnan(scores.ci_high[i])][:N_BEST]
+    n = fmt.count(scores.n)
+    name = plain(score_words.name(kind, written.kinds))
+    if not best:
+        st.caption(f"No interval is known for {name} here: n {n}.")
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.caption(f"**Best explained**, by the lower end of the interval · {name} · n {n}")
+        features(written, coders, best, [kind], "best")
+    with right:
+        st.caption(f"**Worst explained**, by the upper end of the interval · {name} · n {n}")
+        features(written, coders, worst, [kind], "worst")
+
+
+def _recent(store: Store) -> None:
+    """The last jobs and the last explanations."""
+    annotations = work.annotations(store)
+    jobs, latest = annotations.jobs.recent(limit=N_RECENT), annotations.latest(N_RECENT)
+    if not jobs and not latest:
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.caption("**Recent jobs**")
+        if jobs:
+            # Without the strip's buttons: here a job is looked at, on its own page it is acted on.
+            rows = [job_strip.row(job, writable=False) for job in jobs]
+            data = {
+                "columns": job_strip.COLUMNS[:-1],
+                "head": False,
+                "rows": [{**row, "cells": row["cells"][:-1]} for row in rows],
+            }
+            sent = components.jobs(data, key="recent_jobs", on_act=lambda: None)
+            if sent and sent["act"] == "open":
+                st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
+        else:
+            st.caption("None yet.")
+    with right:
+        st.caption("**Latest explanations**")
+        columns = [
+            {"title": "Feature", "kind": "link", "cls": "name"},
+            {"title": "Explanation", "kind": "explanation"},
+            {"title": "Written", "num": True, "cls": "name"},
+        ]
+        rows = []
+        for one in latest:
+            by = (
+                f"{one.author} (person)"
+                if one.explainer == "person"
+                else EXPLAINERS.get(one.explainer, one.explainer)
+            )
+            cell = {"text": visible(one.text)[:300] or "(empty)", "marks": [visible(by)], "help": one.created}
+            rows.append(
+                {
+                    "go": {"coder": one.coder, "latent": one.latent},
+                    "cells": [f"{one.coder} #{one.latent}", cell, job_words.ago(one.created)],
+                }
+            )
+        clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key="latest")
+        if clicked:
+            open_feature(str(clicked["coder"]), int(clicked["latent"]))

@@ -1,0 +1,202 @@
+"""The Probe page: type a text, rank the features that fire on it, go to one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from autointerp.errors import UserError, nearest
+from autointerp.probe import Ranking
+from autointerp.store import Store
+from autointerp.types import CoderInfo
+from autointerp.ui.probe.record import record
+from autointerp.ui.probe.state import MAX_ROWS, PAGE, SCALES, ProbeState
+from autointerp.ui.shared import components, probing
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.state import bound, change, current, suggestion, suggestions
+from autointerp.ui.shared.text import plain, quoted, sentence
+
+KEY = "probe"
+RANK_LABELS = {"max": "Maximum", "sum": "Sum", "token": "One token"}
+RANK_HELP = (
+    "Order the features by their largest activation on the text, by the sum over its tokens, or by their activation on the "
+    "token you click"
+)
+SCALE_HELP = "Activations as they are, or as shares of each feature's maximum in the corpus: these compare between coders"
+EXAMPLES = (
+    ">>> import numpy as np\n>>> np.arange(6).reshape(2, 3)\narray([[0, 1, 2],\n       [3, 4, 5]])",
+    "Returns the number of items in the list, or None if the list is empty.",
+    "Raises ValueError if `axis` is not an integer between 0 and 3.",
+    "The integral $x_{i}^{2} + \\alpha$ converges (see the notes below).",
+)
+CORPUS_TOKENS = 40
+MAX_DEFAULT = 6
+"""Coders chosen when none is: trained ones, this many at most."""
+
+
+def probe() -> None:
+    """The page."""
+    with messages():
+        store = open_store()
+        infos = store.coders()
+        if not infos:
+            st.title("Probe", anchor=False)
+            st.info(
+                "This store has no coders, so no feature can fire. Cache one: "
+                "`autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
+            )
+            return
+        _body()
+
+
+@st.fragment
+def _body() -> None:
+    with messages():
+        store = open_store()
+        infos = store.coders()
+        state = ProbeState.parse(current())
+        coders = _chosen(state, infos)
+        # Activations of different coders are on different scales: side by side, only shares compare.
+        state = replace(state, scale=state.scale or ("activation" if len(coders) == 1 else "share"))
+        _controls(state, infos, coders)
+        if not state.text:
+            _examples(store)
+        elif not coders:
+            st.info("Choose at least one coder.")
+        else:
+            _results(store, state, coders)
+
+
+def _chosen(state: ProbeState, infos: Sequence[CoderInfo]) -> list[str]:
+    """Coders of the address that exist, in the store's order; a message for those that do not."""
+    names = [info.coder for info in infos]
+    if state.coders is None:
+        trained = [info.coder for info in infos if info.kind not in ("neurons", "random")]
+        return (trained or names)[:MAX_DEFAULT]
+    for unknown in [name for name in state.coders if name not in names][:3]:
+        st.warning(f"This store has no coder “{plain(unknown, 60)}”. The nearest are:")
+        with suggestions():
+            for near in nearest(unknown, names, n=3):
+                suggestion(plain(near), coders=near)
+    return [name for name in names if name in state.coders]
+
+
+def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) -> None:
+    st.text_area(
+        "Text", height=92, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
+        placeholder="Type a text and press Ctrl+Enter: which features fire on it?",
+        **bound("text", state.text, reset=("token", "rows"), encode=lambda v: v or None),
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.multiselect(
+            "Coders", [info.coder for info in infos], width=500, placeholder="Choose coders",
+            **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
+        )  # fmt: skip
+        st.segmented_control(
+            "Rank by", list(RANK_LABELS), format_func=RANK_LABELS.__getitem__, required=True, help=RANK_HELP,
+            **bound("rank", state.rank, reset=("rows",), encode=lambda v: None if v == "max" else v),
+        )  # fmt: skip
+        st.segmented_control(
+            "Scale", list(SCALES), format_func=SCALES.__getitem__, required=True, help=SCALE_HELP,
+            **bound("scale", state.scale, reset=("rows",), encode=str),
+        )  # fmt: skip
+        clipped = None if state.density is None else min(state.density, 100.0)
+        st.number_input(
+            "Density at most (%)", min_value=0.0, max_value=100.0, step=None, format="%g", placeholder="any", width=150,
+            help="Leave out features that fire on more than this share of the corpus's tokens",
+            **bound("density", clipped, reset=("rows",)),
+        )  # fmt: skip
+
+
+def _examples(store: Store) -> None:
+    st.markdown("Type a text above, or try one of these:")
+    with st.container(gap=None):
+        for index, text in enumerate((*EXAMPLES, _passage(store))):
+            label = plain(" ".join(text.split()), 110)
+            if index == len(EXAMPLES):
+                label = f"From the corpus: {label}"
+            st.button(
+                label, key=f"example_{index}", type="tertiary", icon=":material/play_arrow:", on_click=change,
+                kwargs={"text": text},
+            )  # fmt: skip
+
+
+def _passage(store: Store) -> str:
+    """The beginning of a context in the middle of the corpus."""
+    row = store.tokens[store.n_contexts // 2][1 : CORPUS_TOKENS + 1]
+    return store.vocabulary().decode_text(row)[: probing.MAX_CHARS]
+
+
+def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
+    try:
+        found = probing.run(store, state.text, coders)
+    except UserError as error:
+        st.error(sentence(error, 2000))
+        return
+    for reason in found.failed.values():
+        st.error(plain(reason, 2000))
+    result = found.result
+    if not result.coders:
+        return
+    for note in probing.notes(result):
+        st.caption(plain(note))
+    prober = probing.prober(store)
+    token = state.token if state.token is not None and state.token < len(result.token_ids) else None
+    ranking = Ranking([], 0, 0)
+    if state.rank != "token" or token is not None:
+        ranking = prober.rank(
+            result,
+            state.rank,
+            token=token,
+            max_density=None if state.density is None else state.density / 100,
+            relative=state.scale == "share",
+            limit=state.rows,
+        )
+    summary = _summary(state, ranking, result.texts[token] if token is not None else None, len(result.coders))
+    clicked = components.probe(
+        record(store, result, ranking, state, token, summary), key=KEY, on_token=_token_clicked
+    )
+    if clicked:
+        st.switch_page(
+            "pages/feature.py",
+            query_params={
+                "coder": str(clicked["coder"]),
+                "latent": str(clicked["latent"]),
+                "text": state.text,
+            },
+        )
+    n_more = ranking.n_firing - ranking.n_dense - len(ranking.rows)
+    if n_more > 0 and state.rows < MAX_ROWS:
+        st.button(
+            f"Show {min(PAGE, n_more)} more",
+            on_click=change,
+            kwargs={"rows": min(state.rows + PAGE, MAX_ROWS)},
+        )
+
+
+def _summary(state: ProbeState, ranking: Ranking, token: str | None, n_coders: int) -> str:
+    """What the list is, in a line."""
+    if state.rank == "token" and token is None:
+        return "Click a token of the text to rank the features by their activation on it."
+    of = fmt.plural(n_coders, "coder")
+    where = f"on “{quoted(token)}”" if state.rank == "token" and token is not None else "on this text"
+    if not ranking.n_firing:
+        return f"No feature of {of} fires {where}."
+    dense = (
+        f", {fmt.count(ranking.n_dense)} of them denser than the limit and left out"
+        if ranking.n_dense
+        else ""
+    )
+    shown = f"; the first {fmt.count(len(ranking.rows))}" if ranking.rows else ""
+    by = {"max": "their maximum", "sum": "their sum", "token": "their activation there"}[state.rank]
+    scale = ", as a share of each one's maximum in the corpus" if state.scale == "share" else ""
+    return f"{fmt.plural(ranking.n_firing, 'feature')} of {of} fire {where}{dense}{shown} by {by}{scale}."
+
+
+def _token_clicked() -> None:
+    position = components.triggered(KEY, "token")
+    if isinstance(position, int) and position >= 0:
+        change(token=position, rank="token", rows=None)
+    elif position == -1:
+        change(token=None, rank=None, rows=None)

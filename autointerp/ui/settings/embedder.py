@@ -1,0 +1,95 @@
+"""The embedder part of the Settings page: which one, whether this store's windows are embedded, and a button that does it."""
+
+import streamlit as st
+
+from autointerp import settings
+from autointerp.errors import UserError
+from autointerp.jobs.kinds import embed_job
+from autointerp.preferences import DEFAULT_EMBEDDER
+from autointerp.settings import DEFAULT_WINDOW
+from autointerp.store import Store
+from autointerp.store.embeddings.reader import WindowEmbeddings, list_embeddings
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import job_strip, llm_settings, work
+from autointerp.ui.shared.text import plain, sentence
+
+_CHOICE = "embedder_choice"
+_RATE = 95
+"""Windows of 32 tokens that two cores embed in a second with the default embedder, as measured."""
+
+
+def section(store: Store | None) -> None:
+    """Draws it; `store` is `None` where none can be opened."""
+    st.subheader("Embedder", anchor=False)
+    st.caption(
+        "Turns texts into vectors: for the embedding score, search by meaning, and non-activating examples that are near in "
+        "meaning. Every window of the corpus is embedded once, and the vectors stay with the store."
+    )
+    chosen = llm_settings.embedder_name()
+    found = list_embeddings(store.path) if store is not None else []
+    if not settings.is_read_only():
+        typed = str(st.session_state.get(_CHOICE) or chosen)
+        names = list(dict.fromkeys([chosen, typed, DEFAULT_EMBEDDER, *(name for name, _, _ in found)]))
+        picked = st.selectbox(
+            "Embedder", names, index=0, key=_CHOICE, accept_new_options=True, label_visibility="collapsed",
+            help="The one that is installed with this program, or the folder of a sentence-transformers model",
+        )  # fmt: skip
+        picked = str(picked or "").strip()
+        if picked and picked != chosen:
+            try:
+                llm_settings.remember_embedder(picked)
+                chosen = picked
+            except UserError as error:
+                st.error(sentence(error, 500))
+    if store is None:
+        st.caption("Whether a store's windows are embedded is shown once there is a store.")
+        return
+    known = store.embeddings(chosen)
+    if known is not None:
+        st.caption("✓ " + told(known))
+    else:
+        _missing(store, chosen)
+    others = [
+        f"{plain(name, 80)}, windows of {window}"
+        for name, window, _ in found
+        if (name, window) != (chosen, DEFAULT_WINDOW)
+    ]
+    if others:
+        st.caption("Also in this store: " + "; ".join(others) + ".")
+
+
+def told(known: WindowEmbeddings) -> str:
+    """What a store has, as Markdown."""
+    return (
+        f"This store's windows are embedded with {plain(known.name, 80)}: {fmt.plural(len(known), 'window')} of "
+        f"{known.window} tokens, {known.dim} numbers each, {fmt.size(known.vectors.nbytes)} ({plain(known.precision)})."
+    )
+
+
+def _missing(store: Store, name: str) -> None:
+    n = store.window_places(DEFAULT_WINDOW).n_windows
+    guess = ""
+    if name == DEFAULT_EMBEDDER:
+        minutes = n / _RATE / 60
+        guess = (
+            f", about {max(1, round(minutes))} min on two cores"
+            if minutes < 120
+            else f", about {minutes / 60:.0f} h"
+        )
+    st.caption(
+        f"This store's windows are not embedded with {plain(name, 80)} yet: {fmt.plural(n, 'window')} of {DEFAULT_WINDOW} "
+        f"tokens{guess}. Until then the embedding score embeds what it needs, and search by meaning finds nothing."
+    )
+    if not job_strip.writable(store):
+        return
+    running = [job for job in work.annotations(store).jobs.active() if job.kind == "embed"]
+    if not running and st.button("Embed all windows", key="embed_start", icon=":material/scatter_plot:"):
+        runner = work.runner(store)
+        try:
+            assert runner is not None
+            job_strip.remember(runner.submit(**embed_job(name)).id)
+        except UserError as error:
+            st.error(sentence(error, 500))
+        else:
+            st.rerun()
+    job_strip.draw([job.id for job in running] or None, key="embed_strip")

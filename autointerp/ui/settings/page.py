@@ -1,0 +1,123 @@
+"""The Settings page: which store, whether it is whole, what wrote it, and how to look at another."""
+
+import json
+import platform
+from pathlib import Path
+
+import streamlit as st
+
+import autointerp
+from autointerp import settings
+from autointerp.errors import StoreError
+from autointerp.store import Store
+from autointerp.ui.settings import embedder
+from autointerp.ui.shared import components, llm_settings
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import choose_store, found_stores, open_store, store_path
+from autointerp.ui.shared.text import plain, sentence
+
+
+def settings_page() -> None:
+    """The page."""
+    st.title("Settings", anchor=False)
+    st.subheader("Store", anchor=False)
+    _switch()
+    store = None
+    try:
+        store = open_store()
+    except StoreError as error:
+        st.error(sentence(error, 2000), icon=":material/database_off:")
+        st.markdown("Build the demo store with `make demo`, or name the folder of another store above.")
+    else:
+        _integrity(store)
+        _files(store)
+        _written_by(store)
+    llm_settings.section()
+    embedder.section(store)
+    st.subheader("Program", anchor=False)
+    components.facts(program_facts(), key="program")
+
+
+def _switch() -> None:
+    current = store_path()
+    if settings.is_read_only():
+        st.caption("Read-only: the store was chosen by whoever started this server.")
+        return
+    known = list(dict.fromkeys([str(current), *(str(path) for path in found_stores())]))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Look at", known, index=0, key="store_choice", accept_new_options=True, on_change=_chosen,
+            help="Stores in data/stores, or type the path of a store's folder. Only this browser session changes.",
+        )  # fmt: skip
+    st.caption(
+        f"`autointerp serve STORE` opens a store for everyone; stores are looked for in `{settings.stores_folder()}`."
+    )
+
+
+def _chosen() -> None:
+    chosen = st.session_state["store_choice"]
+    if chosen and chosen.strip() and "\0" not in chosen:
+        choose_store(Path(chosen.strip()))
+
+
+def _integrity(store: Store) -> None:
+    problems = store.problems()
+    if problems:
+        st.error(
+            "Some files of this store cannot be used. Build them again; the rest works.",
+            icon=":material/error:",
+        )
+        for problem in problems:
+            st.text(problem)
+    else:
+        st.success(
+            f"Complete and readable: {fmt.plural(len(store.coders()), 'coder')}.",
+            icon=":material/check_circle:",
+        )
+
+
+def _files(store: Store) -> None:
+    corpus = store.path / "corpus"
+    total = sum(file.stat().st_size for file in corpus.glob("*") if file.is_file())
+    grid = f"{fmt.count(store.n_contexts)} × {store.ctx_len} tokens"
+    rows = [
+        {"cells": ["corpus", "", grid, fmt.size(total), _minute(store.meta.get("created", "")), "corpus/"]}
+    ]
+    for info in store.coders():
+        entries = f"{fmt.short_count(info.n_activations)} activations"
+        size, created = fmt.size(info.bytes_on_disk), _minute(info.created)
+        file = f"coders/{info.coder}.duckdb"
+        rows.append({"cells": [info.coder, info.hookpoint, entries, size, created, file]})
+    columns = [
+        {"title": "Part", "cls": "name"},
+        {"title": "What"},
+        {"title": "Holds", "num": True},
+        {"title": "Size", "num": True},
+        {"title": "Created", "cls": "name", "help": "UTC"},
+        {"title": "File", "cls": "path"},
+    ]
+    components.table({"columns": columns, "rows": rows, "page": "settings", "cls": "files"}, key="files")
+    st.caption(f"Files of the folder {plain(str(store.path))}")
+
+
+def _minute(created: str) -> str:
+    """A time as stored (ISO, UTC), to the minute."""
+    return created[:16].replace("T", " ")
+
+
+def _written_by(store: Store) -> None:
+    with st.expander("Provenance: model, corpus and versions that wrote this store"):
+        st.code(
+            json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), language=None, wrap_lines=True
+        )
+
+
+def program_facts() -> list[list[str]]:
+    """Versions of the program and what it stands on."""
+    from importlib.metadata import version
+
+    return [
+        ["autointerp", autointerp.__version__, ""],
+        ["Python", platform.python_version(), ""],
+        *([name, version(name), ""] for name in ("streamlit", "duckdb", "numpy", "torch")),
+    ]

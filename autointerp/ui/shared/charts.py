@@ -1,0 +1,192 @@
+"""Plots of whole coders. One visual language: a colour per coder (orange, teal and rose have meanings of their own).
+
+plotly is imported when a plot is drawn: it takes longer than everything else on a page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.ui.shared import format as fmt
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+HEIGHT = 230
+PALETTE = ("#4a6ee0", "#8b95a5", "#9467dd", "#3a9fd0", "#86a63a", "#ab8163", "#bb5cbd", "#5f6878")
+"""Legible on white and on near-black; repeated from the start when there are more coders."""
+
+
+def colour(index: int) -> str:
+    """The colour of the coder at this place in the store."""
+    return PALETTE[index % len(PALETTE)]
+
+
+@dataclass(frozen=True)
+class DensityCurve:
+    """Live latents of one coder by density: `edges` log10 of the density, `counts` latents in each bin."""
+
+    coder: str
+    edges: NDArray[np.floating]
+    counts: NDArray[np.integer]
+
+
+def _layout(figure: "Figure", title: str, **more: Any) -> "Figure":
+    figure.update_layout(
+        title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
+        height=HEIGHT,
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        font={"size": 12},
+        bargap=0.35,
+        hoverlabel={"namelength": -1},
+        **more,
+    )
+    return figure
+
+
+def densities(curves: Sequence[DensityCurve]) -> "Figure":
+    """How often latents fire, per coder, on a logarithmic axis of density in percent."""
+    from plotly.graph_objects import Figure, Scatter
+
+    figure = Figure()
+    for index, curve in enumerate(curves):
+        centres = 10 ** ((curve.edges[:-1] + curve.edges[1:]) / 2)
+        figure.add_trace(
+            Scatter(
+                x=100 * centres,
+                y=curve.counts,
+                name=curve.coder,
+                mode="lines",
+                line={"width": 1.8, "shape": "hvh", "color": colour(index)},
+                customdata=[fmt.density(float(value)) for value in centres],
+                hovertemplate="%{customdata}: %{y} features<extra>%{fullData.name}</extra>",
+            )
+        )
+    decades = [10.0**power for power in range(-8, 3)]
+    figure.update_xaxes(
+        type="log",
+        title={"text": "density: share of tokens on which a feature fires"},
+        tickvals=decades,
+        ticktext=[f"{d:g} %" if d >= 0.01 else fmt.density(d / 100) for d in decades],
+        showgrid=True,
+    )
+    figure.update_yaxes(title={"text": "live features"}, rangemode="tozero")
+    legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
+    return _layout(figure, "How often features fire", legend=legend, showlegend=True).update_layout(
+        height=290
+    )
+
+
+def bars(
+    title: str, coders: Sequence[str], values: Sequence[float | None], texts: Sequence[str], *, percent: bool = False,
+) -> "Figure":  # fmt: skip
+    """One horizontal bar for each coder. `percent`: the values are fractions, drawn on an axis in percent."""
+    from plotly.graph_objects import Bar, Figure
+
+    figure = Figure()
+    if percent:
+        values = [None if value is None else 100 * value for value in values]
+    for index, (coder, value, text) in enumerate(zip(coders, values, texts, strict=True)):
+        figure.add_trace(
+            Bar(
+                x=[value], y=[coder], name=coder, orientation="h", text=[text if value is not None else "not measured"],
+                textposition="outside", cliponaxis=False, textfont={"size": 11}, marker={"color": colour(index)},
+                hovertemplate=f"%{{y}}: {text}<extra></extra>",
+            )
+        )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
+    top = max((value for value in values if value is not None), default=0.0)
+    bottom = min((value for value in values if value is not None), default=0.0)
+    beyond = 1.4 + 0.06 * max(0, max(map(len, texts), default=0) - 6)  # for the figures beyond the bars' ends
+    least = (
+        1.0 if percent else 0.0
+    )  # an axis that ends at a few thousandths of a percent would make one dead feature look many
+    room = [1.2 * min(bottom, 0.0), max(beyond * top, least) if top > 0 else 1.0]
+    figure.update_xaxes(title=None, range=room, ticksuffix=" %" if percent else None, nticks=5)
+    return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
+        height=max(120, 70 + 26 * len(coders))
+    )
+
+
+@dataclass(frozen=True)
+class ScoreBox:
+    """The spread of one coder's scores. `percentiles`: 5, 25, 50, 75, 95; `floor` the median floor."""
+
+    coder: str
+    colour: str
+    n: int
+    percentiles: tuple[float, float, float, float, float]
+    mean: float
+    floor: float | None
+
+
+def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> "Figure":
+    """One box for each coder: middle half and median, whiskers over nine tenths, the floor as a dotted mark."""
+    from plotly.graph_objects import Box, Figure, Scatter
+
+    figure = Figure()
+    for box in boxes:
+        label = f"{box.coder}  <span style='font-size:10px'>n {fmt.count(box.n)}</span>"
+        low, first, median, third, high = box.percentiles
+        figure.add_trace(
+            Box(
+                y=[label], orientation="h", q1=[first], median=[median], q3=[third], lowerfence=[low], upperfence=[high],
+                mean=[box.mean], boxmean=False, name=box.coder, line={"color": box.colour, "width": 1.4}, width=0.5,
+                hoverinfo="skip",
+            )
+        )  # fmt: skip
+        floor = "not measured" if box.floor is None else fmt.decimal(box.floor, 2)
+        said = (
+            f"median {fmt.decimal(median, 2)}, mean {fmt.decimal(box.mean, 2)}<br>half of them {fmt.decimal(first, 2)} to "
+            f"{fmt.decimal(third, 2)}<br>nine tenths {fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}<br>floor {floor}<br>"
+            f"n {fmt.count(box.n)}"
+        )
+        figure.add_trace(
+            Scatter(
+                x=[median], y=[label], mode="markers", marker={"size": 14, "opacity": 0}, text=[said],
+                hovertemplate=f"%{{text}}<extra>{box.coder}</extra>",
+            )
+        )  # fmt: skip
+        if box.floor is not None:
+            mark = {"symbol": "line-ns", "size": 15, "line": {"width": 2, "color": "#8b95a5"}}
+            figure.add_trace(
+                Scatter(
+                    x=[box.floor], y=[label], mode="markers", marker=mark,
+                    hovertemplate=f"median floor {floor}<extra>{box.coder}</extra>",
+                )
+            )  # fmt: skip
+    lowest = min((box.percentiles[0] for box in boxes), default=0.0)
+    figure.update_xaxes(range=[min(lowest - 0.05, 0.0) if lowest < 0 else -0.02, 1.04], nticks=6, title=None)
+    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
+    return _layout(figure, title, showlegend=False).update_layout(height=max(130, 74 + 30 * len(boxes)))
+
+
+def score_scatter(
+    names: tuple[str, str],
+    points: Sequence[tuple[str, int, float, float]],
+    floors: tuple[float | None, float | None],
+) -> "Figure":
+    """One point for each feature, `(coder, latent, x, y)`; the two median floors as dotted lines."""
+    from plotly.graph_objects import Figure, Scattergl
+
+    figure = Figure(
+        Scattergl(
+            x=[point[2] for point in points],
+            y=[point[3] for point in points],
+            mode="markers",
+            marker={"size": 6, "opacity": 0.55, "color": colour(0)},
+            customdata=[[point[0], point[1]] for point in points],
+            hovertemplate="%{customdata[0]} #%{customdata[1]}: %{x:.2f}, %{y:.2f}<extra></extra>",
+        )
+    )
+    dotted = {"dash": "dot", "width": 1.5, "color": "#8b95a5"}
+    if floors[0] is not None:
+        figure.add_vline(x=floors[0], line=dotted)
+    if floors[1] is not None:
+        figure.add_hline(y=floors[1], line=dotted)
+    figure.update_xaxes(title={"text": names[0]}, showgrid=True)
+    figure.update_yaxes(title={"text": names[1]}, showgrid=True)
+    return _layout(figure, "", showlegend=False, dragmode="pan").update_layout(height=420, margin={"t": 10})

@@ -1,0 +1,98 @@
+"""Retry asks whom Settings name now, not whom the job was told to ask: a wrong key, model or address that has been mended
+counts. Whom it will ask is said beside the button before it is pressed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from autointerp.errors import UserError
+from autointerp.llm import USED_UP
+from autointerp.pipeline import LLMOptions
+from autointerp.pipeline.redirect import asked, redirected
+from autointerp.store import Store
+from autointerp.store.annotations import Job
+from autointerp.ui.shared import llm_keys, llm_settings, work
+
+
+class Whom(NamedTuple):
+    """What is said of a retry: `whom` in its tooltip; `note` beside its button, where that is not whom the job asked before.
+    Empty for a job that asks no language model."""
+
+    whom: str = ""
+    note: str = ""
+
+
+def payload(store: Store, job: Job) -> dict[str, Any] | None:
+    """What the job is told when it is retried in this session; `None` where that is what it was told before. Raises UserError
+    where the settings cannot be used."""
+    before = asked(job.payload)
+    now = llm_settings.current() if before is not None else None
+    if before is None or now is None:
+        return None
+    further = used_up(job)
+    if further:
+        now = _with_further(job, now)
+    if now.key_ref is None and _may_keep_key(store, before, now):
+        now = replace(now, key_ref=before.key_ref)
+    return redirected(job.payload, now, limits=further)
+
+
+def used_up(job: Job) -> bool:
+    """Whether the job stopped because it had spent what it may: to be retried it must be granted more."""
+    return USED_UP in (job.error or "")
+
+
+def _with_further(job: Job, now: LLMOptions) -> LLMOptions:
+    """The limits of `now` on top of what the job has spent."""
+    tokens = None if now.max_tokens is None else now.max_tokens + job.tokens_in + job.tokens_out
+    cost = None if now.max_cost is None else now.max_cost + (job.cost or 0.0)
+    return replace(now, max_tokens=tokens, max_cost=cost)
+
+
+def _may_keep_key(store: Store, before: LLMOptions, now: LLMOptions) -> bool:
+    """Whether the key typed in the session that started the job is the only one there is for this server."""
+    return (
+        before.key_ref is not None
+        and llm_keys.variable(now.base_url) is None
+        and _same_server(before, now)
+        and work.bench(store).keys.get(before.key_ref) is not None
+    )
+
+
+def _same_server(before: LLMOptions, now: LLMOptions) -> bool:
+    return llm_keys.endpoint_of(before.base_url) == llm_keys.endpoint_of(now.base_url)
+
+
+def whom(told: Mapping[str, Any], *, further: bool = False) -> Whom:
+    """Whom a retry of a job with this payload would ask, and, where its budget is used up (`further`), how much it may spend.
+    Raises nothing: a job of another version can be looked at too."""
+    try:
+        before = asked(told)
+        if before is None:
+            return Whom()
+        now = llm_settings.chosen()
+    except UserError:
+        return Whom()
+    if now is None:
+        blocked = "its budget is used up: choose a language model and a budget in Settings" if further else ""
+        return Whom(f"Asks {name(before)} as before: no language model is chosen in Settings.", blocked)
+    said, notes = f"Asks {name(now)}, as chosen in Settings.", []
+    if before.model != now.model or not _same_server(before, now):
+        said += f" Before, it asked {name(before)}."
+        notes.append(f"asks {name(now)} now, not {name(before)}")
+    if further:
+        said += f" What it may spend: {_budget(now)} on top of what it has spent, the budget of a job in Settings."
+        notes.append(f"may spend {_budget(now)}")
+    return Whom(said, "; ".join(notes))
+
+
+def _budget(llm: LLMOptions) -> str:
+    tokens = [] if llm.max_tokens is None else [f"{llm.max_tokens:,} tokens more"]
+    cost = [] if llm.max_cost is None else [f"{llm.max_cost:,g} more in money"]
+    return " and ".join([*tokens, *cost]) or "without a limit"
+
+
+def name(options: LLMOptions) -> str:
+    """`gpt-x at api.openai.com`, as text."""
+    server = llm_keys.endpoint_of(options.base_url).split("/")[0] or options.base_url
+    return f"{options.model[:80]} at {server[:80]}"

@@ -1,0 +1,207 @@
+"""A slim live strip: how the jobs that this session started are doing, on the page that started them.
+
+    job = work.runner(store).submit(**explain_job(...), priority=1)
+    job_strip.remember(job.id)
+    ...
+    job_strip.draw()             # anywhere on the page, in every run
+
+While something is active the strip looks again by itself; when a watched job ends, the whole page runs once more, to show
+what came of it. Then a job that went well is gone from the strip; one that did not stays, with its cause, until dismissed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from autointerp import settings
+from autointerp.errors import UnknownName, UserError
+from autointerp.store import Store
+from autointerp.store.annotations import Job
+from autointerp.store.annotations.jobs.records import machine
+from autointerp.ui.shared import components, job_retry, job_words, work
+from autointerp.ui.shared.session import open_store
+from autointerp.ui.shared.text import plain, visible
+
+OWN = "own_jobs"
+SEEN_ACTIVE = "seen_active_jobs"
+GONE = "dismissed_jobs"
+MESSAGE = "jobs_message"
+MAX_OWN = 50
+FEW_ITEMS = 8
+OFTEN_SECONDS = 0.3
+SELDOM_SECONDS = 1.0
+"""A click's job is over within a second, a batch's in minutes: the page looks as often as that is worth."""
+
+COLUMNS: list[dict[str, Any]] = [
+    {"kind": "state"},
+    {"kind": "job", "cls": "what"},
+    {"kind": "bar"},
+    {"kind": "text", "num": True},
+    {"kind": "text", "num": True},
+    {"kind": "text", "num": True, "title": "Cost"},
+    {"kind": "actions", "num": True},
+]
+
+OnDone = Callable[[Job], None]
+
+
+def remember(job_id: str) -> None:
+    """This session started that job: `draw` shows it, and the page runs again when it ends."""
+    own: list[str] = st.session_state.setdefault(OWN, [])
+    if job_id in own:
+        own.remove(job_id)
+    own.append(job_id)
+    del own[:-MAX_OWN]
+    _known(SEEN_ACTIVE).add(job_id)
+    _known(GONE).discard(job_id)
+
+
+def _known(name: str) -> set[str]:
+    return st.session_state.setdefault(name, set())
+
+
+def draw(job_ids: Sequence[str] | None = None, *, on_done: OnDone | None = None, key: str = "strip") -> None:
+    """The strip of these jobs, or of the session's own; nothing where none is active and none has an outcome to tell.
+
+    `on_done(job)` is called once for each job that ended since the last look, before the page runs again; once, also for
+    a job that ended before the first look. `key`: one per strip on a page. Raises `StoreError` where there is no store.
+    """
+    store = open_store()
+    jobs = _watched(store, job_ids)
+    if not jobs:
+        return
+    interval = None
+    if any(job.is_active for job in jobs):
+        few = all(job.total <= FEW_ITEMS for job in jobs if job.is_active)
+        interval = OFTEN_SECONDS if few else SELDOM_SECONDS
+    st.fragment(_strip, run_every=interval)(store, job_ids, on_done, key, interval is not None)
+
+
+def _watched(store: Store, job_ids: Sequence[str] | None) -> list[Job]:
+    """The jobs to tell about: active ones, those whose end is news, and those that did not go well."""
+    gone, seen = _known(GONE), _known(SEEN_ACTIVE)
+    table = work.annotations(store).jobs
+    found = []
+    for job_id in st.session_state.get(OWN, []) if job_ids is None else job_ids:
+        if job_id in gone:
+            continue
+        try:
+            job = table.get(job_id)
+        except UnknownName:  # of another store, or removed
+            continue
+        if job.is_active or job_id in seen or not _went_well(job):
+            found.append(job)
+    return found
+
+
+def _went_well(job: Job) -> bool:
+    return job.state == "done" and not job.n_failed
+
+
+def _strip(
+    store: Store, job_ids: Sequence[str] | None, on_done: OnDone | None, key: str, polled: bool
+) -> None:
+    seen = _known(SEEN_ACTIVE)
+    jobs = _watched(store, job_ids)
+    ended = False
+    for job in jobs:
+        if job.is_active:
+            seen.add(job.id)
+        elif job.id in seen:
+            seen.discard(job.id)
+            ended = True
+            if on_done is not None:
+                on_done(job)
+    if ended or (not polled and any(job.is_active for job in jobs)):
+        st.rerun()
+    if jobs:
+        sent = components.jobs(record(jobs), key=key, on_act=lambda: act(store, key))
+        if sent and sent["act"] == "open":
+            st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
+    told = st.session_state.pop(MESSAGE, None)
+    if told:
+        st.warning(plain(told, 500))
+
+
+def act(store: Store, key: str) -> None:
+    """What a button of the element asks for, in its callback: cancel, retry or dismiss."""
+    sent = components.triggered(key, "act")
+    if not isinstance(sent, dict):
+        return
+    job_id = str(sent.get("id"))
+    try:
+        if sent.get("act") == "dismiss":
+            _known(GONE).add(job_id)
+        elif sent.get("act") == "cancel" and writable(store):
+            work.annotations(store).jobs.cancel(job_id)
+            work.bench(store).keys.drop()
+        elif sent.get("act") == "retry" and writable(store):
+            runner = work.runner(store)
+            if runner is not None:
+                runner.retry(job_id, job_retry.payload(store, work.annotations(store).jobs.get(job_id)))
+                remember(job_id)
+    except UserError as error:
+        st.session_state[MESSAGE] = str(error)
+
+
+def writable(store: Store) -> bool:
+    """Whether this app may start, stop and retry jobs of the store."""
+    return not settings.is_read_only() and not work.annotations(store).read_only
+
+
+def record(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Everything that the strip draws."""
+    may = writable(open_store())
+    return {"columns": COLUMNS, "head": False, "rows": [row(job, writable=may) for job in jobs]}
+
+
+def row(job: Job, *, writable: bool) -> dict[str, Any]:
+    """One job of the strip."""
+    cost, cost_help = job_words.cost(job)
+    eta = job_words.eta(job)
+    actions = job_actions(job) if writable else []
+    if not job.is_active:
+        actions.append(("dismiss", "Dismiss", "Remove it from this strip; it stays on the Jobs page"))
+    known = [cost, cost_help] if job.tokens_in or job.tokens_out or job.cost else None
+    return {
+        "id": job.id,
+        "state": job.state,
+        "cells": [
+            job_words.state(job),
+            {"label": visible(job.label), "href": f"jobs?job={job.id}", "note": error_note(job)},
+            job_words.progress(job),
+            job_words.rate(job) if job.rate and job.state == "running" else None,
+            f"{eta} left" if job.eta_seconds and job.n_left else None,
+            known,
+            actions,
+        ],
+    }
+
+
+def error_note(job: Job) -> str:
+    """Why it did not go well, on one line; nothing for a job that was merely cancelled."""
+    if job.is_active or not job.error or job.error == job.state:
+        return ""
+    return visible(job_words.first_line(job.error))
+
+
+def job_actions(job: Job) -> list[tuple[str, ...]]:
+    """What can be done with a job in its state: (act, label, meaning), and a note beside the button where it has one."""
+    if job.is_active:
+        if job.cancel:
+            return []
+        return [("cancel", "Cancel", "Stop within seconds; what is finished is kept")]
+    left = job.n_left + job.n_failed
+    if not left:
+        return []
+    only = job.n_done and job.n_failed
+    label = f"Retry {left:,} failed" if only and not job.n_left else "Retry" if not job.n_done else "Continue"
+    help_text = f"Does the {left:,} that failed or were not tried; nothing that is done"
+    whom, note = (visible(said) for said in job_retry.whom(job.payload, further=job_retry.used_up(job)))
+    return [("retry", label, f"{help_text}. {whom}" if whom else help_text, *([note] if note else []))]
+
+
+def who(job: Job) -> tuple[str, str]:
+    """Who runs it, seen from this process."""
+    return job_words.runner(job, machine())

@@ -1,0 +1,176 @@
+"""A job in words and figures, the same in the strip and on the Jobs page. Pure: a job in, plain records out."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from autointerp.store.annotations import Job, JobState
+from autointerp.ui.shared import format as fmt
+
+Tone = Literal["quiet", "busy", "good", "bad"]
+
+STATES: dict[JobState, tuple[str, str, Tone]] = {
+    "preparing": ("○", "preparing", "quiet"),
+    "queued": ("○", "waiting", "quiet"),
+    "running": ("▶", "running", "busy"),
+    "done": ("✓", "done", "good"),
+    "failed": ("✕", "failed", "bad"),
+    "cancelled": ("–", "cancelled", "quiet"),
+}
+NO_PRICE = (
+    "{n} of the calls have no price: set the model's prices in Settings to see their cost with the next run"
+)
+
+
+def state(job: Job) -> dict[str, str]:
+    """Sign, word and tone; a job that was asked to stop, or ended with failures, says so."""
+    sign, word, tone = STATES[job.state]
+    if job.is_active and job.cancel:
+        word = "stopping"
+    elif job.state == "done" and job.n_failed:
+        sign, word, tone = "!", "done, with failures", "bad"
+    return {"sign": sign, "word": word, "tone": tone}
+
+
+def progress(job: Job) -> dict[str, Any]:
+    """Shares done and failed (0 to 1) for the bar, and the figures beside it."""
+    total = max(job.total, 1)
+    over = job.n_done + job.n_failed
+    note = stage(job)
+    text = f"{fmt.count(over)} of {fmt.count(job.total)}" if job.total else "counting"
+    if job.total == 1 and job.state == "running":
+        text, note = note or "working", ""
+    elif job.n_failed:
+        text += f", {fmt.count(job.n_failed)} failed"
+    failed = job.n_failed / total
+    return {
+        "done": max(0.0, job.fraction - failed) if job.total else 0.0,
+        "failed": failed,
+        "text": text,
+        "busy": job.state == "running",
+        "note": note,
+    }
+
+
+def stage(job: Job) -> str:
+    """What a long item is at: `write corpus 12,000 of 40,000 tokens`; empty where nothing is reported."""
+    if job.state != "running" or not job.stage:
+        return ""
+    amount = (
+        f" {fmt.count(job.stage_done)} of {fmt.count(job.stage_total)} {job.stage_unit or ''}"
+        if job.stage_total
+        else ""
+    )
+    return f"{job.stage}{amount}".rstrip()
+
+
+def rate(job: Job) -> str:
+    """Items per second, or per minute when slower than one in two seconds."""
+    if job.rate is None or not job.rate > 0 or job.state != "running":
+        return fmt.NONE
+    if job.rate >= 0.5:
+        return f"{job.rate:,.1f} / s" if job.rate < 100 else f"{job.rate:,.0f} / s"
+    return f"{60 * job.rate:.1f} / min"
+
+
+def eta(job: Job) -> str:
+    """Time left at the present rate."""
+    seconds = job.eta_seconds
+    return fmt.NONE if seconds is None or not job.n_left else duration(seconds)
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
+    if seconds is None:
+        return fmt.NONE
+    seconds = max(0.0, seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def cost(job: Job) -> tuple[str, str]:
+    """What the job has cost so far and what to know about the figure; unknown prices are shown as unknown, never as 0."""
+    if not job.tokens_in and not job.tokens_out and not job.cost:
+        return fmt.NONE, "No tokens of a language model were paid for"
+    if job.n_unpriced:
+        note = NO_PRICE.format(n=fmt.count(job.n_unpriced))
+        return (f"{fmt.money(job.cost)} + unknown", note) if job.cost else ("unknown", note)
+    return fmt.money(job.cost), "In the currency of your prices"
+
+
+def tokens(job: Job) -> str:
+    """Tokens in and out."""
+    if not job.tokens_in and not job.tokens_out:
+        return fmt.NONE
+    return f"{fmt.short_count(job.tokens_in)} + {fmt.short_count(job.tokens_out)}"
+
+
+def when(stamp: str | None) -> datetime | None:
+    """The moment of a stored time (`2026-11-21T14:30:00.123Z`)."""
+    try:
+        return datetime.fromisoformat(stamp) if stamp else None
+    except ValueError:
+        return None
+
+
+def ago(stamp: str | None, now: datetime | None = None) -> str:
+    """`just now`, `12 s ago`, `3 min ago`, `2 h ago`, then the date."""
+    moment = when(stamp)
+    if moment is None:
+        return fmt.NONE
+    seconds = max(0.0, ((now or datetime.now(UTC)) - moment).total_seconds())
+    if seconds < 5:
+        return "just now"
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 86_400:
+        return f"{seconds // 3600:.0f} h ago"
+    return moment.strftime("%Y-%m-%d")
+
+
+def took(job: Job, now: datetime | None = None) -> str:
+    """From its start to its end, or to now."""
+    started, finished = when(job.started), when(job.finished)
+    if started is None:
+        return fmt.NONE
+    end = finished or ((now or datetime.now(UTC)) if job.is_active else None)
+    return fmt.NONE if end is None else duration((end - started).total_seconds())
+
+
+def runner(job: Job, machine: str) -> tuple[str, str]:
+    """Who runs it, and more about that process. `machine`: this one's name in owners (`job_records.machine`)."""
+    if job.state == "queued":
+        return "nobody yet", "It starts when an app or a command that can do it is free"
+    parts = (job.owner or "").split(" ")
+    if not job.is_active or len(parts) != 4:
+        return fmt.NONE, ""
+    if parts[0] != machine:
+        return "another machine", f"process {parts[1]} elsewhere"
+    if parts[1] == str(os.getpid()):
+        return "this app", f"process {parts[1]}, this one"
+    return "another process", f"process {parts[1]}, for example a command in a terminal"
+
+
+def first_line(text: str | None, limit: int = 200) -> str:
+    """An error on one line."""
+    line = " ".join((text or "").split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def summary(jobs: Sequence[Job]) -> str:
+    """`2 running, 1 waiting`: what is active, for a caption."""
+    running = sum(job.state == "running" for job in jobs)
+    waiting = sum(job.is_active for job in jobs) - running
+    parts = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting")) if n]
+    return ", ".join(parts) or "nothing is running"

@@ -1,0 +1,145 @@
+"""The test button of the settings: asks the server what it offers and one short question, and shows what came back."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.llm import Client, EndpointCheck, LLMError, PriceTable, RetryPolicy, check_endpoint
+from autointerp.preferences import Preferences
+from autointerp.ui.shared import components, job_words, llm_keys
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.text import plain, visible
+
+_RESULT = "llm_check"
+_OFFERED = "llm_offered"
+_PATIENCE_SECONDS = 30.0
+_MAX_LISTED = 2000
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What came back from one server. `check` is `None` when no model was named; `error` for settings that cannot be."""
+
+    base_url: str
+    model: str
+    models: tuple[str, ...] = ()
+    models_error: str = ""
+    check: EndpointCheck | None = None
+    error: str = ""
+
+
+def offered(base_url: str) -> list[str]:
+    """The models that this server listed when it was last tested in this session."""
+    return st.session_state.get(_OFFERED, {}).get(llm_keys.endpoint_of(base_url), [])
+
+
+def run(draft: Preferences) -> None:
+    """Ask, with settings that need not be saved; the result waits in the session. Blocks, at most about a minute."""
+    tested = ask(draft)
+    st.session_state[_RESULT] = tested
+    if tested.models:
+        st.session_state.setdefault(_OFFERED, {})[llm_keys.endpoint_of(draft.base_url)] = list(tested.models)
+
+
+def ask(draft: Preferences) -> Tested:
+    """The test itself; never raises a UserError."""
+    timeout = min(draft.timeout, _PATIENCE_SECONDS)
+    try:
+        draft.check()
+        client = Client(
+            draft.model.strip() or "none named",
+            base_url=draft.base_url,
+            api_key=llm_keys.typed(draft.base_url),
+            max_in_flight=1,
+            timeout=timeout,
+            retry=RetryPolicy(max_attempts=2, max_unreachable=1, cap=2.0, patience=5.0),
+            prices=PriceTable.parse(draft.prices),
+        )
+    except UserError as error:
+        return Tested(draft.base_url, draft.model, error=str(error))
+    with client:
+        models, models_error = (), ""
+        try:
+            models = tuple(client.models(timeout=min(timeout, 10.0))[:_MAX_LISTED])
+        except LLMError as error:
+            models_error = str(error)
+            if error.kind in ("unreachable", "auth") or not draft.model:
+                return Tested(draft.base_url, draft.model, error=models_error)
+        check = check_endpoint(client) if draft.model else None
+    return Tested(draft.base_url, draft.model, models, models_error, check)
+
+
+def show(draft: Preferences) -> None:
+    """The last result, as long as it is about the server and model that stand there."""
+    tested: Tested | None = st.session_state.get(_RESULT)
+    if tested is None or (tested.base_url, tested.model) != (draft.base_url, draft.model):
+        return
+    if tested.error:
+        st.error(plain(tested.error, 1500), icon=":material/cloud_off:")
+        return
+    check = tested.check
+    if check is None:
+        n = len(tested.models)
+        said = f"The server answers and offers {fmt.plural(n, 'model')}: choose one above." if n else ""
+        st.info(said or "The server answers but does not list its models: type the name of one above.")
+        return
+    if check.error is not None:
+        st.error(plain(str(check.error), 1500), icon=":material/cloud_off:")
+        nearby = [name for name in tested.models if draft.model.lower() in name.lower()]
+        if tested.models and check.error.kind == "unknown_model" and "It offers" not in str(check.error):
+            st.caption(
+                "It offers " + ", ".join(plain(name, 80) for name in (nearby or tested.models)[:12]) + "."
+            )
+    else:
+        said = f"{plain(check.model, 120)} at {plain(check.endpoint, 120)} answered in {job_words.duration(check.seconds)}"
+        if check.structured:
+            st.success(f"{said}.", icon=":material/check_circle:")
+        else:
+            st.warning(
+                f"{said}, but not as asked: what came back is below. Explanations and judgements need answers in a fixed form, "
+                "so expect failures with this model; a stronger one, or a server that takes a JSON schema, does better.",
+                icon=":material/rule:",
+            )
+        components.facts(facts(tested, check), key="llm_facts")
+    if check.text:
+        with st.expander("What came back"):
+            st.code(visible(check.text)[:4000], language=None, wrap_lines=True)
+
+
+def facts(tested: Tested, check: EndpointCheck) -> list[list[str]]:
+    """What the server can do, as named values."""
+    if tested.models:
+        listed = ", ".join(tested.models[:12]) + (" …" if len(tested.models) > 12 else "")
+        models = ["Models offered", fmt.count(len(tested.models)), visible(listed)]
+    else:
+        models = ["Models offered", "not listed", visible(tested.models_error)]
+    taken = "json_schema" not in check.dropped
+    usage = check.usage
+    return [
+        ["Latency", job_words.duration(check.seconds), "From the question to the whole answer"],
+        models,
+        [
+            "JSON schema",
+            "taken" if taken else "not taken",
+            "The server holds answers to a shape"
+            if taken
+            else "Answers are asked for in words and parsed with tolerance",
+        ],
+        [
+            "Answer",
+            "as asked" if check.structured else "not as asked",
+            "Whether the short question came back as a list of two numbers. Where it does not, expect unparsed answers.",
+        ],
+        [
+            "Log probabilities",
+            "given" if check.logprobs else "not given",
+            "Graded answers need them; without them answers are yes or no",
+        ],
+        [
+            "Tokens",
+            f"{fmt.count(usage.prompt_tokens)} + {fmt.count(usage.completion_tokens)}",
+            "Prompt and answer" + (", estimated: the server counts none" if usage.estimated else ""),
+        ],
+        ["Cost", fmt.money(usage.cost), "Of this test, at the prices above"],
+    ]

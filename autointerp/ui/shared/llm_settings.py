@@ -1,0 +1,240 @@
+"""Which language model this session works with: the choice (`current`), and the part of the Settings page that makes it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import streamlit as st
+
+from autointerp import settings
+from autointerp.errors import UserError
+from autointerp.llm import ENDPOINTS
+from autointerp.pipeline import LLMOptions
+from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, save
+from autointerp.ui.shared import llm_check, llm_keys
+from autointerp.ui.shared.text import plain, sentence
+
+_UNSAVED = "preferences_of_session"
+_SAID = "preferences_said"
+_DRAFT = "llm_draft"
+_KEY_FIELD = "llm_key"
+_PRICES = ("prompt", "completion", "cached")
+
+
+def preferences() -> Preferences:
+    """Those of this session where they could not be written, else those of the file. Raises UserError for a damaged one."""
+    return st.session_state.get(_UNSAVED) or load()
+
+
+def current() -> LLMOptions | None:
+    """The language model to ask, with this session's key; `None` when none is chosen, and in a read-only app.
+
+    Raises UserError where the settings file cannot be used, StoreError without a store.
+    """
+    found = chosen()
+    if found is None:
+        return None
+    llm_keys.load_secrets()
+    return replace(found, key_ref=llm_keys.lend(found.base_url))
+
+
+def chosen() -> LLMOptions | None:
+    """The same without a key: for saying which one it is. Raises UserError where the settings file cannot be used."""
+    if settings.is_read_only():
+        return None
+    kept = preferences()
+    return LLMOptions(**kept.llm_fields()) if kept.model.strip() else None
+
+
+def describe(options: LLMOptions | None) -> str:
+    """`gpt-x at api.openai.com`: for captions, as Markdown."""
+    if options is None:
+        return "no language model is chosen (Settings)"
+    return f"{plain(options.model, 80)} at {plain(llm_keys.endpoint_of(options.base_url).split('/')[0], 80)}"
+
+
+def embedder_name() -> str:
+    """The embedder to use; the default where the settings file cannot be used."""
+    try:
+        return preferences().embedder
+    except UserError:
+        return Preferences().embedder
+
+
+def remember_embedder(name: str) -> None:
+    """Make this the embedder of this and later sessions. Raises UserError where the settings file cannot be used."""
+    _keep(replace(preferences(), embedder=name))
+
+
+def section() -> None:
+    """The part of the Settings page."""
+    st.subheader("Language model", anchor=False)
+    if settings.is_read_only():
+        st.caption("Read-only: this app asks no language model, so there is nothing to set.")
+        return
+    try:
+        kept = preferences()
+    except UserError as error:
+        st.error(sentence(error, 1000), icon=":material/settings_alert:")
+        kept = Preferences()
+    llm_keys.load_secrets()
+    st.caption(
+        "For explanations and judgements by a language model, over any OpenAI-compatible server. Without one, the pattern "
+        "explainer, the offline judge and the embedder work all the same."
+    )
+    left, right = st.columns(2, gap="large")
+    with left:
+        base_url, model = _server(kept)
+        _key(base_url)
+    with right:
+        limits = _limits(kept)
+        prices = _model_prices(kept, model)
+    draft = replace(kept, base_url=base_url, model=model, prices=prices, **limits)
+    _buttons(kept, draft)
+    llm_check.show(draft)
+
+
+def _server(kept: Preferences) -> tuple[str, str]:
+    names = _options(kept.base_url, f"{_DRAFT}_server", ENDPOINTS)
+    base_url = st.selectbox(
+        "Server", names, index=0, key=f"{_DRAFT}_server", accept_new_options=True, format_func=_server_name,
+        help="One of the usual ones, or the base URL of any OpenAI-compatible server, such as http://localhost:8000/v1",
+    )  # fmt: skip
+    base_url = str(base_url or "").strip()
+    models = _options(kept.model, f"{_DRAFT}_model", llm_check.offered(base_url))
+    model = st.selectbox(
+        "Model", models, index=0 if kept.model else None, key=f"{_DRAFT}_model", accept_new_options=True,
+        placeholder="Type a name, or test the connection to see what the server offers",
+        help="The name by which the server knows the model",
+    )  # fmt: skip
+    return base_url, str(model or "").strip()
+
+
+def _options(kept: str, key: str, offered: Iterable[str]) -> list[str]:
+    """What was kept, what was typed, what there is; each once."""
+    return [name for name in dict.fromkeys([kept, str(st.session_state.get(key) or ""), *offered]) if name]
+
+
+def _server_name(base_url: str) -> str:
+    return f"{base_url} · {ENDPOINTS[base_url]}" if base_url in ENDPOINTS else base_url
+
+
+def _key(base_url: str) -> None:
+    st.text_input(
+        "API key for this session", type="password", key=_KEY_FIELD, autocomplete="off", max_chars=1000,
+        placeholder="Type or paste a key, then press Enter", on_change=llm_keys.take, args=(_KEY_FIELD, base_url),
+        help="Kept in the memory of this app's process until you forget it here or type another, or the app ends; closing "
+        "the tab does not drop it. Not in the store, the settings file, a log or an address. Better: put it into the "
+        "environment of whoever starts the app, or into Streamlit's secrets.",
+    )  # fmt: skip
+    problem = llm_keys.problem()
+    if problem:
+        st.error(plain(problem))
+    host = plain(llm_keys.endpoint_of(base_url).split("/")[0] or "this server", 80)
+    found = llm_keys.variable(base_url)
+    other = llm_keys.typed_for_another(base_url)
+    if llm_keys.typed(base_url):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                f"✓ A key for {host} was typed in this session. It is kept in memory and sent nowhere else."
+            )
+            st.button(
+                "Forget it", key="llm_forget", type="tertiary", on_click=llm_keys.forget,
+                help="Drops it from memory; jobs that wait or run with it keep it until they end",
+            )  # fmt: skip
+    elif found:
+        st.caption(f"✓ The key for {host} comes from {plain(found)} in the environment or the secrets.")
+    elif other:
+        st.caption(f"The key typed in this session is for {plain(other, 80)} and is not sent to {host}.")
+    else:
+        st.caption(f"No key for {host}. A server on this machine usually needs none.")
+
+
+def _limits(kept: Preferences) -> dict[str, Any]:
+    first, second = st.columns(2)
+    with first:
+        in_flight = st.number_input(
+            "Requests at once", 1, MAX_IN_FLIGHT, kept.max_in_flight, key=f"{_DRAFT}_in_flight",
+            help="At most; fewer while the server says that it is too many",
+        )  # fmt: skip
+        max_tokens = st.number_input(
+            "Budget of a job, tokens", 1, 10**12, kept.max_tokens, step=100_000, key=f"{_DRAFT}_max_tokens",
+            placeholder="no limit", help="A job stops before the call that would cross it; what it has is kept",
+        )  # fmt: skip
+    with second:
+        timeout = st.number_input(
+            "Timeout of a request, seconds", 0.1, 86_400.0, kept.timeout, step=10.0, format="%g", key=f"{_DRAFT}_timeout"
+        )  # fmt: skip
+        max_cost = st.number_input(
+            "Budget of a job, cost", 0.0, 1e9, kept.max_cost, step=1.0, format="%g", key=f"{_DRAFT}_max_cost",
+            placeholder="no limit", help="In the currency of the prices; needs the model's prices",
+        )  # fmt: skip
+    return {
+        "max_in_flight": int(in_flight),
+        "timeout": float(timeout),
+        "max_tokens": None if max_tokens is None else int(max_tokens),
+        "max_cost": None if max_cost is None else float(max_cost),
+    }
+
+
+def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float]]:
+    """All prices, with those typed for this model. A model without both prices has none: its cost is unknown, not zero."""
+    prices = dict(kept.prices)
+    known = prices.get(model, {})
+    typed: dict[str, float | None] = {}
+    for column, name in zip(st.columns(3), _PRICES, strict=True):
+        with column:
+            typed[name] = st.number_input(
+                {"prompt": "Price, prompt", "completion": "Price, answer", "cached": "Price, cached"}[name],
+                0.0, 1e9, known.get(name), format="%g", placeholder="unknown" if name != "cached" else "as prompt",
+                key=f"{_DRAFT}_price_{name}_{model}", disabled=not model, step=0.1,
+                help="Per million tokens, in any one currency. We ship no prices: they change too often.",
+            )  # fmt: skip
+    if model and typed["prompt"] is not None and typed["completion"] is not None:
+        prices[model] = {name: value for name, value in typed.items() if value is not None}
+    else:
+        prices.pop(model, None)
+        if model and any(value is not None for value in typed.values()):
+            st.caption("Give both the prompt's and the answer's price; until then the cost is unknown.")
+    others = sorted(name for name in prices if name != model)
+    if others:
+        st.caption("Prices are also kept for " + ", ".join(plain(name, 60) for name in others[:12]) + ".")
+    return prices
+
+
+def _buttons(kept: Preferences, draft: Preferences) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        changed = asdict(draft) != asdict(kept)
+        st.button("Save", key="llm_save", type="primary", disabled=not changed, on_click=_keep, args=(draft,))
+        test = st.button(
+            "Test connection",
+            key="llm_test",
+            help="Lists the server's models and asks one short question (about 60 tokens)",
+        )
+        said = st.session_state.pop(_SAID, None)
+        if said:
+            st.caption(said)
+        elif changed:
+            st.caption("Not saved yet.")
+        else:
+            st.caption(f"Kept in {plain(str(config_file()), 200)}, for the command line too.")
+    if test:
+        with st.spinner("Asking the server …"):
+            llm_check.run(draft)
+        st.rerun()  # the list of models above shows what came back
+
+
+def _keep(chosen: Preferences) -> None:
+    try:
+        chosen.check()
+        save(chosen)
+    except UserError as error:
+        st.session_state[_SAID] = plain(str(error), 500)
+        try:
+            st.session_state[_UNSAVED] = chosen.check()
+        except UserError:
+            return
+        st.session_state[_SAID] += " They hold for this session."
+    else:
+        st.session_state.pop(_UNSAVED, None)
+        st.session_state[_SAID] = "Saved."

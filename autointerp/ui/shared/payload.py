@@ -1,0 +1,123 @@
+"""What the elements draw, as compact plain records (JSON): every distinct token once in a table, rows as indexes into it.
+
+A row: `t` table indexes, `p` and `v` positions and values of what fires, `k` the peak's position (-1: none fires), `c` the
+context, `s` the position of the row's first token in it, `m` the maximum as text. Token text is made visible here and
+reaches the page through `textContent` only.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.types import Example, Histogram
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.text import visible
+
+Decode = Callable[[Sequence[int]], list[str]]
+
+QUANTILE_LABELS = [
+    "strongest 10\u00a0%",
+    *(f"{10 * i}–{10 * i + 10}\u00a0%" for i in range(1, 9)),
+    "weakest 10\u00a0%",
+]
+
+
+@dataclass
+class TokenTable:
+    """Distinct (id, shown text) pairs of one element. `decode` repairs characters split over several tokens, so that one
+    id can have several texts; `is_special` marks tokens such as end of text."""
+
+    decode: Decode
+    is_special: Callable[[int], bool]
+    entries: list[list[Any]] = field(default_factory=list)
+    _index: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def row(self, token_ids: Sequence[int]) -> list[int]:
+        """Table indexes of a window's tokens."""
+        return [
+            self._add(token, piece) for token, piece in zip(token_ids, self.decode(token_ids), strict=True)
+        ]
+
+    def _add(self, token: int, piece: str) -> int:
+        key = (token, piece)
+        index = self._index.get(key)
+        if index is None:
+            index = self._index[key] = len(self.entries)
+            self.entries.append([token, visible(piece), 1 if self.is_special(token) else 0])
+        return index
+
+
+def row(example: Example, table: TokenTable) -> dict[str, Any]:
+    """One window as the elements draw it."""
+    fires = np.flatnonzero(example.activations)
+    values = example.activations[fires]
+    return {
+        "c": int(example.context),
+        "s": int(example.start),
+        "t": table.row(example.token_ids.tolist()),
+        "p": fires.tolist(),
+        "v": values.tolist(),
+        "k": int(fires[values.argmax()]) if len(fires) else -1,
+        "m": fmt.activation(float(values.max())) if len(fires) else "0",
+    }
+
+
+def typed_row(
+    token_ids: NDArray[np.integer], activations: NDArray[np.floating], table: TokenTable, start: int = 0
+) -> dict[str, Any]:
+    """Tokens of a typed text, from its position `start`: a row without a context."""
+    fires = np.flatnonzero(activations)
+    return {
+        "s": start,
+        "t": table.row(token_ids.tolist()),
+        "p": fires.tolist(),
+        "v": activations[fires].tolist(),
+        "k": int(fires[activations[fires].argmax()]) if len(fires) else -1,
+    }
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled group of windows. `empty` says why there is none; `linked` marks its windows as the one in the address."""
+
+    key: str
+    title: str
+    note: str
+    examples: list[Example]
+    empty: str = ""
+    linked: bool = False
+
+
+def section(
+    group: Section, table: TokenTable, focus: Callable[[Example], Example] = lambda e: e
+) -> dict[str, Any]:
+    """A group of rows. `focus` may move a window (to centre its peak); labels are taken before it does."""
+    rows = []
+    for example in group.examples:
+        drawn = row(focus(example), table)
+        if example.quantile is not None and group.key == "quantiles":
+            drawn["label"] = QUANTILE_LABELS[example.quantile]
+        if example.n_duplicates:
+            drawn["tag"] = f"×{example.n_duplicates + 1}"
+        if example.source == "neighbours":
+            drawn["h"] = example.neighbour
+        if group.linked:
+            drawn["linked"] = True
+        rows.append(drawn)
+    return {"key": group.key, "title": group.title, "note": group.note, "empty": group.empty, "rows": rows}
+
+
+def histogram(data: Histogram) -> dict[str, Any]:
+    """Bars and the texts under them."""
+    low, high = float(data.edges[0]), float(data.edges[-1])
+    return {
+        "counts": data.counts.tolist(),
+        "low": low,
+        "high": high,
+        "left": fmt.activation(low),
+        "right": fmt.activation(high),
+        "title": f"activation, {fmt.plural(int(data.counts.sum()), 'token')}, counts on a log scale",
+    }

@@ -1,0 +1,103 @@
+"""Which store this session looks at, opened once per process, and what happens when it cannot be."""
+
+import atexit
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from autointerp import settings
+from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
+from autointerp.store import Store
+from autointerp.ui.shared.text import sentence
+
+STORE_KEY = "store_path"
+BUILD_DEMO = "make demo"
+
+
+@st.cache_resource(show_spinner=False)
+def freeze_imports() -> None:
+    """Once per process, after the imports: the modules leave the garbage collector's sight, which Streamlit otherwise walks
+    after every rerun (measured: 88 to 31 ms a page)."""
+    gc.collect()
+    gc.freeze()
+    # At exit the frozen must be seen again, or DuckDB's bindings report every one of their objects as a leak.
+    atexit.register(_end_quietly)
+    atexit.register(gc.unfreeze)
+
+
+def _end_quietly() -> None:
+    """With torch loaded, DuckDB 2.0's bindings report leaks all the same, a page of text on the C level's standard error
+    after the last of ours: nothing else is said there that late."""
+    if "torch" in sys.modules:
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def store_path() -> Path:
+    """The store chosen in this session, else the one the server was started with."""
+    chosen = st.session_state.get(STORE_KEY)
+    return Path(chosen) if chosen else settings.configured_store()
+
+
+def choose_store(path: Path | str) -> None:
+    """Look at another store from now on, in this session only."""
+    st.session_state[STORE_KEY] = str(Path(path).expanduser().resolve())
+
+
+def found_stores() -> list[Path]:
+    """Stores in the usual folder."""
+    folder = settings.stores_folder()
+    return sorted(path.parent for path in folder.glob("*/store.json")) if folder.is_dir() else []
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _open(path: str, _stamp: int) -> Store:
+    return Store.open(path)
+
+
+def open_store() -> Store:
+    """The session's store; raises `StoreError`."""
+    path = store_path()
+    try:
+        stamp = (path / "store.json").stat().st_mtime_ns
+    except OSError:
+        return Store.open(path)  # raises, and says what is wrong
+    return _open(str(path), stamp)
+
+
+def explain_store_error(error: StoreError) -> None:
+    """What is wrong with the store, and the way out."""
+    st.title(
+        "No store to look at" if isinstance(error, StoreMissing) else "This store cannot be read",
+        anchor=False,
+    )
+    st.error(sentence(error, 2000), icon=":material/database_off:")
+    if isinstance(error, StoreIncomplete):
+        st.markdown("Run the command that builds it again: it goes on where it stopped.")
+    st.markdown("Build the demo store, cache a model of your own, or open another store:")
+    st.code(
+        f"{BUILD_DEMO}\n"
+        "autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES\n"
+        "autointerp serve STORE",
+        language=None,
+        wrap_lines=True,
+    )
+    st.page_link("pages/settings.py", label="Choose another store", icon=":material/settings:")
+
+
+@contextmanager
+def messages() -> Iterator[None]:
+    """Errors that a user can meet become messages; anything else is a bug and goes its way."""
+    try:
+        yield
+    except StoreError as error:
+        explain_store_error(error)
+        st.stop()
+    except UserError as error:
+        st.error(sentence(error, 2000))
+        st.stop()

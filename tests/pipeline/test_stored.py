@@ -1,0 +1,169 @@
+"""Embedding scores from stored vectors are the scores that the long way gives."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from autointerp.embedding import StoreEmbedder, embed_store
+from autointerp.jobs import JobRunner
+from autointerp.jobs.kinds import explain_job, job_kinds, score_job
+from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench, Worker
+from autointerp.pipeline.options import plan_seed
+from autointerp.store.annotations import Explanation, JudgedColumns, Score
+from autointerp.types import ProgressCallback, no_progress
+from tests.embedding.conftest import HashEmbedder
+from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE
+
+
+class Counting(HashEmbedder):
+    """Remembers how many texts each call brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+
+    def embed(self, texts: Sequence[str], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
+        self.calls.append(len(texts))
+        return super().embed(texts, progress)
+
+
+@pytest.fixture
+def embedder(bench: Workbench) -> Counting:
+    """The bench's embedder of that name, its windows embedded."""
+    found = Counting()
+    bench._embedders[found.name] = StoreEmbedder(bench.store, found)
+    embed_store(bench.store, found, window=8)
+    found.calls.clear()
+    return found
+
+
+def options(embedder: Counting, **more: Any) -> ScoreOptions:
+    return ScoreOptions(
+        scorer="embedding", embedder=embedder.name, window=8, n_examples=12, n_negatives=12, **more
+    )
+
+
+def explained(bench: Workbench) -> dict[int, Explanation]:
+    """A good explanation of each latent that fires, stored."""
+    found = {
+        latent: bench.explain("sae", latent, ExplainOptions(window=8, n_examples=8, n_contrast=8))
+        for latent in (CAT, DOG, RARE, EVERYWHERE)
+    }
+    found = {latent: one for latent, one in found.items() if one.status == "ok"}
+    bench.annotations.add(*found.values())
+    return found
+
+
+def figures(score: Score) -> dict[str, Any]:
+    """Everything but what differs between any two scores."""
+    return {k: v for k, v in asdict(score).items() if k not in ("id", "created", "duration")}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("floor", [True, False])
+def test_the_same_as_the_long_way(seed: int, floor: bool, bench: Workbench, embedder: Counting) -> None:
+    asked = options(embedder, seed=seed, floor=floor)
+    n_short = 0
+    with Worker(bench) as worker:
+        for latent, explanation in explained(bench).items():
+            long, judged = worker.score(explanation, asked)
+            short, rows = worker.score_rows(explanation, asked)
+            assert figures(short) == figures(long)
+            bench.annotations.add(short, *rows)
+            stored = bench.annotations.judged(short.id)
+            assert [replace(one, score_id="") for one in stored] == [
+                replace(one, score_id="") for one in judged
+            ]
+            n_short += isinstance(rows[0], JudgedColumns) if rows else 0
+            assert (latent in (CAT, DOG)) == (
+                short.status == "ok"
+            )  # the others have no examples of one class
+    assert n_short == 2
+
+
+def test_held_out_from_what_was_shown(bench: Workbench, embedder: Counting) -> None:
+    for latent, explanation in explained(bench).items():
+        (drawn,) = bench.heldout_places([explanation], options(embedder))
+        assert drawn is not None
+        shown = {int(one.split(":")[0]) for one in explanation.example_ids}
+        assert shown
+        asked = {*drawn[0].activating[:, 0].tolist(), *drawn[0].non_activating[:, 0].tolist()}
+        assert latent == EVERYWHERE or asked
+        assert not shown & asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"negatives": ("neighbours",)},
+        {"negatives": ("random", "embedding")},
+        {"window": 16},
+        {"scorer": "detection"},
+    ],
+)
+def test_what_is_out_of_the_ordinary_goes_the_long_way(
+    change: dict[str, Any], bench: Workbench, embedder: Counting
+) -> None:
+    explanation = explained(bench)[CAT]
+    asked = replace(options(embedder), **change)
+    with Worker(bench) as worker:
+        long, judged = worker.score(explanation, asked)
+        short, rows = worker.score_rows(explanation, asked)
+    assert figures(short) == figures(long)
+    assert [replace(one, score_id="") for one in rows] == [replace(one, score_id="") for one in judged]  # type: ignore[type-var]
+
+
+def test_failures_are_recorded_as_ever(bench: Workbench, embedder: Counting) -> None:
+    empty = Explanation(coder="sae", latent=CAT, text=" ", explainer="person", author="me")
+    dead = Explanation(coder="sae", latent=DEAD, text="nothing", explainer="person", author="me")
+    failed = Explanation(
+        coder="sae", latent=CAT, text="", explainer="default", status="failed", error="timeout: no answer"
+    )
+    bench.annotations.add(empty, dead, failed)
+    with Worker(bench) as worker:
+        for one in (empty, dead, failed):
+            score, rows = worker.score_rows(one, options(embedder))
+            assert (score.status, score.value, list(rows)) == ("failed", None, [])
+            assert score.error == worker.score(one, options(embedder))[0].error
+
+
+def test_the_plan_is_the_one_that_other_scorers_of_the_latent_have(
+    bench: Workbench, embedder: Counting
+) -> None:
+    explanation, asked = explained(bench)[DOG], options(embedder)
+    with Worker(bench) as worker:
+        score, rows = worker.score_rows(explanation, asked)
+    assert score.seed == plan_seed(DOG, asked)
+    columns = rows[0]
+    assert isinstance(columns, JudgedColumns)
+    acts = bench.store.coder("sae").activations(DOG)
+    fires = np.zeros(bench.store.tokens.size, dtype=bool)
+    fires[acts.token] = True
+    for context, start, window, truth in zip(
+        columns.context, columns.start, columns.window, columns.truth, strict=True
+    ):
+        first = context * bench.store.ctx_len + start
+        assert fires[first : first + window].any() == truth
+
+
+def test_a_large_job_embeds_its_explanations_at_once(bench: Workbench, embedder: Counting) -> None:
+    written = [
+        Explanation(coder="sae", latent=CAT, text=f"cats, version {i}", explainer="person", author="me")
+        for i in range(40)
+    ]
+    bench.annotations.add(*written)
+    runner = JobRunner(bench.annotations, job_kinds(bench))
+    job = runner.run(**score_job("sae", [one.id for one in written], [options(embedder)]))
+    assert (job.state, job.n_done) == ("done", 40)
+    assert sum(embedder.calls) == 40
+    assert max(embedder.calls) > 30
+    assert job.stage is None
+    scores = {bench.annotations.scores(one.id)[0].value for one in written}
+    assert len(scores) > 1
+    embedder.calls.clear()
+    runner.run(**explain_job("sae", [DOG], ExplainOptions(window=8), then=[options(embedder)]))
+    assert embedder.calls == [1]
