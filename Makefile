@@ -9,12 +9,15 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 
 DEMO := data/stores/demo
 LARGE := data/stores/large
+# Test processes side by side: one more than cores, for tests also wait (for browsers, servers, other processes).
+JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
-.PHONY: help setup demo test check bench chromium format clean
+.PHONY: help setup demo test soak check bench chromium format clean
 
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first)'
 	@echo 'make test      format, lint, types, layers, then every test (sets up .venv and a Chromium first)'
+	@echo 'make soak      the tests of sudden deaths, with twenty kills each; a quarter of an hour'
 	@echo 'make check     only format, lint, types and layers'
 	@echo 'make bench     the benchmarks; half an hour'
 	@echo 'make setup     only .venv with the pinned dependencies'
@@ -41,7 +44,10 @@ demo: setup
 	$(BIN)/autointerp serve
 
 test: check chromium
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+soak: setup
+	AUTOINTERP_KILLS=20 $(BIN)/python -m pytest tests/batch/test_kills.py tests/jobs/test_processes.py
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -6,6 +6,9 @@ import sys
 
 pytest_plugins = ["tests.netguard"]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the cores are shared with the other workers
+
 
 def _mute_standard_error() -> None:
     """Keep pytest's closing line the last one. With torch loaded, DuckDB 2.0's bindings report what the interpreter did not

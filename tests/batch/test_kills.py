@@ -1,4 +1,4 @@
-"""Sudden death, twenty times: no acknowledged row is lost, none is doubled, and no paid call is repeated but those in flight.
+"""Sudden deaths: no acknowledged row is lost, none is doubled, and no paid call is repeated but those in flight.
 
 The commands are the real ones, in processes of their own, killed with SIGKILL while the server is being asked. The server knows
 which answers it gave; the store knows which it kept. The difference at each death is what was in flight, and exactly that
@@ -22,14 +22,14 @@ from autointerp.store.annotations.jobs import recovery
 from tests.batch.conftest import make_store
 from tests.batch.served import ScriptedServer, digest
 from tests.conftest import StoreFactory
+from tests.kills import N_KILLS
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["autointerp.cli.main", "autointerp.pipeline", "autointerp.jobs", "autointerp.store", "openai", "httpx2"]
 )
 
-N_KILLS = 20
-N_LATENTS = 60
+N_LATENTS = 3 * N_KILLS
 SCORERS = ("detection", "fuzzing")
 N_QUESTIONS = N_LATENTS * (
     1 + len(SCORERS) * 2 * 2
@@ -95,7 +95,7 @@ def kept_questions(path: Path) -> set[str]:
 
 
 @pytest.mark.timeout(600)
-def test_twenty_sudden_deaths_of_a_batch(store_factory: StoreFactory, server: ScriptedServer) -> None:
+def test_sudden_deaths_of_a_batch(store_factory: StoreFactory, server: ScriptedServer) -> None:
     rng = random.Random(20261121)
     path = make_store(store_factory, N_LATENTS).path
     reader = Reader(path)
@@ -107,7 +107,9 @@ def test_twenty_sudden_deaths_of_a_batch(store_factory: StoreFactory, server: Sc
     kinds = Counter[str]()
     for kill in range(N_KILLS):
         # Only a process at work is worth killing: it may ask some questions first, so that deaths come in all of the work.
-        until = server.n_requests + rng.randrange(1, 2 * N_QUESTIONS // 3 // N_KILLS * 2)
+        # The first one while explaining, which is over soon.
+        most = N_LATENTS // 2 if kill == 0 else 2 * N_QUESTIONS // 3 // N_KILLS * 2
+        until = server.n_requests + rng.randrange(1, most)
         process = start(path, server.url)
         deadline = time.monotonic() + 60
         while server.n_requests < until:
@@ -128,7 +130,7 @@ def test_twenty_sudden_deaths_of_a_batch(store_factory: StoreFactory, server: Sc
         lost = Counter({question: n - (question in kept) for question, n in server.good.items()})
         assert all(n >= 0 for n in lost.values())
 
-    assert min(kinds["explain"], kinds["score"]) >= 2, "deaths came while explaining and while scoring"
+    assert min(kinds["explain"], kinds["score"]) >= 1, "deaths came while explaining and while scoring"
 
     process = start(path, server.url)
     process.join(240)

@@ -15,11 +15,11 @@ from typing import Any
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
 from autointerp.store.annotations import Annotations, Explanation, Score
 from autointerp.store.annotations.jobs import recovery
+from tests.kills import N_KILLS
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["autointerp.store.annotations", "autointerp.jobs"])
 
-N_KILLS = 20
 
 
 def note(folder: Path, text: str) -> None:
@@ -96,10 +96,10 @@ def bought_replies(path: Path) -> set[str]:
     return found
 
 
-def test_twenty_sudden_deaths(tmp_path: Path) -> None:
+def test_sudden_deaths(tmp_path: Path) -> None:
     """Two processes work on three jobs; every moment one of them is killed with SIGKILL and another one started."""
     rng = random.Random(20)
-    n_items = 600  # enough that the deaths come before the end also on a fast machine
+    n_items = 30 * N_KILLS  # enough that the deaths come before the end also on a fast machine
     with Annotations(tmp_path) as annotations:
         ids = [
             annotations.jobs.submit("explain", {"folder": str(tmp_path), "n": n}, range(n_items))[0].id
