@@ -21,7 +21,6 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["autointerp.store.annotations", "autointerp.jobs"])
 
 
-
 def note(folder: Path, text: str) -> None:
     """One line in a log, written at once: what a process has done survives it."""
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
