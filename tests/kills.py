@@ -1,4 +1,4 @@
-"""How many processes the tests of sudden deaths kill: a few by default, so that the suite stays quick; `make soak` kills many."""
+"""How many processes the tests of sudden deaths kill: a few by default, to keep the suite quick; many in `make soak`."""
 
 import os
 
