@@ -28,7 +28,11 @@ from autointerp.embedding.load import shipped_folder
 from autointerp.embedding.minilm import native_precision
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import job_kinds, score_job
-from autointerp.pipeline import ScoreOptions, Workbench, Worker, live_latents, shown_explanations
+from autointerp.pipeline.embedding_scores import EmbeddingBatches
+from autointerp.pipeline.options import ScoreOptions
+from autointerp.pipeline.pending import live_latents, shown_explanations
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.session import Session
 from autointerp.score.metrics import auroc
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation
@@ -123,26 +127,26 @@ def bench_scores(path: Path, coder: str, rounds: int) -> bool:
     try:
         store = Store.open(shutil.copytree(path, folder / "store"))
         with Annotations(store.path) as annotations:
-            bench = Workbench(store, annotations)
-            embedder = bench.embedder()
+            resources = Resources(store, annotations)
+            embedder = resources.embedder()
             embed_store(store, embedder.embedder)
-            return _bench_scores(bench, coder, rounds)
+            return _bench_scores(resources, coder, rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bench_scores(bench: Workbench, coder: str, rounds: int) -> bool:
-    annotations = bench.annotations
+def _bench_scores(resources: Resources, coder: str, rounds: int) -> bool:
+    annotations = resources.annotations
     if not shown_explanations(annotations, coder):
         written = [
             Explanation(coder=coder, latent=latent, text=f"text about number {latent}", explainer="person")
-            for latent in live_latents(bench.store, coder)
+            for latent in live_latents(resources.store, coder)
         ]
         annotations.add(*written)
     ids = shown_explanations(annotations, coder)
     explanations = [annotations.explanation(id_) for id_ in ids]
     started = time.perf_counter()
-    bench.embedder().embed_queries([one.text for one in explanations])
+    resources.embedder().embed_queries([one.text for one in explanations])
     print(
         f"{len(ids):,} explanations' vectors: {time.perf_counter() - started:.2f} s (kept in the store after the first time)"
     )
@@ -150,16 +154,17 @@ def _bench_scores(bench: Workbench, coder: str, rounds: int) -> bool:
     best, values = np.inf, []
     for _ in range(rounds):
         started = time.perf_counter()
-        with Worker(bench) as worker:
-            worker.upcoming.expect(explanations)
-            scores = [worker.score_rows(one, options)[0] for one in explanations]
+        with Session(resources) as session:
+            batches = EmbeddingBatches(session)
+            batches.expect(explanations)
+            scores = [batches.score(one, options)[0] for one in explanations]
         best = min(best, time.perf_counter() - started)
         values = [score.value for score in scores if score.value is not None]
     jobs = []
     for seed in range(1, rounds + 1):
         job = score_job(coder, ids, [replace(options, seed=seed)])
         started = time.perf_counter()
-        done = JobRunner(annotations, job_kinds(bench)).run(**job)
+        done = JobRunner(annotations, job_kinds(resources)).run(**job)
         jobs.append(time.perf_counter() - started)
         assert done.state == "done"
     print(

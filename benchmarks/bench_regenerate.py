@@ -23,7 +23,11 @@ import numpy as np
 from bench_page import server
 from playwright.sync_api import Page, sync_playwright
 
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
+from autointerp.pipeline.explain import explain
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.score import score
+from autointerp.pipeline.session import Session
 from autointerp.preferences import ENV_CONFIG
 from autointerp.settings import demo_store
 from autointerp.store import Store
@@ -96,14 +100,14 @@ def in_library(store: Path, coder: str, latents: list[int]) -> list[float]:
     so that floors exist."""
     opened = Store.open(store)
     times = []
-    with Annotations(store) as annotations:
-        bench = Workbench(opened, annotations)
+    with Annotations(store) as annotations, Session(Resources(opened, annotations)) as session:
         for latent in latents:
             started = time.perf_counter()
-            explanation = bench.explain(coder, latent, ExplainOptions())
-            scores = [bench.score(explanation, options) for options in SCORES if explanation.status == "ok"]
+            explanation = explain(session, coder, latent, ExplainOptions())
+            ok = explanation.status == "ok"
+            scores = [score(session, explanation, options) for options in SCORES if ok]
             times.append(1000 * (time.perf_counter() - started))
-            annotations.add(explanation, *(row for score, judged in scores for row in (score, *judged)))
+            annotations.add(explanation, *(row for made, judged in scores for row in (made, *judged)))
     return times[1:]
 
 

@@ -27,8 +27,11 @@ import numpy as np
 
 from autointerp import settings
 from autointerp.llm import ChatRequest, MockClient
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
-from autointerp.pipeline.options import ScorerName
+from autointerp.pipeline.examples import select_heldout
+from autointerp.pipeline.explain import explain
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions, ScorerName
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.session import Session
 from autointerp.sampling import DEFAULT_MARKERS, mark
 from autointerp.score import Detection, Fuzzing, LLMJudge
 from autointerp.score.results import Plan
@@ -78,8 +81,9 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
             f"no latent of {coder_name} fires in {4 * n} contexts: take a larger store or a smaller --n"
         )
     chosen = usable[np.linspace(0, len(usable) - 1, min(n_latents, len(usable))).astype(int)]
-    bench = Workbench(store, Annotations(store.path, read_only=True))
-    explained = [bench.explain(coder_name, int(latent), ExplainOptions()) for latent in chosen]
+    resources = Resources(store, Annotations(store.path, read_only=True))
+    with Session(resources) as session:
+        explained = [explain(session, coder_name, int(latent), ExplainOptions()) for latent in chosen]
     explained = [one for one in explained if one.status == "ok"]
     sums: dict[str, dict[str, float]] = {}
     kinds: dict[ScorerName, type[Detection | Fuzzing]] = {"detection": Detection, "fuzzing": Fuzzing}
@@ -87,7 +91,7 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
         options = ScoreOptions(scorer=scorer, judge="llm", n_examples=n, n_negatives=n)
         found = {"ours": 0.0, "ours with floor": 0.0, "delphi": 0.0, "calls": 0.0, "delphi calls": 0.0}
         for i, explanation in enumerate(explained):
-            heldout = bench.heldout(explanation, options)
+            heldout = select_heldout(resources, explanation, options)
             with MockClient(answer) as client:
                 judged = kind(LLMJudge(client, batch=options.batch))
                 plan = replace(judged.plan(heldout, np.random.default_rng(0)), seed=0)

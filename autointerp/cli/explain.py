@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
-from autointerp.cli.shared.batch import Done, check_end, report, work_through, workbench
+from autointerp.cli.shared.batch import Done, check_end, open_resources, report, work_through
 from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.shared.output import write_result
 from autointerp.cli.shared.rehearsal import preview_document, preview_text
 
 if TYPE_CHECKING:
-    from autointerp.pipeline import ExplainOptions, Workbench
+    from autointerp.pipeline.options import ExplainOptions
+    from autointerp.pipeline.resources import Resources
 
 NAME = "explain"
 HELP = "write explanations of latents"
@@ -95,37 +96,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.jobs.kinds import explain_job
-    from autointerp.pipeline import live_latents, unexplained
-    from autointerp.pipeline.latents import parse_latents
+    from autointerp.pipeline.pending import live_latents, parse_latents, unexplained
 
-    with workbench(args.store) as bench:
-        coder = bench.store.coder(args.coder)
+    with open_resources(args.store) as resources:
+        coder = resources.store.coder(args.coder)
         latents = (
-            live_latents(bench.store, args.coder)
+            live_latents(resources.store, args.coder)
             if args.latents is None
             else parse_latents(args.latents, coder)
         )
         options = explain_options(args)
         if args.dry_run:
-            _dry_run(bench, args, options, latents)
+            _dry_run(resources, args, options, latents)
             return
         if options.llm is not None:
-            bench.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
+            resources.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
 
         def make_job(items: Sequence[int]) -> dict[str, Any]:
             return explain_job(args.coder, items, options)
 
         def undone(items: Sequence[int]) -> list[int]:
-            return unexplained(bench.annotations, args.coder, items, options)
+            return unexplained(resources.annotations, args.coder, items, options)
 
-        done = work_through(bench, latents, make_job, undone, redo=args.redo)
+        done = work_through(resources, latents, make_job, undone, redo=args.redo)
     write_result(_document(args, options, done), report(done, "latents"), as_json=args.json)
     check_end(done, args.store)
 
 
 def explain_options(args: argparse.Namespace) -> "ExplainOptions":
     """Raises UserError."""
-    from autointerp.pipeline import ExplainOptions
+    from autointerp.pipeline.options import ExplainOptions
 
     by = f"the explainer {args.explainer}"
     return ExplainOptions(
@@ -146,13 +146,13 @@ def explain_options(args: argparse.Namespace) -> "ExplainOptions":
 
 
 def _dry_run(
-    bench: "Workbench", args: argparse.Namespace, options: "ExplainOptions", latents: Sequence[int]
+    resources: "Resources", args: argparse.Namespace, options: "ExplainOptions", latents: Sequence[int]
 ) -> None:
-    from autointerp.pipeline import unexplained
-    from autointerp.pipeline.rehearsal import rehearse
+    from autointerp.pipeline.estimate import estimate_explanation, extrapolate
+    from autointerp.pipeline.pending import unexplained
 
-    todo = latents if args.redo else unexplained(bench.annotations, args.coder, latents, options)
-    found = rehearse(todo, lambda latent: bench.preview_explain(args.coder, latent, options))
+    todo = latents if args.redo else unexplained(resources.annotations, args.coder, latents, options)
+    found = extrapolate(todo, lambda latent: estimate_explanation(resources, args.coder, latent, options))
     head = {"store": str(args.store), "coder": args.coder, "explainer": args.explainer}
     document = {**head, "dry_run": True, "wanted": len(latents), **preview_document(found)}
     write_result(document, preview_text(found, "latents"), as_json=args.json)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.annotated import open_annotations
-from autointerp.cli.shared.batch import causes, check_end, report, run_again, workbench
+from autointerp.cli.shared.batch import causes, check_end, open_resources, report, run_again
 from autointerp.cli.shared.choosing import add_llm_arguments, given_llm_arguments, llm_options
 from autointerp.cli.shared.job_progress import cost_text, describe_job, job_notes
 from autointerp.cli.shared.output import printable, table, write_result
@@ -144,9 +144,9 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _cancel(args: argparse.Namespace) -> None:
-    with workbench(args.store) as bench:
-        before = find_job(bench.annotations, args.id)
-        job = bench.annotations.jobs.cancel(before.id)
+    with open_resources(args.store) as resources:
+        before = find_job(resources.annotations, args.id)
+        job = resources.annotations.jobs.cancel(before.id)
     if not before.is_active:
         text = f"Job {job.id} is over already: {job.state}."
     elif job.is_active:
@@ -157,17 +157,17 @@ def _cancel(args: argparse.Namespace) -> None:
 
 
 def _retry(args: argparse.Namespace) -> None:
-    with workbench(args.store) as bench:
-        job = find_job(bench.annotations, args.id)
+    with open_resources(args.store) as resources:
+        job = find_job(resources.annotations, args.id)
         payload = _payload(args, job)
         if args.queue:
-            bench.annotations.jobs.recover()
-            waiting = bench.annotations.jobs.get(job.id)
+            resources.annotations.jobs.recover()
+            waiting = resources.annotations.jobs.get(job.id)
             if not waiting.is_active:
-                waiting = bench.annotations.jobs.retry(job.id, payload)
+                waiting = resources.annotations.jobs.retry(job.id, payload)
             write_result(describe_job(waiting), f"Job {job.id} is {waiting.state}.", as_json=args.json)
             return
-        done = run_again(bench, job.id, payload)
+        done = run_again(resources, job.id, payload)
     what = "explanations" if job.kind == "score" else "latents" if job.kind == "explain" else "parts"
     write_result({**describe_job(done.jobs[-1]), **done.as_dict()}, report(done, what), as_json=args.json)
     check_end(done, args.store, retried=True)
@@ -176,7 +176,7 @@ def _retry(args: argparse.Namespace) -> None:
 def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
     """What the job is told from now on, where that is another language model. Raises UserError for work that was started with
     a key typed into the app, which cannot be done without it, and for a job that is not over."""
-    from autointerp.pipeline.redirect import asked, redirected
+    from autointerp.jobs.llm import asked, redirected
 
     before = asked(job.payload)
     if not given_llm_arguments(args):

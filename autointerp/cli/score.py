@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
 from autointerp.cli.shared.annotated import JUDGES
-from autointerp.cli.shared.batch import Done, check_end, report, watching, work_through, workbench
+from autointerp.cli.shared.batch import Done, check_end, open_resources, report, watching, work_through
 from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.shared.output import printable, say, write_result
 from autointerp.cli.shared.rehearsal import preview_document, preview_text
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:
-    from autointerp.pipeline import ScoreOptions, Workbench
+    from autointerp.pipeline.options import ScoreOptions
+    from autointerp.pipeline.resources import Resources
 
 NAME = "score"
 HELP = "score explanations on held-out examples"
@@ -120,33 +121,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from autointerp.pipeline.latents import parse_latents
+    from autointerp.pipeline.pending import parse_latents
 
-    with workbench(args.store) as bench:
-        coder = bench.store.coder(args.coder)
+    with open_resources(args.store) as resources:
+        coder = resources.store.coder(args.coder)
         latents = None if args.latents is None else parse_latents(args.latents, coder)
         scorers = score_options(args)
-        ids = chosen_explanations(bench, args, latents)
+        ids = chosen_explanations(resources, args, latents)
         if not ids:
             raise UserError(
                 f"no explanation of {args.coder} to score. Write some first: autointerp explain {args.store} {args.coder}"
             )
         if args.dry_run:
-            _dry_run(bench, args, scorers, ids)
+            _dry_run(resources, args, scorers, ids)
             return
         for options in scorers:
             if options.llm is not None:
-                bench.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
+                resources.client(
+                    options.llm
+                ).close()  # a key that cannot be one is told now, not once per latent
         for options in scorers:
-            embed_first(bench, options, len(ids))
-        n_unexplained = _unexplained(bench, args, latents, ids)
-        done = [_score(bench, args.coder, ids, options, redo=args.redo) for options in scorers]
+            embed_first(resources, options, len(ids))
+        n_unexplained = _unexplained(resources, args, latents, ids)
+        done = [_score(resources, args.coder, ids, options, redo=args.redo) for options in scorers]
         results = [
             {
                 **_head(options),
                 **one.as_dict(),
                 "explanations": len(ids),
-                **_typical(bench, args.coder, ids, options),
+                **_typical(resources, args.coder, ids, options),
             }
             for options, one in zip(scorers, done, strict=True)
         ]
@@ -165,7 +168,7 @@ def run(args: argparse.Namespace) -> None:
 
 def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
     """One for each scorer. Raises UserError."""
-    from autointerp.pipeline import ScoreOptions
+    from autointerp.pipeline.options import ScoreOptions
 
     names = list(dict.fromkeys(args.scorer))
     judge = args.judge or ("llm" if args.llm is not None else "offline")
@@ -205,12 +208,12 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
 
 
 def chosen_explanations(
-    bench: "Workbench", args: argparse.Namespace, latents: Sequence[int] | None
+    resources: "Resources", args: argparse.Namespace, latents: Sequence[int] | None
 ) -> list[str]:
     """Ids of the explanations to score. Raises UnknownName for an id that is not there, or is of another coder."""
-    from autointerp.pipeline import shown_explanations
+    from autointerp.pipeline.pending import shown_explanations
 
-    annotations = bench.annotations
+    annotations = resources.annotations
     if args.explanation:
         ids = list(dict.fromkeys(args.explanation))
         for id_ in ids:
@@ -230,49 +233,51 @@ def chosen_explanations(
     return list(found.values())
 
 
-def embed_first(bench: "Workbench", options: "ScoreOptions", n_items: int) -> None:
+def embed_first(resources: "Resources", options: "ScoreOptions", n_items: int) -> None:
     """Embed every window of the corpus, once, where the negatives come from there or the scorer would embed about as many.
     Raises UserError when that fails."""
     needed = "embedding" in options.negatives
-    places = bench.store.window_places(options.window)
+    places = resources.store.window_places(options.window)
     many = n_items * (options.n_examples + options.n_negatives) > places.n_windows / 2
     if not needed and not (options.scorer == "embedding" and many and not options.centre):
         return
-    if bench.store.embeddings(options.embedder, window=options.window) is not None:
+    if resources.store.embeddings(options.embedder, window=options.window) is not None:
         return
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import embed_job, job_kinds
 
     say(f"Embedding the {places.n_windows:,} windows of the corpus first; that is done once.")
-    runner = JobRunner(bench.annotations, job_kinds(bench))
-    with watching(bench.annotations) as watch:
+    runner = JobRunner(resources.annotations, job_kinds(resources))
+    with watching(resources.annotations) as watch:
         job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
     if job.state != "done":
         raise UserError(f"the windows could not be embedded: {job.error or job.state}")
 
 
 def _score(
-    bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions", *, redo: bool
+    resources: "Resources", coder: str, ids: Sequence[str], options: "ScoreOptions", *, redo: bool
 ) -> Done:
     from autointerp.jobs.kinds import score_job
-    from autointerp.pipeline import unscored
+    from autointerp.pipeline.pending import unscored
 
     def make_job(items: Sequence[str]) -> dict[str, Any]:
         return score_job(coder, items, [options])
 
     def undone(items: Sequence[str]) -> list[str]:
-        return unscored(bench.annotations, coder, items, [options])
+        return unscored(resources.annotations, coder, items, [options])
 
-    return work_through(bench, ids, make_job, undone, redo=redo)
+    return work_through(resources, ids, make_job, undone, redo=redo)
 
 
-def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "ScoreOptions") -> dict[str, Any]:
+def _typical(
+    resources: "Resources", coder: str, ids: Sequence[str], options: "ScoreOptions"
+) -> dict[str, Any]:
     """The median of the newest good scores of these explanations in this very configuration, and of their floors."""
     import numpy as np
 
     from autointerp.store.annotations import config_hash
 
-    known = bench.annotations.values(
+    known = resources.annotations.values(
         coder,
         scorer=options.scorer,
         judge=options.judge_name,
@@ -288,20 +293,20 @@ def _typical(bench: "Workbench", coder: str, ids: Sequence[str], options: "Score
         "answered": sum(one.n for one in found),
         "unparsed": sum(one.unparsed for one in found),
         **(
-            {"pooled": _pooled(bench, coder, [one.score_id for one in found])}
+            {"pooled": _pooled(resources, coder, [one.score_id for one in found])}
             if options.protocol == "delphi"
             else {}
         ),
     }
 
 
-def _pooled(bench: "Workbench", coder: str, score_ids: Sequence[str]) -> dict[str, Any]:
+def _pooled(resources: "Resources", coder: str, score_ids: Sequence[str]) -> dict[str, Any]:
     """The figures that the reference pipeline would print for these scores."""
     from dataclasses import asdict
 
-    from autointerp.pipeline.pooled import pooled_scores
+    from autointerp.pipeline.score import pooled_scores
 
-    found, weighted = pooled_scores(bench.store, bench.annotations, coder, score_ids)
+    found, weighted = pooled_scores(resources.store, resources.annotations, coder, score_ids)
     return {**asdict(found), "frequency_weighted_f1": weighted}
 
 
@@ -343,36 +348,39 @@ def _line(result: dict[str, Any], done: Done) -> str:
 
 
 def _unexplained(
-    bench: "Workbench", args: argparse.Namespace, latents: Sequence[int] | None, ids: Sequence[str]
+    resources: "Resources", args: argparse.Namespace, latents: Sequence[int] | None, ids: Sequence[str]
 ) -> int | None:
     """How many of the asked latents have no explanation; `None` when all explained ones were asked for."""
-    from autointerp.pipeline import shown_explanations
+    from autointerp.pipeline.pending import shown_explanations
 
     if latents is None:
         return None
     if args.all_versions or args.explanation:  # several of one latent, or some of some
-        ids = shown_explanations(bench.annotations, args.coder, latents)
+        ids = shown_explanations(resources.annotations, args.coder, latents)
     return len(latents) - len(ids)
 
 
 def _dry_run(
-    bench: "Workbench", args: argparse.Namespace, scorers: "Sequence[ScoreOptions]", ids: Sequence[str]
+    resources: "Resources", args: argparse.Namespace, scorers: "Sequence[ScoreOptions]", ids: Sequence[str]
 ) -> None:
-    from autointerp.pipeline import unscored
-    from autointerp.pipeline.rehearsal import add, rehearse
+    from autointerp.pipeline.estimate import add_estimates, estimate_score, extrapolate
+    from autointerp.pipeline.pending import unscored
 
     parts = []
     for options in scorers:
-        todo = ids if args.redo else unscored(bench.annotations, args.coder, ids, [options])
+        todo = ids if args.redo else unscored(resources.annotations, args.coder, ids, [options])
         parts.append(
-            rehearse(todo, lambda id_, o=options: bench.preview_score(bench.annotations.explanation(id_), o))
+            extrapolate(
+                todo,
+                lambda id_, o=options: estimate_score(resources, resources.annotations.explanation(id_), o),
+            )
         )
     document = {
         "store": str(args.store),
         "coder": args.coder,
         "dry_run": True,
         "n_explanations": len(ids),
-        **preview_document(add(parts)),
+        **preview_document(add_estimates(parts)),
         "scorers": [
             {**_head(options), **preview_document(part)} for options, part in zip(scorers, parts, strict=True)
         ],

@@ -16,7 +16,8 @@ from typing import Any
 
 from autointerp.demo.crew import EMBEDDER, EXPLAIN, SCORES, Task, workers
 from autointerp.errors import AutointerpError, UserError
-from autointerp.pipeline import ExplainOptions, ScoreOptions, live_latents
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.pending import live_latents
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, config_hash
 from autointerp.types import Progress, ProgressCallback, no_progress

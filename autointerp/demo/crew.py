@@ -19,7 +19,8 @@ from typing import Any
 from autointerp.errors import UserError
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import embed_job, explain_job, job_kinds, score_job
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress, ProgressCallback
@@ -141,8 +142,8 @@ class _Worker:
     def __init__(self, path: Path):
         self.store = Store.open(path)
         self.annotations = Annotations(path)
-        self.bench = Workbench(self.store, self.annotations)
-        self.runner = JobRunner(self.annotations, job_kinds(self.bench))
+        self.resources = Resources(self.store, self.annotations)
+        self.runner = JobRunner(self.annotations, job_kinds(self.resources))
 
     def do(self, task: Task, report: Callable[[int], None]) -> None:
         def tell(step: Progress) -> None:
@@ -183,7 +184,7 @@ class _Worker:
     def _embed_texts(self, coder: str) -> None:
         """The vectors of a coder's explanations, all at once."""
         texts = self.annotations.summary(coder)["text"].to_pylist()
-        self.bench.embedder(EMBEDDER).embed_queries(texts)
+        self.resources.embedder(EMBEDDER).embed_queries(texts)
 
 
 _worker: _Worker | None = None

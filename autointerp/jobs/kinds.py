@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.errors import UserError
-from autointerp.jobs import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.jobs.llm import earlier
 from autointerp.llm import CancelToken, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
-from autointerp.pipeline.bench import Workbench
+from autointerp.pipeline.embedding_scores import EmbeddingBatches
+from autointerp.pipeline.explain import explain
 from autointerp.pipeline.options import ExplainOptions, KeyGone, ScoreOptions
-from autointerp.pipeline.redirect import earlier
-from autointerp.pipeline.worker import Worker
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.session import Session
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 from autointerp.store.annotations import (
     Explanation,
@@ -31,13 +33,13 @@ MAX_WORKERS = 64
 _TEXTS_AT_ONCE, _PAGE = 16, 4096
 
 
-def job_kinds(bench: Workbench) -> list[JobKind]:
+def job_kinds(resources: Resources) -> list[JobKind]:
     """The kinds of jobs that work on this store."""
     return [
-        JobKind("explain", _explain, workers=_workers, setup=_Setup(bench)),
-        JobKind("score", _score, workers=_workers, setup=_Setup(bench), ahead=_expect),
-        JobKind("embed", _embed, setup=_Setup(bench)),
-        JobKind("embed_explanations", _embed_explanations, setup=_Setup(bench)),
+        JobKind("explain", _explain, workers=_workers, setup=_Setup(resources)),
+        JobKind("score", _score, workers=_workers, setup=_Setup(resources), ahead=_expect),
+        JobKind("embed", _embed, setup=_Setup(resources)),
+        JobKind("embed_explanations", _embed_explanations, setup=_Setup(resources)),
     ]
 
 
@@ -109,17 +111,18 @@ def embed_explanations_job(coders: Sequence[str], embedder: str = DEFAULT_EMBEDD
 
 @dataclass(frozen=True)
 class _State:
-    bench: Workbench
-    worker: Worker
+    resources: Resources
+    session: Session
+    batches: EmbeddingBatches
     explain: ExplainOptions | None
     score: tuple[ScoreOptions, ...]
 
 
 class _Setup:
-    """Opens a worker for a job, and has it stop when the job is to stop."""
+    """Opens a session for a job, and has it stop when the job is to stop."""
 
-    def __init__(self, bench: Workbench):
-        self._bench = bench
+    def __init__(self, resources: Resources):
+        self._resources = resources
 
     @contextmanager
     def __call__(self, payload: Mapping[str, Any], context: Context) -> Iterator[_State]:
@@ -134,13 +137,14 @@ class _Setup:
         explain = payload.get("explain")
         scores = payload.get("then") or payload.get("score") or ()
         watcher = threading.Thread(target=watch, name=f"watch-{context.job.id}", daemon=True)
-        with Worker(self._bench, cancel, before=_spent_before(context.job)) as worker:
-            context.meter = lambda: _spent(worker)
+        with Session(self._resources, cancel, before=_spent_before(context.job)) as session:
+            context.meter = lambda: _spent(session)
             watcher.start()
             try:
                 state = _State(
-                    self._bench,
-                    worker,
+                    self._resources,
+                    session,
+                    EmbeddingBatches(session),
                     ExplainOptions.from_dict(explain).check() if explain else None,
                     tuple(ScoreOptions.from_dict(one).check() for one in scores),
                 )
@@ -158,11 +162,11 @@ def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) ->
     names = {one.embedder for one in state.score if one.scorer == "embedding"}
     if not names or context.job.total < _TEXTS_AT_ONCE:
         return
-    annotations, coder = state.bench.annotations, str(payload["coder"])
+    annotations, coder = state.resources.annotations, str(payload["coder"])
     with suppress(UserError):
         for name in sorted(names):
-            embedder = state.bench.embedder(name)
-            embedder.embed_ahead(state.bench.floors.texts(coder), context.progress)
+            embedder = state.resources.embedder(name)
+            embedder.embed_ahead(state.resources.floors.texts(coder), context.progress)
             offset = 0
             while page := annotations.jobs.items(context.job.id, state="pending", limit=_PAGE, offset=offset):
                 embedder.embed_ahead(annotations.texts([str(one.item) for one in page]), context.progress)
@@ -173,12 +177,15 @@ def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) ->
 def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
     assert state.explain is not None
-    coder, latent = str(payload["coder"]), state.bench.store.coder(str(payload["coder"])).check_latent(item)
+    coder, latent = (
+        str(payload["coder"]),
+        state.resources.store.coder(str(payload["coder"])).check_latent(item),
+    )
     with _stopping():
         explanation = _of_this_job(state, payload, coder, latent, context)
         new = explanation is None
         if explanation is None:
-            explanation = state.worker.explain(coder, latent, state.explain)
+            explanation = explain(state.session, coder, latent, state.explain)
         _stop_if_fatal(explanation.error)
         if explanation.status != "ok":
             return _outcome([explanation], [explanation.error])
@@ -197,14 +204,12 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
 
 def _expect(payload: Mapping[str, Any], items: Sequence[Any], context: Context) -> None:
     state: _State = context.state
-    state.worker.upcoming.expect(state.bench.annotations.explanations_of([str(item) for item in items]))
+    state.batches.expect(state.resources.annotations.explanations_of([str(item) for item in items]))
 
 
 def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
-    explanation = state.worker.upcoming.explanation(str(item)) or state.bench.annotations.explanation(
-        str(item)
-    )
+    explanation = state.batches.explanation(str(item)) or state.resources.annotations.explanation(str(item))
     with _stopping():
         return _scores(state, explanation, context, before=[], again=True)
 
@@ -226,7 +231,7 @@ def _scores(
         if config_hash(options.identity()) in done:
             continue
         try:
-            score, judged = state.worker.score_rows(explanation, options)
+            score, judged = state.batches.score(explanation, options)
         except (BudgetExceeded, KeyGone) as error:
             if not rows:
                 raise
@@ -257,8 +262,8 @@ def _was_paid(row: Explanation | Score) -> bool:
     return bool(row.tokens_in or row.tokens_out)
 
 
-def _spent(worker: Worker) -> Outcome:
-    usage = worker.spent()
+def _spent(session: Session) -> Outcome:
+    usage = session.spent()
     return Outcome(tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens, cost=usage.cost)
 
 
@@ -274,14 +279,14 @@ def _of_this_job(
     assert state.explain is not None
     ways = [state.explain, *(replace(state.explain, llm=llm) for llm in earlier(payload))]
     wanted = {config_hash(one.identity()) for one in ways}
-    for one in state.bench.annotations.explanations(coder, latent, failed=False):
+    for one in state.resources.annotations.explanations(coder, latent, failed=False):
         if one.config_hash in wanted and one.created >= context.job.created:
             return one
     return None
 
 
 def _scored_by(state: _State, explanation: Explanation, context: Context) -> set[str]:
-    return state.bench.annotations.scored_since(explanation.id, context.job.created)
+    return state.resources.annotations.scored_since(explanation.id, context.job.created)
 
 
 def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
@@ -289,7 +294,7 @@ def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
 
     state: _State = context.state
     embed_store(
-        state.bench.store,
+        state.resources.store,
         load_embedder(str(payload["embedder"])),
         window=int(payload["window"]),
         progress=context.progress,
@@ -301,8 +306,8 @@ def _embed_explanations(payload: Mapping[str, Any], item: Any, context: Context)
     from autointerp.embedding import embed_explanations
 
     state: _State = context.state
-    embedder = state.bench.embedder(str(payload["embedder"]))
-    embed_explanations(state.bench.annotations, embedder, payload["coders"], progress=context.progress)
+    embedder = state.resources.embedder(str(payload["embedder"]))
+    embed_explanations(state.resources.annotations, embedder, payload["coders"], progress=context.progress)
     return Outcome()
 
 

@@ -1,46 +1,14 @@
-"""Explaining and scoring on a store: draw the examples, ask, record; one latent at a time or as a job.
+"""Explaining and scoring on a store: select the examples, ask, record. Functions over `Resources`, an open store with what
+they share; jobs, the command line and the pages call the same ones.
 
-bench = Workbench(store, annotations)
-explanation = bench.explain("sae", 12, ExplainOptions())              # not yet stored
-annotations.add(explanation)
-score, judged = bench.score(explanation, ScoreOptions(scorer="fuzzing"))
-annotations.add(score, *judged)
+    resources = Resources(store, annotations)                # autointerp.pipeline.resources
+    with Session(resources) as session:                      # autointerp.pipeline.session
+        explanation = explain(session, "sae", 12, ExplainOptions())
+        annotations.add(explanation)
+        score_, judged = score(session, explanation, ScoreOptions(scorer="fuzzing"))
+        annotations.add(score_, *judged)
 
-with JobRunner(annotations, job_kinds(bench)) as runner:
-    runner.submit(**explain_job("sae", range(100), ExplainOptions(), then=[ScoreOptions()]))
+options    what a person can choose             examples    what an explainer is shown and a scorer asks about
+explain    a latent to an explanation           score       an explanation to a score; scores compared and pooled
+estimate   what a run would send and cost       pending     what has no explanation or score yet
 """
-
-from autointerp.pipeline.bench import Workbench
-from autointerp.pipeline.options import (
-    EXPLAINERS,
-    JUDGED_SCORERS,
-    JUDGES,
-    NEGATIVES,
-    SAMPLINGS,
-    SCORERS,
-    ExplainOptions,
-    LLMOptions,
-    ScoreOptions,
-)
-from autointerp.pipeline.pending import live_latents, shown_explanations, unexplained, unscored
-from autointerp.pipeline.preview import Preview
-from autointerp.pipeline.worker import Worker
-
-__all__ = [
-    "EXPLAINERS",
-    "JUDGED_SCORERS",
-    "JUDGES",
-    "NEGATIVES",
-    "SAMPLINGS",
-    "SCORERS",
-    "ExplainOptions",
-    "LLMOptions",
-    "Preview",
-    "ScoreOptions",
-    "Workbench",
-    "Worker",
-    "live_latents",
-    "shown_explanations",
-    "unexplained",
-    "unscored",
-]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.store.annotations import Annotations
+from autointerp.pipeline.options import ScoreOptions
+from autointerp.store.annotations import Annotations, Explanation, config_hash
 
 FEW = 200
 MANY = 1000
@@ -30,7 +31,7 @@ class _Pool:
 
 
 class Floors:
-    """Draws a random explanation of another latent: the one whose hash with latent and seed is least, so that a further
+    """Chooses a random explanation of another latent: the one whose hash with latent and seed is least, so that a further
     explanation rarely changes a draw, and asking again is mostly free. The score records it. Thread-safe.
 
     While there are few, every draw looks at what there is by then: in a batch that explains and scores, an item's floor comes
@@ -42,18 +43,26 @@ class Floors:
         self._lock = threading.Lock()
         self._pools: dict[str, tuple[float, _Pool]] = {}
 
-    def draw(
-        self, coder: str, latent: int, *, text: str, explainer: str, seed: int
-    ) -> tuple[str, str] | None:
-        """Id and text of the shown explanation of another latent with another text, by the same explainer where there is one;
-        `None` when this coder has no other explanation."""
-        pool = self._pool(coder)
-        hashes = _mixed(pool.hashes, seed, latent)
+    def choose(self, explanation: Explanation, options: ScoreOptions) -> tuple[str, str] | None:
+        """Id and text of the random other explanation that `explanation` is held against: of another latent with another text,
+        by the same explainer where there is one. `None` where `options` want none, or when this coder has no other.
+
+        A language model is asked about the same one as the last time, whatever has been explained since: those answers are
+        paid for.
+        """
+        if not options.floor:
+            return None
+        if options.needs_llm:
+            used = self._annotations.floor_used(explanation.id, config_hash(options.identity()))
+            if used is not None:
+                return used
+        pool = self._pool(explanation.coder)
+        hashes = _mixed(pool.hashes, options.seed, explanation.latent)
         second = None
         for _ in range(len(hashes)):
             i = int(hashes.argmin())
-            if pool.latents[i] != latent and pool.texts[i] != text:
-                if pool.explainers[i] == explainer:
+            if pool.latents[i] != explanation.latent and pool.texts[i] != explanation.text:
+                if pool.explainers[i] == explanation.explainer:
                     return pool.ids[i], pool.texts[i]
                 second = i if second is None else second
             hashes[i] = _LAST

@@ -1,16 +1,14 @@
-"""API keys that were typed, in this process's memory and nowhere else: lent under names, dropped when they are forgotten."""
+"""API keys that were typed: in this process's memory and nowhere else, each under a name that options and jobs may hold."""
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from autointerp.llm import Secret
-from autointerp.pipeline.redirect import key_refs
 from autointerp.store.annotations import Annotations, new_id
 
 
-class LentKeys:
-    """Thread-safe. A forgotten key stays only as long as a job that waits or runs names it."""
+class ApiKeys:
+    """Thread-safe. A forgotten key stays only as long as a queued or running job names it."""
 
     def __init__(self, annotations: Annotations):
         self._annotations = annotations
@@ -21,7 +19,7 @@ class LentKeys:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def lend(self, key: str) -> str:
+    def add(self, key: str) -> str:
         """Keep it; the name to put into `LLMOptions.key_ref`, the same for the same key. Raises `AuthError` for what cannot be
         one."""
         secret = Secret(key)
@@ -41,22 +39,25 @@ class LentKeys:
             if name is None:
                 return
             self._forgotten.add(name)
-        self.drop()
+        self.drop_unused()
 
-    def drop(self) -> None:
+    def drop_unused(self) -> None:
         """Drop the forgotten ones that no job needs any more: to be called when a job has ended. Raises StoreError."""
         if not self._forgotten:
             return
-        payloads: list[Mapping[str, Any]] = [job.payload for job in self._annotations.jobs.active()]
-        needed = {name for payload in payloads for name in key_refs(payload)}
+        needed = {name for job in self._annotations.jobs.active() for name in _key_refs(job.payload)}
         with self._lock:
             for name in self._forgotten - needed:
                 self._keys.pop(name, None)
             self._forgotten &= needed
 
-    def all(self) -> list[Secret]:
-        with self._lock:
-            return list(self._keys.values())
-
     def _name(self, secret: Secret) -> str | None:
         return next((name for name, known in self._keys.items() if known.reveal() == secret.reveal()), None)
+
+
+def _key_refs(payload: Any) -> set[str]:
+    """Every `key_ref` in a job's payload, however deep: the job's own, and those it hands on to the jobs that follow it."""
+    if isinstance(payload, dict):
+        named = payload.get("key_ref")
+        return {str(named)} if named is not None else set().union(*map(_key_refs, payload.values()))
+    return set().union(*map(_key_refs, payload)) if isinstance(payload, list | tuple) else set()

@@ -55,7 +55,7 @@ class LLMOptions:
 
     `base_url`: of any OpenAI-compatible server, or a name in `autointerp.llm.ENDPOINTS`. `max_tokens`, `max_cost`: the budget
     of one job. `prices`: per million tokens, as `PriceTable.parse` takes them. `key_ref` names a key lent to this process in
-    memory (`Workbench.lend_key`); without one the key comes from the environment.
+    memory (`ApiKeys.add`); without one the key comes from the environment.
     """
 
     model: str

@@ -1,10 +1,15 @@
-"""What there is to work on: latents without an explanation, explanations without a score."""
+"""What there is to work on: latents as people write them, latents without an explanation, explanations without a score."""
 
+import re
 from collections.abc import Iterable, Sequence
 
+from autointerp.errors import UserError
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions
-from autointerp.store import Store
+from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations, config_hash
+
+MAX_RANGES = 100_000
+_RANGE = re.compile(r"\s*([0-9]{1,18})\s*(?:[-–]\s*([0-9]{1,18})\s*)?")
 
 
 def live_latents(store: Store, coder: str) -> list[int]:
@@ -43,3 +48,29 @@ def unscored(
         for one in options
     ]
     return [id_ for id_ in explanation_ids if not all(id_ in some for some in done)]
+
+
+def parse_latents(text: str, coder: CoderStore) -> list[int]:
+    """The latents of numbers and ranges (both ends included), ascending and each once.
+
+    Raises UserError for anything else, UnknownName for numbers that the coder does not have.
+    """
+    found: set[int] = set()
+    parts = text.split(",")
+    if len(parts) > MAX_RANGES:
+        raise UserError(f"{len(parts):,} ranges of features; at most {MAX_RANGES:,} are read.")
+    for part in parts:
+        match = _RANGE.fullmatch(part)
+        if not match:
+            given = part.strip()
+            given = given if len(given) <= 40 else f"{given[:37]}..."
+            raise UserError(
+                f"{given!r} is no number and no range. Write numbers from 0 and ranges with commas between them, such as "
+                "0-99,512."
+            )
+        first = coder.check_latent(int(match[1]))
+        last = first if match[2] is None else coder.check_latent(int(match[2]))
+        if last < first:
+            raise UserError(f"The range {part.strip()} runs backwards. Write {last}-{first}.")
+        found.update(range(first, last + 1))
+    return sorted(found)

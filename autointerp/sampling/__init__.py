@@ -21,7 +21,7 @@ from autointerp.sampling.marking import (
     visible_marks,
 )
 from autointerp.sampling.split import Split, split_contexts
-from autointerp.sampling.texts import Window, example_id, make_windows
+from autointerp.sampling.texts import Window, example_id, make_windows, random_texts
 from autointerp.sampling.windows import Spans, Windows, example, no_spans, positive_windows, signatures
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "no_spans",
     "one_line",
     "positive_windows",
+    "random_texts",
     "runs",
     "signatures",
     "split_contexts",

@@ -68,3 +68,17 @@ def example_id(example: Example) -> str:
 def make_windows(examples: Iterable[Example], decode: Decode) -> list[Window]:
     """The examples with their texts, each decoded when it is first read."""
     return [Window(example, decode) for example in examples]
+
+
+def random_texts(
+    tokens: NDArray[np.integer], decode: Decode, *, window: int, n: int = 300, seed: int = 0
+) -> list[tuple[str, ...]]:
+    """Token texts of up to `n` random windows of the corpus `tokens` Int[ndarray, "n_contexts ctx_len"]: what an offline judge
+    knows about ordinary text."""
+    n_contexts, ctx_len = tokens.shape
+    width = min(window, ctx_len)
+    starts = max(1, ctx_len // width)
+    total = n_contexts * starts
+    numbers = np.random.default_rng(seed).choice(total, size=min(n, total), replace=False)
+    rows = [tokens[i // starts, (i % starts) * width : (i % starts + 1) * width] for i in numbers.tolist()]
+    return [tuple(decode(row.astype(np.int64))) for row in rows]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.pipeline.estimate import Estimate
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
@@ -325,16 +326,17 @@ def test_the_estimate_looks_beyond_the_first_feature(
     form: AppTest, tiny_store: Store, config: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The first one may have been tried on its page, and then costs nothing."""
-    from autointerp.pipeline import Preview, Workbench
+    from autointerp.pipeline.resources import Resources
+    from autointerp.ui.jobs import batch_form
 
-    def preview(bench: Workbench, coder: str, latent: int, options: object) -> Preview:
+    def estimate(resources: Resources, coder: str, latent: int, options: object) -> Estimate:
         return (
-            Preview(n_requests=1, from_cache=1)
+            Estimate(n_requests=1, from_cache=1)
             if latent == 0
-            else Preview(n_requests=1, tokens_in=1000, cost=0.25)
+            else Estimate(n_requests=1, tokens_in=1000, cost=0.25)
         )
 
-    monkeypatch.setattr(Workbench, "preview_explain", preview)
+    monkeypatch.setattr(batch_form, "estimate_explanation", estimate)
     config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
     form.checkbox(key="batch_score").set_value(False).run()
     form.radio(key="batch_which").set_value("some").run()

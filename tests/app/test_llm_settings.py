@@ -249,7 +249,7 @@ def test_a_typed_key_is_for_one_server(run, served: FakeServer):
     assert "two words" not in messages(app)
 
 
-def test_the_key_is_lent_to_the_workbench_by_name_only(run, served: FakeServer, config: Path):
+def test_the_key_is_kept_under_a_name_only(run, served: FakeServer, config: Path):
     preferences.save(Preferences(model="small", base_url=served.url))
 
     def script() -> None:
@@ -264,7 +264,7 @@ def test_the_key_is_lent_to_the_workbench_by_name_only(run, served: FakeServer, 
         if found and found.key_ref:
             from autointerp.llm import ChatRequest
 
-            with work.bench(open_store()).client(found) as client:
+            with work.resources(open_store()).client(found) as client:
                 client.complete(ChatRequest.of("hello"))
 
     app = run(script)
@@ -278,7 +278,7 @@ def test_the_key_is_lent_to_the_workbench_by_name_only(run, served: FakeServer, 
 
 
 def test_a_forgotten_or_replaced_key_leaves_the_process(run, served: FakeServer):
-    """Not only the session: the workbench that it was lent to drops it too."""
+    """Not only the session: the resources of the store drop it too."""
     preferences.save(Preferences(model="small", base_url=served.url))
 
     def script() -> None:
@@ -289,17 +289,19 @@ def test_a_forgotten_or_replaced_key_leaves_the_process(run, served: FakeServer)
 
         st.text_input("k", key="k", on_change=lambda: llm_keys.take("k", llm_settings.preferences().base_url))
         st.button("forget", key="forget", on_click=llm_keys.forget)
-        llm_settings.current()
-        st.session_state["known"] = [one.reveal() for one in work.bench(open_store()).keys.all()]
+        found = llm_settings.current()
+        keys = work.resources(open_store()).keys
+        key = keys.get(found.key_ref) if found and found.key_ref else None
+        st.session_state["known"] = (len(keys), key and key.reveal())
 
     app = run(script)
     app.text_input(key="k").set_value(KEY).run()
-    assert app.session_state["known"] == [KEY]
+    assert app.session_state["known"] == (1, KEY)
     app.text_input(key="k").set_value(f"{KEY}-other").run()
-    assert app.session_state["known"] == [f"{KEY}-other"]
+    assert app.session_state["known"] == (1, f"{KEY}-other")
     app.button(key="forget").click().run()
     assert not app.exception, app.exception
-    assert app.session_state["known"] == []
+    assert app.session_state["known"] == (0, None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from werkzeug import Response
 
 from autointerp import preferences
 from autointerp.jobs.kinds import explain_job
-from autointerp.pipeline import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.preferences import ENV_CONFIG, Preferences
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store

@@ -15,9 +15,11 @@ from pytest_httpserver import HTTPServer
 from autointerp.cli.main import main
 from autointerp.cli.shared import batch
 from autointerp.cli.shared.job_progress import PlainJobs, cost_text, duration
-from autointerp.jobs import JobRunner
+from autointerp.jobs import JobRunner, kinds
 from autointerp.jobs.kinds import explain_job, job_kinds
-from autointerp.pipeline import ExplainOptions, Workbench
+from autointerp.pipeline.options import ExplainOptions
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.session import Session
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
 from tests.batch.conftest import make_store
@@ -199,25 +201,23 @@ def test_ctrl_c_cancels_and_says_how_to_go_on(
     lost (Python ignores exceptions there), and after a whole suite they take long."""
     request.addfinalizer(gc.enable)
     gc.disable()
-    from autointerp.pipeline.worker import Worker
-
-    original = Worker.explain
+    original = kinds.explain
     noticed = threading.Event()
 
     def notice(number: int, frame: FrameType | None) -> None:
         noticed.set()
         raise KeyboardInterrupt
 
-    def interrupted(worker: Worker, coder: str, latent: int, options: ExplainOptions) -> Explanation:
+    def interrupted(session: Session, coder: str, latent: int, options: ExplainOptions) -> Explanation:
         """The third item is at work while Ctrl+C is pressed."""
         if latent == 2:
             os.kill(os.getpid(), signal.SIGINT)
             noticed.wait(60)
-        return original(worker, coder, latent, options)
+        return original(session, coder, latent, options)
 
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     signal.signal(signal.SIGINT, notice)
-    monkeypatch.setattr(Worker, "explain", interrupted)
+    monkeypatch.setattr(kinds, "explain", interrupted)
     code, out, err = run_text("explain", store.path, "sae")
     assert (code, out) == (130, "")
     (job,) = run_json("jobs", store.path)["jobs"]
@@ -227,7 +227,7 @@ def test_ctrl_c_cancels_and_says_how_to_go_on(
     )
     assert f"{job['done']} of 5 are done and kept" in err
     assert f"retry {job['id']}" in err
-    monkeypatch.setattr(Worker, "explain", original)
+    monkeypatch.setattr(kinds, "explain", original)
     document = run_json("explain", store.path, "sae")
     assert (document["already"], document["succeeded"]) == (job["done"], 5 - job["done"])
 
@@ -242,7 +242,7 @@ def test_memory_holds_a_page_of_items(store: Store, monkeypatch: pytest.MonkeyPa
 
 def test_progress_lines(store: Store, tmp_path: Path):
     with Annotations(store.path) as annotations, (tmp_path / "log").open("w+") as stream:
-        runner = JobRunner(annotations, job_kinds(Workbench(store, annotations)))
+        runner = JobRunner(annotations, job_kinds(Resources(store, annotations)))
         runner.run(**explain_job("sae", [0, 1], ExplainOptions()), watch=PlainJobs(stream, interval_s=1000))
         stream.seek(0)
         assert stream.read().splitlines() == [

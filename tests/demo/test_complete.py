@@ -19,7 +19,9 @@ from autointerp.embedding import coverage
 from autointerp.errors import UserError
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench, live_latents, unexplained, unscored
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.pending import live_latents, unexplained, unscored
+from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, Score
 from autointerp.types import Progress
@@ -52,7 +54,7 @@ def assert_complete(path: Path) -> None:
     assert store.embeddings("all-MiniLM-L6-v2") is not None
     assert not missing_in(path)
     with Annotations(path) as annotations:  # search by meaning has nothing to wait for
-        known = Workbench(store, annotations).embedder()
+        known = Resources(store, annotations).embedder()
         covered = coverage(annotations, known, [info.coder for info in store.coders()])
     assert covered.embedded == covered.total > 0
 
@@ -148,7 +150,7 @@ def test_a_job_left_behind_is_continued(tiny_demo: Path):
     coder = store.coders()[0].coder
     latents = live_latents(store, coder)[:5]
     with Annotations(tiny_demo) as annotations:
-        runner = JobRunner(annotations, job_kinds(Workbench(store, annotations)))
+        runner = JobRunner(annotations, job_kinds(Resources(store, annotations)))
         job = runner.submit(**explain_job(coder, latents, crew.EXPLAIN))
         persons = runner.submit(**explain_job(coder, latents, ExplainOptions(n_examples=7)))
         complete_demo(tiny_demo, n_processes=1)

@@ -16,7 +16,7 @@ from autointerp.embedding import explanations as explanations_module
 from autointerp.errors import StoreReadOnly
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import embed_explanations_job, job_kinds
-from autointerp.pipeline import Workbench
+from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation
 from autointerp.types import Progress
@@ -179,9 +179,9 @@ def test_the_job_tells_how_far_it_is_stops_soon_and_goes_on(
     tiny_store: Store, annotations: Annotations, slow: Slow
 ):
     write(annotations, "sae", texts_of(400))
-    bench = Workbench(tiny_store, annotations)
-    known = bench.embedder("hash")
-    with JobRunner(annotations, job_kinds(bench), poll_seconds=0.02, beat_seconds=0.05) as runner:
+    resources = Resources(tiny_store, annotations)
+    known = resources.embedder("hash")
+    with JobRunner(annotations, job_kinds(resources), poll_seconds=0.02, beat_seconds=0.05) as runner:
         slow.limit = 110
         job = runner.submit(**embed_explanations_job(["sae"], "hash"))
         assert runner.submit(**embed_explanations_job(["sae"], "hash")).id == job.id
@@ -213,8 +213,8 @@ def _embed_in_a_process(path: Path) -> None:
     autointerp.embedding.load_embedder = lambda name="", **more: made
     autointerp.embedding.lookup._BATCH = 40
     with Annotations(path) as annotations:
-        bench = Workbench(Store.open(path), annotations)
-        JobRunner(annotations, job_kinds(bench)).run(**embed_explanations_job(["sae"], "hash"))
+        resources = Resources(Store.open(path), annotations)
+        JobRunner(annotations, job_kinds(resources)).run(**embed_explanations_job(["sae"], "hash"))
 
 
 def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, slow: Slow):
@@ -223,8 +223,8 @@ def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, 
         target=_embed_in_a_process, args=(tiny_store.path,)
     )
     process.start()
-    bench = Workbench(tiny_store, annotations)
-    known = bench.embedder("hash")
+    resources = Resources(tiny_store, annotations)
+    known = resources.embedder("hash")
     deadline = time.monotonic() + 60
     while coverage(annotations, known, "sae").embedded < 80:
         assert time.monotonic() < deadline
@@ -235,7 +235,7 @@ def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, 
     kept = coverage(annotations, known, "sae").embedded
     assert kept in (80, 120)
     job = annotations.jobs.active()[0]
-    ended = JobRunner(annotations, job_kinds(bench)).run_job(job.id)
+    ended = JobRunner(annotations, job_kinds(resources)).run_job(job.id)
     assert (ended.state, ended.n_failed) == ("done", 0)
     assert len(slow.asked) == 400 - kept
     assert coverage(annotations, known, "sae").missing == 0

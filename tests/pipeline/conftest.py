@@ -1,13 +1,17 @@
-"""A store with latents of known behaviour, and a workbench on it."""
+"""A store with latents of known behaviour, and the resources of it."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from autointerp.pipeline import Workbench
+from autointerp.pipeline.explain import explain, written_explanation
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.score import score
+from autointerp.pipeline.session import Session
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations
+from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Score
 from tests.conftest import CoderSpec, StoreFactory
 
 CTX_LEN = 32
@@ -46,7 +50,30 @@ def make_store(factory: StoreFactory) -> Store:
 
 
 @pytest.fixture
-def bench(store_factory: StoreFactory) -> Iterator[Workbench]:
+def resources(store_factory: StoreFactory) -> Iterator[Resources]:
     store = make_store(store_factory)
     with Annotations(store.path) as annotations:
-        yield Workbench(store, annotations)
+        yield Resources(store, annotations)
+
+
+def explain_once(resources: Resources, coder: str, latent: int, options: ExplainOptions) -> Explanation:
+    """In a session of its own; not stored."""
+    with Session(resources) as session:
+        return explain(session, coder, latent, options.check())
+
+
+def score_once(
+    resources: Resources, explanation: Explanation, options: ScoreOptions
+) -> tuple[Score, list[JudgedExample]]:
+    """In a session of its own; not stored."""
+    with Session(resources) as session:
+        return score(session, explanation, options.check())
+
+
+def write_once(
+    resources: Resources, coder: str, latent: int, text: str, *, author: str, parent: str | None = None
+) -> Explanation:
+    """What a person wrote, stored."""
+    written = written_explanation(resources.store, coder, latent, text, author=author, parent=parent)
+    resources.annotations.add(written)
+    return written

@@ -9,6 +9,7 @@ import pytest
 
 from autointerp.pipeline import floors
 from autointerp.pipeline.floors import Floors
+from autointerp.pipeline.options import ScoreOptions
 from autointerp.store.annotations import Annotations, Explanation
 
 
@@ -31,7 +32,10 @@ def explained(annotations: Annotations, latents: range, explainer: str = "patter
 def draws(annotations: Annotations, latents: range, seed: int = 0) -> dict[int, str]:
     drawer = Floors(annotations)
     found = {
-        latent: drawer.draw("sae", latent, text=f"pattern {latent}", explainer="pattern", seed=seed)
+        latent: drawer.choose(
+            Explanation(coder="sae", latent=latent, text=f"pattern {latent}", explainer="pattern"),
+            ScoreOptions(seed=seed),
+        )
         for latent in latents
     }
     return {latent: one[0] for latent, one in found.items() if one is not None}
@@ -83,7 +87,8 @@ def test_a_batch_that_has_just_begun_sees_what_there_is(annotations: Annotations
     drawer = Floors(annotations)
     drawn = []
     for latent in range(150):
-        found = drawer.draw("sae", latent, text=f"pattern {latent}", explainer="pattern", seed=0)
+        explanation = Explanation(coder="sae", latent=latent, text=f"pattern {latent}", explainer="pattern")
+        found = drawer.choose(explanation, ScoreOptions())
         drawn.append(None if found is None else found[0])
         explained(annotations, range(latent, latent + 1))
     assert drawn[0] is None

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.pipeline.latents import parse_latents
+from autointerp.pipeline.pending import parse_latents
 from autointerp.store import Store
 
 

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from autointerp.embedding import embed_store
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
+from autointerp.pipeline.examples import select_evidence, select_heldout
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.conftest import CoderSpec, StoreFactory
 from tests.embedding.conftest import HashEmbedder
+from tests.pipeline.conftest import explain_once, write_once
 
 N_CONTEXTS, CTX_LEN, FIRES = 200, 32, 7
 BOILERPLATE = list(
@@ -20,7 +23,7 @@ BOILERPLATE = list(
 
 
 @pytest.fixture
-def bench(store_factory: StoreFactory) -> Iterator[Workbench]:
+def resources(store_factory: StoreFactory) -> Iterator[Resources]:
     """Three of four firings stand in one and the same text, in contexts that differ otherwise; the silent contexts are of five
     kinds only."""
     rng = np.random.default_rng(0)
@@ -33,7 +36,7 @@ def bench(store_factory: StoreFactory) -> Iterator[Workbench]:
     pieces = [b"<|end|>", *(f" word{i}".encode() for i in range(1, 60))]
     store = store_factory(tokens, {"sae": CoderSpec({0: fires}, 1)}, pieces=pieces)
     with Annotations(store.path) as annotations:
-        yield Workbench(store, annotations)
+        yield Resources(store, annotations)
 
 
 def around_peak(store: Store, window: Window) -> tuple[int, ...]:
@@ -43,42 +46,45 @@ def around_peak(store: Store, window: Window) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_question_repeats_what_was_shown(seed: int, bench: Workbench) -> None:
+def test_no_question_repeats_what_was_shown(seed: int, resources: Resources) -> None:
     options = ExplainOptions(n_examples=20, n_contrast=20, seed=seed, split_seed=seed)
-    evidence = bench.evidence("sae", 0, options)
-    shown = {around_peak(bench.store, one) for one in evidence.activating}
+    evidence = select_evidence(resources, "sae", 0, options)
+    shown = {around_peak(resources.store, one) for one in evidence.activating}
     shown_silent = {one.example.token_ids.tobytes() for one in evidence.non_activating}
     assert any(text[:8] == tuple(BOILERPLATE[:8]) for text in shown)
-    explanation = bench.explain("sae", 0, options)
-    heldout = bench.heldout(explanation, ScoreOptions(n_examples=10, n_negatives=30, seed=seed))
+    explanation = explain_once(resources, "sae", 0, options)
+    heldout = select_heldout(resources, explanation, ScoreOptions(n_examples=10, n_negatives=30, seed=seed))
     assert heldout.activating
     assert heldout.non_activating
-    assert not shown & {around_peak(bench.store, one) for one in heldout.activating}
+    assert not shown & {around_peak(resources.store, one) for one in heldout.activating}
     assert not shown_silent & {one.example.token_ids.tobytes() for one in heldout.non_activating}
 
 
-def test_negatives_near_in_meaning_are_no_copies_of_what_was_shown(bench: Workbench) -> None:
+def test_negatives_near_in_meaning_are_no_copies_of_what_was_shown(resources: Resources) -> None:
     hashed = HashEmbedder()
-    embed_store(bench.store, hashed, window=32)
-    explanation = bench.explain("sae", 0, ExplainOptions(n_examples=20, n_contrast=10))
+    embed_store(resources.store, hashed, window=32)
+    explanation = explain_once(resources, "sae", 0, ExplainOptions(n_examples=20, n_contrast=10))
     shown = set()
     for one in explanation.example_ids:
         context, start, window = map(int, one.split(":"))
-        shown.add(bench.store.tokens[context, start : start + window].astype(np.int64).tobytes())
+        shown.add(resources.store.tokens[context, start : start + window].astype(np.int64).tobytes())
     asked = ScoreOptions(negatives=("embedding",), embedder=hashed.name, n_examples=10, n_negatives=60)
-    found = [one.example.token_ids.tobytes() for one in bench.heldout(explanation, asked).non_activating]
+    found = [
+        one.example.token_ids.tobytes()
+        for one in select_heldout(resources, explanation, asked).non_activating
+    ]
     assert found
     assert len(set(found)) == len(found)
     assert not shown & set(found)
 
 
-def test_an_edit_inherits_what_its_parent_was_shown(bench: Workbench) -> None:
-    parent = bench.explain("sae", 0, ExplainOptions(n_examples=20, n_contrast=20))
-    bench.annotations.add(parent)
-    edited = bench.write("sae", 0, "word7 in boilerplate", author="me", parent=parent.id)
+def test_an_edit_inherits_what_its_parent_was_shown(resources: Resources) -> None:
+    parent = explain_once(resources, "sae", 0, ExplainOptions(n_examples=20, n_contrast=20))
+    resources.annotations.add(parent)
+    edited = write_once(resources, "sae", 0, "word7 in boilerplate", author="me", parent=parent.id)
     shown = {
-        around_peak(bench.store, one)
-        for one in bench.evidence("sae", 0, ExplainOptions(n_examples=20)).activating
+        around_peak(resources.store, one)
+        for one in select_evidence(resources, "sae", 0, ExplainOptions(n_examples=20)).activating
     }
-    heldout = bench.heldout(edited, ScoreOptions(n_examples=10))
-    assert not shown & {around_peak(bench.store, one) for one in heldout.activating}
+    heldout = select_heldout(resources, edited, ScoreOptions(n_examples=10))
+    assert not shown & {around_peak(resources.store, one) for one in heldout.activating}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.pipeline import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 
 LLM = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=4)
 

@@ -15,7 +15,8 @@ import pytest
 from autointerp.jobs import Job, JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds
 from autointerp.llm import Budget, ChatRequest, MockClient
-from autointerp.pipeline import ExplainOptions, LLMOptions, ScoreOptions, Workbench
+from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, JobTable, Score
 from tests.pipeline.conftest import CAT, DOG
@@ -32,14 +33,14 @@ def is_explanation(request: ChatRequest) -> bool:
 class Server:
     """Clients that share one script, and what they have been charged for."""
 
-    def __init__(self, bench: Workbench, script: Callable[[ChatRequest], Any]):
-        self.bench = bench
+    def __init__(self, resources: Resources, script: Callable[[ChatRequest], Any]):
+        self.resources = resources
         self.script = script
         self.clients: list[MockClient] = []
-        bench.client = self._client  # type: ignore[method-assign]
+        resources.client = self._client  # type: ignore[method-assign]
 
     def _client(self, options: LLMOptions, *, budget: Budget | None = None) -> MockClient:
-        self.clients.append(MockClient(lambda r: self.script(r), cache=self.bench._replies, budget=budget))
+        self.clients.append(MockClient(lambda r: self.script(r), cache=self.resources.replies, budget=budget))
         return self.clients[-1]
 
     @property
@@ -51,21 +52,21 @@ class Server:
         return [request for client in self.clients for request in client.requests]
 
 
-def counted(bench: Workbench) -> int:
+def counted(resources: Resources) -> int:
     """Prompt tokens of all rows."""
     total = 0
-    for explanation in bench.annotations.iter_explanations("sae"):
+    for explanation in resources.annotations.iter_explanations("sae"):
         total += explanation.tokens_in
-        total += sum(score.tokens_in for score in bench.annotations.scores(explanation.id))
+        total += sum(score.tokens_in for score in resources.annotations.scores(explanation.id))
     return total
 
 
-def quick_runner(bench: Workbench) -> JobRunner:
-    return JobRunner(bench.annotations, job_kinds(bench), poll_seconds=0.02, beat_seconds=0.05)
+def quick_runner(resources: Resources) -> JobRunner:
+    return JobRunner(resources.annotations, job_kinds(resources), poll_seconds=0.02, beat_seconds=0.05)
 
 
 @pytest.mark.parametrize("at", ["explanation", "detection", "fuzzing"])
-def test_a_cancelled_job_keeps_and_counts_what_was_paid(bench: Workbench, at: str):
+def test_a_cancelled_job_keeps_and_counts_what_was_paid(resources: Resources, at: str):
     held, free = threading.Event(), threading.Event()
     seen: list[str] = []
     answered: list[ChatRequest] = []
@@ -82,7 +83,7 @@ def test_a_cancelled_job_keeps_and_counts_what_was_paid(bench: Workbench, at: st
         answered.append(request)
         return obliging(request)
 
-    server = Server(bench, script)
+    server = Server(resources, script)
     llm = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1)
     work = explain_job(
         "sae",
@@ -90,26 +91,26 @@ def test_a_cancelled_job_keeps_and_counts_what_was_paid(bench: Workbench, at: st
         ExplainOptions(explainer="default", llm=llm),
         then=[ScoreOptions(judge="llm", llm=llm), ScoreOptions(scorer="fuzzing", judge="llm", llm=llm)],
     )
-    with quick_runner(bench) as runner:
+    with quick_runner(resources) as runner:
         job = runner.submit(**work)
         assert held.wait(20)
-        bench.annotations.jobs.cancel(job.id)
+        resources.annotations.jobs.cancel(job.id)
         job = runner.wait(job.id, timeout=20)
         assert (job.state, job.n_left) == ("cancelled", 1)
-        explanations = bench.annotations.explanations("sae", CAT)
-        scores = [score for one in explanations for score in bench.annotations.scores(one.id)]
+        explanations = resources.annotations.explanations("sae", CAT)
+        scores = [score for one in explanations for score in resources.annotations.scores(one.id)]
         expected = {"explanation": (0, []), "detection": (1, []), "fuzzing": (1, ["detection"])}[at]
         assert (len(explanations), [score.scorer for score in scores]) == expected
         assert job.tokens_in == server.charged
         assert (job.tokens_in > 0) == (at != "explanation")
-        assert job.tokens_in >= counted(bench)
+        assert job.tokens_in >= counted(resources)
 
         free.set()
         runner.retry(job.id)
         job = runner.wait(job.id, timeout=20)
     assert (job.state, job.n_done) == ("done", 1)
-    (explanation,) = bench.annotations.explanations("sae", CAT)
-    assert sorted(s.scorer for s in bench.annotations.scores(explanation.id)) == ["detection", "fuzzing"]
+    (explanation,) = resources.annotations.explanations("sae", CAT)
+    assert sorted(s.scorer for s in resources.annotations.scores(explanation.id)) == ["detection", "fuzzing"]
     assert job.tokens_in == server.charged  # once, whatever it was spent on
     assert len(answered) == len(
         {request.key("", "") for request in answered}
@@ -122,11 +123,11 @@ async def _never() -> Any:
     await asyncio.sleep(60)
 
 
-def test_an_undisturbed_job_costs_what_its_rows_cost(bench: Workbench):
-    server = Server(bench, obliging)
-    job = quick_runner(bench).run(**explain_job("sae", [CAT, DOG], EXPLAIN, then=[DETECTION, FUZZING]))
+def test_an_undisturbed_job_costs_what_its_rows_cost(resources: Resources):
+    server = Server(resources, obliging)
+    job = quick_runner(resources).run(**explain_job("sae", [CAT, DOG], EXPLAIN, then=[DETECTION, FUZZING]))
     assert (job.state, job.n_done) == ("done", 2)
-    assert job.tokens_in == server.charged == counted(bench) > 0
+    assert job.tokens_in == server.charged == counted(resources) > 0
 
 
 # Sudden death ------------------------------------------------------------------------------------
@@ -140,8 +141,8 @@ def _run_and_die(path: Path, where: str, work: dict[str, Any]) -> None:
     """Does the job in a process that kills itself: "judging": when a score is first asked for; "before" or "after" the
     transaction that stores an explanation."""
     with Annotations(path) as annotations:
-        bench = Workbench(Store.open(path), annotations)
-        Server(bench, lambda request: obliging(request) if is_explanation(request) else _die())
+        resources = Resources(Store.open(path), annotations)
+        Server(resources, lambda request: obliging(request) if is_explanation(request) else _die())
         if where in ("before", "after"):
             commit = JobTable.complete
 
@@ -152,71 +153,71 @@ def _run_and_die(path: Path, where: str, work: dict[str, Any]) -> None:
                 _die()
 
             JobTable.complete = complete  # type: ignore[method-assign]
-        JobRunner(annotations, job_kinds(bench)).run(**work)
+        JobRunner(annotations, job_kinds(resources)).run(**work)
 
 
-def die(bench: Workbench, where: str, work: dict[str, Any]) -> None:
+def die(resources: Resources, where: str, work: dict[str, Any]) -> None:
     process = multiprocessing.get_context("spawn").Process(
-        target=_run_and_die, args=(bench.store.path, where, work)
+        target=_run_and_die, args=(resources.store.path, where, work)
     )
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
 
 
-def finish(bench: Workbench) -> list[Job]:
+def finish(resources: Resources) -> list[Job]:
     """Do whatever is queued or was left behind, as the next app on the store does; all jobs, oldest first."""
-    jobs = bench.annotations.jobs
-    runner = quick_runner(bench)
+    jobs = resources.annotations.jobs
+    runner = quick_runner(resources)
     jobs.recover()
     while active := jobs.active():
         runner.run_job(active[-1].id)
     return list(reversed(jobs.recent()))
 
 
-def test_a_death_between_an_explanation_and_its_scores_costs_neither(bench: Workbench):
-    die(bench, "judging", explain_job("sae", [CAT], EXPLAIN, then=[DETECTION]))
-    (explanation,) = bench.annotations.explanations("sae", CAT)
-    (job,) = bench.annotations.jobs.active()
+def test_a_death_between_an_explanation_and_its_scores_costs_neither(resources: Resources):
+    die(resources, "judging", explain_job("sae", [CAT], EXPLAIN, then=[DETECTION]))
+    (explanation,) = resources.annotations.explanations("sae", CAT)
+    (job,) = resources.annotations.jobs.active()
     assert job.tokens_in == explanation.tokens_in > 0
-    server = Server(bench, obliging)
-    (job,) = finish(bench)
+    server = Server(resources, obliging)
+    (job,) = finish(resources)
     assert (job.state, job.n_done) == ("done", 1)
-    assert bench.annotations.explanations("sae", CAT) == [explanation]
+    assert resources.annotations.explanations("sae", CAT) == [explanation]
     assert not any(is_explanation(request) for request in server.requests)
-    (score,) = bench.annotations.scores(explanation.id)
+    (score,) = resources.annotations.scores(explanation.id)
     assert job.tokens_in == explanation.tokens_in + score.tokens_in
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_death_around_the_explanation_loses_no_score_that_follows(bench: Workbench, where: str):
+def test_a_death_around_the_explanation_loses_no_score_that_follows(resources: Resources, where: str):
     """By `pattern`, as a click asks for it: the quick score with the explanation, the slow one in a job of its own."""
     work = explain_job(
         "sae", [CAT], ExplainOptions(), [ScoreOptions()], later=[ScoreOptions(scorer="fuzzing")]
     )
-    die(bench, where, work)
-    stored = bench.annotations.explanations("sae", CAT)
-    (job, *followers) = reversed(bench.annotations.jobs.recent())
+    die(resources, where, work)
+    stored = resources.annotations.explanations("sae", CAT)
+    (job, *followers) = reversed(resources.annotations.jobs.recent())
     assert len(stored) == len(followers) == (0 if where == "before" else 1)
-    ended = finish(bench)
+    ended = finish(resources)
     assert [(one.kind, one.state) for one in ended] == [("explain", "done"), ("score", "done")]
     assert ended[1].after == job.id
-    (explanation,) = bench.annotations.explanations("sae", CAT)
-    scores: list[Score] = bench.annotations.scores(explanation.id)
+    (explanation,) = resources.annotations.explanations("sae", CAT)
+    scores: list[Score] = resources.annotations.scores(explanation.id)
     assert sorted(score.scorer for score in scores) == ["detection", "fuzzing"]
 
 
-def test_a_paid_explanation_is_followed_once(bench: Workbench):
+def test_a_paid_explanation_is_followed_once(resources: Resources):
     """Stored before its own scores: what follows is queued then, and not again with the item's end."""
-    die(bench, "judging", explain_job("sae", [CAT], EXPLAIN, [DETECTION], later=[FUZZING]))
-    Server(bench, obliging)
-    ended = finish(bench)
+    die(resources, "judging", explain_job("sae", [CAT], EXPLAIN, [DETECTION], later=[FUZZING]))
+    Server(resources, obliging)
+    ended = finish(resources)
     assert [(one.kind, one.state) for one in ended] == [("explain", "done"), ("score", "done")]
-    (explanation,) = bench.annotations.explanations("sae", CAT)
-    assert sorted(s.scorer for s in bench.annotations.scores(explanation.id)) == ["detection", "fuzzing"]
+    (explanation,) = resources.annotations.explanations("sae", CAT)
+    assert sorted(s.scorer for s in resources.annotations.scores(explanation.id)) == ["detection", "fuzzing"]
 
 
-def test_later_scores_go_through_the_options_check(bench: Workbench):
+def test_later_scores_go_through_the_options_check(resources: Resources):
     from autointerp.errors import UserError
 
     with pytest.raises(UserError):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.pipeline import ExplainOptions, LLMOptions
+from autointerp.pipeline.options import ExplainOptions, LLMOptions
 from autointerp.score import Difference
 from autointerp.store.annotations import Explanation, JudgedExample, Score
 from autointerp.ui.feature.explanations.card import plot

@@ -19,7 +19,7 @@ from autointerp.errors import AutointerpError, StoreReadOnly, UserError
 
 if TYPE_CHECKING:
     from autointerp.jobs import Job, JobItem
-    from autointerp.pipeline import Workbench
+    from autointerp.pipeline.resources import Resources
     from autointerp.store.annotations import Annotations
 
 Item = int | str
@@ -77,9 +77,9 @@ class Done:
 
 
 @contextmanager
-def workbench(path: Path) -> "Iterator[Workbench]":
+def open_resources(path: Path) -> "Iterator[Resources]":
     """The store and its annotations, opened for writing. Raises StoreError."""
-    from autointerp.pipeline import Workbench
+    from autointerp.pipeline.resources import Resources
     from autointerp.store import Store
     from autointerp.store.annotations import Annotations
 
@@ -89,11 +89,11 @@ def workbench(path: Path) -> "Iterator[Workbench]":
             raise StoreReadOnly(
                 f"nothing can be written to {str(annotations.path)!r}. Check permissions and free disk space."
             )
-        yield Workbench(store, annotations)
+        yield Resources(store, annotations)
 
 
 def work_through(
-    bench: "Workbench",
+    resources: "Resources",
     items: Sequence[Item],
     make_job: Callable[[Sequence[Any]], Mapping[str, Any]],
     undone: Callable[[Sequence[Any]], Sequence[Any]],
@@ -108,38 +108,38 @@ def work_through(
     before = len(undone(items))
     done = Done(len(items), already=0 if redo else len(items) - before)
     wanted = set(items)
-    runner = JobRunner(bench.annotations, job_kinds(bench))
-    with watching(bench.annotations) as watch:
-        bench.annotations.jobs.recover()
+    runner = JobRunner(resources.annotations, job_kinds(resources))
+    with watching(resources.annotations) as watch:
+        resources.annotations.jobs.recover()
         covered: set[Item] = set()
-        for job_id in _unfinished(bench.annotations, make_job(items), wanted):
+        for job_id in _unfinished(resources.annotations, make_job(items), wanted):
             say(f"Continuing what an earlier run left unfinished: job {job_id}.")
-            covered.update(one.item for one in job_items(bench.annotations, job_id))
+            covered.update(one.item for one in job_items(resources.annotations, job_id))
             done.jobs.append(runner.run_job(job_id, watch=watch))
         todo = [item for item in (items if redo else undone(items)) if item not in covered]
         if todo:
             done.jobs.append(runner.run(**make_job(todo), watch=watch))
-    failed, done.failures = causes(bench.annotations, done.jobs, wanted)
+    failed, done.failures = causes(resources.annotations, done.jobs, wanted)
     done.failed = failed
     done.succeeded = sum(job.n_done for job in done.jobs) if redo else before - len(undone(items))
     return done
 
 
-def run_again(bench: "Workbench", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:
+def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:
     """Continue one job here: what it has not tried, and what failed. `payload`: what it is told from now on."""
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import job_kinds
 
-    table = bench.annotations.jobs
+    table = resources.annotations.jobs
     table.recover()
     before = table.get(job_id)
     if not before.is_active:
         table.retry(job_id, payload)
-    runner = JobRunner(bench.annotations, job_kinds(bench))
-    with watching(bench.annotations) as watch:
+    runner = JobRunner(resources.annotations, job_kinds(resources))
+    with watching(resources.annotations) as watch:
         job = runner.run_job(job_id, watch=watch)
     done = Done(job.total, already=before.n_done, succeeded=job.n_done - before.n_done, jobs=[job])
-    done.failed, done.failures = causes(bench.annotations, [job])
+    done.failed, done.failures = causes(resources.annotations, [job])
     return done
 
 

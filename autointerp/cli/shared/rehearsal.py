@@ -6,10 +6,10 @@ from autointerp.cli.shared.job_progress import cost_text
 from autointerp.cli.shared.output import printable
 
 if TYPE_CHECKING:
-    from autointerp.pipeline.rehearsal import Rehearsal
+    from autointerp.pipeline.estimate import Estimate
 
 
-def preview_document(found: "Rehearsal") -> dict[str, Any]:
+def preview_document(found: "Estimate") -> dict[str, Any]:
     """In JSON. Tokens are upper guesses; calls answered before (`from_cache`) cost nothing. Where all that was
     looked at were, and there are others, tokens and cost are null: they are not known."""
     told = found.exact or not found.all_known
@@ -27,7 +27,7 @@ def preview_document(found: "Rehearsal") -> dict[str, Any]:
     }
 
 
-def preview_text(found: "Rehearsal", what: str) -> str:
+def preview_text(found: "Estimate", what: str) -> str:
     """For people: the prompt with the line breaks that it has, anything else unprintable escaped."""
     if not found.n_items:
         return f"Nothing to do: all {what} have such a result. --redo does them again."

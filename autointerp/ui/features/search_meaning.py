@@ -141,7 +141,7 @@ def _embedder(store: Store) -> "StoreEmbedder | None":
     """The embedder chosen in Settings, loaded once per process; a message where it cannot be."""
     try:
         with st.spinner("Loading the embedder", show_time=False):
-            return work.bench(store).embedder(llm_settings.embedder_name())
+            return work.resources(store).embedder(llm_settings.embedder_name())
     except ModelLoadError as error:
         st.error(f"Search by meaning needs an embedder: {plain(str(error))}")
         return None

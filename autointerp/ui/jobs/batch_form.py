@@ -8,18 +8,15 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.jobs.kinds import explain_job, score_job
-from autointerp.pipeline import (
-    ExplainOptions,
-    LLMOptions,
-    Preview,
-    ScoreOptions,
-    live_latents,
-    shown_explanations,
-    unexplained,
-    unscored,
+from autointerp.pipeline.estimate import (
+    Estimate,
+    add_estimates,
+    estimate_explanation,
+    estimate_score,
+    extrapolate,
 )
-from autointerp.pipeline.latents import parse_latents
-from autointerp.pipeline.rehearsal import Rehearsal, add, rehearse
+from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, config_hash
 from autointerp.ui.feature.page import LAST
@@ -208,7 +205,7 @@ def describe(store: Store, chosen: Plan) -> str:
     return f"{said}: {amount(found, what)}"
 
 
-def amount(found: Rehearsal, what: str) -> str:
+def amount(found: Estimate, what: str) -> str:
     """Requests, tokens and cost, and from how many of the items they are told, as Markdown."""
     requests = f"about {fmt.plural(round(found.n_requests), 'request')}"
     if not found.exact:
@@ -235,7 +232,7 @@ def amount(found: Rehearsal, what: str) -> str:
     )
 
 
-def estimate(store: Store, chosen: Plan) -> Rehearsal:
+def estimate(store: Store, chosen: Plan) -> Estimate:
     """From some ten items, spread over all coders. Raises UserError when none of them can be done."""
     items = [(coder, item) for coder, found in chosen.items.items() for item in found]
     parts: list[ExplainOptions | ScoreOptions] = [one for one in chosen.scores if one.needs_llm]
@@ -243,11 +240,11 @@ def estimate(store: Store, chosen: Plan) -> Rehearsal:
         parts.insert(0, chosen.explain)
     path = str(store.path)
 
-    def told_by(part: ExplainOptions | ScoreOptions) -> Rehearsal:
+    def told_by(part: ExplainOptions | ScoreOptions) -> Estimate:
         key = config_hash(part.to_dict())
-        return rehearse(items, lambda at: _preview(path, at[0], at[1], key, store, chosen.explain, part))
+        return extrapolate(items, lambda at: _preview(path, at[0], at[1], key, store, chosen.explain, part))
 
-    return add([told_by(part) for part in parts])
+    return add_estimates([told_by(part) for part in parts])
 
 
 @st.cache_data(show_spinner=False, max_entries=512, ttl=600)
@@ -259,17 +256,17 @@ def _preview(
     _store: Store,
     _explain: ExplainOptions | None,
     _part: ExplainOptions | ScoreOptions,
-) -> Preview:
-    bench = work.bench(_store)
+) -> Estimate:
+    resources = work.resources(_store)
     if isinstance(_part, ExplainOptions):
-        return bench.preview_explain(coder, int(item), _part)
+        return estimate_explanation(resources, coder, int(item), _part)
     if _explain is None:
-        return bench.preview_score(bench.annotations.explanation(str(item)), _part)
+        return estimate_score(resources, resources.annotations.explanation(str(item)), _part)
     # The text is not there yet: one of usual length stands for it.
     likely = Explanation(
         coder=coder, latent=int(item), text=_SAMPLE_TEXT, explainer=_explain.explainer, author=""
     )
-    return bench.preview_score(likely, _part)
+    return estimate_score(resources, likely, _part)
 
 
 def _start(store: Store, chosen: Plan) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from autointerp.errors import UserError
+from autointerp.jobs.llm import asked, redirected
 from autointerp.llm import USED_UP
-from autointerp.pipeline import LLMOptions
-from autointerp.pipeline.redirect import asked, redirected
+from autointerp.pipeline.options import LLMOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.ui.shared import llm_keys, llm_settings, work
@@ -55,7 +55,7 @@ def _may_keep_key(store: Store, before: LLMOptions, now: LLMOptions) -> bool:
         before.key_ref is not None
         and llm_keys.variable(now.base_url) is None
         and _same_server(before, now)
-        and work.bench(store).keys.get(before.key_ref) is not None
+        and work.resources(store).keys.get(before.key_ref) is not None
     )
 
 

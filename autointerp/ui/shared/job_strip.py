@@ -135,7 +135,7 @@ def act(store: Store, key: str) -> None:
             _known(GONE).add(job_id)
         elif sent.get("act") == "cancel" and writable(store):
             work.annotations(store).jobs.cancel(job_id)
-            work.bench(store).keys.drop()
+            work.resources(store).keys.drop_unused()
         elif sent.get("act") == "retry" and writable(store):
             runner = work.runner(store)
             if runner is not None:

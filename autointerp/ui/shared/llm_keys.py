@@ -105,6 +105,6 @@ def variable(base_url: str, env: Mapping[str, str] = os.environ) -> str | None:
 
 
 def lend(base_url: str) -> str | None:
-    """A name under which the store's workbench knows the typed key; `None` without one. Raises StoreError."""
+    """A name under which the store's resources keep the typed key; `None` without one. Raises StoreError."""
     secret = typed(base_url)
-    return work.bench(open_store()).lend_key(secret.reveal()) if secret else None
+    return work.resources(open_store()).keys.add(secret.reveal()) if secret else None

@@ -8,8 +8,18 @@ from typing import cast
 
 import streamlit as st
 
-from autointerp.pipeline import EXPLAINERS, SAMPLINGS, SCORERS, ExplainOptions, LLMOptions, ScoreOptions
-from autointerp.pipeline.options import ExplainerName, NegativeSource, SamplingName, ScorerName
+from autointerp.pipeline.options import (
+    EXPLAINERS,
+    SAMPLINGS,
+    SCORERS,
+    ExplainerName,
+    ExplainOptions,
+    LLMOptions,
+    NegativeSource,
+    SamplingName,
+    ScoreOptions,
+    ScorerName,
+)
 from autointerp.store import Store
 from autointerp.ui.feature.explanations import forms as words
 from autointerp.ui.feature.explanations.work import has_embeddings

@@ -1,4 +1,4 @@
-"""What the pages write with: a store's annotations, its workbench and its job runner, one of each per process and store."""
+"""What the pages write with: a store's annotations, its resources and its job runner, one of each per process and store."""
 
 import atexit
 import threading
@@ -10,7 +10,7 @@ from autointerp import settings
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import job_kinds
 from autointerp.llm import Secret
-from autointerp.pipeline import Workbench
+from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 
@@ -21,7 +21,7 @@ class Office:
 
     store: Store
     annotations: Annotations
-    bench: Workbench
+    resources: Resources
     runner: JobRunner | None
 
     def close(self) -> None:
@@ -49,9 +49,9 @@ class _Offices:
 
     def forget_key(self, key: Secret) -> None:
         with self._lock:
-            benches = [office.bench for office in self._open.values()]
-        for bench in benches:
-            bench.keys.forget(key)
+            benches = [office.resources for office in self._open.values()]
+        for resources in benches:
+            resources.keys.forget(key)
 
     def close(self) -> None:
         with self._lock:
@@ -62,13 +62,13 @@ class _Offices:
 
 def _open(store: Store) -> Office:
     annotations = Annotations(store.path, read_only=settings.is_read_only())
-    bench = Workbench(store, annotations)
+    resources = Resources(store, annotations)
     runner = (
         None
         if annotations.read_only
-        else JobRunner(annotations, job_kinds(bench), ended=bench.keys.drop).start()
+        else JobRunner(annotations, job_kinds(resources), ended=resources.keys.drop_unused).start()
     )
-    return Office(store, annotations, bench, runner)
+    return Office(store, annotations, resources, runner)
 
 
 @st.cache_resource(show_spinner=False)
@@ -88,9 +88,9 @@ def annotations(store: Store) -> Annotations:
     return office(store).annotations
 
 
-def bench(store: Store) -> Workbench:
+def resources(store: Store) -> Resources:
     """Raises StoreError."""
-    return office(store).bench
+    return office(store).resources
 
 
 def forget_key(key: Secret) -> None:

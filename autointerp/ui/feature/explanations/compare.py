@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.pipeline import Workbench
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.score import compare_scores
 from autointerp.score import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, Score
@@ -44,7 +45,7 @@ def draw(store: Store, known: Known, state: ExplanationState, *, may_write: bool
             else "There is only one version with a text: regenerate or edit it, then compare."
         )
         return
-    drawn = record(work.bench(store), known, first, second)
+    drawn = record(work.resources(store), known, first, second)
     components.comparison(drawn, key=KEY, on_open=_opened)
     if may_write:
         _score_both(store, known, first, second)
@@ -87,7 +88,7 @@ def _score_both(store: Store, known: Known, first: Explanation, second: Explanat
     working.trouble("compare")
 
 
-def record(bench: Workbench, known: Known, first: Explanation, second: Explanation) -> dict[str, Any]:
+def record(resources: Resources, known: Known, first: Explanation, second: Explanation) -> dict[str, Any]:
     """Everything that the element draws."""
     cut, new = diff(visible(first.text), visible(second.text))
     return {
@@ -96,7 +97,7 @@ def record(bench: Workbench, known: Known, first: Explanation, second: Explanati
             _side(known, second, new),
         ],
         "params": {"coder": known.coder, "latent": known.latent},
-        "scores": [_pair(bench, a, b) for a, b in pairs(known, first, second)],
+        "scores": [_pair(resources, a, b) for a, b in pairs(known, first, second)],
         "empty": "Neither version has a score yet.",
     }
 
@@ -150,7 +151,7 @@ def pairs(known: Known, first: Explanation, second: Explanation) -> list[tuple[S
     return [(sides[0].get(key), sides[1].get(key)) for key in keys]
 
 
-def _pair(bench: Workbench, a: Score | None, b: Score | None) -> dict[str, Any]:
+def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, Any]:
     some = a or b
     assert some is not None
     row: dict[str, Any] = {
@@ -162,7 +163,7 @@ def _pair(bench: Workbench, a: Score | None, b: Score | None) -> dict[str, Any]:
     }
     if a is None or b is None:
         return row | {"said": "Only one of the two has this score."}
-    found, said = compared(bench, a, b)
+    found, said = compared(resources, a, b)
     if found is None or found.value is None:
         return row | {"said": said}
     return row | {
@@ -198,10 +199,10 @@ def _figures(score: Score | None) -> dict[str, Any] | None:
     }
 
 
-def compared(bench: Workbench, a: Score, b: Score) -> tuple[Difference | None, str]:
+def compared(resources: Resources, a: Score, b: Score) -> tuple[Difference | None, str]:
     """The paired difference, second minus first, and what it means in a sentence."""
     try:
-        found = bench.compare(a.id, b.id)
+        found = compare_scores(resources, a.id, b.id)
     except UserError as error:
         return None, str(error)
     return found, sentence(found)
@@ -254,7 +255,7 @@ def news(store: Store, known: Known) -> dict[str, Any] | None:
     for a, b in pairs(known, old, new):
         if a is None or b is None:
             continue
-        difference, said = compared(work.bench(store), a, b)
+        difference, said = compared(work.resources(store), a, b)
         # Without an interval a figure says nothing, and in bold type it would be believed.
         sound = difference is not None and (difference.ci_low is not None or is_same(difference))
         figure = fmt.signed(difference.value) if difference is not None and sound else ""

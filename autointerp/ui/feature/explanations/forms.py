@@ -7,13 +7,13 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.pipeline import (
+from autointerp.pipeline.estimate import Estimate, estimate_explanation, estimate_score
+from autointerp.pipeline.options import (
     EXPLAINERS,
     JUDGED_SCORERS,
     SCORERS,
     ExplainOptions,
     LLMOptions,
-    Preview,
     ScoreOptions,
 )
 from autointerp.store import Store
@@ -168,13 +168,13 @@ def _preview_explain(
         st.caption("No prompt and no cost: the pattern explainer counts tokens and phrases, in milliseconds.")
     try:
         if options.needs_llm:
-            _preview(work.bench(store).preview_explain(known.coder, known.latent, options))
+            _preview(estimate_explanation(work.resources(store), known.coder, known.latent, options))
         if asking:
             # The text is not there yet: one of usual length stands for it.
             likely = Explanation(
                 coder=known.coder, latent=known.latent, text=USUAL_TEXT, explainer=options.explainer
             )
-            previews = [work.bench(store).preview_score(likely, one) for one in asking]
+            previews = [estimate_score(work.resources(store), likely, one) for one in asking]
             st.caption(f"Scores: {_amount(previews)}")
     except UserError as error:
         st.warning(sentence(error, 600))
@@ -183,7 +183,7 @@ def _preview_explain(
 USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
 
 
-def _amount(previews: Sequence[Preview]) -> str:
+def _amount(previews: Sequence[Estimate]) -> str:
     """`12 requests: about 4,100 tokens in, at most 900 out, cost 0.0012`."""
     total = sum(one.n_requests for one in previews)
     known = sum(one.from_cache for one in previews)
@@ -198,7 +198,7 @@ def _amount(previews: Sequence[Preview]) -> str:
     )
 
 
-def _preview(preview: Preview) -> None:
+def _preview(preview: Estimate) -> None:
     st.caption(_amount([preview]) + (f". {preview.note}" if preview.note else ""))
     with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
         messages(preview.messages)
@@ -309,10 +309,10 @@ def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions])
     if not asking:
         st.caption("No prompt and no cost: nothing here asks a language model.")
         return
-    bench, current = work.bench(store), known.current
+    resources, current = work.resources(store), known.current
     assert current is not None
     try:
-        previews = [bench.preview_score(current, one) for one in asking]
+        previews = [estimate_score(resources, current, one) for one in asking]
     except UserError as error:
         st.warning(sentence(error, 600))
         return

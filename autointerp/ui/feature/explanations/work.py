@@ -13,7 +13,8 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.jobs import Job
 from autointerp.jobs.kinds import explain_job, score_job
-from autointerp.pipeline import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.pipeline.explain import written_explanation
+from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, NewJob, Record, Score
 from autointerp.ui.feature.explanations.data import Known, load
@@ -120,7 +121,9 @@ def _score_jobs(
 def is_quick(store: Store, options: ScoreOptions) -> bool:
     """Whether a score takes no more than moments: no language model, and no model that has to be loaded first."""
     if options.scorer == "embedding":
-        return work.bench(store).has_embedder(options.embedder) and has_embeddings(store, options.embedder)
+        return work.resources(store).has_embedder(options.embedder) and has_embeddings(
+            store, options.embedder
+        )
     return options.judged and options.judge == "offline"
 
 
@@ -205,7 +208,7 @@ def write(
 ) -> None:  # fmt: skip
     """Store what a person wrote, and score it. Raises UserError."""
     known = load(work.annotations(store), coder, latent, None)
-    written = work.bench(store).compose(coder, latent, text, author=author, parent=parent)
+    written = written_explanation(store, coder, latent, text, author=author, parent=parent)
     before = parent or (known.shown.id if known.shown else None)
     jobs, quick = _score_jobs(store, coder, [written.id], scores) if scores else ([], False)
     queued = _queue(store, jobs, Watched(coder, latent, before), [written])

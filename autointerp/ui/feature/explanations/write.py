@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.pipeline import ScoreOptions
-from autointerp.pipeline.bench import MAX_TEXT
+from autointerp.pipeline.explain import MAX_TEXT
+from autointerp.pipeline.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.ui.feature.explanations import work as working
 from autointerp.ui.feature.explanations.choices import kept, run_and_close

@@ -6,21 +6,23 @@ is what a batch over a whole coder spends its seconds on.
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.errors import UserError
+from autointerp.pipeline.examples import heldout_places
 from autointerp.pipeline.options import ScoreOptions, plan_seed
 from autointerp.pipeline.records import score_records
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.score import score
+from autointerp.pipeline.session import Session
 from autointerp.sampling import Drawn
 from autointerp.score import Embedding, Plan
-from autointerp.store.annotations import Explanation, JudgedColumns, Score
+from autointerp.store.annotations import Explanation, JudgedColumns, JudgedExample, Score
 from autointerp.store.embeddings.reader import WindowEmbeddings
-
-if TYPE_CHECKING:
-    from autointerp.pipeline.bench import Workbench
 
 MAX_BLOCK = 64
 MAX_NUMBERS = 1 << 18
@@ -30,12 +32,12 @@ MAX_NUMBERS = 1 << 18
 Stored = tuple[Score, JudgedColumns]
 
 
-class Upcoming:
-    """Explanations that will be scored soon, in that order: a block of them is scored at once, at the first one's turn.
-    Thread-safe."""
+class EmbeddingBatches:
+    """Scores one explanation after the other. Of those that are expected, in that order, a batch is scored by embedding at
+    once, at the first one's turn. Thread-safe."""
 
-    def __init__(self, bench: "Workbench"):
-        self._bench = bench
+    def __init__(self, session: Session):
+        self._session = session
         self._order: list[Explanation] = []
         self._at: dict[str, int] = {}
         self._scored: dict[tuple[str, ScoreOptions], Stored | None] = {}
@@ -45,7 +47,7 @@ class Upcoming:
         """These come next, in place of those that were expected before."""
         with self._lock:
             self._order = list(explanations)
-            self._at = {one.id: i for i, one in enumerate(self._order)}
+            self._at = {explanation.id: i for i, explanation in enumerate(self._order)}
             self._scored.clear()
 
     def explanation(self, id_: str) -> Explanation | None:
@@ -54,22 +56,30 @@ class Upcoming:
             at = self._at.get(id_)
             return None if at is None else self._order[at]
 
-    def score(self, explanation: Explanation, options: ScoreOptions, scorer: Embedding) -> Stored | None:
-        """See `score_stored`; each score is given out once. Raises UserError."""
-        with self._lock:
-            key = (explanation.id, options)
-            if key not in self._scored:
-                block = self._block(explanation)
-                found = score_stored(self._bench, scorer, block, options)
-                self._scored |= {(one.id, options): score for one, score in zip(block, found, strict=True)}
-            return self._scored.pop(key)
+    def score(
+        self, explanation: Explanation, options: ScoreOptions
+    ) -> tuple[Score, Sequence[JudgedExample | JudgedColumns]]:
+        """As `autointerp.pipeline.score.score`. Each score is given out once."""
+        if options.scorer == "embedding":
+            with suppress(UserError), self._lock:  # which the other way records
+                scorer = self._session.scorer(options)
+                assert isinstance(scorer, Embedding)
+                key = (explanation.id, options)
+                if key not in self._scored:
+                    block = self._block(explanation)
+                    scores = score_stored(self._session.resources, scorer, block, options)
+                    self._scored |= {(e.id, options): s for e, s in zip(block, scores, strict=True)}
+                found = self._scored.pop(key)
+                if found is not None:
+                    return found[0], [found[1]]
+        return score(self._session, explanation, options)
 
     def _block(self, explanation: Explanation) -> list[Explanation]:
         """With those after it, as many as bring firings and contexts that are worth it."""
         at = self._at.get(explanation.id)
         if at is None:
             return [explanation]
-        store = self._bench.store
+        store = self._session.resources.store
         coder = store.coder(explanation.coder)
         following = [one for one in self._order[at : at + MAX_BLOCK] if one.coder == explanation.coder]
         n = coder.table().columns["n_activations"][[one.latent for one in following]] + store.n_contexts
@@ -77,23 +87,23 @@ class Upcoming:
 
 
 def score_stored(
-    bench: "Workbench", scorer: Embedding, explanations: Sequence[Explanation], options: ScoreOptions
+    resources: Resources, scorer: Embedding, explanations: Sequence[Explanation], options: ScoreOptions
 ) -> list[Stored | None]:
     """The embedding scores of explanations of one coder on their held-out windows, `None` where anything is out of the ordinary
     (other negatives, windows that are not embedded, nothing to score), for which there is the long way. Raises UserError."""
     ordinary = (options.negatives, options.protocol, options.centre) == (("random",), "ours", False)
-    embedder = bench.embedder(options.embedder)
+    embedder = resources.embedder(options.embedder)
     embedded = embedder.windows(options.window) if ordinary else None
     if embedded is None:
         return [None] * len(explanations)
     good = [one for one in explanations if one.status == "ok" and one.text.strip()]
-    floors = [bench.floor_of(one, options) for one in good]
+    floors = [resources.floors.choose(one, options) for one in good]
     texts = [
         [one.text, *([floor[1]] if floor and floor[1].strip() else [])]
         for one, floor in zip(good, floors, strict=True)
     ]
     queries = iter(embedder.embed_queries([text for some in texts for text in some]))
-    drawn = bench.heldout_places(good, options)
+    drawn = heldout_places(resources, good, options)
     found = {}
     for one, places, floor, some in zip(good, drawn, floors, texts, strict=True):
         vectors = np.stack(list(islice(queries, len(some))))

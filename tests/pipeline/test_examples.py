@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from autointerp.embedding import embed_store
 from autointerp.errors import UserError
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench
-from autointerp.pipeline.options import SAMPLINGS
+from autointerp.pipeline.examples import select_evidence, select_heldout
+from autointerp.pipeline.options import SAMPLINGS, ExplainOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
 from autointerp.score import delphi
 from tests.embedding.conftest import HashEmbedder
-from tests.pipeline.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE
+from tests.pipeline.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE, explain_once, write_once
 
 QUICK = settings(
     max_examples=25,
@@ -35,19 +36,21 @@ def contexts(windows: "list[Window]") -> set[int]:
     negatives=st.sampled_from([("random",), ("neighbours",), ("random", "neighbours")]),
 )  # fmt: skip
 def test_held_out(
-    bench: Workbench, seed, score_seed, split, fraction, sampling, explainer, latent, window, n, negatives
+    resources: Resources, seed, score_seed, split, fraction, sampling, explainer, latent, window, n, negatives
 ):
     options = ExplainOptions(
         explainer=explainer, sampling=sampling, seed=seed, split_seed=split, heldout_fraction=fraction,
         window=window, n_examples=n, n_contrast=n,
     )  # fmt: skip
-    evidence = bench.evidence("sae", latent, options)
+    evidence = select_evidence(resources, "sae", latent, options)
     assert 1 <= len(evidence.activating) <= n
     assert len({w.id for w in evidence.activating}) == len(evidence.activating)
     assert all(w.example.max_activation > 0 for w in evidence.activating)
-    explanation = bench.explain("sae", latent, replace(options, explainer="pattern"))
-    heldout = bench.heldout(
-        explanation, ScoreOptions(seed=score_seed, negatives=negatives, window=window, n_examples=n)
+    explanation = explain_once(resources, "sae", latent, replace(options, explainer="pattern"))
+    heldout = select_heldout(
+        resources,
+        explanation,
+        ScoreOptions(seed=score_seed, negatives=negatives, window=window, n_examples=n),
     )
     shown = contexts([*evidence.activating, *evidence.non_activating])
     shown |= {int(one.split(":")[0]) for one in explanation.example_ids}
@@ -56,41 +59,41 @@ def test_held_out(
     assert all(w.example.max_activation == 0 for w in heldout.non_activating)
 
 
-def test_the_same_for_the_same_seed(bench: Workbench):
+def test_the_same_for_the_same_seed(resources: Resources):
     def shown(seed: int) -> list[str]:
-        evidence = bench.evidence("sae", EVERYWHERE, ExplainOptions(seed=seed))
+        evidence = select_evidence(resources, "sae", EVERYWHERE, ExplainOptions(seed=seed))
         return [window.id for window in [*evidence.activating, *evidence.non_activating]]
 
     assert shown(3) == shown(3)
     assert shown(3) != shown(4)
 
 
-def test_an_edit_inherits_what_its_parent_saw(bench: Workbench):
-    parent = bench.explain("sae", CAT, ExplainOptions(split_seed=11, heldout_fraction=0.2))
-    bench.annotations.add(parent)
-    child = bench.write("sae", CAT, "The word cat.", author="me", parent=parent.id)
-    heldout = bench.heldout(child, ScoreOptions())
+def test_an_edit_inherits_what_its_parent_saw(resources: Resources):
+    parent = explain_once(resources, "sae", CAT, ExplainOptions(split_seed=11, heldout_fraction=0.2))
+    resources.annotations.add(parent)
+    child = write_once(resources, "sae", CAT, "The word cat.", author="me", parent=parent.id)
+    heldout = select_heldout(resources, child, ScoreOptions())
     seen = {int(one.split(":")[0]) for one in parent.example_ids}
     assert seen
     assert not seen & contexts([*heldout.activating, *heldout.non_activating])
 
 
-def test_neighbours_as_negatives(bench: Workbench):
-    explanation = bench.explain("sae", CAT, ExplainOptions())
-    heldout = bench.heldout(explanation, ScoreOptions(negatives=("neighbours",), n_negatives=8))
+def test_neighbours_as_negatives(resources: Resources):
+    explanation = explain_once(resources, "sae", CAT, ExplainOptions())
+    heldout = select_heldout(resources, explanation, ScoreOptions(negatives=("neighbours",), n_negatives=8))
     assert heldout.non_activating
     assert {w.example.source for w in heldout.non_activating} == {"neighbours"}
     assert all(9 in w.example.token_ids for w in heldout.non_activating)  # the neighbour fires on it
     assert heldout.negatives_source == "neighbours"
 
 
-def test_hard_negatives_are_silent_and_as_many_as_asked_for(bench: Workbench):
+def test_hard_negatives_are_silent_and_as_many_as_asked_for(resources: Resources):
     """What is nearest to an activating window is that window itself: it must not take a negative's place."""
     hashed = HashEmbedder()
-    embed_store(bench.store, hashed, window=8)
-    explanation = bench.explain("sae", CAT, ExplainOptions())
+    embed_store(resources.store, hashed, window=8)
+    explanation = explain_once(resources, "sae", CAT, ExplainOptions())
     options = ScoreOptions(negatives=("embedding",), embedder=hashed.name, window=8, n_negatives=40)
-    heldout = bench.heldout(explanation, options)
+    heldout = select_heldout(resources, explanation, options)
     assert len(heldout.non_activating) == 40
     assert {w.example.source for w in heldout.non_activating} == {"embedding"}
     assert all(w.example.max_activation == 0 for w in heldout.non_activating)
@@ -98,30 +101,32 @@ def test_hard_negatives_are_silent_and_as_many_as_asked_for(bench: Workbench):
     assert not shown & contexts([*heldout.activating, *heldout.non_activating])
 
 
-def test_parts_of_negatives(bench: Workbench):
-    explanation = bench.explain("sae", CAT, ExplainOptions())
+def test_parts_of_negatives(resources: Resources):
+    explanation = explain_once(resources, "sae", CAT, ExplainOptions())
     options = ScoreOptions(negatives=("random", "neighbours"), n_negatives=9)
-    sources = [w.example.source for w in bench.heldout(explanation, options).non_activating]
+    sources = [w.example.source for w in select_heldout(resources, explanation, options).non_activating]
     assert sources.count("random") == 5
     assert sources.count("neighbours") == 4
 
 
-def test_quantiles_are_even(bench: Workbench):
-    explanation = bench.explain("sae", EVERYWHERE, ExplainOptions(window=8))
-    windows = bench.heldout(explanation, ScoreOptions(n_examples=20, window=8)).activating
+def test_quantiles_are_even(resources: Resources):
+    explanation = explain_once(resources, "sae", EVERYWHERE, ExplainOptions(window=8))
+    windows = select_heldout(resources, explanation, ScoreOptions(n_examples=20, window=8)).activating
     counts = [sum(w.example.quantile == q for w in windows) for q in range(10)]
     assert counts == [2] * 10
 
 
-def test_dead_latent(bench: Workbench):
+def test_dead_latent(resources: Resources):
     with pytest.raises(UserError, match="never fires"):
-        bench.evidence("sae", DEAD, ExplainOptions())
+        select_evidence(resources, "sae", DEAD, ExplainOptions())
 
 
-def test_delphi_uses_the_references_draws(bench: Workbench):
-    explanation = bench.explain("sae", CAT, ExplainOptions())
-    heldout = bench.heldout(explanation, ScoreOptions(protocol="delphi", n_examples=20, n_negatives=10))
-    acts = bench.store.coder("sae").activations(CAT)
+def test_delphi_uses_the_references_draws(resources: Resources):
+    explanation = explain_once(resources, "sae", CAT, ExplainOptions())
+    heldout = select_heldout(
+        resources, explanation, ScoreOptions(protocol="delphi", n_examples=20, n_negatives=10)
+    )
+    acts = resources.store.coder("sae").activations(CAT)
     strengths = {int(t) // CTX_LEN: 0.0 for t in acts.token}
     for token, value in zip(acts.token.tolist(), acts.activation.tolist(), strict=True):
         strengths[token // CTX_LEN] = max(strengths[token // CTX_LEN], value)
@@ -137,12 +142,12 @@ def test_delphi_uses_the_references_draws(bench: Workbench):
 
 @pytest.mark.parametrize("latent", [CAT, DOG, EVERYWHERE])
 @pytest.mark.parametrize("width", [8, 16])
-def test_centred_windows_have_their_peak_at_three_quarters(bench: Workbench, latent: int, width: int):
-    explanation = bench.explain("sae", latent, ExplainOptions(centre=True, window=width))
+def test_centred_windows_have_their_peak_at_three_quarters(resources: Resources, latent: int, width: int):
+    explanation = explain_once(resources, "sae", latent, ExplainOptions(centre=True, window=width))
     asked = ScoreOptions(centre=True, window=width, n_examples=40)
-    heldout = bench.heldout(explanation, asked)
+    heldout = select_heldout(resources, explanation, asked)
     assert heldout.centred
-    evidence = bench.evidence("sae", latent, ExplainOptions(centre=True, window=width))
+    evidence = select_evidence(resources, "sae", latent, ExplainOptions(centre=True, window=width))
     for window in [*heldout.activating, *evidence.activating]:
         example = window.example
         peak, wanted = int(example.activations.argmax()), width - width // 4
@@ -150,7 +155,7 @@ def test_centred_windows_have_their_peak_at_three_quarters(bench: Workbench, lat
         assert peak == wanted or at_the_edge
     shown = {int(one.split(":")[0]) for one in explanation.example_ids}
     assert not shown & contexts([*heldout.activating, *heldout.non_activating])
-    assert not bench.heldout(explanation, replace(asked, centre=False)).centred
+    assert not select_heldout(resources, explanation, replace(asked, centre=False)).centred
 
 
 def test_that_windows_are_not_centred_is_no_new_configuration():

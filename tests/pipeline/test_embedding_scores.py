@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from autointerp.embedding import StoreEmbedder, embed_store
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
-from autointerp.pipeline import ExplainOptions, ScoreOptions, Workbench, Worker
-from autointerp.pipeline.options import plan_seed
+from autointerp.pipeline.embedding_scores import EmbeddingBatches
+from autointerp.pipeline.examples import heldout_places
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions, plan_seed
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.score import score
+from autointerp.pipeline.session import Session
 from autointerp.store.annotations import Explanation, JudgedColumns, Score
 from autointerp.types import ProgressCallback, no_progress
 from tests.embedding.conftest import HashEmbedder
-from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE
+from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once
 
 
 class Counting(HashEmbedder):
@@ -32,11 +36,11 @@ class Counting(HashEmbedder):
 
 
 @pytest.fixture
-def embedder(bench: Workbench) -> Counting:
+def embedder(resources: Resources) -> Counting:
     """The bench's embedder of that name, its windows embedded."""
     found = Counting()
-    bench._embedders[found.name] = StoreEmbedder(bench.store, found)
-    embed_store(bench.store, found, window=8)
+    resources._embedders[found.name] = StoreEmbedder(resources.store, found)
+    embed_store(resources.store, found, window=8)
     found.calls.clear()
     return found
 
@@ -47,14 +51,14 @@ def options(embedder: Counting, **more: Any) -> ScoreOptions:
     )
 
 
-def explained(bench: Workbench) -> dict[int, Explanation]:
+def explained(resources: Resources) -> dict[int, Explanation]:
     """A good explanation of each latent that fires, stored."""
     found = {
-        latent: bench.explain("sae", latent, ExplainOptions(window=8, n_examples=8, n_contrast=8))
+        latent: explain_once(resources, "sae", latent, ExplainOptions(window=8, n_examples=8, n_contrast=8))
         for latent in (CAT, DOG, RARE, EVERYWHERE)
     }
     found = {latent: one for latent, one in found.items() if one.status == "ok"}
-    bench.annotations.add(*found.values())
+    resources.annotations.add(*found.values())
     return found
 
 
@@ -65,16 +69,16 @@ def figures(score: Score) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("floor", [True, False])
-def test_the_same_as_the_long_way(seed: int, floor: bool, bench: Workbench, embedder: Counting) -> None:
+def test_the_same_as_the_long_way(seed: int, floor: bool, resources: Resources, embedder: Counting) -> None:
     asked = options(embedder, seed=seed, floor=floor)
     n_short = 0
-    with Worker(bench) as worker:
-        for latent, explanation in explained(bench).items():
-            long, judged = worker.score(explanation, asked)
-            short, rows = worker.score_rows(explanation, asked)
+    with Session(resources) as session:
+        for latent, explanation in explained(resources).items():
+            long, judged = score(session, explanation, asked)
+            short, rows = EmbeddingBatches(session).score(explanation, asked)
             assert figures(short) == figures(long)
-            bench.annotations.add(short, *rows)
-            stored = bench.annotations.judged(short.id)
+            resources.annotations.add(short, *rows)
+            stored = resources.annotations.judged(short.id)
             assert [replace(one, score_id="") for one in stored] == [
                 replace(one, score_id="") for one in judged
             ]
@@ -85,9 +89,9 @@ def test_the_same_as_the_long_way(seed: int, floor: bool, bench: Workbench, embe
     assert n_short == 2
 
 
-def test_held_out_from_what_was_shown(bench: Workbench, embedder: Counting) -> None:
-    for latent, explanation in explained(bench).items():
-        (drawn,) = bench.heldout_places([explanation], options(embedder))
+def test_held_out_from_what_was_shown(resources: Resources, embedder: Counting) -> None:
+    for latent, explanation in explained(resources).items():
+        (drawn,) = heldout_places(resources, [explanation], options(embedder))
         assert drawn is not None
         shown = {int(one.split(":")[0]) for one in explanation.example_ids}
         assert shown
@@ -106,63 +110,63 @@ def test_held_out_from_what_was_shown(bench: Workbench, embedder: Counting) -> N
     ],
 )
 def test_what_is_out_of_the_ordinary_goes_the_long_way(
-    change: dict[str, Any], bench: Workbench, embedder: Counting
+    change: dict[str, Any], resources: Resources, embedder: Counting
 ) -> None:
-    explanation = explained(bench)[CAT]
+    explanation = explained(resources)[CAT]
     asked = replace(options(embedder), **change)
-    with Worker(bench) as worker:
-        long, judged = worker.score(explanation, asked)
-        short, rows = worker.score_rows(explanation, asked)
+    with Session(resources) as session:
+        long, judged = score(session, explanation, asked)
+        short, rows = EmbeddingBatches(session).score(explanation, asked)
     assert figures(short) == figures(long)
     assert [replace(one, score_id="") for one in rows] == [replace(one, score_id="") for one in judged]  # type: ignore[type-var]
 
 
-def test_failures_are_recorded_as_ever(bench: Workbench, embedder: Counting) -> None:
+def test_failures_are_recorded_as_ever(resources: Resources, embedder: Counting) -> None:
     empty = Explanation(coder="sae", latent=CAT, text=" ", explainer="person", author="me")
     dead = Explanation(coder="sae", latent=DEAD, text="nothing", explainer="person", author="me")
     failed = Explanation(
         coder="sae", latent=CAT, text="", explainer="default", status="failed", error="timeout: no answer"
     )
-    bench.annotations.add(empty, dead, failed)
-    with Worker(bench) as worker:
+    resources.annotations.add(empty, dead, failed)
+    with Session(resources) as session:
         for one in (empty, dead, failed):
-            score, rows = worker.score_rows(one, options(embedder))
-            assert (score.status, score.value, list(rows)) == ("failed", None, [])
-            assert score.error == worker.score(one, options(embedder))[0].error
+            made, rows = EmbeddingBatches(session).score(one, options(embedder))
+            assert (made.status, made.value, list(rows)) == ("failed", None, [])
+            assert made.error == score(session, one, options(embedder))[0].error
 
 
 def test_the_plan_is_the_one_that_other_scorers_of_the_latent_have(
-    bench: Workbench, embedder: Counting
+    resources: Resources, embedder: Counting
 ) -> None:
-    explanation, asked = explained(bench)[DOG], options(embedder)
-    with Worker(bench) as worker:
-        score, rows = worker.score_rows(explanation, asked)
+    explanation, asked = explained(resources)[DOG], options(embedder)
+    with Session(resources) as session:
+        score, rows = EmbeddingBatches(session).score(explanation, asked)
     assert score.seed == plan_seed(DOG, asked)
     columns = rows[0]
     assert isinstance(columns, JudgedColumns)
-    acts = bench.store.coder("sae").activations(DOG)
-    fires = np.zeros(bench.store.tokens.size, dtype=bool)
+    acts = resources.store.coder("sae").activations(DOG)
+    fires = np.zeros(resources.store.tokens.size, dtype=bool)
     fires[acts.token] = True
     for context, start, window, truth in zip(
         columns.context, columns.start, columns.window, columns.truth, strict=True
     ):
-        first = context * bench.store.ctx_len + start
+        first = context * resources.store.ctx_len + start
         assert fires[first : first + window].any() == truth
 
 
-def test_a_large_job_embeds_its_explanations_at_once(bench: Workbench, embedder: Counting) -> None:
+def test_a_large_job_embeds_its_explanations_at_once(resources: Resources, embedder: Counting) -> None:
     written = [
         Explanation(coder="sae", latent=CAT, text=f"cats, version {i}", explainer="person", author="me")
         for i in range(40)
     ]
-    bench.annotations.add(*written)
-    runner = JobRunner(bench.annotations, job_kinds(bench))
+    resources.annotations.add(*written)
+    runner = JobRunner(resources.annotations, job_kinds(resources))
     job = runner.run(**score_job("sae", [one.id for one in written], [options(embedder)]))
     assert (job.state, job.n_done) == ("done", 40)
     assert sum(embedder.calls) == 40
     assert max(embedder.calls) > 30
     assert job.stage is None
-    scores = {bench.annotations.scores(one.id)[0].value for one in written}
+    scores = {resources.annotations.scores(one.id)[0].value for one in written}
     assert len(scores) > 1
     embedder.calls.clear()
     runner.run(**explain_job("sae", [DOG], ExplainOptions(window=8), then=[options(embedder)]))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from autointerp.pipeline import firings
-from autointerp.pipeline.firings import Firings
+from autointerp.pipeline import activations
+from autointerp.pipeline.activations import ActivationCache
 from autointerp.store import CoderStore, Store
 from autointerp.types import LatentActivations
 
@@ -48,8 +48,8 @@ def test_ranges_are_the_single_latents(tiny_store: Store) -> None:
 def test_every_order_gets_what_is_stored(
     order: Sequence[int], rows: int, tiny_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firings, "MAX_ROWS", rows)
-    ahead = Firings(tiny_store)
+    monkeypatch.setattr(activations, "MAX_ROWS", rows)
+    ahead = ActivationCache(tiny_store)
     for latent in order:
         for name in ("sae", "transcoder"):
             coder = tiny_store.coder(name)
@@ -60,20 +60,20 @@ def test_every_order_gets_what_is_stored(
 def test_a_walk_in_order_reads_ahead_and_a_jump_does_not(
     tiny_store: Store, queries: list[tuple[int, int]]
 ) -> None:
-    coder, ahead = tiny_store.coder("sae"), Firings(tiny_store)
+    coder, ahead = tiny_store.coder("sae"), ActivationCache(tiny_store)
     for latent in coder.table().live.tolist():  # 0 1 2 3 4 6 7
         ahead.get(coder, latent)
     assert queries == [(0, 1), (2, 6), (7, 7)]
     queries.clear()
-    other = Firings(tiny_store)
+    other = ActivationCache(tiny_store)
     for latent in (6, 2, 4):
         other.get(coder, latent)
     assert queries == [(6, 6), (2, 2), (4, 4)]
 
 
 def test_memory_is_bounded(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(firings, "MAX_ROWS", 250)
-    coder, ahead = tiny_store.coder("sae"), Firings(tiny_store)
+    monkeypatch.setattr(activations, "MAX_ROWS", 250)
+    coder, ahead = tiny_store.coder("sae"), ActivationCache(tiny_store)
     counts = coder.table().columns["n_activations"]
     for latent in coder.table().live.tolist() * 2:
         found = ahead.get(coder, latent)
@@ -85,7 +85,7 @@ def test_memory_is_bounded(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_coder_made_anew_is_read_anew(tiny_store: Store) -> None:
-    coder, ahead = tiny_store.coder("sae"), Firings(tiny_store)
+    coder, ahead = tiny_store.coder("sae"), ActivationCache(tiny_store)
     known = ahead.get(coder, 3)
     assert ahead.get(coder, 3) is known
     renewed = coder.activations(3)

@@ -18,7 +18,7 @@ MAX_ROWS = 1 << 20
 _Key = tuple[str, str, int]  # coder, when it was made, latent
 
 
-class Firings:
+class ActivationCache:
     """Remembers what was read. Who asks for the next live latent gets it with the ones after it, twice as many each time.
     Thread-safe."""
 

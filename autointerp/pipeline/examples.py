@@ -4,9 +4,10 @@ The side of a context depends on the latent and the split's seed alone, so every
 can be compared with the others on the same held-out examples.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypedDict
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from autointerp.errors import UserError
 from autointerp.explain import Evidence
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.pipeline.resources import Resources
 from autointerp.sampling import (
     Ask,
     Drawn,
@@ -24,13 +26,13 @@ from autointerp.sampling import (
     build_groups,
     draw_heldout,
     make_windows,
-    no_spans,
     positive_windows,
     split_contexts,
 )
 from autointerp.sampling.windows import check_window, cut
 from autointerp.score import Heldout, delphi
 from autointerp.store import CoderStore, Store
+from autointerp.store.annotations import Annotations, Explanation
 from autointerp.types import Example, LatentActivations, Relation
 
 N_QUANTILES = 10
@@ -38,9 +40,6 @@ N_NEIGHBOURS = 5
 """Nearest latents whose contexts serve as hard negatives."""
 _RELATIONS: tuple[Relation, ...] = ("decoder", "encoder", "cofiring")
 _SPLIT, _EXPLAIN, _SCORE = 0, 1, 2  # generators that must not repeat each other
-
-HardNegatives = Callable[[str, int, NDArray[np.bool_], int, np.random.Generator], Sequence[tuple[int, int]]]
-"""Coder, latent, contexts allowed, how many, generator; windows (context, start) whose meaning is near the activating ones."""
 
 
 def split_of(
@@ -60,12 +59,12 @@ def _split_rng(seed: int, latent: int) -> np.random.Generator:
     return np.random.default_rng([_SPLIT, seed, latent])
 
 
-def evidence(
-    store: Store, coder: CoderStore, latent: int, acts: LatentActivations, options: ExplainOptions
-) -> Evidence:
-    """What the explainer may see of the latent, which fires as `acts` says: examples from its side of the split, and the
-    promoted tokens where they are asked for. Raises UserError for a latent that never fires.
+def select_evidence(resources: Resources, coder_name: str, latent: int, options: ExplainOptions) -> Evidence:
+    """What the explainer may see of the latent: examples from its side of the split, and the promoted tokens where they are
+    asked for. Raises UserError for a latent that never fires.
     """
+    store, coder = resources.store, resources.store.coder(coder_name)
+    acts = resources.activations.get(coder, latent)
     _check_live(coder, latent, acts)
     split = split_of(store, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction)
     rng = np.random.default_rng([_EXPLAIN, options.seed, latent])
@@ -103,30 +102,42 @@ def evidence(
     )
 
 
-def heldout(
-    store: Store,
-    coder: CoderStore,
-    latent: int,
-    acts: LatentActivations,
-    options: ScoreOptions,
-    *,
-    split_seed: int = 0,
-    heldout_fraction: float = 0.5,
-    shown: Spans | None = None,
-    hard: HardNegatives | None = None,
-) -> Heldout:
-    """What a scorer may ask about: the held-out side of the split, less every context in `shown` and every near-duplicate of
-    these windows: the same boilerplate may stand in many contexts.
+class _Last(threading.local):
+    """What a thread selected last, with what it depends on: several scorers in turn ask about the same."""
 
-    `hard`: finds the negatives of source "embedding". Raises UserError for a latent that never fires.
+    key: object = None
+    heldout: Heldout | None = None
+
+
+_last = _Last()
+
+
+def select_heldout(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Heldout:
+    """What a scorer may ask about: the held-out side of the split, less every context that the explanation, or a version it was
+    edited from, was made from, and every near-duplicate of these windows: the same boilerplate may stand in many contexts.
+
+    Raises UserError for a latent that never fires, and for negatives near in meaning where windows are not embedded.
     """
+    coder = resources.store.coder(explanation.coder)
+    key = (str(resources.store.path), explanation.id, coder.info.created, options.drawing)
+    if _last.heldout is None or _last.key != key:
+        _last.key, _last.heldout = key, _select_heldout(resources, coder, explanation, options)
+    return _last.heldout
+
+
+def _select_heldout(
+    resources: Resources, coder: CoderStore, explanation: Explanation, options: ScoreOptions
+) -> Heldout:
+    store, latent = resources.store, explanation.latent
+    acts = resources.activations.get(coder, latent)
     _check_live(coder, latent, acts)
     if options.protocol == "delphi":
         return _as_delphi(store, acts, options)
-    shown = no_spans() if shown is None else shown
-    contexts = _heldout_contexts(
-        store, acts, latent, split_seed=split_seed, heldout_fraction=heldout_fraction, shown=shown
-    )
+    lineage = lineage_of(store, resources.annotations, explanation)
+    shown = lineage.shown
+    split = split_of(store, acts, latent, seed=lineage.split_seed, heldout_fraction=lineage.heldout_fraction)
+    contexts = split.heldout.copy()
+    contexts[shown[:, 0]] = False
     rng = np.random.default_rng([_SCORE, options.seed, latent])
     parts = _parts(options)
     groups = build_groups(
@@ -147,14 +158,9 @@ def heldout(
     )
     negatives = list(groups["non_activating"])
     if "embedding" in parts:
-        if hard is None:
-            raise UserError(
-                "Negatives near in meaning need the windows' embeddings, and this store has none yet: embed it first "
-                "(Settings page, or `autointerp score` with the embedding scorer), or choose other negatives."
-            )
         n_hard = parts["embedding"]
         # Some more: those that are there already, from another source, are left out.
-        places = hard(coder.info.coder, latent, contexts, n_hard + len(negatives), rng)
+        places = _near_in_meaning(store, acts, options, ~contexts, n_hard + len(negatives), rng)
         made = _cut_silent(
             store, acts, places, options.window, source="embedding", taken=negatives, shown=shown
         )
@@ -169,38 +175,54 @@ def heldout(
     )
 
 
-class Lineage(TypedDict):
-    """What the held-out examples of an explanation depend on, beside its latent: arguments of `heldout`."""
+@dataclass(frozen=True)
+class Lineage:
+    """What the held-out examples of an explanation depend on, beside its latent: the split of the nearest version that was made
+    from examples, and the windows that any version was made from, those of another corpus left out."""
 
     split_seed: int
     heldout_fraction: float
     shown: Spans
 
 
-@dataclass(frozen=True)
-class Place:
-    """One latent that `heldout_places` is asked for; fields as the arguments of `heldout`."""
+def lineage_of(store: Store, annotations: Annotations, explanation: Explanation) -> Lineage:
+    """Of an explanation, which need not be stored yet; its ancestors are looked up."""
+    config: Mapping[str, Any] = {}
+    ids: dict[str, None] = {}
+    version: Explanation | None = explanation
+    while version is not None:
+        ids |= dict.fromkeys(version.example_ids)
+        if not config and "split_seed" in version.config:
+            config = version.config
+        version = annotations.explanation(version.parent) if version.parent else None
+    numbers = np.array(":".join(ids).split(":") if ids else [], dtype=np.int64).reshape(-1, 3)
+    shown = numbers[(numbers[:, 0] < store.n_contexts) & (numbers[:, 1] < store.ctx_len)]
+    shown[:, 2] = np.minimum(shown[:, 1] + shown[:, 2], store.ctx_len)
+    return Lineage(int(config.get("split_seed", 0)), float(config.get("heldout_fraction", 0.5)), shown)
 
-    latent: int
-    acts: LatentActivations
-    split_seed: int = 0
-    heldout_fraction: float = 0.5
-    shown: Spans = field(default_factory=no_spans)
 
-
-def heldout_places(store: Store, asked: Sequence[Place], options: ScoreOptions) -> list[Drawn]:
-    """Where the windows of `heldout` lie, in its order, for options whose negatives are random ones alone: of many latents that
-    fire, at once."""
-    asks = [
-        Ask(
-            one.acts,
-            one.shown,
-            split_rng=_split_rng(one.split_seed, one.latent),
-            rng=np.random.default_rng([_SCORE, options.seed, one.latent]),
-            heldout_fraction=one.heldout_fraction,
-        )
-        for one in asked
-    ]
+def heldout_places(
+    resources: Resources, explanations: Sequence[Explanation], options: ScoreOptions
+) -> list[tuple[Drawn, float] | None]:
+    """Where the windows of `select_heldout` lie, for options whose negatives are random ones alone, and the latent's maximum,
+    of many explanations of one coder at once. `None` for a latent that never fires."""
+    if not explanations:
+        return []
+    store, coder = resources.store, resources.store.coder(explanations[0].coder)
+    every = resources.activations.get_all(coder, [explanation.latent for explanation in explanations])
+    asks: list[Ask] = []
+    for explanation, acts in zip(explanations, every, strict=True):
+        if len(acts.token):
+            lineage = lineage_of(store, resources.annotations, explanation)
+            asks.append(
+                Ask(
+                    acts,
+                    lineage.shown,
+                    split_rng=_split_rng(lineage.split_seed, explanation.latent),
+                    rng=np.random.default_rng([_SCORE, options.seed, explanation.latent]),
+                    heldout_fraction=lineage.heldout_fraction,
+                )
+            )
     found = draw_heldout(
         asks,
         store.tokens,
@@ -209,44 +231,17 @@ def heldout_places(store: Store, asked: Sequence[Place], options: ScoreOptions) 
         n_non_activating=options.n_negatives,
     )
     orders = [_evenly(drawn.quantile.tolist())[: options.n_examples] for drawn in found]
-    return [
+    places = iter(
         Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
         for drawn, order in zip(found, orders, strict=True)
-    ]
+    )
+    return [(next(places), float(acts.activation.max())) if len(acts.token) else None for acts in every]
 
 
 def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
     """Where the strongest token of a window is to stand: at three quarters, for a latent looks back."""
     width = check_window(options.window, store.ctx_len)
     return min(width - width // 4, width - 1) if options.centre else None
-
-
-def _heldout_contexts(
-    store: Store,
-    acts: LatentActivations,
-    latent: int,
-    *,
-    split_seed: int,
-    heldout_fraction: float,
-    shown: Spans,
-) -> NDArray[np.bool_]:
-    split = split_of(store, acts, latent, seed=split_seed, heldout_fraction=heldout_fraction)
-    contexts = split.heldout.copy()
-    contexts[shown[:, 0]] = False
-    return contexts
-
-
-def background(store: Store, *, window: int, n: int = 300, seed: int = 0) -> list[tuple[str, ...]]:
-    """Token texts of random windows of the corpus: what an offline judge knows about ordinary text."""
-    rng = np.random.default_rng(seed)
-    width = check_window(window, store.ctx_len)
-    starts = max(1, store.ctx_len // width)
-    total = store.n_contexts * starts
-    numbers = rng.choice(total, size=min(n, total), replace=False)
-    return [
-        tuple(store.decode(store.tokens[i // starts, (i % starts) * width : (i % starts + 1) * width]))
-        for i in numbers.tolist()
-    ]
 
 
 def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> Heldout:
@@ -287,6 +282,31 @@ def _check_live(coder: CoderStore, latent: int, acts: LatentActivations) -> None
         raise UserError(
             f"latent {latent} of {coder.info.coder} never fires in this corpus: there is nothing to go by."
         )
+
+
+def _near_in_meaning(
+    store: Store,
+    acts: LatentActivations,
+    options: ScoreOptions,
+    excluded: NDArray[np.bool_],
+    n: int,
+    rng: np.random.Generator,
+) -> list[tuple[int, int]]:
+    """Context and start of up to `n` windows whose meaning is near that of the activating ones, none in a context `excluded`
+    Bool[ndarray, " n_contexts"]."""
+    from autointerp.embedding import hard_contexts
+
+    embeddings = store.embeddings(options.embedder, window=options.window)
+    if embeddings is None:
+        raise UserError(
+            f"Negatives similar in meaning need embeddings of windows of {options.window} tokens, and this store has none: "
+            "embed it first (Settings page), or choose other negatives."
+        )
+    windows = positive_windows(acts, ctx_len=store.ctx_len, window=options.window)
+    per_context = -(-store.ctx_len // options.window)
+    rows = windows.context * per_context + windows.start // options.window
+    chosen = hard_contexts(embeddings, rows, excluded, n, rng)
+    return [(int(row) // per_context, int(row) % per_context * options.window) for row in chosen]
 
 
 def _neighbours(coder: CoderStore, latent: int) -> list[tuple[int, LatentActivations]]:

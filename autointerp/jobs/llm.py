@@ -1,6 +1,6 @@
-"""Which language model a job asks, told by its payload, and the same job asking another one.
+"""Which language model a job asks, by its payload, and the same job asking another one.
 
-A job holds what it was told when it was queued. When its server refused a key or a model, what has been mended since reaches it
+A job keeps the settings it was queued with. When its server rejected a key or a model, what has been corrected since reaches it
 only by a new payload: `JobTable.retry(job.id, redirected(job.payload, llm))`. What each explanation and score was made by stays
 right, for each records the model that it really asked.
 """
@@ -21,12 +21,6 @@ def asked(payload: Mapping[str, Any]) -> LLMOptions | None:
         if part.get("llm"):
             return LLMOptions.from_dict(part["llm"])
     return None
-
-
-def key_refs(payload: Mapping[str, Any]) -> set[str]:
-    """Names of the lent keys that the job works with, or hands on to the jobs that follow it."""
-    models = [part.get("llm") or {} for part in _parts(payload)]
-    return {str(llm["key_ref"]) for llm in models if llm.get("key_ref") is not None}
 
 
 def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = False) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""What a run will send and cost, before it does: one item exactly, many from a few of them spread over all. A single item would
+not do: one that was tried before would say that nothing is left to pay."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autointerp.errors import UserError
+from autointerp.explain import LLMExplainer
+from autointerp.llm import ChatRequest, Client, Message
+from autointerp.pipeline.examples import select_evidence, select_heldout
+from autointerp.pipeline.options import ExplainOptions, ScoreOptions, plan_seed
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.session import Session
+from autointerp.score import LLMJudge, Simulation
+from autointerp.score.classify import Classifier, shown
+from autointerp.store.annotations import Explanation
+
+SAMPLE = 10
+MODE_UNKNOWN = (
+    "The first request finds out whether the server returns log probabilities of the prompt. If it does not, as assumed here, "
+    "the model is asked for lists of numbers."
+)
+
+
+@dataclass(kw_only=True)
+class Estimate:
+    """Sums over all `n_items`, extrapolated from `sampled` of them. `messages`: the first request exactly. Tokens and `cost`
+    (`None`: price unknown) are upper bounds over all `n_requests`, but for the `from_cache` of them that were answered before
+    and cost nothing. `note`: what is not known yet. `unusable` of the sampled would fail before anything is asked, the first
+    with `problem`."""
+
+    n_items: int = 1
+    sampled: int = 1
+    n_requests: int = 0
+    from_cache: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = 0.0
+    messages: tuple[Message, ...] = ()
+    note: str = ""
+    unusable: int = 0
+    problem: str | None = None
+
+    @property
+    def exact(self) -> bool:
+        return self.sampled == self.n_items
+
+    @property
+    def all_known(self) -> bool:
+        """Whether every request looked at was answered before, so that the sample does not tell what new ones cost."""
+        return 0 < self.n_requests <= self.from_cache
+
+    def add(self, other: "Estimate") -> None:
+        """Further requests."""
+        self.n_requests += other.n_requests
+        self.from_cache += other.from_cache
+        self.tokens_in += other.tokens_in
+        self.tokens_out += other.tokens_out
+        self.cost = None if self.cost is None or other.cost is None else self.cost + other.cost
+        self.messages = self.messages or other.messages
+        self.note = self.note or other.note
+        self.problem = self.problem or other.problem
+
+
+def estimate_explanation(resources: Resources, coder: str, latent: int, options: ExplainOptions) -> Estimate:
+    """Raises UserError."""
+    options.check()
+    if not options.needs_llm:
+        return Estimate()
+    with Session(resources) as session:
+        explainer = session.explainer(options)
+        assert isinstance(explainer, LLMExplainer)
+        request = explainer.request(select_evidence(resources, coder, latent, options))
+        return _estimate(session.client(options.llm), resources, [request])
+
+
+def estimate_score(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Estimate:
+    """The floor's requests included. Raises UserError."""
+    options.check()
+    if not options.needs_llm:
+        return Estimate()
+    with Session(resources) as session:
+        scorer, client = session.scorer(options), session.client(options.llm)
+        rng = np.random.default_rng(plan_seed(explanation.latent, options))
+        plan = scorer.plan(select_heldout(resources, explanation, options), rng)
+        floor = resources.floors.choose(explanation, options)
+        texts = [explanation.text, *([floor[1]] if floor else [])]
+        if isinstance(scorer, Simulation):
+            requests = scorer.requests(
+                texts, plan, lambda request: resources.replies.get(request.key(client.endpoint, client.model))
+            )
+            unknown = requests[0].prompt_logprobs > requests[-1].prompt_logprobs
+            return _estimate(client, resources, requests, note=MODE_UNKNOWN if unknown else "")
+        assert isinstance(scorer, Classifier)
+        assert isinstance(scorer.judge, LLMJudge)
+        items = shown(plan.items)
+        requests = [request for text in texts for request in scorer.judge.requests(scorer.task, text, items)]
+        return _estimate(client, resources, requests)
+
+
+def _estimate(
+    client: Client, resources: Resources, requests: Sequence[ChatRequest], note: str = ""
+) -> Estimate:
+    known = resources.annotations.replies
+    new = [
+        client.estimate(request)
+        for request in requests
+        if request.key(client.endpoint, client.model) not in known
+    ]
+    costs = [request.cost for request in new]
+    return Estimate(
+        messages=requests[0].messages if requests else (),
+        n_requests=len(requests),
+        tokens_in=sum(request.prompt_tokens for request in new),
+        tokens_out=sum(request.completion_tokens for request in new),
+        cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+        from_cache=len(requests) - len(new),
+        note=note,
+    )
+
+
+def sample_places(n: int, sample: int = SAMPLE) -> list[int]:
+    """Up to `sample` places among `n`, evenly over all, each in the middle of its part."""
+    return [(2 * i + 1) * n // (2 * sample) for i in range(sample)] if n > sample else list(range(n))
+
+
+def extrapolate(items: Sequence[Any], estimate: Callable[[Any], Estimate]) -> Estimate:
+    """The estimate of all items, from up to `SAMPLE` of them. Raises UserError when none can be estimated."""
+    chosen = [items[place] for place in sample_places(len(items))]
+    total = Estimate(n_items=len(items), sampled=len(chosen))
+    for item in chosen:
+        try:
+            total.add(estimate(item))
+        except UserError as error:
+            total.unusable += 1
+            total.problem = total.problem or str(error)
+    if chosen and total.unusable == len(chosen):
+        raise UserError(f"all {len(chosen)} items sampled would fail: {total.problem}")
+    scale = len(items) / max(1, len(chosen))
+    return replace(
+        total,
+        n_requests=round(scale * total.n_requests),
+        from_cache=round(scale * total.from_cache),
+        tokens_in=round(scale * total.tokens_in),
+        tokens_out=round(scale * total.tokens_out),
+        cost=None if total.cost is None else scale * total.cost,
+    )
+
+
+def add_estimates(parts: Sequence[Estimate]) -> Estimate:
+    """Several kinds of work on the same items, taken together."""
+    total = Estimate(n_items=max((part.n_items for part in parts), default=0), sampled=0)
+    for part in parts:
+        total.add(part)
+        total.sampled = max(total.sampled, part.sampled)
+        total.unusable = max(total.unusable, part.unusable)
+    return total

@@ -1,0 +1,109 @@
+"""`Resources`: an open store with everything that explaining and scoring on it share, loaded once."""
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from autointerp.errors import UserError
+from autointerp.llm import Budget, ChatReply, ChatRequest, Client, PriceTable
+from autointerp.pipeline.activations import ActivationCache
+from autointerp.pipeline.floors import Floors
+from autointerp.pipeline.keys import ApiKeys
+from autointerp.pipeline.options import DEFAULT_EMBEDDER, KeyGone, LLMOptions
+from autointerp.sampling import random_texts
+from autointerp.score import OfflineJudge, Resamples
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations, ReplyCache
+
+if TYPE_CHECKING:
+    from autointerp.embedding import StoreEmbedder
+    from autointerp.score import TextModel
+
+BOOTSTRAP_SEED = 20241017
+
+
+class Resources:
+    """One per process and store; thread-safe. Models are loaded when first needed."""
+
+    def __init__(self, store: Store, annotations: Annotations):
+        self.store = store
+        self.annotations = annotations
+        self.activations = ActivationCache(store)
+        self.resamples = Resamples(BOOTSTRAP_SEED)
+        self.floors = Floors(annotations)
+        self.keys = ApiKeys(annotations)
+        self._judges: dict[int, OfflineJudge] = {}
+        self._embedders: dict[str, StoreEmbedder] = {}
+        self._text_model: TextModel | None = None
+        self._lock = threading.RLock()
+
+    @cached_property
+    def replies(self) -> ReplyCache[ChatRequest, ChatReply]:
+        """Replies of language models that the store holds."""
+        return ReplyCache(
+            self.annotations.replies,
+            dump_request=ChatRequest.to_dict,
+            dump_reply=ChatReply.to_dict,
+            load_reply=ChatReply.from_dict,
+            usage=lambda reply: (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.cost),
+        )
+
+    def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
+        """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""
+        options.check()
+        key = None
+        if options.key_ref is not None:
+            key = self.keys.get(options.key_ref)
+            if key is None:
+                raise KeyGone(
+                    "The API key for this work was typed into a session that has ended, or was removed, and is stored nowhere. "
+                    "Enter it again (Settings page) or set it in the environment, then press Retry."
+                )
+        return Client(
+            options.model,
+            base_url=options.base_url,
+            api_key=key,
+            max_in_flight=options.max_in_flight,
+            timeout=options.timeout,
+            cache=self.replies,
+            budget=budget,
+            prices=PriceTable.parse(options.prices),
+        )
+
+    def offline_judge(self, window: int) -> OfflineJudge:
+        """Knows the explanation, the example, and what ordinary text of this corpus looks like."""
+        with self._lock:
+            if window not in self._judges:
+                self._judges[window] = OfflineJudge(
+                    random_texts(self.store.tokens, self.store.decode, window=window)
+                )
+            return self._judges[window]
+
+    def embedder(self, name: str = DEFAULT_EMBEDDER) -> "StoreEmbedder":
+        """Looks windows up in the store's embeddings where there are any. Raises UserError."""
+        from autointerp.embedding import StoreEmbedder, load_embedder
+
+        with self._lock:
+            if name not in self._embedders:
+                self._embedders[name] = StoreEmbedder(self.store, load_embedder(name))
+            return self._embedders[name]
+
+    def has_embedder(self, name: str = DEFAULT_EMBEDDER) -> bool:
+        """Whether it is in memory already, so that the next score by it takes no time."""
+        return name in self._embedders
+
+    def text_model(self) -> "TextModel":
+        """The store's own subject model, as surprisal's language model. Raises UserError for one that is not causal."""
+        from autointerp.models.subject import load_subject
+        from autointerp.score import CausalTextModel
+
+        with self._lock:
+            if self._text_model is None:
+                source = self.store.meta["model"]
+                subject = load_subject(source["source"], revision=source.get("revision") or None)
+                if not subject.is_causal:
+                    raise UserError(
+                        f"{source['name']} is not a causal language model, so surprisal cannot use it. Choose another scorer."
+                    )
+                self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])
+            return self._text_model
