@@ -375,7 +375,7 @@ def test_a_key_that_is_gone_stops_the_job(resources: Resources, runner: JobRunne
         explain_once(resources, "sae", CAT, options)
     job = runner.run(**explain_job("sae", [CAT, DOG], options))
     assert (job.state, job.n_done, job.n_failed) == ("failed", 0, 0)
-    assert "Type it again" in (job.error or "")
+    assert "Enter it again" in (job.error or "")
     assert resources.annotations.explanations("sae", CAT) == []
 
 
