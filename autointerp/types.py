@@ -4,9 +4,9 @@ Positions: a corpus is a grid of `n_contexts` rows of `ctx_len` token ids. A *to
 row: `token = context * ctx_len + position`. A *window* is a slice of one row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,20 +90,39 @@ class CoderInfo:
 
 @dataclass(frozen=True)
 class LatentStats:
-    """Statistics of one latent over the whole corpus. Densities are fractions in [0, 1]. `positional` is the mutual
-    information, in nats, between firing and position. `top_token` is the vocabulary id it fires on most often, with
-    the share of its firings. `None` where a dead latent has no value."""
+    """Statistics of one latent over the whole corpus, by their names in `autointerp.store.STATISTICS`; `None` where a dead
+    latent has no value. Those that the program itself reckons with are attributes too."""
 
     latent: int
-    n_activations: int
-    n_contexts: int
-    density: float
-    context_density: float
-    max_activation: float
-    mean_activation: float
-    top_token: int | None
-    top_token_share: float | None
-    positional: float | None
+    values: Mapping[str, int | float | None]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    @property
+    def n_activations(self) -> int:
+        """Tokens on which it activates."""
+        return self["n_activations"]
+
+    @property
+    def n_contexts(self) -> int:
+        """Contexts in which it activates."""
+        return self["n_contexts"]
+
+    @property
+    def density(self) -> float:
+        """Share of the corpus's tokens on which it activates, 0 to 1."""
+        return self["density"]
+
+    @property
+    def max_activation(self) -> float:
+        """0 for a dead latent."""
+        return self["max_activation"]
+
+    @property
+    def top_token(self) -> int | None:
+        """The vocabulary id on which it activates most often."""
+        return self["top_token"]
 
     @property
     def is_dead(self) -> bool:

@@ -85,7 +85,7 @@ def measure(store: Store, annotations: Annotations, pages: int) -> dict[str, dic
         "by lower bound": lambda i: page(i, at(i, kind=kind, sort="ci_low")),
         "by value above floor": lambda i: page(i, at(i, kind=kind, sort="above_floor")),
         "lower bound at least 0.5, one explainer": lambda i: page(
-            i, at(i, kind=kind, sort="ci_low", min_ci_low=0.5, explainer="pattern")
+            i, at(i, kind=kind, sort="ci_low", bounds={"ci_low": (0.5, None)}, explainer="pattern")
         ),
         "explained and scored, dense": lambda i: page(i, at(i, kind=kind, state="explained", sort="score")),
         "two words of explanations": words,

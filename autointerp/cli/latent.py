@@ -4,6 +4,7 @@ Groups: top (strongest first, ties by position), random (a plain draw from its a
 each tenth of them, 0 = strongest), non_activating (windows where it is silent; hard ones are near in meaning)."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 NAME = "latent"
 HELP = "statistics, examples, explanations and scores of one latent"
 
+FORMATS = {
+    "count": "{:,}",
+    "density": "{:.3%}",
+    "share": "{:.0%}",
+    "activation": "{:.4g}",
+    "decimal": "{:.3f}",
+}
+"""By the statistics' `format`."""
 N_EXAMPLES = 20
 N_HARD_FROM = 5
 """Nearest latents whose contexts are tried as hard negatives."""
@@ -92,21 +101,15 @@ def describe(
     store: "Store", coder: "CoderStore", latent: int, groups: dict[str, list["Example"]]
 ) -> dict[str, Any]:
     """The document behind `latent --json`."""
-    stats = coder.stats(latent)
+    from autointerp.store import STATISTICS
+
+    stats = coder.all_stats(latent)
     promoted, suppressed = coder.logits(latent)
     words = store.vocabulary()
     return {
         "coder": coder.info.coder,
         "latent": latent,
-        "density": stats.density,
-        "n_activations": stats.n_activations,
-        "max_activation": stats.max_activation,
-        "mean_activation": stats.mean_activation,
-        "n_contexts": stats.n_contexts,
-        "context_density": stats.context_density,
-        "top_token": stats.top_token,
-        "top_token_share": stats.top_token_share,
-        "positional": stats.positional,
+        **{name: stats[name] for name in STATISTICS},
         "promoted": [{"token": t.token, "text": words.text(t.token), "value": t.value} for t in promoted],
         "suppressed": [{"token": t.token, "text": words.text(t.token), "value": t.value} for t in suppressed],
         "neighbours": {
@@ -137,13 +140,9 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     if not document["n_activations"]:
         lines = [f"{head}: dead, it fires nowhere in this corpus.", *explanations_text(document)]
         return "\n".join(lines)
-    words = store.vocabulary()
     lines = [
         head,
-        f"  fires on {document['n_activations']:,} tokens (density {document['density']:.3%}), "
-        f"in {document['n_contexts']:,} contexts",
-        f"  max {document['max_activation']:.4g}, mean {document['mean_activation']:.4g}",
-        f"  most often on {words.text(document['top_token'])!r} ({document['top_token_share']:.0%} of its firings)",
+        *(f"  {label}: {value}" for label, value in _statistics(store, document)),
     ]
     for name in ("promoted", "suppressed"):
         if document[name]:
@@ -153,6 +152,28 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
         lines += ["", name]
         lines += [_line(store, example) for example in examples]
     return "\n".join(lines)
+
+
+def _statistics(store: "Store", document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Label and value of each statistic, and of the one beside it."""
+    from autointerp.store import STATISTICS
+
+    words = store.vocabulary()
+    for name, statistic in STATISTICS.items():
+        if not statistic.in_panel or document[name] is None:
+            continue
+        match statistic.format:
+            case "token":
+                value = repr(words.text(document[name]))
+            case "place":
+                value = "{}:{}".format(*divmod(document[name], store.ctx_len))
+            case kind:
+                value = FORMATS[kind].format(document[name])
+        if statistic.unit:
+            value += f" {statistic.unit}"
+        if statistic.beside is not None:
+            value += f" ({FORMATS[STATISTICS[statistic.beside].format].format(document[statistic.beside])})"
+        yield statistic.label.lower(), value
 
 
 def _line(store: "Store", example: "Example") -> str:

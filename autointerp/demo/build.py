@@ -127,11 +127,11 @@ def _found_mark(path: Path) -> str | None:
 
 
 def _begin(path: Path, mark: str) -> None:
-    from autointerp.store.files import write_text_atomically, writing
+    from autointerp.store.files import write_atomically, writing
 
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path / MARK, json.dumps({"fingerprint": mark}) + "\n")
+        write_atomically(path / MARK, json.dumps({"fingerprint": mark}) + "\n")
 
 
 def _replace(

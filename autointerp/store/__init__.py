@@ -8,6 +8,7 @@ from autointerp.store.annotated import (
     ShownScore,
     annotated_store,
 )
+from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
 from autointerp.store.coders.reader import CoderStore, LatentTable
 from autointerp.store.coders.spool import LatentBlock
@@ -15,12 +16,15 @@ from autointerp.store.coders.writer import CoderWriter
 from autointerp.store.corpus.search import ContextHit, ContextHits, hit_tokens
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
 from autointerp.store.corpus.writer import CorpusWriter
-from autointerp.store.listing import LatentPage, LatentQuery, LatentRow, list_latents
-from autointerp.store.manifest import FORMAT, Layout
+from autointerp.store.listing import list_latents
+from autointerp.store.manifest import Layout
+from autointerp.store.migrations import FORMAT
+from autointerp.store.queries import LatentPage, LatentQuery, LatentRow
 from autointerp.store.store import Store
 
 __all__ = [
     "FORMAT",
+    "STATISTICS",
     "AnnotatedStore",
     "CoderAnnotations",
     "CoderStore",
@@ -38,6 +42,7 @@ __all__ = [
     "ShownExplanation",
     "ShownScore",
     "Spots",
+    "Statistic",
     "Store",
     "Vocabulary",
     "VocabularyEntry",

@@ -4,22 +4,26 @@ Files are immutable and replaced by rename, so one look at names, inodes, sizes 
 then a new *generation* is opened. Calls under way keep the old one, whose files stay readable until it is collected.
 """
 
+import hashlib
 import json
 import os
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import duckdb
+import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import StoreDamaged, StoreTooNew, StoreTooOld, UnknownName
+from autointerp.store import migrations
 from autointerp.store.coders.tables import AttachedCoder
-from autointerp.store.database import attach, connect, quote
+from autointerp.store.database import attach, connect
 from autointerp.store.files import check_name, natural_key
-from autointerp.store.manifest import FORMAT, REBUILD, Layout
+from autointerp.store.manifest import REBUILD, Layout
 from autointerp.types import CoderInfo, Fidelity
 
 Columns = Mapping[str, NDArray]
@@ -31,21 +35,28 @@ _MEMORY_LIMIT = "4GB"
 class Generation:
     """The files of a store as they were at one moment."""
 
-    def __init__(self, layout: Layout, corpus_sha256: str, files: tuple[Any, ...]):
+    def __init__(self, layout: Layout, meta: Mapping[str, Any], files: tuple[Any, ...]):
         self.layout = layout
         self.files = files
+        self.tokens = _map_tokens(layout, meta["corpus"])
         self.coders: dict[str, AttachedCoder] = {}
         self.problems: list[str] = []
+        self.computing = threading.Lock()
+        """Held while statistics of latents are worked out, which takes seconds."""
         self.lock = threading.Lock()
-        self.views_ready = False
+        """Held while views or tables are made in the instance."""
+        self.views: set[str] | None = None
+        """The computed statistics in the views of `Store.sql`; `None` before these are made."""
         self.memo: dict[Any, Any] = {}
         """Small derived things that live as long as the generation."""
         self._connection = connect(threads=_THREADS)
         self._connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
         self._connection.execute("SET temp_directory = ''")
-        self._attach_corpus()
-        for path in sorted(layout.coders.glob("[!.]*.duckdb"), key=lambda path: natural_key(path.stem)):
-            self._attach_coder(path, corpus_sha256)
+        self._attach_corpus(meta["format"])
+        paths = sorted(layout.coders.glob("[!.]*.duckdb"), key=lambda path: natural_key(path.stem))
+        for number, path in enumerate(paths):
+            self._attach_coder(path, f"_coder_{number}", meta["corpus"]["sha256"])
+        self._connection.execute("CREATE SCHEMA _computed")
         # From here on no statement can open a file, or undo this. The first setting alone would leave the attached
         # files open to read_blob; what is attached is open already and needs no file system.
         self._connection.execute("SET enable_external_access = false")
@@ -62,6 +73,11 @@ class Generation:
             raise UnknownName("coder", name, list(self.coders))
         return self.coders[name]
 
+    @cached_property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return int(self.columns("SELECT count(*) AS n FROM corpus.vocabulary")["n"][0])
+
     def columns(self, query: str, parameters: list[Any] | None = None) -> Columns:
         """Runs a query of this package; damage met on the way becomes StoreDamaged."""
         try:
@@ -75,31 +91,35 @@ class Generation:
         ) as error:
             raise damaged(self.layout.root, error) from error
 
-    def _attach_corpus(self) -> None:
+    def _attach_corpus(self, written: int) -> None:
         path = self.layout.corpus_database
         if not path.exists():
             raise StoreDamaged(f"{path} is missing. {REBUILD}")
         try:
-            attach(self._connection, path, "corpus")
-            self._check_length(path, "corpus")
+            steps = migrations.steps_from(written) or []
+            name = "_corpus_file" if steps else "corpus"
+            attach(self._connection, path, name)
+            self._check_length(path, name)
+            migrations.translate(self._connection, name, "corpus", [step.corpus for step in steps])
             self._connection.execute("SELECT token, text, bytes, special FROM corpus.vocabulary LIMIT 0")
             self._connection.execute("SELECT context, document, text FROM corpus.contexts LIMIT 0")
         except duckdb.Error as error:
             raise damaged(path, error) from error
 
-    def _attach_coder(self, path: Path, corpus_sha256: str) -> None:
-        alias = f"coder_{len(self.coders)}"
+    def _attach_coder(self, path: Path, alias: str, corpus_sha256: str) -> None:
+        """`alias` begins as no coder's name does, and so no schema of `Store.sql`."""
+        file = f"{alias}_file"
         try:
             check_name(path.stem)
-            attach(self._connection, path, alias)
+            attach(self._connection, path, file)
         except Exception as error:
             self.problems.append(f"{path}: cannot be opened as a coder ({_first_line(error)}). {_AGAIN}")
             return
         try:
-            self._check_length(path, alias)
-            self.coders[path.stem] = self._read_coder(path, alias, corpus_sha256)
+            self._check_length(path, file)
+            self.coders[path.stem] = self._read_coder(path, file, alias, corpus_sha256)
         except Exception as error:
-            self._connection.execute(f"DETACH {quote(alias)}")
+            self._connection.execute(f"DETACH {file}")
             self.problems.append(f"{path}: {_first_line(error)}")
 
     def _check_length(self, path: Path, alias: str) -> None:
@@ -111,9 +131,9 @@ class Generation:
         if path.stat().st_size < expected:
             raise StoreDamaged(f"{path} is truncated: {path.stat().st_size} of {expected} bytes. {_AGAIN}")
 
-    def _read_coder(self, path: Path, alias: str, corpus_sha256: str) -> AttachedCoder:
+    def _read_coder(self, path: Path, file: str, alias: str, corpus_sha256: str) -> AttachedCoder:
         try:
-            rows = self._connection.execute(f"SELECT key, value FROM {quote(alias)}.meta").fetchall()
+            rows = self._connection.execute(f"SELECT key, value FROM {file}.meta ORDER BY key").fetchall()
         except duckdb.Error as error:
             raise StoreDamaged(
                 f"not a coder file of this program ({_first_line(error)}). {_AGAIN}"
@@ -121,14 +141,17 @@ class Generation:
         meta = {key: json.loads(value) for key, value in rows}
         if "complete" not in meta:
             raise StoreDamaged(f"the file was never completed. {_AGAIN}")
-        if meta["format"] > FORMAT:
+        steps = migrations.steps_from(meta["format"])
+        if steps is None and meta["format"] > migrations.FORMAT:
             raise StoreTooNew(
-                f"format {meta['format']} is newer than this program's {FORMAT}. Upgrade autointerp."
+                f"format {meta['format']} is newer than this program's {migrations.FORMAT}. Upgrade autointerp."
             )
-        if meta["format"] < FORMAT:
-            raise StoreTooOld(
-                f"format {meta['format']} is older than this program's {FORMAT} and no longer read. {_AGAIN}"
-            )
+        if steps is None:
+            raise StoreTooOld(f"format {meta['format']} is too old for this program. {_AGAIN}")
+        for step in steps:
+            meta = step.meta(meta)
+        if steps:
+            migrations.translate(self._connection, file, alias, [step.coder for step in steps])
         if meta["corpus_sha256"] != corpus_sha256:
             raise StoreDamaged(f"the coder was cached on another corpus. {_AGAIN}")
         described, fidelity = meta["info"], meta["fidelity"]
@@ -138,20 +161,21 @@ class Generation:
             bytes_on_disk=path.stat().st_size,
         )
         return AttachedCoder(
-            alias,
+            alias if steps else file,
             info,
             float(meta["logit_scale"]),
             int(meta["statistics"]["derived_up_to"]),
             meta["relations"],
+            hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16],  # with the moment it was completed
         )
 
 
 class Catalog:
     """The current generation of a store's files; shared by all `Store` objects of one folder in this process."""
 
-    def __init__(self, layout: Layout, corpus_sha256: str):
+    def __init__(self, layout: Layout, meta: Mapping[str, Any]):
         self._layout = layout
-        self._corpus_sha256 = corpus_sha256
+        self._meta = meta
         self._lock = threading.Lock()
         self._generation: Generation | None = None
 
@@ -163,7 +187,7 @@ class Catalog:
             with self._lock:
                 generation = self._generation
                 if generation is None or generation.files != files:
-                    generation = Generation(self._layout, self._corpus_sha256, files)
+                    generation = Generation(self._layout, self._meta, files)
                     self._generation = generation
         return generation
 
@@ -172,13 +196,14 @@ _catalogs: WeakValueDictionary[tuple[int, str, str], Catalog] = WeakValueDiction
 _catalogs_lock = threading.Lock()
 
 
-def catalog_of(layout: Layout, corpus_sha256: str) -> Catalog:
-    """The shared catalog. A forked process gets its own: DuckDB's threads do not survive a fork."""
-    key = (os.getpid(), os.path.realpath(layout.root), corpus_sha256)
+def catalog_of(layout: Layout, meta: Mapping[str, Any]) -> Catalog:
+    """The shared catalog of the store with this `store.json`. A forked process gets its own: DuckDB's threads do not survive a
+    fork."""
+    key = (os.getpid(), os.path.realpath(layout.root), json.dumps(meta, sort_keys=True))
     with _catalogs_lock:
         catalog = _catalogs.get(key)
         if catalog is None:
-            catalog = _catalogs[key] = Catalog(layout, corpus_sha256)
+            catalog = _catalogs[key] = Catalog(layout, meta)
         return catalog
 
 
@@ -194,22 +219,38 @@ def _first_line(error: Exception) -> str:
 
 
 def _fingerprint(layout: Layout) -> tuple[Any, ...]:
-    """Identity of every database file: name, inode, size, modification time. Some 20 microseconds."""
-    found = []
+    """Identity of every file: name, inode, size, modification time. Some 20 microseconds."""
+    files = []
     try:
         with os.scandir(layout.coders) as entries:
             for entry in entries:
                 if entry.name.endswith(".duckdb") and not entry.name.startswith("."):
                     status = entry.stat()
-                    found.append((entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
+                    files.append((entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
     except FileNotFoundError:
         pass
+    for path in (layout.corpus_database, layout.tokens):
+        try:
+            status = os.stat(path)
+            files.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+        except FileNotFoundError:
+            pass
+    return tuple(sorted(files))
+
+
+def _map_tokens(layout: Layout, corpus: dict[str, Any]) -> NDArray[np.unsignedinteger]:
+    expected = (corpus["n_contexts"], corpus["ctx_len"])
     try:
-        status = os.stat(layout.corpus_database)
-        found.append(("", status.st_ino, status.st_size, status.st_mtime_ns))
-    except FileNotFoundError:
-        pass
-    return tuple(sorted(found))
+        tokens = np.load(layout.tokens, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise StoreDamaged(f"{layout.tokens} is missing. {REBUILD}") from error
+    except (ValueError, OSError) as error:
+        raise StoreDamaged(f"{layout.tokens} is truncated or foreign ({error}). {REBUILD}") from error
+    if tokens.shape != expected or tokens.dtype.kind != "u":
+        raise StoreDamaged(
+            f"{layout.tokens} holds {tokens.dtype} of shape {tokens.shape}; store.json says {expected}. {REBUILD}"
+        )
+    return tokens
 
 
 _AGAIN = "Remove the file and cache this coder again."

@@ -85,12 +85,12 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replaces `path` by `text`: readers see the old file or the whole new one."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces `path` by `content`: readers see the old file or the whole new one."""
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(3)}")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

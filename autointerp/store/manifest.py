@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing, StoreTooNew, StoreTooOld
+from autointerp.store import migrations
 
-FORMAT = 2
-"""2: statistics of rare latents are derived, neighbours and logits are lists (see `autointerp.store.coders.tables`)."""
 _REQUIRED = {"n_contexts", "ctx_len", "n_tokens", "n_documents", "sha256"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in a store folder."""
+    """Where things are in a store folder; those that are looked at before every query are kept."""
 
     root: Path
 
@@ -27,11 +26,11 @@ class Layout:
     def corpus(self) -> Path:
         return self.root / "corpus"
 
-    @property
+    @cached_property
     def tokens(self) -> Path:
         return self.corpus / "tokens.npy"
 
-    @cached_property  # looked at before every query
+    @cached_property
     def corpus_database(self) -> Path:
         return self.corpus / "corpus.duckdb"
 
@@ -44,7 +43,7 @@ class Layout:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """`store.json` of the store at `root`, checked.
+    """`store.json` of the store at `root`, checked, in the terms of today's format; `format` stays the one it was written in.
 
     Raises StoreMissing, StoreIncomplete, StoreTooNew, StoreTooOld or StoreDamaged, each with the way out.
     """
@@ -64,18 +63,21 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise StoreDamaged(f"{layout.manifest} cannot be read ({error}). {REBUILD}") from error
     if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
         raise StoreDamaged(f"{layout.manifest} is not a store manifest (no format number). {REBUILD}")
-    if meta["format"] > FORMAT:
+    steps = migrations.steps_from(meta["format"])
+    if steps is None and meta["format"] > migrations.FORMAT:
         raise StoreTooNew(
-            f"the store at {root} has format {meta['format']}; this version of autointerp reads up to {FORMAT}. "
+            f"the store at {root} has format {meta['format']}; this version of autointerp reads up to {migrations.FORMAT}. "
             "Upgrade autointerp to open it."
         )
-    if meta["format"] < FORMAT:
+    if steps is None:
         raise StoreTooOld(
-            f"the store at {root} has format {meta['format']}; this version of autointerp reads format {FORMAT}. Build it "
+            f"the store at {root} has format {meta['format']}, which this version of autointerp no longer reads. Build it "
             "again: `autointerp demo` replaces an old demo store, `autointerp cache` makes any other in an empty folder. "
             "Explanations and scores are in its annotations.sqlite: a copy of that file fits a new store of the same text "
             "and coders."
         )
+    for step in steps:
+        meta = step.manifest(meta)
     missing = _REQUIRED - set(meta.get("corpus") or {})
     if missing:
         raise StoreDamaged(f"{layout.manifest} lacks corpus fields: {', '.join(sorted(missing))}. {REBUILD}")

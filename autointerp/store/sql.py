@@ -12,6 +12,7 @@ folder, loads no extension and sees no Python variable.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -22,12 +23,15 @@ from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.database import FILE
 from autointerp.store.annotations.tables import TABLES, empty_table
 from autointerp.store.catalog import Generation
+from autointerp.store.coders import computed
+from autointerp.store.coders.definitions import computed_names
 from autointerp.store.coders.tables import views
 from autointerp.store.database import literal, quote
 
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
 _COMPUTED_NAME = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
+_LATENTS = re.compile(r"\blatents\b", re.IGNORECASE)
 _CATALOGUE = re.compile(r"\b(show|describe|information_schema|duckdb_)", re.IGNORECASE)
 _UNIONS = ("latents", "activations", "quantiles", "histograms", "logits", "neighbours")
 
@@ -37,10 +41,7 @@ def run_query(generation: Generation, query: str, *, limit: int | None = None) -
     for mistakes in it, with DuckDB's explanation."""
     cursor = generation.cursor()
     check_query(cursor, query)
-    with generation.lock:
-        if not generation.views_ready:
-            _create_views(generation, cursor)
-            generation.views_ready = True
+    _prepare_views(generation, cursor, query)
     _add_annotations(cursor, generation.layout.root, query)
     try:
         result = cursor.sql(query)
@@ -103,7 +104,22 @@ def _add_annotations(cursor: duckdb.DuckDBPyConnection, root: Path, query: str) 
             cursor.register(name, annotations.table(name))
 
 
-def _create_views(generation: Generation, cursor: duckdb.DuckDBPyConnection) -> None:
+def _prepare_views(generation: Generation, cursor: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Computed statistics take some time on a store that lacks them, so only a query that can mean them brings them about."""
+    wanted = _LATENTS.search(query) or _COMPUTED_NAME.search(query) or _CATALOGUE.search(query)
+    names = computed_names() if wanted else []
+    tables = {name: computed.tables(generation, coder, names) for name, coder in generation.coders.items()}
+    with generation.lock:
+        if generation.views is None or not set(names) <= generation.views:
+            _create_views(generation, cursor, tables)
+            generation.views = set(names)
+
+
+def _create_views(
+    generation: Generation,
+    cursor: duckdb.DuckDBPyConnection,
+    computed_tables: Mapping[str, Mapping[str, str]],
+) -> None:
     # float16 bits to a number: subnormal below 1024, else (1024 + mantissa) * 2^(exponent - 25); bit 15 is the sign.
     cursor.execute(
         "CREATE OR REPLACE MACRO half(bits) AS CAST((CASE WHEN bits >= 32768 THEN -1 ELSE 1 END) * (CASE"
@@ -116,7 +132,7 @@ def _create_views(generation: Generation, cursor: duckdb.DuckDBPyConnection) -> 
     for name, coder in generation.coders.items():
         schema = quote(name)
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        for table, select in views(coder).items():
+        for table, select in views(coder, computed_tables[name]).items():
             cursor.execute(f"CREATE OR REPLACE VIEW {schema}.{table} AS {select}")
     if not generation.coders:
         return

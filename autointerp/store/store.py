@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autointerp.errors import StoreDamaged, UserError
+from autointerp.errors import UserError
 from autointerp.settings import DEFAULT_WINDOW
-from autointerp.store.catalog import catalog_of
+from autointerp.store.catalog import Generation, catalog_of
 from autointerp.store.coders.previews import preview_examples
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.corpus.search import ContextHits, search_contexts
@@ -25,8 +25,8 @@ from autointerp.store.embeddings.reader import (
     prefix_of,
     read_embeddings,
 )
-from autointerp.store.listing import LatentRow
 from autointerp.store.manifest import REBUILD, Layout, read_manifest
+from autointerp.store.queries import LatentRow
 from autointerp.store.sql import run_query
 from autointerp.types import CoderInfo, Example
 
@@ -37,15 +37,15 @@ class Store:
     `meta`: the content of `store.json`. `tokens`: UInt[ndarray, "n_contexts ctx_len"], mapped from disk.
     """
 
-    def __init__(self, path: Path, meta: dict[str, Any], tokens: NDArray[np.unsignedinteger]):
+    def __init__(self, path: Path, meta: dict[str, Any]):
         self.path = path
         self.meta = meta
-        self.tokens = tokens
         self.layout = Layout(path)
         corpus = meta["corpus"]
         self.n_contexts: int = corpus["n_contexts"]
         self.ctx_len: int = corpus["ctx_len"]
-        self._catalog = catalog_of(self.layout, corpus["sha256"])
+        self._catalog = catalog_of(self.layout, meta)
+        self.tokens: NDArray[np.unsignedinteger] = self.generation().tokens
         self._vocabulary: Vocabulary | None = None
         self._embeddings: dict[str, tuple[Any, WindowEmbeddings | None]] = {}
 
@@ -53,22 +53,23 @@ class Store:
     def open(path: str | os.PathLike[str]) -> "Store":
         """Opens the store at `path`. Raises StoreMissing, StoreIncomplete, StoreTooNew, StoreTooOld or StoreDamaged."""
         root = Path(path).absolute()
-        meta = read_manifest(root)
-        store = Store(root, meta, _map_tokens(Layout(root), meta["corpus"]))
-        store._catalog.current()
-        return store
+        return Store(root, read_manifest(root))
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
+    def generation(self) -> Generation:
+        """The files as they are now, for the rest of this package."""
+        return self._catalog.current()
+
     @property
     def vocab_size(self) -> int:
         """Number of token ids."""
-        return self.meta["corpus"].get("vocab_size") or len(self.vocabulary())
+        return self.generation().vocab_size
 
     def coders(self) -> list[CoderInfo]:
         """All complete coders, `layers.2` before `layers.10`; unreadable files are in `problems()`."""
-        return [coder.info for coder in self._catalog.current().coders.values()]
+        return [coder.info for coder in self.generation().coders.values()]
 
     def coder(self, name: str) -> CoderStore:
         """Raises UnknownName with the nearest names."""
@@ -76,7 +77,7 @@ class Store:
 
     def problems(self) -> list[str]:
         """What is wrong with the files, one sentence each with its way out; empty for a sound store."""
-        return list(self._catalog.current().problems)
+        return list(self.generation().problems)
 
     def verify(self) -> list[str]:
         """`problems()` plus a slow check of the token ids against their hash."""
@@ -91,9 +92,7 @@ class Store:
     def vocabulary(self) -> Vocabulary:
         """Token texts and bytes, read once."""
         if self._vocabulary is None:
-            found = self._catalog.current().columns(
-                "SELECT bytes, special FROM corpus.vocabulary ORDER BY token"
-            )
+            found = self.generation().columns("SELECT bytes, special FROM corpus.vocabulary ORDER BY token")
             pieces = [bytes(piece) for piece in found["bytes"].tolist()]
             self._vocabulary = Vocabulary(pieces, np.flatnonzero(found["special"]).tolist())
         return self._vocabulary
@@ -108,7 +107,7 @@ class Store:
 
     def document_of(self, context: int) -> str | None:
         """Name of the document a context begins in, `None` when the corpus came without documents."""
-        found = self._catalog.current().cursor().execute(
+        found = self.generation().cursor().execute(
             "SELECT name FROM corpus.contexts JOIN corpus.documents USING (document) WHERE context = ?", [int(context)]
         ).fetchone()  # fmt: skip
         return found[0] if found else None
@@ -117,11 +116,11 @@ class Store:
         self, pattern: str, *, regex: bool = False, limit: int = 50, offset: int = 0
     ) -> ContextHits:
         """Contexts whose text holds `pattern`: literal regardless of case, or a regular expression (RE2) as written."""
-        return search_contexts(self._catalog.current(), pattern, regex=regex, limit=limit, offset=offset)
+        return search_contexts(self.generation(), pattern, regex=regex, limit=limit, offset=offset)
 
     def preview_examples(self, rows: Sequence[LatentRow], window: int = 24) -> list[Example | None]:
         """The strongest window of each row's latent, the peak in its middle; `None` for a dead latent."""
-        return preview_examples(self._catalog.current(), self.tokens, rows, window)
+        return preview_examples(self.generation(), rows, window)
 
     def window_places(self, window: int, stride: int | None = None) -> Places:
         """Where the windows of `window` tokens lie, one at every `stride` (default: side by side). Raises UserError."""
@@ -158,19 +157,4 @@ class Store:
 
     def sql(self, query: str, *, limit: int | None = None) -> pa.Table:
         """One read-only query over everything in the store; see `autointerp.store.sql` for the tables."""
-        return run_query(self._catalog.current(), query, limit=limit)
-
-
-def _map_tokens(layout: Layout, corpus: dict[str, Any]) -> NDArray[np.unsignedinteger]:
-    expected = (corpus["n_contexts"], corpus["ctx_len"])
-    try:
-        tokens = np.load(layout.tokens, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise StoreDamaged(f"{layout.tokens} is missing. {REBUILD}") from error
-    except (ValueError, OSError) as error:
-        raise StoreDamaged(f"{layout.tokens} is truncated or foreign ({error}). {REBUILD}") from error
-    if tokens.shape != expected or tokens.dtype.kind != "u":
-        raise StoreDamaged(
-            f"{layout.tokens} holds {tokens.dtype} of shape {tokens.shape}; store.json says {expected}. {REBUILD}"
-        )
-    return tokens
+        return run_query(self.generation(), query, limit=limit)

@@ -45,7 +45,7 @@ def test_a_list_of_all_coders_leads_from_one_to_the_other(open_page, tiny_store:
 
 
 def test_a_detour_keeps_the_place(open_page, tiny_store: Store):
-    wanted = order(tiny_store, ["sae"], min_density=0.02)
+    wanted = order(tiny_store, ["sae"], bounds={"density": (0.02, None)})
     outside = next(n for n in (2, 6, 7) if ("sae", n) not in wanted)
     params = {"list": urlencode({"coder": "sae", "min_density": "2"}), "at": "1"}
     app = open_page(tiny_store, "feature", coder="sae", latent=str(outside), **params)

@@ -73,7 +73,7 @@ def test_older_format(tiny_store: Store) -> None:
     meta = json.loads(tiny_store.layout.manifest.read_text())
     tiny_store.layout.manifest.write_text(json.dumps(meta | {"format": 1}))
     with pytest.raises(
-        StoreTooOld, match=r"format 1;.*autointerp demo.*autointerp cache.*annotations\.sqlite"
+        StoreTooOld, match=r"format 1,.*autointerp demo.*autointerp cache.*annotations\.sqlite"
     ):
         Store.open(tiny_store.path)
 
@@ -85,7 +85,7 @@ def test_a_coder_of_an_older_format_is_a_problem(tiny_store: Store) -> None:
         database.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
     copy.replace(path)
     assert [info.coder for info in tiny_store.coders()] == ["transcoder"]
-    assert "format 1 is older" in tiny_store.problems()[0]
+    assert "format 1 is too old" in tiny_store.problems()[0]
     assert "cache this coder again" in tiny_store.problems()[0]
 
 

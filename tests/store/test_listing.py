@@ -136,15 +136,18 @@ QUERIES = st.fixed_dictionaries(
         "kind": st.sampled_from(KINDS),
         "sort": st.sampled_from(["score", "ci_low", "above_floor", "density", "max_activation", "latent"]),
         "descending": st.booleans(),
-        "min_score": BOUND,
-        "max_score": BOUND,
-        "min_ci_low": BOUND,
-        "min_above_floor": BOUND,
+        "bounds": st.fixed_dictionaries(
+            {
+                "score": st.tuples(BOUND, BOUND),
+                "ci_low": st.tuples(BOUND, st.none()),
+                "above_floor": st.tuples(BOUND, st.none()),
+                "max_activation": st.tuples(st.sampled_from([None, None, 2.0]), st.none()),
+            }
+        ),
         "state": st.sampled_from([None, None, "explained", "unexplained", "failed", "unscored"]),
         "explainer": st.sampled_from([None, None, *EXPLAINERS, "'; DROP"]),
         "human": st.sampled_from([None, None, "pinned", "person"]),
-        "include_dead": st.booleans(),
-        "min_max_activation": st.sampled_from([None, None, 2.0]),
+        "dead": st.sampled_from(["hide", "show"]),
     }
 )
 
@@ -152,13 +155,14 @@ QUERIES = st.fixed_dictionaries(
 def plainly(frame: pd.DataFrame, query: dict) -> pd.DataFrame:
     """The whole list, the simple way."""
     key = query["kind"].key
-    score, low, above = (frame[f"{name} {key}"] for name in ("score", "ci_low", "above_floor"))
+    score = frame[f"score {key}"]
     keep = pd.Series(True, index=frame.index)
-    for values, bound in ((score, "min_score"), (low, "min_ci_low"), (above, "min_above_floor")):
-        if query[bound] is not None:
-            keep &= values >= query[bound]
-    if query["max_score"] is not None:
-        keep &= score <= query["max_score"]
+    for name, (least, largest) in query["bounds"].items():
+        values = frame[name if name in frame else f"{name} {key}"]
+        if least is not None:
+            keep &= values >= least
+        if largest is not None:
+            keep &= values <= largest
     match query["state"]:
         case "explained":
             keep &= frame["explained"]
@@ -172,10 +176,8 @@ def plainly(frame: pd.DataFrame, query: dict) -> pd.DataFrame:
         keep &= frame["explainer"] == query["explainer"]
     if query["human"] is not None:
         keep &= frame[query["human"]]
-    if not query["include_dead"]:
+    if query["dead"] == "hide":
         keep &= ~frame["dead"]
-    if query["min_max_activation"] is not None:
-        keep &= frame["max_activation"] >= query["min_max_activation"]
     sort = query["sort"] if query["sort"] in frame else f"{query['sort']} {key}"
     by = [sort, *(name for name in ("place", "latent") if name != sort)]
     ascending = [not query["descending"], *[True] * (len(by) - 1)]
@@ -217,9 +219,7 @@ def test_kinds_and_explainers_are_counted(made: tuple):
     counted = annotated_store(annotations).explainers(N)
     assert counted == frame[frame["explained"]]["explainer"].value_counts().to_dict()
     assert annotated_store(annotations).coder("a").any_score.num_rows > 0
-    page = list_latents(
-        store, query=LatentQuery(state="unscored", include_dead=True), annotations=annotations
-    )
+    page = list_latents(store, query=LatentQuery(state="unscored", dead="show"), annotations=annotations)
     scores = [name for name in frame if name.startswith("score ")]
     assert page.total == int((frame["explained"] & frame[scores].isna().all(axis=1)).sum())
 
@@ -293,7 +293,9 @@ def test_a_match_becomes_its_tokens():
     "query",
     [
         {"sort": "ci_low"},
-        {"min_score": 0.5},
+        {"bounds": {"score": (0.5, None)}},
+        {"bounds": {"positional_mi": (0, None)}},
+        {"dead": "maybe"},
         {"sort": "relevance"},
         {"state": "sad"},
         {"human": "1=1"},

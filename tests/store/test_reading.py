@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.store import LatentQuery, Store, list_latents
-from autointerp.store.listing import Sort
+from autointerp.store import LatentQuery, Spots, Store, list_latents
 from tests.conftest import HOSTILE_PIECES, CoderSpec, StoreFactory
 
 
@@ -77,28 +76,20 @@ def test_a_coder_without_any_firing(store_factory: StoreFactory) -> None:
     assert coder.random_live(np.random.default_rng(0)) == 0
     assert coder.density_histogram(5)[1].tolist() == [0] * 5
     assert list_latents(store).rows == []
-    assert list_latents(store, query=LatentQuery(only_dead=True)).total == 3
-    assert store.preview_examples(list_latents(store, query=LatentQuery(only_dead=True)).rows) == [None] * 3
+    assert list_latents(store, query=LatentQuery(dead="only")).total == 3
+    assert store.preview_examples(list_latents(store, query=LatentQuery(dead="only")).rows) == [None] * 3
 
 
-FIELDS: list[Sort] = [
+FIELDS = [
     "latent",
     "n_activations",
     "density",
     "max_activation",
     "mean_activation",
     "top_token_share",
+    "token_entropy",
     "positional",
 ]
-BOUNDS = {
-    "min_density": lambda stats, bound: stats.density >= bound,
-    "max_density": lambda stats, bound: stats.density <= bound,
-    "min_max_activation": lambda stats, bound: stats.max_activation >= bound,
-    "min_top_token_share": lambda stats, bound: (
-        stats.top_token_share is not None and stats.top_token_share >= bound
-    ),
-    "token": lambda stats, bound: stats.top_token == int(bound),
-}
 
 
 @settings(
@@ -111,38 +102,50 @@ def test_lists_agree_with_plain_python(tiny_store: Store, data: st.DataObject) -
     names = data.draw(st.sampled_from([None, ["sae"], ["transcoder", "sae"]]))
     sort = data.draw(st.sampled_from(FIELDS))
     descending, include_dead = data.draw(st.booleans()), data.draw(st.booleans())
-    bounds = {}
-    for name in data.draw(st.sets(st.sampled_from(sorted(BOUNDS)), max_size=2)):
-        bounds[name] = data.draw(
-            st.integers(0, 20) if name == "token" else st.floats(0, 8) | st.floats(0, 0.1)
-        )
+    limits = st.none() | st.floats(0, 8) | st.floats(0, 0.1)
+    bounds = data.draw(
+        st.dictionaries(st.sampled_from(FIELDS[1:]), st.tuples(limits, limits), max_size=2), label="bounds"
+    )
     limit, offset = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 15))
     query = LatentQuery(
-        sort=sort, descending=descending, include_dead=include_dead, limit=limit, offset=offset, **bounds
-    )
+        sort=sort, descending=descending, dead="show" if include_dead else "hide", limit=limit, offset=offset,
+        bounds=bounds,
+    )  # fmt: skip
     page = list_latents(tiny_store, names, query)
 
     every = []
     for index, name in enumerate(names or ["sae", "transcoder"]):
         coder = tiny_store.coder(name)
-        every += [(index, name, coder.stats(latent)) for latent in range(coder.info.n_latents)]
+        every += [(index, name, coder.all_stats(latent)) for latent in range(coder.info.n_latents)]
     kept = [row for row in every if include_dead or not row[2].is_dead]
-    kept = [row for row in kept if all(BOUNDS[name](row[2], bound) for name, bound in bounds.items())]
+    kept = [row for row in kept if all(inside(row[2][name], *bound) for name, bound in bounds.items())]
 
     def key(row):
-        value = getattr(row[2], sort)
+        value = row[2].latent if sort == "latent" else row[2][sort]
         missing = value is None
         return missing, 0 if missing else (-value if descending else value), row[0], row[2].latent
 
     kept.sort(key=key)
     assert page.total == len(kept)
     assert page.n_dead == sum(row[2].is_dead for row in every)
-    assert [(row.coder, row.stats) for row in page.rows] == [row[1:] for row in kept[offset : offset + limit]]
+    expected = kept[offset : offset + limit]
+    assert [(row.coder, row.stats.latent) for row in page.rows] == [
+        (row[1], row[2].latent) for row in expected
+    ]
+    for row, (_, _, stats) in zip(page.rows, expected, strict=True):
+        assert row.stats.values.items() <= stats.values.items()
+
+
+def inside(value: float | None, least: float | None, largest: float | None) -> bool:
+    if value is None:
+        return least is None and largest is None
+    return (least is None or value >= least) and (largest is None or value <= largest)
 
 
 def test_latents_that_fire_in_given_contexts(tiny_store: Store) -> None:
     page = list_latents(
-        tiny_store, query=LatentQuery(contexts=[1, 5], sort="latent", descending=False, limit=99)
+        tiny_store,
+        query=LatentQuery(spots=Spots.contexts([1, 5], 64), sort="latent", descending=False, limit=99),
     )
     expected = set()
     for name in ("sae", "transcoder"):
@@ -151,17 +154,17 @@ def test_latents_that_fire_in_given_contexts(tiny_store: Store) -> None:
             if set((coder.activations(latent).token // 64).tolist()) & {1, 5}:
                 expected.add((name, latent))
     assert {(row.coder, row.stats.latent) for row in page.rows} == expected
-    assert list_latents(tiny_store, query=LatentQuery(contexts=[])).total == 0
+    assert list_latents(tiny_store, query=LatentQuery(spots=Spots.contexts([], 64))).total == 0
 
 
 def test_an_unknown_sort_is_refused(tiny_store: Store) -> None:
-    with pytest.raises(UserError, match="cannot sort by"):
-        list_latents(tiny_store, query=LatentQuery(sort="1; DROP TABLE x"))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="unknown order"):
+        list_latents(tiny_store, query=LatentQuery(sort="1; DROP TABLE x"))
 
 
 @pytest.mark.parametrize("window", [1, 7, 24, 64])
 def test_previews_show_the_peak_as_stored(tiny_store: Store, window: int) -> None:
-    rows = list_latents(tiny_store, query=LatentQuery(include_dead=True, limit=99)).rows
+    rows = list_latents(tiny_store, query=LatentQuery(dead="show", limit=99)).rows
     for row, found in zip(rows, tiny_store.preview_examples(rows, window=window), strict=True):
         if row.stats.is_dead:
             assert found is None
@@ -173,7 +176,11 @@ def test_previews_show_the_peak_as_stored(tiny_store: Store, window: int) -> Non
         inside = (acts.token >= base) & (acts.token < base + len(expected))
         expected[acts.token[inside] - base] = acts.activation[inside]
         assert np.array_equal(found.activations, expected)
-        assert found.activations[row.peak_token - base] == row.stats.max_activation == found.max_activation
+        assert (
+            found.activations[row.stats["peak_token"] - base]
+            == row.stats.max_activation
+            == found.max_activation
+        )
         assert np.array_equal(
             found.token_ids, tiny_store.tokens[found.context, found.start :][: len(expected)]
         )

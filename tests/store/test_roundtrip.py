@@ -122,7 +122,7 @@ def test_statistics_agree_with_plain_python(corpus: Store, rows: dict[tuple[int,
         assert stats.is_dead == (n == 0)
         assert stats.density == n / GRID
         assert stats.n_contexts == len({token // CTX_LEN for token in mine})
-        assert stats.context_density == stats.n_contexts / N_CONTEXTS
+        assert stats["context_density"] == stats.n_contexts / N_CONTEXTS
         histogram = coder.histogram(latent)
         if not n:
             assert stats.top_token is None
@@ -133,12 +133,12 @@ def test_statistics_agree_with_plain_python(corpus: Store, rows: dict[tuple[int,
         top = max(mine.values())
         assert stats.max_activation == top
         assert coder.peak_token(latent) == next(token for token, value in mine.items() if value == top)
-        assert stats.mean_activation == pytest.approx(sum(mine.values()) / n, rel=1e-5)
+        assert stats["mean_activation"] == pytest.approx(sum(mine.values()) / n, rel=1e-5)
         counted = Counter(int(ids[token]) for token in mine)
         most = max(counted.values())
         assert stats.top_token == min(token for token, count in counted.items() if count == most)
-        assert stats.top_token_share == pytest.approx(most / n)
-        assert stats.positional == pytest.approx(positional(mine), abs=1e-6)
+        assert stats["top_token_share"] == pytest.approx(most / n)
+        assert stats["positional"] == pytest.approx(positional(mine), abs=1e-6)
         assert histogram.counts.sum() == n
         assert histogram.edges[-1] == np.float32(top)
         assert np.allclose(coder.quantile_edges(latent), quantiles(mine), equal_nan=True)
@@ -290,7 +290,7 @@ def test_density_counts_only_positions_that_could_fire(store_factory: StoreFacto
         writer.finish(n_tokens=124, position_counts=counts)
     stats = store.coder("c").stats(0)
     assert stats.density == 1.0
-    assert stats.positional == pytest.approx(
+    assert stats["positional"] == pytest.approx(
         0.0, abs=1e-7
     )  # it fires wherever it could: position says nothing
 

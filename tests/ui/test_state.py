@@ -7,12 +7,12 @@ from autointerp.ui.shared.state import (
     HUMAN,
     MAX_NUMBER,
     MODES,
-    SORTS,
     STATES,
     WINDOWS,
     FeaturesState,
     FeatureState,
     number,
+    sorts,
     whole,
 )
 
@@ -68,7 +68,7 @@ def test_a_search_brings_its_own_order():
 
 def test_scores_may_be_below_zero():
     state = FeaturesState.parse({"min_above": "-0.5", "min_low": "nan", "max_score": "inf"})
-    assert (state.min_above, state.min_low, state.max_score) == (-0.5, None, None)
+    assert state.filters == {"min_above": -0.5}
 
 
 def test_words_and_numbers_are_read():
@@ -79,7 +79,10 @@ def test_words_and_numbers_are_read():
         "sae", "12", "top", "full", True, "3",
     )  # fmt: skip
     listed = FeaturesState.parse({"sort": "latent", "page": "4", "min_density": "0.5"})
-    assert (listed.sort, listed.descending, listed.page, listed.min_density) == ("latent", False, 4, 0.5)
+    assert (listed.sort, listed.descending, listed.page) == ("latent", False, 4)
+    assert listed.filters == {"min_density": 0.5}
+    assert listed.bounds(scores=True) == {"density": (0.005, None)}
+    assert FeaturesState.parse({"sort": "top_token_share"}).sort == "share"  # as in older addresses
 
 
 def test_whole_and_number_refuse_what_is_none():
@@ -130,12 +133,12 @@ def test_any_address_gives_a_valid_feature_state(params):
 )
 def test_any_address_gives_a_valid_list_state(params):
     state = FeaturesState.parse(params)
-    assert state.sort in SORTS
+    assert state.sort in sorts()
     assert state.dead in DEAD
     assert 1 <= state.page <= MAX_NUMBER
     assert state.mode in MODES
     assert state.explained in STATES
     assert state.human in HUMAN
     assert state.searching or state.sort != "match"
-    assert all(abs(bound) < float("inf") for bound in (state.min_low, state.min_above) if bound is not None)
-    assert state.min_density is None or state.min_density >= 0
+    assert all(abs(bound) < float("inf") for bound in state.filters.values())
+    assert state.filters.get("min_density", 0) >= 0

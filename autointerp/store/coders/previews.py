@@ -9,13 +9,11 @@ from autointerp.errors import UserError
 from autointerp.store.catalog import Generation
 from autointerp.store.coders.half import decode
 from autointerp.store.coders.statistics import PEAK_REACH
-from autointerp.store.listing import LatentRow
+from autointerp.store.queries import LatentRow
 from autointerp.types import Example
 
 
-def preview_examples(
-    generation: Generation, tokens: NDArray[np.unsignedinteger], rows: Sequence[LatentRow], window: int
-) -> list[Example | None]:
+def preview_examples(generation: Generation, rows: Sequence[LatentRow], window: int) -> list[Example | None]:
     """One example per row, in order: `window` tokens (at most 64) with the peak in the middle, moved to stay inside its
     context. One query per coder."""
     if not 1 <= window <= 2 * PEAK_REACH:
@@ -25,18 +23,20 @@ def preview_examples(
     near: dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
     for name in dict.fromkeys(row.coder for row in rows):
         coder = generation.coder(name)
-        latents = [row.stats.latent for row in rows if row.coder == name and row.peak_token >= 0]
+        latents = [row.stats.latent for row in rows if row.coder == name and not row.stats.is_dead]
         if not latents:
             continue
-        found = generation.columns(
+        near_peaks = generation.columns(
             f"SELECT latent, away, activation FROM {coder.alias}.peaks WHERE latent IN ({', '.join(map(str, latents))})"
         )
-        values = decode(found["activation"], coder.info.scale)
+        values = decode(near_peaks["activation"], coder.info.scale)
         for latent in latents:
-            mine = found["latent"] == latent
-            near[name, latent] = found["away"][mine].astype(np.int64), values[mine]
+            own = near_peaks["latent"] == latent
+            near[name, latent] = near_peaks["away"][own].astype(np.int64), values[own]
     return [
-        _preview(tokens, row, *near[row.coder, row.stats.latent], window) if row.peak_token >= 0 else None
+        None
+        if row.stats.is_dead
+        else _preview(generation.tokens, row, *near[row.coder, row.stats.latent], window)
         for row in rows
     ]
 
@@ -49,7 +49,7 @@ def _preview(
     window: int,
 ) -> Example:
     ctx_len = tokens.shape[1]
-    context, peak = divmod(row.peak_token, ctx_len)
+    context, peak = divmod(row.stats["peak_token"], ctx_len)
     width = min(window, ctx_len)
     start = min(max(peak - width // 2, 0), ctx_len - width)
     # At the end of a context the window reaches further back than activations near the peak are kept.

@@ -1,16 +1,19 @@
 """Reading one sparse coder: statistics, activations, histogram, quantiles, logits and neighbours of a latent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UnknownName
 from autointerp.store.catalog import Catalog, Columns, Generation
+from autointerp.store.coders import computed
+from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.half import decode, encode_positive
-from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock, stable_order
+from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock
 from autointerp.store.coders.statistics import N_BINS, N_QUANTILES, histograms, quantiles
 from autointerp.store.coders.tables import AttachedCoder, decode_similarity, latents
 from autointerp.types import (
@@ -33,20 +36,15 @@ class LatentTable:
 
     def stats(self, latent: int) -> LatentStats:
         """One row as a record."""
-        value = {name: column[latent] for name, column in self.columns.items()}
-        dead = not value["n_activations"]
-        return LatentStats(
-            latent=latent,
-            n_activations=int(value["n_activations"]),
-            n_contexts=int(value["n_contexts"]),
-            density=float(value["density"]),
-            context_density=float(value["context_density"]),
-            max_activation=float(value["max_activation"]),
-            mean_activation=float(value["mean_activation"]),
-            top_token=None if dead else int(value["top_token"]),
-            top_token_share=None if dead else float(value["top_token_share"]),
-            positional=None if dead else float(value["positional_mi"]),
-        )
+        dead = not self.columns["n_activations"][latent]
+        values = {
+            statistic.name: None
+            if dead and statistic.null_when_dead
+            else self.columns[statistic.column][latent].item()
+            for statistic in STATISTICS.values()
+            if statistic.column in self.columns
+        }
+        return LatentStats(latent, values)
 
 
 class CoderStore:
@@ -70,8 +68,30 @@ class CoderStore:
         return _check_latent(latent, self.info.n_latents)
 
     def stats(self, latent: int) -> LatentStats:
-        """Statistics over the whole corpus."""
+        """Statistics over the whole corpus, without the computed ones."""
         return self.table().stats(self.check_latent(latent))
+
+    def all_stats(self, latent: int, known: LatentActivations | None = None) -> LatentStats:
+        """Statistics over the whole corpus with the computed ones: as kept in `derived/`, else from the latent's own
+        activations (`known`, where they are at hand)."""
+        generation, coder, latent = self._checked(latent)
+        stats = self.table().stats(latent)
+        values = computed.known_values(generation, coder, computed_names())
+        missing = [name for name in computed_names() if name not in values]
+        row = {name: column[latent].item() for name, column in values.items()}
+        if missing:
+            block = _block(generation, coder, latent, known)
+            alone = computed.compute(block, computed.grid(generation), missing)
+            row |= {name: column[0].item() for name, column in alone.items()}
+        return LatentStats(
+            latent, {**stats.values, **{name: None if isnan(value) else value for name, value in row.items()}}
+        )
+
+    def keep(self, values: Mapping[str, NDArray[np.float64]]) -> None:
+        """Computed statistics of all latents, worked out elsewhere, for `derived/`."""
+        generation, coder = self._current()
+        for name, value in values.items():
+            computed.keep(generation, coder, name, value)
 
     def peak_token(self, latent: int) -> int | None:
         """Token index of the strongest activation (the first of equals), `None` for a dead latent."""
@@ -208,22 +228,7 @@ class CoderStore:
 
     def blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
         """All activations in latent order, in blocks of about `max_rows` rows, for figures over the whole coder."""
-        generation, coder = self._current()
-        counts = self.table().columns["n_activations"].astype(np.int64)
-        ends = np.concatenate([[0], np.cumsum(counts)])
-        grid = coder.info.n_contexts * coder.info.ctx_len
-        first = 0
-        while first < len(counts):
-            last = int(np.searchsorted(ends, ends[first] + max_rows, side="right")) - 1
-            last = min(max(last, first + 1), len(counts))
-            found = generation.columns(
-                f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
-                [first, last - 1],
-            )
-            order = stable_order(found["latent"], coder.info.n_latents)
-            token, bits = (found["place"] % np.uint64(grid))[order], found["activation"][order]
-            yield LatentBlock(first, ends[first : last + 1] - ends[first], token, bits, coder.info.scale)
-            first = last
+        return computed.blocks(*self._current(), max_rows)
 
     def _is_derived(self, coder: AttachedCoder, latent: int) -> bool:
         """Whether the latent's histogram and quantiles are worked out from its activations."""

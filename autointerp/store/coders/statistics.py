@@ -1,7 +1,7 @@
 """Statistics of latents from their sorted activations, a block at a time, without a loop over latents.
 
 Quantiles are taken over *windows*: each context row is cut into windows of `WINDOW` tokens from its start (the last may be
-shorter), and the maxima of the windows in which the latent fires are ranked, strongest first. Quantile q holds the
+shorter), and the maxima of the windows in which the latent activates are ranked, strongest first. Quantile q holds the
 windows with `rank * 10 // n == q`, so all quantiles hold equally many, up to one.
 """
 
@@ -30,15 +30,11 @@ _DENSE_FACTOR = 16
 
 @dataclass(frozen=True)
 class Grid:
-    """The corpus as the statistics see it. `tokens`: UInt[ndarray, " n_contexts*ctx_len"]; `n_tokens`: positions that
-    could fire; `position_counts`: Int[ndarray, " ctx_len"], how many rows could fire at each position."""
+    """The corpus as the statistics see it. `tokens`: UInt[ndarray, " n_contexts*ctx_len"], the vocabulary id of every token."""
 
     tokens: NDArray[np.unsignedinteger]
-    n_contexts: int
     ctx_len: int
     vocab_size: int
-    n_tokens: int
-    position_counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,9 @@ class BlockStatistics:
     peaks: dict[str, NDArray]
 
 
-def block_statistics(block: LatentBlock, grid: Grid) -> BlockStatistics:
-    """Everything that is stored about the latents of `block`."""
+def block_statistics(block: LatentBlock, grid: Grid, position_counts: NDArray[np.int64]) -> BlockStatistics:
+    """Everything that a coder file holds about the latents of `block`. `position_counts` Int[ndarray, " ctx_len"]: how many
+    contexts could activate at each position."""
     counts, n = block.counts, block.n_latents
     live = counts > 0
     alive = np.flatnonzero(live)
@@ -90,7 +87,7 @@ def block_statistics(block: LatentBlock, grid: Grid) -> BlockStatistics:
             "mean_activation": means.astype(np.float32),
             "top_token": top_token.astype(np.uint32),
             "top_count": top_count.astype(np.uint64),
-            "positional_mi": _positional(local, position, n, grid).astype(np.float32),
+            "positional_mi": _positional(local, position, n, position_counts).astype(np.float32),
             "peak_token": peak,
         },
         live=live,
@@ -145,22 +142,35 @@ def _most_frequent_sparse(
     """The same by sorting, for many latents with few activations each."""
     n = len(counts)
     token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    if not len(local):
-        return token, count
-    order = stable_order(ids, vocab_size)
-    order = order[stable_order(local[order].astype(np.uint32), n)]
-    ids, local = ids[order], local[order]
-    begins = np.flatnonzero((ids[1:] != ids[:-1]) | (local[1:] != local[:-1])) + 1
-    begins = np.concatenate([[0], begins])
-    lengths = np.diff(begins, append=len(ids))
-    owner = local[begins]
+    owner, ids, lengths = _token_counts(local, ids, n, vocab_size)
     first_run = np.flatnonzero(np.diff(owner, prepend=-1))
-    alive = owner[first_run]
-    count[alive] = np.maximum.reduceat(lengths, first_run)
+    if len(first_run):
+        count[owner[first_run]] = np.maximum.reduceat(lengths, first_run)
     best = np.flatnonzero(lengths == count[owner])
     best = best[np.flatnonzero(np.diff(owner[best], prepend=-1))]
-    token[owner[best]] = ids[begins[best]]
+    token[owner[best]] = ids[best]
     return token, count
+
+
+def _token_counts(
+    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], n_latents: int, vocab_size: int
+) -> tuple[NDArray[np.intp], NDArray[np.unsignedinteger], NDArray[np.int64]]:
+    """Latent, token id and number of activations of each pair that occurs, by latent, then token id."""
+    order = stable_order(ids, vocab_size)
+    order = order[stable_order(local[order].astype(np.uint32), n_latents)]
+    ids, local = ids[order], local[order]
+    begins = np.ones(len(ids), dtype=bool)
+    begins[1:] = (ids[1:] != ids[:-1]) | (local[1:] != local[:-1])
+    begin = np.flatnonzero(begins)
+    return local[begin], ids[begin], np.diff(begin, append=len(ids))
+
+
+def token_entropy(block: LatentBlock, grid: Grid) -> NDArray[np.float64]:
+    """Entropy in bits of the tokens that each latent activates on, every activation counted once; NaN for a dead one."""
+    n = block.n_latents
+    owner, _, times = _token_counts(block.local, grid.tokens[block.token], n, grid.vocab_size)
+    total = np.where(block.counts > 0, block.counts, np.nan)
+    return np.maximum(np.log2(total) - np.bincount(owner, times * np.log2(times), minlength=n) / total, 0.0)
 
 
 def _chunks(counts: NDArray[np.int64], per_latent: int) -> Iterator[tuple[slice, slice]]:
@@ -173,25 +183,25 @@ def _chunks(counts: NDArray[np.int64], per_latent: int) -> Iterator[tuple[slice,
 
 
 def _positional(
-    local: NDArray[np.intp], position: NDArray[np.int64], n: int, grid: Grid
+    local: NDArray[np.intp], position: NDArray[np.int64], n: int, position_counts: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Mutual information in nats between firing and position in the context, per latent.
+    """Mutual information in nats between activating and position in the context, per latent.
 
     Positions of long contexts are taken together in 128 bins of equal width.
     """
-    width = -(-grid.ctx_len // _MAX_POSITION_BINS)
-    bins = -(-grid.ctx_len // width)
+    ctx_len = len(position_counts)
+    width = -(-ctx_len // _MAX_POSITION_BINS)
+    bins = -(-ctx_len // width)
     fired = (
         np.bincount(local * bins + (position // width if width > 1 else position), minlength=n * bins)
         .reshape(n, bins)
         .astype(np.float64)
     )
-    possible = np.bincount(np.arange(grid.ctx_len) // width, weights=grid.position_counts, minlength=bins)
+    possible = np.bincount(np.arange(ctx_len) // width, weights=position_counts, minlength=bins)
     total = max(float(possible.sum()), 1.0)
-    silent = np.maximum(possible - fired, 0.0)
-    fired_share, silent_share = fired.sum(axis=1) / total, silent.sum(axis=1) / total
+    inactive = np.maximum(possible - fired, 0.0)
     information = np.zeros(n)
-    for joint, share in ((fired, fired_share), (silent, silent_share)):
+    for joint, share in ((fired, fired.sum(axis=1) / total), (inactive, inactive.sum(axis=1) / total)):
         expected = np.outer(share, possible)
         ratio = np.divide(joint, expected, out=np.ones_like(joint), where=(joint > 0) & (expected > 0))
         information += (joint * np.log(ratio)).sum(axis=1) / total

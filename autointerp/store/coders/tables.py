@@ -8,13 +8,15 @@ Logits and neighbours are lists, one row a latent: ten numbers in ten rows would
 ten times as long.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.store.coders.definitions import STATISTICS, Statistic, stored
 from autointerp.store.coders.statistics import N_BINS, N_QUANTILES, WINDOW
+from autointerp.store.database import quote
 from autointerp.types import CoderInfo, Relation
 
 # `place` = slot * tokens of the corpus + token index, where the slot counts latents in the order of their rows on disk
@@ -24,8 +26,7 @@ from autointerp.types import CoderInfo, Relation
 _SCHEMA = """
 CREATE TABLE meta(key VARCHAR, value VARCHAR);
 CREATE TABLE activations(latent {latent}, place UBIGINT, activation USMALLINT);
-CREATE TABLE latents(latent UINTEGER, n_activations UBIGINT, n_contexts UINTEGER, max_activation FLOAT,
- mean_activation FLOAT, top_token UINTEGER, top_count UBIGINT, positional_mi FLOAT, peak_token UBIGINT);
+CREATE TABLE latents(latent UINTEGER{statistics});
 CREATE TABLE quantiles(latent {latent}, quantile UTINYINT, low USMALLINT, high USMALLINT);
 CREATE TABLE histograms(latent {latent}, bin UTINYINT, n UBIGINT);
 CREATE TABLE peaks(latent UINTEGER, away TINYINT, activation USMALLINT);
@@ -41,19 +42,22 @@ PER_UNIT = 2000
 class AttachedCoder:
     """A complete coder file: `alias` is its database name in the generation. `derived_up_to`: histograms and quantiles of
     latents with more activations are stored. `relations`: the columns that hold each relation's neighbours; two relations
-    that agree in everything share theirs."""
+    that agree in everything share theirs. `identity`: a hash that no other coder file has, and that a copy of it keeps."""
 
     alias: str
     info: CoderInfo
     logit_scale: float
     derived_up_to: int
     relations: dict[Relation, Relation]
+    identity: str
 
 
 def schema(n_latents: int, relations: Iterable[Relation]) -> list[str]:
     """Statements that make the tables; `relations` are those with columns of their own."""
     neighbours = "".join(f", {name} UINTEGER[], {name}_value SMALLINT[]" for name in relations)
-    return _SCHEMA.format(latent=_latent_type(n_latents), neighbours=neighbours).strip().split(";")
+    statistics = "".join(f", {statistic.column} {statistic.stored}" for statistic in stored())
+    text = _SCHEMA.format(latent=_latent_type(n_latents), neighbours=neighbours, statistics=statistics)
+    return text.strip().split(";")
 
 
 def _latent_type(n_latents: int) -> str:
@@ -71,23 +75,34 @@ def decode_similarity(values: NDArray[np.int16]) -> NDArray[np.float32]:
     return values.astype(np.float32) / np.float32(PER_UNIT)
 
 
-def latents(coder: AttachedCoder) -> str:
-    """SELECT of the statistics, one row a latent."""
-    info = coder.info
-    return (
-        f"SELECT latent, n_activations, n_contexts, n_activations / {max(info.n_tokens, 1)}::DOUBLE AS density, "
-        f"n_contexts / {info.n_contexts}::DOUBLE AS context_density, max_activation, mean_activation, top_token, "
-        "(top_count / n_activations::DOUBLE)::FLOAT AS top_token_share, positional_mi, peak_token "
-        f"FROM {coder.alias}.latents"
-    )
+def latents(coder: AttachedCoder, computed: Mapping[str, str] | None = None) -> str:
+    """SELECT of the statistics, one row a latent. `computed`: the tables `latent, value` of those that the file does not hold
+    and that are wanted."""
+    tables = computed or {}
+    columns = [
+        f"{_expression(statistic, coder.info, tables)} AS {statistic.column}"
+        for statistic in STATISTICS.values()
+        if statistic.compute is None or statistic.name in tables
+    ]
+    joins = "".join(f" LEFT JOIN {table} AS {quote(name)} USING (latent)" for name, table in tables.items())
+    return f"SELECT latent, {', '.join(columns)} FROM {coder.alias}.latents{joins}"
 
 
-def views(coder: AttachedCoder) -> dict[str, str]:
-    """SELECT of each table that a query may name. They use the macro `half` of `autointerp.store.sql`."""
+def _expression(statistic: Statistic, info: CoderInfo, tables: Mapping[str, str]) -> str:
+    if statistic.name in tables:
+        return f"{quote(statistic.name)}.value"
+    if statistic.sql is not None:
+        return statistic.sql.format(n_tokens=max(info.n_tokens, 1), n_contexts=info.n_contexts)
+    return statistic.column
+
+
+def views(coder: AttachedCoder, computed: Mapping[str, str]) -> dict[str, str]:
+    """SELECT of each table that a query may name; `computed` as for `latents`. They use the macro `half` of
+    `autointerp.store.sql`."""
     info, alias = coder.info, coder.alias
     grid, scale = info.n_contexts * info.ctx_len, f"{info.scale}::FLOAT"
     return {
-        "latents": latents(coder),
+        "latents": latents(coder, computed),
         "activations": (
             f"SELECT latent, token, token // {info.ctx_len} AS context, token % {info.ctx_len} AS position, activation FROM "
             f"(SELECT latent, place % {grid} AS token, half(activation) * {scale} AS activation FROM {alias}.activations)"

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from autointerp.errors import BadActivations, StoreError, UserError
+from autointerp.store import migrations
+from autointerp.store.coders.computed import compute
+from autointerp.store.coders.definitions import computed_names, stored
 from autointerp.store.coders.half import encode_signed, power_of_two_scale
 from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock, Spool
 from autointerp.store.coders.statistics import (
@@ -28,13 +31,9 @@ from autointerp.store.coders.tables import encode_similarity, schema
 from autointerp.store.corpus.writer import package_versions
 from autointerp.store.database import DatabaseWriter
 from autointerp.store.files import Workspace, check_name, writing
-from autointerp.store.manifest import FORMAT
+from autointerp.store.store import Store
 from autointerp.types import CoderInfo, CoderKind, Fidelity, Progress, ProgressCallback, Relation, no_progress
 
-if TYPE_CHECKING:
-    from autointerp.store.store import Store
-
-_NULL_WHEN_DEAD = {"top_token", "top_count", "positional_mi", "peak_token"}
 _ROWS_AT_ONCE = 1 << 16
 _SORTED_ROWS = 1 << 16
 
@@ -53,7 +52,7 @@ class CoderWriter:
 
     def __init__(
         self,
-        store: "Store",
+        store: Store,
         name: str,
         *,
         kind: CoderKind,
@@ -81,6 +80,7 @@ class CoderWriter:
         }  # fmt: skip
         self._grid_size = store.n_contexts * store.ctx_len
         self._last_token = 0
+        self._computed: dict[str, list[NDArray[np.float64]]] = {name: [] for name in computed_names()}
         self._workspace = Workspace(store.layout.coders, name)
         try:
             with writing(store.layout.coders):
@@ -155,11 +155,7 @@ class CoderWriter:
         """
         store = self.store
         if position_counts is None:
-            position_counts = np.full(store.ctx_len, store.n_contexts, dtype=np.int64)
-        grid = Grid(
-            tokens=store.tokens.reshape(-1), n_contexts=store.n_contexts, ctx_len=store.ctx_len,
-            vocab_size=store.vocab_size, n_tokens=n_tokens, position_counts=np.asarray(position_counts, dtype=np.int64),
-        )  # fmt: skip
+            position_counts = np.full(store.ctx_len, store.n_contexts)
         path = self._workspace.path / "coder.duckdb"
         try:
             with writing(store.layout.coders):
@@ -168,7 +164,9 @@ class CoderWriter:
                 try:
                     for statement in schema(self.n_latents, dict.fromkeys(relations.values())):
                         database.execute(statement)
-                    n_dead = self._write_blocks(database, grid, progress)
+                    n_dead = self._write_blocks(
+                        database, np.asarray(position_counts, dtype=np.int64), progress
+                    )
                     logit_scale = self._write_logits(database, logits)
                     self._write_neighbours(database, neighbours or {}, relations)
                     self._write_meta(
@@ -183,7 +181,9 @@ class CoderWriter:
                 self._workspace.publish("coder.duckdb", store.layout.coder(self.name))
         finally:
             self.discard()
-        return store.coder(self.name).info
+        coder = store.coder(self.name)
+        coder.keep({name: np.concatenate(parts) for name, parts in self._computed.items()})
+        return coder.info
 
     def discard(self) -> None:
         """Removes everything written. Harmless after `finish`."""
@@ -206,14 +206,19 @@ class CoderWriter:
                 f"{folder} already has a coder {taken[0]!r}. Choose another name, or ask to overwrite it."
             )
 
-    def _write_blocks(self, database: DatabaseWriter, grid: Grid, progress: ProgressCallback) -> int:
+    def _write_blocks(
+        self, database: DatabaseWriter, position_counts: NDArray[np.int64], progress: ProgressCallback
+    ) -> int:
         """Activations and statistics; DuckDB compresses one block on a second thread while numpy works on the next."""
+        grid = Grid(self.store.tokens.reshape(-1), self.store.ctx_len, self.store.vocab_size)
         n_dead = 0
         done = 0
         pending: Future[None] | None = None
         with ThreadPoolExecutor(max_workers=1) as pool:
             for block in self._spool.blocks():
-                statistics = block_statistics(block, grid)
+                statistics = block_statistics(block, grid, position_counts)
+                for name, values in compute(block, grid, self._computed).items():
+                    self._computed[name].append(values)
                 if pending is not None:
                     pending.result()
                 pending = pool.submit(self._insert_block, database, block, statistics)
@@ -241,13 +246,11 @@ class CoderWriter:
             {"latent": np.repeat(latent, counts), "place": place, "activation": block.bits[rows]},
         )
         dead = ~statistics.live
-        database.insert(
-            "latents",
-            {
-                name: pa.array(column, mask=dead if name in _NULL_WHEN_DEAD else None)
-                for name, column in statistics.latents.items()
-            },
-        )
+        columns: dict[str, Any] = {"latent": statistics.latents["latent"]}
+        for statistic in stored():
+            values = statistics.latents[statistic.column]
+            columns[statistic.column] = pa.array(values, mask=dead if statistic.null_when_dead else None)
+        database.insert("latents", columns)
         database.insert("quantiles", dict(statistics.quantiles))
         database.insert("histograms", dict(statistics.histograms))
         database.insert("peaks", dict(statistics.peaks))
@@ -309,7 +312,7 @@ class CoderWriter:
         fidelity: Fidelity | None,
     ) -> None:
         meta = {
-            "format": FORMAT,
+            "format": migrations.FORMAT,
             "info": self._described | {
                 "n_tokens": n_tokens, "n_contexts": self.store.n_contexts, "ctx_len": self.store.ctx_len,
                 "n_activations": self._spool.n, "n_dead": n_dead, "scale": self._spool.scale, "has_logits": has_logits,

@@ -10,21 +10,20 @@ import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from autointerp.errors import CorpusError, StoreError
+from autointerp.store import migrations
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry
 from autointerp.store.database import DatabaseWriter
-from autointerp.store.files import Workspace, fsync_path, write_text_atomically, writing
-from autointerp.store.manifest import FORMAT, Layout
+from autointerp.store.files import Workspace, fsync_path, write_atomically, writing
+from autointerp.store.manifest import Layout
+from autointerp.store.store import Store
 from autointerp.types import Progress, ProgressCallback, no_progress
-
-if TYPE_CHECKING:
-    from autointerp.store.store import Store
 
 Document = tuple[str, int, int]
 """(name, first token index, number of tokens)"""
@@ -101,10 +100,8 @@ class CorpusWriter:
 
     def finish(
         self, documents: Iterable[Document] | None = None, progress: ProgressCallback = no_progress
-    ) -> "Store":
+    ) -> Store:
         """Completes the store and opens it. `documents` in corpus order, `None` when unknown (ids only)."""
-        from autointerp.store.store import Store
-
         if not self.n_contexts:
             self.abort()
             raise CorpusError(
@@ -218,7 +215,7 @@ class CorpusWriter:
         self._workspace.publish("corpus", self.layout.corpus)
         self.layout.coders.mkdir(exist_ok=True)
         meta = {
-            "format": FORMAT,
+            "format": migrations.FORMAT,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": self._model,
             "tokenizer": self._tokenizer,
@@ -233,7 +230,7 @@ class CorpusWriter:
             },
             "versions": package_versions(),
         }
-        write_text_atomically(self.layout.manifest, json.dumps(meta, indent=2, ensure_ascii=True) + "\n")
+        write_atomically(self.layout.manifest, json.dumps(meta, indent=2, ensure_ascii=True) + "\n")
 
 
 def _valid(text: str) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from autointerp.errors import BadActivations
 from autointerp.store.embeddings.reader import FORMAT, Places, folder_of, prefix_of
-from autointerp.store.files import fsync_path, write_text_atomically, writing
+from autointerp.store.files import fsync_path, write_atomically, writing
 
 _WAIT_SECONDS = 0.2
 
@@ -130,7 +130,7 @@ class EmbeddingWriter:
                 "bytes": final.stat().st_size,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-            write_text_atomically(self.folder / f"{self.prefix}.json", json.dumps(manifest, indent=2) + "\n")
+            write_atomically(self.folder / f"{self.prefix}.json", json.dumps(manifest, indent=2) + "\n")
         for other in self.folder.glob(f"{self.prefix}.*.npy"):
             if other != final:
                 other.unlink(missing_ok=True)
@@ -171,7 +171,7 @@ class EmbeddingWriter:
                 path.unlink(missing_ok=True)
             opened = np.lib.format.open_memmap(vectors, mode="w+", dtype=np.float16, shape=shape)
             opened.flush()
-            write_text_atomically(plan, self._id)
+            write_atomically(plan, self._id)
         self._vectors = opened
         lines = (_read(blocks) or "").split("\n")[:-1]  # a torn last line has no end and does not count
         self.done = {int(line) for line in lines if line.isdigit()}

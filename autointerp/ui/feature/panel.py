@@ -7,7 +7,8 @@ from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo, LatentStats, TokenLogit
 from autointerp.ui.shared import components, data, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import HELP, RELATIONS
+from autointerp.ui.shared.labels import RELATIONS
+from autointerp.ui.shared.statistics import facts
 from autointerp.ui.shared.text import quoted, token_name, visible
 
 KEY = "panel"
@@ -53,7 +54,7 @@ def record(store: Store, coder: CoderStore, latent: int, peek: int | None) -> di
     return {
         "coder": info.coder,
         "latent": latent,
-        "facts": facts(data.firing(store, coder, latent).stats, coder.peak_token(latent), info, text),
+        "facts": facts(data.firing(store, coder, latent).stats, info, text),
         "promoted": [_logit(logit, text) for logit in around.promoted],
         "suppressed": [_logit(logit, text) for logit in around.suppressed],
         "no_logits": _no_logits(info),
@@ -61,33 +62,6 @@ def record(store: Store, coder: CoderStore, latent: int, peek: int | None) -> di
         "no_neighbours": "None stored for this feature: it shares neither direction nor tokens with another.",
         "peek": _peek(store, coder, peek) if peek in around.near_stats else None,
     }
-
-
-def facts(
-    stats: LatentStats, peak_token: int | None, info: CoderInfo, text: Callable[[int], str]
-) -> list[list[Any]]:
-    """Name, value and meaning of each statistic."""
-    peak = fmt.NONE if peak_token is None else "{} : {}".format(*divmod(peak_token, info.ctx_len))
-    of_tokens = f"{HELP['density']}: {fmt.count(stats.n_activations)} of {fmt.count(info.n_tokens)}"
-    top = (
-        fmt.NONE
-        if stats.top_token is None
-        else f"{quoted(text(stats.top_token))}  {fmt.share(stats.top_token_share)}"
-    )
-    return [
-        ["Density", fmt.density(stats.density), of_tokens],
-        ["Fires on tokens", fmt.count(stats.n_activations), of_tokens],
-        [
-            "In contexts",
-            fmt.count(stats.n_contexts),
-            f"{HELP['contexts']}: {fmt.density(stats.context_density)}",
-        ],
-        ["Maximum", fmt.activation(None if stats.is_dead else stats.max_activation), HELP["max"]],
-        ["Mean", fmt.activation(None if stats.is_dead else stats.mean_activation), HELP["mean"]],
-        ["Positional", fmt.decimal(stats.positional), HELP["positional"]],
-        ["Top token", top, HELP["top_token"], True],
-        ["Peak", peak, HELP["peak"]],
-    ]
 
 
 def _top_token(stats: LatentStats, text: Callable[[int], str]) -> str:

@@ -5,37 +5,27 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from autointerp.store import ScoreKind
+from autointerp.store import STATISTICS, ScoreKind
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_words
 from autointerp.ui.shared.labels import EXPLAINERS
 from autointerp.ui.shared.state import (
     DEAD,
     HUMAN,
-    MAX_NUMBER,
     MODES,
+    SCORE_FILTERS,
     STATES,
     FeaturesState,
+    NumberFilter,
     bound,
     change,
     current,
+    statistic_filters,
 )
 from autointerp.ui.shared.text import visible
 
 ALL = "All coders"
 _ANY = "any"
-_SORT_NAMES = {
-    "match": "Best match",
-    "low": "Score, lower bound",
-    "score": "Score",
-    "above": "Score above floor",
-    "density": "Density",
-    "max": "Maximum activation",
-    "mean": "Mean activation",
-    "top_token_share": "Top token's share",
-    "positional": "Positional",
-    "latent": "Number",
-}
 _PLACEHOLDERS = {
     "text": "Words in a context",
     "regex": "Expression found in a context",
@@ -78,19 +68,27 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
             "Score shown", list(names), format_func=lambda key: names.get(str(key), ""), width=205,
             label_visibility="collapsed", **bound("score", kind.key, reset=("page",)),
         )  # fmt: skip
-    offered = [
-        name
-        for name in _SORT_NAMES
-        if (name != "match" or state.searching) and (name not in score_words.SORTS or kind is not None)
-    ]
+    offered = _orders(searching=state.searching, scored=kind is not None)
     shown = state.sort if state.sort in offered else "density"
     key = "url_sort"
     if st.session_state.get(key) != shown:
         st.session_state[key] = shown
     st.selectbox(
-        "Sort by", offered, format_func=_SORT_NAMES.__getitem__, width=160, label_visibility="collapsed",
+        "Sort by", list(offered), format_func=lambda name: offered.get(name, ""), width=160, label_visibility="collapsed",
         key=key, on_change=lambda: sort_by(st.session_state[key]),
     )  # fmt: skip
+
+
+def _orders(*, searching: bool, scored: bool) -> dict[str, str]:
+    """Names of the orders on offer, by what the address says."""
+    scores = {"low": "Score, lower bound", "score": "Score", "above": "Score above floor"}
+    statistics = {statistic.key: statistic.label for statistic in STATISTICS.values() if statistic.sortable}
+    return {
+        **({"match": "Best match"} if searching else {}),
+        **(scores if scored else {}),
+        **statistics,
+        "latent": "Number",
+    }
 
 
 def sort_by(name: str, *, descending: bool | None = None) -> None:
@@ -107,12 +105,8 @@ def sort_by(name: str, *, descending: bool | None = None) -> None:
 
 def filters_label(state: FeaturesState) -> str:
     """`Filters (2)`."""
-    numbers = (
-        *(state.min_density, state.max_density, state.min_max, state.min_share),
-        *(state.min_low, state.min_score, state.max_score, state.min_above),
-    )
     words = (state.dead != "hide", state.explained != _ANY, state.human != _ANY, bool(state.explainer))
-    active = sum(value is not None for value in numbers) + sum(words)
+    active = len(state.filters) + sum(words)
     return f"Filters ({active})" if active else "Filters"
 
 
@@ -124,13 +118,8 @@ def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind
             "Features", list(DEAD), format_func=DEAD.__getitem__, required=True,
             **bound("dead", state.dead, reset=("page",), encode=lambda v: None if v == "hide" else v),
         )  # fmt: skip
-        for name, label, value, top in (
-            ("min_density", "Density at least (%)", state.min_density, 100.0),
-            ("max_density", "Density at most (%)", state.max_density, 100.0),
-            ("min_max", "Maximum activation at least", state.min_max, float(MAX_NUMBER)),
-            ("min_share", "Top token's share at least (%)", state.min_share, 100.0),
-        ):
-            _number(name, label, value, 0.0, top)
+        for each in statistic_filters():
+            _number(each, state)
     with right:
         st.selectbox(
             "Explanation", list(STATES), format_func=lambda key: STATES[key][0],
@@ -150,20 +139,16 @@ def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind
         if kind is None:
             st.caption("Filters by score appear once something here has been scored.")
             return
-        for name, label, value in (
-            ("min_low", "Score's lower bound at least", state.min_low),
-            ("min_score", "Score at least", state.min_score),
-            ("max_score", "Score at most", state.max_score),
-            ("min_above", "Score minus floor at least", state.min_above),
-        ):
-            _number(name, label, value, -1.0, 1.0)
+        for each in SCORE_FILTERS:
+            _number(each, state)
 
 
-def _number(name: str, label: str, value: float | None, low: float, high: float) -> None:
-    clipped = None if value is None else min(max(value, low), high)
+def _number(bounds: NumberFilter, state: FeaturesState) -> None:
+    typed = state.filters.get(bounds.param)
+    clipped = None if typed is None else min(max(typed, bounds.low), bounds.high)
     st.number_input(
-        label, min_value=low, max_value=high, step=None, format="%g", placeholder="any",
-        **bound(name, clipped, reset=("page",)),
+        bounds.label, min_value=bounds.low, max_value=bounds.high, step=None, format="%g", placeholder="any",
+        **bound(bounds.param, clipped, reset=("page",)),
     )  # fmt: skip
 
 

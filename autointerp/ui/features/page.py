@@ -19,11 +19,11 @@ from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import (
     HUMAN,
     SCORE_SORTS,
-    SORTS,
     STATES,
     FeaturesState,
     change,
     current,
+    sorts,
     suggestion,
     suggestions,
 )
@@ -131,35 +131,22 @@ def _missing(written: Written, state: FeaturesState) -> None:
     if written.kind is not None and state.score is not None and state.score != written.kind.key:
         name = score_words.name(written.kind, written.kinds)
         st.caption(f"No score here is of the kind “{plain(state.score, 80)}”; showing {plain(name)}.")
-    if written.kind is None and (state.sort in SCORE_SORTS or _bounds_score(state)):
+    if written.kind is None and (
+        state.sort in SCORE_SORTS or state.bounds(scores=True).keys() & set(SCORE_SORTS.values())
+    ):
         st.caption("Nothing here has been scored yet, so there is no score to sort or filter by.")
 
 
-def _bounds_score(state: FeaturesState) -> bool:
-    return any(v is not None for v in (state.min_low, state.min_score, state.max_score, state.min_above))
-
-
 def _query(state: FeaturesState, found: search.Found | None, kind: ScoreKind | None) -> LatentQuery:
-    def fraction(percent: float | None) -> float | None:
-        return None if percent is None else percent / 100
-
     by_score = state.sort in SCORE_SORTS
     return LatentQuery(
-        sort=SORTS[state.sort] if kind is not None or not by_score else "density",
+        sort=sorts()[state.sort] if kind is not None or not by_score else "density",
         descending=state.descending,
-        min_density=fraction(state.min_density),
-        max_density=fraction(state.max_density),
-        min_max_activation=state.min_max,
-        min_top_token_share=fraction(state.min_share),
-        include_dead=state.dead == "show",
-        only_dead=state.dead == "only",
+        bounds=state.bounds(scores=kind is not None),
+        dead=state.dead,
         spots=found.spots if found else None,
         matches=found.matches if found else None,
         kind=kind,
-        min_score=state.min_score if kind else None,
-        max_score=state.max_score if kind else None,
-        min_ci_low=state.min_low if kind else None,
-        min_above_floor=state.min_above if kind else None,
         state=STATES[state.explained][1],
         explainer=state.explainer or None,
         human=HUMAN[state.human][1],
@@ -260,7 +247,7 @@ def _turn(key: str) -> None:
 
 def _sort_clicked() -> None:
     column = components.triggered(KEY, "sort")
-    if column not in SORTS:
+    if column not in sorts():
         return
     state = FeaturesState.parse(current())
     shown = "low" if state.sort in SCORE_SORTS else state.sort

@@ -2,33 +2,22 @@
 peaks under one another."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from autointerp.store import LatentPage, LatentRow, ScoreKind, ShownExplanation, Store
-from autointerp.types import Example
+from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, ShownExplanation, Statistic, Store
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import payload, score_words
-from autointerp.ui.shared.labels import EXPLAINERS, HELP
+from autointerp.ui.shared import payload, score_words, statistics
+from autointerp.ui.shared.labels import EXPLAINERS
 from autointerp.ui.shared.state import SCORE_SORTS, FeaturesState
-from autointerp.ui.shared.text import quoted, token_name, visible
+from autointerp.ui.shared.statistics import TokenText
+from autointerp.ui.shared.text import token_name, visible
 
 PAGE_SIZE = 25
 PREVIEW = 28
 """Tokens in a row's preview."""
 TEXT = 400
 """Characters of an explanation that go to the page; the list shows two lines of them."""
-
-_COLUMNS: list[dict[str, Any]] = [
-    {"title": "Feature", "kind": "link", "cls": "name", "sort": "latent"},
-    {"title": "Density", "num": True, "sort": "density", "help": HELP["density"]},
-    {"title": "Max", "num": True, "sort": "max", "help": HELP["max"]},
-    {"title": "Mean", "num": True, "sort": "mean", "help": HELP["mean"]},
-    {"title": "Top token", "kind": "token", "sort": "top_token_share", "help": HELP["top_token"]},
-    {"title": "Pos.", "num": True, "sort": "positional", "help": HELP["positional"]},
-    {"title": "Strongest context", "kind": "tokens"},
-]
-_LEFT_OUT = {"Mean", "Pos."}
-"""Beside explanations there is no room for these; the list can still be sorted by them."""
 
 
 def record(
@@ -45,40 +34,92 @@ def record(
     shown; `measure`: a name under which each row's relevance is shown."""
     table = payload.TokenTable(store.decode, store.vocabulary().is_special)
     examples = store.preview_examples(page.rows, min(PREVIEW, store.ctx_len))
-    named = state.coder is None
+    previews = {
+        (row.coder, row.stats.latent): example for row, example in zip(page.rows, examples, strict=True)
+    }
     vocabulary = store.vocabulary()
 
     def text(token: int) -> str:
         return token_name(vocabulary.text(token), vocabulary.bytes(token))
 
-    rows = [_row(row, example, table, text, named) for row, example in zip(page.rows, examples, strict=True)]
-    columns = list(_COLUMNS)
+    def name(row: LatentRow) -> str:
+        return f"{row.coder} #{row.stats.latent}" if state.coder is None else f"#{row.stats.latent}"
+
+    def explanation(row: LatentRow) -> dict[str, Any]:
+        drawn = explanation_cell(row.explanation, row.error)
+        if measure is not None and row.relevance is not None and "marks" in drawn:
+            drawn["marks"].append(f"{measure} {fmt.decimal(row.relevance, 2)}")
+        return drawn
+
+    def context(row: LatentRow) -> dict[str, Any] | str:
+        example = previews[row.coder, row.stats.latent]
+        if example is None:
+            return "never activates"
+        return {**payload.row(example, table), "max": row.stats.max_activation}
+
+    columns = [Column("Feature", name, kind="link", cls="name", sort="latent")]
     if explained:
-        kept = [i for i, column in enumerate(columns) if column["title"] not in _LEFT_OUT]
-        columns = [columns[i] for i in kept]
-        extra: list[dict[str, Any]] = [{"title": "Explanation", "kind": "explanation"}]
-        if kind is not None:
-            help_ = f"{score_words.help_text(kind)}. Sorts by the lower end of the interval"
-            extra.append(
-                {"title": score_words.name(kind, kinds), "kind": "score", "sort": "low", "help": help_}
-            )
-        columns[1:1] = extra
-        for drawn, row in zip(rows, page.rows, strict=True):
-            cells = [drawn["cells"][i] for i in kept]
-            says = explanation_cell(row.explanation, row.error)
-            if measure is not None and row.relevance is not None and "marks" in says:
-                says["marks"].append(f"{measure} {fmt.decimal(row.relevance, 2)}")
-            cells[1:1] = [says, *([_score(row)] if kind is not None else [])]
-            drawn["cells"] = cells
+        columns.append(Column("Explanation", explanation, kind="explanation"))
+    if explained and kind is not None:
+        help_ = f"{score_words.help_text(kind)}. Sorts by the lower end of the interval"
+        columns.append(Column(score_words.name(kind, kinds), _score, kind="score", sort="low", help=help_))
+    columns += [
+        _statistic(statistic, store.ctx_len, text)
+        for statistic in STATISTICS.values()
+        if statistic.in_list and not (explained and statistic.spacious)
+    ]
+    columns.append(Column("Strongest context", context, kind="tokens"))
     return {
-        "columns": columns,
-        "rows": rows,
+        "columns": [column.head for column in columns],
+        "rows": [
+            {
+                "go": {"coder": row.coder, "latent": row.stats.latent},
+                "dead": row.stats.is_dead,
+                "cells": [column.cell(row) for column in columns],
+            }
+            for row in page.rows
+        ],
         "table": table.entries,
         "page": "feature",
         "cls": "explained" if explained else "",
         "sort": "low" if state.sort in SCORE_SORTS else state.sort,
         "descending": state.descending,
     }
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the list: what stands in the cell of a row, how `list.js` draws it, and what a click on its head sorts by (a
+    name as in the address)."""
+
+    title: str
+    cell: Callable[[LatentRow], Any]
+    kind: str = ""
+    cls: str = ""
+    num: bool = False
+    sort: str = ""
+    help: str = ""
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What the page gets of it."""
+        return {name: value for name, value in asdict(self).items() if name != "cell" and value}
+
+
+def _statistic(statistic: Statistic, ctx_len: int, text: TokenText) -> Column:
+    token = statistic.format == "token"
+
+    def cell(row: LatentRow) -> list[str] | str | None:
+        written = statistics.cell(statistic, row.stats, ctx_len, text)
+        if token:
+            return None if row.stats.is_dead else written
+        return "  ".join(written)
+
+    sorts_by = STATISTICS[statistic.beside] if statistic.beside else statistic
+    return Column(
+        statistic.short, cell, kind="token" if token else "", num=not token,
+        sort=sorts_by.key if sorts_by.sortable else "", help=statistic.help,
+    )  # fmt: skip
 
 
 def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
@@ -101,36 +142,3 @@ def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -
 
 def _score(row: LatentRow) -> dict[str, Any] | None:
     return None if row.score is None or row.score.value is None else score_words.cell(row.score)
-
-
-def _row(
-    row: LatentRow,
-    example: Example | None,
-    table: payload.TokenTable,
-    text: Callable[[int], str],
-    named: bool,
-) -> dict[str, Any]:
-    stats = row.stats
-    name = f"{row.coder} #{stats.latent}" if named else f"#{stats.latent}"
-    go = {"coder": row.coder, "latent": stats.latent}
-    if example is None:
-        return {
-            "go": go,
-            "dead": True,
-            "cells": [name, fmt.density(0), *[fmt.NONE] * 2, None, fmt.NONE, "fires nowhere"],
-        }
-    token = None
-    if stats.top_token is not None:
-        token = [quoted(text(stats.top_token)), fmt.share(stats.top_token_share)]
-    return {
-        "go": go,
-        "cells": [
-            name,
-            fmt.density(stats.density),
-            fmt.activation(stats.max_activation),
-            fmt.activation(stats.mean_activation),
-            token,
-            fmt.decimal(stats.positional),
-            {**payload.row(example, table), "max": stats.max_activation},
-        ],
-    }

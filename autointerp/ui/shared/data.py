@@ -90,7 +90,8 @@ def firing(store: Store, coder: CoderStore, latent: int) -> Firing:
 
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _firing(path: str, file: str, latent: int, _coder: CoderStore) -> Firing:
-    stats, found = _coder.stats(latent), _coder.activations(latent)
+    found = _coder.activations(latent)
+    stats = _coder.all_stats(latent, found)
     return Firing(stats, found, None if stats.is_dead else _coder.histogram(latent, found))
 
 

@@ -7,12 +7,13 @@ the nearest valid ones.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import streamlit as st
 
-from autointerp.store.listing import Human, Sort, State
+from autointerp.store import STATISTICS
+from autointerp.store.queries import Dead, Human, State
 
 GROUPS: dict[str, str] = {
     "all": "All",
@@ -22,19 +23,15 @@ GROUPS: dict[str, str] = {
     "non_activating": "Non-activating",
 }
 WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
-SORTS: dict[str, Sort] = {
-    "density": "density",
-    "max": "max_activation",
-    "mean": "mean_activation",
-    "top_token_share": "top_token_share",
-    "positional": "positional",
-    "latent": "latent",
-    "low": "ci_low",
-    "score": "score",
-    "above": "above_floor",
-    "match": "relevance",
-}
-SCORE_SORTS = ("low", "score", "above")
+SCORE_SORTS = {"low": "ci_low", "score": "score", "above": "above_floor"}
+
+
+def sorts() -> dict[str, str]:
+    """What the list can be sorted by: as in the address, and as in `LatentQuery`."""
+    statistics = {statistic.key: name for name, statistic in STATISTICS.items() if statistic.sortable}
+    return {**statistics, "latent": "latent", **SCORE_SORTS, "match": "relevance"}
+
+
 ORDERS = {"asc": "ascending", "desc": "descending"}
 DEAD = {"hide": "Live", "show": "All", "only": "Dead"}
 MODES = {
@@ -92,6 +89,48 @@ def signed(value: str | None) -> float | None:
     return parsed if parsed is not None and abs(parsed) < float("inf") else None
 
 
+@dataclass(frozen=True)
+class NumberFilter:
+    """A bound on the list that is typed in and kept in the address as `param`. `bounds`: what it bounds, as in
+    `LatentQuery.bounds`; `scale`: typed numbers per unit of that, 100 for percent."""
+
+    param: str
+    label: str
+    bounds: str
+    upper: bool = False
+    scale: float = 1.0
+    low: float = 0.0
+    high: float = float(MAX_NUMBER)
+
+    def parse(self, value: str | None) -> float | None:
+        """The number in an address, `None` for what is none."""
+        parsed = signed(value)
+        return parsed if parsed is not None and parsed >= self.low else None
+
+
+SCORE_FILTERS = (
+    NumberFilter("min_low", "Score's lower bound at least", "ci_low", low=-1.0, high=1.0),
+    NumberFilter("min_score", "Score at least", "score", low=-1.0, high=1.0),
+    NumberFilter("max_score", "Score at most", "score", upper=True, low=-1.0, high=1.0),
+    NumberFilter("min_above", "Score minus floor at least", "above_floor", low=-1.0, high=1.0),
+)
+
+
+def statistic_filters() -> list[NumberFilter]:
+    """The bounds on statistics that the list offers."""
+    filters = []
+    for name, statistic in STATISTICS.items():
+        percent = statistic.format in {"density", "share"}
+        unit = "%" if percent else statistic.unit
+        for side in statistic.filters:
+            label = (
+                f"{statistic.label} at {'least' if side == 'min' else 'most'}{f' ({unit})' if unit else ''}"
+            )
+            bound = NumberFilter(f"{side}_{statistic.key}", label, name, upper=side == "max")
+            filters.append(replace(bound, scale=100.0, high=100.0) if percent else bound)
+    return filters
+
+
 def flag(value: str | None) -> bool:
     return value == "1"
 
@@ -127,7 +166,8 @@ class FeatureState:
 
 @dataclass(frozen=True)
 class FeaturesState:
-    """The list. Densities in percent, as typed; `dead`, `explained` and `human` are keys of their tables; `page` counts from 1.
+    """The list. `filters`: the numbers typed, by the names of `NumberFilter`s; `dead`, `explained` and `human` are keys of
+    their tables; `page` counts from 1.
 
     `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder` and `context` are as given: the page checks them
     against the store. `chosen_sort`: whether the address names an order, or what is searched for decides.
@@ -137,16 +177,9 @@ class FeaturesState:
     sort: str
     chosen_sort: bool
     descending: bool
-    dead: str
-    min_density: float | None
-    max_density: float | None
-    min_max: float | None
-    min_share: float | None
+    dead: Dead
+    filters: Mapping[str, float]
     score: str | None
-    min_low: float | None
-    min_score: float | None
-    max_score: float | None
-    min_above: float | None
     explained: str
     explainer: str | None
     human: str
@@ -159,12 +192,27 @@ class FeaturesState:
     def searching(self) -> bool:
         return bool(self.search) or self.context is not None
 
+    def bounds(self, *, scores: bool) -> dict[str, tuple[float | None, float | None]]:
+        """For `LatentQuery.bounds`, with or without those on scores."""
+        bounds: dict[str, tuple[float | None, float | None]] = {}
+        for each in (*statistic_filters(), *(SCORE_FILTERS if scores else ())):
+            if each.param in self.filters:
+                value = self.filters[each.param] / each.scale
+                least, most = bounds.get(each.bounds, (None, None))
+                bounds[each.bounds] = (least, value) if each.upper else (value, most)
+        return bounds
+
     @staticmethod
     def parse(params: Mapping[str, str]) -> "FeaturesState":
         search, context = params.get("search", "")[:500].strip(), params.get("context")
         searching = bool(search) or context is not None
         natural = "match" if searching else "density"
-        sort = choice(params.get("sort"), SORTS, natural)
+        sort = params.get("sort")
+        sort = choice(STATISTICS[sort].key if sort in STATISTICS else sort, sorts(), natural)
+        typed = {
+            bound.param: bound.parse(params.get(bound.param))
+            for bound in (*statistic_filters(), *SCORE_FILTERS)
+        }
         if sort == "match" and not searching:
             sort = natural
         return FeaturesState(
@@ -172,16 +220,9 @@ class FeaturesState:
             sort=sort,
             chosen_sort=sort != natural,
             descending=choice(params.get("order"), ORDERS, "asc" if sort == "latent" else "desc") == "desc",
-            dead=choice(params.get("dead"), DEAD, "hide"),
-            min_density=number(params.get("min_density")),
-            max_density=number(params.get("max_density")),
-            min_max=number(params.get("min_max")),
-            min_share=number(params.get("min_share")),
+            dead=cast(Dead, choice(params.get("dead"), DEAD, "hide")),
+            filters={param: value for param, value in typed.items() if value is not None},
             score=params.get("score"),
-            min_low=signed(params.get("min_low")),
-            min_score=signed(params.get("min_score")),
-            max_score=signed(params.get("max_score")),
-            min_above=signed(params.get("min_above")),
             explained=choice(params.get("explained"), STATES, "any"),
             explainer=params.get("explainer"),
             human=choice(params.get("human"), HUMAN, "any"),
