@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from autointerp.errors import UserError
 from autointerp.llm import PriceTable, redact
-from autointerp.llm.endpoint import base_url as full_url
+from autointerp.llm.endpoints import base_url as full_url
 from autointerp.settings import DEFAULT_EMBEDDER
 
 ENV_CONFIG = "AUTOINTERP_CONFIG"

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from autointerp.llm import ChatRequest, Client, MemoryCache, Question, list_answer, list_schema
+from autointerp.llm import ChatReply, ChatRequest, Client, Question, list_answer, list_schema
 
 BODY = json.dumps(
     {
@@ -35,6 +35,13 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
     len(BODY),
     BODY,
 )
+
+
+class Kept(dict[str, ChatReply]):
+    """A cache in memory."""
+
+    def put(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
+        self[key] = reply
 
 
 async def serve(latency: float) -> None:
@@ -77,7 +84,7 @@ def measure(port: int, latency: float, in_flight: int, requests: int) -> dict[st
         running = False
 
     with Client(
-        "bench", base_url=f"http://127.0.0.1:{port}/v1", max_in_flight=in_flight, cache=MemoryCache()
+        "bench", base_url=f"http://127.0.0.1:{port}/v1", max_in_flight=in_flight, cache=Kept()
     ) as client:
         client.complete(ChatRequest.of("warm up: imports and the connection"))
         start, cpu = time.perf_counter(), time.process_time()

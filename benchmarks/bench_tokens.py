@@ -2,8 +2,8 @@
 
     python benchmarks/bench_tokens.py [STORE] [--coder NAME] [--latents 24] [--n 50] [--json]
 
-Ours: the very requests that `autointerp score` would send, answered by `MockClient` and counted as it counts (a token for
-every four characters, prompt and answer), for `--n` held-out activating and as many non-activating windows, with the
+Ours: the very requests that `autointerp score` would send, answered by a script and counted with a token for
+every four characters of prompt and answer, for `--n` held-out activating and as many non-activating windows, with the
 `pattern` explanation of each latent. Once without the floor, which delphi has none of, and once with it, which asks about a
 second explanation and so doubles the calls. Without STORE the demo's is taken, else a small one is generated.
 
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from autointerp import settings
-from autointerp.llm import ChatRequest, MockClient
+from autointerp.llm import ChatReply, ChatRequest, Client, Usage
 from autointerp.pipeline.examples import select_heldout
 from autointerp.pipeline.explain import explain
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions, ScorerName
@@ -42,13 +42,26 @@ DELPHI_BATCH = 5
 DELPHI_OVERHEAD = {"detection": 2200, "fuzzing": 2600}  # characters before the explanation
 DELPHI_LINES = len("Latent explanation: ") + len("\n\nText examples:\n\n")
 GOAL = 1.0
-CHARACTERS = 4  # per token, as MockClient counts
+CHARACTERS = 4  # per token
 
 
 def answer(request: ChatRequest) -> str:
     """A list of the asked length."""
     assert request.schema is not None
     return json.dumps({"answers": [0] * request.schema["properties"]["answers"]["minItems"]})
+
+
+class Script:
+    """Answers at once, in place of a connection."""
+
+    async def send(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply:
+        text = answer(request)
+        return ChatReply(text, "script", usage=Usage(tokens(request.n_chars), tokens(len(text)), cost=None))
+
+    async def models(self) -> list[str]:
+        return []
+
+    async def close(self) -> None: ...
 
 
 def tokens(n_characters: int) -> int:
@@ -92,11 +105,11 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
         found = {"ours": 0.0, "ours with floor": 0.0, "delphi": 0.0, "calls": 0.0, "delphi calls": 0.0}
         for i, explanation in enumerate(explained):
             heldout = select_heldout(resources, explanation, options)
-            with MockClient(answer) as client:
+            with Client("script", base_url="http://script.invalid/v1", transport=Script()) as client:
                 judged = kind(LLMJudge(client, batch=options.batch))
                 plan = replace(judged.plan(heldout, np.random.default_rng(0)), seed=0)
                 plain = judged.score(explanation.text, plan)
-                calls = len(client.requests)
+                calls = client.stats.sent
                 floored = judged.score(explanation.text, plan, floor=explained[i - 1].text)
             found["ours"] += plain.tokens_in + plain.tokens_out
             found["ours with floor"] += floored.tokens_in + floored.tokens_out

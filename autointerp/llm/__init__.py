@@ -1,12 +1,11 @@
 """Talking to language models over any OpenAI-compatible server, without ever losing a paid answer or showing a key."""
 
-from autointerp.llm.asking import Answer, Outcome, Question, Stats
-from autointerp.llm.budget import USED_UP, Budget
-from autointerp.llm.cache import MemoryCache, ReplyCache
+from autointerp.llm.cache import ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.check import EndpointCheck, check_endpoint
 from autointerp.llm.client import Client
-from autointerp.llm.endpoint import ENDPOINTS
+from autointerp.llm.costs import USED_UP, Budget, Price, PriceTable
+from autointerp.llm.endpoints import ENDPOINTS
 from autointerp.llm.errors import (
     AuthError,
     BadAnswer,
@@ -23,20 +22,12 @@ from autointerp.llm.errors import (
     UnknownModel,
     WrongURL,
 )
+from autointerp.llm.executor import Stats
 from autointerp.llm.limits import RetryPolicy
-from autointerp.llm.messages import ChatReply, ChatRequest, Message, TokenLogprob, Usage
-from autointerp.llm.mock import MockClient
-from autointerp.llm.parse import (
-    json_answer,
-    list_answer,
-    list_schema,
-    object_schema,
-    parse_json_answer,
-    text_answer,
-    text_schema,
-)
-from autointerp.llm.prices import Price, PriceTable
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message, Outcome, Question, TokenLogprob
+from autointerp.llm.parsing import list_answer, list_schema, object_schema, parse_json_answer
 from autointerp.llm.secrets import Secret, find_key, redact
+from autointerp.llm.usage import Usage
 
 __all__ = [
     "ENDPOINTS",
@@ -53,9 +44,7 @@ __all__ = [
     "Client",
     "EndpointCheck",
     "LLMError",
-    "MemoryCache",
     "Message",
-    "MockClient",
     "Outcome",
     "Price",
     "PriceTable",
@@ -77,12 +66,9 @@ __all__ = [
     "WrongURL",
     "check_endpoint",
     "find_key",
-    "json_answer",
     "list_answer",
     "list_schema",
     "object_schema",
     "parse_json_answer",
     "redact",
-    "text_answer",
-    "text_schema",
 ]

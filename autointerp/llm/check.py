@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 from autointerp.llm.client import Client
 from autointerp.llm.errors import LLMError
-from autointerp.llm.messages import ChatReply, ChatRequest, Usage
-from autointerp.llm.parse import list_answer, list_schema
+from autointerp.llm.messages import ChatReply, ChatRequest
+from autointerp.llm.parsing import list_answer, list_schema
+from autointerp.llm.usage import Usage
 
 
 @dataclass(frozen=True)
 class EndpointCheck:
-    """`error` is `None` when an answer came. `text`: what came back. `structured`: it was of the asked shape."""
+    """`error` is `None` when an answer came. `text`: the reply. `structured`: it has the shape that was asked for."""
 
     model: str
     endpoint: str
@@ -28,7 +29,7 @@ class EndpointCheck:
 
 
 def check_endpoint(client: Client, *, max_tokens: int = 200) -> EndpointCheck:
-    """Ask one short question and report what came back; never raises an `LLMError`."""
+    """Ask one short question and report on the reply; never raises an `LLMError`."""
     request = ChatRequest.of(
         'For each word say 1 if it is a colour, else 0: red, table. Answer in JSON: {"answers": [.., ..]}.',
         schema=list_schema(2),

@@ -1,31 +1,26 @@
 """Asking language models: many questions at once, each answered, recorded as failed, or never sent."""
 
 import asyncio
-import logging
 import queue
-import random
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar
 
-from autointerp.llm import engine
-from autointerp.llm.asking import Answer, Asker, Outcome, Question, Stats
-from autointerp.llm.budget import Budget
+from autointerp.llm import event_loop
 from autointerp.llm.cache import CacheWriter, ReplyCache
 from autointerp.llm.cancel import CancelToken
-from autointerp.llm.endpoint import base_url as full_url
-from autointerp.llm.endpoint import identity
+from autointerp.llm.costs import Budget, CostEstimator, PriceTable
+from autointerp.llm.endpoints import base_url as full_url
+from autointerp.llm.endpoints import identity
 from autointerp.llm.errors import BudgetExceeded, Cancelled, LLMError
+from autointerp.llm.executor import Executor, Stats
 from autointerp.llm.limits import AdaptiveLimit, RetryPolicy
-from autointerp.llm.messages import ChatReply, ChatRequest, Usage
-from autointerp.llm.prices import PriceTable
-from autointerp.llm.secrets import Secret, find_key, redact
-from autointerp.llm.spending import Accountant
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Outcome, Question
+from autointerp.llm.secrets import Secret, find_key
 from autointerp.llm.transport import OpenAITransport, Transport
-
-logger = logging.getLogger(__name__)
+from autointerp.llm.usage import Usage
 
 T = TypeVar("T")
 
@@ -66,7 +61,7 @@ class Client:
         self._transport = transport or OpenAITransport(
             self.base_url, self.model, self._secret, timeout=timeout, max_in_flight=max_in_flight
         )
-        self._asker = Asker(
+        self._executor = Executor(
             transport=self._transport,
             endpoint=self.endpoint,
             model=self.model,
@@ -74,18 +69,17 @@ class Client:
             retry=retry or RetryPolicy(),
             timeout=timeout,
             cache=cache,
-            accountant=Accountant(
+            costs=CostEstimator(
                 self.model,
                 prices or PriceTable(),
                 budget,
                 reports_cost=self.endpoint.startswith("openrouter.ai"),
             ),
-            jitter=random.Random(),
         )
         self._lock = threading.Lock()
         self._pending: set[Future[Any]] = set()
         self._closed = False
-        self._finalizer = weakref.finalize(self, _close_soon, self._transport, self._asker.writer)
+        self._finalizer = weakref.finalize(self, _close_soon, self._transport, self._executor.writer)
         self._finalizer.atexit = False
 
     def __repr__(self) -> str:
@@ -100,15 +94,11 @@ class Client:
     @property
     def stats(self) -> Stats:
         """Counters since the client was made."""
-        return self._asker.stats()
-
-    def describe(self) -> dict[str, Any]:
-        """What provenance records: no key."""
-        return {"model": self.model, "endpoint": self.endpoint}
+        return self._executor.stats()
 
     def estimate(self, request: ChatRequest) -> Usage:
         """An upper guess of the tokens (and cost, if the price is known) of one request, before it is sent."""
-        return self._asker.accountant.estimate(request)
+        return self._executor.costs.estimate(request)
 
     def submit(
         self,
@@ -118,16 +108,16 @@ class Client:
         cancel: CancelToken | None = None,
     ) -> "Future[Answer[T]]":
         """Ask in the background. `validate` makes the value from the reply, or raises `BadAnswer` or `ValueError` with
-        the reason: the model is then asked once more, and told it. It runs in the shared loop: keep it quick.
+        the reason: the model is then given the reason and asked once more. It runs in the shared loop: keep it quick.
 
         The future ends in an `Answer` or an `LLMError`.
         """
-        check: Callable[[ChatReply], Any] = validate if validate is not None else _as_it_is
+        check: Callable[[ChatReply], Any] = validate or (lambda reply: reply)
         with self._lock:
             if self._closed:
                 raise LLMError("This client is closed; make a new one.")
-            loop = engine.background_loop()
-            future = asyncio.run_coroutine_threadsafe(self._asker.run(request, check, cancel), loop)
+            loop = event_loop.background_loop()
+            future = asyncio.run_coroutine_threadsafe(self._executor.run(request, check, cancel), loop)
             self._pending.add(future)
         future.add_done_callback(self._forget)
         return future
@@ -159,42 +149,40 @@ class Client:
         stop = CancelToken()
         undo = cancel.on_cancel(stop.cancel) if cancel is not None else lambda: None
         source = enumerate(questions)
-        flying: dict[Future[Answer[T]], tuple[int, Question[T]]] = {}
-        landed: queue.SimpleQueue[Future[Answer[T]]] = queue.SimpleQueue()
-        open_ = True
+        pending: dict[Future[Answer[T]], tuple[int, Question[T]]] = {}
+        done: queue.SimpleQueue[Future[Answer[T]]] = queue.SimpleQueue()
+        more = True
         try:
-            while open_ or flying:
-                while open_ and len(flying) < window and not stop.cancelled:
+            while more or pending:
+                while more and len(pending) < window and not stop.cancelled:
                     index, question = next(source, (-1, None))
                     if question is None:
-                        open_ = False
+                        more = False
                         break
                     future = self.submit(question.request, question.validate, cancel=stop)
-                    flying[future] = (index, question)
-                    future.add_done_callback(landed.put)
-                open_ = open_ and not stop.cancelled
-                if flying:
-                    future = landed.get()
-                    index, question = flying.pop(future)
-                    outcome = _outcome(index, question, future)
-                    open_ = open_ and not isinstance(outcome.error, Cancelled | BudgetExceeded)
+                    pending[future] = (index, question)
+                    future.add_done_callback(done.put)
+                more = more and not stop.cancelled
+                if pending:
+                    future = done.get()
+                    outcome = _outcome(*pending.pop(future), future)
+                    more = more and not isinstance(outcome.error, Cancelled | BudgetExceeded)
                     yield outcome
         finally:
             undo()
-            if flying:
+            if pending:
                 stop.cancel()
 
     def models(self, *, timeout: float = 10.0) -> list[str]:
         """The models the server lists, sorted; empty when it does not say."""
-        work = asyncio.wait_for(self._transport.models(), timeout)
-        future = asyncio.run_coroutine_threadsafe(
-            _named_timeout(work, self.base_url), engine.background_loop()
-        )
-        return sorted(self._wait(future))
 
-    def redact(self, text: str) -> str:
-        """`text` without this client's key."""
-        return redact(text, self._secret)
+        async def listed() -> list[str]:
+            try:
+                return await asyncio.wait_for(self._transport.models(), timeout)
+            except TimeoutError:
+                raise LLMError(f"{self.base_url} did not list its models in time.") from None
+
+        return sorted(self._wait(asyncio.run_coroutine_threadsafe(listed(), event_loop.background_loop())))
 
     def close(self) -> None:
         """Cancel what is in flight and drop the connections. Idempotent."""
@@ -210,7 +198,7 @@ class Client:
             self._pending.discard(future)
 
     def _wait(self, future: "Future[T]") -> T:
-        if engine.in_loop_thread():
+        if event_loop.in_loop_thread():
             future.cancel()
             raise RuntimeError(
                 "ask and complete would wait for ever inside the client's own loop; use submit"
@@ -232,18 +220,9 @@ def _outcome(index: int, question: Question[T], future: "Future[Answer[T]]") -> 
         return Outcome(index, question, None, Cancelled("The client was closed before the model answered."))
 
 
-def _as_it_is(reply: ChatReply) -> ChatReply:
-    return reply
-
-
-async def _named_timeout(work: Any, url: str) -> list[str]:
-    try:
-        return await work
-    except TimeoutError:
-        raise LLMError(f"{url} did not list its models in time.") from None
-
-
-def _close_soon(transport: Transport, writer: CacheWriter | None) -> None:
-    asyncio.run_coroutine_threadsafe(transport.close(), engine.background_loop())
-    if writer is not None:
+def _close_soon(transport: Transport, writer: CacheWriter) -> None:
+    async def close() -> None:
+        await transport.close()
         writer.close()
+
+    asyncio.run_coroutine_threadsafe(close(), event_loop.background_loop())

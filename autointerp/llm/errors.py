@@ -1,4 +1,4 @@
-"""What can go wrong between us and a language model server.
+"""What can go wrong between the client and a language model server.
 
     LLMError
     |-- Transient            worth another try: a dropped connection, a 5xx, a timeout
@@ -12,34 +12,31 @@
     |-- RequestRejected      the server refuses the request for another reason
     |-- Refused              the model, or a content filter, declined to answer
     |-- BadAnswer            an answer that cannot be used, even after asking again
-    |-- BudgetExceeded       the run's limit on tokens or money is reached
+    |-- BudgetExceeded       the limit on tokens or money is reached
     |-- Cancelled            the user stopped it
 
-Every message says what happened and the way out, and has passed `redact`: no key is ever in it.
+Every message says what happened and what to do, and has passed `redact`: no key is ever in it.
 """
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from autointerp.errors import UserError
-
-if TYPE_CHECKING:
-    from autointerp.llm.messages import Usage
+from autointerp.llm.usage import Usage
 
 
 class LLMError(UserError):
     """Base of the family.
 
     `kind`: a stable word for records and filters. `retryable`: whether the same request may succeed later without any
-    change of settings ("retry only the failed"). `usage`: what the failed attempts cost all the same. `texts`: raw
-    replies that could not be used, oldest first, for the record, and `complaints` what all but the last were answered with;
-    `reply_ref`: where the client's cache keeps them with their
-    request, if it does.
+    change of settings ("retry only the failed"). `usage`: what the failed attempts cost all the same. `texts`: replies that
+    could not be used, oldest first, for the record, and `complaints`: what all but the last were answered with. `reply_ref`:
+    where the client's cache keeps them with their request, if it does.
     """
 
     kind: ClassVar[str] = "llm"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, usage: "Usage | None" = None, texts: tuple[str, ...] = ()):
+    def __init__(self, message: str, *, usage: Usage | None = None, texts: tuple[str, ...] = ()):
         super().__init__(message)
         self.usage = usage
         self.texts = texts
@@ -61,7 +58,7 @@ class Transient(LLMError):
         retry_after: float | None = None,
         overload: bool = False,
         max_attempts: int | None = None,
-        usage: "Usage | None" = None,
+        usage: Usage | None = None,
     ):
         super().__init__(message, usage=usage)
         self.retry_after = retry_after
@@ -123,7 +120,7 @@ class RequestRejected(LLMError):
         message: str,
         *,
         about: frozenset[str] = frozenset(),
-        usage: "Usage | None" = None,
+        usage: Usage | None = None,
         texts: tuple[str, ...] = (),
     ):
         super().__init__(message, usage=usage, texts=texts)

@@ -2,9 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
+
+from autointerp.llm.errors import LLMError
+from autointerp.llm.usage import Usage
+
+T = TypeVar("T")
 
 Role = Literal["system", "user", "assistant"]
 
@@ -22,7 +27,7 @@ class ChatRequest:
     `schema`: a JSON schema (an object at its root) for the answer, used where the server takes it; say the format in
     the prompt too. `model`: `None` for the client's. `top_logprobs`: 0 for none, else how many candidates per answer
     token. `prompt_logprobs`: candidates per *prompt* token, an extension of some servers (vLLM). `sample` is not sent:
-    another number is another draw, where the cache would otherwise return the first. `allow_truncated`: accept a reply
+    another number is another sample, where the cache would otherwise return the first. `allow_truncated`: accept a reply
     that stopped at `max_tokens`. `extra`: further body fields, for extensions.
     """
 
@@ -67,32 +72,6 @@ class ChatRequest:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Tokens and money. `cached_tokens` of `prompt_tokens` came from the server's prefix cache. `cost` in the currency
-    of the price table, `None` when no price is known. `estimated`: the server told no counts, we guessed."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    cost: float | None = 0.0
-    estimated: bool = False
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    def __add__(self, other: "Usage") -> "Usage":
-        unknown = self.cost is None or other.cost is None
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cached_tokens + other.cached_tokens,
-            None if unknown else (self.cost or 0.0) + (other.cost or 0.0),
-            self.estimated or other.estimated,
-        )
-
-
-@dataclass(frozen=True)
 class TokenLogprob:
     """One token with its natural log probability and the likeliest candidates at its place, best first."""
 
@@ -116,7 +95,7 @@ class ChatReply:
     text: str
     model: str
     finish_reason: str = "stop"
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     logprobs: tuple[TokenLogprob, ...] | None = None
     prompt_logprobs: tuple[TokenLogprob | None, ...] | None = None
     key: str = ""
@@ -154,6 +133,33 @@ class ChatReply:
                 "complaints": tuple(data.get("complaints", ())),  # older replies have none
             }
         )
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What `validate` made of the reply, and the reply."""
+
+    value: T
+    reply: ChatReply
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """A request with its validator; `tag` is the caller's own handle."""
+
+    request: ChatRequest
+    validate: Callable[[ChatReply], T]
+    tag: Any = None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """How one question ended: either an answer or an error. `index` counts the questions."""
+
+    index: int
+    question: Question[T]
+    answer: Answer[T] | None
+    error: LLMError | None
 
 
 def _logprobs(rows: Sequence[Mapping[str, Any] | None] | None) -> Any:

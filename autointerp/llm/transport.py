@@ -1,26 +1,31 @@
-"""The connection to an OpenAI-compatible server, over the `openai` package (imported at the first request: it is slow)."""
+"""The connection to an OpenAI-compatible server, over the `openai` package (imported at the first request: it is slow).
+
+The package makes the requests, lists the models and tells failures apart. Its own retries are off, for the executor has to see
+every attempt: one Retry-After holds all requests back, and each attempt is counted against the budget. Replies are taken raw:
+the package's types are not checked against what a server sends, and with its strict validation most servers other than
+OpenAI's would be refused (no `created`, other words for `finish_reason`, content in parts).
+"""
 
 import asyncio
+import itertools
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from autointerp.llm import features
-from autointerp.llm.endpoint import is_local
+from autointerp.llm.endpoints import is_local
 from autointerp.llm.errors import LLMError, ServerUnreachable, Transient
 from autointerp.llm.messages import ChatReply, ChatRequest
+from autointerp.llm.parameters import arguments, used
+from autointerp.llm.responses import Context, read_reply, status_error
 from autointerp.llm.secrets import Secret
-from autointerp.llm.translate import Context, read_reply, status_error
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-    from openai._types import RequestOptions
+    from openai import AsyncOpenAI, Omit
 
+T = TypeVar("T")
 
-_PER_LINE = (
-    16  # connections in one pool: the pool looks at each of its idle ones before and after every request
-)
+_PER_POOL = 16  # a pool of connections looks at each idle one before and after every request
 
 
 class Transport(Protocol):
@@ -33,16 +38,8 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass
-class _Line:
-    """One SDK client with its own pool of connections."""
-
-    sdk: "AsyncOpenAI"
-    in_flight: int = 0
-
-
 class OpenAITransport:
-    """One attempt over HTTP. No retries and no redirects here: a redirect could carry the key to another host."""
+    """One attempt over HTTP. No redirects: one could carry the key to another host."""
 
     def __init__(self, url: str, model: str, secret: Secret, *, timeout: float, max_in_flight: int):
         self._url = url
@@ -50,70 +47,70 @@ class OpenAITransport:
         self._secret = secret
         self._timeout = timeout
         self._max_in_flight = max_in_flight
-        self._lines: list[_Line] = []
+        self._clients: list[AsyncOpenAI] = []
+        self._turns: Iterator[AsyncOpenAI] = iter(())
         self._opening = asyncio.Lock()
 
     async def send(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply:
-        used = tuple(features.used(request, dropped))
-        context = Context(self._url, request.model or self._model, self._secret, used)
-        fields = features.body(request, self._model, dropped)
-        body, headers = await self._call("post", "/chat/completions", fields, context)
-        return read_reply(body, headers, context)
+        context = Context(
+            self._url, request.model or self._model, self._secret, tuple(used(request, dropped))
+        )
+        fields = arguments(request, self._model, dropped)
+        response = await self._call(
+            lambda client: client.chat.completions.with_raw_response.create(
+                **fields, extra_headers=self._headers()
+            ),
+            context,
+        )
+        return read_reply(response.content, response.headers, context)
 
     async def models(self) -> list[str]:
         """Names the server offers; empty when it does not list them."""
-        import json
 
-        body, _ = await self._call("get", "/models", None, Context(self._url, self._model, self._secret))
-        try:
-            rows = json.loads(body)["data"]
-            return [str(row["id"]) for row in rows]
-        except (ValueError, KeyError, TypeError):
-            return []
+        async def listed(client: "AsyncOpenAI") -> list[str]:
+            try:
+                page = await client.models.list(extra_headers=self._headers())
+                return [str(model.id) for model in page.data]
+            except (AttributeError, TypeError, ValueError):  # whatever else answers at this address
+                return []
+
+        return await self._call(listed, Context(self._url, self._model, self._secret))
 
     async def close(self) -> None:
-        lines, self._lines = self._lines, []
-        for line in lines:
-            await line.sdk.close()
+        clients, self._clients = self._clients, []
+        for client in clients:
+            await client.close()
 
-    async def _call(
-        self, method: str, path: str, fields: dict[str, Any] | None, context: Context
-    ) -> tuple[bytes, dict[str, str]]:
-        lines = self._lines or await self._open()
-        line = min(lines, key=lambda line: line.in_flight)
-        sdk = line.sdk
+    async def _call(self, ask: "Callable[[AsyncOpenAI], Awaitable[T]]", context: Context) -> T:
+        client = await self._client()
         import httpx2
         import openai
 
         error: LLMError
-        line.in_flight += 1
         try:
-            # The SDK insists on a key unless the header is omitted by name; local servers have none.
-            options: RequestOptions = {} if self._secret else {"headers": {"Authorization": openai.Omit()}}
-            if method == "post":
-                response = await sdk.post(path, cast_to=httpx2.Response, body=fields, options=options)
-            else:
-                response = await sdk.get(path, cast_to=httpx2.Response, options=options)
-            return response.content, dict(response.headers)
+            return await ask(client)
         except openai.APIStatusError as failure:
-            error = status_error(
-                failure.status_code, dict(failure.response.headers), failure.response.text, context
-            )
+            error = status_error(failure.status_code, failure.response.headers, failure.body, context)
         except openai.APIConnectionError as failure:
-            error = _connection_error(failure, context, httpx2)
-        except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as failure:
+            error = _connection_error(failure, context)
+        except (openai.OpenAIError, httpx2.InvalidURL, UnicodeError) as failure:
             error = Transient(f"The request to {self._url} failed: {context.clean(str(failure))}")
-        finally:
-            line.in_flight -= 1
-        # Raised out here, so that the SDK's exception, which holds the request and the raw body, is not its context.
+        # Raised out here, so that the package's exception, which holds the request and the raw body, is not its context.
         raise error
 
-    async def _open(self) -> "list[_Line]":
+    def _headers(self) -> "dict[str, str | Omit]":
+        """The package insists on a key unless each request omits the header by name; local servers have none."""
+        from openai import Omit
+
+        return {} if self._secret else {"Authorization": Omit()}
+
+    async def _client(self) -> "AsyncOpenAI":
         async with self._opening:
-            if not self._lines:
-                n_lines = math.ceil(self._max_in_flight / _PER_LINE)
-                self._lines = await asyncio.to_thread(lambda: [_Line(self._make()) for _ in range(n_lines)])
-            return self._lines
+            if not self._clients:
+                n_pools = math.ceil(self._max_in_flight / _PER_POOL)
+                self._clients = await asyncio.to_thread(lambda: [self._make() for _ in range(n_pools)])
+                self._turns = itertools.cycle(self._clients)
+        return next(self._turns)
 
     def _make(self) -> "AsyncOpenAI":
         import httpx2
@@ -128,12 +125,12 @@ class OpenAITransport:
         )
         headers: dict[str, Any] = {}
         if not host.endswith("openai.com"):
-            # The SDK would send these account names from the environment to any server.
+            # The package would send these account names from the environment to any server.
             headers = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
         return openai.AsyncOpenAI(
             base_url=self._url,
             api_key=self._secret.reveal(),
-            admin_api_key="",  # nor does its own search of the environment give a key to anyone
+            admin_api_key="",  # nor may it find a key in the environment for anyone
             max_retries=0,
             timeout=http.timeout,
             http_client=http,
@@ -141,7 +138,9 @@ class OpenAITransport:
         )
 
 
-def _connection_error(failure: Exception, context: Context, httpx2: Any) -> LLMError:
+def _connection_error(failure: Exception, context: Context) -> LLMError:
+    import httpx2
+
     cause = failure.__cause__
     detail = context.clean(str(cause or "") or type(cause).__name__)
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol):

@@ -69,7 +69,7 @@ class LLMOptions:
 
     def identity(self) -> dict[str, Any]:
         """Server and model."""
-        from autointerp.llm.endpoint import base_url, identity
+        from autointerp.llm.endpoints import base_url, identity
 
         return {"model": self.model, "endpoint": identity(base_url(self.base_url))}
 

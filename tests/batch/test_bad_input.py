@@ -58,7 +58,7 @@ def write(store: Store, *texts: str) -> list[str]:
 
 
 FATAL = {
-    "wrong key": (error(401, f"Incorrect API key provided: {KEY}"), "does not let us in"),
+    "wrong key": (error(401, f"Incorrect API key provided: {KEY}"), "rejected the key"),
     "unknown model": (
         error(404, "The model `m` does not exist", "model_not_found"),
         "does not offer the model",

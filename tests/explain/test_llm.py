@@ -7,7 +7,8 @@ import pytest
 
 from autointerp.errors import UserError
 from autointerp.explain import Evidence, LLMExplainer
-from autointerp.llm import Budget, BudgetExceeded, ChatReply, MemoryCache, MockClient, PromptTooLong, Usage
+from autointerp.llm import Budget, BudgetExceeded, ChatReply, PromptTooLong, Usage
+from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window
 
 

@@ -18,7 +18,6 @@ from autointerp.llm import (
     ChatRequest,
     Client,
     LLMError,
-    MemoryCache,
     PromptTooLong,
     Question,
     QuotaExceeded,
@@ -33,6 +32,7 @@ from autointerp.llm import (
     list_answer,
     list_schema,
 )
+from tests.mock_client import MemoryCache
 
 from .conftest import KEY, FakeServer, as_json, failure, reply, until
 

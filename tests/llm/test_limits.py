@@ -21,9 +21,9 @@ from autointerp.llm import (
     Transient,
     WrongURL,
 )
-from autointerp.llm.endpoint import base_url, identity, is_local
-from autointerp.llm.features import blame
+from autointerp.llm.endpoints import base_url, identity, is_local
 from autointerp.llm.limits import AdaptiveLimit, Breaker, retry_after
+from autointerp.llm.parameters import blame
 
 
 def run(play: Coroutine[Any, Any, None]) -> None:

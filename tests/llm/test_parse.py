@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.llm import BadAnswer, ChatReply, json_answer, list_answer, parse_json_answer, text_answer
-from autointerp.llm.parse import looks_like_refusal
+from autointerp.llm import BadAnswer, ChatReply, list_answer, parse_json_answer
+from autointerp.llm.parsing import looks_like_refusal
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -141,14 +141,11 @@ def test_one_answer_alone(text: str) -> None:
     assert list_answer(1)(ChatReply(text, "m")) == [0.0]
 
 
-def test_texts_and_objects() -> None:
-    assert text_answer("explanation")(ChatReply('{"explanation": " commas "}', "m")) == "commas"
-    for text in ('{"explanation": ""}', '{"explanation": 3}', '{"other": "x"}'):
-        with pytest.raises(BadAnswer, match="no text under 'explanation'"):
-            text_answer("explanation")(ChatReply(text, "m"))
-    assert text_answer("explanation")(ChatReply('{"explanation": "x"} {"sure": true}', "m")) == "x"
-    assert json_answer()(ChatReply('{"a": 1}', "m")) == {"a": 1}
-    assert json_answer(lambda value: value["a"])(ChatReply('{"a": 1}', "m")) == 1
+def test_the_object_with_the_key_goes_before_others() -> None:
+    assert parse_json_answer('{"explanation": "x"} {"sure": true}', "object", key="explanation") == {
+        "explanation": "x"
+    }
+    assert parse_json_answer('{"other": "x"}', "object", key="explanation") == {"other": "x"}
 
 
 def test_refusals() -> None:

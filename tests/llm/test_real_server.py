@@ -18,13 +18,13 @@ from autointerp.llm import (
     CancelToken,
     ChatRequest,
     Client,
-    MemoryCache,
     Question,
     UnknownModel,
     check_endpoint,
     list_answer,
     list_schema,
 )
+from tests.mock_client import MemoryCache
 
 START = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
 

@@ -9,13 +9,11 @@ from autointerp.llm import (
     ChatReply,
     ChatRequest,
     LLMError,
-    MemoryCache,
-    MockClient,
-    Question,
     RequestRejected,
     Usage,
     list_answer,
 )
+from tests.mock_client import MemoryCache, MockClient
 
 HI = ChatRequest.of("hi")
 
@@ -157,20 +155,3 @@ def test_a_cache_that_cannot_write_loses_no_answer(caplog: pytest.LogCaptureFixt
     assert reply.key == ""  # rows that named it would be refused: there is no such reply
     assert client.stats.cache_errors == 1
     assert "disk full" in caplog.text
-
-
-def test_a_cache_may_write_many_at_once() -> None:
-    sizes: list[int] = []
-
-    class Batched(MemoryCache):
-        def put_many(self, entries: list[tuple[str, ChatRequest, ChatReply]]) -> None:
-            sizes.append(len(entries))
-            for entry in entries:
-                self.put(*entry)
-
-    cache = Batched()
-    with MockClient(itertools.repeat("yes"), cache=cache, max_in_flight=32) as client:
-        outcomes = list(client.ask_many(Question(ChatRequest.of(str(i)), text) for i in range(100)))
-    assert all(outcome.answer is not None for outcome in outcomes)
-    assert len(cache) == sum(sizes) == 100
-    assert len(sizes) < 60

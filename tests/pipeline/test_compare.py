@@ -7,10 +7,10 @@ import pytest
 
 from autointerp.errors import UserError
 from autointerp.llm import ChatRequest
-from autointerp.llm.mock import MockClient
 from autointerp.pipeline.options import LLMOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
+from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DOG, score_once, write_once
 
 LLM = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=1)

@@ -14,11 +14,12 @@ import pytest
 
 from autointerp.jobs import Job, JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds
-from autointerp.llm import Budget, ChatRequest, MockClient
+from autointerp.llm import Budget, ChatRequest
 from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, JobTable, Score
+from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DOG
 from tests.pipeline.test_work import LLM, obliging
 

@@ -10,7 +10,7 @@ from autointerp.errors import UserError
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
 from autointerp.jobs.llm import redirected
-from autointerp.llm import Budget, ChatReply, ChatRequest, MockClient, PriceTable, Usage
+from autointerp.llm import Budget, ChatReply, ChatRequest, PriceTable, Usage
 from autointerp.llm.errors import QuotaExceeded
 from autointerp.pipeline.estimate import estimate_score
 from autointerp.pipeline.explain import MAX_TEXT
@@ -19,6 +19,7 @@ from autointerp.pipeline.pending import live_latents, shown_explanations, unexpl
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.store.annotations import JudgedExample, Record, Score
+from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once, score_once, write_once
 
 BOTH = (ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing"))

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 from autointerp.errors import UserError
-from autointerp.llm import MockClient
 from autointerp.score import Detection, Heldout, JudgedItem, LLMJudge
 from autointerp.score.delphi import (
     DelphiDetection,
@@ -21,6 +20,7 @@ from autointerp.score.delphi import (
     pooled,
     wrong_marks,
 )
+from tests.mock_client import MockClient
 from tests.score.builders import ScriptedJudge, heldout, knows, window
 
 

@@ -16,8 +16,6 @@ from autointerp.llm import (
     CancelToken,
     ChatReply,
     ChatRequest,
-    MemoryCache,
-    MockClient,
     Outcome,
     RequestRejected,
     TokenLogprob,
@@ -25,6 +23,7 @@ from autointerp.llm import (
 )
 from autointerp.score import Detection, Fuzzing, LLMJudge, Shown
 from autointerp.score.judges.llm import probabilities
+from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window
 
 LINE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)

@@ -9,20 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from autointerp.llm import (
-    AuthError,
-    ChatReply,
-    ChatRequest,
-    Client,
-    MemoryCache,
-    MockClient,
-    RequestRejected,
-    TokenLogprob,
-    Usage,
-)
+from autointerp.llm import AuthError, ChatReply, ChatRequest, Client, RequestRejected, TokenLogprob, Usage
 from autointerp.score import Simulation
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.simulation import read_slots, slot_text
+from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout
 
 

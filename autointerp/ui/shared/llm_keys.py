@@ -12,8 +12,8 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.llm import Secret
-from autointerp.llm.endpoint import base_url as full_url
-from autointerp.llm.endpoint import identity
+from autointerp.llm.endpoints import base_url as full_url
+from autointerp.llm.endpoints import identity
 from autointerp.llm.secrets import ANY_HOST_KEY, HOST_KEYS
 from autointerp.ui.shared import work
 from autointerp.ui.shared.session import open_store

@@ -4,58 +4,29 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from autointerp.errors import nearest
-from autointerp.llm import errors
-from autointerp.llm.budget import Reservation
+from autointerp.llm import errors, parameters
 from autointerp.llm.cache import CacheWriter, ReplyCache, next_place, unusable_place
 from autointerp.llm.cancel import CancelToken
-from autointerp.llm.features import Features, blame, features, used
+from autointerp.llm.costs import CostEstimator
 from autointerp.llm.limits import AdaptiveLimit, Breaker, Permit, RetryPolicy
-from autointerp.llm.messages import ChatReply, ChatRequest, Message, Usage
-from autointerp.llm.parse import looks_like_refusal, only_thought
-from autointerp.llm.spending import Accountant
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message
+from autointerp.llm.parsing import looks_like_refusal, only_thought
 from autointerp.llm.transport import Transport
+from autointerp.llm.usage import Usage
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_SHOWN_AGAIN = 2000  # characters of a bad answer that the re-ask repeats
-_ROOM_TO_THINK = (
-    4096  # tokens for the re-ask of a model that had thought, and said nothing, when its room ended
-)
-
-
-@dataclass(frozen=True)
-class Answer(Generic[T]):
-    """What `validate` made of the reply, and the reply."""
-
-    value: T
-    reply: ChatReply
-
-
-@dataclass(frozen=True)
-class Question(Generic[T]):
-    """A request with its validator; `tag` is the caller's own handle."""
-
-    request: ChatRequest
-    validate: Callable[[ChatReply], T]
-    tag: Any = None
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[T]):
-    """How one question ended: exactly one of `answer` and `error` is there. `index` counts the questions."""
-
-    index: int
-    question: Question[T]
-    answer: Answer[T] | None
-    error: errors.LLMError | None
+_QUOTED = 2000  # characters of an unusable answer that the re-ask repeats
+_ROOM_TO_THINK = 4096  # tokens for the re-ask of a model that was still thinking when its room ended
 
 
 @dataclass(frozen=True)
@@ -77,8 +48,8 @@ class Stats:
 
 
 @dataclass
-class Asker:
-    """The machine behind a `Client`; everything but `stats` belongs to the background loop."""
+class Executor:
+    """Answers the questions of a `Client`; everything but `stats` belongs to the background loop."""
 
     transport: Transport
     endpoint: str
@@ -87,34 +58,24 @@ class Asker:
     retry: RetryPolicy
     timeout: float
     cache: ReplyCache | None
-    accountant: Accountant
-    jitter: random.Random
-    writer: CacheWriter | None = None
+    costs: CostEstimator
+    writer: CacheWriter = field(default_factory=CacheWriter)
     breaker: Breaker = field(default_factory=Breaker)
-    counts: dict[str, int] = field(default_factory=dict)
+    jitter: random.Random = field(default_factory=random.Random)
+    counts: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
     _keys: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.writer = CacheWriter(self.cache) if self.cache is not None else None
-
     def stats(self) -> Stats:
-        names = (
-            "sent",
-            "answered",
-            "failed",
-            "retried",
-            "rate_limited",
-            "reasked",
-            "cache_hits",
-            "cache_errors",
-        )
-        counts = {name: self.counts.get(name, 0) for name in names}
+        limit = self.limit
+        counted = (
+            "sent", "answered", "failed", "retried", "rate_limited", "reasked", "cache_hits", "cache_errors",
+        )  # fmt: skip
         return Stats(
-            **counts,
-            in_flight=self.limit.in_flight,
-            waiting=self.limit.waiting,
-            limit=int(self.limit.limit),
+            **{name: self.counts[name] for name in counted},
+            in_flight=limit.in_flight,
+            waiting=limit.waiting,
+            limit=int(limit.limit),
             usage=self.usage,
         )
 
@@ -124,30 +85,28 @@ class Asker:
         """Answer one question, or raise the `LLMError` that says why not."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
+        cancel = cancel or CancelToken()
 
         def stop() -> None:
             loop.call_soon_threadsafe(task.cancel)
 
-        undo = cancel.on_cancel(stop) if cancel is not None else None
+        undo = cancel.on_cancel(stop)
         try:
-            if cancel is not None:
-                cancel.check()
+            cancel.check()
             answer = await self._answer(request, validate)
-            self._count("answered")
+            self.counts["answered"] += 1
             return answer
         except asyncio.CancelledError:
-            if cancel is not None:
-                cancel.check()
+            cancel.check()
             raise
         except errors.LLMError:
-            self._count("failed")
+            self.counts["failed"] += 1
             raise
         finally:
-            if undo is not None:
-                undo()
+            undo()
 
     async def _answer(self, request: ChatRequest, validate: Callable[[ChatReply], T]) -> Answer[T]:
-        if self.cache is None or self.writer is None:
+        if self.cache is None:
             return await self._ask_twice(request, validate, "")
         key = request.key(self.endpoint, self.model)
         async with self._alone(key):  # the same question twice at once is one call
@@ -156,7 +115,7 @@ class Asker:
                 known = replace(known, cached=True, key=place)
                 value, problem = _checked(known, request, validate)
                 if problem is None:
-                    self._count("cache_hits")
+                    self.counts["cache_hits"] += 1
                     return Answer(value, known)
                 # It was of use once, to another validator or an older parser, and the first reply kept under a key stays: the
                 # new one goes to the next place, or it would be asked for, and paid, again and again.
@@ -167,17 +126,16 @@ class Asker:
                 await self._keep_unusable(place, request, error)
                 raise
             # Only now: a reply that nobody can use must not come back at the next try.
-            if not await self.writer.put((place, request, answer.reply)):
-                self._count("cache_errors")
-                return replace(answer, reply=replace(answer.reply, key=""))  # nothing is kept under it
+            if not await self._keep(place, request, answer.reply):
+                return replace(answer, reply=replace(answer.reply, key=""))
             return answer
 
     async def _keep_unusable(self, place: str, request: ChatRequest, error: errors.LLMError) -> None:
-        """Keep what was said where no question looks for its answer, for people to read."""
-        if not error.texts or self.writer is None:
+        """Keep the unusable texts where no question looks for its answer, for people to read."""
+        if not error.texts:
             return
         *earlier, last = error.texts
-        said = ChatReply(
+        reply = ChatReply(
             last,
             request.model or self.model,
             "unusable",
@@ -187,10 +145,14 @@ class Asker:
             complaints=error.complaints,
         )
         key = unusable_place(place, error.texts)
-        if await self.writer.put((key, request, said)):
+        if await self._keep(key, request, reply):
             error.reply_ref = key
-        else:
-            self._count("cache_errors")
+
+    async def _keep(self, key: str, request: ChatRequest, reply: ChatReply) -> bool:
+        assert self.cache is not None
+        kept = await self.writer.put(self.cache, key, request, reply)
+        self.counts["cache_errors"] += not kept
+        return kept
 
     async def _ask_twice(
         self, request: ChatRequest, validate: Callable[[ChatReply], T], key: str
@@ -200,7 +162,7 @@ class Asker:
         value, problem = _checked(first, request, validate)
         if problem is None:
             return Answer(value, replace(first, key=key, seconds=time.monotonic() - started))
-        self._count("reasked")
+        self.counts["reasked"] += 1
         again = _again(request, first, problem)
         complaints = (again.messages[-1].content if len(again.messages) > len(request.messages) else "",)
         try:
@@ -225,7 +187,7 @@ class Asker:
             return Answer(value, reply)
         texts = (first.text, second.text)
         failure: errors.LLMError = errors.BadAnswer(
-            f"{self.model!r} gave no usable answer, also when asked again: {problem}. Retry it, or use a stronger model.",
+            f"{self.model!r} gave no usable answer, even when asked again: {problem}. Retry, or use a stronger model.",
             usage=usage,
             texts=texts,
         )
@@ -236,23 +198,26 @@ class Asker:
 
     async def _complete(self, request: ChatRequest) -> ChatReply:
         """One reply, however many attempts it takes."""
-        known = features(self.endpoint, request.model or self.model)
+        model = request.model or self.model
         given_up: frozenset[str] = frozenset()
         complaint: errors.LLMError | None = None
         failures, sent, waited = 0, 0, 0.0
         while True:
             self.breaker.check()
-            dropped = known.dropped | given_up
+            dropped = parameters.dropped(self.endpoint, model) | given_up
             result = await self._attempt(request, dropped, first=sent > 0)
             sent += 1
             if isinstance(result, ChatReply):
-                self._learn(known, given_up, complaint)
-                missing = tuple(sorted(name for name in dropped if name in used(request, dropped - {name})))
-                return replace(result, attempts=sent, dropped=missing)
+                if new := parameters.drop(self.endpoint, model, given_up):
+                    logger.warning(
+                        "%s works without %s: %s", self.endpoint, ", ".join(sorted(new)), complaint
+                    )
+                missing = (name for name in dropped if name in parameters.used(request, dropped - {name}))
+                return replace(result, attempts=sent, dropped=tuple(sorted(missing)))
             if isinstance(result, errors.RequestRejected):
                 # Perhaps the server only lacks something optional: go on without it, at once.
                 complaint = complaint or result
-                guilty = result.about or blame(str(result), used(request, dropped))
+                guilty = result.about or parameters.blame(str(result), parameters.used(request, dropped))
                 if guilty:
                     given_up |= guilty
                     continue
@@ -262,7 +227,7 @@ class Asker:
             if delay is None:
                 raise await self._final(result, failures)
             logger.debug("retrying in %.2f s: %s", delay, result)
-            self._count("retried")
+            self.counts["retried"] += 1
             waited += delay
             await asyncio.sleep(delay)
 
@@ -271,15 +236,15 @@ class Asker:
     ) -> ChatReply | errors.LLMError:
         """Send once. Failures of the exchange are returned; only what ends the question at once is raised."""
         permit = await self.limit.acquire(first=first)
-        reservation: Reservation | None = None
+        reserved: Usage | None = None
         result: ChatReply | errors.LLMError | None = None
         try:
-            reservation = await self._reserve(request)
-            self._count("sent")
+            reserved = await self._reserve(request)
+            self.counts["sent"] += 1
             result = await self._exchange(request, dropped)
             return result
         finally:
-            self._settle(permit, reservation, result)
+            self._settle(permit, reserved, result)
 
     async def _exchange(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply | errors.LLMError:
         try:
@@ -294,12 +259,12 @@ class Asker:
             )
         except errors.LLMError as error:
             if error.usage is not None:
-                error.usage = self.accountant.priced(error.usage, request)
+                error.usage = self.costs.priced(error.usage, request)
             return error
-        return replace(reply, usage=self.accountant.priced(reply.usage, request, reply.model))
+        return replace(reply, usage=self.costs.priced(reply.usage, request, reply.model))
 
     def _settle(
-        self, permit: Permit, reservation: Reservation | None, result: ChatReply | errors.LLMError | None
+        self, permit: Permit, reserved: Usage | None, result: ChatReply | errors.LLMError | None
     ) -> None:
         """Book one attempt; `result` is `None` when it was cancelled or never sent."""
         usage = None if result is None else result.usage
@@ -307,24 +272,24 @@ class Asker:
         overload = isinstance(error, errors.Transient) and error.overload
         pause = error.retry_after if isinstance(error, errors.Transient) and overload else None
         if pause is not None and pause > self.retry.patience:
-            pause = None  # nobody will wait that long: let each request fail with the server's word
+            pause = None  # nobody will wait that long: let each request fail with the server's message
         self.limit.release(permit, ok=isinstance(result, ChatReply), overload=overload, pause=pause)
         if result is not None:
             self.breaker.record(error)
-            self._count("rate_limited", isinstance(error, errors.RateLimited))
-        if reservation is not None and self.accountant.budget is not None:
-            self.accountant.budget.settle(reservation, usage)
+            self.counts["rate_limited"] += isinstance(error, errors.RateLimited)
+        if reserved is not None and self.costs.budget is not None:
+            self.costs.budget.settle(reserved, usage)
         if usage is not None:
             self.usage += usage
 
-    async def _reserve(self, request: ChatRequest) -> Reservation | None:
-        budget = self.accountant.budget
+    async def _reserve(self, request: ChatRequest) -> Usage | None:
+        budget = self.costs.budget
         if budget is None:
             return None
         while True:
-            reservation = self.accountant.reservation(request)
-            if budget.try_reserve(reservation):
-                return reservation
+            most = self.costs.reservation(request)
+            if budget.try_reserve(most):
+                return most
             await asyncio.sleep(0.02)  # calls in flight, perhaps of another client, may leave enough
 
     async def _final(self, error: errors.LLMError, failures: int) -> errors.LLMError:
@@ -339,11 +304,6 @@ class Asker:
             return type(error)(f"{error} (tried {failures} times)", retry_after=error.retry_after)
         return error
 
-    def _learn(self, known: Features, given_up: frozenset[str], complaint: errors.LLMError | None) -> None:
-        new = known.drop(given_up) if given_up else frozenset()
-        if new:
-            logger.warning("%s does without %s: %s", self.endpoint, ", ".join(sorted(new)), complaint)
-
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
         lock, users = self._keys.get(key, (asyncio.Lock(), 0))
@@ -355,9 +315,6 @@ class Asker:
             lock, users = self._keys.pop(key)
             if users > 1:
                 self._keys[key] = (lock, users - 1)
-
-    def _count(self, name: str, amount: int = 1) -> None:
-        self.counts[name] = self.counts.get(name, 0) + amount
 
 
 def _checked(
@@ -390,7 +347,7 @@ def _again(request: ChatRequest, reply: ChatReply, problem: str) -> ChatRequest:
     if not reply.text.strip():
         return request
     return request.then(
-        Message("assistant", reply.text[:_SHOWN_AGAIN]),
+        Message("assistant", reply.text[:_QUOTED]),
         Message(
             "user",
             f"This answer cannot be used: {problem}. Answer again, in the format asked for and nothing else.",

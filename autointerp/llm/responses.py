@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autointerp.llm import errors
-from autointerp.llm.features import OPTIONAL, named, sendable
 from autointerp.llm.limits import retry_after
-from autointerp.llm.messages import ChatReply, TokenLogprob, Usage
+from autointerp.llm.messages import ChatReply, TokenLogprob
+from autointerp.llm.parameters import OPTIONAL, named, sendable
 from autointerp.llm.secrets import Secret, redact
+from autointerp.llm.usage import Usage
 
 _TOO_LONG = re.compile(
     r"context_length|context (?:length|window|size)|maximum (?:context|model|input|prompt) ?length|exceed_context"
@@ -20,7 +21,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
-    r"model_not_found|model\b.{0,120}(?:not found|does ?n[o']t exist|not exist|not available|not supported by)"
+    r"model_not_found|model\b.{0,120}(?:not found|does ?n[o't]t exist|not exist|not available|not supported by)"
     r"|(?:unknown|invalid|no such) model|not a valid model|no endpoints found|pinned to",
     re.IGNORECASE | re.DOTALL,
 )
@@ -29,19 +30,18 @@ _FILTERED = re.compile(
 )
 _NO_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
 _SOON = re.compile(r"(?:retry|try again) in \d", re.IGNORECASE)
-_ABOUT_A_PARAMETER = (400, 403, 404, 422)
-_NOT_JSON = object()
+_MAY_BE_ABOUT_A_PARAMETER = (400, 403, 404, 422)
 _TAGS = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Context:
-    """Who was asked for what, for messages. `features`: the optional parts of the protocol that may have been used."""
+    """Who was asked for what, for messages. `parameters`: the optional ones that may have been used."""
 
     url: str
     model: str
     secret: Secret
-    features: tuple[str, ...] = OPTIONAL
+    parameters: tuple[str, ...] = OPTIONAL
 
     def clean(self, text: str, length: int = 300) -> str:
         """Server text fit for a message: one line, short, without keys."""
@@ -49,71 +49,71 @@ class Context:
         return text if len(text) <= length else text[:length] + "..."
 
     def without_model(self, text: str) -> str:
-        """`text` without the model's name, which may sound like a part of the protocol."""
+        """`text` without the model's name, which may sound like a parameter."""
         return re.sub(rf"(?<![\w/.-]){re.escape(self.model)}(?![\w/.-])", " ", text)
 
 
-def status_error(status: int, headers: Mapping[str, str], body: str, context: Context) -> errors.LLMError:
-    """The error that an HTTP status (or an error object in a 200 reply) stands for."""
+def status_error(status: int, headers: Mapping[str, str], body: object, context: Context) -> errors.LLMError:
+    """The error that an HTTP status, or an error object in a 200 reply, stands for. `body`: that object, or whatever the server
+    sent instead."""
     detail, code = _detail(body)
-    said = f' The server said: "{context.clean(detail)}"' if detail.strip() else ""
+    quoted = f' The server said: "{context.clean(detail)}"' if detail.strip() else ""
+    texts = (context.clean(detail, 4000),) if quoted else ()
     whole = f"{code} {detail}"
     at = f"{context.url} (status {status})"
     if status == 402 or (status == 429 and _is_out_of_credit(code, detail, headers)):
         return errors.QuotaExceeded(
-            f"The account has no credit left at {at}. Top it up or use another key.{said}"
+            f"The account at {at} has no credit left. Top it up or use another key.{quoted}"
         )
     if status == 429:
         return errors.RateLimited(
-            f"{at} asks for fewer requests. Wait, or lower the number in flight.{said}",
+            f"{at} asks for fewer requests. Wait, or lower the number in flight.{quoted}",
             retry_after=retry_after(headers),
             overload=True,
         )
     if status == 413 or (status not in (401, 403) and status < 502 and _TOO_LONG.search(whole)):
         return errors.PromptTooLong(
             f"The prompt is too long for {context.model!r} at {at}. Show fewer or shorter examples, or use a model with "
-            f"a longer context.{said}"
+            f"a longer context.{quoted}"
         )
     if status != 401 and status < 500 and _FILTERED.search(whole):
-        texts = (context.clean(detail, 4000),) if said else ()
-        return errors.Refused(f"A content filter at {at} declined the prompt.{said}", texts=texts)
-    if status == 403 and _is_page(body):
-        # Servers of this protocol say in JSON that a key is wrong. A page is a firewall's, about this one prompt (code in it
-        # looks like an attack) or about us: no reason to stop the other questions.
+        return errors.Refused(f"A content filter at {at} declined the prompt.{quoted}", texts=texts)
+    if status == 403 and isinstance(body, str) and _is_page(body):
+        # Servers of this protocol say in JSON that a key is wrong. A page comes from a firewall and is about this one prompt
+        # (code in it looks like an attack) or about us: no reason to stop the other questions.
         return errors.Refused(
-            f"Something before the server at {at} blocks this request, a firewall or a proxy. Show other examples, or ask who "
-            f"runs it.{said}",
-            texts=(context.clean(detail, 4000),) if said else (),
+            f"A firewall or proxy in front of {at} blocked this request. Show other examples, or ask whoever runs it.{quoted}",
+            texts=texts,
         )
-    about = named(context.without_model(whole), context.features)
-    if about and status in _ABOUT_A_PARAMETER:
+    about = named(context.without_model(whole), context.parameters)
+    if about and status in _MAY_BE_ABOUT_A_PARAMETER:
         # Before key and model are suspected: "You are not allowed to request logprobs from this model" is a 403, too.
-        return errors.RequestRejected(f"{at} rejects the request.{said}", about=about)
+        return errors.RequestRejected(f"{at} rejected the request.{quoted}", about=about)
     if status in (401, 403):
-        hint = (
-            "It was sent without a key"
-            if not context.secret
-            else "The key is wrong or may not use this model"
+        problem = (
+            "rejected the key: it is wrong, or may not use this model" if context.secret else "asks for a key"
         )
         return errors.AuthError(
-            f"{at} does not let us in. {hint}: set AUTOINTERP_API_KEY (or OPENAI_API_KEY, OPENROUTER_API_KEY for those "
-            f"servers), or type it in Settings.{said}"
+            f"{at} {problem}. Set AUTOINTERP_API_KEY (or OPENAI_API_KEY, OPENROUTER_API_KEY for those servers), or type the "
+            f"key in Settings.{quoted}"
         )
     if status < 500 and _NO_MODEL.search(whole):
-        return errors.UnknownModel(f"{at} does not offer the model {context.model!r}. Choose another.{said}")
+        return errors.UnknownModel(
+            f"{at} does not offer the model {context.model!r}. Choose another.{quoted}"
+        )
     if status in (404, 405) or 300 <= status < 400:
         target = headers.get("location", "")
         moved = f" It points to {context.clean(target)}." if target else ""
         return errors.WrongURL(
-            f"No chat completions at {at}. Check the base URL; most end in /v1.{moved}{said}",
+            f"No chat completions at {at}. Check the base URL; most end in /v1.{moved}{quoted}",
         )
     if status in (408, 409, 425) or (status >= 500 and status != 501):
         return errors.Transient(
-            f"{at} failed.{said} If this goes on, the server is in trouble; retry the failed ones later.",
+            f"{at} failed.{quoted} If this persists, the server is in trouble: retry later.",
             retry_after=retry_after(headers),
             overload=status in (503, 529),
         )
-    return errors.RequestRejected(f"{at} rejects the request.{said}", about=about)
+    return errors.RequestRejected(f"{at} rejected the request.{quoted}", about=about)
 
 
 def _is_out_of_credit(code: str, message: str, headers: Mapping[str, str]) -> bool:
@@ -126,30 +126,19 @@ def _is_out_of_credit(code: str, message: str, headers: Mapping[str, str]) -> bo
 
 def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> ChatReply:
     """A chat completion from the body of a 200 response. Raises the `LLMError` that fits what is wrong with it."""
-    data = _json(body)
-    if data is _NOT_JSON:
-        if _is_page(body) or "html" in headers.get("content-type", ""):
-            raise errors.WrongURL(
-                f"{context.url} answers with a web page, not with chat completions. Check the base URL; most end in /v1."
-            )
-        raise errors.Transient(f"The reply from {context.url} was cut or is not JSON ({len(body)} bytes).")
-    if not isinstance(data, dict):
-        raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
+    data = _chat_completion(body, headers, context)
     choices = data.get("choices")
-    first: dict[str, Any] = {}
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        first = choices[0]
+    first = _object(choices[0]) if isinstance(choices, list) and choices else {}
     failure = data.get("error") or first.get("error")
     if failure:
-        status = failure.get("code") if isinstance(failure, dict) else None
+        status = _object(failure).get("code")
         status = status if isinstance(status, int) and 400 <= status < 600 else 500
-        raise status_error(status, headers, json.dumps({"error": failure}), context)
+        raise status_error(status, headers, failure, context)
     if not first:
         if "choices" in data:
             raise errors.Transient(f"The reply from {context.url} holds no answer.")
         raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
-    message = first.get("message")
-    message = message if isinstance(message, dict) else {}
+    message = _object(first.get("message"))
     text = redact_key(_text(message.get("content")), context.secret)
     usage = _usage(data.get("usage"), text)
     finish = str(first.get("finish_reason") or "stop")
@@ -170,6 +159,27 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
     )
 
 
+def _chat_completion(body: bytes, headers: Mapping[str, str], context: Context) -> dict[str, Any]:
+    """The JSON object of a body. Raises WrongURL, Transient."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = (
+            None  # raised below: json's own error holds the whole document and would be the context of ours
+        )
+    if isinstance(data, dict):
+        return data
+    if _is_page(body) or (data is None and "html" in headers.get("content-type", "")):
+        raise errors.WrongURL(
+            f"{context.url} answers with a web page, not with chat completions. Check the base URL; most end in /v1."
+        )
+    if data is None:
+        raise errors.Transient(
+            f"The reply from {context.url} was cut short or is not JSON ({len(body)} bytes)."
+        )
+    raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
+
+
 def redact_key(text: str, secret: Secret) -> str:
     """A reply is kept as it is, except for our own key, should a server ever echo it."""
     key = secret.reveal()
@@ -180,30 +190,21 @@ def _is_page(body: bytes | str) -> bool:
     return body.lstrip()[:1] in ("<", b"<")
 
 
-def _json(body: bytes | str) -> Any:
-    # No error is raised while json's own is handled: that one holds the whole document and would be its context.
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return _NOT_JSON
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _detail(body: str) -> tuple[str, str]:
-    """Message and code of an error body in any of the usual shapes."""
-    data = _json(body)
-    if data is _NOT_JSON:
-        return _TAGS.sub(" ", body[:20_000]), ""
-    if not isinstance(data, dict):
-        return str(data)[:20_000], ""
-    error = data.get("error", data)
-    if isinstance(error, dict):
-        message = error.get("message") or error.get("detail") or data.get("detail") or json.dumps(error)
-        metadata = error.get("metadata")
-        raw = metadata.get("raw") if isinstance(metadata, dict) else None
-        text = message if isinstance(message, str) else json.dumps(message)
-        text = f"{text} {raw}" if isinstance(raw, str) else text
-        return text, f"{error.get('code') or ''} {error.get('type') or ''}"
-    return str(error), ""
+def _detail(error: object) -> tuple[str, str]:
+    """Message and code of an error in any of the usual shapes."""
+    if isinstance(error, str):
+        return _TAGS.sub(" ", error[:20_000]) if _is_page(error) else error[:20_000], ""
+    if not isinstance(error, dict):
+        return "" if error is None else str(error)[:20_000], ""
+    message = error.get("message") or error.get("detail") or error
+    text = message if isinstance(message, str) else json.dumps(message)
+    raw = _object(error.get("metadata")).get("raw")
+    text = f"{text} {raw}" if isinstance(raw, str) else text
+    return text, f"{error.get('code') or ''} {error.get('type') or ''}"
 
 
 def _text(content: Any) -> str:
@@ -216,10 +217,9 @@ def _text(content: Any) -> str:
 
 
 def _usage(data: Any, text: str) -> Usage:
-    data = data if isinstance(data, dict) else {}
+    data = _object(data)
     prompt, completion = _count(data.get("prompt_tokens")), _count(data.get("completion_tokens"))
-    details = data.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    cached = _count(_object(data.get("prompt_tokens_details")).get("cached_tokens"))
     cost = _finite(data.get("cost"))
     return Usage(
         prompt or 0,
@@ -231,7 +231,7 @@ def _usage(data: Any, text: str) -> Usage:
 
 
 def _logprobs(data: Any) -> tuple[TokenLogprob, ...] | None:
-    rows = data.get("content") if isinstance(data, dict) else None
+    rows = _object(data).get("content")
     if not isinstance(rows, list) or not rows:
         return None
     result = []
@@ -250,7 +250,7 @@ def _prompt_logprobs(rows: Any) -> tuple[TokenLogprob | None, ...] | None:
         return None
     result: list[TokenLogprob | None] = []
     for row in rows:
-        entries = [_candidate(item) for item in row.values()] if isinstance(row, dict) else []
+        entries = [_candidate(item) for item in _object(row).values()]
         known = [item for item in entries if item is not None]
         if not known:
             result.append(None)

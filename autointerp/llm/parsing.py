@@ -10,7 +10,7 @@ from typing import Any, Literal
 from autointerp.llm.errors import BadAnswer
 from autointerp.llm.messages import ChatReply
 
-_MAX_TEXT = 200_000  # longer answers are not looked through for JSON: no question of ours has one
+_MAX_TEXT = 200_000  # characters; longer answers are not searched for JSON
 _MAX_LITERAL = 20_000
 _MAX_CANDIDATES = 200
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -48,28 +48,6 @@ def parse_json_answer(
     raise BadAnswer(f"the answer holds no JSON {shape}: {_excerpt(text)}")
 
 
-def json_answer(check: Callable[[dict[str, Any]], Any] | None = None) -> Callable[[ChatReply], Any]:
-    """A validator for `Client.ask` that returns the answer's JSON object, or what `check` makes of it."""
-
-    def validate(reply: ChatReply) -> Any:
-        value = parse_json_answer(reply.text, "object")
-        return value if check is None else check(value)
-
-    return validate
-
-
-def text_answer(key: str) -> Callable[[ChatReply], str]:
-    """A validator for one text in a JSON object, as `text_schema(key)` asks for."""
-
-    def validate(reply: ChatReply) -> str:
-        value = parse_json_answer(reply.text, "object", key=key).get(key)
-        if not isinstance(value, str) or not value.strip():
-            raise BadAnswer(f"the answer has no text under {key!r}")
-        return value.strip()
-
-    return validate
-
-
 def list_answer(
     n: int, *, key: str = "answers", low: float = 0, high: float = 1
 ) -> Callable[[ChatReply], list[float]]:
@@ -89,9 +67,9 @@ def list_answer(
             return _numbers(keyed[key], n, low, high)
         complaint: BadAnswer | None = None
         for group in groups:
-            for found in _lists(group, n, text):
+            for candidates in _lists(group, n, text):
                 read: list[list[float]] = []
-                for value in found:
+                for value in candidates:
                     try:
                         read.append(_numbers(value, n, low, high))
                     except BadAnswer as error:
@@ -150,10 +128,6 @@ def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def text_schema(key: str) -> dict[str, Any]:
-    return object_schema({key: {"type": "string"}})
-
-
 def list_schema(n: int, *, key: str = "answers", low: int = 0, high: int = 1) -> dict[str, Any]:
     item = {"type": "integer", "enum": list(range(low, high + 1))}
     return object_schema({key: {"type": "array", "items": item, "minItems": n, "maxItems": n}})
@@ -165,7 +139,7 @@ def looks_like_refusal(text: str) -> bool:
 
 
 def only_thought(text: str) -> bool:
-    """Whether nothing is said in `text` but what was thought; some servers keep that to themselves."""
+    """Whether `text` is nothing but thinking, which some servers leave out."""
     return not _THINKING.sub("", text).strip()
 
 
@@ -187,7 +161,7 @@ def _number(item: Any) -> float | None:
 
 
 def _plain(text: str) -> str:
-    """What is said, without what was thought. Raises `BadAnswer` for nothing and for too much."""
+    """The answer without the model's thinking. Raises `BadAnswer` for nothing and for too much."""
     text = _THINKING.sub("", text).strip()
     if not text:
         raise BadAnswer("the answer is empty")
@@ -197,13 +171,13 @@ def _plain(text: str) -> str:
 
 
 def _groups(text: str) -> list[list[Any]]:
-    """The JSON objects and lists of a text by where they stand, in order of trust, last first in each: the whole of it (and
-    then nothing else), in fences, in prose."""
+    """The JSON objects and lists of a text by where they stand, most trusted first: the whole of it (and then nothing else), in
+    fences, in prose; in each, last first."""
     whole = _read(text)
     if isinstance(whole, dict | list):
         return [[whole]]
-    sources = (reversed(_FENCE.findall(text)), _balanced(text))
-    return [[v for v in map(_read, some) if isinstance(v, dict | list)] for some in sources]
+    groups = (reversed(_FENCE.findall(text)), _balanced(text))
+    return [[value for value in map(_read, group) if isinstance(value, dict | list)] for group in groups]
 
 
 def _with_key(groups: list[list[Any]], key: str) -> dict[str, Any] | None:
@@ -233,16 +207,13 @@ def _read(source: str) -> Any:
 
 
 def _python_words(source: str) -> str:
-    return re.sub(r"(?<![\w'\"])(true|false|null)(?![\w'\"])", _python_word, source)
-
-
-def _python_word(match: re.Match[str]) -> str:
-    return {"true": "True", "false": "False", "null": "None"}[match[1]]
+    words = {"true": "True", "false": "False", "null": "None"}
+    return re.sub(r"(?<![\w'\"])(true|false|null)(?![\w'\"])", lambda match: words[match[1]], source)
 
 
 def _balanced(text: str) -> Iterator[str]:
     """Outermost bracketed stretches of `text`, last first; brackets in double-quoted strings do not count."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     stack: list[tuple[str, int]] = []
     quoted = escaped = False
     for position, character in enumerate(text):
@@ -261,12 +232,12 @@ def _balanced(text: str) -> Iterator[str]:
             opening = "{" if character == "}" else "["
             if stack and stack[-1][0] == opening:
                 _, start = stack.pop()
-                while found and found[-1][0] > start:
-                    found.pop()
-                found.append((start, position + 1))
+                while spans and spans[-1][0] > start:
+                    spans.pop()
+                spans.append((start, position + 1))
             else:
                 stack.clear()
-    for start, end in found[: -_MAX_CANDIDATES - 1 : -1]:
+    for start, end in spans[: -_MAX_CANDIDATES - 1 : -1]:
         yield text[start:end]
 
 

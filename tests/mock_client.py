@@ -1,4 +1,4 @@
-"""A client that follows a script: the same retries, cache, budget and re-asks as the real one, no server."""
+"""A client that follows a script, with the retries, cache, budget and re-asks of the real one; and a cache in memory."""
 
 import asyncio
 import inspect
@@ -6,9 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from autointerp.llm.client import Client
-from autointerp.llm.errors import LLMError
-from autointerp.llm.messages import ChatReply, ChatRequest, Usage
+from autointerp.llm import ChatReply, ChatRequest, Client, LLMError, Usage
 
 Line = str | ChatReply | BaseException
 Script = Iterable[Line] | Callable[[ChatRequest], Line]
@@ -72,3 +70,22 @@ class ScriptTransport:
         for line in self._lines:
             return line
         raise LLMError(f"the mock's script ended: this is request {len(self.requests)}")
+
+
+class MemoryCache:
+    """Replies in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._replies: dict[str, ChatReply] = {}
+
+    def get(self, key: str) -> ChatReply | None:
+        with self._lock:
+            return self._replies.get(key)
+
+    def put(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
+        with self._lock:
+            self._replies[key] = reply
+
+    def __len__(self) -> int:
+        return len(self._replies)

@@ -1,0 +1,107 @@
+"""Which optional parameters a server accepts: found out by trying, remembered per endpoint and model."""
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from autointerp.llm.messages import ChatRequest
+
+# In the order in which they are dropped when the server does not say which one it rejects.
+_COMPLAINTS = {
+    "json_schema": r"response_format|json_?schema|structured|guided|grammar|\bschema\b",
+    "json_object": r"response_format|json_?object|json mode",
+    "prompt_logprobs": r"prompt_logprobs",
+    "logprobs": r"(?<!prompt_)logprobs",
+    "seed": r"\bseed\b",
+    "temperature": r"temperature",
+    "max_tokens": r"max_tokens.{0,80}(?:not supported|unsupported|max_completion_tokens)"
+    r"|(?:not supported|unsupported).{0,40}max_tokens",
+}
+
+OPTIONAL = tuple(_COMPLAINTS)
+"""All optional parameters."""
+
+_dropped: dict[tuple[str, str], frozenset[str]] = {}
+_lock = threading.Lock()
+
+
+def dropped(endpoint: str, model: str) -> frozenset[str]:
+    """What `model` on `endpoint` is known not to accept, in this process."""
+    return _dropped.get((endpoint, model), frozenset())
+
+
+def drop(endpoint: str, model: str, names: frozenset[str]) -> frozenset[str]:
+    """Remember that `names` are not accepted; returns those not known before."""
+    with _lock:
+        known = dropped(endpoint, model)
+        _dropped[endpoint, model] = known | names
+    return names - known
+
+
+def used(request: ChatRequest, dropped: frozenset[str]) -> list[str]:
+    """The optional parameters that `request` uses without `dropped`, in the order of dropping."""
+    as_json = request.schema is not None and "json_schema" in dropped and _mentions_json(request)
+    uses = {
+        "json_schema": request.schema is not None,
+        "json_object": as_json,
+        "prompt_logprobs": request.prompt_logprobs > 0,
+        "logprobs": request.top_logprobs > 0,
+        "seed": request.seed is not None,
+        "temperature": request.temperature is not None,
+        "max_tokens": request.max_tokens is not None,
+    }
+    return [name for name in OPTIONAL if uses[name] and name not in dropped]
+
+
+def named(message: str, names: Iterable[str]) -> frozenset[str]:
+    """Those of `names` that the server's complaint mentions."""
+    return frozenset(
+        name for name in names if re.search(_COMPLAINTS[name], message, re.IGNORECASE | re.DOTALL)
+    )
+
+
+def blame(message: str, names: Sequence[str]) -> frozenset[str]:
+    """Those of `names` that the server's complaint is about; when it mentions none, the first that can be done without."""
+    optional = [name for name in names if name not in ("temperature", "max_tokens")]
+    return named(message, names) or frozenset(optional[:1])
+
+
+def arguments(request: ChatRequest, model: str, dropped: frozenset[str]) -> dict[str, Any]:
+    """Arguments of `chat.completions.create`; what is not in OpenAI's API goes into `extra_body`."""
+    names = used(request, dropped)
+    values: dict[str, Any] = {
+        "model": request.model or model,
+        "messages": [
+            {"role": message.role, "content": sendable(message.content)} for message in request.messages
+        ],
+    }
+    extra = dict(request.extra)
+    if "json_schema" in names:
+        schema = {"name": "answer", "schema": dict(request.schema or {}), "strict": True}
+        values["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif "json_object" in names:
+        values["response_format"] = {"type": "json_object"}
+    if "logprobs" in names:
+        values |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    if "prompt_logprobs" in names:
+        extra = {"prompt_logprobs": request.prompt_logprobs, **extra}
+    if "seed" in names:
+        values["seed"] = request.seed
+    if "temperature" in names:
+        values["temperature"] = request.temperature
+    if request.max_tokens is not None:
+        # OpenAI's reasoning models take the new name only; everybody else takes the old one.
+        values["max_tokens" if "max_tokens" in names else "max_completion_tokens"] = request.max_tokens
+    return values | {"extra_body": extra}
+
+
+def sendable(text: str) -> str:
+    """`text` as UTF-8 can hold it: models and corpora do produce halves of surrogate pairs, and a re-ask repeats what the model
+    said."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _mentions_json(request: ChatRequest) -> bool:
+    # Servers insist on the word before they turn JSON mode on.
+    return any("json" in message.content.lower() for message in request.messages)
