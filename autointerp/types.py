@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-CoderKind = Literal["sae", "transcoder", "skip_transcoder", "neurons", "random"]
 Relation = Literal["decoder", "encoder", "cofiring"]
 Group = Literal["random", "top", "quantiles", "non_activating"]
 
@@ -66,10 +65,11 @@ class Fidelity:
 @dataclass(frozen=True)
 class CoderInfo:
     """What a store knows about one sparse coder. `n_tokens` counts the positions that could fire (masked ones excluded);
-    `scale` is the power of two that stored activations were divided by."""
+    `scale` is the power of two that stored activations were divided by. `kind`: see `models.coders.registry.KINDS`. `k`: active
+    latents per token, `None` where that varies."""
 
     coder: str
-    kind: CoderKind
+    kind: str
     hookpoint: str
     n_latents: int
     k: int | None
@@ -86,6 +86,18 @@ class CoderInfo:
     source: str
     created: str
     config: dict = field(default_factory=dict)
+
+    @property
+    def l0(self) -> float | None:
+        """Mean number of latents that fire on a token: as measured with the fidelity, else over the whole corpus."""
+        if self.fidelity is not None:
+            return self.fidelity.l0
+        return self.n_activations / self.n_tokens if self.n_tokens else None
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Why figures are missing, as sentences, by "fidelity", "promoted_tokens", "decoder" or "encoder" (neighbours)."""
+        return self.config.get("absent", {})
 
 
 @dataclass(frozen=True)

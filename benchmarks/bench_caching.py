@@ -31,7 +31,10 @@ import psutil
 import torch
 
 from autointerp.caching import cache
-from autointerp.models import SparseCoder, SubjectModel, TapReader, load_coder, load_subject
+from autointerp.models.coders.coder import SparseCoder
+from autointerp.models.coders.loading import load_coder
+from autointerp.models.hooks import TapReader
+from autointerp.models.subject import SubjectModel, load_subject
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKPOINT = "layers.2.mlp"
@@ -87,7 +90,7 @@ def bound(subject: SubjectModel, coder: SparseCoder, rows: np.ndarray) -> None:
             ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64))
             x = reader.read(ids)[coder.tap].reshape(-1, coder.d_in)
             x = x if b_dec is None else x - b_dec
-            torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k, dim=-1, sorted=False)
+            torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k or 0, dim=-1, sorted=False)
 
 
 def small_spec() -> str:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from autointerp.store import CoderWriter, CorpusWriter, Store
-from autointerp.types import CoderKind, Fidelity
+from autointerp.types import Fidelity
 
 # Property tests try the same examples every time and take as long as they take: none fails by chance or on a slow machine.
 # `pytest --hypothesis-profile=explore` tries others.
@@ -55,7 +55,7 @@ class CoderSpec:
 
     firings: Firings
     n_latents: int
-    kind: CoderKind = "sae"
+    kind: str = "sae"
     hookpoint: str = "layers.0.mlp"
     k: int | None = 4
     logits: tuple[NDArray, NDArray, NDArray, NDArray] | None = None

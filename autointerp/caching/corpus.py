@@ -18,7 +18,7 @@ from autointerp.caching.tokenize import (
     tokenize,
 )
 from autointerp.errors import CorpusError, ModelLoadError, StoreError
-from autointerp.models import SubjectModel
+from autointerp.models.subject import SubjectModel
 from autointerp.store import CorpusWriter, Store, vocabulary_from_tokenizer
 from autointerp.types import Progress, ProgressCallback
 

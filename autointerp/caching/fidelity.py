@@ -1,15 +1,16 @@
 """How well a coder stands in for its target: FVU, L0, and the cross-entropy that splicing it in costs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autointerp.errors import BadActivations
-from autointerp.models import SparseCoder, SubjectModel, Tap
-from autointerp.models.hooks import TapReader, observing, replacing
+from autointerp.models.coders.coder import SparseActivations, SparseCoder
+from autointerp.models.hooks import Tap, TapReader, hooked
+from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from autointerp.types import Fidelity, Progress, ProgressCallback, no_progress
 
@@ -28,11 +29,11 @@ class Sums:
     total: Tensor | None = None
     ce: float = 0.0
 
-    def add(self, target: Tensor, rebuilt: Tensor, acts: Tensor) -> None:
-        """`target`, `rebuilt` Float[Tensor, "n d_out"]; `acts` Float[Tensor, "n k"]."""
+    def add(self, target: Tensor, rebuilt: Tensor, acts: SparseActivations) -> None:
+        """`target`, `rebuilt` Float[Tensor, "n d_out"]; `acts` of the same n tokens."""
         wide = target.double()
         self.n += len(target)
-        self.fired += int((acts > 0).sum())
+        self.fired += int((acts.values > 0).sum())
         self.squared_error += float((wide - rebuilt.double()).pow(2).sum())
         self.squared += float(wide.pow(2).sum())
         summed = wide.sum(0)
@@ -68,14 +69,6 @@ class CrossEntropy:
         return self.total / self.n if self.n else float("nan")
 
 
-@dataclass
-class _Run:
-    sums: dict[str, Sums]
-    clean: CrossEntropy = field(default_factory=CrossEntropy)
-    spliced: dict[str, CrossEntropy] = field(default_factory=dict)
-    zero: dict[Tap, CrossEntropy] = field(default_factory=dict)
-
-
 def sampled_contexts(n_contexts: int, ctx_len: int, n_tokens: int) -> np.ndarray:
     """At most `n_tokens // ctx_len` contexts (at least one), evenly spread: Int64[ndarray, " n"]."""
     n = min(n_contexts, max(1, n_tokens // ctx_len))
@@ -93,49 +86,65 @@ def measure(
     batch_size: int = 32,
     progress: ProgressCallback = no_progress,
 ) -> dict[str, Fidelity]:
-    """Fidelity of each coder over evenly spread contexts of the store.
+    """Fidelity of each coder that has a decoder, over evenly spread contexts of the store.
 
     FVU compares with the coder's own target. With a causal model, the target is also replaced by the coder's
     reconstruction (an SAE's of the module's output, a transcoder's from the module's input) and by zeros, and the
-    model runs on; all at once positions that the store caches: a masked BOS keeps its true activation and its
+    model runs on; only at positions that the store caches: a masked BOS keeps its true activation and its
     prediction does not count.
     """
+    targets = {name: coder.target for name, coder in coders.items() if coder.target is not None}
+    if not targets:
+        return {}
     contexts = sampled_contexts(store.n_contexts, store.ctx_len, n_tokens)
     causal = subject.is_causal
     if causal:
         batch_size = max(1, min(batch_size, LOGIT_BYTES // (4 * store.ctx_len * subject.vocab_size)))
-    run = _Run({name: Sums() for name in coders}, spliced={name: CrossEntropy() for name in coders})
-    run.zero = {coder.target: CrossEntropy() for coder in coders.values()}
-    taps = list(dict.fromkeys(tap for coder in coders.values() for tap in (coder.tap, coder.target)))
-    reader = TapReader(subject.base, taps)
-    passes = 1 + (len(coders) + len(run.zero) if causal else 0)
+    sums = {name: Sums() for name in targets}
+    clean, spliced = CrossEntropy(), {name: CrossEntropy() for name in targets}
+    zero = {target: CrossEntropy() for target in targets.values()}
+    reader = TapReader(subject.base, [tap for name in targets for tap in (coders[name].tap, targets[name])])
+    passes = 1 + (len(targets) + len(zero) if causal else 0)
     total = len(contexts) * store.ctx_len * passes
     done = 0
     for start in range(0, len(contexts), batch_size):
         rows = store.tokens[contexts[start : start + batch_size]].astype(np.int64)
         ids = torch.from_numpy(rows).to(subject.device)
         mask = position_mask(ids, subject.bos_token_id if skip_bos else None)
-        seen = _clean_pass(subject, reader, ids, mask, run)
+        seen = _clean_pass(subject, reader, ids, mask, clean)
         done += ids.numel()
-        for name, coder in coders.items():
+        for name, target in targets.items():
+            coder, truth = coders[name], seen[target]
             x = seen[coder.tap][mask].float()
-            target = seen[coder.target]
-            acts, latents = coder.encode(x)
-            rebuilt = coder.decode(acts, latents, x)
-            run.sums[name].add(target[mask], rebuilt, acts)
+            acts = coder.encode(x)
+            rebuilt = coder.decode(acts, x)
+            sums[name].add(truth[mask], rebuilt, acts)
             if causal:
-                replacement = target.clone()
-                replacement[mask] = rebuilt.to(target.dtype)
-                _spliced_pass(subject, coder.target, replacement, ids, mask, run.spliced[name])
+                replacement = truth.clone()
+                replacement[mask] = rebuilt.to(truth.dtype)
+                _spliced_pass(subject, target, replacement, ids, mask, spliced[name])
                 done += ids.numel()
                 progress(Progress("fidelity", done, total))
         if causal:
-            for tap, losses in run.zero.items():
-                replacement = seen[tap].masked_fill(mask[..., None], 0.0)
-                _spliced_pass(subject, tap, replacement, ids, mask, losses)
+            for target, losses in zero.items():
+                replacement = seen[target].masked_fill(mask[..., None], 0.0)
+                _spliced_pass(subject, target, replacement, ids, mask, losses)
                 done += ids.numel()
         progress(Progress("fidelity", done, total))
-    return {name: _fidelity(name, run, coder, causal) for name, coder in coders.items()}
+    for name, figures in sums.items():
+        if not np.isfinite(figures.squared_error):
+            raise BadActivations(f"coder {name!r} rebuilds {targets[name]} as NaN or infinity")
+    return {
+        name: Fidelity(
+            fvu=figures.fvu,
+            l0=figures.fired / figures.n if figures.n else 0.0,
+            n_tokens=figures.n,
+            ce_clean=clean.mean if causal else None,
+            ce_spliced=spliced[name].mean if causal else None,
+            ce_zero=zero[targets[name]].mean if causal else None,
+        )
+        for name, figures in sums.items()
+    }
 
 
 def position_mask(ids: Tensor, bos: int | None) -> Tensor:
@@ -144,15 +153,14 @@ def position_mask(ids: Tensor, bos: int | None) -> Tensor:
 
 
 def _clean_pass(
-    subject: SubjectModel, reader: TapReader, ids: Tensor, mask: Tensor, run: _Run
+    subject: SubjectModel, reader: TapReader, ids: Tensor, mask: Tensor, losses: CrossEntropy
 ) -> dict[Tap, Tensor]:
     if not subject.is_causal:
         with reader.attached():
             return reader.read(ids)
     seen: dict[Tap, Tensor] = {}
-    with observing(subject.base, reader.taps, seen.__setitem__):
-        logits = subject.model(input_ids=ids).logits
-    run.clean.add(logits, ids, mask)
+    with hooked(subject.base, reader.taps, seen.__setitem__):
+        losses.add(subject.model(input_ids=ids).logits, ids, mask)
     return {tap: tensor.reshape(*ids.shape, -1) for tap, tensor in seen.items()}
 
 
@@ -160,24 +168,5 @@ def _spliced_pass(
     subject: SubjectModel, target: Tap, replacement: Tensor, ids: Tensor, mask: Tensor, losses: CrossEntropy
 ) -> None:
     # Nothing before the target changes, so a reconstruction made from the clean pass is the one to splice in.
-    with replacing(subject.base, target, lambda x: replacement.reshape(x.shape)):
+    with hooked(subject.base, [target], lambda _, x: replacement.reshape(x.shape)):
         losses.add(subject.model(input_ids=ids).logits, ids, mask)
-
-
-def _fidelity(name: str, run: _Run, coder: SparseCoder, causal: bool) -> Fidelity:
-    sums = run.sums[name]
-    if not np.isfinite(sums.squared_error):
-        raise BadActivations(f"coder {name!r} rebuilds {coder.target} as NaN or infinity")
-    figures = (
-        (run.clean.mean, run.spliced[name].mean, run.zero[coder.target].mean)
-        if causal
-        else (None, None, None)
-    )
-    return Fidelity(
-        fvu=sums.fvu,
-        l0=sums.fired / sums.n if sums.n else 0.0,
-        n_tokens=sums.n,
-        ce_clean=figures[0],
-        ce_spliced=figures[1],
-        ce_zero=figures[2],
-    )

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autointerp.models import SparseCoder, SubjectModel
+from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.coders.topk import group_size, top_k
+from autointerp.models.subject import SubjectModel
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 N_TOKENS = 10
@@ -25,21 +26,30 @@ class PromotedTokens(NamedTuple):
     suppressed_values: NDArray[np.float32]
 
 
+def why_no_promoted_tokens(subject: SubjectModel, coder: SparseCoder) -> str | None:
+    """Why a latent of `coder` promotes no tokens, as a sentence; `None` where it does."""
+    if not isinstance(getattr(subject.unembedding, "weight", None), Tensor):
+        return "The subject model has no language-model head."
+    if coder.W_dec is None or coder.target is None:
+        return "The coder's latents have no decoder directions."
+    if coder.target.side == "input" or coder.d_out != subject.d_model:
+        return "The coder's decoder does not write to the residual stream."
+    return None
+
+
 def promoted_tokens(
     subject: SubjectModel, coder: SparseCoder, n: int = N_TOKENS, progress: ProgressCallback = no_progress
-) -> PromotedTokens | None:
+) -> PromotedTokens:
     """Logits per unit of activation, before the final norm divides by the size of the residual stream.
 
-    `None` where it makes no sense: no LM head, no decoder, or a decoder that does not write to the residual stream (the
-    stand-in for a module's input, or of another width). Latents are taken in blocks; [n_latents, vocab] never exists.
+    Only where `why_no_promoted_tokens` finds no reason against it. Latents are taken in blocks: [n_latents, vocab] would be
+    too large.
     """
-    head = subject.unembedding
-    unembedding = getattr(head, "weight", None)
-    directions = coder.W_dec
-    if not isinstance(unembedding, Tensor) or directions is None or coder.target.side == "input":
-        return None
-    if directions.shape[1] != unembedding.shape[1] or directions.shape[1] != subject.d_model:
-        return None
+    head, directions = subject.unembedding, coder.W_dec
+    assert head is not None
+    assert directions is not None
+    unembedding = head.weight
+    assert isinstance(unembedding, Tensor)
     fold = final_norm_gain(subject)
     n = min(n, unembedding.shape[0])
     matrix = unembedding.float()
@@ -107,7 +117,7 @@ def _find_final_norm(subject: SubjectModel) -> nn.Module | None:
         getattr(subject.base, "language_model", None),
     ):
         for name in FINAL_NORMS:
-            found = getattr(holder, name, None) if holder is not None else None
-            if isinstance(found, nn.Module) and "norm" in type(found).__name__.lower():
-                return found
+            norm = getattr(holder, name, None)
+            if isinstance(norm, nn.Module) and "norm" in type(norm).__name__.lower():
+                return norm
     return None

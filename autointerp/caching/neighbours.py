@@ -14,8 +14,9 @@ from autointerp.store.coders.spool import stable_order
 N_NEIGHBOURS = 10
 BLOCK_BYTES = 64 << 20
 MAX_PAIRS = 1 << 25
-"""Pairs of latents counted for co-firing; a corpus with more is sampled by evenly spaced contexts."""
+"""Pairs of latents counted for co-firing; a corpus with more is sampled."""
 PAIRS_AT_ONCE = 1 << 20
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 DENSE_LATENTS = 4096
 
 Neighbours = tuple[NDArray[np.int32], NDArray[np.float32]]
@@ -53,77 +54,116 @@ def nearest_by_cosine(weight: Tensor, live: NDArray[np.bool_], n: int = N_NEIGHB
     return ids, values
 
 
-class _Block(NamedTuple):
-    """Latents `first` to `last - 1`: which of them fires (rising), and in which row of the sample."""
+Rows = NDArray[np.int32]
+"""Latents that fire on each of some tokens, Int32[ndarray, "n width"], -1 = none."""
 
-    first: int
-    last: int
+
+class _Firings(NamedTuple):
+    """Which latent fires (rising), Int32[ndarray, " m"], and in which of `rows`, Int[ndarray, " m"]."""
+
     latent: NDArray[np.int32]
     row: NDArray[np.intp]
+    rows: Rows
 
 
 class CofiringSample:
-    """Latents that fired together on sampled tokens: `add` rows while caching, then `nearest`.
+    """Latents that fired together on sampled tokens: `add` batches while caching, then `nearest`.
 
-    Which contexts are sampled is fixed by the size of the corpus, so that memory (the sample) and time (`MAX_PAIRS`) do
-    not grow with it. `n_tokens`: tokens seen.
+    Memory (the sample) and time (`max_pairs`) do not grow with the corpus. For a coder with k per token, the contexts sampled
+    follow from the corpus's size. With any number (`k` is `None`), tokens are dropped by halves as their pairs become too many.
     """
 
-    def __init__(self, *, n_latents: int, k: int, n_contexts: int, ctx_len: int, max_pairs: int = MAX_PAIRS):
-        self.n_latents, self.k = n_latents, k
-        wanted = max(1, max_pairs // (k * k * ctx_len))
+    def __init__(
+        self, *, n_latents: int, k: int | None, n_contexts: int, ctx_len: int, max_pairs: int = MAX_PAIRS
+    ):
+        self.n_latents, self._k, self._ctx_len, self._max_pairs = n_latents, k, ctx_len, max_pairs
+        wanted = n_contexts if k is None else max(1, max_pairs // (k * k * ctx_len))
         self.every = max(1, -(-n_contexts // wanted))
-        self.ctx_len = ctx_len
-        self.n_tokens = 0
-        self._rows: list[NDArray[np.int32]] = []
+        self._halvings = 0
+        self._held: dict[int, list[tuple[NDArray[np.int64], Rows]]] = {}
 
-    def add(
-        self, token: NDArray[np.integer], latents: NDArray[np.integer], acts: NDArray[np.floating]
-    ) -> None:
-        """One batch: token index [n], latents [n, k], activations [n, k]."""
-        if self.every > 1:
-            taken = np.flatnonzero(token // self.ctx_len % self.every == 0)
-            latents, acts = latents[taken], acts[taken]
-        if not len(latents):
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in the sample on which a latent fires."""
+        return sum(len(rows) for rows in self._rows())
+
+    def add(self, latent: NDArray[np.integer], token: NDArray[np.int64]) -> None:
+        """One batch of firings, in the order of tokens: Int[ndarray, " n"] each. A token lies in one batch."""
+        sampled = self._sampled(token)
+        if not sampled.all():
+            latent, token = latent[sampled], token[sampled]
+        if not len(token):
             return
-        self._rows.append(np.where(acts > 0, latents.astype(np.int32), np.int32(-1)))
-        self.n_tokens += len(latents)
+        starts = np.flatnonzero(np.diff(token, prepend=-1))
+        counts = np.diff(starts, append=len(token))
+        # Rows of similar length share an array, so that one crowded token does not widen all others.
+        widths = np.minimum(1 << np.ceil(np.log2(counts)).astype(np.int64), self._k or self.n_latents)
+        for width in np.unique(widths).tolist():
+            chosen = widths == width
+            rows = np.full((int(chosen.sum()), width), -1, np.int32)
+            rows[np.arange(width) < counts[chosen, None]] = latent[np.repeat(chosen, counts)]
+            self._held.setdefault(width, []).append((token[starts[chosen]], rows))
+        while self._k is None and sum(rows.size * rows.shape[1] for rows in self._rows()) > self._max_pairs:
+            self._halve()
+
+    def _sampled(self, token: NDArray[np.integer]) -> NDArray[np.bool_]:
+        if self._k is not None:
+            return token // self._ctx_len % self.every == 0
+        # Multiplying by the golden ratio spreads the tokens; each halving keeps the lower half of what the last one kept.
+        return token.astype(np.uint64) * GOLDEN <= np.uint64((2**64 - 1) >> self._halvings)
+
+    def _halve(self) -> None:
+        self._halvings += 1
+        for width, batches in self._held.items():
+            kept = [(self._sampled(token), token, rows) for token, rows in batches]
+            self._held[width] = [(token[keep], rows[keep]) for keep, token, rows in kept if keep.any()]
+
+    def _rows(self) -> list[Rows]:
+        return [rows for batches in self._held.values() for _, rows in batches]
 
     def nearest(self, n: int = N_NEIGHBOURS) -> Neighbours:
         """By Jaccard similarity: tokens on which both fire, over tokens on which either does."""
         ids = np.full((self.n_latents, n), -1, np.int32)
         values = np.zeros((self.n_latents, n), np.float32)
-        if not self._rows:
-            return ids, values
-        rows = np.concatenate(self._rows)
-        fired = np.bincount(rows[rows >= 0], minlength=self.n_latents)
+        sample = [np.concatenate([rows for _, rows in batches]) for batches in self._held.values() if batches]
+        fired = np.zeros(self.n_latents, np.int64)
+        for rows in sample:
+            fired += np.bincount(rows[rows >= 0], minlength=self.n_latents)
         if self.n_latents <= DENSE_LATENTS:
-            self._nearest_dense(rows, fired, ids, values)
+            self._nearest_dense(sample, fired, ids, values)
             return ids, values
         # Sorting releases the interpreter's lock: two blocks are worked on at the same time.
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for block, found in pool.map(
-                lambda b: (b, self._nearest_in(b, rows, fired, n)), self._blocks(rows)
+            blocks = self._blocks(sample)
+            for (latents, _), near in zip(
+                blocks, pool.map(lambda block: self._nearest_in(block, fired, n), blocks), strict=True
             ):
-                part = slice(block.first, block.last)
-                ids[part], values[part] = found
+                ids[latents], values[latents] = near
         return ids, values
 
-    def _blocks(self, rows: NDArray[np.int32]) -> list[_Block]:
-        """All latents, about `PAIRS_AT_ONCE` pairs at a time."""
-        row, column = np.nonzero(rows >= 0)
-        latent = rows[row, column]
-        order = stable_order(latent.astype(np.uint32), self.n_latents)
-        row, latent = row[order], latent[order]
-        ends = np.searchsorted(latent, np.arange(self.n_latents + 1))
+    def _blocks(self, sample: list[Rows]) -> list[tuple[slice, list[_Firings]]]:
+        """All latents, about `PAIRS_AT_ONCE` pairs at a time, with their firings."""
+        whole, ends = [], []
+        for rows in sample:
+            row, column = np.nonzero(rows >= 0)
+            latent = rows[row, column]
+            order = stable_order(latent.astype(np.uint32), self.n_latents)
+            whole.append(_Firings(latent[order], row[order], rows))
+            ends.append(np.searchsorted(whole[-1].latent, np.arange(self.n_latents + 1)))
+        pairs = sum(
+            (end * rows.shape[1] for end, rows in zip(ends, sample, strict=True)),
+            np.zeros(self.n_latents + 1, int),
+        )
         most = 1 << (32 - self._id_bits)  # so that a pair fits in 32 bits, see `_nearest_in`
         blocks, first = [], 0
         while first < self.n_latents:
-            rows_at_once = max(1, PAIRS_AT_ONCE // self.k)
-            last = int(np.searchsorted(ends, ends[first] + rows_at_once, side="right")) - 1
+            last = int(np.searchsorted(pairs, pairs[first] + PAIRS_AT_ONCE, side="right")) - 1
             last = min(max(last, first + 1), first + most, self.n_latents)
-            part = slice(ends[first], ends[last])
-            blocks.append(_Block(first, last, latent[part], row[part]))
+            parts = [
+                _Firings(part.latent[end[first] : end[last]], part.row[end[first] : end[last]], part.rows)
+                for part, end in zip(whole, ends, strict=True)
+            ]
+            blocks.append((slice(first, last), parts))
             first = last
         return blocks
 
@@ -132,23 +172,27 @@ class CofiringSample:
         return max(1, (self.n_latents - 1).bit_length())
 
     def _nearest_in(
-        self, block: _Block, rows: NDArray[np.int32], fired: NDArray[np.int64], n: int
+        self, block: tuple[slice, list[_Firings]], fired: NDArray[np.int64], n: int
     ) -> Neighbours:
         """Of the block's latents. Pairs are counted as runs of equal numbers, then sorted by similarity: plain numbers sort
         several times faster than an order of them can be found."""
-        ids = np.full((block.last - block.first, n), -1, np.int32)
+        latents, parts = block
+        ids = np.full((latents.stop - latents.start, n), -1, np.int32)
         values = np.zeros(ids.shape, np.float32)
         bits = np.uint32(self._id_bits)
-        others, mine = rows[block.row], (block.latent - block.first).astype(np.uint32)[:, None]
-        pairs = (mine << bits) | others.astype(np.uint32)
-        pairs = pairs[(others >= 0) & (others != block.latent[:, None])]
+        numbers = []
+        for part in parts:
+            others, mine = part.rows[part.row], (part.latent - latents.start).astype(np.uint32)[:, None]
+            pairs = (mine << bits) | others.astype(np.uint32)
+            numbers.append(pairs[(others >= 0) & (others != part.latent[:, None])])
+        pairs = numbers[0] if len(numbers) == 1 else np.concatenate([np.zeros(0, np.uint32), *numbers])
         if not len(pairs):
             return ids, values
         pairs.sort()
         begins = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
         together = np.diff(begins, append=len(pairs))
         first, second = pairs[begins] >> bits, pairs[begins] & np.uint32((1 << self._id_bits) - 1)
-        jaccard = (together / (fired[first + block.first] + fired[second] - together)).astype(np.float32)
+        jaccard = (together / (fired[first + latents.start] + fired[second] - together)).astype(np.float32)
         # The latent, falling similarity (bits of non-negative floats sort like their values), the other latent.
         falling = (np.uint32(0xFFFFFFFF) - jaccard.view(np.uint32)).astype(np.uint64)
         keys = (
@@ -168,24 +212,24 @@ class CofiringSample:
 
     def _nearest_dense(
         self,
-        rows: NDArray[np.int32],
+        sample: list[Rows],
         fired: NDArray[np.int64],
         ids: NDArray[np.int32],
         values: NDArray[np.float32],
     ) -> None:
-        """All counts in one [n_latents + 1]^2 array (the last row and column take the silent entries)."""
+        """All counts in one [n_latents + 1]^2 array (the last row and column take the entries that are none)."""
         m = self.n_latents + 1
-        places = np.where(rows < 0, self.n_latents, rows).astype(np.int64)
-        one, other = np.triu_indices(self.k, 1)  # each pair once
         counts = np.zeros(m * m, dtype=np.int32)
-        step = max(1, (1 << 21) // max(1, len(one)))
-        for start in range(0, len(rows), step):
-            part = np.ascontiguousarray(
-                places[start : start + step].T
-            )  # [k, tokens]: whole columns are taken below
-            keys = part[one] * m
-            keys += part[other]
-            counts += np.bincount(keys.ravel(), minlength=m * m).astype(np.int32)
+        for rows in sample:
+            places = np.where(rows < 0, self.n_latents, rows).astype(np.int64)
+            left, right = np.triu_indices(rows.shape[1], 1)  # each pair once
+            step = max(1, (1 << 21) // max(1, len(left)))
+            for start in range(0, len(rows), step):
+                # [width, tokens]: whole columns are taken below
+                part = np.ascontiguousarray(places[start : start + step].T)
+                keys = part[left] * m
+                keys += part[right]
+                counts += np.bincount(keys.ravel(), minlength=m * m).astype(np.int32)
         together = torch.from_numpy(counts).view(m, m)[:-1, :-1].float()
         together = together + together.T
         together.fill_diagonal_(0.0)

@@ -13,11 +13,13 @@ from torch import Tensor
 from autointerp.caching.corpus import CorpusRequest, open_or_make
 from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
 from autointerp.caching.fidelity import measure, position_mask
-from autointerp.caching.finish import finish_coder
-from autointerp.caching.gather import Gatherer, checksum
+from autointerp.caching.recording import Recording
 from autointerp.caching.tokenize import TextDocument
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
-from autointerp.models import CoderSpec, SparseCoder, SubjectModel, Tap, TapReader, load_coder, load_subject
+from autointerp.models.coders.coder import CoderSpec, SparseCoder
+from autointerp.models.coders.loading import load_coder
+from autointerp.models.hooks import Tap, TapReader
+from autointerp.models.subject import SubjectModel, load_subject
 from autointerp.store import Store
 from autointerp.store.files import check_name
 from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
@@ -76,7 +78,9 @@ def cache(
     for name in coders:
         check_name(name)
     options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours)
-    subject = model if isinstance(model, SubjectModel) else _load(model, trust_remote_code, device, dtype)
+    subject = model
+    if not isinstance(subject, SubjectModel):
+        subject = load_subject(str(model), trust_remote_code=trust_remote_code, device=device, dtype=dtype)
     loaded = {name: load_coder(spec, subject=subject, hookpoint=hookpoint) for name, spec in coders.items()}
     request = CorpusRequest(text, dataset, token_ids, documents, corpus_name, n_tokens, ctx_len)
     store = open_or_make(Path(store_path), subject, request, progress)
@@ -99,15 +103,10 @@ def cache(
     return [done[name] for name in coders]
 
 
-def _load(
-    model: str | Path, trust: bool, device: str | torch.device, dtype: str | torch.dtype | None
-) -> SubjectModel:
-    return load_subject(str(model), trust_remote_code=trust, device=device, dtype=dtype)
-
-
 def _check_same(info: CoderInfo, coder: SparseCoder, options: Options) -> None:
-    stored = (info.kind, info.hookpoint, info.n_latents, info.k, info.config.get("weights", checksum(coder)))
-    if stored != (coder.kind, coder.hookpoint, coder.n_latents, coder.k, checksum(coder)):
+    checksum = coder.checksum()
+    stored = (info.kind, info.hookpoint, info.n_latents, info.k, info.config.get("weights", checksum))
+    if stored != (coder.kind, coder.hookpoint, coder.n_latents, coder.k, checksum):
         raise StoreError(
             f"the store already has another coder called {info.coder!r} (from {info.source}). Give this one another name."
         )
@@ -126,16 +125,25 @@ def _cache_missing(
     overwrite: bool,
     progress: ProgressCallback,
 ) -> list[CoderInfo]:
-    """One pass over the corpus for all `coders`, then their statistics, then their files, one after the other."""
+    """One pass over the corpus for all `coders`, then their fidelity, then statistics and file, one coder after the other."""
     infos = []
     with ExitStack() as stack:
-        gatherers = {
+        recordings = {
             name: stack.enter_context(
-                Gatherer(store, name, coder, options.skip_bos, options.neighbours, overwrite)
+                Recording(
+                    store,
+                    name,
+                    coder,
+                    subject,
+                    skip_bos=options.skip_bos,
+                    neighbours=options.neighbours,
+                    logits=options.logits,
+                    overwrite=overwrite,
+                )
             )
             for name, coder in coders.items()
         }
-        position_counts = _read_all(store, subject, gatherers, options, progress)
+        position_counts = _read_all(store, subject, list(recordings.values()), options, progress)
         fidelity = {}
         if options.fidelity_tokens:
             fidelity = measure(
@@ -147,18 +155,9 @@ def _cache_missing(
                 batch_size=options.batch_size,
                 progress=progress,
             )
-        for name, gatherer in gatherers.items():
-            infos.append(
-                finish_coder(
-                    gatherer,
-                    subject,
-                    position_counts=position_counts,
-                    fidelity=fidelity.get(name),
-                    logits=options.logits,
-                    progress=progress,
-                )
-            )
-            progress(Progress("finish", len(infos), len(gatherers), "coders"))
+        for name, recording in recordings.items():
+            infos.append(recording.finish(position_counts, fidelity.get(name), progress))
+            progress(Progress("finish", len(infos), len(recordings), "coders"))
     return infos
 
 
@@ -166,14 +165,14 @@ def _cache_missing(
 def _read_all(
     store: Store,
     subject: SubjectModel,
-    gatherers: Mapping[str, Gatherer],
+    recordings: Sequence[Recording],
     options: Options,
     progress: ProgressCallback,
 ) -> NDArray[np.int64]:
-    """Feed every context to the gatherers. Returns, per position, the number of contexts cached there."""
-    by_tap: dict[Tap, list[Gatherer]] = {}
-    for gatherer in gatherers.values():
-        by_tap.setdefault(gatherer.coder.tap, []).append(gatherer)
+    """Run the model over every context. Returns, per position, the number of contexts cached there."""
+    by_tap: dict[Tap, list[Recording]] = {}
+    for recording in recordings:
+        by_tap.setdefault(recording.coder.tap, []).append(recording)
     bos = subject.bos_token_id if options.skip_bos else None
     position_counts = np.zeros(store.ctx_len, dtype=np.int64)
     total = store.n_contexts * store.ctx_len
@@ -194,8 +193,8 @@ def _read_all(
                 x = activations.reshape(-1, activations.shape[-1]) if whole else activations[mask]
                 x = x.float()
                 _check_finite(x, tap, token, store.ctx_len)
-                for gatherer in by_tap[tap]:
-                    gatherer.take(x, token)
+                for recording in by_tap[tap]:
+                    recording.add(x, token)
             progress(Progress("cache", min(total, (start + len(rows)) * store.ctx_len), total))
     return position_counts
 

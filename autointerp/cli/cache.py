@@ -1,8 +1,5 @@
 """Run a model over text and store what every latent of the coders fires on. Into an existing store, coders are added over
-the text it already holds; coders that are complete are skipped, so an interrupted run goes on where it stopped.
-
-A CODER is a folder in the sparsify format (cfg.json, sae.safetensors), neurons:HOOKPOINT[:K], or
-random:HOOKPOINT:N_LATENTS:K[:SEED]; NAME=CODER chooses the name it gets."""
+the text it already holds; coders that are complete are skipped, so an interrupted run continues where it stopped."""
 
 import argparse
 import re
@@ -13,6 +10,7 @@ from pathlib import Path
 from autointerp.cli.shared.output import human_bytes, write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import UserError
+from autointerp.models.coders import registry
 
 NAME = "cache"
 HELP = "cache activations of one or more coders"
@@ -25,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="M", help="a transformers model: a folder or a hub name"
     )
-    parser.add_argument("--coder", required=True, nargs="+", action="extend", metavar="CODER")
+    parser.add_argument(
+        "--coder", required=True, nargs="+", action="extend", metavar="[NAME=]CODER",
+        help=f"{registry.sources()}; NAME= sets its name in the store",
+    )  # fmt: skip
     text = parser.add_mutually_exclusive_group()
     text.add_argument(
         "--text", nargs="+", action="extend", type=Path, metavar="FILE", help="UTF-8 text files"
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def named_coders(specs: Sequence[str]) -> dict[str, str]:
-    """Coders by name. `NAME=CODER` names one; otherwise a folder gives its own name, and the built-in kinds theirs.
+    """Coders by name. `NAME=CODER` names one; the others are named by their source.
 
     Raises:
         UserError: Two coders would have the same name.
@@ -114,7 +115,4 @@ def split_name(spec: str) -> tuple[str, str]:
     match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", spec, re.DOTALL)
     if match:
         return match[1], match[2]
-    kind, _, rest = spec.partition(":")
-    if rest and kind in {"neurons", "random"}:
-        return f"{kind}-{rest.split(':')[0]}", spec
-    return Path(spec).expanduser().resolve().name, spec
+    return registry.default_name(spec), spec

@@ -166,7 +166,7 @@ def _cache(
 ) -> None:
     from autointerp.caching import cache
     from autointerp.demo.corpus import iter_documents
-    from autointerp.models import load_subject
+    from autointerp.models.subject import load_subject
 
     subject = load_subject(str(weights / "model"))
     subject.name = MODEL_NAME

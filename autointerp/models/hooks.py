@@ -74,52 +74,33 @@ def with_output(output: Any, tensor: Tensor) -> Any:
 
 
 @contextmanager
-def observing(
-    base: nn.Module, taps: Sequence[Tap], callback: Callable[[Tap, Tensor], None]
+def hooked(
+    base: nn.Module, taps: Sequence[Tap], function: Callable[[Tap, Tensor], Tensor | None]
 ) -> Iterator[None]:
-    """Call `callback(tap, tensor)` whenever a tapped tensor appears in a forward pass of `base`."""
+    """Call `function(tap, tensor)` whenever a tapped tensor appears in a forward pass of `base`. What it returns, unless
+    `None`, takes the tensor's place, and the rest of the model runs on that."""
     handles = []
     try:
         for tap in dict.fromkeys(taps):
             module = base.get_submodule(tap.module)
             if tap.side == "input":
 
-                def before(_m: nn.Module, args: tuple, kwargs: dict, tap: Tap = tap) -> None:
-                    callback(tap, input_tensor(tap, args, kwargs))
+                def before(_m: nn.Module, args: tuple, kwargs: dict, tap: Tap = tap) -> tuple | None:
+                    changed = function(tap, input_tensor(tap, args, kwargs))
+                    return None if changed is None else with_input(args, kwargs, changed)
 
                 handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
             else:
 
-                def after(_m: nn.Module, _args: tuple, output: Any, tap: Tap = tap) -> None:
-                    callback(tap, output_tensor(tap, output))
+                def after(_m: nn.Module, _args: tuple, output: Any, tap: Tap = tap) -> Any:
+                    changed = function(tap, output_tensor(tap, output))
+                    return None if changed is None else with_output(output, changed)
 
                 handles.append(module.register_forward_hook(after))
         yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def replacing(base: nn.Module, tap: Tap, make: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Within the context, the tensor at `tap` becomes `make(tensor)` and the rest of the model runs on that."""
-    module = base.get_submodule(tap.module)
-    if tap.side == "input":
-
-        def before(_m: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            return with_input(args, kwargs, make(input_tensor(tap, args, kwargs)))
-
-        handle = module.register_forward_pre_hook(before, with_kwargs=True)
-    else:
-
-        def after(_m: nn.Module, _args: tuple, output: Any) -> Any:
-            return with_output(output, make(output_tensor(tap, output)))
-
-        handle = module.register_forward_hook(after)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 class TapReader:
@@ -136,7 +117,7 @@ class TapReader:
     def attached(self) -> Iterator["TapReader"]:
         """Hooks are in place within this context; `read` works only there."""
         self._seen: dict[Tap, Tensor] = {}
-        with observing(self.base, self.taps, self._note):
+        with hooked(self.base, self.taps, self._note):
             yield self
         self._seen = {}
 

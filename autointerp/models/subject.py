@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autointerp.errors import ModelLoadError, UnknownName
-from autointerp.models.hooks import Tap, observing
+from autointerp.models.hooks import Tap, hooked
 
 CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel)$")
 OPTIONAL_WEIGHTS = re.compile(r"(^|\.)(pooler|lm_head|embed_out|cls)\.")
@@ -77,7 +77,7 @@ class SubjectModel:
         n = min(4, self.max_ctx_len or 4)
         ids = (torch.arange(2 * n, device=self.device) % self.vocab_size).view(2, n)
         seen: dict[Tap, list[torch.Size]] = {tap: [] for tap in taps}
-        with observing(self.base, taps, lambda tap, x: seen[tap].append(x.shape)):
+        with hooked(self.base, taps, lambda tap, x: seen[tap].append(x.shape)):
             self.base(input_ids=ids)
         for tap, shapes in seen.items():
             if len(shapes) != 1:

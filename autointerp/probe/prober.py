@@ -10,14 +10,16 @@ dtype differs by that dtype's rounding.
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, ModelLoadError, UserError
+from autointerp.models.coders import registry
 from autointerp.probe import sources
-from autointerp.probe.result import ProbeResult, RankBy, Ranking, SparseActivations, rank
+from autointerp.probe.result import ProbeResult, RankBy, Ranking, TextActivations, rank
 from autointerp.store import Store
 from autointerp.store.coders.half import MAX_HALF, decode, encode_positive
 from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
@@ -25,7 +27,9 @@ from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
 if TYPE_CHECKING:
     import torch
 
-    from autointerp.models import SparseCoder, SubjectModel, Tap
+    from autointerp.models.coders.coder import SparseCoder
+    from autointerp.models.hooks import Tap
+    from autointerp.models.subject import SubjectModel
 
 MAX_TOKENS = 1024
 CHARS_PER_TOKEN = 64
@@ -180,7 +184,7 @@ class Prober:
 
     def _load_subject(self) -> "SubjectModel":
         from autointerp.caching.corpus import fingerprint
-        from autointerp.models import load_subject
+        from autointerp.models.subject import load_subject
 
         model = self._store.meta["model"]
         recorded = str(model.get("source") or "")
@@ -238,7 +242,7 @@ class Prober:
         """What each tap holds on every token, Float32[Tensor, "tokens width"]; whole rows first, the shorter last one alone."""
         import torch
 
-        from autointerp.models import TapReader
+        from autointerp.models.hooks import TapReader
 
         if not taps:
             return {}
@@ -275,34 +279,33 @@ def _key(info: CoderInfo) -> tuple[str, str]:
 
 
 def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
-    from autointerp.caching.gather import checksum
-    from autointerp.models import CoderSpec, load_coder
+    from autointerp.models.coders.coder import CoderSpec
+    from autointerp.models.coders.loading import load_coder
 
     what = f"coder {info.coder!r}"
-    generated = info.kind in ("neurons", "random")
-    found = info.source if generated else sources.find(info.source)
-    if found is None:
-        raise CoderLoadError(sources.missing(what, info.source))
-    wanted = info.config.get("weights")
-    hookpoint, kind = (None, None) if generated else (info.hookpoint, info.kind)
-    # The file does not say which side of the hookpoint a coder reads when that is not its kind's own: the checksum does.
-    for side in (None, "input", "output"):
-        if side is not None and info.kind not in ("sae", "random"):
-            break
+    spec = CoderSpec(info.source)
+    if not registry.is_generated(info.source):
+        folder = sources.find(info.source)
+        if folder is None:
+            raise CoderLoadError(sources.missing(what, info.source))
+        spec = CoderSpec(folder, info.hookpoint, info.kind)
+    # Stores of before this was recorded do not say which side of the hookpoint a coder reads: the checksum tells.
+    sides = [info.config["side"]] if "side" in info.config else [None, "input", "output"]
+    for side in sides:
         try:
-            coder = load_coder(CoderSpec(found, hookpoint, kind, side), subject=subject)
+            coder = load_coder(replace(spec, side=side), subject=subject)
         except CoderLoadError as error:
-            if side is None:
+            if side == sides[0]:
                 raise CoderLoadError(
                     f"{what} cannot be run. {sources.missing(what, info.source)} ({error})"
                 ) from error
             continue
-        if wanted in (None, checksum(coder)):
+        if info.config.get("weights") in (None, coder.checksum()):
             coder.W_dec = None  # only encoding is asked for here; half of the memory
             return coder
     raise CoderLoadError(
-        f"{found} holds other weights than {what} was cached from, so what fires would not agree with the store. Put the old "
-        "weights back, or cache the coder again from these."
+        f"{spec.source} holds other weights than {what} was cached from, so what fires would not agree with the store. Put the "
+        "old weights back, or cache the coder again from these."
     )
 
 
@@ -312,30 +315,26 @@ def _encode(
     info: CoderInfo,
     ids: NDArray[np.int64],
     vectors: dict["Tap", "torch.Tensor"],
-) -> SparseActivations:
+) -> TextActivations:
     import torch
 
     from autointerp.caching.fidelity import position_mask
 
-    bos = subject.bos_token_id if info.config.get("skip_bos", True) else None
-    mask = position_mask(torch.from_numpy(ids), bos)
+    mask = position_mask(
+        torch.from_numpy(ids), subject.bos_token_id if info.config.get("skip_bos", True) else None
+    )
     kept = mask.numpy()
+    position = np.flatnonzero(kept)
     with torch.inference_mode():
-        acts, latents = coder.encode(vectors[coder.tap][mask.to(subject.device)])
-    values = acts.cpu().numpy()
-    rows, columns = np.nonzero(values != 0)
-    flat = values[rows, columns]
-    position = np.flatnonzero(kept)[rows]
-    if not np.isfinite(flat).all():
-        at = int(position[~np.isfinite(flat)][0])
+        acts = coder.encode(vectors[coder.tap][mask.to(subject.device)])
+    row = acts.first_not_finite()
+    if row is not None:
         raise BadActivations(
-            f"coder {info.coder!r} gives NaN or infinity on token {at} of this text. Check the weights of {subject.name} and "
-            "of the coder."
+            f"coder {info.coder!r} gives NaN or infinity on token {position[row]} of this text. Check the weights of "
+            f"{subject.name} and of the coder."
         )
-    firing = flat > 0
-    position, flat = position[firing], flat[firing]
-    latent = latents.cpu().numpy()[rows, columns][firing]
-    return SparseActivations(position, latent, _as_stored(flat, info.scale), ~kept)
+    latent, position, activation = acts.firing(position)
+    return TextActivations(position, latent, _as_stored(activation, info.scale), ~kept)
 
 
 def _as_stored(activation: NDArray[np.float32], scale: float) -> NDArray[np.float32]:

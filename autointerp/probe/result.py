@@ -13,7 +13,7 @@ RankBy = Literal["max", "sum", "token"]
 
 
 @dataclass(frozen=True)
-class SparseActivations:
+class TextActivations:
     """All firings of one coder on a text, ascending by position.
 
     `position` Int64[ndarray, " n"] indexes the text's tokens; `latent` Int64[ndarray, " n"]; `activation` Float32[ndarray,
@@ -49,7 +49,7 @@ class ProbeResult:
     n_added: int
     cut: bool
     n_replaced: int
-    coders: Mapping[str, SparseActivations]
+    coders: Mapping[str, TextActivations]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ _NONE = tuple(np.zeros(0, dtype=np.int64) for _ in range(4))
 
 
 def _scored(
-    found: SparseActivations, by: RankBy, token: int | None
+    found: TextActivations, by: RankBy, token: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Latents that fire, ascending; the value of each; where it is strongest."""
     position, latent, activation = found.position, found.latent, found.activation

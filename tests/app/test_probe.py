@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autointerp.probe import Prober, ProbeResult, SparseActivations
+from autointerp.probe import Prober, ProbeResult, TextActivations
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Explanation, Score
 from autointerp.ui.feature import try_text
@@ -212,7 +212,7 @@ def test_odd_texts_on_the_feature_page(open_page, runnable: Store, text: str):
 def a_result(acts: list[float]) -> tuple[np.ndarray, ProbeResult]:
     values = np.array([0.0, *acts], np.float32)
     ids = np.arange(len(values))
-    found = SparseActivations(ids[values > 0], ids[values > 0] * 0, values[values > 0], values < 0)
+    found = TextActivations(ids[values > 0], ids[values > 0] * 0, values[values > 0], values < 0)
     return values, ProbeResult(ids, tuple(f" t{i}" for i in ids), 8, 1, False, 0, {"sae": found})
 
 

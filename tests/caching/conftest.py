@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autointerp.caching import cache
-from autointerp.models import SubjectModel, load_subject
+from autointerp.models.subject import SubjectModel, load_subject
 from autointerp.store import Store
 from tests.models.tiny import TEXT, save_coder, save_neox
 

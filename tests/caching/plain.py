@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from autointerp.models import SparseCoder, SubjectModel, Tap
+from autointerp.models.coders.coder import SparseCoder
+from autointerp.models.hooks import Tap
+from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 
 
@@ -32,7 +34,7 @@ def dense_latents(coder: SparseCoder, weights: dict[str, torch.Tensor], x: torch
     pre = torch.relu(centred @ weights["encoder.weight"].T + weights["encoder.bias"])
     out = torch.zeros_like(pre)
     for row in range(len(pre)):
-        best = pre[row].topk(coder.k).indices
+        best = pre[row].topk(coder.k or 0).indices
         out[row, best] = pre[row, best]
     return out.numpy()
 

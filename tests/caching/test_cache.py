@@ -1,5 +1,6 @@
 """The store's content against a plain second implementation."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autointerp.caching import cache
-from autointerp.models import SubjectModel, Tap, load_coder
+from autointerp.caching.recording import Recording
+from autointerp.models.coders.coder import SparseActivations
+from autointerp.models.coders.loading import load_coder
+from autointerp.models.hooks import Tap
+from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
-from autointerp.types import Progress
+from autointerp.types import Progress, no_progress
 from tests.caching.conftest import Lab
 from tests.caching.plain import cross_entropy, dense_from_store, dense_latents, hidden, rebuilt
 from tests.models.tiny import TEXT, save_coder
@@ -60,6 +65,7 @@ def test_fidelity_against_plain(name: str, store: Store, lab: Lab, subject: Subj
     weights = load_file(lab.path(name) / "sae.safetensors")
     ids = as_ids(store)
     mask = ids != 0
+    assert coder.target is not None
     x, y = (hidden(subject, tap, ids) for tap in (coder.tap, coder.target))
     z = dense_latents(coder, weights, x.reshape(-1, 16))
     y_hat = rebuilt(coder, weights, z, x.reshape(-1, 16)).reshape(y.shape)
@@ -159,12 +165,10 @@ def test_late_overflow_is_rescaled(lab: Lab, subject: SubjectModel, tmp_path: Pa
         def __getattr__(self, name: str) -> Any:
             return getattr(self._inner, name)
 
-        def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def encode(self, x: torch.Tensor) -> SparseActivations:
             self.calls += 1
-            acts, latents = self._inner.encode(x)
-            return acts * (1e7 if self.calls == 3 else 1.0), latents
-
-    from autointerp.caching import gather
+            acts = self._inner.encode(x)
+            return replace(acts, values=acts.values * (1e7 if self.calls == 3 else 1.0))
 
     cache(
         tmp_path / "s",
@@ -176,18 +180,16 @@ def test_late_overflow_is_rescaled(lab: Lab, subject: SubjectModel, tmp_path: Pa
     )
     store = Store.open(tmp_path / "s")
     growing = Growing()
-    with gather.Gatherer(store, "growing", growing, True, False, False) as gatherer:  # type: ignore[arg-type]
+    with Recording(store, "growing", growing, subject, neighbours=False) as recording:  # type: ignore[arg-type]
         ids = as_ids(store)
         x = hidden(subject, Tap("layers.1.mlp", "output"), ids)
         for row in range(6):
-            gatherer.take(x[row], np.arange(row * 24, (row + 1) * 24))
-        info = gatherer.writer().finish(n_tokens=6 * 24)
+            recording.add(x[row], np.arange(row * 24, (row + 1) * 24))
+        info = recording.finish(np.full(24, 6), None, no_progress)
     assert info.scale > 1
     wanted = np.concatenate(
         [
-            (growing._inner.encode(x[row])[0] * (1e7 if row == 2 else 1.0)).numpy()[
-                growing._inner.encode(x[row])[0] > 0
-            ]
+            growing._inner.encode(x[row]).firing(np.arange(24)).activation * (1e7 if row == 2 else 1.0)
             for row in range(6)
         ]
     )

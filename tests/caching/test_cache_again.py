@@ -10,7 +10,7 @@ import pytest
 
 from autointerp.caching import cache
 from autointerp.errors import StoreIncomplete
-from autointerp.models import SubjectModel
+from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from autointerp.types import Progress
 from tests.caching.conftest import Lab

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from autointerp.caching import cache
 from autointerp.errors import BadActivations, CorpusError, StoreError, StoreReadOnly
-from autointerp.models import SubjectModel
+from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from tests.caching.conftest import Lab
 from tests.caching.plain import dense_from_store

@@ -10,27 +10,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.caching import neighbours
-from autointerp.caching.logits import promoted_tokens
+from autointerp.caching.logits import promoted_tokens, why_no_promoted_tokens
 from autointerp.caching.neighbours import CofiringSample, nearest_by_cosine
-from autointerp.models import SubjectModel, load_coder, load_subject
+from autointerp.models.coders.loading import load_coder
+from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import save_bert, save_gpt2, save_llama, save_neox, save_opt
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(2, 40), st.integers(1, 5), st.integers(1, 30), st.integers(0, 99), st.booleans())
+@given(
+    st.integers(2, 40),
+    st.integers(1, 5),
+    st.integers(1, 30),
+    st.integers(0, 99),
+    st.booleans(),
+    st.booleans(),
+)
 def test_cofiring_is_the_jaccard_index(
-    n_latents: int, k: int, n_tokens: int, seed: int, sparse: bool
+    n_latents: int, k: int, n_tokens: int, seed: int, sparse: bool, fixed: bool
 ) -> None:
     k = min(k, n_latents)
     rng = np.random.default_rng(seed)
     latents = np.stack([rng.choice(n_latents, k, replace=False) for _ in range(n_tokens)])
     acts = rng.random((n_tokens, k)) * (rng.random((n_tokens, k)) < 0.7)
-    sample = CofiringSample(n_latents=n_latents, k=k, n_contexts=n_tokens, ctx_len=1)
+    sample = CofiringSample(n_latents=n_latents, k=k if fixed else None, n_contexts=n_tokens, ctx_len=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "DENSE_LATENTS", 0 if sparse else 4096)
         for start in range(0, n_tokens, 7):
             part = slice(start, start + 7)
-            sample.add(np.arange(n_tokens)[part], latents[part].astype(np.uint16), acts[part])
+            fires = acts[part] > 0
+            sample.add(latents[part][fires], np.repeat(np.arange(n_tokens)[part], fires.sum(1)))
         ids, values = sample.nearest(4)
     fires = np.zeros((n_tokens, n_latents), bool)
     for token in range(n_tokens):
@@ -54,7 +63,7 @@ def test_cofiring_sample_is_bounded_and_spread() -> None:
     assert sample.every == 20
     for context in range(1000):
         token = np.arange(context * 8, context * 8 + 8)
-        sample.add(token, np.tile(np.arange(4), (8, 1)), np.ones((8, 4)))
+        sample.add(np.tile(np.arange(4), 8), np.repeat(token, 4))
     assert sample.n_tokens == 50 * 8
 
 
@@ -104,7 +113,6 @@ def test_promoted_tokens_fold_the_final_norm(family: str, tmp_path: Path) -> Non
     hookpoint = next(name for name in subject.suggestions() if name.endswith(".0"))
     coder = load_coder(f"random:{hookpoint}:40:4", subject=subject)
     tokens = promoted_tokens(subject, coder)
-    assert tokens is not None
     assert coder.W_dec is not None
     direction = coder.W_dec - coder.W_dec.mean(1, keepdim=True) if centred else coder.W_dec
     logits = (direction * gain) @ head.weight.T
@@ -121,12 +129,16 @@ def neox(tmp_path_factory: pytest.TempPathFactory) -> SubjectModel:
 
 def test_no_promoted_tokens_where_they_make_no_sense(neox: SubjectModel, tmp_path: Path) -> None:
     wide = load_coder("random:layers.0.mlp.dense_h_to_4h:40:4", subject=neox)
-    assert promoted_tokens(neox, wide) is None
+    assert "residual stream" in (why_no_promoted_tokens(neox, wide) or "")
     bert = load_subject(str(save_bert(tmp_path / "bert")))
-    assert promoted_tokens(bert, load_coder("random:encoder.layer.1:40:4", subject=bert)) is None
+    coder = load_coder("random:encoder.layer.1:40:4", subject=bert)
+    assert "no language-model head" in (why_no_promoted_tokens(bert, coder) or "")
     headless = load_subject(neox.source, head=False)
-    assert promoted_tokens(headless, load_coder("random:layers.0:40:4", subject=headless)) is None
+    coder = load_coder("random:layers.0:40:4", subject=headless)
+    assert "no language-model head" in (why_no_promoted_tokens(headless, coder) or "")
 
 
 def test_neurons_promote_by_their_output_weights(neox: SubjectModel) -> None:
-    assert promoted_tokens(neox, load_coder("neurons:layers.0.mlp", subject=neox)) is not None
+    coder = load_coder("neurons:layers.0.mlp", subject=neox)
+    assert why_no_promoted_tokens(neox, coder) is None
+    assert promoted_tokens(neox, coder).promoted.shape == (64, 10)

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from autointerp.errors import CoderLoadError, ModelLoadError, UnknownName
-from autointerp.models import CoderSpec, SubjectModel, Tap, TapReader, load_coder, load_subject
+from autointerp.models.coders.coder import CoderSpec, SparseActivations
+from autointerp.models.coders.loading import load_coder
 from autointerp.models.coders.topk import TopKEncoder, top_k
+from autointerp.models.hooks import Tap, TapReader
+from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import save_bert, save_coder, save_gpt2, save_llama, save_neox, save_opt
 
 
@@ -20,8 +23,8 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> SubjectModel:
     return load_subject(str(save_neox(tmp_path_factory.mktemp("subject"))))
 
 
-def dense(acts: torch.Tensor, latents: torch.Tensor, n_latents: int) -> torch.Tensor:
-    return torch.zeros(len(acts), n_latents).scatter_(1, latents, acts)
+def dense(values: torch.Tensor, latents: torch.Tensor, n_latents: int) -> torch.Tensor:
+    return torch.zeros(len(values), n_latents).scatter_(1, latents, values)
 
 
 VARIANTS = {
@@ -45,12 +48,15 @@ def test_agrees_with_sparsify(variant: str, tmp_path: Path, subject: SubjectMode
     with torch.no_grad():
         wanted = theirs.encode(x)
         rebuilt = theirs(x).sae_out
-    acts, latents = ours.encode(x)
+    acts = ours.encode(x)
     n = theirs.num_latents
     torch.testing.assert_close(
-        dense(acts, latents, n), dense(wanted.top_acts, wanted.top_indices, n), rtol=1e-5, atol=1e-6
+        dense(acts.values, acts.latents, n),
+        dense(wanted.top_acts, wanted.top_indices, n),
+        rtol=1e-5,
+        atol=1e-6,
     )
-    torch.testing.assert_close(ours.decode(acts, latents, x), rebuilt, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.decode(acts, x), rebuilt, rtol=1e-5, atol=1e-5)
     assert ours.kind == {"transcoder": "transcoder", "skip_transcoder": "skip_transcoder"}.get(
         variant, "transcoder" if "transcoder" in variant else "sae"
     )
@@ -79,8 +85,10 @@ def test_checkpoints_without_a_transcode_key_subtract_b_dec(
         CoderSpec(str(folder), kind="skip_transcoder" if skip else "transcoder"), subject=subject
     )
     for ours in (plain, told):
-        acts, latents = ours.encode(x)
-        torch.testing.assert_close(dense(acts, latents, 64), dense(wanted.top_acts, wanted.top_indices, 64))
+        acts = ours.encode(x)
+        torch.testing.assert_close(
+            dense(acts.values, acts.latents, 64), dense(wanted.top_acts, wanted.top_indices, 64)
+        )
     assert (plain.kind, plain.tap.side) == (("skip_transcoder", "input") if skip else ("sae", "output"))
     assert told.tap.side == "input"
 
@@ -90,11 +98,11 @@ def test_half_weights_compute_in_float32(dtype: torch.dtype, tmp_path: Path, sub
     folder = save_coder(tmp_path / "layers.1.mlp", dtype=dtype)
     coder = load_coder(str(folder), subject=subject)
     x = torch.randn(8, 16)
-    acts, latents = coder.encode(x)
+    acts = coder.encode(x)
     weights = {name: w.float() for name, w in load_file(folder / "sae.safetensors").items()}
     pre = torch.relu((x - weights["b_dec"]) @ weights["encoder.weight"].T + weights["encoder.bias"])
-    assert acts.dtype == torch.float32
-    torch.testing.assert_close(acts, pre.gather(1, latents), rtol=1e-5, atol=1e-6)
+    assert acts.values.dtype == torch.float32
+    torch.testing.assert_close(acts.values, pre.gather(1, acts.latents), rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,10 +126,10 @@ def test_blocks_of_rows_change_nothing() -> None:
     weight, bias, x = torch.randn(96, 8), torch.randn(96), torch.randn(1000, 8)
     encoder = TopKEncoder(weight, bias, 5)
     encoder.rows = 37
-    acts, latents = encoder.encode(x)
+    acts = encoder.encode(x)
     wanted = torch.relu(x @ weight.T + bias).topk(5, dim=1).values
-    torch.testing.assert_close(acts.sort(dim=1, descending=True).values, wanted)
-    assert len({tuple(row) for row in latents[:1].tolist()}) == 1
+    torch.testing.assert_close(acts.values.sort(dim=1, descending=True).values, wanted)
+    assert len({tuple(row) for row in acts.latents[:1].tolist()}) == 1
 
 
 def test_random_is_reproducible_and_starts_as_sparsify_does(subject: SubjectModel) -> None:
@@ -159,14 +167,15 @@ def test_neurons_are_what_the_down_projection_reads(case: str, tmp_path: Path) -
     coder = load_coder(f"neurons:{hookpoint}:8", subject=subject)
     assert coder.tap == Tap(down, "input")
     assert (coder.n_latents, coder.k, coder.d_out) == (width, 8, 16)
+    assert coder.target is not None
     with TapReader(subject.base, [coder.tap, coder.target]).attached() as reader:
         read = reader.read(torch.arange(12).view(2, 6))
     x, target = read[coder.tap].reshape(12, width), read[coder.target].reshape(12, 16)
-    acts, _ = coder.encode(x)
-    assert torch.equal(acts.sort(1, descending=True).values, x.topk(8, dim=1).values.clamp(min=0))
+    acts = coder.encode(x)
+    assert torch.equal(acts.values.sort(1, descending=True).values, x.topk(8, dim=1).values.clamp(min=0))
     # With every neuron kept, negative ones included, the decoder is the down-projection itself.
-    everything = torch.arange(width).repeat(12, 1)
-    torch.testing.assert_close(coder.decode(x.contiguous(), everything, x), target, rtol=1e-4, atol=1e-5)
+    everything = SparseActivations(x.contiguous(), torch.arange(width).repeat(12, 1))
+    torch.testing.assert_close(coder.decode(everything, x), target, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_has_no_neurons(subject: SubjectModel) -> None:

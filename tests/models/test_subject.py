@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from autointerp.errors import ModelLoadError, UnknownName
-from autointerp.models import SubjectModel, Tap, TapReader, load_subject
-from autointerp.models.hooks import replacing
+from autointerp.models.hooks import Tap, TapReader, hooked
+from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import VOCAB, save_bert, save_gpt2, save_llama, save_neox, save_opt
 
 FAMILIES: dict[str, tuple[Callable[[Path], Path], str, str]] = {
@@ -127,9 +127,9 @@ def test_replacing_reaches_the_logits(family: tuple[SubjectModel, str, str], sid
     ids = torch.arange(10)[None]
     with torch.inference_mode():
         clean = subject.base(input_ids=ids)[0]
-        with replacing(subject.base, Tap(hookpoint, side), lambda x: x.clone()):  # type: ignore[arg-type]
+        with hooked(subject.base, [Tap(hookpoint, side)], lambda _, x: x.clone()):  # type: ignore[arg-type]
             same = subject.base(input_ids=ids)[0]
-        with replacing(subject.base, Tap(hookpoint, side), torch.zeros_like):  # type: ignore[arg-type]
+        with hooked(subject.base, [Tap(hookpoint, side)], lambda _, x: torch.zeros_like(x)):  # type: ignore[arg-type]
             other = subject.base(input_ids=ids)[0]
     assert torch.equal(clean, same)
     assert not torch.allclose(clean, other)

@@ -19,7 +19,8 @@ from autointerp.errors import (
     UnknownName,
     UserError,
 )
-from autointerp.models import CoderSpec, SubjectModel
+from autointerp.models.coders.coder import CoderSpec, SparseActivations
+from autointerp.models.subject import SubjectModel
 from autointerp.probe import Prober, ProbeResult
 from autointerp.store import Store
 from autointerp.types import Progress
@@ -294,7 +295,9 @@ def test_nan_is_an_error(store: Store, prober: Prober, monkeypatch: pytest.Monke
     prober.load(["sae"])
     coder = next(coder for (name, _), coder in prober._coders.items() if name == "sae")
     monkeypatch.setattr(
-        coder, "encode", lambda x: (torch.full((len(x), 1), torch.nan), torch.zeros(len(x), 1))
+        coder,
+        "encode",
+        lambda x: SparseActivations(torch.full((len(x), 1), torch.nan), torch.zeros(len(x), 1).long()),
     )
     with pytest.raises(BadActivations, match=r"'sae'.*token"):
         prober.run("abc", ["sae"])

@@ -1,125 +1,97 @@
-"""What a sparse coder is to the rest of the program, and the registry of formats.
+"""The formats and kinds of sparse coder, by name. Imports nothing heavy: `--help` and pages that run no model read it.
 
-To add a format: write a module with a class or function that makes a `SparseCoder` from a `CoderRequest`, and add one
-line to `FORMATS`. The first format whose `claims(source)` is true loads it.
+To add a format: write a module with `load(spec, subject) -> SparseCoder` (and `claims(source) -> bool` for a format of files),
+and add one line to `FORMATS`. A new kind of coder, if it brings one, is a line in `KINDS`.
 """
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
 
-from autointerp.errors import CoderLoadError
-from autointerp.models.hooks import Side, Tap
-from autointerp.models.subject import SubjectModel
-from autointerp.types import CoderKind
+@dataclass(frozen=True)
+class CoderKind:
+    """What a coder is to a reader. `is_control`: a baseline to compare trained coders with, never chosen unasked."""
 
-FORMATS = {
-    "neurons": "autointerp.models.coders.neurons",
-    "random": "autointerp.models.coders.random",
-    "sparsify": "autointerp.models.coders.sparsify",
+    name: str
+    label: str
+    help: str
+    is_control: bool = False
+
+
+@dataclass(frozen=True)
+class CoderFormat:
+    """How coders of one format are named and loaded.
+
+    `module` is imported when a coder may be of this format. `source`: how a person writes one, in capitals what varies.
+    `generated`: made from the subject model itself; such a source begins with the format's name and a colon.
+    """
+
+    name: str
+    module: str
+    source: str
+    help: str
+    generated: bool = False
+
+    def load_module(self) -> Any:
+        """The format's module, with `load` and, unless `generated`, `claims`."""
+        return importlib.import_module(self.module)
+
+    def claims(self, source: str) -> bool:
+        """Whether `source` is of this format."""
+        if self.generated:
+            return source.startswith(f"{self.name}:")
+        return self.load_module().claims(source)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        CoderKind("sae", "SAE", "rebuilds the activations that it reads"),
+        CoderKind("transcoder", "transcoder", "rebuilds a module's output from its input"),
+        CoderKind("skip_transcoder", "skip transcoder", "a transcoder with a linear path beside its latents"),
+        CoderKind("neurons", "neurons", "an MLP's own neurons, the largest of each token", is_control=True),
+        CoderKind("random", "random control", "an SAE with random weights, not trained", is_control=True),
+    )
 }
-"""Name to module; each has `claims(source: str) -> bool` and `load(request: CoderRequest) -> SparseCoder`. Order matters:
-sparsify takes whatever is left, as a folder."""
+FORMATS = {
+    form.name: form
+    for form in (
+        CoderFormat(
+            "neurons", "autointerp.models.coders.neurons", "neurons:HOOKPOINT[:K]",
+            "the neurons of an MLP, the K largest of each token", generated=True,
+        ),
+        CoderFormat(
+            "random", "autointerp.models.coders.random", "random:HOOKPOINT:N_LATENTS:K[:SEED]",
+            "a TopK SAE with random weights", generated=True,
+        ),
+        CoderFormat(
+            "sparsify", "autointerp.models.coders.sparsify", "a folder in the sparsify format",
+            "cfg.json and sae.safetensors, as eai-sparsify saves them",
+        ),
+    )
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class CoderSpec:
-    """Which coder to load. `source`: a folder, `neurons:<hookpoint>[:k]`, or `random:<hookpoint>:<n_latents>:<k>[:seed]`.
-
-    `hookpoint`: where the folder does not say. `kind`: what files cannot say: early sparsify transcoders without a skip
-    connection look like SAEs. `side`: the tensor of the hookpoint an SAE reads and rebuilds, its output unless told.
-    """
-
-    source: str
-    hookpoint: str | None = None
-    kind: CoderKind | None = None
-    side: Side | None = None
+def kind(name: str) -> CoderKind:
+    """The kind of this name; one that is not registered is shown by its name."""
+    return KINDS.get(name) or CoderKind(name, name.replace("_", " "), "")
 
 
-@dataclass(frozen=True)
-class CoderRequest:
-    """A spec with the subject model it is for."""
-
-    spec: CoderSpec
-    subject: SubjectModel
+def is_generated(source: str) -> bool:
+    """Whether a coder is made from the subject model, not read from files."""
+    return any(form.generated and form.claims(source) for form in FORMATS.values())
 
 
-@runtime_checkable
-class SparseCoder(Protocol):
-    """A dictionary of latents that reads one tensor of the subject model and rebuilds one.
-
-    `tap`: the tensor encoded; `target`: the tensor that `decode` stands in for. `hookpoint`: the module named in the
-    store. `W_enc` Float[Tensor, "n_latents d_in"] and `W_dec` Float[Tensor, "n_latents d_out"], or `None` where a latent has no
-    such direction. All weights are float32 on the subject's device.
-    """
-
-    kind: CoderKind
-    source: str
-    hookpoint: str
-    tap: Tap
-    target: Tap
-    n_latents: int
-    k: int
-    d_in: int
-    d_out: int
-    config: dict[str, Any]
-    W_enc: Tensor | None
-    W_dec: Tensor | None
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x` Float32[Tensor, "n d_in"] to activations Float32[Tensor, "n k"], all >= 0, and latents Int64[Tensor, "n k"].
-
-        A latent fires only where its activation is > 0. No order within a row. NaN in, NaN out. Not thread-safe.
-        """
-        ...
-
-    def decode(self, acts: Tensor, latents: Tensor, x: Tensor) -> Tensor:
-        """Float32[Tensor, "n d_out"]: the stand-in for the target, from the output of `encode` and its input `x`."""
-        ...
+def sources() -> str:
+    """How a coder can be given, as the end of a sentence."""
+    *first, last = [form.source for form in FORMATS.values()]
+    return f"{', '.join(first)}, or {last}" if first else last
 
 
-def load_coder(spec: str | CoderSpec, *, subject: SubjectModel, hookpoint: str | None = None) -> SparseCoder:
-    """Load any known format and check that it fits the subject.
-
-    Raises CoderLoadError: unusable files, or a width that is not the hookpoint's. UnknownName: no such hookpoint.
-    """
-    if isinstance(spec, str):
-        spec = CoderSpec(spec)
-    if hookpoint is not None and spec.hookpoint is None:
-        spec = CoderSpec(spec.source, hookpoint, spec.kind, spec.side)
-    for module_name in FORMATS.values():
-        module = importlib.import_module(module_name)
-        if module.claims(spec.source):
-            coder: SparseCoder = module.load(CoderRequest(spec, subject))
-            _check_width(coder, subject)
-            return coder
-    raise CoderLoadError(f"{spec.source!r} is no coder in a known format ({', '.join(FORMATS)})")
-
-
-def _check_width(coder: SparseCoder, subject: SubjectModel) -> None:
-    widths = subject.probe([coder.tap, coder.target])
-    for tap, width, verb in ((coder.tap, coder.d_in, "reads"), (coder.target, coder.d_out, "rebuilds")):
-        if widths[tap] != width:
-            raise CoderLoadError(
-                f"coder {coder.source} {verb} vectors of width {width}, but {tap} of {subject.name} has width "
-                f"{widths[tap]}: it belongs to another model or hookpoint."
-            )
-
-
-def check_finite(source: str, weights: Mapping[str, Tensor | None]) -> None:
-    """CoderLoadError naming the weight that holds NaN or infinity."""
-    for name, weight in weights.items():
-        if weight is not None and not torch.isfinite(weight.sum()) and not torch.isfinite(weight).all():
-            raise CoderLoadError(f"weight {name} of coder {source} holds NaN or infinity")
-
-
-def check_k(source: str, k: int, n_latents: int) -> None:
-    """CoderLoadError unless 1 <= k <= n_latents."""
-    if not 1 <= k <= n_latents:
-        raise CoderLoadError(
-            f"coder {source} keeps k = {k} of {n_latents} latents; 1 <= k <= n_latents is needed"
-        )
+def default_name(source: str) -> str:
+    """What a coder is called in a store unless it is given a name: the folder's name, or format and hookpoint."""
+    if is_generated(source):
+        return "-".join(source.split(":")[:2])
+    return Path(source).expanduser().resolve().name

@@ -17,97 +17,71 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from autointerp.errors import CoderLoadError, ModelLoadError, UnknownName
-from autointerp.models.coders.registry import CoderRequest, CoderSpec, check_finite, check_k
-from autointerp.models.coders.topk import TopKEncoder, decode_sparse
+from autointerp.models.coders.coder import CoderSpec, SparseActivations, SparseCoder, check_finite, check_k
+from autointerp.models.coders.topk import TopKEncoder
 from autointerp.models.hooks import Side, Tap
 from autointerp.models.subject import SubjectModel
-from autointerp.types import CoderKind
 
 CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
-PICKLES = {".pt", ".pth", ".bin", ".pkl", ".ckpt"}
 KINDS = ("sae", "transcoder", "skip_transcoder")
 
 
-class SparsifyCoder:
-    """A `SparseCoder` (see there) with sparsify's arithmetic."""
+class SparsifyCoder(SparseCoder):
+    """A coder with sparsify's arithmetic."""
 
-    def __init__(
-        self,
-        source: str,
-        hookpoint: str,
-        kind: CoderKind,
-        side: Side,
-        config: dict[str, Any],
-        weights: dict[str, Tensor],
-    ):
-        self.source, self.hookpoint, self.kind, self.config = source, hookpoint, kind, config
-        self.W_enc, self.W_dec = weights["encoder.weight"], weights["W_dec"]
+    def __init__(self, source: str, tap: Tap, kind: str, config: dict[str, Any], weights: dict[str, Tensor]):
+        W_enc, W_dec, k = weights["encoder.weight"], weights["W_dec"], int(config["k"])
+        super().__init__(
+            kind=kind, source=source, hookpoint=tap.module, tap=tap,
+            target=tap if kind == "sae" else Tap(tap.module, "output"),
+            n_latents=len(W_enc), d_in=W_enc.shape[1], d_out=W_dec.shape[1], k=k, W_enc=W_enc, W_dec=W_dec, config=config,
+        )  # fmt: skip
         self.b_dec, self.W_skip = weights["b_dec"], weights.get("W_skip")
-        self.n_latents, self.d_in = self.W_enc.shape
-        self.d_out = self.W_dec.shape[1]
-        self.k = int(config["k"])
-        self.tap, self.target = Tap(hookpoint, side), Tap(hookpoint, side if kind == "sae" else "output")
         self.subtract_b_dec = not config.get("transcode", False)
-        self._encoder = TopKEncoder(
-            self.W_enc, weights["encoder.bias"], self.k, config.get("activation", "topk")
-        )
+        self._encoder = TopKEncoder(W_enc, weights["encoder.bias"], k, config.get("activation", "topk"))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor) -> SparseActivations:
         """See `SparseCoder.encode`."""
         return self._encoder.encode(x - self.b_dec if self.subtract_b_dec else x)
 
-    def decode(self, acts: Tensor, latents: Tensor, x: Tensor) -> Tensor:
+    def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
         """See `SparseCoder.decode`."""
-        y = decode_sparse(acts, latents, self.W_dec) + self.b_dec
+        assert self.W_dec is not None
+        y = acts.decode(self.W_dec) + self.b_dec
         return y if self.W_skip is None else y + x @ self.W_skip.T
 
 
 def claims(source: str) -> bool:
-    """Everything that no other format claims is taken for a folder."""
-    return True
+    """Whether `source` is a folder with a `cfg.json`, or with folders (of folders) that have one."""
+    path = Path(source).expanduser()
+    return any(True for depth in ("", "*/", "*/*/") for _ in path.glob(depth + CONFIG))
 
 
-def load(request: CoderRequest) -> SparsifyCoder:
+def load(spec: CoderSpec, subject: SubjectModel) -> SparsifyCoder:
     """Raises CoderLoadError naming the file and what is wrong with it."""
-    spec, subject = request.spec, request.subject
     folder = find_folder(Path(spec.source).expanduser(), spec.hookpoint)
     config = read_config(folder / CONFIG)
     hookpoint = _hookpoint(folder, spec, subject)
     weights = read_weights(folder / WEIGHTS, config, subject.device)
     check_finite(str(folder), weights)
     kind, side = _kind_and_side(config, spec)
-    return SparsifyCoder(str(spec.source), hookpoint, kind, side, config, weights)
+    return SparsifyCoder(spec.source, Tap(hookpoint, side), kind, config, weights)
 
 
 def find_folder(path: Path, hookpoint: str | None) -> Path:
     """The folder that holds `cfg.json`: `path`, or the one below it (for `hookpoint`, where there are several)."""
-    if path.suffix in PICKLES:
-        raise CoderLoadError(
-            f"{path} is a pickle, which can run code when it is opened, and is never loaded. Save the coder in the sparsify "
-            f"format: a folder with {CONFIG} and {WEIGHTS}."
-        )
-    if not path.exists():
-        raise CoderLoadError(
-            f"no coder at {path}. Give a folder with {CONFIG} and {WEIGHTS}, neurons:<hookpoint>[:k], or "
-            "random:<hookpoint>:<n_latents>:<k>[:seed]."
-        )
-    if not path.is_dir():
-        raise CoderLoadError(f"{path} is a file; a sparsify coder is a folder with {CONFIG} and {WEIGHTS}")
     if (path / CONFIG).exists():
         return path
-    found = sorted(config.parent for depth in ("*", "*/*") for config in path.glob(f"{depth}/{CONFIG}"))
+    folders = sorted(config.parent for depth in ("*", "*/*") for config in path.glob(f"{depth}/{CONFIG}"))
     if hookpoint is not None:
-        tail = [f for f in found if _ends_alike(f.relative_to(path).parts[0], hookpoint)]
-        found = tail or ([] if len(found) > 1 else found)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(str(folder.relative_to(path)) for folder in found)
+        fitting = [f for f in folders if _ends_alike(f.relative_to(path).parts[0], hookpoint)]
+        folders = fitting or ([] if len(folders) > 1 else folders)
+    if not folders:
+        raise CoderLoadError(f"{path} holds no coder for hookpoint {hookpoint}")
+    if len(folders) > 1:
+        names = ", ".join(str(folder.relative_to(path)) for folder in folders)
         raise CoderLoadError(f"{path} holds several coders: {names}. Give the folder of one of them.")
-    pickles = [file.name for file in path.iterdir() if file.suffix in PICKLES]
-    hint = f" Its {pickles[0]} is a pickle, which is never loaded." if pickles else ""
-    where = f" for hookpoint {hookpoint}" if hookpoint else ""
-    raise CoderLoadError(f"{path} holds no {CONFIG}{where}, neither does a folder in it.{hint}")
+    return folders[0]
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -131,9 +105,9 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_weights(path: Path, config: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
     """The tensors in float32, their names and shapes checked against the configuration."""
     if not path.exists():
-        pickles = [file.name for file in path.parent.iterdir() if file.suffix in PICKLES]
-        hint = f" Its {pickles[0]} is a pickle, which can run code and is never loaded." if pickles else ""
-        raise CoderLoadError(f"{path.parent} holds no {path.name}.{hint}")
+        raise CoderLoadError(
+            f"{path.parent} holds no {path.name}; weights saved as a pickle are never loaded."
+        )
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -162,11 +136,10 @@ def read_weights(path: Path, config: dict[str, Any], device: torch.device) -> di
     return {name: weights[name].to(device=device, dtype=torch.float32).contiguous() for name in expected}
 
 
-def _kind_and_side(config: dict[str, Any], spec: CoderSpec) -> tuple[CoderKind, Side]:
+def _kind_and_side(config: dict[str, Any], spec: CoderSpec) -> tuple[str, Side]:
+    kind = "transcoder" if config.get("transcode") else "sae"
     if config.get("skip_connection"):
-        kind: CoderKind = "skip_transcoder"
-    else:
-        kind = "transcoder" if config.get("transcode") else "sae"
+        kind = "skip_transcoder"
     if spec.kind is not None and spec.kind != kind:
         if spec.kind not in KINDS or (spec.kind == "skip_transcoder") != (kind == "skip_transcoder"):
             raise CoderLoadError(

@@ -9,6 +9,8 @@ latents leaves only k groups to search (the k largest values lie in the k groups
 import torch
 from torch import Tensor
 
+from autointerp.models.coders.coder import SparseActivations
+
 BUFFER_BYTES = 64 << 20
 ROWS = 512
 
@@ -59,8 +61,8 @@ class TopKEncoder:
         self._buffer: Tensor | None = None
 
     @torch.inference_mode()
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations Float32[Tensor, "n k"] (>= 0) and latents Int64[Tensor, "n k"] of `x` Float32[Tensor, "n d_in"]."""
+    def encode(self, x: Tensor) -> SparseActivations:
+        """k activations (>= 0) for each row of `x` Float32[Tensor, "n d_in"]."""
         n = x.shape[0]
         values = torch.empty(n, self.k, device=x.device)
         latents = torch.empty(n, self.k, dtype=torch.int64, device=x.device)
@@ -73,9 +75,4 @@ class TopKEncoder:
             values[part], latents[part] = (
                 group_max(pre, self.k) if self.groupmax else top_k(pre, self.k, self.group)
             )
-        return values.clamp_(min=0.0), latents
-
-
-def decode_sparse(acts: Tensor, latents: Tensor, W_dec: Tensor) -> Tensor:
-    """Sum of `acts` times the rows of `W_dec`: Float32[Tensor, "n d_out"]."""
-    return torch.nn.functional.embedding_bag(latents, W_dec, per_sample_weights=acts, mode="sum")
+        return SparseActivations(values.clamp_(min=0.0), latents)

@@ -32,7 +32,7 @@ from autointerp.store.corpus.writer import package_versions
 from autointerp.store.database import DatabaseWriter
 from autointerp.store.files import Workspace, check_name, writing
 from autointerp.store.store import Store
-from autointerp.types import CoderInfo, CoderKind, Fidelity, Progress, ProgressCallback, Relation, no_progress
+from autointerp.types import CoderInfo, Fidelity, Progress, ProgressCallback, Relation, no_progress
 
 _ROWS_AT_ONCE = 1 << 16
 _SORTED_ROWS = 1 << 16
@@ -55,7 +55,7 @@ class CoderWriter:
         store: Store,
         name: str,
         *,
-        kind: CoderKind,
+        kind: str,
         hookpoint: str,
         n_latents: int,
         k: int | None,
@@ -65,8 +65,6 @@ class CoderWriter:
         scale: float = 1.0,
         overwrite: bool = False,
     ):
-        if kind not in get_args(CoderKind):
-            raise UserError(f"coder kind {kind!r} is unknown. Accepted: {', '.join(get_args(CoderKind))}.")
         if n_latents < 1:
             raise UserError(f"coder {name!r} has {n_latents} latents; it needs at least one.")
         if not scale > 0 or np.frexp(scale)[0] != 0.5:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from autointerp.errors import UnknownName, nearest
+from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
 from autointerp.ui.feature import contexts as contexts_element
@@ -13,7 +14,6 @@ from autointerp.ui.feature import panel
 from autointerp.ui.feature.explanations import view
 from autointerp.ui.feature.explanations.state import RESET
 from autointerp.ui.shared import components, data, walk
-from autointerp.ui.shared.labels import KINDS
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import (
     GROUPS,
@@ -105,7 +105,7 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
             "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=130, label_visibility="collapsed",
             **bound("latent", latent, reset=("context", "start", "peek", *RESET, *walk.RESET)),
         )  # fmt: skip
-        st.badge(KINDS[info.kind], color="gray")
+        st.badge(registry.kind(info.kind).label, color="gray")
         st.caption(plain(_where(info)), width="stretch")
         here = (info.coder, latent)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):

@@ -73,10 +73,7 @@ def _logit(logit: TokenLogit, text: Callable[[int], str]) -> list[Any]:
 
 
 def _no_logits(info: CoderInfo) -> str:
-    return (
-        f"None for {info.coder}: its decoder does not write to the residual stream in a way that the unembedding can read, "
-        "or the subject model has none."
-    )
+    return info.absent.get("promoted_tokens") or f"Not computed for {info.coder}."
 
 
 def _peek(store: Store, coder: CoderStore, latent: int) -> dict[str, Any]:

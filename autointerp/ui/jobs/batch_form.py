@@ -8,6 +8,7 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.jobs.kinds import explain_job, score_job
+from autointerp.models.coders import registry
 from autointerp.pipeline.estimate import (
     Estimate,
     add_estimates,
@@ -112,7 +113,7 @@ def _usual(store: Store) -> list[str]:
     """The coder of the feature seen last, else the first one that was trained."""
     seen, _ = st.session_state.get(LAST, (None, None))
     infos = store.coders()
-    trained = [info.coder for info in infos if info.kind not in ("neurons", "random")]
+    trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
     names = [info.coder for info in infos]
     return [seen] if seen in names else (trained or names)[:1]
 

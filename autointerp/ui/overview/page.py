@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from autointerp.models.coders import registry
 from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
 from autointerp.ui.shared import charts, components, data
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import KINDS
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.text import plain
 
@@ -85,12 +85,12 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
         "go": {"coder": info.coder},
         "cells": [
             info.coder,
-            KINDS[info.kind],
+            registry.kind(info.kind).label,
             info.hookpoint,
             fmt.count(info.n_latents),
             fmt.count(info.k),
             fmt.short_count(info.n_tokens),
-            fmt.decimal(fidelity.l0 if fidelity else None, 1),
+            fmt.decimal(info.l0, 1),
             fmt.decimal(fidelity.fvu if fidelity else None),
             fmt.signed(fidelity.ce_increase if fidelity else None, 3),
             fmt.signed(fidelity.ce_increase_zero if fidelity else None, 3),

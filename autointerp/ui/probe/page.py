@@ -6,6 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from autointerp.errors import UserError, nearest
+from autointerp.models.coders import registry
 from autointerp.probe import Ranking
 from autointerp.store import Store
 from autointerp.types import CoderInfo
@@ -72,7 +73,7 @@ def _chosen(state: ProbeState, infos: Sequence[CoderInfo]) -> list[str]:
     """Coders of the address that exist, in the store's order; a message for those that do not."""
     names = [info.coder for info in infos]
     if state.coders is None:
-        trained = [info.coder for info in infos if info.kind not in ("neurons", "random")]
+        trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
         return (trained or names)[:MAX_DEFAULT]
     for unknown in [name for name in state.coders if name not in names][:3]:
         st.warning(f"This store has no coder “{plain(unknown, 60)}”. The nearest are:")

@@ -1,14 +1,7 @@
 """Words for things: how the interface names kinds, relations and groups, and what each figure means."""
 
-from autointerp.types import CoderKind, Relation
+from autointerp.types import Relation
 
-KINDS: dict[CoderKind, str] = {
-    "sae": "SAE",
-    "transcoder": "transcoder",
-    "skip_transcoder": "skip transcoder",
-    "neurons": "neurons",
-    "random": "random control",
-}
 RELATIONS: dict[Relation, tuple[str, str]] = {
     "decoder": ("by decoder", "Cosine of decoder directions: features that write alike"),
     "encoder": ("by encoder", "Cosine of encoder directions: features that read alike"),

@@ -1,0 +1,163 @@
+"""One coder's side of a caching run: what fires is written as it comes; at the end, its file is finished."""
+
+import math
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autointerp.caching.logits import promoted_tokens, why_no_promoted_tokens
+from autointerp.caching.neighbours import CofiringSample, Neighbours, nearest_by_cosine
+from autointerp.errors import BadActivations
+from autointerp.models.coders.coder import SparseCoder
+from autointerp.models.subject import SubjectModel
+from autointerp.store import CoderWriter, Store
+from autointerp.types import CoderInfo, Fidelity, Progress, ProgressCallback, Relation
+
+COMFORTABLE = (2.0**-2, 2.0**9)
+"""First maxima in this range are stored as they are: float16 has 7 more binary digits above and 14 below."""
+
+
+def first_scale(largest: float) -> float:
+    """A power of two that brings the first batch's maximum into the comfortable range of float16.
+
+    Generous on both sides: later batches may be 128 times larger (beyond that the writer rescales what it has), and
+    activations down to a millionth of the maximum keep all their digits.
+    """
+    low, high = COMFORTABLE
+    if largest <= 0 or low <= largest <= high:
+        return 1.0
+    return 2.0 ** math.ceil(math.log2(largest / high))
+
+
+class Recording:
+    """A context manager: leaving it before `finish` removes what was written."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        coder: SparseCoder,
+        subject: SubjectModel,
+        *,
+        skip_bos: bool = True,
+        neighbours: bool = True,
+        logits: bool = True,
+        overwrite: bool = False,
+    ):
+        self.store, self.name, self.coder, self.subject = store, name, coder, subject
+        self._skip_bos, self._logits, self._overwrite = skip_bos, logits, overwrite
+        self._live = np.zeros(coder.n_latents, dtype=bool)
+        self._writer: CoderWriter | None = None
+        self._cofiring: CofiringSample | None = None
+        if neighbours:
+            self._cofiring = CofiringSample(
+                n_latents=coder.n_latents, k=coder.k, n_contexts=store.n_contexts, ctx_len=store.ctx_len
+            )
+
+    def add(self, x: Tensor, token: NDArray[np.int64]) -> None:
+        """One batch: the tap's vectors Float32[Tensor, "n d_in"] and their token indices, ascending."""
+        acts = self.coder.encode(x)
+        row = acts.first_not_finite()
+        if row is not None:
+            raise BadActivations(
+                f"coder {self.name!r} on {self.coder.tap} gives NaN or infinity in context {token[row] // self.store.ctx_len}, "
+                f"position {token[row] % self.store.ctx_len}. Check that it was trained on this hookpoint of this model."
+            )
+        firing = acts.firing(token)
+        if not len(firing.latent):
+            return
+        if self._cofiring is not None:
+            self._cofiring.add(firing.latent, firing.token)
+        self._live[firing.latent] = True
+        self._open(float(firing.activation.max())).append(*firing)
+
+    def _open(self, largest: float = 0.0) -> CoderWriter:
+        """The file's writer, made when the first batch that fires shows the scale of the activations."""
+        if self._writer is None:
+            coder = self.coder
+            self._writer = CoderWriter(
+                self.store,
+                self.name,
+                kind=coder.kind,
+                hookpoint=coder.hookpoint,
+                n_latents=coder.n_latents,
+                k=coder.k,
+                d_in=coder.d_in,
+                source=coder.source,
+                config={
+                    **coder.config,
+                    "weights": coder.checksum(),
+                    "side": coder.tap.side,
+                    "skip_bos": self._skip_bos,
+                    "absent": self._absent(),
+                },
+                scale=first_scale(largest),
+                overwrite=self._overwrite,
+            )
+        return self._writer
+
+    def _absent(self) -> dict[str, str]:
+        """Why figures that other coders have are missing here."""
+        no_tokens = why_no_promoted_tokens(self.subject, self.coder)
+        reasons = {
+            "fidelity": None if self.coder.target else "The coder has no decoder.",
+            "promoted_tokens": no_tokens,
+            "decoder": "The coder's latents have no decoder directions."
+            if self.coder.W_dec is None
+            else None,
+            "encoder": "The coder's latents have no encoder directions."
+            if self.coder.W_enc is None
+            else None,
+        }
+        return {figure: reason for figure, reason in reasons.items() if reason is not None}
+
+    def finish(
+        self, position_counts: NDArray[np.int64], fidelity: Fidelity | None, progress: ProgressCallback
+    ) -> CoderInfo:
+        """Promoted tokens, neighbours, statistics, file. `position_counts` Int64[ndarray, " ctx_len"]: contexts cached at each
+        position. Progress stages carry the coder's name."""
+
+        def named(report: Progress) -> None:
+            progress(Progress(f"{report.stage} {self.name}", report.done, report.total, report.unit))
+
+        tokens = None
+        if self._logits and why_no_promoted_tokens(self.subject, self.coder) is None:
+            tokens = promoted_tokens(self.subject, self.coder, progress=named)
+        return self._open().finish(
+            n_tokens=int(position_counts.sum()),
+            position_counts=position_counts,
+            logits=tokens,
+            neighbours=self._neighbours(named),
+            fidelity=fidelity,
+            progress=named,
+        )
+
+    def _neighbours(self, progress: ProgressCallback) -> dict[Relation, Neighbours]:
+        if self._cofiring is None:
+            return {}
+        W_enc, W_dec = self.coder.W_enc, self.coder.W_dec
+        nearest: dict[Relation, Neighbours] = {"cofiring": self._cofiring.nearest()}
+        progress(Progress("neighbours", 1, 3, "relations"))
+        if W_dec is not None:
+            nearest["decoder"] = nearest_by_cosine(W_dec, self._live)
+        progress(Progress("neighbours", 2, 3, "relations"))
+        if W_enc is not None:
+            same = W_dec is not None and _parallel(W_enc, W_dec)
+            nearest["encoder"] = nearest["decoder"] if same else nearest_by_cosine(W_enc, self._live)
+        progress(Progress("neighbours", 3, 3, "relations"))
+        return nearest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.discard()
+
+
+def _parallel(a: Tensor, b: Tensor) -> bool:
+    """Whether each latent's two rows point the same way, as in a coder with tied weights: their neighbours are the same."""
+    return a.shape == b.shape and bool((torch.cosine_similarity(a, b) > 1 - 1e-6).all())
