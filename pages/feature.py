@@ -1,7 +1,5 @@
-"""Feature: the page people live in."""
+"""Feature: everything about one feature."""
 
-from autointerp.ui.feature.page import feature
-from autointerp.ui.router import ensure_routed
+from autointerp.ui.router import show
 
-ensure_routed()
-feature()
+show("feature")

@@ -1,7 +1,5 @@
 """Features: the list, its filters and its search."""
 
-from autointerp.ui.features.page import features
-from autointerp.ui.router import ensure_routed
+from autointerp.ui.router import show
 
-ensure_routed()
-features()
+show("features")

@@ -1,7 +1,5 @@
-"""Jobs: what runs, waits or ran, and how to start more."""
+"""Jobs: what is running, waiting or done, and how to start more."""
 
-from autointerp.ui.jobs.page import jobs_page
-from autointerp.ui.router import ensure_routed
+from autointerp.ui.router import show
 
-ensure_routed()
-jobs_page()
+show("jobs")

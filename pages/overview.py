@@ -1,7 +1,5 @@
 """Overview: what is in the store."""
 
-from autointerp.ui.overview.page import overview
-from autointerp.ui.router import ensure_routed
+from autointerp.ui.router import show
 
-ensure_routed()
-overview()
+show("overview")

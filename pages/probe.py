@@ -1,7 +1,5 @@
-"""Probe: type a text, see which features fire on it."""
+"""Probe: which features fire on a text that you type."""
 
-from autointerp.ui.probe.page import probe
-from autointerp.ui.router import ensure_routed
+from autointerp.ui.router import show
 
-ensure_routed()
-probe()
+show("probe")

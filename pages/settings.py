@@ -1,7 +1,5 @@
-"""Settings: which store, and whether it is whole."""
+"""Settings: the store, the language model, the embedder."""
 
-from autointerp.ui.router import ensure_routed
-from autointerp.ui.settings.page import settings_page
+from autointerp.ui.router import show
 
-ensure_routed()
-settings_page()
+show("settings")

@@ -1,46 +1,58 @@
-"""Which pages there are, and that every one of them is reached through the router."""
+"""The table of pages, and that every one of them is reached through the router.
+
+A new page is a folder `ui/<name>/` whose module `page` has a function `draw`, a line in `PAGES`, and a script
+`pages/<name>.py` (Streamlit names pages by their files) that calls `show("<name>")`.
+"""
+
+from importlib import import_module
+from typing import NamedTuple
 
 import streamlit as st
 
 from autointerp.ui.shared.components import icon
 from autointerp.ui.shared.session import freeze_imports
 
+
+class Page(NamedTuple):
+    """`name`: of its folder, its script and, but for the first page, its address."""
+
+    name: str
+    title: str
+    icon: str
+
+
+PAGES = (
+    Page("overview", "Overview", ":material/dashboard:"),
+    Page("features", "Features", ":material/format_list_bulleted:"),
+    Page("feature", "Feature", ":material/center_focus_strong:"),
+    Page("probe", "Probe", ":material/manage_search:"),
+    Page("jobs", "Jobs", ":material/pending_actions:"),
+    Page("settings", "Settings", ":material/settings:"),
+)
+HOME = PAGES[0]
 _ROUTED = "routed"
 
 
 def _navigation():
     # The icon first: until it is set, the browser would fetch the page's named one from the network.
     st.set_page_config(page_title="autointerp", page_icon=icon(), layout="wide")
-    return st.navigation(
-        [
-            st.Page(
-                "pages/overview.py",
-                title="Overview",
-                icon=":material/dashboard:",
-                url_path="home",
-                default=True,
-            ),
-            st.Page(_to_overview, title="Overview", url_path="overview", visibility="hidden"),
-            st.Page(
-                "pages/features.py",
-                title="Features",
-                icon=":material/format_list_bulleted:",
-                url_path="features",
-            ),
-            st.Page(
-                "pages/feature.py", title="Feature", icon=":material/center_focus_strong:", url_path="feature"
-            ),
-            st.Page("pages/probe.py", title="Probe", icon=":material/manage_search:", url_path="probe"),
-            st.Page("pages/jobs.py", title="Jobs", icon=":material/pending_actions:", url_path="jobs"),
-            st.Page("pages/settings.py", title="Settings", icon=":material/settings:", url_path="settings"),
-        ],
-        position="top",
-    )
+    pages = [
+        st.Page(
+            f"pages/{page.name}.py",
+            title=page.title,
+            icon=page.icon,
+            url_path="home" if page is HOME else page.name,
+            default=page is HOME,
+        )
+        for page in PAGES
+    ]
+    # The default page lives at the root alone (Streamlit 1.67); its name as an address leads there.
+    pages.append(st.Page(_to_home, title=HOME.title, url_path=HOME.name, visibility="hidden"))
+    return st.navigation(pages, position="top")
 
 
-def _to_overview() -> None:
-    """The default page lives at the root alone (Streamlit 1.67); its name as an address leads there."""
-    st.switch_page("pages/overview.py")
+def _to_home() -> None:
+    st.switch_page(f"pages/{HOME.name}.py")
 
 
 def run() -> None:
@@ -51,9 +63,10 @@ def run() -> None:
     page.run()
 
 
-def ensure_routed() -> None:
-    """First line of every page. Until a server's first call of `st.navigation`, Streamlit takes a folder named `pages` for
-    the whole app and runs the page of a deep link without `app.py`. Then this calls it and starts the run again."""
+def show(name: str) -> None:
+    """The page of this name. Until a server's first call of `st.navigation`, Streamlit takes a folder named `pages` for the
+    whole app and runs the page of a deep link without `app.py`. Then this calls it and starts the run again."""
     if not st.session_state.pop(_ROUTED, False):
         _navigation()
         st.rerun()
+    import_module(f"autointerp.ui.{name}.page").draw()

@@ -57,9 +57,9 @@ def test_search_by_meaning_uses_it(open_page, explained_store: Explained, loaded
 
 def _features() -> None:
     """Without the router, under which AppTest loses a click."""
-    from autointerp.ui.features.page import features
+    from autointerp.ui.features.page import draw
 
-    features()
+    draw()
 
 
 def test_contexts_embedded_by_another_are_not_searched(

@@ -37,7 +37,7 @@ def test_the_newest_good_version_is_shown_with_its_provenance_and_scores(
     assert drawn["text"] == edited.text
     assert drawn["meta"][:2] == ["person", "by Ada"]
     assert "version 3 of 4" in drawn["meta"]
-    assert "from version 2" in drawn["meta"]
+    assert "edited from version 2" in drawn["meta"]
     assert any("Version 4, the newest, failed: server unreachable" in note for note in drawn["notes"])
     detection, embedding = drawn["scores"]
     assert detection["name"] == "Detection"
@@ -57,7 +57,7 @@ def test_a_version_in_the_address(open_page, explained_store: Explained):
     drawn = card(app)
     assert drawn["text"] == second.text
     assert "writer-model" in drawn["meta"]
-    assert any("Not the one shown elsewhere: that is version 3" in note for note in drawn["notes"])
+    assert any("Other pages show version 3" in note for note in drawn["notes"])
     judges = {(row["name"], row["judge"]) for row in drawn["scores"]}
     assert {
         ("Detection", "offline judge"),
@@ -95,27 +95,27 @@ def test_versions_lists_all_newest_first_with_the_failed_one(open_page, explaine
 
 
 def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store: Explained):
-    """Only our protocol keeps out what an explainer was shown, and a person may have read anything."""
+    """Only the held-out protocol keeps out what an explainer was shown, and a person may have read anything."""
     made = explained_store.explanations
     first = card(page(open_page, explained_store, version=made["first"].id))
-    assert first["scored_on"] == "scores, judged on held-out examples"
+    assert first["scored_on"] == "scored on held-out examples"
     assert first["usual"]
     edited = card(page(open_page, explained_store))
-    assert edited["scored_on"] == "scores, judged on held-out examples; its author may have seen them"
+    assert edited["scored_on"] == "scored on held-out examples, which the author may have seen"
     assert not edited["usual"]
     with Annotations(explained_store.path) as annotations:
         for name in ("first", "emoji"):
             score, judged = answered(explained_store.store, made[name], 0.8, floor=0.5)
             annotations.add(replace(score, protocol="delphi"), *judged)
     first = card(page(open_page, explained_store, version=made["first"].id))
-    assert first["scored_on"] == "scores; not all on held-out examples"
+    assert first["scored_on"] == "not all scored on held-out examples"
     told = {row["protocol"]: row["examples"] for row in first["scores"]}
     assert told == {
         "": "held-out examples",
-        "protocol delphi, not held out": "examples that the explainer may have seen",
+        "delphi protocol, not held-out": "examples that the explainer may have seen",
     }
     only = card(page(open_page, explained_store, latent=6))
-    assert only["scored_on"] == "scores, judged on examples that the explainer may have seen"
+    assert only["scored_on"] == "scored on examples that the explainer may have seen"
     assert not only["usual"]
 
 
@@ -127,7 +127,7 @@ def test_the_pinned_version_is_shown_and_can_be_unpinned(open_page, explained_st
     app.button(key="pin").click().run()
     drawn = card(app)
     assert "pinned" not in drawn["meta"]
-    assert any("the newest good one" in note for note in drawn["notes"])
+    assert any("the newest" in note for note in drawn["notes"])
     app.button(key="pin").click().run()
     assert "pinned" in card(app)["meta"]
 
@@ -206,7 +206,7 @@ def test_two_versions_side_by_side(open_page, explained_store: Explained):
     assert detection["difference"]
     assert detection["n"] == "12+10"
     assert detection["said"]
-    assert rows["Detection", "judge-model"]["said"] == "Only one of the two has this score."
+    assert rows["Detection", "judge-model"]["said"] == "Only one version has this score."
 
 
 def test_a_version_cannot_be_compared_with_itself_or_a_failure(open_page, explained_store: Explained):

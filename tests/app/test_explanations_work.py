@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from autointerp.score import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.feature.explanations import compare as explanations_compare
+from autointerp.ui.feature import compare
 from tests.app.reading import card, keys, messages, page, record
 from tests.explained import HOSTILE_TEXT, Explained
 
@@ -78,9 +78,7 @@ def test_a_difference_without_an_interval_is_no_figure(
     open_page, busy_store: Explained, monkeypatch: pytest.MonkeyPatch
 ):
     apart = Difference("balanced_accuracy", 0.5, None, None, 1, 30, 58)
-    monkeypatch.setattr(
-        explanations_compare, "compared", lambda *_: (apart, explanations_compare.sentence(apart))
-    )
+    monkeypatch.setattr(compare, "compared", lambda *_: (apart, compare.sentence(apart)))
     app = page(open_page, busy_store, latent=4, panel="rescore")
     app.button(key="run_score").click().run()
     finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 3)
@@ -171,7 +169,7 @@ def test_edit_keeps_the_parent_and_scores_the_new_text(open_page, busy_store: Ex
     drawn = card(app)
     assert drawn["text"] == "Script tags, wherever they stand."
     assert drawn["meta"][:2] == ["person", "by Grace"]
-    assert "from version 3" in drawn["meta"]
+    assert "edited from version 3" in drawn["meta"]
     assert drawn["news"]["title"] == "Version 5 against version 3"
     app.button(key="open_edit").click().run()
     assert app.text_input(key="choice_author").value == "Grace"

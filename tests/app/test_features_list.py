@@ -71,7 +71,7 @@ def test_sorting_by_a_score_means_its_lower_bound(open_page, explained_store: Ex
     app = open_page(explained_store, "features", sort="low", score=EMBEDDING)
     table = listed(app)
     assert (table["sort"], table["descending"]) == ("low", True)
-    assert "lower end of its 95 % interval" in messages(app)
+    assert "lower bound of its 95 % interval" in messages(app)
     found = {
         (e.coder, e.latent): explained_store.scores[f"{name}/embedding"].ci_low
         for name, e in explained_store.explanations.items()
@@ -234,7 +234,7 @@ def test_scores_of_another_kind_are_a_click_away(open_page, explained_store: Exp
     app = open_page(explained_store, "features", coder="sae")
     names = {option for option in app.selectbox(key="url_score").options}
     assert {
-        "Detection · offline judge · our protocol · neighbours+random",
+        "Detection · offline judge · held-out · neighbours+random",
         "Embedding · embedder MiniLM",
     } <= names
     app = open_page(
@@ -293,4 +293,4 @@ def test_annotations_that_cannot_be_read_leave_the_list(open_page, explained_sto
     app = open_page(explained_store, "features")
     assert not app.exception
     assert record(app, "list") is not None
-    assert "cannot be read" in messages(app)
+    assert "Cannot read" in messages(app)

@@ -241,9 +241,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _form_page() -> None:
-    from autointerp.ui.jobs.page import jobs_page
+    from autointerp.ui.jobs.page import draw
 
-    jobs_page()
+    draw()
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_marks_predictions_similarities_as_the_judge_saw_them(open_page, explain
     assert simulation["judges"] is False
     _, embedding = drill(open_page, explained_store, "first/embedding")
     said = [row["said"] for group in embedding["groups"] for row in group["rows"]]
-    assert all(text.startswith("similarity ") and "loses" in text for text in said)
+    assert all(text.startswith("similarity ") and "above" in text for text in said)
 
 
 def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(
@@ -89,7 +89,7 @@ def test_true_activations_only_on_request(open_page, explained_store: Explained)
         ({"verdict": "wrong"}, lambda one: one.correct is False),
         ({"verdict": "right"}, lambda one: one.correct is True),
         ({"class": "activating"}, lambda one: one.truth),
-        ({"class": "silent"}, lambda one: not one.truth),
+        ({"class": "non_activating"}, lambda one: not one.truth),
         ({"quantile": "0"}, lambda one: one.truth and one.quantile == 0),
         ({"source": "neighbours"}, lambda one: not one.truth and one.source == "neighbours"),
     ],
@@ -109,7 +109,7 @@ def test_the_exact_prompt_and_reply(open_page, explained_store: Explained):
     assert '{"answers": [1, 0]}' in codes
     assert "You judge texts. <b>system</b>" in codes
     app, _ = drill(open_page, explained_store, "first/detection", example="5")
-    assert "no prompt" in messages(app)
+    assert "No prompt" in messages(app)
 
 
 def test_a_failed_score_is_a_failure(open_page, explained_store: Explained):
@@ -122,9 +122,9 @@ def test_scores_of_another_feature_and_foreign_versions_are_refused(open_page, e
     foreign = explained_store.scores["plain/detection"]
     app = page(open_page, explained_store, score=foreign.id)
     assert not app.exception
-    assert "no such score" in messages(app)
+    assert "does not exist" in messages(app)
     app = page(open_page, explained_store, version=explained_store.explanations["plain"].id)
-    assert any("no such version" in note for note in card(app)["notes"])
+    assert any("does not exist" in note for note in card(app)["notes"])
 
 
 HOSTILE = [

@@ -23,9 +23,9 @@ LOGPROBS = {"content": [{"token": "1", "logprob": -0.1, "top_logprobs": []}]}
 
 
 def _page() -> None:
-    from autointerp.ui.settings.page import settings_page
+    from autointerp.ui.settings.page import draw
 
-    settings_page()
+    draw()
 
 
 def _current() -> None:
@@ -255,7 +255,7 @@ def test_the_key_is_kept_under_a_name_only(run, served: FakeServer, config: Path
     def script() -> None:
         import streamlit as st
 
-        from autointerp.ui.shared import llm_keys, llm_settings, work
+        from autointerp.ui.shared import llm_keys, llm_settings, services
         from autointerp.ui.shared.session import open_store
 
         st.text_input("k", key="k", on_change=lambda: llm_keys.take("k", llm_settings.preferences().base_url))
@@ -264,7 +264,7 @@ def test_the_key_is_kept_under_a_name_only(run, served: FakeServer, config: Path
         if found and found.key_ref:
             from autointerp.llm import ChatRequest
 
-            with work.resources(open_store()).client(found) as client:
+            with services.resources(open_store()).client(found) as client:
                 client.complete(ChatRequest.of("hello"))
 
     app = run(script)
@@ -284,13 +284,13 @@ def test_a_forgotten_or_replaced_key_leaves_the_process(run, served: FakeServer)
     def script() -> None:
         import streamlit as st
 
-        from autointerp.ui.shared import llm_keys, llm_settings, work
+        from autointerp.ui.shared import llm_keys, llm_settings, services
         from autointerp.ui.shared.session import open_store
 
         st.text_input("k", key="k", on_change=lambda: llm_keys.take("k", llm_settings.preferences().base_url))
         st.button("forget", key="forget", on_click=llm_keys.forget)
         found = llm_settings.current()
-        keys = work.resources(open_store()).keys
+        keys = services.resources(open_store()).keys
         key = keys.get(found.key_ref) if found and found.key_ref else None
         st.session_state["known"] = (len(keys), key and key.reveal())
 

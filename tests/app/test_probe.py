@@ -224,17 +224,17 @@ def a_result(acts: list[float]) -> tuple[np.ndarray, ProbeResult]:
             [0, 3],
             [1.0, 2.0, 3.0, 4.0],
             True,
-            "stronger than 50 % of the 4 windows it fires in (40–50\u00a0%)",
+            "stronger than 50 % of the 4 windows in which it fires (decile 5)",
         ),
         (
             [0, 4],
             [1.0, 2.0, 3.0, 4.0],
             True,
-            "stronger than 75 % of the 4 windows it fires in (20–30\u00a0%)",
+            "stronger than 75 % of the 4 windows in which it fires (decile 3)",
         ),
-        ([0.5, 0], [1.0, 2.0], True, "stronger than 0 % of the 2 windows it fires in (weakest 10\u00a0%)"),
+        ([0.5, 0], [1.0, 2.0], True, "stronger than 0 % of the 2 windows in which it fires (decile 10)"),
         ([9, 0], [1.0, 2.0], True, "450 % of its maximum: stronger than anywhere in the corpus"),
-        ([9, 0], [], True, "In the corpus it is dead"),
+        ([9, 0], [], True, "It never fires in the corpus"),
         ([0, 0], [], False, "dead"),
     ],
 )
@@ -257,7 +257,7 @@ def test_window_maxima_are_those_of_the_stores_quantiles(store: Store):
             assert maxima[0] == np.nanmin(edges)
 
 
-def test_typed_rows_have_no_context():
+def test_text_rows_have_no_context():
     table = payload.TokenTable(lambda ids: [f"t{i}" for i in ids], lambda _: False)
-    row = payload.typed_row(np.array([4, 5, 4]), np.array([0.0, 2.0, 1.0]), table)
+    row = payload.text_row(np.array([4, 5, 4]), np.array([0.0, 2.0, 1.0]), table)
     assert row == {"s": 0, "t": [0, 1, 0], "p": [1, 2], "v": [2.0, 1.0], "k": 1}

@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 from autointerp.pipeline.options import ExplainOptions, LLMOptions
 from autointerp.score import Difference
 from autointerp.store.annotations import Explanation, JudgedExample, Score
-from autointerp.ui.feature.explanations.card import plot
-from autointerp.ui.feature.explanations.compare import diff, sentence
-from autointerp.ui.feature.explanations.data import seconds, standing
-from autointerp.ui.feature.explanations.judged import _lost_pairs
-from autointerp.ui.feature.explanations.state import ExplanationState
-from autointerp.ui.feature.explanations.work import explain_options
+from autointerp.ui.feature.actions import explain_options
+from autointerp.ui.feature.card import plot
+from autointerp.ui.feature.compare import diff, sentence
+from autointerp.ui.feature.judged import _lost_pairs
+from autointerp.ui.feature.state import ExplanationState
+from autointerp.ui.feature.versions import seconds
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.labels import judge_label
+from autointerp.ui.shared.score_text import standing
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

@@ -74,7 +74,7 @@ def test_section_labels_quantiles_duplicates_and_hard_negatives():
         ),
         tokens,
     )["rows"]
-    assert [row["label"] for row in rows] == ["strongest 10\u00a0%", "weakest 10\u00a0%"]
+    assert [row["label"] for row in rows] == ["decile 1", "decile 10"]
     assert rows[0]["tag"] == "×3"
     negatives = [example([0], [0], source="neighbours", neighbour=7), example([0], [0], source="random")]
     hard = payload.section(payload.Section("non_activating", "", "", negatives), tokens)["rows"]

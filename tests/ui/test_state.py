@@ -1,16 +1,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autointerp.ui.feature.state import GROUPS, WINDOWS, FeatureState
 from autointerp.ui.shared.state import (
     DEAD,
-    GROUPS,
     HUMAN,
     MAX_NUMBER,
     MODES,
     STATES,
-    WINDOWS,
     FeaturesState,
-    FeatureState,
     number,
     sorts,
     whole,

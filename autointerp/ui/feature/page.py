@@ -1,4 +1,4 @@
-"""The Feature page: one feature's statistics, neighbours and contexts, and the ways to the next one."""
+"""The Feature page: one feature's statistics, neighbours and contexts, its explanations, and the ways to the next one."""
 
 from typing import Any
 
@@ -9,51 +9,40 @@ from autointerp.errors import UnknownName, nearest
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import contexts as contexts_element
-from autointerp.ui.feature import panel
-from autointerp.ui.feature.explanations import view
-from autointerp.ui.feature.explanations.state import RESET
-from autointerp.ui.shared import components, data, walk
-from autointerp.ui.shared.session import messages, open_store
-from autointerp.ui.shared.state import (
-    GROUPS,
-    WINDOWS,
-    FeatureState,
-    bound,
-    change,
-    current,
-    suggestion,
-    suggestions,
-)
+from autointerp.ui.feature import contexts, data, explanations, panel, try_text
+from autointerp.ui.feature.state import GROUPS, RESET, WINDOWS, FeatureState
+from autointerp.ui.shared import components, list_walk
+from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store
+from autointerp.ui.shared.state import bound, change, current, suggestion, suggestions
 from autointerp.ui.shared.text import plain
 
 TRAIL = "feature_trail"
-LAST = "feature_last"
-LIST_PARAMS = "features_params"
 TRAIL_LENGTH = 200
+BACK_HELP = "Back to the feature you saw before; after the first one, to the list"
+_WENT_BACK = "feature_went_back"
 
 
 @st.fragment
-def feature() -> None:
+def draw() -> None:
     """The whole page as a fragment: a step to the next feature leaves navigation and page frame alone."""
     with messages():
         store = open_store()
         state = FeatureState.parse(current())
         coder, latent = _resolve(store, state)
-        st.session_state[LAST] = (coder.info.coder, latent)
+        st.session_state[LAST_FEATURE] = (coder.info.coder, latent)
         _header(store, coder, latent)
         left, right = st.columns([10, 21], gap="medium")
-        dead = data.firing(store, coder, latent).stats.is_dead
-        known = view.read(store, coder, latent)
+        feature = data.load(store, coder, latent)
+        versions = explanations.read(feature)
         with left:
-            view.left(store, known, dead=dead)
+            explanations.left(feature, versions)
         with right:
-            if not view.right(store, coder, latent, known):
+            if not explanations.right(feature, versions):
                 _controls(state)
-                contexts_element.draw(store, coder, latent, state, on_open=_open_clicked)
+                contexts.draw(feature, state, on_open=_open_clicked)
         with left:
-            view.try_text(store, coder, latent)
-            panel.draw(store, coder, latent, state.peek, on_open=_open_clicked, on_peek=_peek_clicked)
+            try_text.draw(feature)
+            panel.draw(feature, state.peek, on_open=_open_clicked, on_peek=_peek_clicked)
 
 
 def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
@@ -65,10 +54,10 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
             "This store has no coders yet. Cache one: `autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
         )
         st.stop()
-    last_coder, last_latent = st.session_state.get(LAST, (None, None))
+    last_coder, last_latent = st.session_state.get(LAST_FEATURE, (None, None))
     name = state.coder if state.coder is not None else last_coder if last_coder in names else names[0]
     if name not in names:
-        st.warning(f"This store has no coder “{plain(name, 60)}”. The nearest are:")
+        st.warning(f"Coder “{plain(name, 60)}” does not exist. The closest names:")
         with suggestions():
             for near in nearest(name, names):
                 suggestion(plain(near), coder=near, latent=None, context=None, start=None, peek=None)
@@ -83,7 +72,7 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
     except UnknownName as error:
         last = coder.info.n_latents - 1
         st.warning(
-            f"{plain(name)} has features 0 to {last:,}; “{plain(state.latent, 60)}” is none. The nearest are:"
+            f"Feature {plain(state.latent, 60)} does not exist: {plain(name)} has features 0 to {last:,}. The closest:"
         )
         with suggestions():
             for near in error.nearest:
@@ -94,16 +83,15 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
 
 
 def _header(store: Store, coder: CoderStore, latent: int) -> None:
-    infos = {info.coder: info for info in store.coders()}
     info = coder.info
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.selectbox(
-            "Coder", list(infos), width=200, label_visibility="collapsed",
-            **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET, *walk.RESET)),
+            "Coder", [known.coder for known in store.coders()], width=200, label_visibility="collapsed",
+            **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET, *list_walk.RESET)),
         )  # fmt: skip
         st.number_input(
             "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=130, label_visibility="collapsed",
-            **bound("latent", latent, reset=("context", "start", "peek", *RESET, *walk.RESET)),
+            **bound("latent", latent, reset=("context", "start", "peek", *RESET, *list_walk.RESET)),
         )  # fmt: skip
         st.badge(registry.kind(info.kind).label, color="gray")
         st.caption(plain(_where(info)), width="stretch")
@@ -111,23 +99,19 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
             st.button(
                 "Previous", key="previous", shortcut="Left", on_click=_step, args=(-1,), icon=":material/chevron_left:",
-                help=walk.tooltip(store, here, -1),
+                help=list_walk.tooltip(store, here, -1),
             )  # fmt: skip
             st.button(
                 "Next", key="next", shortcut="Right", on_click=_step, args=(1,), icon=":material/chevron_right:",
-                help=walk.tooltip(store, here, 1),
+                help=list_walk.tooltip(store, here, 1),
             )  # fmt: skip
             st.button("Random", key="random", shortcut="X", on_click=_random, icon=":material/casino:")
             clicked = st.button(
                 "Back", key="back", shortcut="B", on_click=_back, icon=":material/undo:", help=BACK_HELP
             )
         if clicked and not st.session_state.pop(_WENT_BACK, False):
-            where = st.session_state.get(LIST_PARAMS) or walk.params() or {"coder": info.coder}
+            where = st.session_state.get(LIST_PARAMS) or list_walk.params() or {"coder": info.coder}
             st.switch_page("pages/features.py", query_params=where)
-
-
-BACK_HELP = "To the feature you saw before; after the first one, to the list"
-_WENT_BACK = "feature_went_back"
 
 
 def _where(info: CoderInfo) -> str:
@@ -142,7 +126,7 @@ def _controls(state: FeatureState) -> None:
         )  # fmt: skip
         st.segmented_control(
             "Window", list(WINDOWS), format_func=str.capitalize, required=True, label_visibility="collapsed",
-            help="Tokens around what fires: 16, 32, or the whole context",
+            help="Window length: 16 tokens, 32, or the whole context",
             **bound("window", state.window, encode=lambda v: None if v == "medium" else v),
         )  # fmt: skip
         st.toggle("Align peaks", **bound("align", state.align, encode=lambda v: 1 if v else None))
@@ -151,7 +135,7 @@ def _controls(state: FeatureState) -> None:
 
 def goto(coder: str, latent: int, **more: int | None) -> None:
     """Look at another feature: one step on the way that Back walks down. `more` goes into the address."""
-    here = st.session_state.get(LAST)
+    here = st.session_state.get(LAST_FEATURE)
     if here and here != (coder, latent):
         trail: list[tuple[str, int]] = st.session_state.setdefault(TRAIL, [])
         trail.append(here)
@@ -160,25 +144,24 @@ def goto(coder: str, latent: int, **more: int | None) -> None:
 
 
 def _here() -> tuple[CoderStore, int]:
-    name, latent = st.session_state[LAST]
+    name, latent = st.session_state[LAST_FEATURE]
     return open_store().coder(name), latent
 
 
 def _step(step: int) -> None:
     coder, latent = _here()
-    found = walk.step(open_store(), (coder.info.coder, latent), step)
-    if found is None:
+    target = list_walk.step(open_store(), (coder.info.coder, latent), step)
+    if target is None:
         goto(coder.info.coder, coder.next_live(latent, step))
     else:
-        goto(*found[0], at=found[1])
+        goto(*target[0], at=target[1])
 
 
 def _random() -> None:
     coder, latent = _here()
     drawn = coder.random_live(np.random.default_rng())
-    goto(
-        coder.info.coder, drawn if drawn != latent else coder.next_live(latent), **walk.RESET
-    )  # a press always moves
+    other = drawn if drawn != latent else coder.next_live(latent)  # a press always moves
+    goto(coder.info.coder, other, **list_walk.RESET)
 
 
 def _back() -> None:

@@ -16,7 +16,7 @@ from autointerp.jobs import Job
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, work
+from autointerp.ui.shared import job_strip, services
 from autointerp.ui.shared.text import plain
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _active(annotations: Annotations, name: str, coders: Sequence[str]) -> Job |
 def _start(store: Store, name: str, coders: Sequence[str], key: tuple[str, ...]) -> None:
     from autointerp.jobs.kinds import embed_explanations_job
 
-    runner = work.runner(store)
+    runner = services.runner(store)
     if runner is None:
         return
     try:

@@ -1,25 +1,22 @@
 """The Features page: every feature of a coder or of all, sorted, filtered and searched in the store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
-from autointerp.errors import StoreError, nearest
-from autointerp.store import LatentPage, LatentQuery, ScoreKind, Store, annotated_store, list_latents
-from autointerp.store.annotations import Annotations
+from autointerp.errors import nearest
+from autointerp.store import LatentPage, Store, list_latents
 from autointerp.types import CoderInfo
-from autointerp.ui.feature.page import LIST_PARAMS
 from autointerp.ui.features import controls, search
-from autointerp.ui.features.rows import PAGE_SIZE, record
-from autointerp.ui.shared import components, score_words, walk, work
+from autointerp.ui.features.results import SearchResults
+from autointerp.ui.features.rows import record
+from autointerp.ui.shared import components, list_walk, score_text
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.list_query import PAGE_SIZE, ListAnnotations, latent_query, read_annotations
+from autointerp.ui.shared.session import LIST_PARAMS, messages, open_store
 from autointerp.ui.shared.state import (
-    HUMAN,
     SCORE_SORTS,
-    STATES,
     FeaturesState,
     change,
     current,
@@ -32,22 +29,7 @@ from autointerp.ui.shared.text import plain
 KEY = "features"
 
 
-@dataclass(frozen=True)
-class Written:
-    """What people and jobs wrote about the coders of the list. `kinds` of scores and `explainers` with how many features have
-    one; `kind` is the one shown and sorted by."""
-
-    annotations: Annotations | None
-    kinds: dict[ScoreKind, int]
-    explainers: dict[str, int]
-    kind: ScoreKind | None
-
-    @property
-    def explained(self) -> int:
-        return sum(self.explainers.values())
-
-
-def features() -> None:
+def draw() -> None:
     """The page."""
     with messages():
         store = open_store()
@@ -78,91 +60,52 @@ def _body() -> None:
         state = FeaturesState.parse(current())
         infos = store.coders()
         coders = [state.coder] if state.coder else [info.coder for info in infos]
-        written = _written(store, coders, state)
-        _controls(store, infos, state, written)
-        _missing(written, state)
-        found = None
+        listed = read_annotations(store, coders, state)
+        _controls(store, infos, state, listed)
+        _missing(listed, state)
+        results = None
         if state.searching:
-            found = search.run(store, written.annotations, coders, state)
-            if found is None:
+            results = search.run(store, listed.annotations, coders, state)
+            if results is None:
                 return
-        query = _query(state, found, written.kind)
-        page = list_latents(store, coders, query, annotations=written.annotations)
-        _summary(page, state, found, written)
+        query = (
+            latent_query(state, listed.kind, results.spots, results.matches)
+            if results
+            else latent_query(state, listed.kind)
+        )
+        page = list_latents(store, coders, query, annotations=listed.annotations)
+        _summary(page, state, results, listed)
         if page.rows:
             data = record(
-                store, page, state, written.kind, kinds=written.kinds, explained=bool(written.explained),
-                measure=found.measure if found else None,
+                store, page, state, listed.kind, kinds=listed.kinds, explained=bool(listed.n_explained),
+                measure=results.measure if results else None,
             )  # fmt: skip
             clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
             if clicked:
                 opened = (str(clicked["coder"]), int(clicked["latent"]))
-                _open(*opened, walk.begin(store, coders, query, page, opened))
+                _open(*opened, list_walk.begin(store, coders, query, page, opened))
         _pages(page, state)
 
 
-def query_of(store: Store, params: Mapping[str, str]) -> tuple[list[str], LatentQuery] | None:
-    """Coders and query of a list at this address; `None` for a search, and for a coder that does not exist."""
-    state = FeaturesState.parse(params)
-    names = [info.coder for info in store.coders()]
-    if state.searching or (state.coder is not None and state.coder not in names):
-        return None
-    coders = [state.coder] if state.coder else names
-    return coders, _query(state, None, _written(store, coders, state).kind)
-
-
-def _written(store: Store, coders: list[str], state: FeaturesState) -> Written:
-    """Without annotations that can be read, the list is as good as it is without them."""
-    try:
-        annotations = work.annotations(store)
-        kept = annotated_store(annotations)
-        kinds, explainers = kept.kinds(coders), kept.explainers(coders)
-    except StoreError as error:
-        st.warning(f"Explanations and scores cannot be read: {plain(str(error))}")
-        return Written(None, {}, {}, None)
-    chosen = next((kind for kind in kinds if kind.key == state.score), None)
-    if chosen is None:
-        chosen = max(kinds, key=lambda kind: kinds[kind], default=None)  # the first of equals
-    return Written(annotations, kinds, explainers, chosen)
-
-
-def _missing(written: Written, state: FeaturesState) -> None:
+def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
     """What the address asks for and this store does not have."""
-    if written.kind is not None and state.score is not None and state.score != written.kind.key:
-        name = score_words.name(written.kind, written.kinds)
+    if listed.kind is not None and state.score is not None and state.score != listed.kind.key:
+        name = score_text.name(listed.kind, listed.kinds)
         st.caption(f"No score here is of the kind “{plain(state.score, 80)}”; showing {plain(name)}.")
-    if written.kind is None and (
+    if listed.kind is None and (
         state.sort in SCORE_SORTS or state.bounds(scores=True).keys() & set(SCORE_SORTS.values())
     ):
-        st.caption("Nothing here has been scored yet, so there is no score to sort or filter by.")
+        st.caption("Nothing here is scored yet, so there is no score to sort or filter by.")
 
 
-def _query(state: FeaturesState, found: search.Found | None, kind: ScoreKind | None) -> LatentQuery:
-    by_score = state.sort in SCORE_SORTS
-    return LatentQuery(
-        sort=sorts()[state.sort] if kind is not None or not by_score else "density",
-        descending=state.descending,
-        bounds=state.bounds(scores=kind is not None),
-        dead=state.dead,
-        spots=found.spots if found else None,
-        matches=found.matches if found else None,
-        kind=kind,
-        state=STATES[state.explained][1],
-        explainer=state.explainer or None,
-        human=HUMAN[state.human][1],
-        limit=PAGE_SIZE,
-        offset=PAGE_SIZE * (state.page - 1),
-    )
-
-
-def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, written: Written) -> None:
+def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, listed: ListAnnotations) -> None:
     names = [info.coder for info in infos]
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         controls.which(names, state)
         controls.search_box(state)
-        controls.order(state, written.kinds, written.kind)
+        controls.order(state, listed.kinds, listed.kind)
         with st.popover(controls.filters_label(state), icon=":material/filter_alt:"):
-            controls.filters(state, written.explainers, written.kind)
+            controls.filters(state, listed.explainers, listed.kind)
         st.number_input(
             "Open feature by number", min_value=0, max_value=max(info.n_latents for info in infos) - 1, value=None, step=1,
             width=125, placeholder="Number", label_visibility="collapsed", key="open_number", on_change=_open_number,
@@ -184,12 +127,14 @@ def _open_number() -> None:
     st.session_state[_OPEN] = st.session_state["open_number"]
 
 
-def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None, written: Written) -> None:
+def _summary(
+    page: LatentPage, state: FeaturesState, results: SearchResults | None, listed: ListAnnotations
+) -> None:
     what = "dead features" if state.dead == "only" else "features"
-    where = f" that {found.what}" if found else ""
+    where = f" that {results.what}" if results else ""
     hidden = (
         f" · {fmt.count(page.n_dead)} dead hidden"
-        if state.dead == "hide" and page.n_dead and not found
+        if state.dead == "hide" and page.n_dead and not results
         else ""
     )
     if page.total:
@@ -198,19 +143,19 @@ def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None,
         range_ = (
             f"{fmt.count(first)}–{fmt.count(last)} of " if page.rows and page.total > len(page.rows) else ""
         )
-        order = _order(state, found, written)
+        order = _order(state, results, listed)
         st.caption(f"{range_}{fmt.count(page.total)} {what}{where}{hidden}{order}")
-    elif found:
+    elif results:
         st.info(
             f"None of the features{where} is in this list. Choose all coders, or loosen the filters."
-            if found.matches is not None
+            if results.matches is not None
             else "No feature of the chosen coders fires there. Choose all coders, or loosen the filters."
         )
     elif state.dead == "only" and state.explained == "any":
         st.info("No feature here is dead: every one fires on some token.")
     elif state.explained == "failed":
         st.info("No attempt at an explanation has failed here without another one that went well.")
-    elif not written.explained and state.explained in {"yes", "unscored"}:
+    elif not listed.n_explained and state.explained in {"yes", "unscored"}:
         st.info("Nothing here has been explained yet. Open a feature and press Explain, or explain them all:")
         st.code(
             f"autointerp explain STORE {plain(state.coder or 'CODER')} --explainer pattern", language=None
@@ -219,14 +164,14 @@ def _summary(page: LatentPage, state: FeaturesState, found: search.Found | None,
         st.info(f"No feature passes these filters{hidden}. Loosen them under Filters, or show dead features.")
 
 
-def _order(state: FeaturesState, found: search.Found | None, written: Written) -> str:
+def _order(state: FeaturesState, results: SearchResults | None, listed: ListAnnotations) -> str:
     """What the list is sorted by, where the column heads do not say it."""
-    if state.sort == "match" and found:
-        return f" · {plain(found.order)}"
-    if state.sort in SCORE_SORTS and written.kind is not None:
-        name = score_words.name(written.kind, written.kinds)
+    if state.sort == "match" and results:
+        return f" · {plain(results.order)}"
+    if state.sort in SCORE_SORTS and listed.kind is not None:
+        name = score_text.name(listed.kind, listed.kinds)
         direction = "highest" if state.descending else "lowest"
-        return f" · {direction} {score_words.SORTS[state.sort]} first: {plain(name)}"
+        return f" · {direction} {score_text.SORTS[state.sort]} first: {plain(name)}"
     return ""
 
 

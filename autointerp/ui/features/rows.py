@@ -5,19 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, ShownExplanation, Statistic, Store
+from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, Statistic, Store
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import payload, score_words, statistics
-from autointerp.ui.shared.labels import EXPLAINERS
+from autointerp.ui.shared import payload, score_text, statistics
+from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.state import SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
-from autointerp.ui.shared.text import token_name, visible
+from autointerp.ui.shared.text import token_name
 
-PAGE_SIZE = 25
 PREVIEW = 28
 """Tokens in a row's preview."""
-TEXT = 400
-"""Characters of an explanation that go to the page; the list shows two lines of them."""
 
 
 def record(
@@ -54,15 +51,15 @@ def record(
     def context(row: LatentRow) -> dict[str, Any] | str:
         example = previews[row.coder, row.stats.latent]
         if example is None:
-            return "never activates"
+            return "never fires"
         return {**payload.row(example, table), "max": row.stats.max_activation}
 
     columns = [Column("Feature", name, kind="link", cls="name", sort="latent")]
     if explained:
         columns.append(Column("Explanation", explanation, kind="explanation"))
     if explained and kind is not None:
-        help_ = f"{score_words.help_text(kind)}. Sorts by the lower end of the interval"
-        columns.append(Column(score_words.name(kind, kinds), _score, kind="score", sort="low", help=help_))
+        help_ = f"{score_text.help_text(kind)}. Sorts by the lower bound of the interval"
+        columns.append(Column(score_text.name(kind, kinds), _score, kind="score", sort="low", help=help_))
     columns += [
         _statistic(statistic, store.ctx_len, text)
         for statistic in STATISTICS.values()
@@ -122,23 +119,5 @@ def _statistic(statistic: Statistic, ctx_len: int, text: TokenText) -> Column:
     )  # fmt: skip
 
 
-def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
-    """Text, who wrote it, and what marks it out; without one, why."""
-    if shown is None:
-        return {"none": f"failed: {visible(error)[:TEXT]}" if error else "not explained yet"}
-    by = EXPLAINERS.get(shown.explainer, shown.explainer)
-    if shown.explainer == "person":
-        by = f"{shown.author} (person)"
-    marks = [visible(by), *(["pinned"] if shown.pinned else [])]
-    text = visible(shown.text)
-    written = f"{by}{', ' + shown.model if shown.model else ''}, {shown.created[:16].replace('T', ' ')} UTC"
-    versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
-    return {
-        "text": text[:TEXT] + ("…" if len(text) > TEXT else "") or "(empty)",
-        "marks": marks,
-        "help": visible(f"{written}{versions}"),
-    }
-
-
 def _score(row: LatentRow) -> dict[str, Any] | None:
-    return None if row.score is None or row.score.value is None else score_words.cell(row.score)
+    return None if row.score is None or row.score.value is None else score_text.cell(row.score)

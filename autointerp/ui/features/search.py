@@ -1,8 +1,6 @@
 """The one search box of the Features page: what it found, as a list to look at, and the features it ranks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -10,13 +8,10 @@ from autointerp.errors import UserError
 from autointerp.store import ContextHit, Spots, Store, annotated_store, hit_tokens
 from autointerp.store.annotations import Annotations
 from autointerp.ui.features import search_meaning
-from autointerp.ui.shared import components
+from autointerp.ui.features.results import SearchResults, hit_table
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import FeaturesState, change, whole
 from autointerp.ui.shared.text import plain, sentence, visible
-
-if TYPE_CHECKING:
-    import pyarrow
 
 MAX_CONTEXTS = 500
 """Contexts that a search may hand to the list of features."""
@@ -25,26 +20,11 @@ AROUND = 90
 """Characters shown on each side of a match."""
 AFTER = 2
 """Tokens after a match that count as being at it: a causal model answers to a word once it has read it."""
-BY_FIRING = (
-    "Best match: how strongly a feature fires there (share of its maximum, averaged) beyond random places"
-)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the list of features is narrowed to: where they fire, or which they are; and what "best match" means then.
-    `what` says it in the list's caption; `measure` names the relevance where its value says something by itself."""
-
-    spots: Spots | None = None
-    matches: "dict[str, pyarrow.Table] | None" = None
-    order: str = BY_FIRING
-    what: str = "fire in these contexts"
-    measure: str | None = None
 
 
 def run(
     store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
-) -> Found | None:
+) -> SearchResults | None:
     """The search of the address with its results drawn; `None`, and a message drawn, where there is nothing to list."""
     if state.context is not None:
         return _one(store, state)
@@ -59,7 +39,7 @@ def run(
             return _text(store, state)
 
 
-def _text(store: Store, state: FeaturesState) -> Found | None:
+def _text(store: Store, state: FeaturesState) -> SearchResults | None:
     regex = state.mode == "regex"
     try:
         hits = store.search_contexts(state.search, regex=regex, limit=MAX_CONTEXTS, offset=0)
@@ -88,20 +68,12 @@ def _text(store: Store, state: FeaturesState) -> Found | None:
     for hit in hits.hits:
         first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit, after=AFTER)
         spans[hit.context * store.ctx_len + first, hit.context * store.ctx_len + stop] = None
-    return Found(spots=Spots.spans(list(spans)), what="fire at these matches or just after")
-
-
-def hit_table(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
-    """Contexts to click on; a click narrows the list to that one."""
-    clicked = components.table({"columns": columns, "rows": rows, "page": "features"}, key="search_hits")
-    if clicked:
-        change(context=int(clicked["context"]), page=None, sort=None, order=None)
-        st.rerun(scope="fragment")
+    return SearchResults(spots=Spots.spans(list(spans)), what="fire at these matches or just after")
 
 
 def _words(
     store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
-) -> Found | None:
+) -> SearchResults | None:
     if not search_meaning.any_explanation(annotations, coders):
         search_meaning.no_explanations(store, state)
         return None
@@ -119,14 +91,14 @@ def _words(
             kwargs={"mode": "meaning", "page": None},
         )
         return None
-    return Found(
+    return SearchResults(
         matches=matches,
         order="Best match: whole words before parts of words, then the shorter explanation",
         what="have an explanation with all of these words",
     )
 
 
-def _one(store: Store, state: FeaturesState) -> Found | None:
+def _one(store: Store, state: FeaturesState) -> SearchResults | None:
     context = whole(state.context)
     if context is None or context >= store.n_contexts:
         st.warning(
@@ -144,7 +116,7 @@ def _one(store: Store, state: FeaturesState) -> Found | None:
             kwargs={"context": None, "page": None},
         )
     st.text(visible(store.context_text(context)))
-    return Found(spots=Spots.contexts([context], store.ctx_len), what="fire in this context")
+    return SearchResults(spots=Spots.contexts([context], store.ctx_len), what="fire in this context")
 
 
 def _snippet(hit: ContextHit) -> list[str]:

@@ -9,15 +9,15 @@ import streamlit as st
 from autointerp.errors import ModelLoadError
 from autointerp.store import Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.features import embedded as explanations_embedded
+from autointerp.ui.features import embedded
+from autointerp.ui.features.results import SearchResults, hit_table
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, llm_settings, work
+from autointerp.ui.shared import job_strip, llm_settings, services
 from autointerp.ui.shared.state import FeaturesState, change
 from autointerp.ui.shared.text import plain, visible
 
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
-    from autointerp.ui.features.search import Found
 
 MAX_WINDOWS = 200
 """Windows nearest in meaning that the list of features is narrowed to."""
@@ -25,18 +25,16 @@ MAX_EXPLANATIONS = 500
 SHOWN = 8
 
 
-def contexts(store: Store, state: FeaturesState) -> "Found | None":
+def contexts(store: Store, state: FeaturesState) -> SearchResults | None:
     """Windows of the corpus nearest in meaning to the query, and the features that fire in them."""
-    from autointerp.ui.features.search import Found, hit_table
-
     embedder = _embedder(store)
     if embedder is None:
         return None
     from autointerp.embedding import search_windows
     from autointerp.settings import DEFAULT_WINDOW
 
-    embedded = embedder.windows(DEFAULT_WINDOW)
-    if embedded is None:
+    vectors = embedder.windows(DEFAULT_WINDOW)
+    if vectors is None:
         _offer_to_embed(store, embedder.name)
         return None
     found = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
@@ -59,10 +57,10 @@ def contexts(store: Store, state: FeaturesState) -> "Found | None":
         {"title": "Window", "cls": "prose"},
     ]
     hit_table(columns, rows)
-    places = embedded.places
+    places = vectors.places
     ids = tuple(window.context * places.per_context + window.start // places.stride for window in found)
     weights = tuple(max(window.similarity, 0.0) for window in found)
-    return Found(
+    return SearchResults(
         spots=Spots(ids, places.window, weights=weights),
         order="Best match: how strongly a feature fires there (share of its maximum, nearer windows counting more) beyond "
         "what it does in random windows",
@@ -72,11 +70,9 @@ def contexts(store: Store, state: FeaturesState) -> "Found | None":
 
 def explanations(
     store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
-) -> "Found | None":
+) -> SearchResults | None:
     """Shown explanations nearest in meaning to the query, alone or with its words counted too."""
     import pyarrow as pa
-
-    from autointerp.ui.features.search import Found
 
     if annotations is None or not any_explanation(annotations, coders):
         no_explanations(store, state)
@@ -86,9 +82,9 @@ def explanations(
         return None
     from autointerp.embedding import search_explanations
 
-    covered, at_once = explanations_embedded.look(annotations, embedder, coders)
+    covered, at_once = embedded.look(annotations, embedder, coders)
     if covered.missing and not at_once:
-        explanations_embedded.tell(store, annotations, embedder, coders, covered)
+        embedded.tell(store, annotations, embedder, coders, covered)
         if not covered.embedded and state.mode == "meaning":
             return None
     found = search_explanations(
@@ -105,7 +101,7 @@ def explanations(
             }
         )
     how = "cosine, plus the words found (rare ones counting more)" if state.mode == "both" else "cosine"
-    return Found(
+    return SearchResults(
         matches=matches,
         order=f"Best match: {how}; embedder {embedder.name}",
         what=f"have the explanations nearest in meaning (at most {MAX_EXPLANATIONS})",
@@ -141,14 +137,14 @@ def _embedder(store: Store) -> "StoreEmbedder | None":
     """The embedder chosen in Settings, loaded once per process; a message where it cannot be."""
     try:
         with st.spinner("Loading the embedder", show_time=False):
-            return work.resources(store).embedder(llm_settings.embedder_name())
+            return services.resources(store).embedder(llm_settings.embedder_name())
     except ModelLoadError as error:
         st.error(f"Search by meaning needs an embedder: {plain(str(error))}")
         return None
 
 
 def _offer_to_embed(store: Store, name: str) -> None:
-    runner = None if not job_strip.writable(store) else work.runner(store)
+    runner = None if not job_strip.writable(store) else services.runner(store)
     st.info(
         f"The windows of this store have not been embedded with {plain(name)} yet, so contexts cannot be searched by meaning. "
         + (

@@ -20,9 +20,9 @@ from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation, config_hash
-from autointerp.ui.feature.page import LAST
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, llm_settings, options_form, work
+from autointerp.ui.shared import job_strip, llm_settings, options_form, services
+from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain, sentence
 
@@ -111,7 +111,7 @@ def draw(store: Store) -> None:
 
 def _usual(store: Store) -> list[str]:
     """The coder of the feature seen last, else the first one that was trained."""
-    seen, _ = st.session_state.get(LAST, (None, None))
+    seen, _ = st.session_state.get(LAST_FEATURE, (None, None))
     infos = store.coders()
     trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
     names = [info.coder for info in infos]
@@ -158,7 +158,7 @@ def plan(
         raise UserError("Choose to explain, to score, or both; for scores, at least one scorer.")
     for options in [*([explain] if explain else []), *scores]:
         options.check()
-    annotations = work.annotations(store)
+    annotations = services.annotations(store)
     items: dict[str, list[int] | list[str]] = {}
     for coder in coders:
         if which == "some":
@@ -258,7 +258,7 @@ def _preview(
     _explain: ExplainOptions | None,
     _part: ExplainOptions | ScoreOptions,
 ) -> Estimate:
-    resources = work.resources(_store)
+    resources = services.resources(_store)
     if isinstance(_part, ExplainOptions):
         return estimate_explanation(resources, coder, int(item), _part)
     if _explain is None:
@@ -271,7 +271,7 @@ def _preview(
 
 
 def _start(store: Store, chosen: Plan) -> None:
-    runner = work.runner(store)
+    runner = services.runner(store)
     if runner is None:
         st.error("This store is read-only: nothing can be started.")
         return

@@ -11,9 +11,9 @@ from autointerp.errors import UnknownName
 from autointerp.store import Store
 from autointerp.store.annotations import Job, JobItem
 from autointerp.store.annotations.jobs.records import ItemState
-from autointerp.ui.jobs import page as jobs_view
+from autointerp.ui.jobs import table
 from autointerp.ui.jobs.state import ITEMS, JobsState
-from autointerp.ui.shared import components, job_strip, job_words, labels, work
+from autointerp.ui.shared import components, job_strip, job_text, labels, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages
 from autointerp.ui.shared.state import bound, change, suggestion, suggestions
@@ -63,10 +63,10 @@ PARTS = {"explain": "Explain", "then": "Then score", "later": "Score after that"
 def _named(store: Store, job_id: str) -> str:
     """A job by what it does and when it was asked for: an id tells nobody anything."""
     try:
-        job = work.annotations(store).jobs.get(job_id)
+        job = services.annotations(store).jobs.get(job_id)
     except UnknownName:  # removed in this moment
         return plain(job_id)
-    return f"{plain(job.label, 80)}, {job_words.ago(job.created)}"
+    return f"{plain(job.label, 80)}, {job_text.ago(job.created)}"
 
 
 def page(store: Store, state: JobsState) -> None:
@@ -75,7 +75,7 @@ def page(store: Store, state: JobsState) -> None:
     header.button("All jobs", key="all_jobs", icon=":material/arrow_back:", on_click=_back)
     job_id = state.job or ""
     try:
-        job = work.annotations(store).jobs.get(job_id)
+        job = services.annotations(store).jobs.get(job_id)
     except UnknownName as error:
         st.warning(
             f"This store has no job “{plain(job_id, 60)}”."
@@ -86,7 +86,7 @@ def page(store: Store, state: JobsState) -> None:
                 suggestion(_named(store, near), job=near, items=None, items_page=None)
         return
     header.title(plain(job.label, 120), anchor=False)
-    interval = jobs_view.BUSY_SECONDS if job.is_active else None
+    interval = table.BUSY_SECONDS if job.is_active else None
     st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
     _told(job)
     _items(store, job, state)
@@ -98,7 +98,7 @@ def _back() -> None:
 
 def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
     with messages():
-        job = work.annotations(store).jobs.get(job_id)
+        job = services.annotations(store).jobs.get(job_id)
         if job.is_active != was_active or job.n_failed > 1.1 * n_failed:
             st.rerun()  # the rest of the page has something new to show
         components.jobs(
@@ -114,7 +114,7 @@ def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
 
 def record(job: Job, *, writable: bool) -> dict[str, Any]:
     """The table's row without the label, which is the page's title."""
-    whole = jobs_view.record([job], writable=writable)
+    whole = table.record([job], writable=writable)
     at = next(place for place, column in enumerate(whole["columns"]) if column.get("kind") == "job")
 
     def without(cells: list[Any]) -> list[Any]:
@@ -126,7 +126,7 @@ def record(job: Job, *, writable: bool) -> dict[str, Any]:
 
 def facts(job: Job) -> list[list[str]]:
     """Times, counts and cost."""
-    cost, cost_help = job_words.cost(job)
+    cost, cost_help = job_text.cost(job)
     return [
         ["Kind", job.kind, ""],
         ["Done", fmt.count(job.n_done), ""],
@@ -144,7 +144,7 @@ def facts(job: Job) -> list[list[str]]:
 
 def moment(stamp: str | None, *, seconds: bool = False) -> str:
     """`2026-11-21 14:30`, in UTC."""
-    when = job_words.when(stamp)
+    when = job_text.when(stamp)
     return fmt.NONE if when is None else when.strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''}")
 
 
@@ -271,7 +271,7 @@ def features_of(store: Store, job: Job, items: Sequence[JobItem]) -> dict[int, t
     """Place of an item -> the feature (coder, latent) that it is about, where it is about one that exists."""
     coders = {info.coder: info.n_latents for info in store.coders()}
     found: dict[int, tuple[str, int]] = {}
-    annotations = work.annotations(store)
+    annotations = services.annotations(store)
     for one in items:
         if isinstance(one.item, int) and not isinstance(one.item, bool):
             coder, latent = str(job.payload.get("coder", "")), one.item
@@ -298,7 +298,7 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
         "Which items", list(ITEMS), format_func=lambda name: f"{ITEMS[name]} ({fmt.count(counts[name])})",
         required=True, label_visibility="collapsed", **bound("items", shown, reset=("items_page",)),
     )  # fmt: skip
-    items = work.annotations(store).jobs.items(
+    items = services.annotations(store).jobs.items(
         job.id, state=shown, limit=ITEMS_PAGE + 1, offset=ITEMS_PAGE * (state.items_page - 1)
     )
     if not items:
@@ -326,7 +326,7 @@ def _first_of(counts: Mapping[ItemState, int]) -> ItemState:
 
 
 def _causes(store: Store, job: Job) -> None:
-    table = work.annotations(store).jobs
+    table = services.annotations(store).jobs
     causes = group_causes(table.causes(job.id))[:MAX_CAUSES]
     firsts = sorted({cause.places[0] for cause in causes if cause.places})
     features = features_of(store, job, table.items_at(job.id, firsts))

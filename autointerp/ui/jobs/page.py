@@ -1,42 +1,24 @@
 """The Jobs page: everything that runs, waits or ran on this store, in any process, and a form that starts more."""
 
-from typing import Any
-
 import streamlit as st
 
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
-from autointerp.ui.shared import components, job_strip, job_words, work
+from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
+from autointerp.ui.shared import components, job_strip, job_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import bound, change, current
-from autointerp.ui.shared.text import plain, visible
+from autointerp.ui.shared.text import plain
 
 KEY = "jobs"
 PAGE_SIZE = 25
 MAX_ACTIVE = 100
-BUSY_SECONDS = 1.0
-IDLE_SECONDS = 5.0
-"""How often the table looks: while something runs, and while nothing does (a command may start something at any time)."""
-
-COLUMNS: list[dict[str, Any]] = [
-    {"title": "State", "kind": "state"},
-    {"title": "Job", "kind": "job", "cls": "what"},
-    {"title": "Progress", "kind": "bar"},
-    {"title": "Rate", "num": True, "help": "Items, over the last half minute"},
-    {"title": "Left", "num": True, "help": "At the present rate"},
-    {"title": "Tokens", "num": True, "help": "Of language models: prompt + answer"},
-    {"title": "Cost", "num": True, "help": "So far, in the currency of your prices"},
-    {"title": "Started", "num": True},
-    {"title": "Took", "num": True, "help": "Since it was first started"},
-    {"title": "By", "help": "Which process works on it"},
-    {"title": "", "kind": "actions", "num": True},
-]
 
 
-def jobs_page() -> None:
+def draw() -> None:
     """The page."""
     with messages():
         store = open_store()
@@ -54,7 +36,7 @@ def jobs_page() -> None:
                 batch_form.draw(store)
         elif not may:
             st.caption("Read-only: jobs can be looked at, not started or stopped.")
-        busy = bool(work.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1))
+        busy = bool(services.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1))
         st.fragment(_table, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(store, busy)
 
 
@@ -73,7 +55,7 @@ def _table(store: Store, busy: bool) -> None:
     with messages():
         state = JobsState.parse(current())
         active, ended, more = _listed(store, state)
-        if bool(work.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1)) != busy:
+        if bool(services.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1)) != busy:
             st.rerun()  # to look more, or less, often
         st.segmented_control(
             "Which jobs", list(SHOWS), format_func=lambda name: SHOWS[name][0], required=True, label_visibility="collapsed",
@@ -85,7 +67,7 @@ def _table(store: Store, busy: bool) -> None:
             return
         may = job_strip.writable(store)
         if active:
-            st.caption(job_words.summary(active))
+            st.caption(job_text.summary(active))
         sent = components.jobs(record(rows, writable=may), key=KEY, on_act=lambda: job_strip.act(store, KEY))
         if sent and sent["act"] == "open":
             change(job=str(sent["id"]), new=None)
@@ -98,7 +80,7 @@ def _table(store: Store, busy: bool) -> None:
 
 def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]:
     """Active jobs (on the first page, running before waiting), ended ones, and whether older ones follow."""
-    table = work.annotations(store).jobs
+    table = services.annotations(store).jobs
     states = SHOWS[state.show][1]
     active: list[Job] = []
     if state.page == 1 and state.show in ("all", "active"):
@@ -111,36 +93,6 @@ def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]
         offset=PAGE_SIZE * (state.page - 1),
     )
     return active, found[:PAGE_SIZE], len(found) > PAGE_SIZE
-
-
-def record(jobs: list[Job], *, writable: bool) -> dict[str, Any]:
-    """Everything that the table draws."""
-    return {"columns": COLUMNS, "head": True, "rows": [row(job, writable=writable) for job in jobs]}
-
-
-def row(job: Job, *, writable: bool) -> dict[str, Any]:
-    """One job."""
-    return {
-        "id": job.id,
-        "state": job.state,
-        "cells": [
-            job_words.state(job),
-            {
-                "label": visible(job.label),
-                "href": f"jobs?job={job.id}",
-                "note": job_strip.error_note(job),
-            },
-            job_words.progress(job),
-            job_words.rate(job),
-            job_words.eta(job),
-            job_words.tokens(job),
-            list(job_words.cost(job)),
-            [job_words.ago(job.started), job.started or "not started"],
-            job_words.took(job),
-            list(job_strip.who(job)),
-            job_strip.job_actions(job) if writable else [],
-        ],
-    }
 
 
 def _empty(store: Store, state: JobsState) -> None:

@@ -8,9 +8,9 @@ import streamlit as st
 from autointerp.models.coders import registry
 from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
-from autointerp.ui.shared import charts, components, data
+from autointerp.ui.shared import charts, components
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.session import file_identity, messages, open_store
 from autointerp.ui.shared.text import plain
 
 BINS = 36
@@ -33,7 +33,7 @@ COLUMNS: list[dict[str, Any]] = [
 ]
 
 
-def overview() -> None:
+def draw() -> None:
     """The page."""
     with messages():
         store = open_store()
@@ -117,7 +117,7 @@ def _density(path: str, file: str, _store: Store, coder: str) -> charts.DensityC
 
 
 def _plots(store: Store, infos: list[CoderInfo]) -> None:
-    curves = [_density(str(store.path), data.identity(info), store, info.coder) for info in infos]
+    curves = [_density(str(store.path), file_identity(info), store, info.coder) for info in infos]
     _plot(charts.densities([curve for curve in curves if curve.counts.sum()]), "densities")
     names = [info.coder for info in infos]
     fidelity = [info.fidelity for info in infos]

@@ -11,7 +11,7 @@ from autointerp.score.population import agreement, disagreement
 from autointerp.store import ScoreKind
 from autointerp.ui.overview.data import Written
 from autointerp.ui.overview.rows import features, open_feature
-from autointerp.ui.shared import charts, components, score_words
+from autointerp.ui.shared import charts, components, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import plain
@@ -73,7 +73,7 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
             {"title": "Pearson", "num": True},
             {"title": "n", "num": True},
         ]
-        names = {kind: score_words.name(kind, written.kinds) for kind in kinds}
+        names = {kind: score_text.name(kind, written.kinds) for kind in kinds}
         rows = [
             {
                 "go": {**({"of": params["of"]} if "of" in params else {}), "x": a.key, "y": b.key},
@@ -108,7 +108,7 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
     else:
         st.caption("Click a point to open its feature.")
     points = [(*written.place(coders, int(at)), float(x.value[at]), float(y.value[at])) for at in both]
-    names = (score_words.name(pair[0], written.kinds), score_words.name(pair[1], written.kinds))
+    names = (score_text.name(pair[0], written.kinds), score_text.name(pair[1], written.kinds))
     floors = [float(np.nanmedian(one.floor)) if not np.isnan(one.floor).all() else None for one in (x, y)]
     event: Any = st.plotly_chart(
         charts.score_scatter(names, points, (floors[0], floors[1])), key="scatter", on_select="rerun",
@@ -127,7 +127,7 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
     for (high, low), sign in ((pair, 1), (pair[::-1], -1)):
         order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
         chosen = [int(i) for i in order[:N_APART] if sign * gap[i] > 0]
-        names = [plain(score_words.name(kind, written.kinds)) for kind in (high, low)]
+        names = [plain(score_text.name(kind, written.kinds)) for kind in (high, low)]
         meaning = APART.get((high.scorer, low.scorer))
         said = (
             f" Usually {meaning}"

@@ -6,9 +6,9 @@ from typing import Any
 import streamlit as st
 
 from autointerp.store import ScoreKind
-from autointerp.ui.features.rows import explanation_cell
 from autointerp.ui.overview.data import Written
-from autointerp.ui.shared import components, score_words
+from autointerp.ui.shared import components, score_text
+from autointerp.ui.shared.explanation_cell import explanation_cell
 
 
 def features(
@@ -21,9 +21,9 @@ def features(
         {"title": "Explanation", "kind": "explanation"},
         *(
             {
-                "title": score_words.name(kind, written.kinds),
+                "title": score_text.name(kind, written.kinds),
                 "kind": "score",
-                "help": score_words.help_text(kind),
+                "help": score_text.help_text(kind),
             }
             for kind in kinds
         ),
@@ -34,7 +34,7 @@ def features(
         shown = annotated.shown([latent]).get(latent)
         found = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
         title = f"{coder} #{latent}" if len(coders) > 1 else f"#{latent}"
-        cells = [title, explanation_cell(shown), *(score_words.cell(one) if one else None for one in found)]
+        cells = [title, explanation_cell(shown), *(score_text.cell(one) if one else None for one in found)]
         rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
     clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key=f"features_{key}")
     if clicked:

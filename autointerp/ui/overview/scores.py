@@ -14,7 +14,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.overview import pairs
 from autointerp.ui.overview.data import Coverage, Written
 from autointerp.ui.overview.rows import features, open_feature
-from autointerp.ui.shared import charts, components, job_strip, job_words, score_words, work
+from autointerp.ui.shared import charts, components, job_strip, job_text, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.labels import EXPLAINERS
 from autointerp.ui.shared.session import messages, open_store
@@ -35,7 +35,7 @@ def section() -> None:
         infos = store.coders()
         st.subheader("Explanations", anchor=False)
         try:
-            written = Written(store, work.annotations(store), infos)
+            written = Written(store, services.annotations(store), infos)
         except StoreError as error:
             st.warning(f"Explanations and scores cannot be read: {plain(str(error))}")
             return
@@ -80,7 +80,7 @@ def _explained(written: Written) -> None:
         )  # fmt: skip
         chosen = next((kind for kind in kinds if kind.key == params.get("score")), None)
         chosen = chosen or max(kinds, key=lambda kind: written.kinds[kind])
-        labels = {kind.key: score_words.name(kind, written.kinds) for kind in kinds}
+        labels = {kind.key: score_text.name(kind, written.kinds) for kind in kinds}
         st.selectbox(
             "Score", list(labels), format_func=lambda key: labels.get(str(key), ""), width=280,
             label_visibility="collapsed", **bound("score", chosen.key),
@@ -109,7 +109,7 @@ def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]
         ):
             return everything
         left_out = [
-            plain(score_words.name(kind, written.kinds), 120) for kind in everything if kind not in usual
+            plain(score_text.name(kind, written.kinds), 120) for kind in everything if kind not in usual
         ]
         names = ", ".join(left_out[:8]) + (" …" if len(left_out) > 8 else "")
         st.caption(f"Below are the {len(usual)} that most features have; {more} more are not shown: {names}.")
@@ -127,9 +127,9 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
         {"title": "Failed", "num": True, "help": "No explanation, and an attempt that failed"},
         *(
             {
-                "title": score_words.name(kind, kinds),
+                "title": score_text.name(kind, kinds),
                 "num": True,
-                "help": f"{score_words.help_text(kind)}: {_SCORED}",
+                "help": f"{score_text.help_text(kind)}: {_SCORED}",
             }
             for kind in kinds
         ),
@@ -178,7 +178,7 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
                         )
                     )
             with place:
-                figure = charts.score_boxes(score_words.name(kind, written.kinds), boxes)
+                figure = charts.score_boxes(score_text.name(kind, written.kinds), boxes)
                 st.plotly_chart(figure, key=f"spread_{kind.key}", config={"displayModeBar": False})
     st.caption(
         "Box: the middle half of a coder's features and their median; whiskers: nine tenths. Grey mark: the median floor, "
@@ -193,7 +193,7 @@ def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
     order = np.lexsort((np.arange(len(scores.value)), scores.value, np.nan_to_num(scores.ci_high, nan=9)))
     worst = [int(i) for i in order if not np.isnan(scores.ci_high[i])][:N_BEST]
     n = fmt.count(scores.n)
-    name = plain(score_words.name(kind, written.kinds))
+    name = plain(score_text.name(kind, written.kinds))
     if not best:
         st.caption(f"No interval is known for {name} here: n {n}.")
         return
@@ -208,7 +208,7 @@ def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
 
 def _recent(store: Store) -> None:
     """The last jobs and the last explanations."""
-    annotations = work.annotations(store)
+    annotations = services.annotations(store)
     jobs, latest = annotations.jobs.recent(limit=N_RECENT), annotations.latest(N_RECENT)
     if not jobs and not latest:
         return
@@ -246,7 +246,7 @@ def _recent(store: Store) -> None:
             rows.append(
                 {
                     "go": {"coder": one.coder, "latent": one.latent},
-                    "cells": [f"{one.coder} #{one.latent}", cell, job_words.ago(one.created)],
+                    "cells": [f"{one.coder} #{one.latent}", cell, job_text.ago(one.created)],
                 }
             )
         clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key="latest")

@@ -36,7 +36,7 @@ MAX_DEFAULT = 6
 """Coders chosen when none is: trained ones, this many at most."""
 
 
-def probe() -> None:
+def draw() -> None:
     """The page."""
     with messages():
         store = open_store()

@@ -8,11 +8,10 @@ import numpy as np
 from autointerp.probe import ProbeResult, Ranked, Ranking
 from autointerp.store import Store
 from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore, annotated_store
-from autointerp.ui.feature.explanations.data import SCORERS
 from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import work
-from autointerp.ui.shared.labels import judge_label
+from autointerp.ui.shared import services
+from autointerp.ui.shared.labels import judge_label, scorer_label
 from autointerp.ui.shared.text import visible
 
 AROUND = 40
@@ -59,7 +58,7 @@ class _Explained:
 
 def _explanations(store: Store, ranking: Ranking) -> _Explained:
     found = _Explained({}, {})
-    kept = annotated_store(work.annotations(store))
+    kept = annotated_store(services.annotations(store))
     for name in dict.fromkeys(row.coder for row in ranking.rows):
         latents = [row.latent for row in ranking.rows if row.coder == name]
         written = kept.coder(name)
@@ -117,7 +116,7 @@ def _share(value: float, top: float) -> str:
 
 def _score(kind: ScoreKind, score: ShownScore) -> str:
     """A score with all that it takes to read it: `Detection 0.78 (0.70 to 0.85), n 60, floor 0.52, offline judge`."""
-    parts = [f"{SCORERS.get(kind.scorer, kind.scorer)} {fmt.decimal(score.value, 2)}"]
+    parts = [f"{scorer_label(kind.scorer)} {fmt.decimal(score.value, 2)}"]
     if score.ci_low is not None and score.ci_high is not None:
         parts[0] += f" ({fmt.decimal(score.ci_low, 2)} to {fmt.decimal(score.ci_high, 2)})"
     parts.append(f"n {fmt.count(score.n)}")

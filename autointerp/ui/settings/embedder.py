@@ -10,7 +10,7 @@ from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.embeddings.reader import WindowEmbeddings, list_embeddings
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, llm_settings, work
+from autointerp.ui.shared import job_strip, llm_settings, services
 from autointerp.ui.shared.text import plain, sentence
 
 _CHOICE = "embedder_choice"
@@ -82,9 +82,9 @@ def _missing(store: Store, name: str) -> None:
     )
     if not job_strip.writable(store):
         return
-    running = [job for job in work.annotations(store).jobs.active() if job.kind == "embed"]
+    running = [job for job in services.annotations(store).jobs.active() if job.kind == "embed"]
     if not running and st.button("Embed all windows", key="embed_start", icon=":material/scatter_plot:"):
-        runner = work.runner(store)
+        runner = services.runner(store)
         try:
             assert runner is not None
             job_strip.remember(runner.submit(**embed_job(name)).id)

@@ -17,7 +17,7 @@ from autointerp.ui.shared.session import choose_store, found_stores, open_store,
 from autointerp.ui.shared.text import plain, sentence
 
 
-def settings_page() -> None:
+def draw() -> None:
     """The page."""
     st.title("Settings", anchor=False)
     st.subheader("Store", anchor=False)
@@ -81,11 +81,11 @@ def _files(store: Store) -> None:
     total = sum(file.stat().st_size for file in corpus.glob("*") if file.is_file())
     grid = f"{fmt.count(store.n_contexts)} × {store.ctx_len} tokens"
     rows = [
-        {"cells": ["corpus", "", grid, fmt.size(total), _minute(store.meta.get("created", "")), "corpus/"]}
+        {"cells": ["corpus", "", grid, fmt.size(total), fmt.minute(store.meta.get("created", "")), "corpus/"]}
     ]
     for info in store.coders():
         entries = f"{fmt.short_count(info.n_activations)} activations"
-        size, created = fmt.size(info.bytes_on_disk), _minute(info.created)
+        size, created = fmt.size(info.bytes_on_disk), fmt.minute(info.created)
         file = f"coders/{info.coder}.duckdb"
         rows.append({"cells": [info.coder, info.hookpoint, entries, size, created, file]})
     columns = [
@@ -98,11 +98,6 @@ def _files(store: Store) -> None:
     ]
     components.table({"columns": columns, "rows": rows, "page": "settings", "cls": "files"}, key="files")
     st.caption(f"Files of the folder {plain(str(store.path))}")
-
-
-def _minute(created: str) -> str:
-    """A time as stored (ISO, UTC), to the minute."""
-    return created[:16].replace("T", " ")
 
 
 def _written_by(store: Store) -> None:

@@ -25,7 +25,7 @@ def _component(name: str) -> Callable[..., Any]:
         f"autointerp_{name}",
         html=_ROOT,
         css=text("base.css") + text(f"{name}.css"),
-        js=text("kit.js") + text(f"{name}.js"),
+        js=text("dom.js") + text(f"{name}.js"),
     )
 
 

@@ -104,3 +104,8 @@ def size(n_bytes: int) -> str:
         if n_bytes >= limit:
             return f"{n_bytes / limit:.1f} {unit}"
     return f"{n_bytes} B"
+
+
+def minute(stamp: str) -> str:
+    """A stored time (ISO, UTC) to the minute: `2026-11-20 10:00`."""
+    return stamp[:16].replace("T", " ")

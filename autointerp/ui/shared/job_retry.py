@@ -11,7 +11,7 @@ from autointerp.llm import USED_UP
 from autointerp.pipeline.options import LLMOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Job
-from autointerp.ui.shared import llm_keys, llm_settings, work
+from autointerp.ui.shared import llm_keys, llm_settings, services
 
 
 class Whom(NamedTuple):
@@ -55,7 +55,7 @@ def _may_keep_key(store: Store, before: LLMOptions, now: LLMOptions) -> bool:
         before.key_ref is not None
         and llm_keys.variable(now.base_url) is None
         and _same_server(before, now)
-        and work.resources(store).keys.get(before.key_ref) is not None
+        and services.resources(store).keys.get(before.key_ref) is not None
     )
 
 

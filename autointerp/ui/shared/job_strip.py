@@ -1,6 +1,6 @@
 """A slim live strip: how the jobs that this session started are doing, on the page that started them.
 
-    job = work.runner(store).submit(**explain_job(...), priority=1)
+    job = services.runner(store).submit(**explain_job(...), priority=1)
     job_strip.remember(job.id)
     ...
     job_strip.draw()             # anywhere on the page, in every run
@@ -19,7 +19,7 @@ from autointerp.errors import UnknownName, UserError
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.store.annotations.jobs.records import machine
-from autointerp.ui.shared import components, job_retry, job_words, work
+from autointerp.ui.shared import components, job_retry, job_text, services
 from autointerp.ui.shared.session import open_store
 from autointerp.ui.shared.text import plain, visible
 
@@ -81,7 +81,7 @@ def draw(job_ids: Sequence[str] | None = None, *, on_done: OnDone | None = None,
 def _watched(store: Store, job_ids: Sequence[str] | None) -> list[Job]:
     """The jobs to tell about: active ones, those whose end is news, and those that did not go well."""
     gone, seen = _known(GONE), _known(SEEN_ACTIVE)
-    table = work.annotations(store).jobs
+    table = services.annotations(store).jobs
     found = []
     for job_id in st.session_state.get(OWN, []) if job_ids is None else job_ids:
         if job_id in gone:
@@ -134,12 +134,12 @@ def act(store: Store, key: str) -> None:
         if sent.get("act") == "dismiss":
             _known(GONE).add(job_id)
         elif sent.get("act") == "cancel" and writable(store):
-            work.annotations(store).jobs.cancel(job_id)
-            work.resources(store).keys.drop_unused()
+            services.annotations(store).jobs.cancel(job_id)
+            services.resources(store).keys.drop_unused()
         elif sent.get("act") == "retry" and writable(store):
-            runner = work.runner(store)
+            runner = services.runner(store)
             if runner is not None:
-                runner.retry(job_id, job_retry.payload(store, work.annotations(store).jobs.get(job_id)))
+                runner.retry(job_id, job_retry.payload(store, services.annotations(store).jobs.get(job_id)))
                 remember(job_id)
     except UserError as error:
         st.session_state[MESSAGE] = str(error)
@@ -147,7 +147,7 @@ def act(store: Store, key: str) -> None:
 
 def writable(store: Store) -> bool:
     """Whether this app may start, stop and retry jobs of the store."""
-    return not settings.is_read_only() and not work.annotations(store).read_only
+    return not settings.is_read_only() and not services.annotations(store).read_only
 
 
 def record(jobs: Sequence[Job]) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def record(jobs: Sequence[Job]) -> dict[str, Any]:
 
 def row(job: Job, *, writable: bool) -> dict[str, Any]:
     """One job of the strip."""
-    cost, cost_help = job_words.cost(job)
-    eta = job_words.eta(job)
+    cost, cost_help = job_text.cost(job)
+    eta = job_text.eta(job)
     actions = job_actions(job) if writable else []
     if not job.is_active:
         actions.append(("dismiss", "Dismiss", "Remove it from this strip; it stays on the Jobs page"))
@@ -168,10 +168,10 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
         "id": job.id,
         "state": job.state,
         "cells": [
-            job_words.state(job),
+            job_text.state(job),
             {"label": visible(job.label), "href": f"jobs?job={job.id}", "note": error_note(job)},
-            job_words.progress(job),
-            job_words.rate(job) if job.rate and job.state == "running" else None,
+            job_text.progress(job),
+            job_text.rate(job) if job.rate and job.state == "running" else None,
             f"{eta} left" if job.eta_seconds and job.n_left else None,
             known,
             actions,
@@ -183,7 +183,7 @@ def error_note(job: Job) -> str:
     """Why it did not go well, on one line; nothing for a job that was merely cancelled."""
     if job.is_active or not job.error or job.error == job.state:
         return ""
-    return visible(job_words.first_line(job.error))
+    return visible(job_text.first_line(job.error))
 
 
 def job_actions(job: Job) -> list[tuple[str, ...]]:
@@ -204,4 +204,4 @@ def job_actions(job: Job) -> list[tuple[str, ...]]:
 
 def who(job: Job) -> tuple[str, str]:
     """Who runs it, seen from this process."""
-    return job_words.runner(job, machine())
+    return job_text.runner(job, machine())

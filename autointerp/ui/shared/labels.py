@@ -1,11 +1,11 @@
-"""Words for things: how the interface names kinds, relations and groups, and what each figure means."""
+"""What the interface calls things: kinds of coders, relations, statistics, explainers, scorers, judges."""
 
 from autointerp.types import Relation
 
 RELATIONS: dict[Relation, tuple[str, str]] = {
-    "decoder": ("by decoder", "Cosine of decoder directions: features that write alike"),
-    "encoder": ("by encoder", "Cosine of encoder directions: features that read alike"),
-    "cofiring": ("co-firing", "Jaccard index of the tokens that two features fire on"),
+    "decoder": ("by decoder", "Cosine similarity of decoder directions: features that write alike"),
+    "encoder": ("by encoder", "Cosine similarity of encoder directions: features that read alike"),
+    "cofiring": ("co-firing", "Jaccard index of the tokens on which two features fire"),
 }
 EXPLAINERS = {
     "pattern": "pattern",
@@ -14,7 +14,44 @@ EXPLAINERS = {
     "top_logits": "LLM, top logits",
     "person": "person",
 }
-"""How the interface names the ways an explanation was made."""
+SCORERS = {
+    "detection": "Detection",
+    "fuzzing": "Fuzzing",
+    "embedding": "Embedding",
+    "surprisal": "Surprisal",
+    "simulation": "Simulation",
+}
+METRICS = {
+    "balanced_accuracy": "balanced accuracy (chance 0.5)",
+    "auroc": "area under the ROC curve (chance 0.5)",
+    "correlation": "correlation of predicted and true activations (chance 0)",
+}
+NEGATIVES = {
+    "random": "random",
+    "neighbours": "hard, a similar feature fires there",
+    "embedding": "hard, similar in meaning",
+    "wrong_marks": "activating texts with wrong tokens marked",
+}
+
+
+def explainer_label(explainer: str) -> str:
+    """How an explanation was made: `LLM`, `pattern`."""
+    return EXPLAINERS.get(explainer, explainer)
+
+
+def scorer_label(scorer: str) -> str:
+    """`Detection`."""
+    return SCORERS.get(scorer, scorer.capitalize())
+
+
+def scorer_place(scorer: str) -> int:
+    """Where a scorer stands in every list of them."""
+    return list(SCORERS).index(scorer) if scorer in SCORERS else len(SCORERS)
+
+
+def protocol_label(protocol: str) -> str:
+    """`held-out` or `delphi`."""
+    return "held-out" if protocol == "ours" else protocol
 
 
 def judge_label(judge: str, model: str | None) -> str:

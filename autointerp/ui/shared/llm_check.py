@@ -7,7 +7,7 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.llm import Client, EndpointCheck, LLMError, PriceTable, RetryPolicy, check_endpoint
 from autointerp.preferences import Preferences
-from autointerp.ui.shared import components, job_words, llm_keys
+from autointerp.ui.shared import components, job_text, llm_keys
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import plain, visible
 
@@ -92,7 +92,7 @@ def show(draft: Preferences) -> None:
                 "It offers " + ", ".join(plain(name, 80) for name in (nearby or tested.models)[:12]) + "."
             )
     else:
-        said = f"{plain(check.model, 120)} at {plain(check.endpoint, 120)} answered in {job_words.duration(check.seconds)}"
+        said = f"{plain(check.model, 120)} at {plain(check.endpoint, 120)} answered in {job_text.duration(check.seconds)}"
         if check.structured:
             st.success(f"{said}.", icon=":material/check_circle:")
         else:
@@ -117,7 +117,7 @@ def facts(tested: Tested, check: EndpointCheck) -> list[list[str]]:
     taken = "json_schema" not in check.dropped
     usage = check.usage
     return [
-        ["Latency", job_words.duration(check.seconds), "From the question to the whole answer"],
+        ["Latency", job_text.duration(check.seconds), "From the question to the whole answer"],
         models,
         [
             "JSON schema",

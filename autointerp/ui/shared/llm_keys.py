@@ -15,7 +15,7 @@ from autointerp.llm import Secret
 from autointerp.llm.endpoints import base_url as full_url
 from autointerp.llm.endpoints import identity
 from autointerp.llm.secrets import ANY_HOST_KEY, HOST_KEYS
-from autointerp.ui.shared import work
+from autointerp.ui.shared import services
 from autointerp.ui.shared.session import open_store
 
 _TYPED = "llm_typed_key"
@@ -71,7 +71,7 @@ def forget() -> None:
     if kept is None:
         return
     try:
-        work.forget_key(kept.secret)
+        services.forget_key(kept.secret)
     except UserError as error:
         st.session_state[_PROBLEM] = f"The key is dropped once the store can be read: {error}"
 
@@ -107,4 +107,4 @@ def variable(base_url: str, env: Mapping[str, str] = os.environ) -> str | None:
 def lend(base_url: str) -> str | None:
     """A name under which the store's resources keep the typed key; `None` without one. Raises StoreError."""
     secret = typed(base_url)
-    return work.resources(open_store()).keys.add(secret.reveal()) if secret else None
+    return services.resources(open_store()).keys.add(secret.reveal()) if secret else None

@@ -11,6 +11,7 @@ from autointerp.errors import UserError
 from autointerp.llm import ENDPOINTS
 from autointerp.pipeline.options import LLMOptions
 from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, save
+from autointerp.store import Store
 from autointerp.ui.shared import llm_check, llm_keys
 from autointerp.ui.shared.text import plain, sentence
 
@@ -59,6 +60,15 @@ def embedder_name() -> str:
         return preferences().embedder
     except UserError:
         return Preferences().embedder
+
+
+def has_embeddings(store: Store, embedder: str | None = None) -> bool:
+    """Whether every window of this store is embedded, with this embedder or the one chosen in Settings, so that embedding
+    scores take no time."""
+    try:
+        return store.embeddings(embedder or embedder_name()) is not None
+    except UserError:
+        return False
 
 
 def remember_embedder(name: str) -> None:

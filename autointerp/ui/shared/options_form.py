@@ -21,9 +21,41 @@ from autointerp.pipeline.options import (
     ScorerName,
 )
 from autointerp.store import Store
-from autointerp.ui.feature.explanations import forms as words
-from autointerp.ui.feature.explanations.work import has_embeddings
 from autointerp.ui.shared import labels, llm_settings
+
+SAMPLING = {
+    "mix": "Mix: a quarter the strongest, others from all tenths",
+    "quantiles": "Evenly over the tenths",
+    "top": "Strongest",
+    "random": "Random positives",
+}
+NEGATIVES = {"random": "Random", "neighbours": "Neighbours", "embedding": "Similar in meaning"}
+EXPLAINER_HELP = (
+    "pattern: token and phrase statistics, no language model. LLM: sees activating examples with their strengths; contrastive: "
+    "non-activating ones too; top logits: the promoted tokens too."
+)
+
+
+SCORER_HELP = (
+    "Detection: does it fire anywhere in the text? Fuzzing: are the right tokens marked? Embedding: are activating texts "
+    "nearer in meaning? Surprisal: does the explanation make them likelier? Simulation: a strength predicted for every token."
+)
+
+
+CENTRE = "Centred"
+CENTRE_HELP = (
+    "Activating examples are moved until their strongest token stands at three quarters of them, as far as the row allows. "
+    "Else it stands anywhere, as in the reference."
+)
+PROTOCOL_HELP = (
+    "ours: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
+    "sampling and marks, for comparison with published figures; it does not keep out what the explainer has seen."
+)
+NEGATIVE_HELP = (
+    "Random contexts are easy to tell apart. Neighbours: a similar feature fires there. Similar in meaning: the texts nearest "
+    "to the activating ones (needs the windows' embeddings)."
+)
+
 
 HELD_OUT_HELP = (
     "On held-out examples, which no explainer has seen. The delphi protocol keeps nothing out, and an explanation's author may "
@@ -39,7 +71,7 @@ def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
         ExplainerName,
         st.selectbox(
             "Explainer", EXPLAINERS, key=f"{key}_explainer", format_func=labels.EXPLAINERS.__getitem__,
-            help=words.EXPLAINER_HELP,
+            help=EXPLAINER_HELP,
         ),
     )  # fmt: skip
     asks = explainer != "pattern"
@@ -50,7 +82,7 @@ def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
             SamplingName,
             st.selectbox(
                 "Examples shown", SAMPLINGS, index=SAMPLINGS.index(defaults.sampling), key=f"{key}_sampling",
-                format_func=words.SAMPLING.__getitem__,
+                format_func=SAMPLING.__getitem__,
             ),
         )  # fmt: skip
         left, right = st.columns(2)
@@ -66,7 +98,7 @@ def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
             seed = st.number_input(
                 "Seed", 0, 2**31 - 1, 0, key=f"{key}_seed", help="Another seed draws other examples"
             )
-        centre = st.toggle(words.CENTRE, False, key=f"{key}_centre", help=words.CENTRE_HELP)
+        centre = st.toggle(CENTRE, False, key=f"{key}_centre", help=CENTRE_HELP)
         activations, reasoning = defaults.activations, defaults.reasoning
         if asks:
             activations = st.toggle(
@@ -96,7 +128,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
     defaults = ScoreOptions()
     chosen = st.pills(
         "Scorers", SCORERS, selection_mode="multi", default=OFFLINE_SCORERS, key=f"{key}_scorers",
-        format_func=str.capitalize, help=words.SCORER_HELP,
+        format_func=str.capitalize, help=SCORER_HELP,
     )  # fmt: skip
     judge = st.segmented_control(
         "Judge of detection and fuzzing", ("offline", "llm"), default="offline", required=True, key=f"{key}_judge",
@@ -119,15 +151,15 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
                 "Non-activating", 1, 1000, defaults.n_negatives, key=f"{key}_n_negatives"
             )
             seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{key}_seed")
-        sources = ["random", "neighbours", *(["embedding"] if has_embeddings(store) else [])]
+        sources = ["random", "neighbours", *(["embedding"] if llm_settings.has_embeddings(store) else [])]
         negatives = st.pills(
             "Non-activating examples from", sources, selection_mode="multi", default=["random"],
-            key=f"{key}_negatives", format_func=words.NEGATIVES.__getitem__, help=words.NEGATIVE_HELP,
+            key=f"{key}_negatives", format_func=NEGATIVES.__getitem__, help=NEGATIVE_HELP,
         )  # fmt: skip
         protocol = st.segmented_control(
-            "Protocol", ("ours", "delphi"), default="ours", required=True, key=f"{key}_protocol", help=words.PROTOCOL_HELP
+            "Protocol", ("ours", "delphi"), default="ours", required=True, key=f"{key}_protocol", help=PROTOCOL_HELP
         )  # fmt: skip
-        centre = st.toggle(words.CENTRE, False, key=f"{key}_centre", help=words.CENTRE_HELP)
+        centre = st.toggle(CENTRE, False, key=f"{key}_centre", help=CENTRE_HELP)
         activating_marks = st.toggle(
             "Fuzzing's wrong marks in activating texts", False, key=f"{key}_marks",
             help="Harder: the text fits, only the marked tokens are wrong",

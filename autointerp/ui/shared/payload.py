@@ -18,11 +18,10 @@ from autointerp.ui.shared.text import visible
 
 Decode = Callable[[Sequence[int]], list[str]]
 
-QUANTILE_LABELS = [
-    "strongest 10\u00a0%",
-    *(f"{10 * i}–{10 * i + 10}\u00a0%" for i in range(1, 9)),
-    "weakest 10\u00a0%",
-]
+
+def decile(quantile: int) -> str:
+    """How the interface names a quantile (0 to 9 in the data): `decile 1` is the strongest."""
+    return f"decile {quantile + 1}"
 
 
 @dataclass
@@ -50,33 +49,26 @@ class TokenTable:
         return index
 
 
-def row(example: Example, table: TokenTable) -> dict[str, Any]:
-    """One window as the elements draw it."""
-    fires = np.flatnonzero(example.activations)
-    values = example.activations[fires]
-    return {
-        "c": int(example.context),
-        "s": int(example.start),
-        "t": table.row(example.token_ids.tolist()),
-        "p": fires.tolist(),
-        "v": values.tolist(),
-        "k": int(fires[values.argmax()]) if len(fires) else -1,
-        "m": fmt.activation(float(values.max())) if len(fires) else "0",
-    }
-
-
-def typed_row(
+def text_row(
     token_ids: NDArray[np.integer], activations: NDArray[np.floating], table: TokenTable, start: int = 0
 ) -> dict[str, Any]:
-    """Tokens of a typed text, from its position `start`: a row without a context."""
+    """Tokens with their activations, from position `start` of their text: a row without a context."""
     fires = np.flatnonzero(activations)
+    values = activations[fires]
     return {
         "s": start,
         "t": table.row(token_ids.tolist()),
         "p": fires.tolist(),
-        "v": activations[fires].tolist(),
-        "k": int(fires[activations[fires].argmax()]) if len(fires) else -1,
+        "v": values.tolist(),
+        "k": int(fires[values.argmax()]) if len(fires) else -1,
     }
+
+
+def row(example: Example, table: TokenTable) -> dict[str, Any]:
+    """One window as the elements draw it."""
+    drawn = text_row(example.token_ids, example.activations, table, int(example.start))
+    peak = fmt.activation(max(drawn["v"])) if drawn["v"] else "0"
+    return {"c": int(example.context), **drawn, "m": peak}
 
 
 @dataclass(frozen=True)
@@ -99,7 +91,7 @@ def section(
     for example in group.examples:
         drawn = row(focus(example), table)
         if example.quantile is not None and group.key == "quantiles":
-            drawn["label"] = QUANTILE_LABELS[example.quantile]
+            drawn["label"] = decile(example.quantile)
         if example.n_duplicates:
             drawn["tag"] = f"×{example.n_duplicates + 1}"
         if example.source == "neighbours":

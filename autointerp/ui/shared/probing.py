@@ -9,7 +9,7 @@ import streamlit as st
 from autointerp.probe import MAX_TOKENS, Prober, ProbeResult
 from autointerp.store import Store
 from autointerp.types import Progress
-from autointerp.ui.shared import data
+from autointerp.ui.shared.session import file_identity
 from autointerp.ui.shared.text import plain
 
 MAX_CHARS = 4000
@@ -41,7 +41,7 @@ def run(store: Store, text: str, coders: Sequence[str]) -> Found:
     if not probe.ready(coders):
         failed = _load(store, probe, coders)
     usable = [name for name in coders if name not in failed]
-    files = tuple(data.identity(store.coder(name).info) for name in usable)
+    files = tuple(file_identity(store.coder(name).info) for name in usable)
     return Found(_run(str(store.path), files, text, probe, usable), failed)
 
 

@@ -13,9 +13,14 @@ import streamlit as st
 from autointerp import settings
 from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
 from autointerp.store import Store
+from autointerp.types import CoderInfo
 from autointerp.ui.shared.text import sentence
 
 STORE_KEY = "store_path"
+LAST_FEATURE = "feature_last"
+"""The feature seen last: coder and latent."""
+LIST_PARAMS = "features_params"
+"""The address of the list as it was seen last."""
 BUILD_DEMO = "make demo"
 
 
@@ -71,14 +76,14 @@ def open_store() -> Store:
 
 
 def explain_store_error(error: StoreError) -> None:
-    """What is wrong with the store, and the way out."""
+    """What is wrong with the store, and what to do."""
     st.title(
-        "No store to look at" if isinstance(error, StoreMissing) else "This store cannot be read",
+        "No store" if isinstance(error, StoreMissing) else "This store cannot be read",
         anchor=False,
     )
     st.error(sentence(error, 2000), icon=":material/database_off:")
     if isinstance(error, StoreIncomplete):
-        st.markdown("Run the command that builds it again: it goes on where it stopped.")
+        st.markdown("Run the command that was building it again: it resumes where it stopped.")
     st.markdown("Build the demo store, cache a model of your own, or open another store:")
     st.code(
         f"{BUILD_DEMO}\n"
@@ -88,6 +93,11 @@ def explain_store_error(error: StoreError) -> None:
         wrap_lines=True,
     )
     st.page_link("pages/settings.py", label="Choose another store", icon=":material/settings:")
+
+
+def file_identity(info: CoderInfo) -> str:
+    """Changes whenever a coder's file does."""
+    return f"{info.coder}/{info.created}/{info.bytes_on_disk}"
 
 
 @contextmanager

@@ -15,14 +15,6 @@ import streamlit as st
 from autointerp.store import STATISTICS
 from autointerp.store.queries import Dead, Human, State
 
-GROUPS: dict[str, str] = {
-    "all": "All",
-    "random": "Random",
-    "top": "Top",
-    "quantiles": "Quantiles",
-    "non_activating": "Non-activating",
-}
-WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
 SCORE_SORTS = {"low": "ci_low", "score": "score", "above": "above_floor"}
 
 
@@ -133,35 +125,6 @@ def statistic_filters() -> list[NumberFilter]:
 
 def flag(value: str | None) -> bool:
     return value == "1"
-
-
-@dataclass(frozen=True)
-class FeatureState:
-    """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store."""
-
-    coder: str | None
-    latent: str | None
-    group: str
-    window: str
-    align: bool
-    whitespace: bool
-    context: str | None
-    start: str | None
-    peek: int | None
-
-    @staticmethod
-    def parse(params: Mapping[str, str]) -> "FeatureState":
-        return FeatureState(
-            coder=params.get("coder"),
-            latent=params.get("latent"),
-            group=choice(params.get("group"), GROUPS, "all"),
-            window=choice(params.get("window"), WINDOWS, "medium"),
-            align=flag(params.get("align")),
-            whitespace=flag(params.get("whitespace")),
-            context=params.get("context"),
-            start=params.get("start"),
-            peek=whole(params.get("peek")),
-        )
 
 
 @dataclass(frozen=True)

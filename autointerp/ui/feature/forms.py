@@ -8,6 +8,7 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.pipeline.estimate import Estimate, estimate_explanation, estimate_score
+from autointerp.pipeline.explain import MAX_TEXT
 from autointerp.pipeline.options import (
     EXPLAINERS,
     JUDGED_SCORERS,
@@ -18,22 +19,26 @@ from autointerp.pipeline.options import (
 )
 from autointerp.store import Store
 from autointerp.store.annotations import Explanation
-from autointerp.ui.feature.explanations import work as working
-from autointerp.ui.feature.explanations.choices import kept, run_and_close
-from autointerp.ui.feature.explanations.data import Known
-from autointerp.ui.feature.explanations.drill import messages
+from autointerp.ui.feature import actions
+from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.drill import messages
+from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import llm_settings, work
+from autointerp.ui.shared import llm_settings, services
 from autointerp.ui.shared.labels import EXPLAINERS as EXPLAINER_NAMES
+from autointerp.ui.shared.options_form import (
+    CENTRE,
+    CENTRE_HELP,
+    EXPLAINER_HELP,
+    NEGATIVE_HELP,
+    NEGATIVES,
+    PROTOCOL_HELP,
+    SAMPLING,
+    SCORER_HELP,
+)
+from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import plain, sentence
 
-SAMPLING = {
-    "mix": "Mix: a quarter the strongest, others from all tenths",
-    "quantiles": "Evenly over the tenths",
-    "top": "Strongest",
-    "random": "Random positives",
-}
-NEGATIVES = {"random": "Random", "neighbours": "Neighbours", "embedding": "Similar in meaning"}
 WINDOWS = [16, 32, 64, 128]
 NO_LLM = (
     "No language model is chosen: `pattern` and the offline judge do the work. Any OpenAI-compatible server will do, also "
@@ -44,20 +49,26 @@ NO_LLM = (
 # Regenerate ------------------------------------------------------------------------------------
 
 
-def regenerate(store: Store, known: Known) -> None:
+def regenerate(feature: Feature, versions: Versions) -> None:
     """A new version by an explainer."""
-    llm = working.llm_options()
+    llm = actions.llm_options()
     with st.container(border=True):
-        options, then = _explain_widgets(store, known, llm)
-        _preview_explain(store, known, options, then)
-        shown = known.current.id if known.current else None
+        options, then = _explain_widgets(feature, versions, llm)
+        _preview_explain(feature, versions, options, then)
+        shown = versions.current.id if versions.current else None
         run_and_close(
-            "Explain", "run_explain", working.explain, store, known.coder, known.latent, shown, options, then
+            "Explain",
+            "run_explain",
+            actions.explain,
+            feature,
+            shown,
+            options,
+            then,
         )
 
 
 def _explain_widgets(
-    store: Store, known: Known, llm: LLMOptions | None
+    feature: Feature, versions: Versions, llm: LLMOptions | None
 ) -> tuple[ExplainOptions, list[ScoreOptions]]:
     names = list(EXPLAINERS) if llm else ["pattern"]
     first, second = st.columns([3, 2])
@@ -66,7 +77,7 @@ def _explain_widgets(
         **kept("explainer", names[min(1, len(names) - 1)], names),
     )  # fmt: skip
     seed = second.number_input(
-        "Seed", 0, 2**31, help="Another seed draws other examples", **_kept_seed(known, explainer)
+        "Seed", 0, 2**31, help="Another seed draws other examples", **_kept_seed(versions, explainer)
     )
     _model_line(llm)
     sampling = st.selectbox(
@@ -83,7 +94,9 @@ def _explain_widgets(
         help=None if contrast else "Shown to the pattern and contrastive explainers only", **kept("n_contrast", 40),
     )  # fmt: skip
     window = right.selectbox(
-        "Tokens each", _windows(store), **kept("window", min(32, store.ctx_len), _windows(store))
+        "Tokens each",
+        _windows(feature.store),
+        **kept("window", min(32, feature.store.ctx_len), _windows(feature.store)),
     )
     activations, reasoning = True, False
     with st.container(horizontal=True):
@@ -98,19 +111,13 @@ def _explain_widgets(
         window=int(window), activations=activations, reasoning=reasoning, centre=centre, seed=int(seed),
         llm=llm if explainer != "pattern" else None,
     )  # fmt: skip
-    return options, working.alike(known, _then(store, llm))
+    return options, actions.as_before(versions, _then(feature.store, llm))
 
 
-EXPLAINER_HELP = (
-    "pattern: token and phrase statistics, no language model. LLM: sees activating examples with their strengths; contrastive: "
-    "non-activating ones too; top logits: the promoted tokens too."
-)
-
-
-def _kept_seed(known: Known, explainer: str) -> dict[str, Any]:
+def _kept_seed(versions: Versions, explainer: str) -> dict[str, Any]:
     """The next seed that this explainer has not drawn with here: asking again means another draw."""
-    used = [one.seed for one in known.versions if one.explainer == explainer and one.seed is not None]
-    key = f"seed_{known.coder}_{known.latent}_{explainer}_{len(used)}"
+    used = [one.seed for one in versions.explanations if one.explainer == explainer and one.seed is not None]
+    key = f"seed_{versions.coder}_{versions.latent}_{explainer}_{len(used)}"
     st.session_state.setdefault(key, max(used, default=-1) + 1)
     return {"key": key}
 
@@ -130,7 +137,7 @@ def _model_line(llm: LLMOptions | None) -> None:
 def _then(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
     """“Score it too”."""
     names = _scorers(llm)
-    usual = [one.scorer for one in working.defaults(store)]
+    usual = [one.scorer for one in actions.default_scores(store)]
     chosen = st.pills(
         "Score it too", names, format_func=str.capitalize, selection_mode="multi",
         help="As the version in sight was scored; else on held-out examples",
@@ -161,20 +168,24 @@ def _plain_score(scorer: Any, judge: Any, llm: LLMOptions | None, **more: Any) -
 
 
 def _preview_explain(
-    store: Store, known: Known, options: ExplainOptions, then: Sequence[ScoreOptions]
+    feature: Feature, versions: Versions, options: ExplainOptions, then: Sequence[ScoreOptions]
 ) -> None:
     asking = [one for one in then if one.needs_llm]
     if not options.needs_llm:
         st.caption("No prompt and no cost: the pattern explainer counts tokens and phrases, in milliseconds.")
     try:
         if options.needs_llm:
-            _preview(estimate_explanation(work.resources(store), known.coder, known.latent, options))
+            _preview(
+                estimate_explanation(
+                    services.resources(feature.store), versions.coder, versions.latent, options
+                )
+            )
         if asking:
             # The text is not there yet: one of usual length stands for it.
             likely = Explanation(
-                coder=known.coder, latent=known.latent, text=USUAL_TEXT, explainer=options.explainer
+                coder=versions.coder, latent=versions.latent, text=USUAL_TEXT, explainer=options.explainer
             )
-            previews = [estimate_score(work.resources(store), likely, one) for one in asking]
+            previews = [estimate_score(services.resources(feature.store), likely, one) for one in asking]
             st.caption(f"Scores: {_amount(previews)}")
     except UserError as error:
         st.warning(sentence(error, 600))
@@ -207,32 +218,32 @@ def _preview(preview: Estimate) -> None:
 # Rescore ---------------------------------------------------------------------------------------
 
 
-def rescore(store: Store, known: Known) -> None:
+def rescore(feature: Feature, versions: Versions) -> None:
     """Scores of the version in sight."""
-    current = known.current
+    current = versions.current
     if current is None or current.status != "ok":
         st.info("There is no text to score here: have one made (Explain or Regenerate), or write one.")
         return
-    llm = working.llm_options()
+    llm = actions.llm_options()
     with st.container(border=True):
         scorers = st.pills(
             "Scorers", _scorers(llm), format_func=str.capitalize, selection_mode="multi", help=SCORER_HELP,
-            **kept("scorers", [one.scorer for one in working.defaults(store)], _scorers(llm)),
+            **kept("scorers", [one.scorer for one in actions.default_scores(feature.store)], _scorers(llm)),
         )  # fmt: skip
         _model_line(llm)
         judge = _judge(llm, "judge", scorers)
-        options = [_plain_score(one, judge, llm, **_score_widgets(store, scorers)) for one in scorers[:1]]
+        options = [
+            _plain_score(one, judge, llm, **_score_widgets(feature.store, scorers)) for one in scorers[:1]
+        ]
         if options:
             common = {name: getattr(options[0], name) for name in _COMMON}
             options = [_plain_score(one, judge, llm, **_for(one, common)) for one in scorers]
-        _preview_scores(store, known, options)
+        _preview_scores(feature, versions, options)
         run_and_close(
             "Score",
             "run_score",
-            working.score,
-            store,
-            known.coder,
-            known.latent,
+            actions.score,
+            feature,
             current.id,
             [current.id],
             options,
@@ -240,10 +251,6 @@ def rescore(store: Store, known: Known) -> None:
 
 
 _COMMON = ("n_examples", "n_negatives", "negatives", "wrong_marks", "protocol", "centre", "seed")
-SCORER_HELP = (
-    "Detection: does it fire anywhere in the text? Fuzzing: are the right tokens marked? Embedding: are activating texts "
-    "nearer in meaning? Surprisal: does the explanation make them likelier? Simulation: a strength predicted for every token."
-)
 
 
 def _for(scorer: str, common: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +271,7 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
         "Seed", 0, 2**31, help="The same seed asks about the same examples: keep it to compare versions",
         **kept("score_seed", 0),
     )  # fmt: skip
-    sources = ["random", "neighbours", *(["embedding"] if working.has_embeddings(store) else [])]
+    sources = ["random", "neighbours", *(["embedding"] if llm_settings.has_embeddings(store) else [])]
     negatives = st.pills(
         "Non-activating examples from", sources, format_func=NEGATIVES.__getitem__, selection_mode="multi",
         disabled=protocol == "delphi", help=NEGATIVE_HELP, **kept("negatives", ["random"], sources),
@@ -289,27 +296,12 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
     }
 
 
-CENTRE = "Centred"
-CENTRE_HELP = (
-    "Activating examples are moved until their strongest token stands at three quarters of them, as far as the row allows. "
-    "Else it stands anywhere, as in the reference."
-)
-PROTOCOL_HELP = (
-    "ours: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
-    "sampling and marks, for comparison with published figures; it does not keep out what the explainer has seen."
-)
-NEGATIVE_HELP = (
-    "Random contexts are easy to tell apart. Neighbours: a similar feature fires there. Similar in meaning: the texts nearest "
-    "to the activating ones (needs the windows' embeddings)."
-)
-
-
-def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions]) -> None:
+def _preview_scores(feature: Feature, versions: Versions, options: Sequence[ScoreOptions]) -> None:
     asking = [one for one in options if one.needs_llm]
     if not asking:
         st.caption("No prompt and no cost: nothing here asks a language model.")
         return
-    resources, current = work.resources(store), known.current
+    resources, current = services.resources(feature.store), versions.current
     assert current is not None
     try:
         previews = [estimate_score(resources, current, one) for one in asking]
@@ -319,3 +311,96 @@ def _preview_scores(store: Store, known: Known, options: Sequence[ScoreOptions])
     for one, preview in zip(asking, previews, strict=True):
         st.caption(f"**{one.scorer.capitalize()}**, the floor's requests included")
         _preview(preview)
+
+
+CHOICES = "explanation_choices"
+
+
+def kept(name: str, default: Any, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
+    """`key` and `on_change` of a widget whose choice lasts for the session, also while it is not drawn. `allowed`: what can be
+    chosen now, which may be less than when the choice was made."""
+    choices: dict[str, Any] = st.session_state.setdefault(CHOICES, {})
+    key = f"choice_{name}"
+    present = st.session_state.get(key, choices.get(name, default))
+    value = _allowed(present, default, allowed)
+    if key not in st.session_state or value != present:
+        st.session_state[key] = value
+
+    def keep() -> None:
+        choices[name] = st.session_state[key]
+
+    return {"key": key, "on_change": keep}
+
+
+def _allowed(value: Any, default: Any, allowed: Sequence[Any] | None) -> Any:
+    if allowed is None:
+        return value
+    if isinstance(value, list):
+        return [one for one in value if one in allowed]
+    return value if value in allowed else default
+
+
+def run_and_close(label: str, key: str, act: Any, *arguments: Any) -> None:
+    with st.container(horizontal=True):
+        pressed = actions.pressed(label, key, type="primary", icon=":material/play_arrow:")
+        st.button("Close", key=f"{key}_close", type="tertiary", on_click=change, kwargs={"panel": None})
+    if pressed:
+        actions.attempt(act, *arguments)
+        st.rerun()
+    actions.show_error()
+
+
+AUTHOR = "explanation_author"
+TEXT = "explanation_text"
+
+
+def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
+    """A person's own version: from nothing, or from the one in sight."""
+    base = versions.current if versions.current and versions.current.status == "ok" else None
+    current = base if edit else None
+    key = f"{TEXT}_{versions.coder}_{versions.latent}_{current.id if current else ''}_{len(versions.explanations)}"
+    if key not in st.session_state:
+        st.session_state[key] = current.text if current else ""
+    with st.container(border=True):
+        if base is not None:
+            starts = {"edit": f"From version {versions.number(base)}", "write": "From nothing"}
+            st.segmented_control(
+                "Start", list(starts), format_func=starts.__getitem__, required=True, label_visibility="collapsed",
+                **bound("panel", "edit" if edit else "write"),
+            )  # fmt: skip
+        text = st.text_area(
+            f"Edit version {versions.number(current)}" if current else "Your own explanation", key=key, height=110,
+            placeholder="What does this feature respond to? One or two sentences.",
+            help="Every version stays; an edit keeps its parent.",
+        )  # fmt: skip
+        with st.container():  # a slot, so that nothing below moves while someone types
+            if len(text) > MAX_TEXT:
+                st.warning(f"{len(text):,} characters; at most {MAX_TEXT:,} can be kept.")
+        first, second = st.columns(2, vertical_alignment="bottom")
+        author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
+        score_it = second.toggle(
+            "Score it", help="Detection, fuzzing and what else works here without a language model, on examples that no "
+            "explainer has seen; you may have",
+            **kept("score_written", True),
+        )  # fmt: skip
+        scores = actions.as_before(versions, actions.default_scores(feature.store)) if score_it else []
+        parent = current.id if current else None
+        run_and_close("Save", "run_write", _save, feature, versions, text, author, parent, scores)
+
+
+def _author() -> dict[str, Any]:
+    st.session_state.setdefault("choice_author", st.session_state.get(AUTHOR, ""))
+
+    def keep() -> None:
+        st.session_state[AUTHOR] = st.session_state["choice_author"]
+
+    return {"key": "choice_author", "on_change": keep}
+
+
+def _save(
+    feature: Feature, versions: Versions, text: str, author: str, parent: str | None, scores: Sequence[ScoreOptions]
+) -> None:  # fmt: skip
+    before = versions.find(parent)
+    if before is not None and text.strip() == before.text.strip():
+        raise UserError("Nothing was changed, so there is nothing to save.")
+    actions.write(feature, text, author, parent, scores)

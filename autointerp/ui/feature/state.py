@@ -1,4 +1,4 @@
-"""The address's part about explanations: which version, which score, which comparison, what is being done."""
+"""The page's address: which feature, which contexts; which version, score and comparison, and what is being done about them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,14 @@ from typing import Any
 
 from autointerp.ui.shared.state import choice, flag, whole
 
+GROUPS: dict[str, str] = {
+    "all": "All",
+    "random": "Random",
+    "top": "Top",
+    "quantiles": "Deciles",
+    "non_activating": "Non-activating",
+}
+WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
 PANELS = {
     "edit": "Edit",
     "write": "Write",
@@ -14,7 +22,7 @@ PANELS = {
     "versions": "Versions",
 }
 VERDICTS = {"all": "All", "wrong": "Wrong", "right": "Right"}
-CLASSES = {"all": "Both classes", "activating": "Activating", "silent": "Non-activating"}
+CLASSES = {"all": "Both classes", "activating": "Activating", "non_activating": "Non-activating"}
 SOURCES = {
     "all": "Any source",
     "random": "Random",
@@ -29,6 +37,35 @@ RESET: dict[str, None] = dict.fromkeys(("version", "score", "against", "panel", 
 """What a step to another feature clears."""
 
 ID_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class FeatureState:
+    """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store."""
+
+    coder: str | None
+    latent: str | None
+    group: str
+    window: str
+    align: bool
+    whitespace: bool
+    context: str | None
+    start: str | None
+    peek: int | None
+
+    @staticmethod
+    def parse(params: Mapping[str, str]) -> "FeatureState":
+        return FeatureState(
+            coder=params.get("coder"),
+            latent=params.get("latent"),
+            group=choice(params.get("group"), GROUPS, "all"),
+            window=choice(params.get("window"), WINDOWS, "medium"),
+            align=flag(params.get("align")),
+            whitespace=flag(params.get("whitespace")),
+            context=params.get("context"),
+            start=params.get("start"),
+            peek=whole(params.get("peek")),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,36 +5,27 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UnknownName
-from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations, JudgedExample, Score, StoredReply
-from autointerp.ui.feature.explanations import data
-from autointerp.ui.feature.explanations import judged as explanations_judged
-from autointerp.ui.feature.explanations.state import (
-    CLASSES,
-    FILTERS,
-    SOURCES,
-    VERDICTS,
-    ExplanationState,
-    close_right,
-)
-from autointerp.ui.shared import components
+from autointerp.ui.feature import judged as judged_record
+from autointerp.ui.feature import versions as feature_versions
+from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationState, close_right
+from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.payload import QUANTILE_LABELS
+from autointerp.ui.shared.labels import METRICS, protocol_label, scorer_label
 from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import plain, visible
 
 KEY = "judged"
-OVERLAY_HELP = "Colours the texts by the feature's true activations. The judge did not see them."
+OVERLAY_HELP = "Colour the texts by the feature's true activations, which the judge did not see"
 
 
-def draw(
-    store: Store, coder: CoderStore, latent: int, annotations: Annotations, state: ExplanationState
-) -> None:
+def draw(feature: Feature, annotations: Annotations, state: ExplanationState) -> None:
     """The drill-down of the score in the address; a message where it is not one of this feature's."""
-    score = find(annotations, coder.info.coder, latent, state.score)
+    score = find(annotations, feature.coder.info.coder, feature.latent, state.score)
     if score is None:
         back()
-        st.warning("This feature has no such score. Choose one beside its explanation, on the left.")
+        st.warning("This score does not exist. Choose one below the explanation.")
         return
     judged = annotations.judged(score.id)
     _title(score)
@@ -42,14 +33,12 @@ def draw(
         st.error(
             f"**Failed.** {plain(score.error or 'No cause was recorded.', 1000)}", icon=":material/error:"
         )
-        st.caption("Nothing is scored from a failure. “Retry” under the explanation asks again.")
+        st.caption("A failure is never counted as a score. Retry, below the explanation, runs it again.")
     else:
         components.facts(figures(score, judged), key="judged_figures")
     if judged:
         _filters(score, judged, state)
-    components.judged(
-        explanations_judged.record(store, coder, latent, score, judged, state), key=KEY, on_act=_acted
-    )
+    components.judged(judged_record.record(feature, score, judged, state), key=KEY, on_act=_acted)
     if state.example is not None:
         _reply_dialog(annotations, score, judged, state.example)
 
@@ -70,7 +59,7 @@ def back() -> None:
     """The way to the contexts."""
     st.button(
         "Contexts", key="to_contexts", icon=":material/arrow_back:", shortcut="Escape", on_click=_close,
-        help="Back to the contexts of this feature",
+        help="Back to the feature's contexts",
     )  # fmt: skip
 
 
@@ -81,45 +70,48 @@ def _close() -> None:
 def _title(score: Score) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         back()
-        st.markdown(f"**{plain(data.scorer_name(score))}**", width="content")
-        judge = data.judged_by(score)
-        negatives = f"{score.negatives.replace('+', ' + ')} negatives" if score.negatives else ""
+        st.markdown(f"**{plain(scorer_label(score.scorer))}**", width="content")
         parts = [
-            judge,
-            negatives,
-            f"protocol {score.protocol}",
-            f"{data.when(score.created)} UTC",
+            feature_versions.judged_by(score),
+            f"negatives: {score.negatives.replace('_', ' ').replace('+', ' + ')}" if score.negatives else "",
+            f"{protocol_label(score.protocol)} protocol",
+            f"{fmt.minute(score.created)} UTC",
         ]
         st.caption(plain(" · ".join(part for part in parts if part)), width="stretch")
 
 
 def figures(score: Score, judged: list[JudgedExample]) -> list[list[str]]:
     """The score and what it is made of."""
-    metric = f"{data.METRICS.get(score.metric, score.metric)}; interval by bootstrap over the examples"
+    metric = f"{METRICS.get(score.metric, score.metric)}; bootstrap interval over the examples"
+    shown = feature_versions.figures(score)
     rows = [
-        ["Value, 95 % interval", f"{fmt.decimal(score.value, 2)} ({data.interval(score)})", metric],
-        ["Floor", data.floor(score), "The same scorer on the same examples, with a random other explanation"],
-        ["n", f"{score.n_pos} + {score.n_neg}", "Activating and non-activating examples with a usable answer"],
-    ]  # fmt: skip
+        ["Value, 95 % interval", f"{shown['value']} ({shown['ci']})", metric],
+        ["Floor", shown["floor"], "A random other explanation, scored on the same examples"],
+        ["n", f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"],
+    ]
     if score.metric == "balanced_accuracy":
-        yes = [one for one in judged if one.truth and one.answer is not None]
-        no = [one for one in judged if one.truth is False and one.answer is not None]
+        yes = [example for example in judged if example.truth and example.answer is not None]
+        no = [example for example in judged if example.truth is False and example.answer is not None]
+        hits, rejections = (
+            sum(bool(example.answer) for example in yes),
+            sum(not example.answer for example in no),
+        )
         rows += [
-            ["Recognised", f"{sum(bool(one.answer) for one in yes)} of {len(yes)}", "True positives of activating ones"],
-            ["Rejected", f"{sum(not one.answer for one in no)} of {len(no)}", "True negatives of non-activating ones"],
-        ]  # fmt: skip
+            ["True positives", f"{hits} of {len(yes)}", "Activating examples answered yes"],
+            ["True negatives", f"{rejections} of {len(no)}", "Non-activating examples answered no"],
+        ]
         if score.auroc is not None:
             rows.append(["AUROC", fmt.decimal(score.auroc, 2), "From the judge's graded answers"])
     if score.unparsed:
-        rows.append(["Unparsed", fmt.count(score.unparsed), "Answers that could not be read; in no figure"])
+        rows.append(["Unparsed", fmt.count(score.unparsed), "Unreadable answers; not part of any figure"])
     if score.tokens_in:
-        rows.append(["Tokens", fmt.count(score.tokens_in + score.tokens_out), "Paid, the floor's included"])
-        rows.append(["Cost", fmt.money(score.cost), "In the price table's currency"])
+        rows.append(["Tokens", fmt.count(score.tokens_in + score.tokens_out), "Floor included"])
+        rows.append(["Cost", fmt.money(score.cost), "In the currency of your prices"])
     return rows
 
 
 def _filters(score: Score, judged: list[JudgedExample], state: ExplanationState) -> None:
-    sources = {one.source for one in judged if not one.truth}
+    sources = {example.source for example in judged if not example.truth}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if score.metric != "correlation":
             st.segmented_control(
@@ -130,17 +122,20 @@ def _filters(score: Score, judged: list[JudgedExample], state: ExplanationState)
             "Class", list(CLASSES), format_func=CLASSES.__getitem__, label_visibility="collapsed", width=150,
             **_bound("class", state.examples),
         )  # fmt: skip
-        quantiles = {"any": "Any quantile", **{str(q): name for q, name in enumerate(QUANTILE_LABELS)}}
-        chosen = "any" if state.quantile is None else str(state.quantile)
+        deciles = {"any": "Any decile", **{str(q): payload.decile(q).capitalize() for q in range(10)}}
         st.selectbox(
-            "Quantile", list(quantiles), format_func=quantiles.__getitem__, label_visibility="collapsed", width=150,
-            **bound("quantile", chosen, reset=("example",), encode=lambda v: None if v == "any" else v),
+            "Decile", list(deciles), format_func=deciles.__getitem__, label_visibility="collapsed", width=150,
+            help="Activation decile of the activating examples, 1 = strongest",
+            **bound(
+                "quantile", "any" if state.quantile is None else str(state.quantile), reset=("example",),
+                encode=lambda v: None if v == "any" else v,
+            ),
         )  # fmt: skip
         if len(sources) > 1 or state.source != "all":
             names = {key: name for key, name in SOURCES.items() if key in {"all", state.source, *sources}}
             st.selectbox(
                 "Source", list(names), format_func=names.__getitem__, label_visibility="collapsed", width=140,
-                help="Where the non-activating examples come from", **_bound("source", state.source),
+                help="Source of the non-activating examples", **_bound("source", state.source),
             )  # fmt: skip
         st.toggle(
             "True activations", help=OVERLAY_HELP, **bound("overlay", state.overlay, encode=lambda v: 1 if v else None)
@@ -165,29 +160,28 @@ def _acted() -> None:
 
 
 def _reply_dialog(annotations: Annotations, score: Score, judged: list[JudgedExample], number: int) -> None:
-    one = next((one for one in judged if one.i == number), None)
-    if one is None or one.reply_ref is None:
-        st.info(_why_no_prompt(score, one))
+    example = next((example for example in judged if example.i == number), None)
+    if example is None or example.reply_ref is None:
+        st.info(_why_no_prompt(score, example))
         return
-    reply_ref = one.reply_ref
+    where = f"example {number}: context {example.context}, token {example.start}"
+    reply_ref = example.reply_ref
 
     @st.dialog("Prompt and reply", width="large", on_dismiss=lambda: change(example=None))
     def show() -> None:
-        st.caption(
-            plain(f"{data.judged_by(score)}, example {number}: context {one.context}, token {one.start}")
-        )
+        st.caption(plain(f"{feature_versions.judged_by(score)}, {where}"))
         prompt_and_reply(annotations.replies.get(reply_ref))
 
     show()
 
 
-def _why_no_prompt(score: Score, one: JudgedExample | None) -> str:
-    if one is None:
-        return "This score has no such example."
+def _why_no_prompt(score: Score, example: JudgedExample | None) -> str:
+    if example is None:
+        return "This example does not exist."
     if score.judge == "llm":
-        cause = plain(one.error or score.error or "no cause was recorded", 600)
-        return f"No prompt and reply were kept for this example: {cause}"
-    return "There is no prompt to show for this example: its judge reads the explanation and the text, nothing else."
+        cause = plain(example.error or score.error or "no cause was recorded", 600)
+        return f"No prompt and reply for this example: {cause}"
+    return "No prompt: this judge reads the explanation and the text, and asks no language model."
 
 
 def prompt_and_reply(stored: StoredReply | None) -> None:
@@ -195,29 +189,28 @@ def prompt_and_reply(stored: StoredReply | None) -> None:
     if stored is None:
         st.info("The reply is no longer in this store.")
         return
-    cost = fmt.money(stored.cost)
     st.caption(
-        f"{fmt.count(stored.tokens_in)} tokens in, {fmt.count(stored.tokens_out)} out, cost {cost}, asked "
-        f"{data.when(stored.created)} UTC"
+        f"{fmt.count(stored.tokens_in)} tokens in, {fmt.count(stored.tokens_out)} out, cost {fmt.money(stored.cost)}, "
+        f"{fmt.minute(stored.created)} UTC"
     )
     unusable = stored.reply.get("finish_reason") == "unusable"
-    _said("Reply, which could not be used" if unusable else "Reply", stored.reply.get("text", stored.reply))
+    _reply("Reply (unusable)" if unusable else "Reply", stored.reply.get("text", stored.reply))
     for text in stored.reply.get("discarded") or ():
-        _said("The reply before it, which could not be used", text)
+        _reply("Earlier reply (unusable)", text)
     messages(stored.request.get("messages", []))
 
 
-def _said(title: str, text: object) -> None:
+def _reply(title: str, text: object) -> None:
     st.markdown(f"**{title}**")
     if str(text).strip():
         st.code(visible(str(text)), language=None, wrap_lines=True)
     else:
-        st.caption("It was empty.")
+        st.caption("Empty.")
 
 
-def messages(found: Any) -> None:
+def messages(prompt: Any) -> None:
     """A prompt's messages, each as it is sent."""
-    for message in found:
+    for message in prompt:
         role, content = (
             (message.get("role", ""), message.get("content", ""))
             if isinstance(message, dict)
@@ -227,6 +220,3 @@ def messages(found: Any) -> None:
         st.code(
             visible(str(content)), language=None, wrap_lines=True, height=None if len(content) < 1500 else 320
         )
-
-
-__all__ = ["FILTERS", "back", "draw", "figures", "find", "messages", "prompt_and_reply"]

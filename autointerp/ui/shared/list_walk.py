@@ -16,7 +16,8 @@ import streamlit as st
 from autointerp.errors import StoreError, UserError
 from autointerp.store import LatentPage, LatentQuery, Store, list_latents
 from autointerp.store.annotations import Annotations
-from autointerp.ui.shared import work
+from autointerp.ui.shared import services
+from autointerp.ui.shared.list_query import query_of_address
 from autointerp.ui.shared.state import current, whole
 
 LIST, AT = "list", "at"
@@ -100,10 +101,8 @@ def _walk(store: Store) -> Walk | None:
 
 def _again(store: Store, key: str) -> Walk | None:
     """The list of an address that this session has not seen."""
-    from autointerp.ui.features import page as features_view  # it imports the Feature page
-
     try:
-        found = features_view.query_of(store, dict(parse_qsl(key, keep_blank_values=True)))
+        found = query_of_address(store, dict(parse_qsl(key, keep_blank_values=True)))
         if found is None:
             return None
         coders, query = found
@@ -132,6 +131,6 @@ def _note(walk: Walk, page: LatentPage, offset: int) -> None:
 
 def _annotations(store: Store) -> Annotations | None:
     try:
-        return work.annotations(store)
+        return services.annotations(store)
     except StoreError:
         return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autointerp.store.annotations import Job
 from autointerp.store.annotations.jobs.records import machine, new_owner
 from autointerp.ui.jobs.details import configuration, group_causes
-from autointerp.ui.shared import job_words
+from autointerp.ui.shared import job_text
 from autointerp.ui.shared.job_strip import job_actions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -30,7 +30,7 @@ JOB = Job(
      (7500, "2 h 05 min"), (273_600, "3 d 4 h"), (-3, "0.0 s")],
 )  # fmt: skip
 def test_durations(seconds: float | None, text: str):
-    assert job_words.duration(seconds) == text
+    assert job_text.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -46,27 +46,27 @@ def test_durations(seconds: float | None, text: str):
     ],
 )
 def test_unknown_prices_are_never_a_zero(changes: dict, shown: str):
-    assert job_words.cost(replace(JOB, **changes))[0] == shown
+    assert job_text.cost(replace(JOB, **changes))[0] == shown
 
 
 def test_a_running_job():
-    assert job_words.progress(JOB) == {
+    assert job_text.progress(JOB) == {
         "done": 0.4, "failed": 0.1, "text": "5 of 10, 1 failed", "busy": True, "note": ""
     }  # fmt: skip
-    assert (job_words.rate(JOB), job_words.eta(JOB)) == ("0.5 / s", "10 s")
-    assert job_words.rate(replace(JOB, rate=0.02)) == "1.2 / min"
-    assert job_words.took(JOB, NOW) == "5.0 s"
-    assert job_words.state(replace(JOB, cancel=True))["word"] == "stopping"
-    assert job_words.runner(JOB, machine())[0] == "this app"
-    assert job_words.runner(replace(JOB, owner="elsewhere 1 - x"), machine())[0] == "another machine"
+    assert (job_text.rate(JOB), job_text.eta(JOB)) == ("0.5 / s", "10 s")
+    assert job_text.rate(replace(JOB, rate=0.02)) == "1.2 / min"
+    assert job_text.took(JOB, NOW) == "5.0 s"
+    assert job_text.state(replace(JOB, cancel=True))["word"] == "stopping"
+    assert job_text.runner(JOB, machine())[0] == "this app"
+    assert job_text.runner(replace(JOB, owner="elsewhere 1 - x"), machine())[0] == "another machine"
     other = (JOB.owner or "").replace(str(os.getpid()), "1")
-    assert job_words.runner(replace(JOB, owner=other), machine())[0] == "another process"
+    assert job_text.runner(replace(JOB, owner=other), machine())[0] == "another process"
     one = replace(
         JOB, total=1, n_done=0, n_failed=0, stage="embed", stage_done=5, stage_total=20, stage_unit="windows"
     )
-    assert job_words.progress(one)["done"] == 0.25
-    assert job_words.progress(one)["text"] == "embed 5 of 20 windows"
-    assert job_words.progress(replace(one, stage=None))["text"] == "working"
+    assert job_text.progress(one)["done"] == 0.25
+    assert job_text.progress(one)["text"] == "embed 5 of 20 windows"
+    assert job_text.progress(replace(one, stage=None))["text"] == "working"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_running_job():
 )  # fmt: skip
 def test_how_long_ago(back: float, text: str):
     stamp = (NOW - timedelta(seconds=back)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    assert job_words.ago(stamp, NOW) == text
+    assert job_text.ago(stamp, NOW) == text
 
 
 def test_what_can_be_done():

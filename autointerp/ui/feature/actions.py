@@ -1,0 +1,290 @@
+"""Work that a click starts: submit it, wait for what is quick, notice what has arrived, ask again what failed.
+
+All that a click asks for is in the store's queue before the click is answered, also what follows from something not made
+yet: the tab can be closed, and the server killed, right after. The session only remembers what to show when it arrives.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.jobs import Job
+from autointerp.jobs.kinds import explain_job, score_job
+from autointerp.pipeline.explain import written_explanation
+from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.store import Store
+from autointerp.store.annotations import Explanation, NewJob, Record, Score
+from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.state import close_right
+from autointerp.ui.feature.versions import Versions, load
+from autointerp.ui.shared import job_strip, llm_settings, services
+from autointerp.ui.shared.session import LAST_FEATURE
+from autointerp.ui.shared.state import change
+from autointerp.ui.shared.text import plain
+
+STARTED = "explanation_jobs"
+NEW_VERSION = "explanation_new_version"
+ERROR = "explanation_error"
+TOAST = "explanation_toast"
+QUICK_SECONDS = 0.9
+"""How long a click on work without a language model waits for its end: then the result comes with the answer to the click."""
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A version that this session made: `new` is to be seen against `old`."""
+
+    coder: str
+    latent: int
+    new: str
+    old: str | None
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """A job that was started for one feature. `shown`: the version that was looked at before."""
+
+    coder: str
+    latent: int
+    shown: str | None
+    created: str = ""
+
+
+def llm_options() -> LLMOptions | None:
+    """The language model chosen in Settings, with this session's key."""
+    try:
+        return llm_settings.current()
+    except UserError:
+        return None
+
+
+# A click and its message -----------------------------------------------------------------------
+
+
+def attempt(act: Callable[..., None], *arguments: Any, place: str = "form") -> None:
+    """Run what a click asks for; what a user can do wrong becomes a message, see `show_error`."""
+    st.session_state.pop(ERROR, None)
+    try:
+        act(*arguments)
+    except UserError as error:
+        st.session_state[ERROR] = (place, st.session_state.get(LAST_FEATURE), str(error))
+
+
+def pressed(label: str, key: str, **look: Any) -> bool:
+    """A button whose click is answered in the run, where what was typed just before it counts too. The click is kept in the
+    session: a run that starts over before it comes here (a server's first one) does not lose it."""
+    flag = f"{key}_pressed"
+    st.button(label, key=key, on_click=st.session_state.__setitem__, args=(flag, True), **look)
+    return bool(st.session_state.pop(flag, False))
+
+
+def show_error(place: str = "form") -> None:
+    """The message of the last `attempt` at this place, until the next one: it must not come and go while someone types,
+    for what stands below it would start anew."""
+    error = st.session_state.get(ERROR)
+    with st.container():  # always there, for the same reason
+        if error and error[:2] == (place, st.session_state.get(LAST_FEATURE)):
+            st.error(plain(error[2], 600))
+
+
+def clear_error() -> None:
+    st.session_state.pop(ERROR, None)
+
+
+def show_toast() -> None:
+    """Say once what a click came to, wherever the page has been scrolled to: the form that was filled in may be far below the
+    progress, and new scores may be the same as before."""
+    text = st.session_state.pop(TOAST, None)
+    if text:
+        st.toast(text)
+
+
+# What clicks start -----------------------------------------------------------------------------
+
+
+def explain(
+    feature: Feature, shown: str | None, options: ExplainOptions, then: Sequence[ScoreOptions]
+) -> None:
+    """A new version, and its scores. What needs time does not keep the text waiting: those scores follow in a job of their
+    own. Raises UserError."""
+    fast = [option for option in then if options.needs_llm or is_quick(feature.store, option)]
+    slow = [option for option in then if option not in fast]
+    coder = feature.coder.info.coder
+    job = explain_job(coder, [feature.latent], options, fast, later=slow)
+    started = _queue(feature.store, [job], StartedJob(coder, feature.latent, shown))
+    _settle(feature.store, started, quick=not options.needs_llm)
+
+
+def score(feature: Feature, shown: str | None, ids: Sequence[str], options: Sequence[ScoreOptions]) -> None:
+    """New scores of these versions, the quick ones at once. Raises UserError."""
+    coder = feature.coder.info.coder
+    jobs, quick = _score_jobs(feature.store, coder, ids, options)
+    started = _queue(feature.store, jobs, StartedJob(coder, feature.latent, shown))
+    _settle(feature.store, started, quick=quick)
+
+
+def write(
+    feature: Feature, text: str, author: str, parent: str | None, scores: Sequence[ScoreOptions]
+) -> None:
+    """Store what a person wrote, and score it. Raises UserError."""
+    store, coder, latent = feature.store, feature.coder.info.coder, feature.latent
+    versions = load(services.annotations(store), coder, latent, None)
+    written = written_explanation(store, coder, latent, text, author=author, parent=parent)
+    before = parent or (versions.shown.id if versions.shown else None)
+    jobs, quick = _score_jobs(store, coder, [written.id], scores) if scores else ([], False)
+    started = _queue(store, jobs, StartedJob(coder, latent, before), [written])
+    st.session_state[NEW_VERSION] = NewVersion(coder, latent, written.id, before)
+    change(**close_right(), version=written.id if versions.pin else None, panel=None)
+    _settle(store, started, quick=quick)
+
+
+def _score_jobs(
+    store: Store, coder: str, ids: Sequence[str], options: Sequence[ScoreOptions]
+) -> tuple[list[dict[str, Any]], bool]:
+    """One job for what is quick, before one for what is not; whether the first is quick."""
+    fast = [option for option in options if is_quick(store, option)]
+    slow = [option for option in options if option not in fast]
+    parts = [part for part in (fast, slow) if part] or [fast]
+    return [score_job(coder, ids, part) for part in parts], bool(fast)
+
+
+def is_quick(store: Store, options: ScoreOptions) -> bool:
+    """Whether a score takes no more than moments: no language model, and no model that has to be loaded first."""
+    if options.scorer == "embedding":
+        loaded = services.resources(store).has_embedder(options.embedder)
+        return loaded and llm_settings.has_embeddings(store, options.embedder)
+    return options.judged and options.judge == "offline"
+
+
+def _queue(
+    store: Store, jobs: Sequence[Mapping[str, Any]], started: StartedJob, records: Sequence[Record] = ()
+) -> list[Job]:
+    """Queue all of `jobs` at once, and store `records` with them. Raises UserError, and then nothing is queued."""
+    runner = services.runner(store)
+    if runner is None:
+        raise UserError("This app is read-only: nothing can be computed here.")
+    queued = runner.submit_all([NewJob(**job, priority=1) for job in jobs], records)
+    for job in queued:
+        _remember(job, started)
+    for job in queued[1:]:
+        job_strip.remember(job.id)
+    return queued
+
+
+def _settle(store: Store, queued: Sequence[Job], *, quick: bool) -> None:
+    """Wait for the first of the jobs if that is `quick`, and show what it brought or how it is doing."""
+    if not queued:
+        return
+    job, runner = queued[0], services.runner(store)
+    if quick and runner is not None:
+        job = runner.wait(job.id, timeout=QUICK_SECONDS)
+    if job.is_active:
+        job_strip.remember(job.id)
+        st.session_state[TOAST] = f"Started: {plain(job.label)}"
+    elif job.state != "done" or job.n_failed:
+        job_strip.remember(job.id)
+        st.session_state[TOAST] = f"Failed: {plain(job.label)}. See below the explanation."
+    else:
+        arrived(store, job)
+        st.session_state[TOAST] = f"Done: {plain(job.label)}"
+
+
+def _remember(job: Job, started: StartedJob) -> None:
+    jobs: dict[str, StartedJob] = st.session_state.setdefault(STARTED, {})
+    jobs[job.id] = replace(started, created=job.created)
+    while len(jobs) > job_strip.MAX_OWN:
+        del jobs[next(iter(jobs))]
+
+
+def arrived(store: Store, job: Job) -> None:
+    """Show what a job of this session brought: the new version, unless the reader has gone on to another feature, and how the
+    scores that follow are doing."""
+    started = st.session_state.get(STARTED, {}).get(job.id)
+    if started is None:
+        return
+    annotations = services.annotations(store)
+    for follower in annotations.jobs.followers(job.id):
+        if follower.id not in st.session_state[STARTED]:
+            _remember(follower, started)
+            job_strip.remember(follower.id)
+    versions = load(annotations, started.coder, started.latent, None)
+    made = [
+        version
+        for version in versions.explanations
+        if version.created >= started.created and version.explainer != "person"
+    ]
+    if job.kind != "explain" or not made:
+        return
+    new = made[0]
+    if new.status == "ok":
+        st.session_state[NEW_VERSION] = NewVersion(started.coder, started.latent, new.id, started.shown)
+    if st.session_state.get(LAST_FEATURE) == (started.coder, started.latent):
+        is_shown = versions.shown is not None and versions.shown.id == new.id
+        change(**close_right(), version=None if is_shown else new.id, panel=None)
+
+
+def strip(feature: Feature) -> None:
+    """Progress of this feature's jobs that this session started."""
+    here = (feature.coder.info.coder, feature.latent)
+    jobs: dict[str, StartedJob] = st.session_state.get(STARTED, {})
+    ids = [job_id for job_id, started in jobs.items() if (started.coder, started.latent) == here]
+    if ids:
+        job_strip.draw(ids, on_done=lambda job: arrived(feature.store, job), key="explanation_strip")
+
+
+# From what is recorded back to options ---------------------------------------------------------
+
+
+def explain_options(explanation: Explanation, llm: LLMOptions | None) -> ExplainOptions:
+    """The options that an explanation was made with, asking the model that is chosen now. Raises UserError for one that a
+    person wrote."""
+    if explanation.explainer == "person":
+        raise UserError("A person wrote this version: there is nothing to run again.")
+    recorded = _recorded(ExplainOptions, explanation.config)
+    return ExplainOptions(**{**recorded, "explainer": explanation.explainer, "llm": llm}).check()
+
+
+def score_options(score: Score, llm: LLMOptions | None) -> ScoreOptions:
+    """The options that a score was made with, asking the model that is chosen now. Raises UserError."""
+    recorded = _recorded(ScoreOptions, score.config)
+    recorded |= {"scorer": score.scorer, "judge": "llm" if score.judge == "llm" else "offline"}
+    recorded["negatives"] = tuple(recorded.get("negatives", ("random",)))
+    options = ScoreOptions(**recorded)
+    return replace(options, llm=llm if options.needs_llm else None).check()
+
+
+def _recorded(kind: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    names = {option.name for option in fields(kind)} - {"llm", "judge"}
+    return {name: value for name, value in config.items() if name in names}
+
+
+def as_before(versions: Versions, options: Sequence[ScoreOptions]) -> list[ScoreOptions]:
+    """`options`, each as the version in sight was scored by that scorer and judge, if it was: so that the new version and the
+    old one are judged on the same examples."""
+    before = (
+        [] if versions.current is None else [score for score, _ in versions.newest_scores(versions.current)]
+    )
+    chosen = []
+    for option in options:
+        same = [
+            score
+            for score in before
+            if (score.scorer, score.judge, score.status) == (option.scorer, option.judge_name, "ok")
+        ]
+        try:
+            newest = max(same, key=lambda score: score.created, default=None)
+            chosen.append(option if newest is None else score_options(newest, option.llm))
+        except UserError:  # made with options that no longer exist
+            chosen.append(option)
+    return chosen
+
+
+def default_scores(store: Store) -> list[ScoreOptions]:
+    """The scores of a new version unless someone chooses: everything that works without a language model here."""
+    options = [ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing")]
+    if llm_settings.has_embeddings(store):
+        options.append(ScoreOptions(scorer="embedding", embedder=llm_settings.embedder_name()))
+    return options

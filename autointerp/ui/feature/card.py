@@ -1,0 +1,188 @@
+"""The explanation as one element: its text, where it comes from, its scores with interval and floor, and its versions."""
+
+from typing import Any
+
+from autointerp.store.annotations import Explanation, Score
+from autointerp.ui.feature import versions as feature_versions
+from autointerp.ui.feature.state import ExplanationState, close_right, open_score
+from autointerp.ui.feature.versions import Versions
+from autointerp.ui.shared import components
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import METRICS, scorer_label
+from autointerp.ui.shared.score_text import STANDINGS, axis_place, standing
+from autointerp.ui.shared.state import change
+from autointerp.ui.shared.text import visible
+
+KEY = "explanation"
+VERSIONS_KEY = "explanation_versions"
+MAX_VERSION_TEXT = 300
+
+
+def draw(versions: Versions, state: ExplanationState, news: dict[str, Any] | None) -> None:
+    """The element. What is clicked in it changes the address. `news`: a new version against the one before."""
+    components.explanation(record(versions, state) | {"news": news}, key=KEY, on_open=_clicked)
+
+
+def draw_versions(versions: Versions, state: ExplanationState) -> None:
+    """The list of all versions, newest first, as an element of its own."""
+    drawn = {
+        "only": "versions",
+        "params": {"coder": versions.coder, "latent": versions.latent},
+        "meta": [],
+        "notes": [],
+        "scores": [],
+        "versions": [version_row(versions, version, state) for version in versions.explanations],
+    }
+    components.explanation(drawn, key=VERSIONS_KEY, on_open=_clicked)
+
+
+def _clicked() -> None:
+    sent = components.triggered(KEY, "open") or components.triggered(VERSIONS_KEY, "open")
+    if not isinstance(sent, dict):
+        return
+    if "score" in sent:
+        change(**open_score(str(sent["score"])))
+    elif "against" in sent:
+        change(**close_right() | {"against": str(sent["against"])})
+    elif "version" in sent:
+        change(**close_right() | {"version": str(sent["version"])})
+
+
+def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
+    """Everything that the element draws."""
+    current = versions.current
+    here: dict[str, Any] = {"coder": versions.coder, "latent": versions.latent}
+    if current is None:
+        return {"params": here, "text": "", "meta": [], "notes": [], "scores": []}
+    if current is not versions.shown:
+        here["version"] = current.id
+    newest = versions.newest_scores(current)
+    unscored = not newest and current.status == "ok"
+    return {
+        "params": here,
+        "id": current.id,
+        "text": visible(current.text),
+        "failed": visible(current.error or "failed") if current.status == "failed" else None,
+        "meta": meta(versions, current),
+        "notes": notes(versions),
+        "scores": [
+            score_row(score, older, state.score)
+            | {"examples": feature_versions.examples_of(score.protocol, current)}
+            for score, older in newest
+        ],
+        **head([score for score, _ in newest], current),
+        "no_scores": "Not scored yet: nothing says how far to trust this explanation." if unscored else "",
+    }
+
+
+def head(scores: list[Score], current: Explanation) -> dict[str, Any]:
+    """The line above the scores: what they were judged on. `usual`: nothing that a reader has to be warned of."""
+    examples = {feature_versions.examples_of(score.protocol, current) for score in scores}
+    only = next(iter(examples), "") if len(examples) == 1 else ""
+    text = f"scored on {only}" if only else "not all scored on held-out examples"
+    return {"scored_on": text, "usual": examples == {feature_versions.HELD_OUT}}
+
+
+def meta(versions: Versions, current: Explanation) -> list[str]:
+    """Explainer, model, author, date, place among the versions, pin."""
+    parts = [visible(part) for part in feature_versions.author_line(current)]
+    if len(versions.explanations) > 1:
+        parts.append(f"version {versions.number(current)} of {len(versions.explanations)}")
+    if versions.pin and versions.pin.explanation_id == current.id:
+        parts.append("pinned")
+    parent = versions.find(current.parent)
+    if parent is not None:
+        parts.append(f"edited from version {versions.number(parent)}")
+    return parts
+
+
+def notes(versions: Versions) -> list[str]:
+    """What a reader must know about which version this is."""
+    current, shown, remarks = versions.current, versions.shown, []
+    if versions.is_missing:
+        remarks.append("The version in the address does not exist; this is the one shown everywhere.")
+    newest = next(iter(versions.explanations), None)
+    if newest is not None and newest is not current and newest.status == "failed":
+        remarks.append(
+            f"✕ The newest, version {versions.number(newest)}, failed: {visible(newest.error or '')}"
+        )
+    if current is not None and shown is not None and current is not shown:
+        why = "pinned" if versions.pin else "the newest"
+        remarks.append(f"Other pages show version {versions.number(shown)} ({why}).")
+    return remarks
+
+
+def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
+    """One score: figures as text, and fractions 0 to 1 for the plot."""
+    against = "wrong marks" if score.negatives == "wrong_marks" else score.negatives.replace("+", ", ")
+    protocol = "delphi protocol, not held-out" if score.protocol == "delphi" else ""
+    if score.config.get("centre"):
+        protocol = "centred"  # which the reference's protocol is not
+    row: dict[str, Any] = {
+        "id": score.id,
+        "open": score.id == opened,
+        "name": scorer_label(score.scorer),
+        "judge": visible(feature_versions.judged_by(score)),
+        "against": f"vs {against}" if against not in ("", "none") else "",
+        "protocol": protocol,
+        "older": older,
+        "when": fmt.minute(score.created),
+        "metric": METRICS.get(score.metric, score.metric),
+    }
+    if score.status == "failed" or score.value is None:
+        return row | {"failed": visible(score.error or "no cause was recorded")}
+    kind, figures = standing(score), feature_versions.figures(score)
+    return row | {
+        **figures,
+        "ci": "no interval" if score.ci_low is None else figures["ci"],
+        "unparsed": score.unparsed,
+        "standing": kind,
+        "said": STANDINGS[kind][0],
+        "meaning": STANDINGS[kind][1],
+        "plot": plot(score.value, score.ci_low, score.ci_high, score.floor),
+    }
+
+
+def plot(
+    value: float | None, low: float | None, high: float | None, floor: float | None
+) -> dict[str, float | None]:
+    """Value, interval and floor as places on an axis from 0 to 1."""
+    return {"v": axis_place(value), "l": axis_place(low), "h": axis_place(high), "f": axis_place(floor)}
+
+
+def version_row(versions: Versions, version: Explanation, state: ExplanationState) -> dict[str, Any]:
+    """One line of the list of versions."""
+    text, current = visible(version.text), versions.current
+    return {
+        "id": version.id,
+        "number": versions.number(version),
+        "text": text[:MAX_VERSION_TEXT] + ("…" if len(text) > MAX_VERSION_TEXT else ""),
+        "failed": visible(version.error or "failed") if version.status == "failed" else None,
+        "meta": " · ".join(visible(part) for part in feature_versions.author_line(version)),
+        "scores": [
+            brief(score, version) for score, _ in versions.newest_scores(version) if score.value is not None
+        ],
+        "current": version is current,
+        "shown": version is versions.shown,
+        "pinned": bool(versions.pin and versions.pin.explanation_id == version.id),
+        "comparable": current is not None
+        and version is not current
+        and version.status == current.status == "ok",
+        "compared": state.against == version.id,
+    }
+
+
+def brief(score: Score, of: Explanation) -> dict[str, Any]:
+    """One score of a version in the list: never without its judge, interval, floor and n."""
+    row = score_row(score, 0, None)
+    how = [row["judge"], row["against"], row["protocol"], row["metric"]]
+    examples = feature_versions.examples_of(score.protocol, of)
+    return {
+        "name": row["name"],
+        "judge": " · ".join(part for part in (row["judge"], row["protocol"]) if part),
+        "value": row["value"],
+        "ci": row["ci"],
+        "under": f"floor {row['floor']} · n {row['n']}",
+        "said": row["said"],
+        "help": "\n".join(part for part in (*how, examples, row["meaning"]) if part),
+    }

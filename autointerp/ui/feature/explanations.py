@@ -1,0 +1,186 @@
+"""The explanation side of the page: what stands above the statistics, and what takes the place of the contexts."""
+
+import streamlit as st
+
+from autointerp.errors import UserError
+from autointerp.ui.feature import actions, card, compare, drill, forms
+from autointerp.ui.feature import versions as feature_versions
+from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.state import PANELS, ExplanationState
+from autointerp.ui.feature.versions import Versions
+from autointerp.ui.shared import components, job_strip, services
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.state import change, current
+from autointerp.ui.shared.text import sentence
+
+PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
+UNPIN_HELP = "Show the newest version again"
+SHORTCUTS = {"edit": "E", "write": "W", "regenerate": "G", "rescore": "S", "versions": "V"}
+"""Streamlit keeps R and C for itself; Left, Right, X and B step through features."""
+HELP = {
+    "edit": "Edit this text into a new version of your own",
+    "write": "Write your own explanation",
+    "regenerate": "Run an explainer for a new version; prompt and cost are shown first",
+    "rescore": "Score this version: choose scorers, judge and examples",
+    "versions": "All versions: open, compare or pin one",
+}
+
+
+def read(feature: Feature) -> Versions:
+    """The feature's versions, with the one in the address. Raises StoreError."""
+    state = ExplanationState.parse(current())
+    annotations = services.annotations(feature.store)
+    coder, version = feature.coder.info.coder, state.version
+    if version is None and state.score is not None:
+        # A link to a score is a link to the version that it measures.
+        score = drill.find(annotations, coder, feature.latent, state.score)
+        version = score.explanation_id if score else None
+    return feature_versions.load(annotations, coder, feature.latent, version)
+
+
+def left(feature: Feature, versions: Versions) -> None:
+    """The explanation, its scores, and what can be done about them."""
+    state = ExplanationState.parse(current())
+    actions.show_toast()
+    writable = job_strip.writable(feature.store)
+    if feature.stats.is_dead and not versions.explanations:
+        return
+    card.draw(versions, state, compare.new_version(feature.store, versions))
+    _buttons(feature, versions, state, writable=writable)
+    # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
+    with st.container():
+        if writable:
+            actions.strip(feature)
+    if state.panel == "versions" and versions.current:
+        card.draw_versions(versions, state)
+        _provenance(feature, versions)
+    if writable:
+        _panel(feature, versions, state)
+
+
+def right(feature: Feature, versions: Versions) -> bool:
+    """Judged examples or a comparison, if the address asks for one."""
+    state = ExplanationState.parse(current())
+    if state.score is not None:
+        drill.draw(feature, services.annotations(feature.store), state)
+    elif state.against is not None:
+        compare.draw(feature, versions, state, writable=job_strip.writable(feature.store))
+    return state.takes_right_side
+
+
+def _buttons(feature: Feature, versions: Versions, state: ExplanationState, *, writable: bool) -> None:
+    has_text = versions.current is not None and versions.current.status == "ok"
+    names = []
+    if writable:
+        names = ["edit" if has_text else "write", "regenerate", *(["rescore"] if has_text else [])]
+    if versions.explanations:
+        names.append("versions")
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        for name in names:
+            label = _label(name, versions)
+            st.button(
+                f"**{label}**" if state.panel == name else label, key=f"open_{name}", type="tertiary",
+                shortcut=SHORTCUTS[name], on_click=_toggle, args=(name,), help=f"{HELP[name]} ({SHORTCUTS[name]})",
+            )  # fmt: skip
+        if writable and has_text:
+            _pin(feature, versions)
+        if writable:
+            _retry(feature, versions)
+    actions.show_error("row")
+
+
+def _label(name: str, versions: Versions) -> str:
+    """What a button says: nothing is done again that was never done."""
+    if name == "regenerate" and not versions.explanations:
+        return "Explain"
+    if name == "rescore" and versions.current is not None and not versions.scores_of(versions.current):
+        return "Score"
+    return PANELS[name] + (f" {len(versions.explanations)}" if name == "versions" else "")
+
+
+def _toggle(name: str) -> None:
+    actions.clear_error()
+    change(panel=None if st.query_params.get("panel") == name else name)
+
+
+def _pin(feature: Feature, versions: Versions) -> None:
+    version = versions.current
+    assert version is not None
+    pinned = versions.pin is not None and versions.pin.explanation_id == version.id
+    if not pinned and len(versions.explanations) < 2:
+        return  # the only version is shown anyway
+    st.button(
+        "Unpin" if pinned else "Pin", key="pin", type="tertiary", on_click=actions.attempt,
+        args=(_set_pin, feature, version.id, not pinned), kwargs={"place": "row"}, help=UNPIN_HELP if pinned else PIN_HELP,
+    )  # fmt: skip
+
+
+def _set_pin(feature: Feature, version_id: str, pin: bool) -> None:
+    annotations = services.annotations(feature.store)
+    if pin:
+        annotations.pin(version_id, author=str(st.session_state.get(forms.AUTHOR) or "someone"))
+        change(version=None)
+    else:
+        annotations.unpin(feature.coder.info.coder, feature.latent)
+        change(version=version_id)  # what is in sight stays in sight
+
+
+def _retry(feature: Feature, versions: Versions) -> None:
+    """Asks again what failed: the version in sight, else its newest scores."""
+    version = versions.current
+    if version is None:
+        return
+    n_failed = len(versions.failed_scores(version))
+    if version.status == "failed":
+        label, act = "Retry", _retry_version
+    elif n_failed:
+        label, act = f"Retry {fmt.plural(n_failed, 'score')}", _retry_scores
+    else:
+        return
+    st.button(
+        label, key="retry", type="tertiary", on_click=actions.attempt, args=(act, feature, versions), kwargs={"place": "row"},
+        help="Runs again with the same options; a language model is the one chosen in Settings now",
+    )  # fmt: skip
+
+
+def _retry_version(feature: Feature, versions: Versions) -> None:
+    assert versions.current is not None
+    options = actions.explain_options(versions.current, actions.llm_options())
+    shown = versions.shown.id if versions.shown else None
+    actions.explain(feature, shown, options, actions.default_scores(feature.store))
+
+
+def _retry_scores(feature: Feature, versions: Versions) -> None:
+    version, llm = versions.current, actions.llm_options()
+    assert version is not None
+    options = [actions.score_options(score, llm) for score in versions.failed_scores(version)]
+    actions.score(feature, version.id, [version.id], options)
+
+
+def _panel(feature: Feature, versions: Versions, state: ExplanationState) -> None:
+    try:
+        match state.panel:
+            case "regenerate":
+                forms.regenerate(feature, versions)
+            case "rescore":
+                forms.rescore(feature, versions)
+            case "edit" | "write":
+                forms.write(feature, versions, edit=state.panel == "edit")
+            case _:
+                pass
+    except UserError as error:
+        st.error(sentence(error, 600))
+
+
+def _provenance(feature: Feature, versions: Versions) -> None:
+    """How the version in sight came about, with its exact prompt and raw reply."""
+    version = versions.current
+    assert version is not None
+    with st.expander(f"How version {versions.number(version)} was made"):
+        components.facts(feature_versions.provenance(version), key="explanation_provenance")
+        if version.config:
+            st.code(feature_versions.options_text(dict(version.config)), language=None, height=160)
+        if version.reply_ref:
+            drill.prompt_and_reply(services.annotations(feature.store).replies.get(version.reply_ref))
+        else:
+            st.caption(feature_versions.why_no_prompt(version))

@@ -1,1 +1,0 @@
-"""The explanation side of the Feature page."""

@@ -1,0 +1,339 @@
+"""The judged examples of one score as plain records: each one as the judge saw it, the errors first.
+
+A scorer that asks for yes or no has false positives and false negatives. One that grades (embedding, surprisal) has no
+threshold: an example counts as wrong when it loses at least half of its pairs against the other class, which is what its
+AUROC is made of. A token-wise one has neither; its examples are ordered by correlation, lowest first.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autointerp.sampling import visible_marks
+from autointerp.sampling.windows import cut
+from autointerp.store.annotations import JudgedExample, Score
+from autointerp.types import Example
+from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.state import ExplanationState
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import payload
+from autointerp.ui.shared.text import visible
+
+MAX_ROWS = 240
+SOURCE_NAMES = {
+    "activating": "wrong marks",
+    "random": "random",
+    "neighbours": "hard: similar feature",
+    "embedding": "hard: similar text",
+}
+
+
+@dataclass(frozen=True)
+class JudgedWindow:
+    """A judged example with its text and what follows from it. `example` is `None` when the text is gone. `right`: `None`
+    where there is no right and wrong, or no usable answer. `lost`: share of its pairs that a graded example loses; `r`:
+    correlation of a token-wise one."""
+
+    judged: JudgedExample
+    example: Example | None
+    right: bool | None
+    lost: float | None = None
+    r: float | None = None
+
+    @property
+    def fires(self) -> bool | None:
+        """Whether the latent fires in the text; `None` when the text is gone."""
+        return None if self.example is None else bool(self.example.max_activation > 0)
+
+    @property
+    def positive(self) -> bool | None:
+        """What the judge should have answered; where it is not asked, whether the latent fires."""
+        return self.fires if self.judged.truth is None else self.judged.truth
+
+    @property
+    def unparsed(self) -> bool:
+        answers = (self.judged.answer, self.judged.value, self.judged.predicted)
+        return all(answer is None for answer in answers)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A titled list of examples."""
+
+    key: str
+    title: str
+    note: str
+    rows: list[JudgedWindow]
+
+
+def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExample]) -> list[JudgedWindow]:
+    """Joins the judged examples with their windows, and works out what was right."""
+    lost = _lost_pairs(judged) if score.metric == "auroc" else {}
+    windows = []
+    for answer in judged:
+        example = _example(feature, answer)
+        if score.metric == "auroc":
+            share = lost.get(answer.i)
+            right = None if share is None else share < 0.5
+            windows.append(JudgedWindow(answer, example, right, lost=share))
+        elif score.metric == "correlation":
+            windows.append(JudgedWindow(answer, example, None, r=_correlation(answer, example)))
+        else:
+            windows.append(JudgedWindow(answer, example, answer.correct))
+    return windows
+
+
+def _example(feature: Feature, judged: JudgedExample) -> Example | None:
+    store = feature.store
+    inside = 0 <= judged.context < store.n_contexts and 0 <= judged.start < store.ctx_len
+    if not inside or judged.window <= 0:
+        return None
+    stop = min(judged.start + judged.window, store.ctx_len)
+    return cut(feature.activations, store.tokens, judged.context, judged.start, stop)
+
+
+def _lost_pairs(judged: Sequence[JudgedExample]) -> dict[int, float]:
+    """For each graded example, the share of the other class on the wrong side of it; ties count half."""
+    graded = [
+        (example.i, example.truth, example.value)
+        for example in judged
+        if example.value is not None and example.truth is not None
+    ]
+    sides = {
+        side: np.sort(np.array([value for _, truth, value in graded if truth is side], dtype=np.float64))
+        for side in (True, False)
+    }
+    lost = {}
+    for i, truth, value in graded:
+        others = sides[not truth]
+        if len(others):
+            below = np.searchsorted(others, value, "left") / len(others)
+            above = 1 - np.searchsorted(others, value, "right") / len(others)
+            tied = 1 - below - above
+            lost[i] = float((above if truth else below) + tied / 2)
+    return lost
+
+
+def _correlation(judged: JudgedExample, example: Example | None) -> float | None:
+    """Of predicted and true activations over the tokens of one text; `None` where one of them does not vary."""
+    if example is None or judged.predicted is None or len(judged.predicted) != len(example.activations):
+        return None
+    predicted = np.asarray(judged.predicted, dtype=np.float64)
+    true = example.activations.astype(np.float64)
+    if not predicted.std() or not true.std():
+        return None
+    return float(np.corrcoef(predicted, true)[0, 1])
+
+
+def narrowed(windows: Iterable[JudgedWindow], state: ExplanationState) -> list[JudgedWindow]:
+    """Those that pass the filters of the address."""
+
+    def passes(window: JudgedWindow) -> bool:
+        positive, judged = window.positive, window.judged
+        return (
+            (state.verdict == "all" or window.right is (state.verdict == "right"))
+            and (state.examples == "all" or positive is (state.examples == "activating"))
+            and (state.quantile is None or (bool(positive) and judged.quantile == state.quantile))
+            and (state.source == "all" or (not positive and judged.source == state.source))
+        )
+
+    return [window for window in windows if passes(window)]
+
+
+def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
+    """Errors first, the two kinds apart, worst first in each."""
+    unparsed = Part("unparsed", "Unparsed", "unreadable answers, not part of any figure", [])
+    if score.metric == "correlation":
+        read = [window for window in windows if not window.unparsed]
+        rows = sorted(read, key=lambda window: (window.r is None, window.r or 0.0))
+        texts = Part("texts", "Texts", "lowest correlation first", rows)
+        return _filled([texts, replace(unparsed, rows=[window for window in windows if window.unparsed])])
+    names = _NAMES["fuzzing" if score.scorer == "fuzzing" else score.metric]
+    buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
+    for window in windows:
+        if window.right is None:
+            buckets["unparsed"].append(window)
+        elif window.judged.truth:
+            buckets["tp" if window.right else "fn"].append(window)
+        else:
+            buckets["tn" if window.right else "fp"].append(window)
+    for key, rows in buckets.items():
+        falling = key in ("fp", "tn")  # what a judge was surest of, or came nearest to getting wrong
+        rows.sort(key=lambda window: window.judged.value or 0.0, reverse=falling)
+    return _filled(
+        [
+            replace(unparsed, rows=rows) if key == "unparsed" else Part(key, *names[key], rows)
+            for key, rows in buckets.items()
+        ]
+    )
+
+
+def _filled(found: Sequence[Part]) -> list[Part]:
+    return [part for part in found if part.rows]
+
+
+_NAMES: dict[str, dict[str, tuple[str, str]]] = {
+    "balanced_accuracy": {
+        "fp": ("False positives", "non-activating, answered yes"),
+        "fn": ("False negatives", "activating, answered no"),
+        "tp": ("True positives", "activating, answered yes"),
+        "tn": ("True negatives", "non-activating, answered no"),
+    },
+    "fuzzing": {
+        "fp": ("False positives", "wrong tokens marked, answered yes"),
+        "fn": ("False negatives", "right tokens marked, answered no"),
+        "tp": ("True positives", "right tokens marked, answered yes"),
+        "tn": ("True negatives", "wrong tokens marked, answered no"),
+    },
+    "auroc": {
+        "fp": ("Ranked above at least half of the activating examples", "non-activating; highest first"),
+        "fn": ("Ranked below at least half of the non-activating examples", "activating; lowest first"),
+        "tp": ("Activating, ranked above most non-activating examples", "lowest first"),
+        "tn": ("Non-activating, ranked below most activating examples", "highest first"),
+    },
+}
+
+
+def record(
+    feature: Feature, score: Score, judged: Sequence[JudgedExample], state: ExplanationState
+) -> dict[str, Any]:
+    """Everything that the element draws."""
+    windows = judged_windows(feature, score, judged)
+    table = payload.TokenTable(feature.store.decode, feature.store.vocabulary().is_special)
+    shown = parts(score, narrowed(windows, state))
+    room, groups = MAX_ROWS, []
+    for part in shown:
+        rows = [_row(window, score, table, overlay=state.overlay) for window in part.rows[:room]]
+        room -= len(rows)
+        cut_off = f"; first {len(rows)}, filter to see others" if len(rows) < len(part.rows) else ""
+        title = f"{part.title}: {len(part.rows)}"
+        groups.append({"key": part.key, "title": title, "note": part.note + cut_off, "rows": rows})
+    return {
+        "rev": repr((score.id, replace(state, example=None, version=None, panel=None))),
+        "score": score.id,
+        "home": feature.address,
+        "params": feature.address | {"score": score.id},
+        "judges": score.metric != "correlation",
+        "quantile": state.quantile,
+        "bars_note": _bars_note(score),
+        "key": _key(score, overlay=state.overlay),
+        "max": feature.stats.max_activation,
+        "overlay": state.overlay,
+        "table": table.entries,
+        "bars": bars(score, windows),
+        "groups": groups,
+        "empty": "" if windows else "No judged examples are stored with this score.",
+        "none": "No example passes these filters." if windows and not shown else "",
+    }
+
+
+def _bars_note(score: Score) -> str:
+    what = {"balanced_accuracy": "Accuracy", "auroc": "AUROC", "correlation": "Correlation"}
+    return f"{what.get(score.metric, score.metric)} by activation decile (1 = strongest); click to filter"
+
+
+def _key(score: Score, *, overlay: bool) -> list[list[str]]:
+    """What the marks in the texts mean: `[class, text]` in a row."""
+    legend: list[list[str]] = []
+    if score.scorer == "fuzzing":
+        legend += [["t mk", "marked"], ["", " as shown to the judge  "]]
+    if score.metric == "correlation":
+        legend += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
+    if overlay:
+        legend += [
+            ["t a6", "orange"],
+            ["", " true activation, not shown to the judge; "],
+            ["t peak", "peak"],
+        ]
+    return legend
+
+
+def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overlay: bool) -> dict[str, Any]:
+    judged = window.judged
+    row: dict[str, Any] = {"i": judged.i, "c": judged.context, "s": judged.start, "ok": window.right}
+    row |= {"t": [], "k": -1, "p": [], "v": []}
+    if window.example is None:
+        row["gone"] = "This text is no longer in the store's corpus."
+    else:
+        drawn = payload.row(window.example, table)
+        row["t"] = drawn["t"]
+        if overlay:
+            row |= {name: drawn[name] for name in ("p", "v", "k")}
+        if judged.marks is not None:  # as the judge saw them: never on the empty rest of a split character
+            pieces = table.decode(window.example.token_ids.tolist())
+            row["mk"] = sorted(visible_marks(pieces, judged.marks))
+    if judged.predicted is not None:
+        row["pr"] = [round(min(max(value, 0.0), 10.0), 1) for value in judged.predicted]
+    row["said"], row["true"] = _words(window, score)
+    if window.positive and judged.quantile is not None:
+        row["where"] = payload.decile(min(judged.quantile, 9))
+    elif not window.positive:
+        row["where"] = SOURCE_NAMES.get(judged.source, judged.source)
+    if judged.error:
+        row["error"] = visible(judged.error)
+    if judged.reply_ref:
+        row["reply"] = True
+    return row
+
+
+def _words(window: JudgedWindow, score: Score) -> tuple[str, str]:
+    """What the judge answered, and the truth."""
+    judged = window.judged
+    if score.scorer == "fuzzing":
+        true = "right marks" if judged.truth else "wrong marks"
+    else:
+        true = "activating" if window.positive else "non-activating"
+    if score.metric == "correlation":
+        return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
+    if window.unparsed:
+        return "unparsed", true
+    if score.metric == "auroc":
+        graded = f"{'similarity ' if score.scorer == 'embedding' else ''}{fmt.decimal(judged.value, 2)}"
+        if window.lost is None:
+            return graded, true
+        # An activating example is right above the others, a non-activating one below them.
+        others = "non-activating" if judged.truth else "activating"
+        above = 1 - window.lost if judged.truth else window.lost
+        return f"{graded}, above {fmt.share(above)} of {others} texts", true
+    answer = "yes" if judged.answer else "no"
+    return answer + (f", p {fmt.decimal(judged.value, 2)}" if judged.value is not None else ""), true
+
+
+def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
+    """Per decile of activating examples, strongest first, how well they did and how many there were; then the
+    non-activating ones."""
+    graded = score.metric != "balanced_accuracy"
+    values = score.value_by_quantile if graded else score.tpr_by_quantile
+    if not any(value is not None for value in values):
+        return []
+    counts = [0] * len(values)
+    n_negative = 0
+    for window in windows:
+        quantile = window.judged.quantile
+        if window.unparsed:
+            continue
+        if window.judged.truth is False:
+            n_negative += 1
+        elif quantile is not None and quantile < len(counts):
+            counts[quantile] += 1
+    what = "score on this decile alone" if graded else "true positive rate"
+    columns: list[dict[str, Any]] = [
+        {
+            "label": str(q + 1),
+            "value": value,
+            "text": fmt.decimal(value, 2),
+            "title": f"{payload.decile(q)}: {what} {fmt.decimal(value, 2)}, n {n}",
+            "n": n,
+            "quantile": q,
+        }
+        for q, (value, n) in enumerate(zip(values, counts, strict=True))
+    ]
+    if score.tnr is not None:
+        rate = fmt.decimal(score.tnr, 2)
+        title = f"non-activating: true negative rate {rate}, n {n_negative}"
+        columns.append(
+            {"label": "non-act.", "value": score.tnr, "text": rate, "title": title, "n": n_negative}
+        )
+    return columns

@@ -1,0 +1,158 @@
+"""The versions of one feature's explanation with their scores, read afresh in every run (a few indexed rows), and in words."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from autointerp.store.annotations import Annotations, Explanation, Pin, Score
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import explainer_label, judge_label, scorer_place
+from autointerp.ui.shared.score_text import interval
+
+
+@dataclass(frozen=True)
+class Versions:
+    """All explanations of one feature, newest first, failed ones too. `scores`: of all of them, newest first. `wanted`: the
+    version in the address."""
+
+    coder: str
+    latent: int
+    explanations: tuple[Explanation, ...]
+    pin: Pin | None
+    scores: tuple[Score, ...]
+    wanted: str | None = None
+
+    @cached_property
+    def shown(self) -> Explanation | None:
+        """The one that stands for the feature everywhere: pinned, else the newest that did not fail."""
+        pinned = self.find(self.pin.explanation_id) if self.pin else None
+        return pinned or next((version for version in self.explanations if version.status == "ok"), None)
+
+    @cached_property
+    def current(self) -> Explanation | None:
+        """The one looked at: in the address, else the shown one, else the newest failure."""
+        return self.find(self.wanted) or self.shown or next(iter(self.explanations), None)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the address names a version that is not this feature's."""
+        return self.wanted is not None and self.find(self.wanted) is None
+
+    def find(self, explanation_id: str | None) -> Explanation | None:
+        return next((version for version in self.explanations if version.id == explanation_id), None)
+
+    def number(self, explanation: Explanation) -> int:
+        """1 for the oldest version."""
+        return len(self.explanations) - self.explanations.index(explanation)
+
+    def scores_of(self, explanation: Explanation) -> list[Score]:
+        """Scores of one version, newest first."""
+        return [score for score in self.scores if score.explanation_id == explanation.id]
+
+    def newest_scores(self, explanation: Explanation) -> list[tuple[Score, int]]:
+        """The newest score of each kind, and how many older ones it replaces; in the order of the scorers."""
+        kinds: dict[tuple[str | None, ...], list[Score]] = {}
+        for score in self.scores_of(explanation):
+            kinds.setdefault(score_kind(score), []).append(score)
+        newest = [(scores[0], len(scores) - 1) for scores in kinds.values()]
+        return sorted(
+            newest, key=lambda pair: (scorer_place(pair[0].scorer), pair[0].judge, pair[0].negatives)
+        )
+
+    def failed_scores(self, explanation: Explanation) -> list[Score]:
+        """Those of the newest ones that failed."""
+        return [score for score, _ in self.newest_scores(explanation) if score.status == "failed"]
+
+
+def load(annotations: Annotations, coder: str, latent: int, wanted: str | None) -> Versions:
+    """Raises StoreError."""
+    explanations = tuple(annotations.explanations(coder, latent))
+    if not explanations:
+        return Versions(coder, latent, (), None, (), wanted)
+    scores = tuple(annotations.scores_of_latent(coder, latent))
+    return Versions(coder, latent, explanations, annotations.pinned(coder, latent), scores, wanted)
+
+
+def score_kind(score: Score) -> tuple[str | None, ...]:
+    """Scores of one kind replace each other: same scorer, judge, model, protocol, negatives, choice of wrong marks and place of
+    the strongest token."""
+    marks, centre = score.config.get("wrong_marks"), "centred" if score.config.get("centre") else None
+    return (
+        *(score.scorer, score.judge, score.model, score.protocol, score.negatives),
+        *(marks and str(marks), centre),
+    )
+
+
+HELD_OUT = "held-out examples"
+
+
+def examples_of(protocol: str, explanation: Explanation) -> str:
+    """What a score by this protocol was judged on: only the held-out protocol keeps out what the explainer was shown, and
+    nobody knows what a person has read."""
+    by_person = explanation.explainer == "person"
+    if protocol == "delphi":
+        return f"examples that {'the author' if by_person else 'the explainer'} may have seen"
+    return f"{HELD_OUT}, which the author may have seen" if by_person else HELD_OUT
+
+
+def judged_by(score: Score) -> str:
+    return judge_label(score.judge, score.model)
+
+
+def floor(score: Score) -> str:
+    """The floor, and on how many examples it stands where these are not all that the score stands on."""
+    value = fmt.decimal(score.floor, 2)
+    return value if score.n_floor in (None, score.n) else f"{value} (n {score.n_floor})"
+
+
+def figures(score: Score) -> dict[str, str]:
+    """A score as text, as every element shows it."""
+    return {
+        "id": score.id,
+        "value": fmt.decimal(score.value, 2),
+        "ci": interval(score.ci_low, score.ci_high),
+        "floor": floor(score),
+        "n": f"{score.n_pos}+{score.n_neg}",
+    }
+
+
+def author_line(explanation: Explanation) -> list[str]:
+    """Explainer, model, author and date: `pattern · 2026-11-20 10:00 UTC`."""
+    parts = [explainer_label(explanation.explainer)]
+    if explanation.model:
+        parts.append(explanation.model)
+    if explanation.author != "autointerp":
+        parts.append(f"by {explanation.author}")
+    return [*parts, fmt.minute(explanation.created)]
+
+
+def provenance(explanation: Explanation) -> list[list[str]]:
+    """Everything recorded about how a version came about, as named values."""
+    tokens = f"{fmt.count(explanation.tokens_in)} in, {fmt.count(explanation.tokens_out)} out"
+    return [
+        ["Version", explanation.id, "Its id, as in the address"],
+        ["Prompt", explanation.prompt_version or fmt.NONE, "Version of the prompt, or of the explainer's rules"],
+        ["Examples", fmt.count(len(explanation.example_ids)), "Windows shown to the explainer"],
+        ["Seed", fmt.NONE if explanation.seed is None else str(explanation.seed), "Of the sampled examples"],
+        ["Tokens", tokens if explanation.tokens_in or explanation.tokens_out else fmt.NONE, "Used for this version"],
+        ["Cost", fmt.money(explanation.cost) if explanation.tokens_in else fmt.NONE, "In the currency of your prices"],
+        ["Time", seconds(explanation.duration), "From request to answer"],
+    ]  # fmt: skip
+
+
+def why_no_prompt(explanation: Explanation) -> str:
+    """Said where a version has no prompt and reply to show."""
+    if explanation.status == "failed" and explanation.config.get("llm"):
+        return "No prompt and reply: the language model could not be reached or did not answer."
+    return "No prompt: no language model was used."
+
+
+def seconds(duration: float | None) -> str:
+    if duration is None:
+        return fmt.NONE
+    return f"{1000 * duration:.0f} ms" if duration < 1 else f"{duration:.1f} s"
+
+
+def options_text(config: object) -> str:
+    """A configuration for reading."""
+    return json.dumps(config, indent=2, ensure_ascii=True, sort_keys=True, default=str)

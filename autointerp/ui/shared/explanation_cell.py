@@ -1,0 +1,29 @@
+"""An explanation as a cell of a table: its text, who wrote it, and what marks it out."""
+
+from typing import Any
+
+from autointerp.store import ShownExplanation
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import explainer_label
+from autointerp.ui.shared.text import visible
+
+MAX_TEXT = 400
+"""Characters of an explanation that go to the page; a table shows two lines of them."""
+
+
+def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
+    """Text, who wrote it, and what marks it out; without one, why."""
+    if shown is None:
+        return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained yet"}
+    by = explainer_label(shown.explainer)
+    if shown.explainer == "person":
+        by = f"{shown.author} (person)"
+    marks = [visible(by), *(["pinned"] if shown.pinned else [])]
+    text = visible(shown.text)
+    written = f"{by}{', ' + shown.model if shown.model else ''}, {fmt.minute(shown.created)} UTC"
+    versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
+    return {
+        "text": text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "") or "(empty)",
+        "marks": marks,
+        "help": visible(f"{written}{versions}"),
+    }

@@ -1,0 +1,90 @@
+"""Scores in words: what a kind of score is called, and what a score says."""
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+from autointerp.store import ScoreKind, ShownScore
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.labels import METRICS, NEGATIVES, judge_label, protocol_label, scorer_label
+
+SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "value minus floor"}
+
+Standing = Literal["above", "unclear", "below", "unknown"]
+STANDINGS: dict[Standing, tuple[str, str]] = {
+    "above": ("", ""),
+    "unclear": ("floor within interval", "Not clearly above the floor, which lies within the interval."),
+    "below": ("not above floor", "A random other explanation scores as well or better."),
+    "unknown": ("no floor", "No floor was measured: none was requested, or there was no other explanation to score."),
+}  # fmt: skip
+"""What is said of a score, in short and in full."""
+
+
+class Figures(Protocol):
+    """What stored and listed scores share."""
+
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def ci_low(self) -> float | None: ...
+    @property
+    def floor(self) -> float | None: ...
+
+
+def standing(score: Figures) -> Standing:
+    """Whether a score says anything: its interval against the value that a random other explanation gets."""
+    if score.floor is None or score.value is None:
+        return "unknown"
+    if score.value <= score.floor:
+        return "below"
+    return "unclear" if score.ci_low is None or score.ci_low <= score.floor else "above"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """`0.66 to 0.87`; a dash where there is none."""
+    return fmt.NONE if low is None or high is None else f"{fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}"
+
+
+def axis_place(number: float | None) -> float | None:
+    """A place on an axis from 0 to 1; what lies beyond stands at its end."""
+    return None if number is None else round(min(max(number, 0.0), 1.0), 4)
+
+
+def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
+    """`Detection · offline judge`, with protocol and negatives where they tell it from another of `among`."""
+    parts = [scorer_label(kind.scorer), judge_label(kind.judge, kind.model)]
+    alike = [
+        other
+        for other in among
+        if (other.scorer, other.judge, other.model) == (kind.scorer, kind.judge, kind.model)
+    ]
+    if any(other.protocol != kind.protocol for other in alike):
+        parts.append(protocol_label(kind.protocol))
+    if any(other.negatives != kind.negatives for other in alike):
+        parts.append(kind.negatives)
+    return " · ".join(parts)
+
+
+def help_text(kind: ScoreKind) -> str:
+    """Everything that makes scores of this kind comparable."""
+    negatives = " and ".join(NEGATIVES.get(part, part) for part in kind.negatives.split("+"))
+    return (
+        f"{scorer_label(kind.scorer)} by {judge_label(kind.judge, kind.model)}; {protocol_label(kind.protocol)} protocol; "
+        f"non-activating examples: {negatives}"
+    )
+
+
+def cell(score: ShownScore) -> dict[str, Any]:
+    """The record of a score in a table: figures as text, and their places on an axis from 0 to 1."""
+    kind = standing(score)
+    weak = kind in ("unclear", "below")
+    floor = f"floor {fmt.decimal(score.floor, 2)}"
+    unparsed = f", {score.unparsed} unparsed" if score.unparsed else ""
+    return {
+        "value": fmt.decimal(score.value, 2),
+        "ci": interval(score.ci_low, score.ci_high),
+        "under": f"{floor} · n {score.n}",
+        "weak": weak,
+        "at": [axis_place(number) for number in (score.value, score.ci_low, score.ci_high, score.floor)],
+        "help": f"{METRICS.get(score.metric, score.metric)}; 95 % interval; n {score.n_pos} + {score.n_neg}{unparsed}; "
+        f"{floor}: the score of a random other explanation" + (f". {STANDINGS[kind][1]}" if weak else ""),
+    }
