@@ -14,6 +14,7 @@
     |   |-- CorpusError        empty text, ids outside the vocabulary, impossible context length
     |   |-- BadActivations     NaN or infinity where activations should be
     |   |-- UnknownName        a coder, latent, context or hookpoint that does not exist
+    |   |-- NoExamples         a latent that never fires
 
 The command line prints a `UserError` without a traceback and exits 2; pages show it as a message. Anything else is a
 bug: exit 1 with its traceback.
@@ -21,18 +22,54 @@ bug: exit 1 with its traceback.
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import ClassVar, NamedTuple, Self
 
 
 class AutointerpError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose.
+
+    `kind`: a stable word for records and filters. `retryable`: whether the same may succeed later without any change of
+    settings ("retry only the failed").
+    """
+
+    kind: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
 
 
 class UserError(AutointerpError):
     """The input was wrong and the message tells the way out."""
 
+    kind = "input"
+
+
+class Failure(NamedTuple):
+    """Why there is no result; the fields are those of failed records.
+
+    `error_kind` is the `kind` of an error, or one of: "no_examples" (no activating ones), "no_negatives", "no_logits",
+    "no_text" (nothing to score), "no_pattern" (the examples share nothing that can be named), "unparsed" (answers that could
+    not be read), "undefined" (answers that make no score), "several" (of different kinds), "cancelled", "crashed" (the process
+    died), "bug".
+    """
+
+    error: str
+    error_kind: str = "error"
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: AutointerpError) -> Self:
+        return cls(str(error), error.kind, error.retryable)
+
+
+class NoExamples(UserError):
+    """A latent that never fires: there is nothing to explain or to score on."""
+
+    kind = "no_examples"
+
 
 class StoreError(UserError):
     """Something about a store folder."""
+
+    kind = "store"
 
 
 class StoreMissing(StoreError):
@@ -62,25 +99,38 @@ class StoreReadOnly(StoreError):
 class StoreBusy(StoreError):
     """Another program kept the annotations locked for too long."""
 
+    kind = "busy"
+    retryable = True
+
 
 class ModelLoadError(UserError):
     """The subject model, its tokenizer or a hookpoint cannot be used."""
+
+    kind = "model"
 
 
 class CoderLoadError(UserError):
     """A sparse coder's files are unusable or do not fit the hookpoint."""
 
+    kind = "coder"
+
 
 class CorpusError(UserError):
     """The text or token ids cannot be cached."""
+
+    kind = "corpus"
 
 
 class BadActivations(UserError):
     """A model or coder produced NaN or infinity."""
 
+    kind = "activations"
+
 
 class UnknownName(UserError):
     """A name or index that does not exist; carries the nearest ones that do."""
+
+    kind = "unknown_name"
 
     def __init__(self, what: str, given: object, choices: Sequence[str]):
         self.what = what

@@ -33,9 +33,10 @@ from autointerp.pipeline.options import ScoreOptions
 from autointerp.pipeline.pending import live_latents, shown_explanations
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation
 from autointerp.score.metrics import auroc
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 
 GOAL_SCORES_S = 2.0
 GOAL_COSINE = 0.9995
@@ -157,7 +158,7 @@ def _bench_scores(resources: Resources, coder: str, rounds: int) -> bool:
         with Session(resources) as session:
             batches = EmbeddingBatches(session)
             batches.expect(explanations)
-            scores = [batches.score(one, options)[0] for one in explanations]
+            scores = [batches.score(one, options) for one in explanations]
         best = min(best, time.perf_counter() - started)
         values = [score.value for score in scores if score.value is not None]
     jobs = []

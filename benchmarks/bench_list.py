@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 from make_store import make_store
 
+from autointerp.records import Explanation, Record, Score
 from autointerp.store import LatentQuery, Store, annotated_store, list_latents
-from autointerp.store.annotations import Annotations, Explanation, Record, Score
+from autointerp.store.annotations import Annotations
 
 GOAL_MS = 100.0
 SCORERS = ("detection", "fuzzing", "embedding")
@@ -52,7 +53,7 @@ def annotate(annotations: Annotations, coder: str, latents: range, rng: np.rando
                     ci_high=value + 0.1, n_pos=30, n_neg=30, floor=float(rng.normal(0.5, 0.05)),
                 )
             )  # fmt: skip
-    annotations.add_many(records)
+    annotations.add(*records)
 
 
 def timed(run: Callable[[], object]) -> tuple[float, float]:

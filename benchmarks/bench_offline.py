@@ -19,19 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp.explain import Evidence, ExplanationResult, PatternExplainer
+from autointerp.explain import Evidence, PatternExplainer
+from autointerp.records import Explanation, Record
 from autointerp.sampling import build_groups, make_windows, split_contexts
-from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge, ScoreResult
+from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Record, Score
+from autointerp.store.annotations import Annotations
 
 GOAL_MS = 12.0
 BATCH = 32
-EXTRA = (
-    "auroc",
-    "value_by_quantile",
-)  # fields of a result that records have had from version 2 of the tables on
-STAGES = ("read", "split", "sample", "decode", "explain", "detection", "fuzzing", "records", "write")
+STAGES = ("read", "split", "sample", "decode", "explain", "detection", "fuzzing", "write")
 
 
 class Clock:
@@ -83,7 +80,9 @@ def run(store: Store, coder, latents: list[int], judge: OfflineJudge, annotation
     clock = Clock()
     explainer, detection, fuzzing = PatternExplainer(), Detection(judge), Fuzzing(judge)
     waiting: list[Record] = []
-    floor = 'The word "other", right after "each".'
+    floor = Explanation(
+        coder=coder.name, latent=0, text='The word "other", right after "each".', explainer="person"
+    )
     for at, latent in enumerate(latents):
         rng = np.random.default_rng([latent, 1])
         with clock("read"):
@@ -107,43 +106,24 @@ def run(store: Store, coder, latents: list[int], judge: OfflineJudge, annotation
                 for kind in ("quantiles", "non_activating")
             ]
         with clock("explain"):
-            explained = explainer.explain(Evidence(groups[0], maximum, groups[1]), seed=latent)
+            explained = explainer.explain(
+                Evidence(coder.name, latent, groups[0], maximum, groups[1]), seed=latent
+            )
         with clock("detection"):
             scored = [
-                detection.run(
-                    explained.text, Heldout(groups[2], groups[3], maximum), seed=latent, floor=floor
-                )
+                detection.run(explained, Heldout(groups[2], groups[3], maximum), seed=latent, floor=floor)
             ]
         with clock("fuzzing"):
             scored += [
-                fuzzing.run(explained.text, Heldout(groups[2], groups[3], maximum), seed=latent, floor=floor)
+                fuzzing.run(explained, Heldout(groups[2], groups[3], maximum), seed=latent, floor=floor)
             ]
-        with clock("records"):
-            waiting += records(coder.name, latent, explained, scored)
+        waiting += [explained, *scored]
         if len(waiting) and (at % BATCH == BATCH - 1 or at == len(latents) - 1):
             with clock("write"):
-                annotations.add_many(waiting)
+                annotations.add(*waiting)
             waiting = []
-        floor = explained.text or floor
+        floor = explained if explained.status == "ok" else floor
     return clock
-
-
-def records(coder: str, latent: int, explained: ExplanationResult, scored: list[ScoreResult]) -> list[Record]:
-    """What is stored of a latent: its explanation, its scores, all judged examples."""
-    fields = {k: v for k, v in vars(explained).items() if k not in ("reasoning", "retryable")}
-    explanation = Explanation(coder=coder, latent=latent, **fields)
-    found: list[Record] = [explanation]
-    for result in scored:
-        fields = {
-            name: value for name, value in vars(result).items() if name not in (*EXTRA, "judged", "retryable")
-        }
-        score = Score(explanation_id=explanation.id, **fields)
-        found.append(score)
-        found += [
-            JudgedExample(score_id=score.id, **{k: v for k, v in vars(item).items() if k != "error"})
-            for item in result.judged
-        ]
-    return found
 
 
 if __name__ == "__main__":

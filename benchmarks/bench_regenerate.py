@@ -107,7 +107,7 @@ def in_library(store: Path, coder: str, latents: list[int]) -> list[float]:
             ok = explanation.status == "ok"
             scores = [score(session, explanation, options) for options in SCORES if ok]
             times.append(1000 * (time.perf_counter() - started))
-            annotations.add(explanation, *(row for made, judged in scores for row in (made, *judged)))
+            annotations.add(explanation, *scores)
     return times[1:]
 
 

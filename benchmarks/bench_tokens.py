@@ -34,7 +34,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.sampling import DEFAULT_MARKERS, mark
 from autointerp.score import Detection, Fuzzing, LLMJudge
-from autointerp.score.results import Plan
+from autointerp.score.plan import Plan
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 
@@ -108,9 +108,9 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
             with Client("script", base_url="http://script.invalid/v1", transport=Script()) as client:
                 judged = kind(LLMJudge(client, batch=options.batch))
                 plan = replace(judged.plan(heldout, np.random.default_rng(0)), seed=0)
-                plain = judged.score(explanation.text, plan)
+                plain = judged.score(explanation, plan)
                 calls = client.stats.sent
-                floored = judged.score(explanation.text, plan, floor=explained[i - 1].text)
+                floored = judged.score(explanation, plan, floor=explained[i - 1])
             found["ours"] += plain.tokens_in + plain.tokens_out
             found["ours with floor"] += floored.tokens_in + floored.tokens_out
             found["delphi"] += sum(delphi_tokens(scorer, explanation.text, plan))

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Score
+from autointerp.store.annotations import Annotations
 
 WINDOW = 32
 HOSTILE_TEXT = (
@@ -63,9 +64,9 @@ def explain(store: Store) -> Explained:
             made.explanations[name] = explanation
             annotations.add(explanation)
         annotations.pin(made.explanations["pinned"].id, author="test")
-        for name, (score, judged) in _scores(made).items():
+        for name, score in _scores(made).items():
             made.scores[name] = score
-            annotations.add(score, *judged)
+            annotations.add(score)
     return made
 
 
@@ -114,8 +115,8 @@ def _explanations() -> dict[str, Explanation]:
     }
 
 
-def _scores(made: Explained) -> dict[str, tuple[Score, list[JudgedExample]]]:
-    found: dict[str, tuple[Score, list[JudgedExample]]] = {}
+def _scores(made: Explained) -> dict[str, Score]:
+    found: dict[str, Score] = {}
 
     def detection(
         name: str, of: str, share_right: float, *, floor: float | None, seed: int = 0, **more: Any
@@ -130,13 +131,10 @@ def _scores(made: Explained) -> dict[str, tuple[Score, list[JudgedExample]]]:
     llm = {"judge": "llm", "model": "judge-model", "reply_ref": REPLY_KEY, "unparsed": 3}
     detection("second/llm", "second", 0.8, floor=0.51, seed=2, **llm)
     found["second/simulation"] = simulated(made.store, made.explanations["second"])
-    found["second/failed"] = (
-        Score(
-            explanation_id=made.explanations["second"].id, scorer="fuzzing", judge="llm", model="judge-model", value=None,
-            status="failed", error="rate limited: <i>too many requests</i>, retry later",
-            config={"scorer": "fuzzing", "judge": "llm"},
-        ),
-        [],
+    found["second/failed"] = Score(
+        explanation_id=made.explanations["second"].id, scorer="fuzzing", judge="llm", model="judge-model", value=None,
+        status="failed", error="rate limited: <i>too many requests</i>, retry later", error_kind="rate_limited",
+        retryable=True, config={"scorer": "fuzzing", "judge": "llm"},
     )  # fmt: skip
     detection("edited/detection", "edited", 0.5, floor=0.56)
     found["edited/embedding"] = graded(made.store, made.explanations["edited"], 0.3, floor=None)
@@ -166,12 +164,11 @@ def answered(
     store: Store, explanation: Explanation, share_right: float, *, floor: float | None, seed: int = 0,
     scorer: str = "detection", judge: str = "offline", model: str | None = None, marks: bool = False,
     reply_ref: str | None = None, unparsed: int = 0, n: int = 12,
-) -> tuple[Score, list[JudgedExample]]:  # fmt: skip
+) -> Score:  # fmt: skip
     """A yes-or-no score of which about `share_right` of the answers are right."""
     firing, silent, _ = windows(store, explanation.coder, explanation.latent, n)
     acts = store.coder(explanation.coder).activations(explanation.latent)
     rng = np.random.default_rng([seed, 7])
-    score_id = Score(explanation_id="", scorer="", judge="", value=None).id
     judged: list[JudgedExample] = []
     for place, start in enumerate([*firing, *silent]):
         truth = place < len(firing)
@@ -181,7 +178,7 @@ def answered(
         shown = tuple(fires.tolist()) if truth else (4, 5, 20)
         judged.append(
             JudgedExample(
-                score_id=score_id, i=place, context=start // store.ctx_len, start=start % store.ctx_len, window=WINDOW,
+                i=place, context=start // store.ctx_len, start=start % store.ctx_len, window=WINDOW,
                 truth=truth, answer=answer, value=None if answer is None else (0.9 if answer else 0.2),
                 quantile=place * 10 // max(1, len(firing)) if truth else None,
                 source="activating" if truth else ("neighbours" if place % 3 == 0 else "random"),
@@ -193,25 +190,22 @@ def answered(
     tpr = _share([bool(one.answer) for one in yes])
     tnr = _share([not one.answer for one in no])
     value = (tpr + tnr) / 2
-    score = Score(
-        id=score_id, explanation_id=explanation.id, scorer=scorer, judge=judge, model=model, value=value,
+    return Score(
+        explanation_id=explanation.id, scorer=scorer, judge=judge, model=model, value=value,
         ci_low=max(0.0, value - 0.12), ci_high=min(1.0, value + 0.1), n_pos=len(yes), n_neg=len(no), tnr=tnr,
         tpr_by_quantile=_by_quantile(yes), unparsed=len(judged) - len(yes) - len(no), floor=floor, seed=seed,
         negatives="neighbours+random", config={"scorer": scorer, "judge": judge},
+        judged=tuple(judged),
     )  # fmt: skip
-    return score, judged
 
 
-def graded(
-    store: Store, explanation: Explanation, good: float, *, floor: float | None, n: int = 12
-) -> tuple[Score, list[JudgedExample]]:
+def graded(store: Store, explanation: Explanation, good: float, *, floor: float | None, n: int = 12) -> Score:
     """An embedding score: a similarity each, higher for activating windows the larger `good` is."""
     firing, silent, _ = windows(store, explanation.coder, explanation.latent, n)
     rng = np.random.default_rng(11)
-    score_id = Score(explanation_id="", scorer="", judge="", value=None).id
     judged = [
         JudgedExample(
-            score_id=score_id, i=place, context=start // store.ctx_len, start=start % store.ctx_len, window=WINDOW,
+            i=place, context=start // store.ctx_len, start=start % store.ctx_len, window=WINDOW,
             truth=place < len(firing), value=float(rng.uniform(0, 0.5) + (good - 0.5 if place < len(firing) else 0.0)),
             quantile=place * 10 // max(1, len(firing)) if place < len(firing) else None,
             source="activating" if place < len(firing) else "random",
@@ -222,34 +216,33 @@ def graded(
     no = np.array([one.value for one in judged if not one.truth], dtype=float)
     value = float((yes[:, None] > no[None, :]).mean()) if len(yes) and len(no) else None
     low, high = (None, None) if value is None else (max(0.0, value - 0.15), min(1.0, value + 0.15))
-    score = Score(
-        id=score_id, explanation_id=explanation.id, scorer="embedding", judge="embedder", model="all-MiniLM-L6-v2",
+    return Score(
+        explanation_id=explanation.id, scorer="embedding", judge="embedder", model="all-MiniLM-L6-v2",
         metric="auroc", value=value, ci_low=low, ci_high=high, n_pos=len(yes), n_neg=len(no), floor=floor, seed=0,
         config={"scorer": "embedding"},
+        judged=tuple(judged),
     )  # fmt: skip
-    return score, judged
 
 
-def simulated(store: Store, explanation: Explanation, n: int = 6) -> tuple[Score, list[JudgedExample]]:
+def simulated(store: Store, explanation: Explanation, n: int = 6) -> Score:
     """A simulation score: a number per token."""
     firing, silent, _ = windows(store, explanation.coder, explanation.latent, n)
     rng = np.random.default_rng(13)
-    score_id = Score(explanation_id="", scorer="", judge="", value=None).id
     judged = [
         JudgedExample(
-            score_id=score_id, i=place, context=start // store.ctx_len, start=start % store.ctx_len, window=WINDOW,
+            i=place, context=start // store.ctx_len, start=start % store.ctx_len, window=WINDOW,
             truth=None, quantile=0 if place < len(firing) else None,
             source="activating" if place < len(firing) else "random",
             predicted=tuple(float(value) for value in rng.integers(0, 11, size=WINDOW)),
         )
         for place, start in enumerate([*firing, *silent])
     ]  # fmt: skip
-    score = Score(
-        id=score_id, explanation_id=explanation.id, scorer="simulation", judge="llm", model="judge-model",
+    return Score(
+        explanation_id=explanation.id, scorer="simulation", judge="llm", model="judge-model",
         metric="correlation", value=0.31, ci_low=0.12, ci_high=0.44, n_pos=len(firing), n_neg=len(silent), floor=0.02,
         seed=0, config={"scorer": "simulation"},
+        judged=tuple(judged),
     )  # fmt: skip
-    return score, judged
 
 
 def _by_quantile(judged: Sequence[JudgedExample]) -> tuple[float | None, ...]:

@@ -89,8 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     judge.add_argument(
         "--protocol",
-        choices=("ours", "delphi"),
-        default="ours",
+        choices=("held-out", "delphi"),
+        default="held-out",
         help="delphi: its sampling, without a held-out split, its marks and batches, for comparing with published numbers, "
         "which leave out latents that fire in fewer than 200 windows",
     )
@@ -275,9 +275,9 @@ def _typical(
     """The median of the newest good scores of these explanations in this very configuration, and of their floors."""
     import numpy as np
 
-    from autointerp.store.annotations import config_hash
+    from autointerp.records import config_hash
 
-    known = resources.annotations.values(
+    known = resources.annotations.newest_scores(
         coder,
         scorer=options.scorer,
         judge=options.judge_name,
@@ -293,7 +293,7 @@ def _typical(
         "answered": sum(one.n for one in found),
         "unparsed": sum(one.unparsed for one in found),
         **(
-            {"pooled": _pooled(resources, coder, [one.score_id for one in found])}
+            {"pooled": _pooled(resources, coder, [one.id for one in found])}
             if options.protocol == "delphi"
             else {}
         ),

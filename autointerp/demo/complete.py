@@ -18,8 +18,9 @@ from autointerp.demo.crew import EMBEDDER, EXPLAIN, SCORES, Task, workers
 from autointerp.errors import AutointerpError, UserError
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.pending import live_latents
+from autointerp.records import Explanation, config_hash
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, config_hash
+from autointerp.store.annotations import Annotations
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 PART = 800

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from autointerp.explain.results import Evidence, ExplanationResult
+from autointerp.explain.evidence import Evidence
+from autointerp.records import Explanation
 
 
 class Explainer(Protocol):
@@ -15,7 +16,7 @@ class Explainer(Protocol):
     @property
     def config(self) -> Mapping[str, Any]: ...
 
-    def explain(self, evidence: Evidence, *, seed: int | None = None) -> ExplanationResult:
-        """`seed` is the one that the examples were drawn with, for the record. Failures are results; only a cancel and the end
+    def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
+        """`seed` is the one that the examples were drawn with, for the record. Failures are records; only a cancel and the end
         of the budget are raised."""
         ...

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
-from autointerp.errors import UserError
+from autointerp.errors import Failure, UserError
+from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.prompts import default as prompt
-from autointerp.explain.results import Evidence, ExplanationResult
 from autointerp.llm import (
     Answer,
     BadAnswer,
@@ -23,6 +23,7 @@ from autointerp.llm import (
     object_schema,
     parse_json_answer,
 )
+from autointerp.records import Explanation
 from autointerp.sampling import (
     DEFAULT_MARKERS,
     MARK_SHARE,
@@ -110,33 +111,30 @@ class LLMExplainer:
             "temperature": 0.0,
         }
 
-    def explain(self, evidence: Evidence, *, seed: int | None = None) -> ExplanationResult:
-        """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is told in the result."""
+    def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
+        """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is told in the record."""
         started = time.perf_counter()
         problem = self._problem(evidence)
         if problem is not None:
-            return self._result("", evidence, seed, started, Usage(), status="failed", error=problem)
+            return self._record("", evidence, seed, started, Usage(), status="failed", **problem._asdict())
         try:
             answer = self.client.ask(self.request(evidence), self._read, cancel=self.cancel)
         except (Cancelled, BudgetExceeded):
             raise
         except LLMError as error:
-            usage = error.usage or Usage()
-            cause = f"{error.kind}: {error}"
-            return self._result(
+            return self._record(
                 "",
                 evidence,
                 seed,
                 started,
-                usage,
+                error.usage or Usage(),
                 status="failed",
-                error=cause,
-                retryable=error.retryable,
+                **Failure.of(error)._asdict(),
                 reply_ref=error.reply_ref,
             )
         text, reasoning = answer.value
         reply = answer.reply
-        return self._result(
+        return self._record(
             text,
             evidence,
             seed,
@@ -226,16 +224,22 @@ class LLMExplainer:
         reasoning = value.get("reasoning")
         return " ".join(text.split()), reasoning if isinstance(reasoning, str) else None
 
-    def _problem(self, evidence: Evidence) -> str | None:
+    def _problem(self, evidence: Evidence) -> Failure | None:
         if not evidence.activating:
-            return "There are no activating examples to explain: the latent fires too rarely in this corpus, or never."
+            return Failure(NO_EXAMPLES, "no_examples")
         if self.variant == "contrastive" and not evidence.non_activating:
-            return "The contrastive explainer needs non-activating examples, and none were given."
+            return Failure(
+                "The contrastive explainer needs non-activating examples, and none were given.",
+                "no_negatives",
+            )
         if self.variant == "top_logits" and not evidence.promoted:
-            return "The top_logits explainer needs the tokens that the latent promotes, and this coder has none stored."
+            return Failure(
+                "The top_logits explainer needs the tokens that the latent promotes, and this coder has none stored.",
+                "no_logits",
+            )
         return None
 
-    def _result(
+    def _record(
         self,
         text: str,
         evidence: Evidence,
@@ -244,9 +248,11 @@ class LLMExplainer:
         usage: Usage,
         model: str | None = None,
         **fields: Any,
-    ) -> ExplanationResult:
+    ) -> Explanation:
         shown, contrast = self._shown(evidence)
-        return ExplanationResult(
+        return Explanation(
+            coder=evidence.coder,
+            latent=evidence.latent,
             text=text,
             explainer=self.name,
             model=model or self.client.model,

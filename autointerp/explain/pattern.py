@@ -9,8 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autointerp.errors import Failure
+from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.naming import Focus, Marked, Named, Usual, choose, core_of
-from autointerp.explain.results import Evidence, ExplanationResult
+from autointerp.records import Explanation
 from autointerp.sampling import MARK_SHARE, Window, marks_above, one_line, runs
 from autointerp.sampling.token_kinds import BY_NAME, Kind
 from autointerp.sampling.words import full_word, unit_before, words
@@ -43,22 +45,24 @@ class PatternExplainer:
     def config(self) -> Mapping[str, Any]:
         return {"n_examples": self.n_examples, "n_contrast": self.n_contrast}
 
-    def explain(self, evidence: Evidence, *, seed: int | None = None) -> ExplanationResult:
+    def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
         started = time.perf_counter()
         activating = list(evidence.activating[: self.n_examples])
         silent = list(evidence.non_activating[: self.n_contrast])
         text = describe(activating, silent)
-        error = None if text else _nothing(activating)
-        return ExplanationResult(
+        failure = {} if text else {"status": "failed", **_nothing(activating)._asdict()}
+        return Explanation(
+            coder=evidence.coder,
+            latent=evidence.latent,
             text=text,
             explainer=self.name,
             prompt_version=VERSION,
             config=self.config,
             seed=seed,
             example_ids=tuple(window.id for window in [*activating, *silent]),
+            cost=0.0,
             duration=time.perf_counter() - started,
-            status="ok" if text else "failed",
-            error=error,
+            **failure,
         )
 
 
@@ -243,7 +247,9 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _nothing(activating: Sequence[Window]) -> str:
+def _nothing(activating: Sequence[Window]) -> Failure:
     if not activating:
-        return "There are no activating examples to explain: the latent fires too rarely in this corpus, or never."
-    return "The examples share no word, sign, kind of token or context that could be named."
+        return Failure(NO_EXAMPLES, "no_examples")
+    return Failure(
+        "The examples share no word, sign, kind of token or context that could be named.", "no_pattern"
+    )

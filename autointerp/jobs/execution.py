@@ -14,9 +14,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from autointerp.errors import AutointerpError, StoreError
+from autointerp.errors import AutointerpError, Failure, StoreError
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
-from autointerp.store.annotations import Claim, ClaimLost, ItemResult, Job, JobTable
+from autointerp.store.annotations import CANCELLED, Claim, ClaimLost, ItemResult, Job, JobTable
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Execution:
         self._over = threading.Event()
         self._cancelled = False
         self._lost = False
-        self._fatal: str | None = None
+        self._fatal: Failure | None = None
         self._context = Context(claim.job, self._stop, self._keep)
         self._todo: queue.SimpleQueue[tuple[int, Any] | _Ahead | None] = queue.SimpleQueue()
         self._finished: deque[Finished] = deque()
@@ -109,7 +109,7 @@ class Execution:
         except JobCancelled:
             pass
         except AutointerpError as error:
-            self._fatal = self._fatal or str(error)
+            self._fatal = self._fatal or Failure.of(error)
         except Exception as error:
             logger.exception("job %s could not run", self.claim.job.id)
             self._fatal = self._fatal or _bug(error)
@@ -226,21 +226,21 @@ class Execution:
                 self._give_up(outcome.stop)
             return outcome
         except StopJob as error:
-            self._give_up(str(error))
+            self._give_up(error.failure)
             return None
         except JobCancelled:
             return None
         except AutointerpError as error:
             # Errors in the wake of a stop are no verdict on the item.
-            return None if self._stop.is_set() else Outcome(error=str(error))
+            return None if self._stop.is_set() else Outcome(failure=Failure.of(error))
         except BaseException as error:
             if self._stop.is_set():
                 return None
             logger.exception("job %s failed on item %r", self.claim.job.id, item)
-            return Outcome(error=_bug(error))
+            return Outcome(failure=_bug(error))
 
-    def _give_up(self, reason: str) -> None:
-        self._fatal = self._fatal or reason
+    def _give_up(self, failure: Failure) -> None:
+        self._fatal = self._fatal or failure
         self._stop.set()  # now: the next item would meet the same
 
     def _beat_until_over(self) -> None:
@@ -273,9 +273,9 @@ class Execution:
             raise ClaimLost(self.claim.job.id)
         self._count_the_rest()
         if self._cancelled:
-            return self.table.finish(self.claim, state="cancelled", error="cancelled")
+            return self.table.finish(self.claim, state="cancelled", failure=CANCELLED)
         if self._fatal is not None:
-            return self.table.finish(self.claim, state="failed", error=self._fatal)
+            return self.table.finish(self.claim, state="failed", failure=self._fatal)
         if self._stop.is_set():
             self.table.release(self.claim)
             return self.table.get(self.claim.job.id)
@@ -285,7 +285,7 @@ class Execution:
 def _result(i: int, outcome: Outcome) -> ItemResult:
     return ItemResult(
         i=i,
-        error=outcome.error,
+        failure=outcome.failure,
         tokens_in=outcome.tokens_in,
         tokens_out=outcome.tokens_out,
         cost=outcome.cost or 0.0,
@@ -294,5 +294,5 @@ def _result(i: int, outcome: Outcome) -> ItemResult:
     )
 
 
-def _bug(error: BaseException) -> str:
-    return f"unexpected {type(error).__name__}: {error}"
+def _bug(error: BaseException) -> Failure:
+    return Failure(f"unexpected {type(error).__name__}: {error}", "bug")

@@ -6,14 +6,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from autointerp.errors import AutointerpError
-from autointerp.store.annotations import Job, NewJob, Record
+from autointerp.errors import AutointerpError, Failure
+from autointerp.records import Record
+from autointerp.store.annotations import Job, NewJob
 from autointerp.types import Progress
 
 
 class StopJob(AutointerpError):
     """The whole job cannot go on (no endpoint, wrong key, budget spent): it fails with this reason, and the item that met it
     waits for a retry, with all that were not tried."""
+
+    def __init__(self, failure: Failure):
+        super().__init__(failure.error)
+        self.failure = failure
 
 
 class JobCancelled(AutointerpError):
@@ -24,7 +29,7 @@ class JobCancelled(AutointerpError):
 class Outcome:
     """What one item came to. `rows` are stored in the transaction that marks the item as done, so they exist exactly once.
 
-    With `error` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
+    With `failure` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
     `cost` is `None` when tokens were used at an unknown price. `stop`: why the whole job cannot go on, as `StopJob` says it
     where there is nothing to keep. `follow`: jobs to be queued in that transaction too, unless this one was asked to stop.
     """
@@ -33,8 +38,8 @@ class Outcome:
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float | None = 0.0
-    error: str | None = None
-    stop: str | None = None
+    failure: Failure | None = None
+    stop: Failure | None = None
     follow: Sequence[NewJob] = ()
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from autointerp.errors import UserError
+from autointerp.errors import Failure, UserError
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
 from autointerp.jobs.llm import earlier
 from autointerp.llm import CancelToken, Usage
@@ -16,15 +16,9 @@ from autointerp.pipeline.explain import explain
 from autointerp.pipeline.options import ExplainOptions, KeyGone, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation, Record, Score, config_hash, failure_of
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
-from autointerp.store.annotations import (
-    Explanation,
-    Job,
-    NewJob,
-    Record,
-    Score,
-    config_hash,
-)
+from autointerp.store.annotations import Job, NewJob
 
 FATAL = ("auth", "wrong_url", "unknown_model", "quota")
 """Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
@@ -186,9 +180,10 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         new = explanation is None
         if explanation is None:
             explanation = explain(state.session, coder, latent, state.explain)
-        _stop_if_fatal(explanation.error)
-        if explanation.status != "ok":
-            return _outcome([explanation], [explanation.error])
+        failure = failure_of(explanation)
+        if failure is not None:
+            _stop_if_fatal(failure)
+            return _outcome([explanation], [failure])
         if not new:
             return _scores(state, explanation, context, before=[], again=True)
         made = replace(_outcome([explanation], []), follow=_later(payload, explanation, context))
@@ -224,29 +219,31 @@ def _scores(
     middle of a score leaves something out of the job's cost: the replies it had by then, which are free when it goes on.
     """
     rows: list[Record] = list(before)
-    errors: list[str | None] = []
+    failures: list[Failure] = []
     done = _scored_by(state, explanation, context) if again else set()
     for options in state.score:
         context.check()
         if config_hash(options.identity()) in done:
             continue
         try:
-            score, judged = state.batches.score(explanation, options)
+            score = state.batches.score(explanation, options)
         except (BudgetExceeded, KeyGone) as error:
             if not rows:
                 raise
-            return _outcome(rows, [*errors, f"{options.scorer}: {error}"], stop=str(error))
-        if not rows and not score.tokens_in:
-            _stop_if_fatal(score.error)
-        rows += [score, *judged]
-        if score.status != "ok":
-            errors.append(f"{options.scorer}: {score.error}")
-        if _is_fatal(score.error):
-            return _outcome(rows, errors, stop=score.error)
+            stop = Failure.of(error)
+            return _outcome(rows, [*failures, _by(options.scorer, stop)], stop=stop)
+        failure = failure_of(score)
+        if failure is not None and not rows and not score.tokens_in:
+            _stop_if_fatal(failure)
+        rows.append(score)
+        if failure is not None:
+            failures.append(_by(options.scorer, failure))
+            if failure.error_kind in FATAL:
+                return _outcome(rows, failures, stop=failure)
         if _was_paid(score) and options is not state.score[-1]:
             context.keep(_outcome(rows, []))
             rows = []
-    return _outcome(rows, errors)
+    return _outcome(rows, failures)
 
 
 def _later(payload: Mapping[str, Any], explanation: Explanation, context: Context) -> tuple[NewJob, ...]:
@@ -319,34 +316,41 @@ def _stopping() -> Iterator[None]:
     except Cancelled as error:
         raise JobCancelled(str(error)) from error
     except (BudgetExceeded, KeyGone) as error:
-        raise StopJob(str(error)) from error
+        raise StopJob(Failure.of(error)) from error
 
 
-def _stop_if_fatal(error: str | None) -> None:
-    if error and _is_fatal(error):
-        raise StopJob(error)
+def _stop_if_fatal(failure: Failure) -> None:
+    if failure.error_kind in FATAL:
+        raise StopJob(failure)
 
 
-def _is_fatal(error: str | None) -> bool:
-    return bool(error) and error.split(":", 1)[0] in FATAL
+def _by(scorer: str, failure: Failure) -> Failure:
+    return failure._replace(error=f"{scorer}: {failure.error}")
 
 
-def _outcome(rows: Sequence[Record], errors: Sequence[str | None], *, stop: str | None = None) -> Outcome:
-    paid = [row for row in rows if isinstance(row, Explanation | Score)]
-    costs = [row.cost for row in paid]
+def _outcome(rows: Sequence[Record], failures: Sequence[Failure], *, stop: Failure | None = None) -> Outcome:
+    costs = [row.cost for row in rows]
     return Outcome(
         rows=rows,
-        tokens_in=sum(row.tokens_in for row in paid),
-        tokens_out=sum(row.tokens_out for row in paid),
+        tokens_in=sum(row.tokens_in for row in rows),
+        tokens_out=sum(row.tokens_out for row in rows),
         cost=None if None in costs else sum(cost or 0.0 for cost in costs),
-        error=_joined([error for error in errors if error]),
+        failure=_joined(failures),
         stop=stop,
     )
 
 
-def _joined(errors: Sequence[str]) -> str | None:
-    """One text of several causes, whether or not they end in a full stop."""
-    return "; ".join([*(one.removesuffix(".") for one in errors[:-1]), *errors[-1:]]) or None
+def _joined(failures: Sequence[Failure]) -> Failure | None:
+    """One of several, whether or not their texts end in a full stop; of kind "several" where they are of different kinds."""
+    if not failures:
+        return None
+    errors = [failure.error for failure in failures]
+    kinds = {failure.error_kind for failure in failures}
+    return Failure(
+        "; ".join([*(error.removesuffix(".") for error in errors[:-1]), errors[-1]]),
+        kinds.pop() if len(kinds) == 1 else "several",
+        any(failure.retryable for failure in failures),
+    )
 
 
 def _workers(payload: Mapping[str, Any]) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from autointerp.errors import StoreError, UnknownName
+from autointerp.errors import Failure, StoreError, UnknownName
 from autointerp.jobs.execution import Execution
 from autointerp.jobs.handlers import JobKind
-from autointerp.store.annotations import SILENT_SECONDS, Annotations, Claim, Job, NewJob, Record, new_owner
+from autointerp.records import Record
+from autointerp.store.annotations import SILENT_SECONDS, Annotations, Claim, Job, NewJob, new_owner
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 logger = logging.getLogger(__name__)
@@ -181,15 +182,15 @@ class JobRunner:
         except StoreError as error:
             # Nothing can be written now. Keep the claim alive for others to see, and end it when writing works again.
             logger.error("job %s stopped: %s", claim.job.id, error)
-            self._end_later(claim, str(error))
+            self._end_later(claim, Failure.of(error))
             raise
         finally:
             self._ended()
 
-    def _end_later(self, claim: Claim, reason: str) -> None:
+    def _end_later(self, claim: Claim, failure: Failure) -> None:
         for _ in range(3):
             try:
-                self.annotations.jobs.finish(claim, state="failed", error=reason)
+                self.annotations.jobs.finish(claim, state="failed", failure=failure)
                 return
             except StoreError:
                 self._closing.wait(self._poll_seconds)

@@ -4,7 +4,7 @@ from autointerp.llm.cache import ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.check import EndpointCheck, check_endpoint
 from autointerp.llm.client import Client
-from autointerp.llm.costs import USED_UP, Budget, Price, PriceTable
+from autointerp.llm.costs import Budget, Price, PriceTable
 from autointerp.llm.endpoints import ENDPOINTS
 from autointerp.llm.errors import (
     AuthError,
@@ -31,7 +31,6 @@ from autointerp.llm.usage import Usage
 
 __all__ = [
     "ENDPOINTS",
-    "USED_UP",
     "Answer",
     "AuthError",
     "BadAnswer",

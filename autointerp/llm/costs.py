@@ -18,9 +18,6 @@ from autointerp.llm.usage import Usage
 _UNBOUNDED_ANSWER = 1024  # tokens assumed for an answer without max_tokens, until a longer one is seen
 _CHAT_FRAME = 40  # characters that the chat format adds to a prompt, about
 
-USED_UP = "The budget is used up"
-"""How the message of a `BudgetExceeded` begins when a larger budget would help."""
-
 
 @dataclass(frozen=True)
 class Price:
@@ -105,7 +102,7 @@ class Budget:
             if not self._over(self._spent + most):
                 return False
         raise BudgetExceeded(
-            f"{USED_UP}: {self._describe()}. The next call would exceed it, so nothing more is sent. All answers are kept. "
+            f"The budget is used up: {self._describe()}. The next call would exceed it, so nothing more is sent. All answers are kept. "
             f"To go on, press Retry, which grants the “Budget of a job” in Settings once more, or give --budget-tokens or "
             f"--budget-cost to `autointerp jobs STORE retry ID`."
         )

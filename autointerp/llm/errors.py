@@ -18,8 +18,6 @@
 Every message says what happened and what to do, and has passed `redact`: no key is ever in it.
 """
 
-from typing import ClassVar
-
 from autointerp.errors import UserError
 from autointerp.llm.usage import Usage
 
@@ -27,14 +25,12 @@ from autointerp.llm.usage import Usage
 class LLMError(UserError):
     """Base of the family.
 
-    `kind`: a stable word for records and filters. `retryable`: whether the same request may succeed later without any
-    change of settings ("retry only the failed"). `usage`: what the failed attempts cost all the same. `texts`: replies that
-    could not be used, oldest first, for the record, and `complaints`: what all but the last were answered with. `reply_ref`:
-    where the client's cache keeps them with their request, if it does.
+    `usage`: what the failed attempts cost all the same. `texts`: replies that could not be used, oldest first, for the
+    record, and `complaints`: what all but the last were answered with. `reply_ref`: where the client's cache keeps them with
+    their request, if it does.
     """
 
-    kind: ClassVar[str] = "llm"
-    retryable: ClassVar[bool] = False
+    kind = "llm"
 
     def __init__(self, message: str, *, usage: Usage | None = None, texts: tuple[str, ...] = ()):
         super().__init__(message)

@@ -7,6 +7,7 @@ is what a batch over a whole coder spends its seconds on.
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -15,21 +16,17 @@ from numpy.typing import NDArray
 from autointerp.errors import UserError
 from autointerp.pipeline.examples import heldout_places
 from autointerp.pipeline.options import ScoreOptions, plan_seed
-from autointerp.pipeline.records import score_records
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation, Score
 from autointerp.sampling import Drawn
 from autointerp.score import Embedding, Plan
-from autointerp.store.annotations import Explanation, JudgedColumns, JudgedExample, Score
 from autointerp.store.embeddings.reader import WindowEmbeddings
 
 MAX_BLOCK = 64
 MAX_NUMBERS = 1 << 18
 """Explanations, and firings and contexts of their latents, in a block: what fits into a processor's cache."""
-
-
-Stored = tuple[Score, JudgedColumns]
 
 
 class EmbeddingBatches:
@@ -40,7 +37,7 @@ class EmbeddingBatches:
         self._session = session
         self._order: list[Explanation] = []
         self._at: dict[str, int] = {}
-        self._scored: dict[tuple[str, ScoreOptions], Stored | None] = {}
+        self._scored: dict[tuple[str, ScoreOptions], Score | None] = {}
         self._lock = threading.Lock()
 
     def expect(self, explanations: Sequence[Explanation]) -> None:
@@ -56,9 +53,7 @@ class EmbeddingBatches:
             at = self._at.get(id_)
             return None if at is None else self._order[at]
 
-    def score(
-        self, explanation: Explanation, options: ScoreOptions
-    ) -> tuple[Score, Sequence[JudgedExample | JudgedColumns]]:
+    def score(self, explanation: Explanation, options: ScoreOptions) -> Score:
         """As `autointerp.pipeline.score.score`. Each score is given out once."""
         if options.scorer == "embedding":
             with suppress(UserError), self._lock:  # which the other way records
@@ -71,7 +66,7 @@ class EmbeddingBatches:
                     self._scored |= {(e.id, options): s for e, s in zip(block, scores, strict=True)}
                 found = self._scored.pop(key)
                 if found is not None:
-                    return found[0], [found[1]]
+                    return found
         return score(self._session, explanation, options)
 
     def _block(self, explanation: Explanation) -> list[Explanation]:
@@ -88,10 +83,10 @@ class EmbeddingBatches:
 
 def score_stored(
     resources: Resources, scorer: Embedding, explanations: Sequence[Explanation], options: ScoreOptions
-) -> list[Stored | None]:
+) -> list[Score | None]:
     """The embedding scores of explanations of one coder on their held-out windows, `None` where anything is out of the ordinary
     (other negatives, windows that are not embedded, nothing to score), for which there is the long way. Raises UserError."""
-    ordinary = (options.negatives, options.protocol, options.centre) == (("random",), "ours", False)
+    ordinary = (options.negatives, options.protocol, options.centre) == (("random",), "held-out", False)
     embedder = resources.embedder(options.embedder)
     embedded = embedder.windows(options.window) if ordinary else None
     if embedded is None:
@@ -99,7 +94,7 @@ def score_stored(
     good = [one for one in explanations if one.status == "ok" and one.text.strip()]
     floors = [resources.floors.choose(one, options) for one in good]
     texts = [
-        [one.text, *([floor[1]] if floor and floor[1].strip() else [])]
+        [one.text, *([floor.text] if floor and floor.text.strip() else [])]
         for one, floor in zip(good, floors, strict=True)
     ]
     queries = iter(embedder.embed_queries([text for some in texts for text in some]))
@@ -108,7 +103,7 @@ def score_stored(
     for one, places, floor, some in zip(good, drawn, floors, texts, strict=True):
         vectors = np.stack(list(islice(queries, len(some))))
         if places is not None:
-            found[one.id] = _score(scorer, one, options, embedded, places, vectors, floor and floor[0])
+            found[one.id] = _score(scorer, one, options, embedded, places, vectors, floor)
     return [found.get(one.id) for one in explanations]
 
 
@@ -119,34 +114,23 @@ def _score(
     embedded: WindowEmbeddings,
     places: tuple[Drawn, float],
     queries: NDArray[np.float32],
-    floor_id: str | None,
-) -> Stored | None:
+    floor: Explanation | None,
+) -> Score | None:
     drawn, latent_max = places
     n_pos, n = len(drawn.activating), len(drawn.activating) + len(drawn.non_activating)
     seed = plan_seed(explanation.latent, options)
     order = np.random.default_rng(seed).permutation(n)
-    context, start, stop = np.concatenate([drawn.activating, drawn.non_activating])[order].T
+    windows = np.concatenate([drawn.activating, drawn.non_activating])[order]
+    context, start, stop = windows.T
     rows = embedded.places.rows(context, start, stop - start)
     if not 0 < n_pos < n or (rows < 0).any():
         return None
     vectors = embedded.take(rows)
-    if not np.isfinite(vectors).all():
+    if not (np.isfinite(vectors).all() and np.isfinite(queries).all()):
         return None
     truth = order < n_pos
     quantiles = [*drawn.quantile.tolist(), *[None] * (n - n_pos)]
     quantile = [quantiles[i] for i in order.tolist()]
     plan = Plan((), latent_max, options.negatives_name, seed)
-    result, value = scorer.score_vectors(queries, vectors, truth, quantile, plan)
-    if result.value is None or not np.isfinite(value).all():
-        return None
-    score, _ = score_records(result, explanation.id, options.identity(), floor_id)
-    return score, JudgedColumns(
-        score_id=score.id,
-        context=context.tolist(),
-        start=start.tolist(),
-        window=(stop - start).tolist(),
-        truth=truth.tolist(),
-        value=value.tolist(),
-        quantile=quantile,
-        source=["activating" if one else "random" for one in truth.tolist()],
-    )
+    score = scorer.score_vectors(explanation, floor, queries, vectors, windows, truth, quantile, plan)
+    return None if score.value is None else replace(score, config=options.identity())

@@ -14,9 +14,9 @@ from autointerp.pipeline.examples import select_evidence, select_heldout
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions, plan_seed
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation
 from autointerp.score import LLMJudge, Simulation
 from autointerp.score.classify import Classifier, shown
-from autointerp.store.annotations import Explanation
 
 SAMPLE = 10
 MODE_UNKNOWN = (
@@ -87,7 +87,7 @@ def estimate_score(resources: Resources, explanation: Explanation, options: Scor
         rng = np.random.default_rng(plan_seed(explanation.latent, options))
         plan = scorer.plan(select_heldout(resources, explanation, options), rng)
         floor = resources.floors.choose(explanation, options)
-        texts = [explanation.text, *([floor[1]] if floor else [])]
+        texts = [explanation.text, *([floor.text] if floor else [])]
         if isinstance(scorer, Simulation):
             requests = scorer.requests(
                 texts, plan, lambda request: resources.replies.get(request.key(client.endpoint, client.model))

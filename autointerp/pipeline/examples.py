@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import UserError
+from autointerp.errors import NoExamples, UserError
 from autointerp.explain import Evidence
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
+from autointerp.records import Explanation
 from autointerp.sampling import (
     Ask,
     Drawn,
@@ -32,7 +33,7 @@ from autointerp.sampling import (
 from autointerp.sampling.windows import check_window, cut
 from autointerp.score import Heldout, delphi
 from autointerp.store import CoderStore, Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from autointerp.types import Example, LatentActivations, Relation
 
 N_QUANTILES = 10
@@ -94,6 +95,8 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     promoted, suppressed = coder.logits(latent) if options.explainer == "top_logits" else ([], [])
     words = store.vocabulary()
     return Evidence(
+        coder=coder.info.coder,
+        latent=latent,
         activating=make_windows(chosen, store.decode),
         latent_max=float(acts.activation.max()),
         non_activating=make_windows(groups["non_activating"], store.decode),
@@ -279,7 +282,7 @@ def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> 
 
 def _check_live(coder: CoderStore, latent: int, acts: LatentActivations) -> None:
     if not len(acts.token):
-        raise UserError(
+        raise NoExamples(
             f"latent {latent} of {coder.info.coder} never fires in this corpus: there is nothing to go by."
         )
 

@@ -1,14 +1,14 @@
 """Explaining: a latent's evidence to an explainer, what comes of it to a record."""
 
-from autointerp.errors import UserError
-from autointerp.explain import ExplanationResult
+from dataclasses import replace
+
+from autointerp.errors import Failure, UserError
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.pipeline.examples import select_evidence
 from autointerp.pipeline.options import ExplainOptions, KeyGone
-from autointerp.pipeline.records import explanation_record
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Explanation
 
 MAX_TEXT = 10_000
 """Characters of an explanation that a person may write."""
@@ -18,14 +18,22 @@ def explain(session: Session, coder: str, latent: int, options: ExplainOptions) 
     """A new explanation, not stored yet; a failure is a failed one. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""
     try:
         evidence = select_evidence(session.resources, coder, latent, options)
-        result = session.explainer(options).explain(evidence, seed=options.seed)
+        explanation = session.explainer(options).explain(evidence, seed=options.seed)
     except (Cancelled, BudgetExceeded, KeyGone):
         raise
     except UserError as error:
-        result = ExplanationResult(
-            text="", explainer=options.explainer, seed=options.seed, status="failed", error=str(error)
+        explanation = Explanation(
+            coder=coder,
+            latent=latent,
+            text="",
+            explainer=options.explainer,
+            seed=options.seed,
+            cost=0.0,
+            status="failed",
+            **Failure.of(error)._asdict(),
         )
-    return explanation_record(result, coder, latent, options.identity())
+    # The identity of the options says more than the explainer's own configuration.
+    return replace(explanation, config=options.identity())
 
 
 def written_explanation(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.pipeline.options import ScoreOptions
-from autointerp.store.annotations import Annotations, Explanation, config_hash
+from autointerp.records import Explanation, config_hash
+from autointerp.store.annotations import Annotations
 
 FEW = 200
 MANY = 1000
@@ -23,10 +24,7 @@ class _Pool:
     """Shown explanations of a coder. `hashes`: UInt64[ndarray, " n"], of what they say about which latent: not of their ids,
     which are random, so that the same explanations give the same floors in every store."""
 
-    ids: list[str]
-    texts: list[str]
-    latents: NDArray[np.int64]
-    explainers: list[str]
+    explanations: list[Explanation]
     hashes: NDArray[np.uint64]
 
 
@@ -43,8 +41,8 @@ class Floors:
         self._lock = threading.Lock()
         self._pools: dict[str, tuple[float, _Pool]] = {}
 
-    def choose(self, explanation: Explanation, options: ScoreOptions) -> tuple[str, str] | None:
-        """Id and text of the random other explanation that `explanation` is held against: of another latent with another text,
+    def choose(self, explanation: Explanation, options: ScoreOptions) -> Explanation | None:
+        """The random other explanation that `explanation` is held against: of another latent with another text,
         by the same explainer where there is one. `None` where `options` want none, or when this coder has no other.
 
         A language model is asked about the same one as the last time, whatever has been explained since: those answers are
@@ -61,16 +59,17 @@ class Floors:
         second = None
         for _ in range(len(hashes)):
             i = int(hashes.argmin())
-            if pool.latents[i] != explanation.latent and pool.texts[i] != explanation.text:
-                if pool.explainers[i] == explanation.explainer:
-                    return pool.ids[i], pool.texts[i]
-                second = i if second is None else second
+            other = pool.explanations[i]
+            if other.latent != explanation.latent and other.text != explanation.text:
+                if other.explainer == explanation.explainer:
+                    return other
+                second = second or other
             hashes[i] = _LAST
-        return None if second is None else (pool.ids[second], pool.texts[second])
+        return second
 
     def texts(self, coder: str) -> list[str]:
         """The texts that are drawn from now."""
-        return self._pool(coder).texts
+        return [explanation.text for explanation in self._pool(coder).explanations]
 
     def _pool(self, coder: str) -> _Pool:
         now = time.monotonic()
@@ -78,7 +77,10 @@ class Floors:
             until, pool = self._pools.get(coder, (0.0, None))
             if pool is None or now >= until:
                 pool = self._read(coder)
-                self._pools[coder] = (now + (_REFRESH_SECONDS if len(pool.ids) >= FEW else 0.0), pool)
+                self._pools[coder] = (
+                    now + (_REFRESH_SECONDS if len(pool.explanations) >= FEW else 0.0),
+                    pool,
+                )
             return pool
 
     def _read(self, coder: str) -> _Pool:
@@ -89,13 +91,13 @@ class Floors:
             # A thousand are as good as all. Which ones, their hashes say: the same ones next time, but for a few.
             kept = np.sort(np.argpartition(hashes, MANY)[:MANY])
             table, hashes = table.take(kept), hashes[kept]
-        columns = {name: table[name].to_pylist() for name in ("explanation_id", "text", "explainer")}
+        known = ("latent", "text", "explainer", "model", "author", "created")
         return _Pool(
-            ids=columns["explanation_id"],
-            texts=columns["text"],
-            latents=np.array(table["latent"].to_pylist(), dtype=np.int64),
-            explainers=columns["explainer"],
-            hashes=hashes,
+            [
+                Explanation(coder=coder, id=row["explanation_id"], **{name: row[name] for name in known})
+                for row in table.to_pylist()
+            ],
+            hashes,
         )
 
 

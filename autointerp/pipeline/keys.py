@@ -4,7 +4,8 @@ import threading
 from typing import Any
 
 from autointerp.llm import Secret
-from autointerp.store.annotations import Annotations, new_id
+from autointerp.records import new_id
+from autointerp.store.annotations import Annotations
 
 
 class ApiKeys:

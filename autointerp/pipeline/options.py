@@ -174,7 +174,7 @@ class ScoreOptions:
     n_negatives: int = 30
     negatives: tuple[NegativeSource, ...] = ("random",)
     wrong_marks: Literal["non_activating", "activating"] = "non_activating"
-    protocol: Literal["ours", "delphi"] = "ours"
+    protocol: Literal["held-out", "delphi"] = "held-out"
     window: int = DEFAULT_WINDOW
     centre: bool = False
     seed: int = 0
@@ -242,7 +242,7 @@ class ScoreOptions:
             del found["batch"], found["graded"]
         elif self.protocol == "delphi":
             found["batch"] = delphi.BATCH  # whatever was chosen: it is part of the protocol
-        if self.protocol == "ours":
+        if self.protocol == "held-out":
             found["drawing"] = _DRAWING_VERSION
         return found
 
@@ -250,7 +250,7 @@ class ScoreOptions:
         """Raises UserError."""
         _member("scorer", self.scorer, SCORERS)
         _member("judge", self.judge, JUDGES)
-        _member("protocol", self.protocol, ("ours", "delphi"))
+        _member("protocol", self.protocol, ("held-out", "delphi"))
         _member("place of wrong marks", self.wrong_marks, ("non_activating", "activating"))
         _counts(n_examples=self.n_examples, n_negatives=self.n_negatives, window=self.window)
         _seeds(seed=self.seed)

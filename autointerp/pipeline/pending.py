@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from autointerp.errors import UserError
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.records import config_hash
 from autointerp.store import CoderStore, Store
-from autointerp.store.annotations import Annotations, config_hash
+from autointerp.store.annotations import Annotations
 
 MAX_RANGES = 100_000
 _RANGE = re.compile(r"\s*([0-9]{1,18})\s*(?:[-–]\s*([0-9]{1,18})\s*)?")

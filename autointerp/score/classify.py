@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.records import Metric
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
 from autointerp.score.judges.base import Judge, Shown, Task
+from autointerp.score.plan import Item, Plan, Verdicts
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import Item, Metric, Plan, Verdicts
 from autointerp.score.scorer import Heldout, Scorer, shuffled, simple_plan
 
 WrongMarks = Literal["non_activating", "activating"]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
+from autointerp.records import JudgedExample, Metric, Score
 from autointerp.score.metrics import (
     Float,
     correlation,
@@ -17,9 +18,8 @@ from autointerp.score.metrics import (
     resampled_rate,
 )
 from autointerp.score.resampling import Resamples, interval, spread_gap
-from autointerp.score.results import JudgedItem, Metric, ScoreResult
 
-Activations = Callable[[JudgedItem], NDArray[np.float32]]
+Activations = Callable[[JudgedExample], NDArray[np.float32]]
 """The true activations of an item's tokens."""
 
 _ALIKE = 1e-12
@@ -50,11 +50,12 @@ class Difference:
 
 
 def difference(
-    first: ScoreResult, second: ScoreResult, resamples: Resamples, activations: Activations | None = None
+    first: Score, second: Score, resamples: Resamples, activations: Activations | None = None
 ) -> Difference:
-    """How much better the second explanation did. Both must come from one scorer and one judge with the same settings, or it is
-    the judges that are compared, and share items: same seed, same held-out examples; each resample takes the same items from
-    both. `activations`: needed for simulation, whose whole windows are resampled, as for the score's own interval.
+    """How much better the second explanation did. Both scores hold their judged examples, come from one scorer and one judge
+    with the same settings, or it is the judges that are compared, and share items: same seed, same held-out examples; each
+    resample takes the same items from both. `activations`: needed for simulation, whose whole windows are resampled, as for
+    the score's own interval.
 
     Raises: UserError: when the two cannot be compared.
     """
@@ -111,8 +112,8 @@ def difference(
 
 def _gaps(
     metric: Metric,
-    positive: list[tuple[JudgedItem, JudgedItem]],
-    negative: list[tuple[JudgedItem, JudgedItem]],
+    positive: list[tuple[JudgedExample, JudgedExample]],
+    negative: list[tuple[JudgedExample, JudgedExample]],
     w_pos: Float,
     w_neg: Float,
 ) -> list[Float]:
@@ -163,7 +164,7 @@ def _of_predictions(
     return Difference("correlation", sides[1] - sides[0], low, high, len(firing), len(silent), unpaired)
 
 
-def _unlike(first: ScoreResult, second: ScoreResult) -> list[str]:
+def _unlike(first: Score, second: Score) -> list[str]:
     """In which settings of the judge the two differ, in words."""
     found = []
     if first.prompt_version != second.prompt_version:
@@ -189,9 +190,10 @@ def _told(value: Any) -> str:
     )
 
 
-def _answered(score: ScoreResult) -> dict[object, JudgedItem]:
+def _answered(score: Score) -> dict[object, JudgedExample]:
+    judged = score.judged or ()
     if score.metric == "balanced_accuracy":
-        return {one.key: one for one in score.judged if one.answer is not None}
+        return {one.key: one for one in judged if one.answer is not None}
     if score.metric == "correlation":
-        return {one.key: one for one in score.judged if one.predicted is not None}
-    return {one.key: one for one in score.judged if one.value is not None}
+        return {one.key: one for one in judged if one.predicted is not None}
+    return {one.key: one for one in judged if one.value is not None}

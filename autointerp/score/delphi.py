@@ -7,7 +7,7 @@ is answered, where the reference loses it; windows are handed in by the caller, 
 them, which the reference leaves out; in negatives from neighbours it marks as in
 random ones, where the reference marks the neighbour's own tokens.
 
-Everything else in this package follows the protocol `ours`.
+Everything else in this package follows the protocol `held-out`.
 """
 
 import math
@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
+from autointerp.records import JudgedExample, Protocol
 from autointerp.sampling import MARK_SHARE, Window, marks_above
 from autointerp.score.classify import Classifier
 from autointerp.score.judges.base import Judge, Task
 from autointerp.score.metrics import auroc
+from autointerp.score.plan import Item, Plan
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import Item, JudgedItem, Plan, Protocol
 from autointerp.score.scorer import Heldout
 from autointerp.types import Example
 
@@ -168,7 +169,7 @@ class Pooled:
         return self.true_positives + self.true_negatives + self.false_positives + self.false_negatives
 
 
-def pooled(judged: Iterable[JudgedItem]) -> Pooled:
+def pooled(judged: Iterable[JudgedExample]) -> Pooled:
     """The summary of the judged items of any number of latents, thrown together."""
     rows = list(judged)
     read = [row for row in rows if row.answer is not None and row.truth is not None]
@@ -196,7 +197,7 @@ def pooled(judged: Iterable[JudgedItem]) -> Pooled:
     )
 
 
-def frequency_weighted_f1(latents: Iterable[tuple[int, Sequence[JudgedItem]]]) -> float:
+def frequency_weighted_f1(latents: Iterable[tuple[int, Sequence[JudgedExample]]]) -> float:
     """The mean F1 of the latents of one hookpoint, weighted by how often each fires; pairs of (firings, judged items)."""
     total = weighted = 0.0
     for firings, judged in latents:

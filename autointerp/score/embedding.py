@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.records import Explanation, JudgedExample, Metric, Score
 from autointerp.score.metrics import auroc
+from autointerp.score.plan import Item, Plan, Verdict, Verdicts
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import Item, Metric, Plan, ScoreResult, Verdict, Verdicts
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 from autointerp.score.summary import summarise_values
 
@@ -69,22 +70,26 @@ class Embedding(Scorer):
 
     def score_vectors(
         self,
+        explanation: Explanation,
+        floor: Explanation | None,
         queries: NDArray[np.float32],
         windows: NDArray[np.float32],
+        places: NDArray[np.int64],
         truth: NDArray[np.bool_],
         quantile: Sequence[int | None],
         plan: Plan,
-    ) -> tuple[ScoreResult, NDArray[np.float32]]:
+    ) -> Score:
         """`score` where all vectors are at hand: `queries` of the explanation, then of the floor's where there is one, and
-        windows of both classes, Float32[ndarray, "n d"], with Bool[ndarray, " n"] and the quantiles of the activating ones.
-        `plan` says what to record; its items are not read.
-
-        Returns the result without judged items, and the cosines Float32[ndarray, " n"] that they would hold.
+        windows of both classes, Float32[ndarray, "n d"], with their (context, start, stop), Int64[ndarray, "n 3"], whether they
+        are activating, Bool[ndarray, " n"], and the quantiles of those that are. `plan` says what to record; its items are not
+        read. The cosines must be finite.
         """
         started = time.perf_counter()
         values = [windows @ query for query in queries]
         summary = summarise_values(truth, values[0].astype(np.float64), quantile, self.resamples)
-        result = self._result(
+        examples = zip(places.tolist(), truth.tolist(), values[0].tolist(), quantile, strict=True)
+        return self._record(
+            explanation,
             plan,
             value=summary.value,
             ci_low=summary.ci.low,
@@ -95,9 +100,23 @@ class Embedding(Scorer):
             value_by_quantile=summary.value_by_quantile,
             floor=auroc(truth, values[1]) if len(values) > 1 else None,
             n_floor=len(truth) if len(values) > 1 else None,
+            floor_explanation_id=floor.id if floor is not None and len(values) > 1 else None,
             duration=time.perf_counter() - started,
+            judged=tuple(
+                JudgedExample(
+                    i,
+                    context,
+                    start,
+                    stop - start,
+                    fires,
+                    None,
+                    value,
+                    q,
+                    "activating" if fires else "random",
+                )
+                for i, ((context, start, stop), fires, value, q) in enumerate(examples)
+            ),
         )
-        return result, values[0]
 
 
 def _verdicts(values: NDArray[np.float32]) -> Verdicts:

@@ -8,19 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from autointerp.errors import Failure
+from autointerp.records import Explanation, JudgedExample, Metric, Protocol, Score
 from autointerp.sampling import Window
+from autointerp.score.plan import Item, Plan, Verdicts, add_costs, judged_examples
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import (
-    Item,
-    Metric,
-    Plan,
-    Protocol,
-    ScoreResult,
-    Status,
-    Verdicts,
-    add_costs,
-    judged_items,
-)
 from autointerp.score.summary import summarise, value_of
 
 _BOOTSTRAP_SEED = 20241017
@@ -79,7 +71,7 @@ class Scorer(ABC):
 
     @property
     def protocol(self) -> Protocol:
-        return "ours"
+        return "held-out"
 
     @abstractmethod
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
@@ -96,30 +88,38 @@ class Scorer(ABC):
         in_vain = found.failure is not None or not any(one.parsed for one in found.verdicts)
         return found, None if floor is None or in_vain else self.answer(floor, plan)
 
-    def run(self, explanation: str, heldout: Heldout, *, seed: int, floor: str | None = None) -> ScoreResult:
+    def run(
+        self, explanation: Explanation, heldout: Heldout, *, seed: int, floor: Explanation | None = None
+    ) -> Score:
         """Plan with `seed` and score. `floor`: a random other explanation, judged on the same items."""
         plan = self.plan(heldout, np.random.default_rng(seed))
-        if plan.protocol == "ours":  # delphi's seeds are its own
+        if plan.protocol == "held-out":  # delphi's seeds are its own
             plan = replace(plan, seed=seed)
         return self.score(explanation, plan, floor=floor)
 
-    def score(self, explanation: str, plan: Plan, *, floor: str | None = None) -> ScoreResult:
-        """Judge `explanation` on the items of `plan`. A failure is a result with status "failed" and its cause;
+    def score(self, explanation: Explanation, plan: Plan, *, floor: Explanation | None = None) -> Score:
+        """Judge `explanation` on the items of `plan`. A failure is a record with status "failed" and its cause;
         only a cancel and the end of the budget are raised."""
         started = time.perf_counter()
         problem = self._problem(explanation, plan)
         if problem:
-            return self._result(plan, status="failed", error=problem)
-        answers, other = self.answers(explanation, floor if floor and floor.strip() else None, plan)
-        judged = judged_items(plan.items, answers.verdicts)
+            return self._record(explanation, plan, status="failed", **problem._asdict(), judged=())
+        against = floor.text if floor is not None and floor.text.strip() else None
+        answers, other = self.answers(explanation.text, against, plan)
+        judged = judged_examples(plan.items, answers.verdicts)
         summary = summarise(self.metric, plan.items, judged, self.resamples)
-        error = answers.failure or (None if summary.value is not None else _undefined(judged))
-        if error is None and other is not None and other.failure is not None:
+        failure = answers.failure or (
+            None if summary.value is not None else _undefined(judged, answers.retryable)
+        )
+        if failure is None and other is not None and other.failure is not None:
             # A score without the floor that was asked for would look complete; its own answers are kept and free next time.
-            error = f"{other.failure} (asked about the floor's explanation)"
-        ok = error is None
+            failure = other.failure._replace(
+                error=f"{other.failure.error} (asked about the floor's explanation)"
+            )
+        ok = failure is None
         floored, n_floor = self._floor(plan, answers, other) if ok and other is not None else (None, None)
-        return self._result(
+        return self._record(
+            explanation,
             plan,
             value=summary.value if ok else None,
             ci_low=summary.ci.low if ok else None,
@@ -133,14 +133,13 @@ class Scorer(ABC):
             unparsed=summary.unparsed,
             floor=floored,
             n_floor=n_floor,
+            floor_explanation_id=floor.id if floor is not None and floored is not None else None,
             tokens_in=answers.tokens_in + (other.tokens_in if other else 0),
             tokens_out=answers.tokens_out + (other.tokens_out if other else 0),
             cost=add_costs(answers.cost, other.cost if other else 0.0),
             duration=time.perf_counter() - started,
-            status="ok" if ok else "failed",
-            error=error,
-            retryable=answers.retryable or (other is not None and other.retryable),
             judged=judged,
+            **({} if failure is None else {"status": "failed", **failure._asdict()}),
         )
 
     def _floor(self, plan: Plan, answers: Verdicts, other: Verdicts) -> tuple[float | None, int]:
@@ -151,20 +150,37 @@ class Scorer(ABC):
             kept
         )
 
-    def _problem(self, explanation: str, plan: Plan) -> str | None:
-        if not explanation.strip():
-            return "There is no explanation to score: its text is empty."
+    def _problem(self, explanation: Explanation, plan: Plan) -> Failure | None:
+        if explanation.status != "ok":
+            return Failure(
+                "This version is a failure, not an explanation: there is no text to score.", "no_text"
+            )
+        if not explanation.text.strip():
+            return Failure("There is no explanation to score: its text is empty.", "no_text")
         activating = sum(item.window.example.max_activation > 0 for item in plan.items)
         if not activating:
-            return "There are no held-out activating examples to score on: the latent fires too rarely in this corpus."
+            return Failure(
+                "There are no held-out activating examples to score on: the latent fires too rarely in this corpus.",
+                "no_examples",
+            )
         if self.needs_negatives and len({item.truth for item in plan.items}) < 2:
-            return "There are no non-activating examples to score against. Ask for some, or choose another source of them."
+            return Failure(
+                "There are no non-activating examples to score against. Ask for some, or choose another source of them.",
+                "no_negatives",
+            )
         return None
 
-    def _result(
-        self, plan: Plan, *, value: float | None = None, status: Status = "ok", **fields: Any
-    ) -> ScoreResult:
-        return ScoreResult(
+    def _record(
+        self,
+        explanation: Explanation,
+        plan: Plan,
+        *,
+        value: float | None = None,
+        cost: float | None = 0.0,
+        **fields: Any,
+    ) -> Score:
+        return Score(
+            explanation_id=explanation.id,
             scorer=self.name,
             judge=self.judge_name,
             metric=self.metric,
@@ -175,7 +191,7 @@ class Scorer(ABC):
             config=dict(self.config),
             prompt_version=self.prompt_version,
             seed=plan.seed,
-            status=status,
+            cost=cost,
             **fields,
         )
 
@@ -192,12 +208,16 @@ def simple_plan(heldout: Heldout, rng: np.random.Generator) -> Plan:
     return Plan(shuffled(items, rng), heldout.latent_max, heldout.negatives_source, seed=-1)
 
 
-def _undefined(judged: Sequence[Any]) -> str:
-    unread = sum(not one.parsed for one in judged)
-    if unread:
-        causes = [one.error for one in judged if one.error]
-        cause = f" First cause: {causes[0]}" if causes else ""
-        return (
-            f"{unread} of {len(judged)} answers could not be read, and the rest do not make a score.{cause}"
+def _undefined(judged: Sequence[JudgedExample], retryable: bool) -> Failure:
+    unread = sum(not example.parsed for example in judged)
+    if not unread:
+        return Failure(
+            "The score is not defined on these examples: the answers or the activations do not vary.",
+            "undefined",
         )
-    return "The score is not defined on these examples: the answers or the activations do not vary."
+    cause = next((f" First cause: {example.error}" for example in judged if example.error), "")
+    return Failure(
+        f"{unread} of {len(judged)} answers could not be read, and the rest do not make a score.{cause}",
+        "unparsed",
+        retryable,
+    )

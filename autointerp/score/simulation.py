@@ -21,11 +21,12 @@ from autointerp.llm import (
     list_answer,
     list_schema,
 )
+from autointerp.records import Metric
 from autointerp.sampling import Window, one_line
 from autointerp.score.judges.llm import Asks, Collected, collect, opening
+from autointerp.score.plan import Plan, Verdict, Verdicts, add_costs
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import Metric, Plan, Verdict, Verdicts, add_costs
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 
 Mode = Literal["auto", "slots", "answers"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.records import JudgedExample, Metric
 from autointerp.score.metrics import (
     auroc,
     balanced_accuracy,
@@ -18,13 +19,13 @@ from autointerp.score.metrics import (
     resampled_correlation,
     resampled_rate,
 )
+from autointerp.score.plan import N_QUANTILES, Item, Verdict
 from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_out
-from autointerp.score.results import N_QUANTILES, Item, JudgedItem, Metric, Verdict
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of one score; fields as in `ScoreResult`."""
+    """The figures of one score; fields as in `autointerp.records.Score`."""
 
     value: float | None
     ci: Interval = NO_INTERVAL
@@ -38,7 +39,7 @@ class Summary:
 
 
 def summarise(
-    metric: Metric, items: Sequence[Item], judged: Sequence[JudgedItem], resamples: Resamples
+    metric: Metric, items: Sequence[Item], judged: Sequence[JudgedExample], resamples: Resamples
 ) -> Summary:
     """The figures of `judged`; answers that could not be read are counted and in nothing else."""
     unparsed = sum(not one.parsed for one in judged)
@@ -70,7 +71,7 @@ def value_of(metric: Metric, items: Sequence[Item], verdicts: Sequence[Verdict])
     )
 
 
-def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples) -> Summary:
+def _of_answers(judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples) -> Summary:
     positive = [one for one in judged if one.truth]
     negative = [one for one in judged if not one.truth]
     hits = [bool(one.answer) for one in positive]
@@ -98,7 +99,7 @@ def _of_answers(judged: Sequence[JudgedItem], unparsed: int, resamples: Resample
     )
 
 
-def _of_values(judged: Sequence[JudgedItem], unparsed: int, resamples: Resamples) -> Summary:
+def _of_values(judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples) -> Summary:
     return summarise_values(
         np.array([bool(one.truth) for one in judged], dtype=bool),
         np.array([one.value for one in judged], dtype=np.float64),
@@ -144,7 +145,9 @@ def summarise_values(
     )
 
 
-def _of_predictions(pairs: Sequence[tuple[Item, JudgedItem]], unparsed: int, resamples: Resamples) -> Summary:
+def _of_predictions(
+    pairs: Sequence[tuple[Item, JudgedExample]], unparsed: int, resamples: Resamples
+) -> Summary:
     """Correlation over all tokens of all windows; whole windows are resampled, for their tokens hang together."""
     positive = [pair for pair in pairs if pair[0].window.example.max_activation > 0]
     negative = [pair for pair in pairs if pair[0].window.example.max_activation <= 0]
@@ -171,11 +174,11 @@ def _of_predictions(pairs: Sequence[tuple[Item, JudgedItem]], unparsed: int, res
     )
 
 
-def _auroc(judged: Sequence[JudgedItem]) -> float | None:
+def _auroc(judged: Sequence[JudgedExample]) -> float | None:
     return auroc([bool(one.truth) for one in judged], [one.value or 0.0 for one in judged])
 
 
-def _correlation(pairs: Sequence[tuple[Item, JudgedItem]]) -> float | None:
+def _correlation(pairs: Sequence[tuple[Item, JudgedExample]]) -> float | None:
     if not pairs:
         return None
     truth = np.concatenate([item.window.example.activations for item, _ in pairs])

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from autointerp.errors import UserError
+from autointerp.errors import Failure, UserError
+from autointerp.records import Metric
+from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.prompts import surprisal as prompt
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import Metric, Plan, Verdict, Verdicts
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Surprisal(Scorer):
             given = self.text_model.log_probs(self._entry(explanation), texts)
             neutral = self._neutral_log_probs(texts)
         except UserError as error:
-            return Verdicts(tuple(Verdict() for _ in texts), failure=str(error))
+            return Verdicts(tuple(Verdict() for _ in texts), failure=Failure.of(error))
         values = [a - b for a, b in zip(given, neutral, strict=True)]
         return Verdicts(
             tuple(

@@ -45,7 +45,7 @@ class ScoreKind:
 
     @property
     def key(self) -> str:
-        """The kind as one word, for addresses: `detection~offline~ours~random`."""
+        """The kind as one word, for addresses: `detection~offline~held-out~random`."""
         parts = (self.scorer, self.judge, self.protocol, self.negatives)
         return "~".join(parts if self.model is None else (*parts, self.model))
 
@@ -53,7 +53,7 @@ class ScoreKind:
     def order(self) -> tuple:
         """Where it stands among others: known scorers first, the usual protocol and negatives before others."""
         place = SCORERS.index(self.scorer) if self.scorer in SCORERS else len(SCORERS)
-        unusual = (self.protocol != "ours", self.negatives != "random")
+        unusual = (self.protocol != "held-out", self.negatives != "random")
         return place, self.scorer, *unusual, self.protocol, self.negatives, self.judge, self.model or ""
 
 

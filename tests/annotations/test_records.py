@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Score, config_hash, new_id
+from autointerp.records import Explanation, JudgedExample, Score, config_hash, new_id
+from autointerp.store.annotations import Annotations
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
 count = st.integers(0, 2**40)
@@ -64,7 +65,6 @@ scores = st.builds(
 )
 judged = st.builds(
     JudgedExample,
-    score_id=st.just("?"),
     i=st.just(0),
     context=count,
     start=count,
@@ -89,13 +89,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
 def test_round_trip(
     shared: Annotations, explanation: Explanation, score: Score, examples: list[JudgedExample]
 ) -> None:
-    score = replace(score, explanation_id=explanation.id)
-    examples = [replace(example, score_id=score.id, i=i) for i, example in enumerate(examples)]
-    shared.add(explanation, score, *examples)
+    judged_ = tuple(example._replace(i=i) for i, example in enumerate(examples))
+    score = replace(score, explanation_id=explanation.id, judged=judged_)
+    shared.add(explanation, score)
     assert shared.explanation(explanation.id) == explanation
     assert shared.score(score.id) == score
-    assert shared.judged(score.id) == examples
-    assert shared.judged_example_ids(score.id) == [example.example_id for example in examples]
+    assert shared.score(score.id).judged is None, "read when asked for"
+    assert shared.judged(score.id) == judged_
+    assert shared.judged_example_ids(score.id) == [example.example_id for example in judged_]
     assert explanation in shared.explanations(explanation.coder, explanation.latent)
     assert shared.scores(explanation.id) == [score]
 
@@ -147,7 +148,6 @@ def test_references_must_exist(annotations: Annotations) -> None:
         (replace(explanation, id=new_id(), latent=4, parent=explanation.id), UserError, "latent 3"),
         (replace(explanation, id=new_id(), reply_ref="nothing"), UnknownName, "reply"),
         (replace(score, explanation_id="nobody"), UnknownName, "explanation"),
-        (JudgedExample(score_id="nobody", i=0, **place), UnknownName, "score"),
         (explanation, UserError, "new version"),
         (replace(explanation, id=new_id(), error="but it is ok"), UserError, "CHECK"),
         (replace(explanation, id=new_id(), status="failed"), UserError, "CHECK"),
@@ -158,10 +158,10 @@ def test_references_must_exist(annotations: Annotations) -> None:
         with pytest.raises(error, match=message):
             annotations.add(record)
     annotations.add(score)
-    with pytest.raises(UnknownName, match="source"):
-        annotations.add(JudgedExample(score_id=score.id, i=0, source="guess", **place))
-    with pytest.raises(UnknownName, match="reply"):
-        annotations.add(JudgedExample(score_id=score.id, i=0, reply_ref="nothing", **place))
+    for what, wrong in (("source", {"source": "guess"}), ("reply", {"reply_ref": "nothing"})):
+        example = JudgedExample(**{"i": 0, **place, **wrong})
+        with pytest.raises(UnknownName, match=what):
+            annotations.add(replace(score, id=new_id(), judged=(example,)))
     with pytest.raises(TypeError):
         annotations.add("not a record")  # type: ignore[arg-type]
     assert annotations.counts() == {
@@ -172,19 +172,11 @@ def test_references_must_exist(annotations: Annotations) -> None:
 def test_a_batch_is_stored_whole_or_not_at_all(annotations: Annotations) -> None:
     good = [Explanation(coder="sae", latent=i, text="t", explainer="pattern") for i in range(10)]
     with pytest.raises(UserError):
-        annotations.add_many([*good, replace(good[0], text="again")])
+        annotations.add(*good, replace(good[0], text="again"))
     assert annotations.counts() == {}
 
-    def interrupted() -> Any:
-        yield from good
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        annotations.add_many(interrupted())
-    assert annotations.counts() == {}
-    annotations.add_many(good)
-    assert annotations.counts(["sae"])["sae"]["explanations"] == 10
-    assert annotations.counts(["other"]) == {}
+    annotations.add(*good)
+    assert annotations.counts()["sae"]["explanations"] == 10
 
 
 def test_a_store_folder_is_needed(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.records import Explanation, Score
+from autointerp.store.annotations import Annotations
 
 TABLES = ("summary", "score_summary", "failure_summary")
 

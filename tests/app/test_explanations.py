@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from autointerp.records import Explanation
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from tests.app.reading import card, keys, messages, page, record, records
 from tests.explained import Explained, answered
 
@@ -105,8 +106,8 @@ def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store:
     assert not edited["usual"]
     with Annotations(explained_store.path) as annotations:
         for name in ("first", "emoji"):
-            score, judged = answered(explained_store.store, made[name], 0.8, floor=0.5)
-            annotations.add(replace(score, protocol="delphi"), *judged)
+            score = answered(explained_store.store, made[name], 0.8, floor=0.5)
+            annotations.add(replace(score, protocol="delphi"))
     first = card(page(open_page, explained_store, version=made["first"].id))
     assert first["scored_on"] == "not all scored on held-out examples"
     told = {row["protocol"]: row["examples"] for row in first["scores"]}

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.records import Score
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Score
+from autointerp.store.annotations import Annotations
 from tests.app.reading import messages, record, records
 from tests.explained import EMOJI_TEXT, HOSTILE_TEXT, Explained
 
-DETECTION = "detection~offline~ours~neighbours+random"
-EMBEDDING = "embedding~embedder~ours~random~all-MiniLM-L6-v2"
+DETECTION = "detection~offline~held-out~neighbours+random"
+EMBEDDING = "embedding~embedder~held-out~random~all-MiniLM-L6-v2"
 
 
 def listed(app: AppTest) -> dict[str, Any]:

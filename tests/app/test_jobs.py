@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.errors import Failure
 from autointerp.pipeline.estimate import Estimate
+from autointerp.records import Explanation
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
+from autointerp.store.annotations import Annotations, ItemResult, Job, new_owner
 from tests.app.reading import links, messages, record, records
 from tests.app.test_pages import HOSTILE
 
@@ -59,14 +61,18 @@ def jobs(annotations: Annotations) -> dict[str, Job]:
     add("partly", [0, 3, 4, 7, explained.id, 99], TOLD)
     few = "latent {} fires in {} contexts: too few"
     results = [
-        ItemResult(0, few.format(0, 1)),
-        ItemResult(1, few.format(3, 2)),
-        ItemResult(2, few.format(4, 9)),
+        ItemResult(0, Failure(few.format(0, 1))),
+        ItemResult(1, Failure(few.format(3, 2))),
+        ItemResult(2, Failure(few.format(4, 9))),
     ]
-    results += [ItemResult(3), ItemResult(4, "![x](http://x) <b>bad</b>"), ItemResult(5, "boom")]
+    results += [
+        ItemResult(3),
+        ItemResult(4, Failure("![x](http://x) <b>bad</b>")),
+        ItemResult(5, Failure("boom")),
+    ]
     table.finish(work_on("partly", results))
     add("failed", [1, 2])
-    table.finish(work_on("failed", []), state="failed", error="auth: the key is <b>wrong</b>")
+    table.finish(work_on("failed", []), state="failed", failure=Failure("the key is <b>wrong</b>", "auth"))
     add("cancelled", [1, 2])
     table.cancel(made["cancelled"].id)
     add("waiting", [5])
@@ -114,7 +120,7 @@ def test_every_state_is_told_in_sign_and_word(open_page, tiny_store: Store, jobs
     assert (running["Rate"], running["Left"], running["By"][0]) == ("5.0 / s", "2 min 30 s", "this app")
     assert table[jobs["done"].id]["Cost"][0] == "0.25"
     assert table[jobs["unpriced"].id]["Cost"][0] == "unknown"
-    assert table[jobs["failed"].id]["Job"]["note"] == "auth: the key is <b>wrong</b>"
+    assert table[jobs["failed"].id]["Job"]["note"] == "the key is <b>wrong</b>"
     acts = {name: [act[:2] for act in table[job.id]["actions"]] for name, job in jobs.items()}
     assert acts["running"] == acts["waiting"] == [["cancel", "Cancel"]]
     assert acts["partly"] == [["retry", "Retry 5 failed"]]

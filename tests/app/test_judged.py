@@ -1,11 +1,13 @@
 """Judged examples on the Feature page: all of them, errors first, as the judge saw them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from autointerp.store.annotations import Annotations, JudgedExample
+from autointerp.records import JudgedExample
+from autointerp.store.annotations import Annotations
 from tests.app.reading import card, links, messages, page, record
 from tests.explained import WINDOW, Explained, answered
 
@@ -63,13 +65,14 @@ def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(
     texts = store.decode(store.tokens[context, place : place + WINDOW])
     assert texts[first]
     assert not texts[first + 1]
-    score, _ = answered(store, made, 0.9, floor=0.5, scorer="fuzzing", marks=True)
-    judged = JudgedExample(
-        score_id=score.id, i=0, context=context, start=place, window=WINDOW, truth=False, answer=True, quantile=None,
+    score = answered(store, made, 0.9, floor=0.5, scorer="fuzzing", marks=True)
+    example = JudgedExample(
+        i=0, context=context, start=place, window=WINDOW, truth=False, answer=True, quantile=None,
         source="random", marks=(first + 1,),
     )  # fmt: skip
+    score = replace(score, judged=(example,))
     with Annotations(store.path) as annotations:
-        annotations.add(score, judged)
+        annotations.add(score)
     app = page(open_page, explained_store, latent=made.latent, score=score.id)
     drawn = record(app, "judged")
     assert drawn is not None

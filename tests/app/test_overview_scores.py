@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 from streamlit.testing.v1 import AppTest
 
+from autointerp.records import Explanation, Score
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.store.annotations import Annotations
 from autointerp.ui.overview import pairs as overview_pairs
 from tests.app.reading import messages, record, records
 from tests.explained import Explained
@@ -119,11 +120,11 @@ def test_the_plot_of_a_pair_is_drawn_when_asked_for(open_page, scored_store: Sto
 def test_one_coder_one_score(open_page, scored_store: Store):
     app = open_page(scored_store, "overview")
     app.selectbox(key="url_of").set_value("transcoder").run()
-    app.selectbox(key="url_score").set_value("fuzzing~offline~ours~random").run()
+    app.selectbox(key="url_score").set_value("fuzzing~offline~held-out~random").run()
     assert not app.exception
     assert (app.query_params["of"], app.query_params["score"]) == (
         "transcoder",
-        "fuzzing~offline~ours~random",
+        "fuzzing~offline~held-out~random",
     )
     best = tables(app)[2]
     assert {coder for coder, _ in rows(best)} == {"transcoder"}
@@ -160,7 +161,7 @@ def test_kinds_of_scores_beyond_the_usual_are_told_and_a_click_away(open_page, s
         titles
     )
     assert "not shown" not in messages(app)
-    app = open_page(scored_store, "overview", score="detection~llm~ours~random~f")
+    app = open_page(scored_store, "overview", score="detection~llm~held-out~random~f")
     assert len(tables(app)[1]["columns"]) == 3 + 7, "what the address asks for is shown"
 
 

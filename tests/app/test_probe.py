@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from autointerp.probe import Prober, ProbeResult, TextActivations
+from autointerp.records import Explanation, Score
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import try_text
 from autointerp.ui.probe.record import excerpt
 from autointerp.ui.probe.state import MAX_ROWS, ProbeState

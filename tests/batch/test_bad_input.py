@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from autointerp.cli.main import main
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from tests.batch.conftest import KEY, N_WORDS, Command, Ran, make_store
 from tests.batch.served import ScriptedServer, answer, completion, error, no_faults
 from tests.conftest import CoderSpec, StoreFactory, write_coder
@@ -117,11 +118,11 @@ def test_a_prompt_too_long_is_a_recorded_failure(
     failed = ran.document["failed"]
     assert 0 < failed < LATENTS, "of some, for this test"
     assert ran.code == 0
-    assert "too_long: The prompt is too long" in ran.document["failures"][0]["error"]
+    assert "The prompt is too long" in ran.document["failures"][0]["error"]
     with Annotations(store.path) as annotations:
         rows = list(annotations.iter_explanations("sae", failed=True))
     assert sum(row.status == "failed" for row in rows) == failed
-    assert all((row.error or "").startswith("too_long: ") for row in rows if row.status == "failed")
+    assert all(row.error_kind == "too_long" for row in rows if row.status == "failed")
 
 
 def test_without_log_probabilities_answers_stay_plain(

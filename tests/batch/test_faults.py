@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.records import Explanation, Score
+from autointerp.store.annotations import Annotations
 from tests.batch.conftest import KEY, N_LATENTS, Command, make_store
 from tests.batch.served import FAULTS, ScriptedServer, no_faults, thirty_percent
 from tests.conftest import StoreFactory

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from autointerp.preferences import ENV_CONFIG
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from tests.browser.conftest import Open, Server, start_server
 from tests.conftest import CoderSpec, StoreFactory
 

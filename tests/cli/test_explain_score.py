@@ -12,10 +12,10 @@ from autointerp.cli import explain, score
 from autointerp.cli.main import build_parser
 from autointerp.cli.shared.choosing import llm_options
 from autointerp.pipeline import options as options_module
+from autointerp.records import Explanation, new_id, now
 from autointerp.score import delphi
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, new_id
-from autointerp.store.annotations.records import now
+from autointerp.store.annotations import Annotations
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory
@@ -170,7 +170,7 @@ def test_the_latent_document_holds_the_contract(store: Store, run_json: RunJson,
         )
         assert (one["judge"], one["protocol"], one["negatives"], one["unparsed"]) == (
             "offline",
-            "ours",
+            "held-out",
             "random",
             0,
         )

@@ -20,8 +20,9 @@ from autointerp.jobs.kinds import explain_job, job_kinds
 from autointerp.pipeline.options import ExplainOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, ItemResult, Job, new_owner
+from autointerp.store.annotations import Annotations, ItemResult, Job, new_owner
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory

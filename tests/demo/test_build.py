@@ -9,8 +9,9 @@ import pytest
 from autointerp.demo import build
 from autointerp.demo.build import build_demo
 from autointerp.errors import ModelLoadError, UserError
+from autointerp.records import Explanation
 from autointerp.store import FORMAT, Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from tests.demo.conftest import N_TOKENS, Build
 
 NAMES = {"sae", "neurons", "random"}

@@ -17,18 +17,19 @@ from autointerp.errors import StoreReadOnly
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import embed_explanations_job, job_kinds
 from autointerp.pipeline.resources import Resources
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from autointerp.types import Progress
 from tests.embedding.conftest import HashEmbedder
 
 
 def write(annotations: Annotations, coder: str, texts: list[str], first: int = 0) -> None:
-    annotations.add_many(
-        [
+    annotations.add(
+        *(
             Explanation(coder=coder, latent=first + i, text=text, explainer="pattern")
             for i, text in enumerate(texts)
-        ]
+        )
     )
 
 

@@ -13,8 +13,9 @@ from autointerp.embedding import (
 )
 from autointerp.embedding.negatives import MAX_ANCHORS
 from autointerp.errors import UserError
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.store.annotations import Annotations
 from autointerp.store.embeddings.reader import WindowEmbeddings, nearest_first
 from tests.conftest import StoreFactory
 from tests.embedding import plain

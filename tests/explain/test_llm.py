@@ -14,7 +14,7 @@ from tests.score.builders import heldout, window
 
 def evidence(**more: Any) -> Evidence:
     given = heldout(12, 12)
-    return Evidence(given.activating, 10.0, given.non_activating, **more)
+    return Evidence("sae", 3, given.activating, 10.0, given.non_activating, **more)
 
 
 def answering(text: str, **more: str) -> MockClient:
@@ -40,9 +40,12 @@ def test_an_explanation_comes_with_its_provenance() -> None:
 def test_examples_are_marked_with_strengths() -> None:
     shown = window([" a", " fo", "x", " b"], {1: 5.0, 2: 10.0, 3: 1.0})
     with answering("x") as client:
-        question = LLMExplainer(client).request(Evidence([shown], 20.0)).messages[-1].content
+        question = LLMExplainer(client).request(Evidence("sae", 3, [shown], 20.0)).messages[-1].content
         without = (
-            LLMExplainer(client, activations=False).request(Evidence([shown], 20.0)).messages[-1].content
+            LLMExplainer(client, activations=False)
+            .request(Evidence("sae", 3, [shown], 20.0))
+            .messages[-1]
+            .content
         )
     assert "[1]  a<< fox>> b" in question
     assert '" fo" 3, "x" 5' in question
@@ -67,7 +70,7 @@ def test_all_latents_share_the_beginning_of_the_prompt() -> None:
     with answering("x") as client:
         explainer = LLMExplainer(client)
         a = explainer.request(evidence())
-        b = explainer.request(Evidence([window([" cat"], {0: 1.0})], 1.0))
+        b = explainer.request(Evidence("sae", 3, [window([" cat"], {0: 1.0})], 1.0))
     assert a.messages[:-1] == b.messages[:-1]
 
 
@@ -83,7 +86,9 @@ def test_reasoning_is_asked_for_and_kept() -> None:
 def test_long_examples_are_cut_around_their_peak() -> None:
     long = window([f" w{i}" for i in range(40)], {30: 1.0})
     with answering("x") as client:
-        question = LLMExplainer(client, max_tokens=8).request(Evidence([long], 1.0)).messages[-1].content
+        question = (
+            LLMExplainer(client, max_tokens=8).request(Evidence("sae", 3, [long], 1.0)).messages[-1].content
+        )
     assert "<< w30>>" in question
     assert " w23" not in question
     assert " w32" not in question
@@ -111,7 +116,7 @@ def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
     assert kept is not None
     assert (kept.discarded, kept.text) == ((answer,), answer)
     assert (result.text, result.status, result.retryable) == ("", "failed", True)
-    assert (result.error or "").startswith("bad_answer: ")
+    assert result.error_kind == "bad_answer"
     assert result.tokens_in > 0
 
 
@@ -133,7 +138,8 @@ def test_an_explanation_about_refusals_is_none(text: str) -> None:
 def test_errors_are_recorded_with_their_kind() -> None:
     with MockClient(lambda _: PromptTooLong("too many tokens")) as client:
         result = LLMExplainer(client).explain(evidence())
-    assert (result.status, result.error, result.retryable) == ("failed", "too_long: too many tokens", False)
+    assert (result.status, result.error, result.error_kind) == ("failed", "too many tokens", "too_long")
+    assert not result.retryable
 
 
 def test_the_end_of_the_budget_is_raised() -> None:
@@ -144,9 +150,9 @@ def test_the_end_of_the_budget_is_raised() -> None:
 @pytest.mark.parametrize(
     ("variant", "given", "says"),
     [
-        ("default", Evidence([], 0.0), "no activating examples"),
-        ("contrastive", Evidence([window([" a"], {0: 1.0})], 1.0), "non-activating"),
-        ("top_logits", Evidence([window([" a"], {0: 1.0})], 1.0), "promotes"),
+        ("default", Evidence("sae", 3, [], 0.0), "no activating examples"),
+        ("contrastive", Evidence("sae", 3, [window([" a"], {0: 1.0})], 1.0), "non-activating"),
+        ("top_logits", Evidence("sae", 3, [window([" a"], {0: 1.0})], 1.0), "promotes"),
     ],
 )
 def test_missing_evidence_is_a_failure_without_a_call(variant: Any, given: Evidence, says: str) -> None:
@@ -178,4 +184,4 @@ def test_a_refusal_is_told_as_one() -> None:
     with MockClient(lambda _: "I'm sorry, but I can't help with that.") as client:
         result = LLMExplainer(client).explain(evidence())
     assert (result.status, result.text, result.retryable) == ("failed", "", False)
-    assert (result.error or "").startswith("refused: ")
+    assert result.error_kind == "refused"

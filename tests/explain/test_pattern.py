@@ -11,7 +11,7 @@ from autointerp.explain import Evidence, PatternExplainer
 from autointerp.sampling import Window
 from autointerp.score import Detection, Fuzzing, OfflineJudge
 from autointerp.score.judges.reading import read
-from tests.score.builders import heldout, window
+from tests.score.builders import explained, heldout, window
 
 FILLER = [
     [" the", " quick", " dog", " sleeps", " here"],
@@ -22,7 +22,7 @@ FILLER = [
 
 def explain(activating: list[Window], silent: list[Window] | None = None) -> str:
     negatives = silent if silent is not None else [window(FILLER[i % 3], context=100 + i) for i in range(30)]
-    result = PatternExplainer().explain(Evidence(activating, 10.0, negatives))
+    result = PatternExplainer().explain(Evidence("sae", 3, activating, 10.0, negatives))
     assert result.status == "ok", result.error
     return result.text
 
@@ -124,7 +124,7 @@ def test_context_words_that_may_be_chance_are_left_out() -> None:
 
 def test_it_is_deterministic_and_quick() -> None:
     given = heldout(40, 40, length=32)
-    evidence = Evidence(given.activating, 10.0, given.non_activating)
+    evidence = Evidence("sae", 3, given.activating, 10.0, given.non_activating)
     texts = {PatternExplainer().explain(evidence).text for _ in range(3)}
     assert len(texts) == 1
     started = time.process_time()
@@ -135,9 +135,11 @@ def test_it_is_deterministic_and_quick() -> None:
 
 def test_provenance_and_failure() -> None:
     given = heldout(5, 5)
-    result = PatternExplainer().explain(Evidence(given.activating, 10.0, given.non_activating), seed=4)
+    result = PatternExplainer().explain(
+        Evidence("sae", 3, given.activating, 10.0, given.non_activating), seed=4
+    )
     assert (result.explainer, result.model, result.seed, len(result.example_ids)) == ("pattern", None, 4, 10)
-    failed = PatternExplainer().explain(Evidence([], 0.0, given.non_activating))
+    failed = PatternExplainer().explain(Evidence("sae", 3, [], 0.0, given.non_activating))
     assert (failed.status, failed.text) == ("failed", "")
     assert "no activating examples" in (failed.error or "")
 
@@ -145,9 +147,9 @@ def test_provenance_and_failure() -> None:
 @pytest.mark.parametrize("scorer", [Detection, Fuzzing])
 def test_the_offline_judge_can_use_it(scorer: type[Detection]) -> None:
     learnt, scored = heldout(20, 20), heldout(20, 20)
-    text = PatternExplainer().explain(Evidence(learnt.activating, 10.0, learnt.non_activating)).text
+    text = PatternExplainer().explain(Evidence("sae", 3, learnt.activating, 10.0, learnt.non_activating)).text
     judge = OfflineJudge([w.texts for w in scored.non_activating])
-    assert scorer(judge).run(text, scored, seed=0).value == 1.0
+    assert scorer(judge).run(explained(text), scored, seed=0).value == 1.0
 
 
 tokens = st.lists(st.text(max_size=4), min_size=1, max_size=6)
@@ -158,12 +160,12 @@ def test_any_tokens_give_an_explanation_or_a_cause(
     rows: list[list[str]], silent: list[list[str]], place: int
 ) -> None:
     activating = [window(row, {place % len(row): 1.0}, context=i) for i, row in enumerate(rows)]
-    result = PatternExplainer().explain(Evidence(activating, 1.0, [window(row) for row in silent]))
+    result = PatternExplainer().explain(Evidence("sae", 3, activating, 1.0, [window(row) for row in silent]))
     assert bool(result.text) == (result.status == "ok") == (result.error is None)
     assert "\n" not in result.text
     judge = OfflineJudge([row for row in silent])
     if result.text:
-        assert Detection(judge).run(result.text, heldout(3, 3), seed=0).value is not None
+        assert Detection(judge).run(explained(result.text), heldout(3, 3), seed=0).value is not None
 
 
 def test_levels_and_marks_of_examples() -> None:

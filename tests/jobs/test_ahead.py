@@ -9,7 +9,8 @@ import pytest
 
 from autointerp.errors import UserError
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
-from autointerp.store.annotations import Explanation, JobTable
+from autointerp.records import Explanation
+from autointerp.store.annotations import JobTable
 
 MakeRunner = Callable[..., JobRunner]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autointerp.errors import UnknownName
+from autointerp.errors import Failure, UnknownName
 from autointerp.store.annotations import Annotations, ItemResult, new_owner
 
 
@@ -12,10 +12,16 @@ def test_causes_are_counted_with_their_first_items(annotations: Annotations):
     claim = annotations.jobs.claim(new_owner(), ["kind"], job_id=job.id)
     assert claim is not None
     errors = ["rare" if i == 50 else "often" if i % 2 else None for i in range(100)]
-    annotations.jobs.complete(claim, [(ItemResult(i, error), []) for i, error in enumerate(errors)])
+    annotations.jobs.complete(
+        claim,
+        [
+            (ItemResult(i, Failure(error, error, error == "often") if error else None), [])
+            for i, error in enumerate(errors)
+        ],
+    )
     often, rare = annotations.jobs.causes(job.id)
-    assert often == ("often", 50, list(range(1, 41, 2)))
-    assert rare == ("rare", 1, [50])
+    assert often == (Failure("often", "often", True), 50, tuple(range(1, 41, 2)))
+    assert rare == (Failure("rare", "rare"), 1, (50,))
     assert annotations.jobs.causes(job.id, limit=1) == [often]
     assert annotations.jobs.causes(other.id) == []
     assert [one.item for one in annotations.jobs.items_at(job.id, [50, 3, 1000])] == ["item 3", "item 50"]

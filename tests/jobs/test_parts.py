@@ -11,16 +11,8 @@ import pytest
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
-from autointerp.store.annotations import (
-    Annotations,
-    Claim,
-    ClaimLost,
-    Explanation,
-    ItemResult,
-    NewJob,
-    Score,
-    new_owner,
-)
+from autointerp.records import Explanation, Score
+from autointerp.store.annotations import Annotations, Claim, ClaimLost, ItemResult, NewJob, new_owner
 
 MakeRunner = Callable[..., JobRunner]
 

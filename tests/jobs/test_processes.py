@@ -8,12 +8,14 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
-from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.records import Explanation, Score
+from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.jobs import recovery
 from tests.kills import N_KILLS
 
@@ -26,6 +28,11 @@ def note(folder: Path, text: str) -> None:
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(log, f"{text}\n".encode())
     os.close(log)
+
+
+def count_replies(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT count(*) FROM replies").fetchone()[0]
 
 
 def noted(folder: Path) -> list[str]:
@@ -142,7 +149,7 @@ def test_sudden_deaths(tmp_path: Path) -> None:
                 **{"explanations": n_items, "failed_explanations": 0, "latents": n_items},
                 **{"scores": n_items, "failed_scores": 0},
             }
-        assert len(annotations.replies) == 3 * n_items
+        assert count_replies(annotations.path) == 3 * n_items
         log = noted(tmp_path)
         for n_lines, forbidden in before:
             assert not forbidden & set(log[n_lines:]), (

@@ -7,8 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autointerp.errors import UnknownName, UserError
-from autointerp.store.annotations import Annotations, Claim, ClaimLost, Explanation, ItemResult, new_owner
+from autointerp.errors import Failure, UnknownName, UserError
+from autointerp.records import Explanation
+from autointerp.store.annotations import Annotations, Claim, ClaimLost, ItemResult, new_owner
 from autointerp.store.annotations.jobs import recovery
 
 DEAD = new_owner().split(" ")[0] + " 999999999 1 X"
@@ -43,7 +44,10 @@ def test_a_job_waits_runs_and_ends(annotations: Annotations) -> None:
     assert jobs.pending(claim, after=0, limit=10) == [(1, {"latent": 3})]
     result = ItemResult(i=0, tokens_in=10, tokens_out=2, cost=0.5)
     assert (
-        jobs.complete(claim, [(result, [explain(3)]), (ItemResult(i=1, error="no", unpriced=True), [])]) == []
+        jobs.complete(
+            claim, [(result, [explain(3)]), (ItemResult(i=1, failure=Failure("no"), unpriced=True), [])]
+        )
+        == []
     )
     assert not jobs.beat(claim, rate=2.0, stage=("loading", 1, 4, "files"))
     running = jobs.get(job.id)
@@ -174,23 +178,28 @@ def test_retry_takes_the_failed_and_the_untried(annotations: Annotations) -> Non
     claim = claimed(annotations)
     with pytest.raises(UserError, match="is running"):
         jobs.retry(claim.job.id)
-    with pytest.raises(UserError, match="not over"):
-        jobs.delete(claim.job.id)
-    jobs.complete(claim, [(ItemResult(i=0), []), (ItemResult(i=1, error="no"), [])])
-    assert jobs.finish(claim, state="failed", error="wrong key").error == "wrong key"
+    jobs.complete(
+        claim, [(ItemResult(i=0), []), (ItemResult(i=1, failure=Failure("no", "transient", True)), [])]
+    )
+    failed = jobs.finish(claim, state="failed", failure=Failure("wrong key", "auth"))
+    assert (failed.error, failed.error_kind, failed.retryable) == ("wrong key", "auth", False)
+    (item,) = jobs.items(claim.job.id, state="failed")
+    assert (item.error, item.error_kind, item.retryable) == ("no", "transient", True)
     retried = jobs.retry(claim.job.id)
     assert (retried.state, retried.n_done, retried.n_failed, retried.error) == ("queued", 1, 0, None)
+    assert (retried.error_kind, retried.retryable) == (None, False)
+    assert {(item.error, item.error_kind, item.retryable) for item in jobs.items(claim.job.id)} == {
+        (None, None, False)
+    }
     claim = jobs.claim(new_owner(), ["kind"])
     assert claim is not None
     assert [i for i, _ in jobs.pending(claim, after=-1, limit=9)] == [1, 2]
     jobs.complete(claim, ok(1, 2))
     assert jobs.finish(claim).error is None
     assert [item.attempts for item in jobs.items(claim.job.id)] == [1, 2, 1]
-    jobs.delete(claim.job.id)
-    assert jobs.recent() == []
-    for act in (jobs.get, jobs.cancel, jobs.retry, jobs.delete, jobs.items):
+    for act in (jobs.get, jobs.cancel, jobs.retry, jobs.items):
         with pytest.raises(UnknownName, match="job"):
-            act(claim.job.id)
+            act("nothing")
 
 
 def test_retry_may_tell_the_job_something_else(annotations: Annotations) -> None:
@@ -211,7 +220,9 @@ def test_retry_may_tell_the_job_something_else(annotations: Annotations) -> None
 
 def test_all_failed_is_a_failed_job_and_none_left_behind_is_done(annotations: Annotations) -> None:
     claim = claimed(annotations, n=2)
-    annotations.jobs.complete(claim, [(ItemResult(i=i, error="server down"), []) for i in range(2)])
+    annotations.jobs.complete(
+        claim, [(ItemResult(i=i, failure=Failure("server down")), []) for i in range(2)]
+    )
     assert annotations.jobs.finish(claim).state == "failed"
     empty = claimed(annotations, n=0)
     assert annotations.jobs.finish(empty).state == "done"
@@ -294,7 +305,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(i=st.integers(0, 3), fails=st.booleans())
     def end_item(self, i: int, fails: bool) -> None:
         assert self.claim is not None
-        results = [(ItemResult(i=i, error="no" if fails else None), [explain(i)])]
+        results = [(ItemResult(i=i, failure=Failure("no") if fails else None), [explain(i)])]
         if self.state != "running":
             with pytest.raises(ClaimLost):
                 self.jobs.complete(self.claim, results)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from autointerp.errors import StoreReadOnly, UnknownName, UserError
+from autointerp.errors import Failure, StoreReadOnly, UnknownName, UserError
 from autointerp.jobs import Context, Job, JobCancelled, JobKind, JobRunner, Outcome, StopJob
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.records import Explanation
+from autointerp.store.annotations import Annotations
 from autointerp.types import Progress
 
 MakeRunner = Callable[..., JobRunner]
@@ -77,7 +78,7 @@ def test_items_fail_one_by_one_and_only_they_are_tried_again(
         if broken and item == 5:
             raise ZeroDivisionError("oops")
         if broken and item == 7:
-            return Outcome(error="no answer", tokens_in=9, cost=None)
+            return Outcome(failure=Failure("no answer"), tokens_in=9, cost=None)
         return None
 
     runner = make_runner(JobKind("sometimes", sometimes, workers=2)).start()
@@ -103,7 +104,7 @@ def test_a_job_that_cannot_go_on_stops_and_can_be_continued(
     def spend(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
         nonlocal budget
         if budget == 0:
-            raise StopJob("the budget of 5 is spent; raise it in Settings")
+            raise StopJob(Failure("the budget of 5 is spent; raise it in Settings", "budget"))
         budget -= 1
         return Outcome(rows=[explain(item)])
 

@@ -10,8 +10,9 @@ from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
+from autointerp.records import Explanation, Score
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Score
+from autointerp.store.annotations import Annotations
 from tests.conftest import CoderSpec, StoreFactory
 
 CTX_LEN = 32
@@ -62,9 +63,7 @@ def explain_once(resources: Resources, coder: str, latent: int, options: Explain
         return explain(session, coder, latent, options.check())
 
 
-def score_once(
-    resources: Resources, explanation: Explanation, options: ScoreOptions
-) -> tuple[Score, list[JudgedExample]]:
+def score_once(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Score:
     """In a session of its own; not stored."""
     with Session(resources) as session:
         return score(session, explanation, options.check())

@@ -32,9 +32,9 @@ def test_simulation_is_compared_on_the_stored_windows(resources: Resources, monk
     scores = []
     for text in ("the word dog", "the word cat"):
         written = write_once(resources, "sae", CAT, text, author="me")
-        score, judged = score_once(resources, written, options)
+        score = score_once(resources, written, options)
         assert score.status == "ok", score.error
-        resources.annotations.add(score, *judged)
+        resources.annotations.add(score)
         scores.append(score)
     found = compare_scores(resources, scores[0].id, scores[1].id)
     assert found.metric == "correlation"
@@ -51,8 +51,8 @@ def test_scores_of_two_features_are_no_pair(resources: Resources):
     ids = []
     for latent in (CAT, DOG):
         written = write_once(resources, "sae", latent, "the word cat", author="me")
-        score, judged = score_once(resources, written, ScoreOptions(floor=False, n_examples=5, n_negatives=5))
-        resources.annotations.add(score, *judged)
+        score = score_once(resources, written, ScoreOptions(floor=False, n_examples=5, n_negatives=5))
+        resources.annotations.add(score)
         ids.append(score.id)
     with pytest.raises(UserError, match="same feature"):
         compare_scores(resources, *ids)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from autointerp.embedding import StoreEmbedder, embed_store
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
-from autointerp.pipeline.embedding_scores import EmbeddingBatches
+from autointerp.pipeline.embedding_scores import EmbeddingBatches, score_stored
 from autointerp.pipeline.examples import heldout_places
 from autointerp.pipeline.options import ExplainOptions, ScoreOptions, plan_seed
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
-from autointerp.store.annotations import Explanation, JudgedColumns, Score
+from autointerp.records import Explanation, Score
+from autointerp.score import Embedding
 from autointerp.types import ProgressCallback, no_progress
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once
@@ -74,15 +75,16 @@ def test_the_same_as_the_long_way(seed: int, floor: bool, resources: Resources, 
     n_short = 0
     with Session(resources) as session:
         for latent, explanation in explained(resources).items():
-            long, judged = score(session, explanation, asked)
-            short, rows = EmbeddingBatches(session).score(explanation, asked)
+            long = score(session, explanation, asked)
+            short = EmbeddingBatches(session).score(explanation, asked)
             assert figures(short) == figures(long)
-            resources.annotations.add(short, *rows)
-            stored = resources.annotations.judged(short.id)
-            assert [replace(one, score_id="") for one in stored] == [
-                replace(one, score_id="") for one in judged
-            ]
-            n_short += isinstance(rows[0], JudgedColumns) if rows else 0
+            assert short.judged == long.judged
+            resources.annotations.add(short)
+            assert resources.annotations.judged(short.id) == long.judged
+            scorer = session.scorer(asked)
+            assert isinstance(scorer, Embedding)
+            (stored,) = score_stored(resources, scorer, [explanation], asked)
+            n_short += stored is not None
             assert (latent in (CAT, DOG)) == (
                 short.status == "ok"
             )  # the others have no examples of one class
@@ -115,10 +117,10 @@ def test_what_is_out_of_the_ordinary_goes_the_long_way(
     explanation = explained(resources)[CAT]
     asked = replace(options(embedder), **change)
     with Session(resources) as session:
-        long, judged = score(session, explanation, asked)
-        short, rows = EmbeddingBatches(session).score(explanation, asked)
+        long = score(session, explanation, asked)
+        short = EmbeddingBatches(session).score(explanation, asked)
     assert figures(short) == figures(long)
-    assert [replace(one, score_id="") for one in rows] == [replace(one, score_id="") for one in judged]  # type: ignore[type-var]
+    assert short.judged == long.judged
 
 
 def test_failures_are_recorded_as_ever(resources: Resources, embedder: Counting) -> None:
@@ -130,9 +132,9 @@ def test_failures_are_recorded_as_ever(resources: Resources, embedder: Counting)
     resources.annotations.add(empty, dead, failed)
     with Session(resources) as session:
         for one in (empty, dead, failed):
-            made, rows = EmbeddingBatches(session).score(one, options(embedder))
-            assert (made.status, made.value, list(rows)) == ("failed", None, [])
-            assert made.error == score(session, one, options(embedder))[0].error
+            made = EmbeddingBatches(session).score(one, options(embedder))
+            assert (made.status, made.value, made.judged) == ("failed", None, ())
+            assert made.error == score(session, one, options(embedder)).error
 
 
 def test_the_plan_is_the_one_that_other_scorers_of_the_latent_have(
@@ -140,18 +142,15 @@ def test_the_plan_is_the_one_that_other_scorers_of_the_latent_have(
 ) -> None:
     explanation, asked = explained(resources)[DOG], options(embedder)
     with Session(resources) as session:
-        score, rows = EmbeddingBatches(session).score(explanation, asked)
-    assert score.seed == plan_seed(DOG, asked)
-    columns = rows[0]
-    assert isinstance(columns, JudgedColumns)
+        made = EmbeddingBatches(session).score(explanation, asked)
+    assert made.seed == plan_seed(DOG, asked)
     acts = resources.store.coder("sae").activations(DOG)
     fires = np.zeros(resources.store.tokens.size, dtype=bool)
     fires[acts.token] = True
-    for context, start, window, truth in zip(
-        columns.context, columns.start, columns.window, columns.truth, strict=True
-    ):
-        first = context * resources.store.ctx_len + start
-        assert fires[first : first + window].any() == truth
+    assert made.judged
+    for example in made.judged:
+        first = example.context * resources.store.ctx_len + example.start
+        assert fires[first : first + example.window].any() == example.truth
 
 
 def test_a_large_job_embeds_its_explanations_at_once(resources: Resources, embedder: Counting) -> None:

@@ -10,7 +10,8 @@ import pytest
 from autointerp.pipeline import floors
 from autointerp.pipeline.floors import Floors
 from autointerp.pipeline.options import ScoreOptions
-from autointerp.store.annotations import Annotations, Explanation
+from autointerp.records import Explanation
+from autointerp.store.annotations import Annotations
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def draws(annotations: Annotations, latents: range, seed: int = 0) -> dict[int, 
         )
         for latent in latents
     }
-    return {latent: one[0] for latent, one in found.items() if one is not None}
+    return {latent: one.id for latent, one in found.items() if one is not None}
 
 
 def test_another_latent_with_another_text_by_the_same_explainer(annotations: Annotations) -> None:
@@ -89,7 +90,7 @@ def test_a_batch_that_has_just_begun_sees_what_there_is(annotations: Annotations
     for latent in range(150):
         explanation = Explanation(coder="sae", latent=latent, text=f"pattern {latent}", explainer="pattern")
         found = drawer.choose(explanation, ScoreOptions())
-        drawn.append(None if found is None else found[0])
+        drawn.append(None if found is None else found.id)
         explained(annotations, range(latent, latent + 1))
     assert drawn[0] is None
     assert None not in drawn[1:]

@@ -17,8 +17,9 @@ from autointerp.jobs.kinds import explain_job, job_kinds
 from autointerp.llm import Budget, ChatRequest
 from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
+from autointerp.records import Score
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, JobTable, Score
+from autointerp.store.annotations import Annotations, JobTable
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DOG
 from tests.pipeline.test_work import LLM, obliging

@@ -18,7 +18,6 @@ from autointerp.pipeline.options import ExplainOptions, KeyGone, LLMOptions, Sco
 from autointerp.pipeline.pending import live_latents, shown_explanations, unexplained, unscored
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
-from autointerp.store.annotations import JudgedExample, Record, Score
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once, score_once, write_once
 
@@ -75,29 +74,29 @@ def test_pattern_and_offline_find_what_is_plain(resources: Resources):
     explanation = resources.annotations.shown("sae", CAT)
     assert explanation is not None
     for options in BOTH:
-        score, judged = score_once(resources, explanation, options)
-        resources.annotations.add(score, *judged)
+        score = score_once(resources, explanation, options)
+        resources.annotations.add(score)
         assert score.value is not None
         assert score.value > 0.9
         assert score.floor is not None
         assert score.floor < 0.7
         assert score.floor_explanation_id == resources.annotations.shown("sae", DOG).id  # type: ignore[union-attr]
         assert resources.annotations.score(score.id) == score
-        assert resources.annotations.judged(score.id) == judged
-        assert score.n_pos + score.n_neg + score.unparsed == len(judged)
+        assert resources.annotations.judged(score.id) == score.judged
+        assert score.n_pos + score.n_neg + score.unparsed == len(score.judged or ())
 
 
 def test_no_floor_without_others(resources: Resources):
     explanation = explain_once(resources, "sae", CAT, ExplainOptions())
     resources.annotations.add(explanation)
-    score, _ = score_once(resources, explanation, ScoreOptions())
+    score = score_once(resources, explanation, ScoreOptions())
     assert score.value is not None
     assert score.floor is None
     assert score.floor_explanation_id is None
     # The first other one serves at once, not when a pool that was empty has aged.
     other = explain_once(resources, "sae", DOG, ExplainOptions())
     resources.annotations.add(other)
-    score, _ = score_once(resources, explanation, ScoreOptions())
+    score = score_once(resources, explanation, ScoreOptions())
     assert score.floor_explanation_id == other.id
 
 
@@ -171,11 +170,13 @@ def test_llm_work_is_recorded_whole(resources: Resources, monkeypatch: pytest.Mo
     assert "cat" in json.dumps(dict(stored.request))
     options = ScoreOptions(judge="llm", llm=LLM, batch=7)
     preview = estimate_score(resources, explanation, options)
-    score, judged = score_once(resources, explanation, options)
+    score = score_once(resources, explanation, options)
     assert score.value == 1.0
-    assert preview.n_requests == len({j.reply_ref for j in judged})
-    assert {resources.annotations.replies.get(j.reply_ref or "") is not None for j in judged} == {True}
-    resources.annotations.add(score, *judged)
+    assert preview.n_requests == len({j.reply_ref for j in score.judged or ()})
+    assert {resources.annotations.replies.get(j.reply_ref or "") is not None for j in score.judged or ()} == {
+        True
+    }
+    resources.annotations.add(score)
     again = estimate_score(resources, explanation, options)
     assert (again.from_cache, again.tokens_in) == (preview.n_requests, 0)
 
@@ -211,19 +212,15 @@ def test_a_simulation_is_previewed_by_the_mode_its_server_takes(
     assert before.messages[-1].role == "assistant"  # as the first request is
     assert "finds out" in before.note
     made.clear()
-    resources.annotations.add(*_flat(score_once(resources, explanation, options)))
+    resources.annotations.add(score_once(resources, explanation, options))
     sent = sum(len(client.requests) for client in made)
     assert sent == before.n_requests
     after = estimate_score(resources, explanation, options)
     assert (after.from_cache, after.tokens_in, after.note) == (after.n_requests, 0, "")
     assert after.messages[-1].role == "user"
-    again, _ = score_once(resources, explanation, options)
+    again = score_once(resources, explanation, options)
     assert (again.status, again.tokens_in, again.tokens_out) == ("ok", 0, 0)
     assert sum(len(client.requests) for client in made) == sent
-
-
-def _flat(scored: tuple[Score, list[JudgedExample]]) -> list[Record]:
-    return [scored[0], *scored[1]]
 
 
 def test_what_could_not_be_used_is_there_to_be_read(
@@ -396,8 +393,8 @@ def test_compare_pairs_the_same_examples(resources: Resources):
     second = write_once(resources, "sae", CAT, 'The word "cat".', author="me", parent=first.id)
     ids = []
     for explanation in (first, second):
-        score, judged = score_once(resources, explanation, ScoreOptions(scorer="fuzzing"))
-        resources.annotations.add(score, *judged)
+        score = score_once(resources, explanation, ScoreOptions(scorer="fuzzing"))
+        resources.annotations.add(score)
         ids.append(score.id)
     found = compare_scores(resources, *ids)
     assert found.unpaired == 0

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.errors import Failure
+from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import Window
 from autointerp.score import Heldout, Shown, Verdict, Verdicts
 from autointerp.types import Example
@@ -57,7 +59,7 @@ class ScriptedJudge:
     name = "scripted"
     model = None
 
-    def __init__(self, decide: Any, *, failure: str | None = None):
+    def __init__(self, decide: Any, *, failure: Failure | None = None):
         self._decide = decide
         self._failure = failure
         self.asked: list[tuple[str, str, list[Shown]]] = []
@@ -87,3 +89,14 @@ def knows(word: str) -> ScriptedJudge:
         return bool(one.marks) and all(one.texts[i] == word for i in one.marks or ())
 
     return ScriptedJudge(decide)
+
+
+def explained(text: str, **more: Any) -> Explanation:
+    """An explanation of that text."""
+    return Explanation(**{"coder": "sae", "latent": 3, "explainer": "person", **more, "text": text})
+
+
+def judged(score: Score) -> tuple[JudgedExample, ...]:
+    """The judged examples that a scorer returned."""
+    assert score.judged is not None
+    return score.judged

@@ -8,72 +8,81 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.errors import UserError
+from autointerp.errors import Failure, UserError
+from autointerp.records import Explanation
 from autointerp.sampling import runs
 from autointerp.score import Detection, Fuzzing, Heldout, Resamples, Shown, difference
 from autointerp.score.classify import place_runs
-from autointerp.score.results import Verdict, Verdicts
-from tests.score.builders import ScriptedJudge, heldout, knows, window
+from autointerp.score.plan import Verdict, Verdicts
+from tests.score.builders import ScriptedJudge, explained, heldout, judged, knows, window
 
 
 @pytest.mark.parametrize("scorer", [Detection, Fuzzing])
 def test_a_perfect_judge_scores_one_with_all_figures(scorer: type[Detection]) -> None:
-    result = scorer(knows(" fox")).run("foxes", heldout(), seed=3)
+    result = scorer(knows(" fox")).run(explained("foxes"), heldout(), seed=3)
     assert (result.status, result.value, result.tnr) == ("ok", 1.0, 1.0)
     assert result.tpr_by_quantile == (1.0,) * 10
     assert (result.n_pos, result.n_neg, result.unparsed) == (20, 20, 0)
     assert result.ci_high == 1.0
     assert result.ci_low is not None
     assert 0.85 < result.ci_low < 0.95  # forty right answers of forty are not proof
-    assert (result.judge, result.protocol, result.negatives, result.seed) == ("scripted", "ours", "random", 3)
-    assert [one.i for one in result.judged] == list(range(40))
-    assert all(one.correct for one in result.judged)
+    assert (result.judge, result.protocol, result.negatives, result.seed) == (
+        "scripted",
+        "held-out",
+        "random",
+        3,
+    )
+    assert [one.i for one in judged(result)] == list(range(40))
+    assert all(one.correct for one in judged(result))
 
 
 def test_unparsed_answers_are_counted_and_in_no_figure() -> None:
     def decide(_task: str, _explanation: str, one: Shown) -> bool | None:
         return None if one.texts[0] == " the" else " fox" in one.texts
 
-    result = Detection(ScriptedJudge(decide)).run("foxes", heldout(), seed=0)
+    result = Detection(ScriptedJudge(decide)).run(explained("foxes"), heldout(), seed=0)
     assert result.unparsed > 0
     assert result.n_pos + result.n_neg + result.unparsed == 40
     assert result.value == 1.0
 
 
 def test_when_no_answer_can_be_read_the_score_failed_and_says_why() -> None:
-    result = Detection(ScriptedJudge(lambda *_: None)).run("foxes", heldout(), seed=0)
+    result = Detection(ScriptedJudge(lambda *_: None)).run(explained("foxes"), heldout(), seed=0)
     assert (result.status, result.value, result.unparsed) == ("failed", None, 40)
     assert "unreadable" in (result.error or "")
 
 
 def test_a_failure_to_ask_is_no_score() -> None:
-    result = Detection(ScriptedJudge(lambda *_: True, failure="unreachable: no server")).run(
-        "x", heldout(), seed=0
+    result = Detection(ScriptedJudge(lambda *_: True, failure=Failure("no server", "unreachable", True))).run(
+        explained("x"), heldout(), seed=0
     )
     assert (result.status, result.value, result.ci_low, result.tpr_by_quantile) == ("failed", None, None, ())
-    assert result.error == "unreachable: no server"
+    assert (result.error, result.error_kind, result.retryable) == ("no server", "unreachable", True)
 
 
 @pytest.mark.parametrize(
-    ("explanation", "given", "says"),
+    ("explanation", "given", "says", "kind"),
     [
-        ("  ", heldout(), "no explanation"),
-        ("x", heldout(0, 5), "no held-out activating"),
-        ("x", heldout(5, 0), "no non-activating"),
+        (explained("  "), heldout(), "no explanation", "no_text"),
+        (explained("", status="failed", error="no"), heldout(), "no text to score", "no_text"),
+        (explained("x"), heldout(0, 5), "no held-out activating", "no_examples"),
+        (explained("x"), heldout(5, 0), "no non-activating", "no_negatives"),
     ],
 )
-def test_what_cannot_be_scored_is_a_recorded_failure(explanation: str, given: Heldout, says: str) -> None:
+def test_what_cannot_be_scored_is_a_recorded_failure(
+    explanation: Explanation, given: Heldout, says: str, kind: str
+) -> None:
     judge = knows(" fox")
     for scorer in (Detection(judge), Fuzzing(judge)):
         result = scorer.run(explanation, given, seed=0)
-        assert result.status == "failed"
+        assert (result.status, result.error_kind, result.retryable) == ("failed", kind, False)
         assert says in (result.error or "")
     assert judge.asked == []
 
 
 def test_the_floor_is_the_other_explanation_on_the_same_items() -> None:
     judge = ScriptedJudge(lambda _t, explanation, one: explanation in "".join(one.texts))
-    result = Detection(judge).run("fox", heldout(), seed=1, floor="unrelated")
+    result = Detection(judge).run(explained("fox"), heldout(), seed=1, floor=explained("unrelated"))
     assert result.value == 1.0
     assert result.floor == 0.5
     assert judge.asked[0][2] == judge.asked[1][2]
@@ -85,22 +94,19 @@ def test_a_floor_that_could_not_be_asked_fails_the_score_and_its_retry_is_whole(
 
         def judge(self, task: str, explanation: str, shown: Sequence[Shown]) -> Verdicts:
             if explanation == "other" and self.broken:
-                return Verdicts(
-                    tuple(Verdict() for _ in shown), tokens_in=3, failure="auth: refused", retryable=True
-                )
+                failure = Failure("busy", "rate_limited", retryable=True)
+                return Verdicts(tuple(Verdict() for _ in shown), tokens_in=3, failure=failure)
             return super().judge(task, explanation, shown)
 
     judge = Flaky(lambda _task, explanation, one: explanation == "fox" and " fox" in one.texts)
     plan = Detection(judge).plan(heldout(), np.random.default_rng(0))
-    failed = Detection(judge).score("fox", plan, floor="other")
+    failed = Detection(judge).score(explained("fox"), plan, floor=explained("other"))
     assert (failed.status, failed.value, failed.floor, failed.ci_low) == ("failed", None, None, None)
-    assert failed.error is not None
-    assert failed.error.startswith("auth: ")  # the kind stands first, for who has to stop at once
-    assert "floor" in failed.error
-    assert failed.retryable
+    assert failed.error == "busy (asked about the floor's explanation)"
+    assert (failed.error_kind, failed.retryable) == ("rate_limited", True)
     assert failed.tokens_in >= 3
     judge.broken = False
-    whole = Detection(judge).score("fox", plan, floor="other")
+    whole = Detection(judge).score(explained("fox"), plan, floor=explained("other"))
     assert (whole.status, whole.value, whole.floor, whole.n_floor) == ("ok", 1.0, 0.5, 40)
 
 
@@ -110,7 +116,9 @@ def test_the_floor_says_on_how_many_of_the_same_items_it_stands() -> None:
             return None if one.texts[0] == " the" else True
         return " fox" in one.texts
 
-    result = Detection(ScriptedJudge(decide)).run("fox", heldout(), seed=1, floor="other")
+    result = Detection(ScriptedJudge(decide)).run(
+        explained("fox"), heldout(), seed=1, floor=explained("other")
+    )
     unread = sum(
         item.window.texts[0] == " the"
         for item in Detection(knows("")).plan(heldout(), np.random.default_rng(1)).items
@@ -126,21 +134,25 @@ def test_the_floor_leaves_out_what_the_score_leaves_out() -> None:
             return None if "quick" in text else right
         return right if "quick" in text else not right
 
-    result = Detection(ScriptedJudge(decide)).run("fox", heldout(length=4), seed=1, floor="other")
+    result = Detection(ScriptedJudge(decide)).run(
+        explained("fox"), heldout(length=4), seed=1, floor=explained("other")
+    )
     assert result.unparsed > 0
     assert (result.value, result.floor) == (1.0, 0.0)
 
 
 def test_judges_are_never_shown_the_truth() -> None:
     judge = knows(" fox")
-    Detection(judge).run("x", heldout(), seed=0)
+    Detection(judge).run(explained("x"), heldout(), seed=0)
     assert all(vars(one).keys() == {"texts", "marks"} for one in judge.asked[0][2])
     assert all(one.marks is None for one in judge.asked[0][2])
 
 
 def test_the_order_is_drawn_from_the_seed() -> None:
     def order(seed: int) -> list[int]:
-        return [one.context for one in Detection(knows(" fox")).run("x", heldout(), seed=seed).judged]
+        return [
+            one.context for one in judged(Detection(knows(" fox")).run(explained("x"), heldout(), seed=seed))
+        ]
 
     assert order(1) == order(1)
     assert order(1) != order(2)
@@ -164,7 +176,7 @@ def test_wrong_marks_in_activating_examples_miss_what_fires() -> None:
     for item in plan.items:
         fires = item.window.example.activations[list(item.marks or ())] > 0
         assert fires.all() if item.truth else not fires.any()
-    assert scorer.run("foxes", given, seed=0).value == 1.0
+    assert scorer.run(explained("foxes"), given, seed=0).value == 1.0
 
 
 def test_a_window_that_fires_everywhere_has_no_wrong_variant() -> None:
@@ -189,8 +201,8 @@ def test_runs_are_placed_apart_on_allowed_positions(
 
 def test_the_difference_of_two_explanations_pairs_the_same_items() -> None:
     judge = ScriptedJudge(lambda _t, explanation, one: explanation in "".join(one.texts))
-    first = Detection(judge).run("quick", heldout(), seed=1)
-    second = Detection(judge).run("fox", heldout(), seed=1)
+    first = Detection(judge).run(explained("quick"), heldout(), seed=1)
+    second = Detection(judge).run(explained("fox"), heldout(), seed=1)
     found = difference(first, second, Resamples(0))
     assert first.value is not None
     assert found.value == pytest.approx(1.0 - first.value)
@@ -205,7 +217,7 @@ def test_the_difference_of_two_explanations_pairs_the_same_items() -> None:
     assert -0.2 < same.ci_low < -0.01
     assert 0.01 < same.ci_high < 0.2
     opposite = Detection(ScriptedJudge(lambda _t, _e, one: "fox" not in "".join(one.texts))).run(
-        "fox", heldout(), seed=1
+        explained("fox"), heldout(), seed=1
     )
     worst = difference(second, opposite, Resamples(0))
     assert worst.value == -1.0
@@ -217,13 +229,15 @@ def test_the_difference_of_two_explanations_pairs_the_same_items() -> None:
 def test_scores_that_share_nothing_cannot_be_compared() -> None:
     judge = knows(" fox")
     detection, fuzzing = (
-        Detection(judge).run("x", heldout(), seed=1),
-        Fuzzing(judge).run("x", heldout(), seed=1),
+        Detection(judge).run(explained("x"), heldout(), seed=1),
+        Fuzzing(judge).run(explained("x"), heldout(), seed=1),
     )
     with pytest.raises(UserError, match="same kind"):
         difference(detection, fuzzing, Resamples(0))
     other = Detection(judge).run(
-        "x", Heldout([window([" fox"], {0: 1.0}, context=77)], [window([" a"], context=78)], 1.0), seed=1
+        explained("x"),
+        Heldout([window([" fox"], {0: 1.0}, context=77)], [window([" a"], context=78)], 1.0),
+        seed=1,
     )
     with pytest.raises(UserError, match="share no example"):
         difference(detection, other, Resamples(0))

@@ -11,23 +11,29 @@ from hypothesis.extra import numpy as stn
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
-from autointerp.score import Detection, Resamples, ScoreResult, difference
-from autointerp.score.results import JudgedItem
-from tests.score.builders import heldout, knows
+from autointerp.records import JudgedExample, Score
+from autointerp.score import Detection, Resamples, difference
+from tests.score.builders import explained, heldout, knows
 
 LENGTH = 4
 
 
-def simulated(predicted: list[NDArray[np.float64] | None], **more: Any) -> ScoreResult:
+def simulated(predicted: list[NDArray[np.float64] | None], **more: Any) -> Score:
     """A score by simulation, one window a context; `None`: the answer could not be read."""
     judged = tuple(
-        JudgedItem(
+        JudgedExample(
             i, i, 0, LENGTH, True, None, None, None, "activating", None, None if one is None else tuple(one.tolist())
         )
         for i, one in enumerate(predicted)
     )  # fmt: skip
-    fields: dict[str, Any] = {"scorer": "simulation", "judge": "llm", "metric": "correlation", "model": "m"}
-    return ScoreResult(**{**fields, "value": 0.0, "judged": judged, "prompt_version": "v", **more})
+    fields: dict[str, Any] = {
+        "explanation_id": "e",
+        "scorer": "simulation",
+        "judge": "llm",
+        "metric": "correlation",
+        "model": "m",
+    }
+    return Score(**{**fields, "value": 0.0, "judged": judged, "prompt_version": "v", **more})
 
 
 def plain_difference(
@@ -119,7 +125,7 @@ LLM = {"batch": 10, "graded": False, "llm": {"model": "m", "endpoint": "a.exampl
 )  # fmt: skip
 def test_a_judge_set_differently_is_another_judge(more: dict[str, Any], said: str):
     """Its difference would pass as the explanation's."""
-    first = replace(Detection(knows(" fox")).run("x", heldout(), seed=1), config=LLM)
+    first = replace(Detection(knows(" fox")).run(explained("x"), heldout(), seed=1), config=LLM)
     assert difference(first, replace(first, seed=2), Resamples(0)).value == 0.0
     with pytest.raises(UserError, match=said):
         difference(first, replace(first, **more), Resamples(0))

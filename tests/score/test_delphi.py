@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 from autointerp.errors import UserError
-from autointerp.score import Detection, Heldout, JudgedItem, LLMJudge
+from autointerp.records import JudgedExample
+from autointerp.score import Detection, Heldout, LLMJudge
 from autointerp.score.delphi import (
     DelphiDetection,
     DelphiFuzzing,
@@ -21,17 +22,17 @@ from autointerp.score.delphi import (
     wrong_marks,
 )
 from tests.mock_client import MockClient
-from tests.score.builders import ScriptedJudge, heldout, knows, window
+from tests.score.builders import ScriptedJudge, explained, heldout, judged, knows, window
 
 
-def item(truth: bool, answer: bool | None, value: float | None = None) -> JudgedItem:
-    return JudgedItem(0, 0, 0, 4, truth, answer, value, 0 if truth else None, "activating")
+def item(truth: bool, answer: bool | None, value: float | None = None) -> JudgedExample:
+    return JudgedExample(0, 0, 0, 4, truth, answer, value, 0 if truth else None, "activating")
 
 
 rows_of = st.lists(st.builds(item, st.booleans(), st.sampled_from([True, False, None])), max_size=50)
 
 
-def plain_metrics(rows: list[JudgedItem]) -> dict[str, float]:
+def plain_metrics(rows: list[JudgedExample]) -> dict[str, float]:
     """The reference's summary as its description says: rows with a prediction, cut at 0.5, counted, divided."""
     counts = {"tp": 0, "tn": 0, "fp": 0, "fn": 0}
     for row in rows:
@@ -54,7 +55,7 @@ def plain_metrics(rows: list[JudgedItem]) -> dict[str, float]:
 
 
 @given(rows_of)
-def test_pooled_metrics_are_the_references(rows: list[JudgedItem]) -> None:
+def test_pooled_metrics_are_the_references(rows: list[JudgedExample]) -> None:
     ours = pooled(rows)
     for name, value in plain_metrics(rows).items():
         assert getattr(ours, name) == pytest.approx(value), name
@@ -76,17 +77,17 @@ def test_pooled_metrics_are_the_references(rows: list[JudgedItem]) -> None:
 def test_the_same_judged_answers_give_delphis_numbers_over_latents() -> None:
     rng = np.random.default_rng(0)
     judge = ScriptedJudge(lambda *_: bool(rng.random() < 0.6) if rng.random() > 0.1 else None)
-    results = [DelphiDetection(judge).run("x", heldout(), seed=i) for i in range(4)]
-    together = [one for result in results for one in result.judged]
+    results = [DelphiDetection(judge).run(explained("x"), heldout(), seed=i) for i in range(4)]
+    together = [one for result in results for one in judged(result)]
     for name, value in plain_metrics(together).items():
         assert getattr(pooled(together), name) == pytest.approx(value)
     for result in results:
-        assert result.value == pytest.approx(plain_metrics(list(result.judged))["accuracy"])
+        assert result.value == pytest.approx(plain_metrics(list(judged(result)))["accuracy"])
         assert result.protocol == "delphi"
     firings = [5, 1, 100, 20]
-    f1 = [plain_metrics(list(result.judged))["f1"] for result in results]
+    f1 = [plain_metrics(list(judged(result)))["f1"] for result in results]
     expected = sum(c * f for c, f in zip(firings, f1, strict=True)) / sum(firings)
-    latents = [(c, result.judged) for c, result in zip(firings, results, strict=True)]
+    latents = [(c, judged(result)) for c, result in zip(firings, results, strict=True)]
     assert frequency_weighted_f1(latents) == pytest.approx(expected)
     assert frequency_weighted_f1([]) == 0.0
 
@@ -153,4 +154,4 @@ def test_only_batches_of_five() -> None:
 
 def test_ours_and_delphi_differ_in_name() -> None:
     given: Heldout = heldout()
-    assert Detection(knows(" fox")).run("x", given, seed=0).protocol == "ours"
+    assert Detection(knows(" fox")).run(explained("x"), given, seed=0).protocol == "held-out"

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from autointerp.errors import UserError
 from autointerp.score import CausalTextModel, Embedding, Item, Resamples, Surprisal, difference
-from tests.score.builders import heldout
+from tests.score.builders import explained, heldout, judged
 
 
 class LetterEmbedder:
@@ -31,34 +31,40 @@ class LetterEmbedder:
 
 def test_embedding_is_the_auroc_of_the_cosine() -> None:
     embedder = LetterEmbedder()
-    result = Embedding(embedder).run("fox fox", heldout(), seed=0, floor="lazy dog")
-    truth = [bool(one.truth) for one in result.judged]
-    values = [one.value or 0.0 for one in result.judged]
+    result = Embedding(embedder).run(explained("fox fox"), heldout(), seed=0, floor=explained("lazy dog"))
+    truth = [bool(one.truth) for one in judged(result)]
+    values = [one.value or 0.0 for one in judged(result)]
     assert result.value == pytest.approx(roc_auc_score(truth, values))
     assert (result.metric, result.model, result.n_pos, result.n_neg) == ("auroc", "letters", 20, 20)
-    assert result.floor == Embedding(embedder).run("lazy dog", heldout(), seed=0).value
-    assert all(one.answer is None for one in result.judged)
+    assert result.floor == Embedding(embedder).run(explained("lazy dog"), heldout(), seed=0).value
+    assert all(one.answer is None for one in judged(result))
 
 
 def test_vectors_at_hand_get_the_same_score() -> None:
     embedder = LetterEmbedder()
     scorer = Embedding(embedder, resamples=Resamples(4))
     plan = scorer.plan(heldout(), np.random.default_rng(3))
-    expected = scorer.score("fox fox", plan, floor="lazy dog")
-    found, values = scorer.score_vectors(
+    texts = explained("fox fox"), explained("lazy dog")
+    expected = scorer.score(texts[0], plan, floor=texts[1])
+    windows = [item.window for item in plan.items]
+    found = scorer.score_vectors(
+        texts[0],
+        texts[1],
         embedder.embed_queries(["fox fox", "lazy dog"]),
         embedder.embed_windows(plan.items),
+        np.array([(w.example.context, w.example.start, w.example.start + len(w.texts)) for w in windows]),
         np.array([bool(item.truth) for item in plan.items]),
         [item.window.example.quantile for item in plan.items],
         plan,
     )
-    assert values.tolist() == [one.value for one in expected.judged]
-    assert replace(found, judged=(), duration=0) == replace(expected, judged=(), duration=0)
+    assert found.judged == expected.judged
+    same = {"id": "", "created": "", "duration": 0}
+    assert replace(found, **same) == replace(expected, **same)
 
 
 def test_embedding_scores_of_two_explanations_can_be_compared() -> None:
     scorer = Embedding(LetterEmbedder())
-    first, second = (scorer.run(text, heldout(), seed=0) for text in ("lazy dog", "fox fox"))
+    first, second = (scorer.run(explained(text), heldout(), seed=0) for text in ("lazy dog", "fox fox"))
     found = difference(first, second, Resamples(0))
     assert found.value == pytest.approx((second.value or 0) - (first.value or 0))
 
@@ -115,7 +121,7 @@ def test_log_probabilities_with_a_shared_cache_are_those_of_whole_texts(causal: 
 
 def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel) -> None:
     scorer = Surprisal(causal)
-    result = scorer.run("foxes", heldout(6, 6), seed=0)
+    result = scorer.run(explained("foxes"), heldout(6, 6), seed=0)
     assert (result.status, result.metric, result.model, result.judge) == (
         "ok",
         "auroc",
@@ -126,14 +132,14 @@ def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel
     assert len(scorer._neutral) == len(
         {one.text for one in [*heldout(6, 6).activating, *heldout(6, 6).non_activating]}
     )
-    again = scorer.run("foxes", heldout(6, 6), seed=0)
+    again = scorer.run(explained("foxes"), heldout(6, 6), seed=0)
     assert again.value == pytest.approx(result.value)
 
 
 def test_a_prefix_too_long_for_the_model_is_a_recorded_failure(causal: CausalTextModel) -> None:
     with pytest.raises(UserError, match="more than the 1024"):
         causal.log_probs("x" * 2000, ["y"])
-    result = Surprisal(causal).run("word " * 500, heldout(3, 3), seed=0)
+    result = Surprisal(causal).run(explained("word " * 500), heldout(3, 3), seed=0)
     assert (result.status, result.value) == ("failed", None)
     assert "1024" in (result.error or "")
 
@@ -147,7 +153,7 @@ def test_a_better_described_text_is_likelier() -> None:
             told = "foxes" in prefix
             return [-10.0 + 3.0 * (told and " fox" in text) for text in texts]
 
-    result = Surprisal(Oracle()).run("foxes", heldout(), seed=0, floor="cats")
+    result = Surprisal(Oracle()).run(explained("foxes"), heldout(), seed=0, floor=explained("cats"))
     assert (result.value, result.floor) == (1.0, 0.5)
 
 
@@ -164,7 +170,7 @@ def test_models_with_a_short_context_see_no_examples_of_the_task(room: int | Non
             return [float(len(text)) for text in texts]
 
     scorer = Surprisal(Model())
-    scorer.run("foxes", heldout(), seed=0)
+    scorer.run(explained("foxes"), heldout(), seed=0)
     assert {"names of rivers" in prefix for prefix in prefixes} == {shots}
     assert any("foxes" in prefix for prefix in prefixes)
     assert ("short" in (scorer.prompt_version or "")) is not shots
@@ -184,5 +190,5 @@ def test_neutral_values_that_another_thread_drops_are_not_missed() -> None:
 
     scorer = Surprisal(Model())
     scorer._neutral = Forgetful()
-    result = scorer.run("foxes", heldout(), seed=0)
+    result = scorer.run(explained("foxes"), heldout(), seed=0)
     assert result.status == "ok"

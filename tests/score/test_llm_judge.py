@@ -24,7 +24,7 @@ from autointerp.llm import (
 from autointerp.score import Detection, Fuzzing, LLMJudge, Shown
 from autointerp.score.judges.llm import probabilities
 from tests.mock_client import MemoryCache, MockClient
-from tests.score.builders import heldout, window
+from tests.score.builders import explained, heldout, judged, window
 
 LINE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
 
@@ -43,13 +43,13 @@ def truthful(request: ChatRequest) -> str:
 @pytest.mark.parametrize("scorer", [Detection, Fuzzing])
 def test_every_text_is_asked_once_in_batches_and_the_last_may_be_short(scorer: type[Detection]) -> None:
     with MockClient(truthful, cache=MemoryCache()) as client:
-        result = scorer(LLMJudge(client, batch=7)).run("foxes", heldout(), seed=0)
+        result = scorer(LLMJudge(client, batch=7)).run(explained("foxes"), heldout(), seed=0)
         sizes = sorted(len(shown_in(request)) for request in client.requests)
     assert sizes == [5, 7, 7, 7, 7, 7]
     assert (result.value, result.unparsed, result.judge, result.model) == (1.0, 0, "llm", "mock")
     assert result.tokens_in > 0
     assert result.cost is None
-    assert all(len(one.reply_ref or "") == 64 for one in result.judged)
+    assert all(len(one.reply_ref or "") == 64 for one in judged(result))
     assert result.prompt_version
     assert result.config["judge"]["batch"] == 7
 
@@ -57,10 +57,10 @@ def test_every_text_is_asked_once_in_batches_and_the_last_may_be_short(scorer: t
 def test_rescoring_from_the_cache_is_free_and_the_same() -> None:
     cache = MemoryCache()
     with MockClient(truthful, cache=cache) as client:
-        first = Detection(LLMJudge(client)).run("foxes", heldout(), seed=0)
-        again = Detection(LLMJudge(client)).run("foxes", heldout(), seed=0)
+        first = Detection(LLMJudge(client)).run(explained("foxes"), heldout(), seed=0)
+        again = Detection(LLMJudge(client)).run(explained("foxes"), heldout(), seed=0)
         assert len(client.requests) == 4
-    assert again.judged == first.judged
+    assert judged(again) == judged(first)
     assert (again.tokens_in, again.tokens_out) == (0, 0)
 
 
@@ -84,27 +84,27 @@ def test_a_bad_batch_is_unparsed_and_the_others_count() -> None:
 
     cache = MemoryCache()
     with MockClient(sometimes, cache=cache) as client:
-        result = Detection(LLMJudge(client, batch=10)).run("foxes", heldout(), seed=0)
+        result = Detection(LLMJudge(client, batch=10)).run(explained("foxes"), heldout(), seed=0)
     assert result.unparsed == 10
-    (unread,) = {one.reply_ref for one in result.judged if one.error is not None}
+    (unread,) = {one.reply_ref for one in judged(result) if one.error is not None}
     kept = cache.get(unread or "")
     assert kept is not None
     assert (kept.discarded, kept.text) == (("I would rather not say.",), "still no list")
     assert result.n == 30
     assert (result.status, result.value) == ("ok", 1.0)
-    assert sum(one.error is not None for one in result.judged) == 10
+    assert sum(one.error is not None for one in judged(result)) == 10
 
 
 def test_a_rejected_question_fails_the_score_with_its_cause() -> None:
     with MockClient(lambda _: RequestRejected("no such thing")) as client:
-        result = Detection(LLMJudge(client)).run("foxes", heldout(), seed=0)
+        result = Detection(LLMJudge(client)).run(explained("foxes"), heldout(), seed=0)
     assert (result.status, result.value, result.retryable) == ("failed", None, False)
-    assert result.error == "rejected: no such thing"
+    assert (result.error, result.error_kind) == ("no such thing", "rejected")
 
 
 def test_the_end_of_the_budget_is_raised() -> None:
     with MockClient(truthful, budget=Budget(max_tokens=10)) as client, pytest.raises(BudgetExceeded):
-        Detection(LLMJudge(client)).run("foxes", heldout(), seed=0)
+        Detection(LLMJudge(client)).run(explained("foxes"), heldout(), seed=0)
 
 
 def test_texts_cannot_pose_as_further_items_or_as_marks() -> None:
@@ -120,7 +120,7 @@ def test_texts_cannot_pose_as_further_items_or_as_marks() -> None:
 def test_a_long_explanation_and_an_emoji_are_asked_like_any_other() -> None:
     with MockClient(truthful) as client:
         for text in ("word " * 2000, "\N{FOX FACE}"):
-            assert Detection(LLMJudge(client)).run(text, heldout(), seed=0).status == "ok"
+            assert Detection(LLMJudge(client)).run(explained(text), heldout(), seed=0).status == "ok"
 
 
 def graded(request: ChatRequest) -> ChatReply:
@@ -138,10 +138,10 @@ def graded(request: ChatRequest) -> ChatReply:
 
 def test_log_probabilities_grade_the_answers() -> None:
     with MockClient(graded) as client:
-        result = Detection(LLMJudge(client, graded=True)).run("foxes", heldout(), seed=0)
+        result = Detection(LLMJudge(client, graded=True)).run(explained("foxes"), heldout(), seed=0)
         assert client.requests[0].top_logprobs > 0
     assert result.auroc == 1.0
-    for one in result.judged:
+    for one in judged(result):
         assert one.value == pytest.approx(8 / 9 if one.truth else 1 / 9)
 
 
@@ -187,7 +187,7 @@ def test_a_delphi_sized_run_costs_no_more_characters_than_the_references() -> No
     with MockClient(truthful) as client:
         judge = LLMJudge(client)
         for scorer in (Detection(judge), Fuzzing(judge)):
-            scorer.run("foxes", given, seed=0)
+            scorer.run(explained("foxes"), given, seed=0)
         ours = sum(request.n_chars for request in client.requests)
     texts = sum(len(w.text) for w in [*given.activating, *given.non_activating])
     assert ours < 20 * (2200 + 2600) + 2 * texts
@@ -217,17 +217,19 @@ def test_a_score_that_is_stopped_is_no_score_of_what_was_answered_by_then(n_befo
     with StopsAfter(truthful) as client:
         client.n = n_before
         with pytest.raises(Cancelled):
-            Detection(LLMJudge(client, cancel=cancel)).run("foxes", heldout(), seed=0)
+            Detection(LLMJudge(client, cancel=cancel)).run(explained("foxes"), heldout(), seed=0)
         assert len(client.requests) == n_before
     with MockClient(truthful) as client:  # stopped before the first question
         with pytest.raises(Cancelled):
-            Detection(LLMJudge(client, cancel=cancel)).run("foxes", heldout(), seed=0)
+            Detection(LLMJudge(client, cancel=cancel)).run(explained("foxes"), heldout(), seed=0)
         assert not client.requests
 
 
 def test_no_floor_is_paid_for_where_no_answer_could_be_read() -> None:
     with MockClient(lambda _: "prose") as client:
-        result = Detection(LLMJudge(client, batch=20)).run("foxes", heldout(), seed=0, floor="cats")
+        result = Detection(LLMJudge(client, batch=20)).run(
+            explained("foxes"), heldout(), seed=0, floor=explained("cats")
+        )
         assert len(client.requests) == 2 * 2  # two prompts about the explanation, each asked again
     assert (result.status, result.floor, result.unparsed) == ("failed", None, 40)
     assert "could not be read" in (result.error or "")

@@ -5,7 +5,7 @@ import pytest
 
 from autointerp.score import Detection, Fuzzing, OfflineJudge, Shown
 from autointerp.score.judges.reading import read
-from tests.score.builders import heldout
+from tests.score.builders import explained, heldout
 
 BACKGROUND = [
     [" the", " quick", " brown", " dog"],
@@ -31,7 +31,9 @@ def says(judge: OfflineJudge, explanation: str, *shown: Shown) -> list[bool | No
 )
 @pytest.mark.parametrize("scorer", [Detection, Fuzzing])
 def test_a_quoted_word_is_enough(judge: OfflineJudge, scorer: type[Detection], explanation: str) -> None:
-    result = scorer(judge).run(explanation, heldout(), seed=0, floor='The word "violin".')
+    result = scorer(judge).run(
+        explained(explanation), heldout(), seed=0, floor=explained('The word "violin".')
+    )
     assert (result.value, result.floor) == (1.0, 0.5)
     assert result.auroc == 1.0
     assert (result.judge, result.model, result.prompt_version) == ("offline", None, "offline-2")
@@ -117,4 +119,4 @@ def test_an_embedder_adds_its_word() -> None:
 
 
 def test_without_any_background_it_still_answers() -> None:
-    assert Detection(OfflineJudge()).run('The word "fox".', heldout(), seed=0).value == 1.0
+    assert Detection(OfflineJudge()).run(explained('The word "fox".'), heldout(), seed=0).value == 1.0

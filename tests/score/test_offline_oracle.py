@@ -7,6 +7,7 @@ from autointerp.explain import Evidence, PatternExplainer
 from autointerp.sampling import Window
 from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge, Shown
 from autointerp.types import Example
+from tests.score.builders import explained
 
 WORDS = [f" w{chr(97 + i)}{chr(97 + j)}r" for i in range(12) for j in range(12)]
 SIGNS = [",", ".", "(", ")", ":", "\n"]
@@ -60,7 +61,7 @@ def judge() -> OfflineJudge:
 
 def score(scorer: type[Detection], judge: OfflineJudge, explanation: str, tokens: tuple[str, ...]) -> float:
     firing, silent = examples(tokens, np.random.default_rng(3))
-    value = scorer(judge).run(explanation, Heldout(firing, silent, 10.0), seed=0).value
+    value = scorer(judge).run(explained(explanation), Heldout(firing, silent, 10.0), seed=0).value
     assert value is not None
     return value
 
@@ -94,7 +95,7 @@ def test_the_pattern_explainer_comes_near_the_one_by_hand(
     scorer: type[Detection], tokens: tuple[str, ...], judge: OfflineJudge
 ) -> None:
     firing, silent = examples(tokens, np.random.default_rng(2), n=40)
-    written = PatternExplainer().explain(Evidence(firing, 10.0, silent)).text
+    written = PatternExplainer().explain(Evidence("sae", 3, firing, 10.0, silent)).text
     assert score(scorer, judge, written, tokens) >= 0.9, written
 
 

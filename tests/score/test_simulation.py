@@ -14,7 +14,7 @@ from autointerp.score import Simulation
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.simulation import read_slots, slot_text
 from tests.mock_client import MemoryCache, MockClient
-from tests.score.builders import heldout
+from tests.score.builders import explained, heldout, judged
 
 
 def tokens_in(request: ChatRequest) -> list[str]:
@@ -46,7 +46,7 @@ def with_slots(request: ChatRequest) -> ChatReply:
 def test_answers_are_correlated_over_all_tokens_of_all_windows() -> None:
     given = heldout(6, 6)
     with MockClient(listing) as client:
-        result = Simulation(client, mode="answers").run("foxes", given, seed=0)
+        result = Simulation(client, mode="answers").run(explained("foxes"), given, seed=0)
     truth = np.concatenate([w.example.activations for w in [*given.activating, *given.non_activating]])
     said = np.concatenate(
         [np.where(np.array(w.texts) == " fox", 9, 1) for w in [*given.activating, *given.non_activating]]
@@ -56,18 +56,18 @@ def test_answers_are_correlated_over_all_tokens_of_all_windows() -> None:
     assert result.ci_low is not None
     assert result.ci_high is not None
     assert result.ci_low <= (result.value or 0) <= result.ci_high
-    assert all(len(one.predicted or ()) == 8 for one in result.judged)
+    assert all(len(one.predicted or ()) == 8 for one in judged(result))
     assert result.value_by_quantile[0] == pytest.approx(1.0)
     assert result.prompt_version == prompt.VERSION
 
 
 def test_prompt_log_probabilities_are_used_where_the_server_gives_them() -> None:
     with MockClient(with_slots) as client:
-        result = Simulation(client).run("foxes", heldout(6, 6), seed=0)
+        result = Simulation(client).run(explained("foxes"), heldout(6, 6), seed=0)
     assert result.config["mode"] == "slots"
     assert result.prompt_version == prompt.SLOT_VERSION
     expected = {(9 * 0.6 + 3 * 0.2) / 0.8 * 10 / 9, 3 * 0.2 / 0.8 * 10 / 9}
-    found = {round(value, 6) for one in result.judged for value in one.predicted or ()}
+    found = {round(value, 6) for one in judged(result) for value in one.predicted or ()}
     assert found == {round(value, 6) for value in expected}
     assert (result.value or 0) > 0.9
 
@@ -77,7 +77,7 @@ def test_auto_falls_back_to_answers() -> None:
         return "4" if request.prompt_logprobs else listing(request)
 
     with MockClient(server) as client:
-        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+        result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
     assert (result.status, result.config["mode"]) == ("ok", "answers")
 
 
@@ -111,7 +111,9 @@ def test_that_a_server_has_no_log_probabilities_is_found_out_once_and_kept(refus
         with Client(
             f"picky {refuses}", base_url="http://x.invalid/v1", api_key="", transport=server, cache=cache
         ) as client:
-            result = Simulation(client).run("foxes", heldout(3, 3), seed=0, floor="cats")
+            result = Simulation(client).run(
+                explained("foxes"), heldout(3, 3), seed=0, floor=explained("cats")
+            )
         assert (result.status, result.config["mode"], result.unparsed) == ("ok", "answers", 0)
         sent.append(len(server.sent))
         assert (result.tokens_in > 0) == (sent[-1] > 0)
@@ -125,13 +127,13 @@ def test_a_server_that_takes_no_question_of_that_form_is_asked_for_lists() -> No
         return listing(request)
 
     with MockClient(server) as client:
-        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+        result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
     assert (result.status, result.config["mode"]) == ("ok", "answers")
 
 
 def test_log_probabilities_count_though_nothing_was_said() -> None:
     with MockClient(lambda request: replace(with_slots(request), text="")) as client:
-        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
+        result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
     assert (result.status, result.config["mode"], result.unparsed) == ("ok", "slots", 0)
 
 
@@ -145,7 +147,7 @@ def test_what_would_be_sent_is_told_by_the_mode_where_it_is_known(slots: bool) -
         new = Simulation(client)
         plan = new.plan(given, np.random.default_rng(0))
         before = new.requests(["foxes", "cats"], plan, kept)
-        Simulation(client).run("foxes", given, seed=0, floor="cats")
+        Simulation(client).run(explained("foxes"), given, seed=0, floor=explained("cats"))
         after = new.requests(["foxes", "cats"], plan, kept)
     assert before[0] == client.requests[0]  # what is asked first, whatever comes of it
     assert [bool(request.prompt_logprobs) for request in before] == [True] + 12 * [False]
@@ -166,7 +168,7 @@ def test_what_another_thread_found_out_stands() -> None:
     with MockClient(server) as client:
         scorer = Simulation(client)
         first = scorer.plan(given, np.random.default_rng(0)).items[0].window
-        result = scorer.run("foxes", given, seed=0)
+        result = scorer.run(explained("foxes"), given, seed=0)
     assert scorer._found == "slots"
     assert (result.prompt_version, result.unparsed) == (prompt.SLOT_VERSION, 1)
 
@@ -183,9 +185,9 @@ def test_nothing_is_asked_while_the_mode_is_unknown() -> None:
 
     with MockClient(server, max_in_flight=1) as client:
         scorer = Simulation(client)
-        result = scorer.run("foxes", heldout(3, 3), seed=0, floor="cats")
+        result = scorer.run(explained("foxes"), heldout(3, 3), seed=0, floor=explained("cats"))
         assert (result.status, result.value, result.floor, calls["n"]) == ("failed", None, None, 1)
-        again = scorer.run("foxes", heldout(3, 3), seed=0, floor="cats")
+        again = scorer.run(explained("foxes"), heldout(3, 3), seed=0, floor=explained("cats"))
     assert (again.status, again.prompt_version) == ("ok", prompt.SLOT_VERSION)
 
 
@@ -198,25 +200,25 @@ def test_wrong_lengths_are_left_out_not_zero() -> None:
 
     cache = MemoryCache()
     with MockClient(server, max_in_flight=1, cache=cache) as client:
-        result = Simulation(client, mode="answers").run("foxes", heldout(4, 0), seed=0)
+        result = Simulation(client, mode="answers").run(explained("foxes"), heldout(4, 0), seed=0)
     assert 1 <= result.unparsed <= 2
-    said = [cache.get(one.reply_ref or "") for one in result.judged if one.error]
+    said = [cache.get(one.reply_ref or "") for one in judged(result) if one.error]
     assert {None if one is None else one.text for one in said} == {'{"answers": [1]}'}
     assert result.n_pos + result.unparsed == 4
-    assert all(one.predicted is None for one in result.judged if one.error)
+    assert all(one.predicted is None for one in judged(result) if one.error)
 
 
 def test_constant_predictions_have_no_correlation() -> None:
     with MockClient(lambda r: json.dumps({"answers": [0] * len(tokens_in(r))})) as client:
-        result = Simulation(client, mode="answers").run("foxes", heldout(3, 3), seed=0)
+        result = Simulation(client, mode="answers").run(explained("foxes"), heldout(3, 3), seed=0)
     assert (result.status, result.value) == ("failed", None)
     assert "not defined" in (result.error or "")
 
 
 def test_a_server_that_is_down_fails_the_score() -> None:
     with MockClient(lambda _: RequestRejected("gone")) as client:
-        result = Simulation(client).run("foxes", heldout(3, 3), seed=0)
-    assert (result.status, result.error) == ("failed", "rejected: gone")
+        result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
+    assert (result.status, result.error, result.error_kind) == ("failed", "gone", "rejected")
 
 
 def test_slots_are_found_whatever_the_tokens_and_the_template() -> None:

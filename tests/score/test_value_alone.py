@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autointerp.records import Metric
+from autointerp.score.plan import Item, Verdict, judged_examples
 from autointerp.score.resampling import Resamples
-from autointerp.score.results import Item, Metric, Verdict, judged_items
 from autointerp.score.summary import summarise, value_of
 from tests.score.builders import window
 
@@ -31,6 +32,6 @@ def test_it_is_the_same(metric: Metric, cases: list[tuple[bool, int, int, Verdic
     ]
     answers = [verdict for *_, verdict in cases]
     whole = summarise(
-        metric, asked, judged_items(asked, answers), Resamples(np.random.default_rng(0), 10)
+        metric, asked, judged_examples(asked, answers), Resamples(np.random.default_rng(0), 10)
     ).value
     assert value_of(metric, asked, answers) == whole

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
+from autointerp.records import Explanation, Score
 from autointerp.store import (
     AnnotatedStore,
     ContextHit,
@@ -21,14 +22,14 @@ from autointerp.store import (
     hit_tokens,
     list_latents,
 )
-from autointerp.store.annotations import Annotations, Explanation, Score
+from autointerp.store.annotations import Annotations
 from autointerp.store.coders.firing import random_spots
 from tests.conftest import CoderSpec, _factory
 
 N = {"a": 24, "b": 17}
 KINDS = [
-    ScoreKind("detection", "offline", "ours", "random"),
-    ScoreKind("detection", "llm", "ours", "random", "m/one"),
+    ScoreKind("detection", "offline", "held-out", "random"),
+    ScoreKind("detection", "llm", "held-out", "random", "m/one"),
     ScoreKind("fuzzing", "offline", "delphi", "neighbours"),
 ]
 EXPLAINERS = ["pattern", "default", "person"]
@@ -55,7 +56,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     coders = {name: CoderSpec(firings(n), n_latents=n) for name, n in N.items()}
     store = _factory(tmp_path_factory.mktemp("listing"))(tokens, coders)
     with Annotations(store.path) as annotations:
-        annotations.add_many(random_records(rng))
+        annotations.add(*random_records(rng))
         for coder, n in N.items():
             for latent in rng.choice(n, 6, replace=False).tolist():
                 versions = annotations.explanations(coder, latent, failed=False)
@@ -86,7 +87,8 @@ def random_score(explanation: Explanation, kind: ScoreKind, rng: np.random.Gener
 
     value = maybe(float(rng.integers(0, 5)) / 4)
     return Score(
-        explanation_id=explanation.id, scorer=kind.scorer, judge=kind.judge, model=kind.model, protocol=kind.protocol,
+        explanation_id=explanation.id, scorer=kind.scorer, judge=kind.judge, model=kind.model, protocol=kind.protocol,  # pyright: ignore[reportArgumentType]
+       
         negatives=kind.negatives, value=value, n_pos=5, n_neg=4, floor=maybe(0.5),
         ci_low=None if value is None else maybe(value - 0.25), ci_high=None if value is None else value + 0.25,
     )  # fmt: skip
@@ -356,8 +358,11 @@ TEXTS = ["The word cat.", "concatenation", "cat_name, a CAT", "STRASSE and stra√
 )
 def test_words_are_found_in_any_case_and_all_of_them(tiny_store: Store, query: str):
     with Annotations(tiny_store.path) as annotations:
-        annotations.add_many(
-            Explanation(coder="sae", latent=i, text=text, explainer="pattern") for i, text in enumerate(TEXTS)
+        annotations.add(
+            *(
+                Explanation(coder="sae", latent=i, text=text, explainer="pattern")
+                for i, text in enumerate(TEXTS)
+            )
         )
         found = annotated_store(annotations).coder("sae").find_words(query).to_pylist()
     words = query.casefold().split()

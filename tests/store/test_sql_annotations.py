@@ -3,8 +3,9 @@
 import pytest
 
 from autointerp.errors import UserError
+from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, Explanation, JudgedExample, Score
+from autointerp.store.annotations import Annotations
 
 
 def fill(store: Store) -> tuple[Explanation, Explanation, Score]:
@@ -14,7 +15,20 @@ def fill(store: Store) -> tuple[Explanation, Explanation, Score]:
     )
     new = Explanation(coder="sae", latent=3, text="new", explainer="person", author="ada", parent=old.id)
     failed = Explanation(
-        coder="sae", latent=4, text="", explainer="default", model="m", status="failed", error="refused: no"
+        coder="sae",
+        latent=4,
+        text="",
+        explainer="default",
+        model="m",
+        status="failed",
+        error="no",
+        error_kind="refused",
+        reasoning="hm",
+        parts={"tokens": ["a"]},
+    )
+    judged = (
+        JudgedExample(i=0, context=2, start=32, window=32, truth=True, answer=True, marks=(1, 2)),
+        JudgedExample(i=1, context=3, start=0, window=32, truth=False, answer=None, error="cut"),
     )
     score = Score(
         explanation_id=old.id,
@@ -28,13 +42,10 @@ def fill(store: Store) -> tuple[Explanation, Explanation, Score]:
         tpr_by_quantile=(1.0, None),
         floor=0.5,
         config={"seed": 1},
+        judged=judged,
     )
-    judged = [
-        JudgedExample(score_id=score.id, i=0, context=2, start=32, window=32, truth=True, answer=True, marks=(1, 2)),
-        JudgedExample(score_id=score.id, i=1, context=3, start=0, window=32, truth=False, answer=None, error="cut"),
-    ]  # fmt: skip
     with Annotations(store.path) as annotations:
-        annotations.add(old, new, failed, score, *judged)
+        annotations.add(old, new, failed, score)
     return old, new, score
 
 
@@ -51,7 +62,9 @@ def test_every_row_is_there(tiny_store: Store) -> None:
         (True, False, 0),
         (False, False, 0),
     ]
-    assert (rows[1]["parent"], rows[1]["author"], rows[2]["error"]) == (old.id, "ada", "refused: no")
+    assert (rows[1]["parent"], rows[1]["author"], rows[2]["error"]) == (old.id, "ada", "no")
+    told = {"reasoning": "hm", "parts": '{"tokens":["a"]}', "error_kind": "refused", "retryable": False}
+    assert {name: rows[2][name] for name in told} == told
     (row,) = tiny_store.sql("SELECT * FROM scores").to_pylist()
     assert (row["id"], row["explanation_id"], row["explainer"]) == (score.id, old.id, "pattern")
     assert (row["value"], row["ci_low"], row["floor"], row["shown"]) == (0.75, 0.5, 0.5, False)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.pipeline.options import ExplainOptions, LLMOptions
+from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.score import Difference
-from autointerp.store.annotations import Explanation, JudgedExample, Score
 from autointerp.ui.feature.actions import explain_options
 from autointerp.ui.feature.card import plot
 from autointerp.ui.feature.compare import diff, sentence
@@ -77,7 +77,7 @@ def test_sentences():
 def test_lost_pairs_make_up_the_area():
     values = [(True, 0.9), (True, 0.4), (False, 0.5), (False, 0.4), (False, 0.1)]
     judged = [
-        JudgedExample(score_id="s", i=i, context=0, start=0, window=1, truth=truth, value=value)
+        JudgedExample(i=i, context=0, start=0, window=1, truth=truth, value=value)
         for i, (truth, value) in enumerate(values)
     ]
     lost = _lost_pairs(judged)

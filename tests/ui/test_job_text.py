@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.store.annotations import Job
+from autointerp.errors import Failure
+from autointerp.store.annotations import Cause, Job
 from autointerp.store.annotations.jobs.records import machine, new_owner
 from autointerp.ui.jobs.details import configuration, group_causes
 from autointerp.ui.shared import job_text
@@ -92,17 +93,17 @@ def test_what_can_be_done():
 
 def test_causes_that_differ_in_numbers_are_one():
     found = [
-        ("latent 3 has 2 examples", 1, [3]),
-        ("server down", 4, [5, 6]),
-        ("latent 12 has 1 examples", 9, [0, 1]),
+        Cause(Failure("latent 3 has 2 examples"), 1, (3,)),
+        Cause(Failure("server down"), 4, (5, 6)),
+        Cause(Failure("latent 12 has 1 examples"), 9, (0, 1)),
     ]
     causes = group_causes(found)
-    assert [(cause.n, cause.places) for cause in causes] == [(10, (0, 1, 3)), (4, (5, 6))]
+    assert [(cause.n, cause.first) for cause in causes] == [(10, (0, 1, 3)), (4, (5, 6))]
 
 
 @given(st.lists(st.tuples(st.text(), st.integers(1, 9), st.lists(st.integers(0, 99), max_size=3))))
 def test_no_failure_is_lost(found: list[tuple[str, int, list[int]]]):
-    causes = group_causes(found)
+    causes = group_causes([Cause(Failure(error), n, tuple(first)) for error, n, first in found])
     assert sum(cause.n for cause in causes) == sum(n for _, n, _ in found)
     assert all(first.n >= second.n for first, second in pairwise(causes))
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from autointerp.cli.shared.output import printable
 
 if TYPE_CHECKING:
-    from autointerp.store.annotations import Annotations, Explanation, Score
+    from autointerp.records import Explanation, Score
+    from autointerp.store.annotations import Annotations
 
 JUDGES = {"offline": "offline judge", "llm": "language model judge"}
 
@@ -155,6 +156,6 @@ def score_line(score: dict[str, Any]) -> str:
     ]
     if score["unparsed"]:
         parts.append(f"{score['unparsed']} unparsed")
-    if score["protocol"] != "ours":
+    if score["protocol"] != "held-out":
         parts.append(f"{score['protocol']} protocol")
     return ", ".join(parts)

@@ -253,7 +253,7 @@ def _interrupted(annotations: "Annotations", last: Sequence[str]) -> str:
 
 def _unfinished(annotations: "Annotations", job: Mapping[str, Any], wanted: set[Item]) -> list[str]:
     """Waiting or running jobs that do the same to some of the same items, oldest first."""
-    from autointerp.store.annotations.records import canonical_json
+    from autointerp.records import canonical_json
 
     payload = canonical_json(job["payload"])
     same = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from autointerp.score.results import Verdicts
+from autointerp.score.plan import Verdicts
 
 Task = Literal["detection", "fuzzing"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol, TypeVar
 
-from autointerp.errors import UserError
+from autointerp.errors import Failure, UserError
 from autointerp.llm import (
     Answer,
     BadAnswer,
@@ -26,8 +26,8 @@ from autointerp.llm import (
 )
 from autointerp.sampling import DEFAULT_MARKERS, Markers, choose_markers, mark, one_line
 from autointerp.score.judges.base import Shown, Task
+from autointerp.score.plan import Verdict, Verdicts, add_costs
 from autointerp.score.prompts import detection, fuzzing
-from autointerp.score.results import Verdict, Verdicts, add_costs
 
 T = TypeVar("T")
 
@@ -175,8 +175,8 @@ class Collected:
             self.tokens_in,
             self.tokens_out,
             self.cost,
-            failure=None if failure is None else f"{failure.kind}: {failure}",
-            retryable=failure is not None and failure.retryable,
+            failure=None if failure is None else Failure.of(failure),
+            retryable=any(isinstance(answer, BadAnswer) for answer in self.answers),
         )
 
 

@@ -38,7 +38,7 @@ from autointerp.score.judges.finding import (
     text_of,
 )
 from autointerp.score.judges.reading import Reading, read
-from autointerp.score.results import Verdict, Verdicts
+from autointerp.score.plan import Verdict, Verdicts
 
 VERSION = "offline-2"
 

@@ -2,25 +2,17 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UnknownName, UserError
+from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, example_id, now
 from autointerp.store.annotations import rows, tables
+from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
 from autointerp.store.annotations.jobs.table import JobTable
-from autointerp.store.annotations.records import (
-    Explanation,
-    JudgedExample,
-    Pin,
-    Record,
-    Score,
-    ScoreValue,
-    example_id,
-    now,
-)
 from autointerp.store.annotations.replies import Replies
 from autointerp.store.annotations.summary import Summaries
 
@@ -65,15 +57,11 @@ class Annotations:
     # Writing -------------------------------------------------------------------------------------
 
     def add(self, *records: Record) -> None:
-        """Store records in one transaction, all or none; a score after its explanation, examples after their score.
+        """Store records in one transaction, all or none, scores with their judged examples.
 
         On return they survive a power cut. Raises UnknownName for references to what is not stored, UserError for an id
         that is, or for a record that contradicts itself.
         """
-        self.add_many(records)
-
-    def add_many(self, records: Iterable[Record]) -> None:
-        """`add` for an iterable."""
         with self._database.write(durable=True) as connection:
             rows.write(connection, records)
 
@@ -105,20 +93,16 @@ class Annotations:
 
     def explanation(self, explanation_id: str) -> Explanation:
         """Raises UnknownName."""
-        with self._database.read() as connection:
-            row = connection.execute(rows.SELECT_EXPLANATION + "WHERE e.id = ?", (explanation_id,)).fetchone()
-        if row is None:
+        found = self._explanations("WHERE e.id = ?", (explanation_id,))
+        if not found:
             raise UnknownName("explanation", explanation_id, [])
-        return rows.to_explanation(row)
+        return found[0]
 
     def explanations_of(self, explanation_ids: Sequence[str]) -> list[Explanation]:
         """Those among these ids that exist, in this order."""
-        with self._database.read() as connection:
-            found = connection.execute(
-                rows.SELECT_EXPLANATION + "WHERE e.id IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(explanation_ids)),),
-            ).fetchall()
-        known = {one.id: one for one in map(rows.to_explanation, found)}
+        ids = json.dumps(list(explanation_ids))
+        found = self._explanations("WHERE e.id IN (SELECT value FROM json_each(?))", (ids,))
+        known = {explanation.id: explanation for explanation in found}
         return [known[id_] for id_ in explanation_ids if id_ in known]
 
     def texts(self, explanation_ids: Sequence[str]) -> list[str]:
@@ -132,24 +116,24 @@ class Annotations:
 
     def explanations(self, coder: str, latent: int, *, failed: bool = True) -> list[Explanation]:
         """All versions, newest first."""
-        with self._database.read() as connection:
-            found = connection.execute(
-                rows.SELECT_EXPLANATION
-                + "WHERE e.coder = ? AND e.latent = ? AND (? OR e.status = 'ok') ORDER BY e.seq DESC",
-                (coder, latent, failed),
-            ).fetchall()
-        return [rows.to_explanation(row) for row in found]
+        return self._explanations(
+            "WHERE e.coder = ? AND e.latent = ? AND (? OR e.status = 'ok') ORDER BY e.seq DESC",
+            (coder, latent, failed),
+        )
 
     def shown(self, coder: str, latent: int) -> Explanation | None:
         """The pinned explanation, else the newest good one."""
+        found = self._explanations(
+            "WHERE e.seq = coalesce((SELECT explanation FROM pins WHERE coder = ?1 AND latent = ?2),"
+            " (SELECT max(seq) FROM explanations WHERE coder = ?1 AND latent = ?2 AND status = 'ok'))",
+            (coder, latent),
+        )
+        return found[0] if found else None
+
+    def _explanations(self, where: str, parameters: tuple) -> list[Explanation]:
         with self._database.read() as connection:
-            row = connection.execute(
-                rows.SELECT_EXPLANATION
-                + "WHERE e.seq = coalesce((SELECT explanation FROM pins WHERE coder = :coder AND latent = :latent),"
-                " (SELECT max(seq) FROM explanations WHERE coder = :coder AND latent = :latent AND status = 'ok'))",
-                {"coder": coder, "latent": latent},
-            ).fetchone()
-        return None if row is None else rows.to_explanation(row)
+            rows_ = connection.execute(EXPLANATIONS.select + where, parameters).fetchall()
+        return EXPLANATIONS.records(Explanation, rows_)
 
     def pinned(self, coder: str, latent: int) -> Pin | None:
         with self._database.read() as connection:
@@ -180,15 +164,15 @@ class Annotations:
             ).fetchall()
         return {hash_ for (hash_,) in found}
 
-    def floor_used(self, explanation_id: str, hash_: str) -> tuple[str, str] | None:
-        """Id and text of the floor's explanation in its newest good score of this configuration."""
-        with self._database.read() as connection:
-            return connection.execute(
-                "SELECT f.id, f.text FROM explanations e JOIN scores s ON s.explanation = e.seq JOIN explanations f ON"
-                " f.seq = s.floor_explanation WHERE e.id = ? AND s.config_hash = ? AND s.status = 'ok'"
-                " ORDER BY s.seq DESC LIMIT 1",
-                (explanation_id, hash_),
-            ).fetchone()
+    def floor_used(self, explanation_id: str, hash_: str) -> Explanation | None:
+        """The floor's explanation in its newest good score of this configuration."""
+        found = self._explanations(
+            "WHERE e.seq = (SELECT floor_explanation FROM scores WHERE explanation ="
+            " (SELECT seq FROM explanations WHERE id = ?) AND config_hash = ? AND status = 'ok'"
+            " AND floor_explanation IS NOT NULL ORDER BY seq DESC LIMIT 1)",
+            (explanation_id, hash_),
+        )
+        return found[0] if found else None
 
     def score(self, score_id: str) -> Score:
         """Raises UnknownName."""
@@ -199,18 +183,14 @@ class Annotations:
 
     def _scores(self, where: str, parameters: tuple) -> list[Score]:
         with self._database.read() as connection:
-            found = connection.execute(
-                f"{rows.SELECT_SCORE} {where} ORDER BY s.seq DESC", parameters
-            ).fetchall()
-        return [rows.to_score(row) for row in found]
+            rows_ = connection.execute(f"{SCORES.select} {where} ORDER BY s.seq DESC", parameters).fetchall()
+        return SCORES.records(Score, rows_)
 
-    def judged(self, score_id: str) -> list[JudgedExample]:
+    def judged(self, score_id: str) -> tuple[JudgedExample, ...]:
         """The judged examples of one score, in the order they were judged."""
         with self._database.read() as connection:
-            found = connection.execute(
-                rows.SELECT_JUDGED + "WHERE s.id = ? ORDER BY j.i", (score_id,)
-            ).fetchall()
-        return [rows.to_judged(row) for row in found]
+            rows_ = connection.execute(f"{JUDGED.select} WHERE s.id = ? ORDER BY j.i", (score_id,)).fetchall()
+        return tuple(JUDGED.records(JudgedExample, rows_))
 
     def judged_example_ids(self, score_id: str) -> list[str]:
         """`context:start:window` of the judged examples of one score."""
@@ -234,19 +214,20 @@ class Annotations:
         seq = 0
         while True:
             with self._database.read() as connection:
-                found = connection.execute(
-                    "WITH page AS (SELECT seq FROM explanations WHERE coder = :coder AND seq > :seq"
+                rows_ = connection.execute(
+                    EXPLANATIONS.select
+                    + "WHERE e.seq IN (SELECT seq FROM explanations WHERE coder = :coder AND seq > :seq"
                     " AND (:explainer IS NULL OR explainer = :explainer) AND (:failed OR status = 'ok')"
-                    f" ORDER BY seq LIMIT :page) {rows.SELECT_EXPLANATION} JOIN page ON page.seq = e.seq ORDER BY e.seq",
+                    " ORDER BY seq LIMIT :page) ORDER BY e.seq",
                     {"coder": coder, "seq": seq, "explainer": explainer, "failed": failed, "page": page},
                 ).fetchall()
-                if found:
-                    (seq,) = connection.execute(
-                        "SELECT seq FROM explanations WHERE id = ?", (found[-1][0],)
-                    ).fetchone()
-            if not found:
-                return
-            yield from map(rows.to_explanation, found)
+                found = EXPLANATIONS.records(Explanation, rows_)
+                if not found:
+                    return
+                (seq,) = connection.execute(
+                    "SELECT seq FROM explanations WHERE id = ?", (found[-1].id,)
+                ).fetchone()
+            yield from found
 
     def explained(self, coder: str, *, explainer: str, config_hash: str) -> dict[int, str]:
         """Latents that have a good explanation of this very configuration, with the newest one's id: what a batch skips."""
@@ -274,40 +255,18 @@ class Annotations:
                 )
             }
 
-    def values(self, coder: str, *, scorer: str, judge: str, config_hash: str) -> dict[str, ScoreValue]:
+    def newest_scores(self, coder: str, *, scorer: str, judge: str, config_hash: str) -> dict[str, Score]:
         """By explanation its newest good score of this very configuration."""
-        with self._database.read() as connection:
-            return {
-                explanation: ScoreValue(*found)
-                for explanation, *found, _ in connection.execute(
-                    "SELECT e.id, s.id, s.value, s.floor, s.n_pos + s.n_neg, s.unparsed, max(s.seq) FROM explanations e"
-                    " JOIN scores s ON s.explanation = e.seq WHERE e.coder = ? AND s.scorer = ? AND s.judge = ?"
-                    " AND s.config_hash = ? AND s.status = 'ok' GROUP BY e.seq",
-                    (coder, scorer, judge, config_hash),
-                )
-            }
+        found = self._scores(
+            "WHERE s.seq IN (SELECT max(s.seq) FROM explanations e JOIN scores s ON s.explanation = e.seq WHERE e.coder = ?"
+            " AND s.scorer = ? AND s.judge = ? AND s.config_hash = ? AND s.status = 'ok' GROUP BY e.seq)",
+            (coder, scorer, judge, config_hash),
+        )
+        return {score.explanation_id: score for score in found}
 
     def latest(self, limit: int = 10) -> list[Explanation]:
         """The newest good explanations of any latent, newest first."""
-        with self._database.read() as connection:
-            found = connection.execute(
-                rows.SELECT_EXPLANATION + "WHERE e.status = 'ok' ORDER BY e.seq DESC LIMIT ?", (limit,)
-            ).fetchall()
-        return [rows.to_explanation(row) for row in found]
-
-    def search(self, words: str, *, coder: str | None = None, limit: int = 100) -> list[Explanation]:
-        """Good explanations whose text holds every one of `words`, in any case, newest first."""
-        parts = [word.casefold() for word in words.split()]
-        if not parts:
-            return []
-        every = " AND ".join(["instr(casefold(e.text), ?)"] * len(parts))
-        with self._database.read() as connection:
-            found = connection.execute(
-                f"{rows.SELECT_EXPLANATION} WHERE e.status = 'ok' AND (? IS NULL OR e.coder = ?) AND {every}"
-                " ORDER BY e.seq DESC LIMIT ?",
-                (coder, coder, *parts, limit),
-            ).fetchall()
-        return [rows.to_explanation(row) for row in found]
+        return self._explanations("WHERE e.status = 'ok' ORDER BY e.seq DESC LIMIT ?", (limit,))
 
     def summary(self, coder: str) -> "pyarrow.Table":
         """One row per explained latent, ascending: `latent, explanation_id, text, explainer, model, author, created,
@@ -326,11 +285,11 @@ class Annotations:
             return tables.read_table(connection, name)
 
     def failure_summary(self, coder: str) -> "pyarrow.Table":
-        """One row per latent with failed attempts at an explanation, whether a good one exists or not: `latent, n_failed,
-        error, created`, the last two of the newest attempt. Cached until the coder's annotations change."""
+        """One row per latent with failed attempts at an explanation, whether a good one exists or not: `latent, error,
+        error_kind, retryable, created` of the newest attempt, `n_failed`. Cached until the coder's annotations change."""
         return self._summaries.table("failures", coder)
 
-    def counts(self, coders: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
+    def counts(self) -> dict[str, dict[str, int]]:
         """Per coder, how many rows it has: `explanations`, `failed_explanations`, `latents` (explained), `scores`,
         `failed_scores`."""
         counted: dict[str, dict[str, int]] = {}
@@ -346,7 +305,7 @@ class Annotations:
                 " FROM scores s JOIN explanations e ON e.seq = s.explanation GROUP BY e.coder"
             ):
                 counted[coder] |= {"scores": good, "failed_scores": failed}
-        return {c: n for c, n in counted.items() if coders is None or c in coders}
+        return counted
 
     def version(self, coder: str) -> int:
         """A number that grows with every change of this coder's annotations, the same for every process."""
@@ -357,7 +316,3 @@ class Annotations:
     def _version(connection: sqlite3.Connection, coder: str) -> int:
         row = connection.execute("SELECT version FROM versions WHERE coder = ?", (coder,)).fetchone()
         return 0 if row is None else row[0]
-
-    def data_version(self) -> int:
-        """A number that changes with any change at all, job progress included. Compare it only with this object's."""
-        return self._database.data_version()

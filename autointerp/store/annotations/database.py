@@ -25,7 +25,7 @@ from autointerp.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
-from autointerp.store.annotations.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from autointerp.store.annotations.schema import APPLICATION_ID, MIGRATIONS, VERSION, Migration, statements
 
 FILE = "annotations.sqlite"
 BUSY_SECONDS = 30.0
@@ -67,8 +67,6 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._watcher: sqlite3.Connection | None = None
-        self._watcher_lock = threading.Lock()
         self._empty: bool = False
 
     # Connections ---------------------------------------------------------------------------------
@@ -106,7 +104,6 @@ class Database:
             check_same_thread=False,
         )
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.create_function("casefold", 1, str.casefold, deterministic=True)
         return connection
 
     @contextmanager
@@ -137,10 +134,6 @@ class Database:
         """Close idle connections. The object stays usable."""
         with self._idle_lock:
             idle, self._idle = self._idle, []
-        with self._watcher_lock:
-            if self._watcher is not None:
-                idle.append(self._watcher)
-                self._watcher = None
         for connection in idle:
             connection.close()
 
@@ -190,15 +183,6 @@ class Database:
                 time.sleep(min(0.0005 * (1 + attempt), 0.01))
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.busy_seconds)}")
-
-    def data_version(self) -> int:
-        """A number that changes with every commit by anyone. Compare it only with numbers from this object."""
-        with self._translated(), self._watcher_lock:
-            if os.getpid() != self._pid:
-                self._reset()
-            if self._watcher is None:
-                self._watcher = self._connect()
-            return self._watcher.execute("PRAGMA data_version").fetchone()[0]
 
     # Files ---------------------------------------------------------------------------------------
 
@@ -279,15 +263,19 @@ def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:
             time.sleep(0.01)
 
 
-def _migrate(connection: sqlite3.Connection, migrations: tuple[str, ...]) -> None:
+def _migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...]) -> None:
     """Bring a file to `len(migrations)`, one transaction each. Any number of processes may do so at once."""
     while connection.execute("PRAGMA user_version").fetchone()[0] < len(migrations):
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < len(migrations):
-                for statement in _statements(migrations[version]):
-                    connection.execute(statement)
+                migration = migrations[version]
+                if callable(migration):
+                    migration(connection)
+                else:
+                    for statement in statements(migration):
+                        connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
@@ -295,15 +283,3 @@ def _migrate(connection: sqlite3.Connection, migrations: tuple[str, ...]) -> Non
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script. `executescript` would commit before it starts."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-    if statement.strip():
-        raise ValueError(f"unfinished statement: {statement!r}")

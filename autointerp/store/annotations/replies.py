@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from autointerp.records import StoredReply, canonical_json, now
 from autointerp.store.annotations.database import Database
-from autointerp.store.annotations.records import StoredReply, canonical_json, now
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -63,18 +63,6 @@ class Replies:
     def __contains__(self, key: str) -> bool:
         with self._database.read() as connection:
             return connection.execute("SELECT 1 FROM replies WHERE key = ?", (key,)).fetchone() is not None
-
-    def __len__(self) -> int:
-        with self._database.read() as connection:
-            return connection.execute("SELECT count(*) FROM replies").fetchone()[0]
-
-    def totals(self) -> tuple[int, int, float]:
-        """Tokens in, tokens out and known cost of all replies ever paid for."""
-        with self._database.read() as connection:
-            return connection.execute(
-                "SELECT coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0.0)"
-                " FROM replies"
-            ).fetchone()
 
 
 class ReplyCache(Generic[Request, Reply]):

@@ -7,6 +7,12 @@ has tens of judged examples, so 26-character ids would double the file); the API
 Times are UTC, ISO 8601 with milliseconds. Costs are in the currency of the price table, NULL when unknown.
 """
 
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+
 APPLICATION_ID = 0x41494E54  # "AINT"
 
 SOURCES = ("activating", "random", "neighbours", "embedding")
@@ -193,5 +199,108 @@ _FLOORS = """
 ALTER TABLE scores ADD COLUMN n_floor INTEGER;          -- items that the floor stands on; NULL also in scores from before
 """
 
-MIGRATIONS: tuple[str, ...] = (_EXPLANATIONS, _JOBS, _MORE_OF_SCORES, _FLOORS)
+_FAILURES = """
+ALTER TABLE explanations ADD COLUMN reasoning TEXT;     -- the steps that a model wrote first
+ALTER TABLE explanations ADD COLUMN parts TEXT;         -- JSON: what an explainer states as data
+ALTER TABLE explanations ADD COLUMN error_kind TEXT;    -- a stable word; NULL where it was not recorded
+ALTER TABLE explanations ADD COLUMN retryable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE scores ADD COLUMN error_kind TEXT;
+ALTER TABLE scores ADD COLUMN retryable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN error_kind TEXT;
+ALTER TABLE jobs ADD COLUMN retryable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job_items ADD COLUMN error_kind TEXT;
+ALTER TABLE job_items ADD COLUMN retryable INTEGER NOT NULL DEFAULT 0;
+"""
+
+# Failures of before began with the kind of their error, those of items with the scorer as well. As the kinds were then.
+_OLD_RETRYABLE = ("transient", "rate_limited", "unreachable", "bad_answer", "budget")
+_OLD_KINDS = (
+    *_OLD_RETRYABLE,
+    "wrong_url",
+    "auth",
+    "quota",
+    "unknown_model",
+    "too_long",
+    "rejected",
+    "refused",
+)
+_OLD_ERROR = re.compile(rf"(?:[a-z]+: )?({'|'.join(_OLD_KINDS)}): ")
+_OLD_BUDGET = "The budget of this work is used up"
+
+
+def _old_kind(error: str) -> str | None:
+    found = _OLD_ERROR.match(error)
+    return found[1] if found else "budget" if _OLD_BUDGET in error else None
+
+
+def _kinds_of_old_failures(connection: sqlite3.Connection) -> None:
+    connection.create_function("old_kind", 1, _old_kind, deterministic=True)
+    for table in ("explanations", "scores", "jobs", "job_items"):
+        connection.execute(f"UPDATE {table} SET error_kind = old_kind(error) WHERE error IS NOT NULL")
+        connection.execute(
+            f"UPDATE {table} SET retryable = 1 WHERE error_kind IN (SELECT value FROM json_each(?))",
+            (json.dumps(_OLD_RETRYABLE),),
+        )
+
+
+def _held_out(connection: sqlite3.Connection) -> None:
+    """The protocol `ours` is called `held-out`: in the scores, in the configurations, whose hashes tell what has been done
+    already, and in what jobs are told. The rest of a configuration stays as it is, to the letter."""
+    old, new = '"protocol":"ours"', '"protocol":"held-out"'
+    changed = connection.execute("SELECT hash, config FROM configs WHERE instr(config, ?)", (old,)).fetchall()
+    for before, config in changed:
+        config = config.replace(old, new)
+        after = hashlib.sha256(config.encode()).hexdigest()
+        connection.execute("INSERT INTO configs VALUES (?, ?)", (after, config))
+        for table in ("scores", "explanations"):
+            connection.execute(f"UPDATE {table} SET config_hash = ? WHERE config_hash = ?", (after, before))
+        connection.execute("DELETE FROM configs WHERE hash = ?", (before,))
+    connection.execute("UPDATE scores SET protocol = 'held-out' WHERE protocol = 'ours'")
+    jobs = connection.execute(
+        "SELECT seq, kind, payload, payload_hash FROM jobs WHERE instr(payload, ?)", (old,)
+    ).fetchall()
+    for seq, kind, payload, known in jobs:
+        payload = payload.replace(old, new)
+        digest = hashlib.sha256(f"{kind}\n{payload}".encode())
+        for (item,) in connection.execute("SELECT item FROM job_items WHERE job = ? ORDER BY i", (seq,)):
+            digest.update(b"\n" + item.encode())
+        connection.execute(
+            "UPDATE jobs SET payload = ?, payload_hash = ? WHERE seq = ?",
+            (payload, known and digest.hexdigest(), seq),
+        )
+
+
+_ROWS = ("explanations", "scores", "configs")
+
+
+def _kinds_and_held_out(connection: sqlite3.Connection) -> None:
+    """The one change of rows that were never to change: without their triggers, which come back unchanged."""
+    triggers = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN (?, ?, ?)", _ROWS
+    ).fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    for statement in statements(_FAILURES):
+        connection.execute(statement)
+    _kinds_of_old_failures(connection)
+    _held_out(connection)
+    for _, sql in triggers:
+        connection.execute(sql)
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script. `executescript` would commit before it starts."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise ValueError(f"unfinished statement: {statement!r}")
+
+
+Migration = str | Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = (_EXPLANATIONS, _JOBS, _MORE_OF_SCORES, _FLOORS, _kinds_and_held_out)
 VERSION = len(MIGRATIONS)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from autointerp.store.annotations.columns import EXPLANATIONS, SCORES, Column, arrow, reading
 from autointerp.store.annotations.database import Database
 
 if TYPE_CHECKING:
@@ -39,29 +40,49 @@ shown AS (
 )
 """
 
+_EXPLANATION_COLUMNS = (
+    *EXPLANATIONS.pick("latent id:explanation_id text explainer model author created"),
+    Column("pinned", "bool", "shown.pinned"),
+    Column("n_explanations", "int", "shown.n"),
+)
+"""One row per latent with an explanation: the shown one (the pinned one, else the newest)."""
+
 _EXPLANATIONS = f"""
 WITH {_SHOWN}
-SELECT e.latent, e.id, e.text, e.explainer, e.model, e.author, e.created, shown.pinned, shown.n
-FROM shown JOIN explanations e ON e.seq = shown.seq ORDER BY e.latent
+SELECT {reading(_EXPLANATION_COLUMNS)} FROM shown JOIN explanations e ON e.seq = shown.seq ORDER BY e.latent
 """
 
 _SHOWN_SEQS = f"WITH {_SHOWN} SELECT seq FROM shown"
 
-# The third column is replaced: whether the explanation is shown is looked up in Python. As a join of two derived tables SQLite
-# would scan one per row of the other: minutes for 10^5 latents instead of a second.
-_SCORES = """
-SELECT e.latent, e.id, s.explanation, e.explainer, s.id, s.scorer, s.judge, s.model, s.protocol, s.negatives, s.metric,
-    s.value, s.ci_low, s.ci_high, s.n_pos, s.n_neg, s.unparsed, s.floor
+_SCORE_COLUMNS = SCORES.pick(
+    "latent explanation_id shown explainer id:score_id scorer judge model protocol negatives metric value ci_low ci_high"
+    " n_pos n_neg unparsed floor"
+)
+"""The newest good score per explanation, scorer, judge, model, protocol and negatives; `shown`: of the shown one."""
+
+# Whether the explanation is shown is looked up in Python. As a join of two derived tables SQLite would scan one per row of the
+# other: minutes for 10^5 latents instead of a second.
+_SCORES = f"""
+SELECT {reading(_SCORE_COLUMNS)}
 FROM (
     SELECT max(s.seq) AS seq FROM explanations e JOIN scores s ON s.explanation = e.seq
-    WHERE e.coder = :coder AND s.status = 'ok' {only_e_latent}
+    WHERE e.coder = :coder AND s.status = 'ok' {{only_e_latent}}
     GROUP BY s.explanation, s.scorer, s.judge, s.model, s.protocol, s.negatives
 ) newest CROSS JOIN scores s ON s.seq = newest.seq CROSS JOIN explanations e ON e.seq = s.explanation
 """
 
-_FAILURES = """
-SELECT latent, count(*), error, created, max(seq) FROM explanations
-WHERE coder = :coder AND status = 'failed' {only_latent} GROUP BY latent ORDER BY latent
+_FAILURE_COLUMNS = (
+    *EXPLANATIONS.pick("latent error error_kind retryable created"),
+    Column("n_failed", "int", "failed.n"),
+)
+"""One row per latent with failed attempts at an explanation: how many, and the newest one's error and time."""
+
+_FAILURES = f"""
+SELECT {reading(_FAILURE_COLUMNS)}
+FROM (
+    SELECT max(seq) AS seq, count(*) AS n FROM explanations
+    WHERE coder = :coder AND status = 'failed' {{only_latent}} GROUP BY latent
+) failed JOIN explanations e ON e.seq = failed.seq ORDER BY e.latent
 """
 
 _TOUCHED = """
@@ -159,94 +180,10 @@ def _read(
     values = {"coder": coder, "latents": json.dumps(latents or [])}
     match kind:
         case "explanations":
-            return _arrow(connection.execute(_EXPLANATIONS.format(**only), values), _explanations_schema())
+            return arrow(connection.execute(_EXPLANATIONS.format(**only), values), _EXPLANATION_COLUMNS)
         case "scores":
             shown = {seq for (seq,) in connection.execute(_SHOWN_SEQS.format(**only), values)}
             cursor = connection.execute(_SCORES.format(**only), values)
-            return _arrow(cursor, _scores_schema(), shown).sort_by("latent")
+            return arrow(cursor, _SCORE_COLUMNS, {"shown": shown.__contains__}).sort_by("latent")
         case "failures":
-            return _arrow(connection.execute(_FAILURES.format(**only), values), _failures_schema())
-
-
-def _explanations_schema() -> "pyarrow.Schema":
-    """One row per latent with an explanation: the shown one (the pinned one, else the newest)."""
-    import pyarrow as pa
-
-    text = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema(
-        {
-            "latent": pa.int64(),
-            "explanation_id": pa.string(),
-            "text": pa.string(),
-            "explainer": text,
-            "model": text,
-            "author": text,
-            "created": pa.string(),
-            "pinned": pa.bool_(),
-            "n_explanations": pa.int64(),
-        }
-    )
-
-
-def _scores_schema() -> "pyarrow.Schema":
-    """The newest good score per explanation, scorer, judge, model, protocol and negatives; `shown`: of the shown one."""
-    import pyarrow as pa
-
-    text = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema(
-        {
-            "latent": pa.int64(),
-            "explanation_id": pa.string(),
-            "shown": pa.bool_(),
-            "explainer": text,
-            "score_id": pa.string(),
-            "scorer": text,
-            "judge": text,
-            "model": text,
-            "protocol": text,
-            "negatives": text,
-            "metric": text,
-            "value": pa.float64(),
-            "ci_low": pa.float64(),
-            "ci_high": pa.float64(),
-            "n_pos": pa.int64(),
-            "n_neg": pa.int64(),
-            "unparsed": pa.int64(),
-            "floor": pa.float64(),
-        }
-    )
-
-
-def _failures_schema() -> "pyarrow.Schema":
-    """One row per latent with failed attempts at an explanation: how many, and the newest one's error and time."""
-    import pyarrow as pa
-
-    return pa.schema(
-        {"latent": pa.int64(), "n_failed": pa.int64(), "error": pa.string(), "created": pa.string()}
-    )
-
-
-def _arrow(
-    cursor: sqlite3.Cursor, schema: "pyarrow.Schema", shown: set[int] | None = None
-) -> "pyarrow.Table":
-    """The rows of `cursor`; columns beyond the schema's are left out."""
-    import pyarrow as pa
-
-    batches = []
-    while rows := cursor.fetchmany(16_384):
-        columns = list(zip(*rows, strict=True))[: len(schema)]
-        if shown is not None:
-            columns[2] = tuple(seq in shown for seq in columns[2])
-        arrays = [_array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return pa.Table.from_batches(batches, schema=schema).unify_dictionaries()
-
-
-def _array(column: tuple, kind: "pyarrow.DataType") -> "pyarrow.Array":
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        return pa.array(column, pa.string()).dictionary_encode()
-    if pa.types.is_boolean(kind):
-        return pa.array([bool(value) for value in column], kind)
-    return pa.array(column, kind)
+            return arrow(connection.execute(_FAILURES.format(**only), values), _FAILURE_COLUMNS)

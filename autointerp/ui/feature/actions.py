@@ -15,8 +15,9 @@ from autointerp.jobs import Job
 from autointerp.jobs.kinds import explain_job, score_job
 from autointerp.pipeline.explain import written_explanation
 from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.records import Explanation, Record, Score
 from autointerp.store import Store
-from autointerp.store.annotations import Explanation, NewJob, Record, Score
+from autointerp.store.annotations import NewJob
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import close_right
 from autointerp.ui.feature.versions import Versions, load

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from autointerp.store.annotations import Explanation, Score
+from autointerp.records import Explanation, Score
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
 from autointerp.ui.feature.versions import Versions

@@ -1,18 +1,20 @@
 """Every judged example of one score, where the contexts stand otherwise: filters, the element, prompt and reply on request."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from autointerp.errors import UnknownName
-from autointerp.store.annotations import Annotations, JudgedExample, Score, StoredReply
+from autointerp.records import JudgedExample, Score, StoredReply
+from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationState, close_right
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import METRICS, protocol_label, scorer_label
+from autointerp.ui.shared.labels import METRICS, scorer_label
 from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import plain, visible
 
@@ -74,13 +76,13 @@ def _title(score: Score) -> None:
         parts = [
             feature_versions.judged_by(score),
             f"negatives: {score.negatives.replace('_', ' ').replace('+', ' + ')}" if score.negatives else "",
-            f"{protocol_label(score.protocol)} protocol",
+            f"{score.protocol} protocol",
             f"{fmt.minute(score.created)} UTC",
         ]
         st.caption(plain(" · ".join(part for part in parts if part)), width="stretch")
 
 
-def figures(score: Score, judged: list[JudgedExample]) -> list[list[str]]:
+def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
     """The score and what it is made of."""
     metric = f"{METRICS.get(score.metric, score.metric)}; bootstrap interval over the examples"
     shown = feature_versions.figures(score)
@@ -110,7 +112,7 @@ def figures(score: Score, judged: list[JudgedExample]) -> list[list[str]]:
     return rows
 
 
-def _filters(score: Score, judged: list[JudgedExample], state: ExplanationState) -> None:
+def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationState) -> None:
     sources = {example.source for example in judged if not example.truth}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if score.metric != "correlation":
@@ -159,7 +161,9 @@ def _acted() -> None:
         change(**close_right(), context=int(sent["context"]), start=int(sent["start"]))
 
 
-def _reply_dialog(annotations: Annotations, score: Score, judged: list[JudgedExample], number: int) -> None:
+def _reply_dialog(
+    annotations: Annotations, score: Score, judged: Sequence[JudgedExample], number: int
+) -> None:
     example = next((example for example in judged if example.i == number), None)
     if example is None or example.reply_ref is None:
         st.info(_why_no_prompt(score, example))

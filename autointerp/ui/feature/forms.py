@@ -17,8 +17,8 @@ from autointerp.pipeline.options import (
     LLMOptions,
     ScoreOptions,
 )
+from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Explanation
 from autointerp.ui.feature import actions
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.drill import messages
@@ -255,14 +255,18 @@ _COMMON = ("n_examples", "n_negatives", "negatives", "wrong_marks", "protocol", 
 
 def _for(scorer: str, common: Mapping[str, Any]) -> dict[str, Any]:
     """Protocol delphi is there for judged scorers only."""
-    return dict(common) if scorer in JUDGED_SCORERS else {**common, "protocol": "ours"}
+    return dict(common) if scorer in JUDGED_SCORERS else {**common, "protocol": "held-out"}
 
 
 def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
-    protocol = "ours"
+    protocol = "held-out"
     if set(scorers) & set(JUDGED_SCORERS):
         protocol = st.segmented_control(
-            "Protocol", ["ours", "delphi"], required=True, help=PROTOCOL_HELP, **kept("protocol", "ours")
+            "Protocol",
+            ["held-out", "delphi"],
+            required=True,
+            help=PROTOCOL_HELP,
+            **kept("protocol", "held-out"),
         )
     left, right, third = st.columns(3)
     n_examples = left.number_input("Activating", 2, 1000, **kept("score_n", 30))
@@ -277,7 +281,7 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
         disabled=protocol == "delphi", help=NEGATIVE_HELP, **kept("negatives", ["random"], sources),
     )  # fmt: skip
     wrong = "non_activating"
-    if "fuzzing" in scorers and protocol == "ours":
+    if "fuzzing" in scorers and protocol == "held-out":
         names = {"non_activating": "In non-activating texts", "activating": "In activating texts"}
         wrong = st.segmented_control(
             "Fuzzing's wrong marks", list(names), format_func=names.__getitem__, required=True,
@@ -289,7 +293,7 @@ def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
         "n_examples": int(n_examples),
         "n_negatives": int(n_negatives),
         "seed": int(seed),
-        "centre": centre and protocol == "ours",
+        "centre": centre and protocol == "held-out",
         "protocol": protocol,
         "negatives": ("random",) if protocol == "delphi" else tuple(negatives),
         "wrong_marks": wrong,

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.records import JudgedExample, Score
 from autointerp.sampling import visible_marks
 from autointerp.sampling.windows import cut
-from autointerp.store.annotations import JudgedExample, Score
 from autointerp.types import Example
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import ExplanationState

@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from autointerp.store.annotations import Annotations, Explanation, Pin, Score
+from autointerp.records import Explanation, Pin, Score
+from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.labels import explainer_label, judge_label, scorer_place
 from autointerp.ui.shared.score_text import interval

@@ -18,8 +18,8 @@ from autointerp.pipeline.estimate import (
 )
 from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
+from autointerp.records import Explanation, config_hash
 from autointerp.store import Store
-from autointerp.store.annotations import Explanation, config_hash
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import job_strip, llm_settings, options_form, services
 from autointerp.ui.shared.session import LAST_FEATURE

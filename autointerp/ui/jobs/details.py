@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from autointerp.errors import UnknownName
 from autointerp.store import Store
-from autointerp.store.annotations import Job, JobItem
+from autointerp.store.annotations import Cause, Job, JobItem
 from autointerp.store.annotations.jobs.records import ItemState
 from autointerp.ui.jobs import table
 from autointerp.ui.jobs.state import ITEMS, JobsState
@@ -241,29 +240,21 @@ def _price(price: Any) -> str:
 # What became of its items ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Cause:
-    """Failures that differ only in their numbers. `text`: the most frequent wording; `places`: the first items."""
-
-    text: str
-    n: int
-    places: tuple[int, ...]
-
-
 _NUMBER = re.compile(r"\d[\d,.]*")
 _ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
 
 
-def group_causes(found: Sequence[tuple[str, int, Sequence[int]]]) -> list[Cause]:
-    """Causes from errors: those that are the same but for numbers and ids are one, most frequent first."""
+def group_causes(causes: Sequence[Cause]) -> list[Cause]:
+    """Those that are the same but for numbers and ids are one, in the most frequent wording; most frequent first."""
     groups: dict[str, Cause] = {}
-    for error, n, places in found:
-        key = _NUMBER.sub("#", _ID.sub("#", error))
+    for cause in causes:
+        key = _NUMBER.sub("#", _ID.sub("#", cause.failure.error))
         known = groups.get(key)
         if known is None:
-            groups[key] = Cause(error, n, tuple(places))
+            groups[key] = cause
         else:
-            groups[key] = Cause(known.text, known.n + n, tuple(sorted({*known.places, *places})[:20]))
+            first = tuple(sorted({*known.first, *cause.first})[:20])
+            groups[key] = Cause(known.failure, known.n + cause.n, first)
     return sorted(groups.values(), key=lambda cause: -cause.n)
 
 
@@ -328,13 +319,17 @@ def _first_of(counts: Mapping[ItemState, int]) -> ItemState:
 def _causes(store: Store, job: Job) -> None:
     table = services.annotations(store).jobs
     causes = group_causes(table.causes(job.id))[:MAX_CAUSES]
-    firsts = sorted({cause.places[0] for cause in causes if cause.places})
+    firsts = sorted({cause.first[0] for cause in causes if cause.first})
     features = features_of(store, job, table.items_at(job.id, firsts))
     rows: list[dict[str, Any]] = []
     for cause in causes:
-        feature = features.get(cause.places[0]) if cause.places else None
+        feature = features.get(cause.first[0]) if cause.first else None
         row: dict[str, Any] = {
-            "cells": [fmt.count(cause.n), visible(cause.text)[:1000], f"#{feature[1]}" if feature else ""]
+            "cells": [
+                fmt.count(cause.n),
+                visible(cause.failure.error)[:1000],
+                f"#{feature[1]}" if feature else "",
+            ]
         }
         if feature:
             row["go"] = {"coder": feature[0], "latent": feature[1]}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from autointerp.errors import UserError
 from autointerp.jobs.llm import asked, redirected
-from autointerp.llm import USED_UP
+from autointerp.llm import BudgetExceeded
 from autointerp.pipeline.options import LLMOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Job
@@ -39,7 +39,7 @@ def payload(store: Store, job: Job) -> dict[str, Any] | None:
 
 def used_up(job: Job) -> bool:
     """Whether the job stopped because it had spent what it may: to be retried it must be granted more."""
-    return USED_UP in (job.error or "")
+    return job.error_kind == BudgetExceeded.kind
 
 
 def _with_further(job: Job, now: LLMOptions) -> LLMOptions:

@@ -49,11 +49,6 @@ def scorer_place(scorer: str) -> int:
     return list(SCORERS).index(scorer) if scorer in SCORERS else len(SCORERS)
 
 
-def protocol_label(protocol: str) -> str:
-    """`held-out` or `delphi`."""
-    return "held-out" if protocol == "ours" else protocol
-
-
 def judge_label(judge: str, model: str | None) -> str:
     """Who answered a scorer's questions, as shown with every score: the offline judge is never taken for a model."""
     match judge:

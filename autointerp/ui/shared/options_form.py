@@ -48,7 +48,7 @@ CENTRE_HELP = (
     "Else it stands anywhere, as in the reference."
 )
 PROTOCOL_HELP = (
-    "ours: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
+    "held-out: split into held-in and held-out contexts first, fresh wrong marks for every example. delphi: the reference's "
     "sampling and marks, for comparison with published figures; it does not keep out what the explainer has seen."
 )
 NEGATIVE_HELP = (
@@ -157,7 +157,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
             key=f"{key}_negatives", format_func=NEGATIVES.__getitem__, help=NEGATIVE_HELP,
         )  # fmt: skip
         protocol = st.segmented_control(
-            "Protocol", ("ours", "delphi"), default="ours", required=True, key=f"{key}_protocol", help=PROTOCOL_HELP
+            "Protocol", ("held-out", "delphi"), default="held-out", required=True, key=f"{key}_protocol", help=PROTOCOL_HELP
         )  # fmt: skip
         centre = st.toggle(CENTRE, False, key=f"{key}_centre", help=CENTRE_HELP)
         activating_marks = st.toggle(
@@ -181,7 +181,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         if name in chosen:
             one = replace(shared, scorer=name)
             if one.judged:  # the reference has no others
-                one = replace(one, protocol=protocol, centre=centre and protocol == "ours")
+                one = replace(one, protocol=protocol, centre=centre and protocol == "held-out")
             found.append(replace(one, llm=llm if one.needs_llm else None))
     return found
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import METRICS, NEGATIVES, judge_label, protocol_label, scorer_label
+from autointerp.ui.shared.labels import METRICS, NEGATIVES, judge_label, scorer_label
 
 SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "value minus floor"}
 
@@ -58,7 +58,7 @@ def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
         if (other.scorer, other.judge, other.model) == (kind.scorer, kind.judge, kind.model)
     ]
     if any(other.protocol != kind.protocol for other in alike):
-        parts.append(protocol_label(kind.protocol))
+        parts.append(kind.protocol)
     if any(other.negatives != kind.negatives for other in alike):
         parts.append(kind.negatives)
     return " · ".join(parts)
@@ -68,7 +68,7 @@ def help_text(kind: ScoreKind) -> str:
     """Everything that makes scores of this kind comparable."""
     negatives = " and ".join(NEGATIVES.get(part, part) for part in kind.negatives.split("+"))
     return (
-        f"{scorer_label(kind.scorer)} by {judge_label(kind.judge, kind.model)}; {protocol_label(kind.protocol)} protocol; "
+        f"{scorer_label(kind.scorer)} by {judge_label(kind.judge, kind.model)}; {kind.protocol} protocol; "
         f"non-activating examples: {negatives}"
     )
 

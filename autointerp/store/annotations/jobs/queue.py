@@ -13,11 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from autointerp.errors import UnknownName, UserError
+from autointerp.errors import Failure, UnknownName, UserError
+from autointerp.records import Record, canonical_json, new_id, now
 from autointerp.store.annotations import rows
 from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.jobs.records import (
     ACTIVE,
+    CANCELLED,
+    Cause,
     ItemState,
     Job,
     JobItem,
@@ -33,7 +36,6 @@ from autointerp.store.annotations.jobs.rows import (
     insert_items,
     to_job,
 )
-from autointerp.store.annotations.records import Record, canonical_json, new_id, now
 
 
 class JobQueue:
@@ -130,42 +132,51 @@ class JobQueue:
         self, job_id: str, *, state: ItemState | None = None, limit: int = 1000, offset: int = 0
     ) -> list[JobItem]:
         """Items in order; all, or those in one state."""
-        with self._database.read() as connection:
-            self._row(connection, job_id)
-            found = connection.execute(
-                "SELECT i, item, state, attempts, error FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?)"
-                " AND (? IS NULL OR state = ?) ORDER BY i LIMIT ? OFFSET ?",
-                (job_id, state, state, limit, offset),
-            ).fetchall()
-        return [
-            JobItem(i=i, item=json.loads(item), state=at, attempts=n, error=e) for i, item, at, n, e in found
-        ]
+        return self._items(
+            job_id, "AND (? IS NULL OR state = ?) ORDER BY i LIMIT ? OFFSET ?", (state, state, limit, offset)
+        )
 
-    def causes(self, job_id: str, *, limit: int = 2000) -> list[tuple[str, int, list[int]]]:
-        """Why items failed: each error with how many items met it and the places `i` of the first ones (at most 20), most
-        frequent first; errors beyond `limit` different ones are left out."""
+    def causes(self, job_id: str, *, limit: int = 2000) -> list[Cause]:
+        """Why items failed, the most frequent cause first; errors beyond `limit` different ones are left out."""
         with self._database.read() as connection:
             self._row(connection, job_id)
             found = connection.execute(
-                "WITH failed AS (SELECT i, error, row_number() OVER (PARTITION BY error ORDER BY i) AS place FROM job_items"
+                "WITH failed AS (SELECT *, row_number() OVER (PARTITION BY error ORDER BY i) AS place FROM job_items"
                 " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed')"
-                " SELECT error, count(*) AS n, json_group_array(i) FILTER (WHERE place <= 20) FROM failed"
+                " SELECT error, error_kind, max(retryable), count(*) AS n, json_group_array(i) FILTER (WHERE place <= 20)"
+                " FROM failed"
                 " GROUP BY error ORDER BY n DESC, min(i) LIMIT ?",
                 (job_id, limit),
             ).fetchall()
-        return [(error or "", n, sorted(json.loads(first))) for error, n, first in found]
+        return [
+            Cause(Failure(error or "", kind or "error", bool(may)), n, tuple(sorted(json.loads(first))))
+            for error, kind, may, n, first in found
+        ]
 
     def items_at(self, job_id: str, places: Sequence[int]) -> list[JobItem]:
         """The items at these places, in order."""
+        wanted = json.dumps([int(place) for place in places])
+        return self._items(job_id, "AND i IN (SELECT value FROM json_each(?)) ORDER BY i", (wanted,))
+
+    def _items(self, job_id: str, where: str, parameters: tuple) -> list[JobItem]:
         with self._database.read() as connection:
             self._row(connection, job_id)
-            found = connection.execute(
-                "SELECT i, item, state, attempts, error FROM job_items WHERE job = (SELECT seq FROM jobs WHERE id = ?)"
-                " AND i IN (SELECT value FROM json_each(?)) ORDER BY i",
-                (job_id, json.dumps([int(place) for place in places])),
+            rows_ = connection.execute(
+                "SELECT i, item, state, attempts, error, error_kind, retryable FROM job_items"
+                f" WHERE job = (SELECT seq FROM jobs WHERE id = ?) {where}",
+                (job_id, *parameters),
             ).fetchall()
         return [
-            JobItem(i=i, item=json.loads(item), state=at, attempts=n, error=e) for i, item, at, n, e in found
+            JobItem(
+                i=i,
+                item=json.loads(item),
+                state=state,
+                attempts=attempts,
+                error=error,
+                error_kind=kind,
+                retryable=bool(may),
+            )
+            for i, item, state, attempts, error, kind, may in rows_
         ]
 
     @staticmethod
@@ -184,9 +195,9 @@ class JobQueue:
         with self._database.write(durable=True) as connection:
             self._row(connection, job_id)
             connection.execute(
-                "UPDATE jobs SET state = 'cancelled', finished = ?, error = 'cancelled'"
+                "UPDATE jobs SET state = 'cancelled', finished = ?, error = ?, error_kind = ?, retryable = ?"
                 " WHERE id = ? AND state = 'queued'",
-                (now(), job_id),
+                (now(), *CANCELLED, job_id),
             )
             connection.execute(
                 "UPDATE jobs SET cancel = 1 WHERE id = ? AND state IN ('running', 'preparing')", (job_id,)
@@ -210,25 +221,19 @@ class JobQueue:
                 if payload is not None and canonical_json(payload) != canonical_json(job.payload):
                     _tell_anew(connection, job, payload)
                 connection.execute(
-                    "UPDATE jobs SET state = 'queued', n_failed = 0, cancel = 0, error = NULL, finished = NULL,"
+                    "UPDATE jobs SET state = 'queued', n_failed = 0, cancel = 0, error = NULL, error_kind = NULL,"
+                    " retryable = 0, finished = NULL,"
                     " rate = NULL, owner = NULL, crashes = 0 WHERE id = ?",
                     (job_id,),
                 )
             except sqlite3.IntegrityError as error:
                 raise UserError(f"the same work as job {job_id} is already queued or running") from error
             connection.execute(
-                "UPDATE job_items SET state = 'pending', error = NULL"
+                "UPDATE job_items SET state = 'pending', error = NULL, error_kind = NULL, retryable = 0"
                 " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed'",
                 (job_id,),
             )
             return to_job(self._row(connection, job_id))
-
-    def delete(self, job_id: str) -> None:
-        """Forget a job that is over. What it wrote stays. Raises UserError while it is active."""
-        with self._database.write() as connection:
-            if to_job(self._row(connection, job_id)).is_active:
-                raise UserError(f"job {job_id} is not over: cancel it first")
-            connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
 
 def _check_not_cancelled(connection: sqlite3.Connection, seq: int) -> None:

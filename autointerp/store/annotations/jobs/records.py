@@ -7,13 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from autointerp.store.annotations.records import new_id
+from autointerp.errors import Failure
+from autointerp.records import new_id
 
 JobState = Literal["preparing", "queued", "running", "done", "failed", "cancelled"]
 ItemState = Literal["pending", "done", "failed"]
 
+CANCELLED = Failure("cancelled", "cancelled", retryable=True)
 ACTIVE: tuple[JobState, ...] = ("preparing", "queued", "running")
 
 
@@ -22,7 +24,7 @@ class Job:
     """One job at one moment. Counts are of items; `rate` is recent items per second; `heartbeat` in epoch seconds.
 
     `done` means that every item was tried; `n_failed` of them may have failed. `failed` means that the job itself could
-    not go on (`error` says why) or that every item failed.
+    not go on (`error` says why, `error_kind` in a word, `retryable` whether a retry can help) or that every item failed.
     """
 
     id: str
@@ -51,6 +53,8 @@ class Job:
     heartbeat: float | None
     claims: int
     error: str | None
+    error_kind: str | None = None
+    retryable: bool = False
 
     @property
     def after(self) -> str | None:
@@ -100,7 +104,17 @@ class JobItem:
     item: Any
     state: ItemState
     attempts: int
-    error: str | None
+    error: str | None = None
+    error_kind: str | None = None
+    retryable: bool = False
+
+
+class Cause(NamedTuple):
+    """Why `n` items failed; `first`: the places `i` of the first ones, at most 20."""
+
+    failure: Failure
+    n: int
+    first: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ class ItemResult:
     to stop."""
 
     i: int
-    error: str | None = None
+    failure: Failure | None = None
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0

@@ -1,9 +1,9 @@
 """What to do about the jobs of processes that died."""
 
+from autointerp.records import now
 from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.jobs.records import Job, is_dead
 from autointerp.store.annotations.jobs.rows import claims_where
-from autointerp.store.annotations.records import now
 
 SILENT_SECONDS = 30.0
 """An owner on another machine that has not been heard of for this long is taken for dead."""
@@ -35,7 +35,8 @@ def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> li
                     " 'cancelled' WHEN crashes + 1 >= :max THEN 'failed' ELSE 'queued' END, finished = CASE WHEN"
                     " cancel OR crashes + 1 >= :max THEN :now END, error = CASE WHEN cancel THEN 'cancelled' WHEN"
                     " crashes + 1 >= :max THEN 'the process that ran it died ' || :max || ' times without storing a"
-                    " result' END WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
+                    " result' END, error_kind = CASE WHEN cancel THEN 'cancelled' WHEN crashes + 1 >= :max THEN 'crashed' END,"
+                    " retryable = cancel WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
                     {
                         **{"max": MAX_CRASHES, "now": now(), "seq": seq, "claims": claims},
                         **{"beat": job.heartbeat},

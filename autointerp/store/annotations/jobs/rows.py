@@ -8,8 +8,8 @@ from dataclasses import fields
 from itertools import islice
 from typing import Any
 
+from autointerp.records import canonical_json
 from autointerp.store.annotations.jobs.records import Claim, Job
-from autointerp.store.annotations.records import canonical_json
 
 CHUNK = 2000
 """Items per transaction while a long job is submitted."""
@@ -48,5 +48,5 @@ def to_claim(row: tuple) -> Claim:
 def to_job(row: tuple) -> Job:
     values = dict(zip(COLUMNS, row, strict=True))
     values["payload"] = json.loads(values["payload"])
-    values["cancel"] = bool(values["cancel"])
+    values["cancel"], values["retryable"] = bool(values["cancel"]), bool(values["retryable"])
     return Job(**values)

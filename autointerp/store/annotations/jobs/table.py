@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from autointerp.errors import UserError
+from autointerp.errors import AutointerpError, Failure, UserError
+from autointerp.records import Record, now
 from autointerp.store.annotations import rows
+from autointerp.store.annotations.columns import clean
 from autointerp.store.annotations.jobs.queue import JobQueue, queue_job
 from autointerp.store.annotations.jobs.records import Claim, ItemResult, Job, JobState
 from autointerp.store.annotations.jobs.recovery import SILENT_SECONDS, recover
 from autointerp.store.annotations.jobs.rows import COLUMNS, SELECT, to_claim, to_job
-from autointerp.store.annotations.records import Record, now
 
 
 class ClaimLost(Exception):
@@ -92,8 +93,8 @@ class JobTable(JobQueue):
             for result, records in results:
                 connection.execute("SAVEPOINT item")
                 # The item first: one that has ended already (a commit repeated after an interrupt) keeps its end.
-                if _end_item(connection, claim, result.i, result.error):
-                    error = result.error
+                if _end_item(connection, claim, result.i, result.failure):
+                    failure = result.failure
                     try:
                         rows.write(connection, records)
                         _follow(connection, claim, result, stopping)
@@ -106,11 +107,12 @@ class JobTable(JobQueue):
                     ) as refusal:
                         connection.execute("ROLLBACK TO item")
                         refused.append((result, refusal))
-                        error = f"its result could not be stored: {refusal}"
-                        _end_item(connection, claim, result.i, error)
-                    ends.append((result, error))
+                        kind = refusal.kind if isinstance(refusal, AutointerpError) else "bug"
+                        failure = Failure(f"its result could not be stored: {refusal}", kind)
+                        _end_item(connection, claim, result.i, failure)
+                    ends.append((result, failure))
                 connection.execute("RELEASE item")
-            n_failed = sum(error is not None for _, error in ends)
+            n_failed = sum(failure is not None for _, failure in ends)
             connection.execute(
                 "UPDATE jobs SET n_done = n_done + ?, n_failed = n_failed + ?, crashes = 0 WHERE seq = ?",
                 (len(ends) - n_failed, n_failed, claim.seq),
@@ -147,11 +149,12 @@ class JobTable(JobQueue):
                 connection.execute("SELECT cancel FROM jobs WHERE seq = ?", (claim.seq,)).fetchone()[0]
             )
 
-    def finish(self, claim: Claim, *, state: JobState | None = None, error: str | None = None) -> Job:
+    def finish(self, claim: Claim, *, state: JobState | None = None, failure: Failure | None = None) -> Job:
         """End the job. Without `state`: done, or failed when every item failed. Raises ClaimLost."""
         with self._database.write(durable=True) as connection:
             self._check(connection, claim)
             job = to_job(connection.execute(f"{SELECT} WHERE seq = ?", (claim.seq,)).fetchone())
+            error, kind, retryable = failure or (None, None, False)
             if state is None:
                 state = "failed" if job.total and job.n_failed == job.total else "done"
                 if job.n_left:
@@ -163,9 +166,9 @@ class JobTable(JobQueue):
                     ).fetchone()
                     error = f"{job.n_failed} of {job.total} failed; the first: {first}"
             connection.execute(
-                "UPDATE jobs SET state = ?, error = ?, finished = ?, owner = NULL, stage = NULL, stage_done = NULL,"
-                " stage_total = NULL WHERE seq = ?",
-                (state, rows.clean(error), now(), claim.seq),
+                "UPDATE jobs SET state = ?, error = ?, error_kind = ?, retryable = ?, finished = ?, owner = NULL, stage = NULL,"
+                " stage_done = NULL, stage_total = NULL WHERE seq = ?",
+                (state, clean(error), kind, retryable, now(), claim.seq),
             )
             return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (claim.seq,)).fetchone())
 
@@ -210,11 +213,12 @@ def _pay(connection: sqlite3.Connection, claim: Claim, results: Sequence[ItemRes
     )
 
 
-def _end_item(connection: sqlite3.Connection, claim: Claim, i: int, error: str | None) -> bool:
+def _end_item(connection: sqlite3.Connection, claim: Claim, i: int, failure: Failure | None) -> bool:
     """Whether the item was still pending."""
+    error, kind, retryable = failure or (None, None, False)
     changed = connection.execute(
-        "UPDATE job_items SET state = ?, error = ?, attempts = attempts + 1"
+        "UPDATE job_items SET state = ?, error = ?, error_kind = ?, retryable = ?, attempts = attempts + 1"
         " WHERE job = ? AND i = ? AND state = 'pending'",
-        ("done" if error is None else "failed", rows.clean(error), claim.seq, i),
+        ("done" if failure is None else "failed", clean(error), kind, retryable, claim.seq, i),
     )
     return changed.rowcount == 1
