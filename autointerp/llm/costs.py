@@ -102,8 +102,8 @@ class Budget:
             if not self._over(self._spent + most):
                 return False
         raise BudgetExceeded(
-            f"The budget is used up: {self._describe()}. The next call would exceed it, so nothing more is sent. All answers are kept. "
-            f"To go on, press Retry, which grants the “Budget of a job” in Settings once more, or give --budget-tokens or "
+            f"The budget is used up: {self._describe()}. The next call would exceed it, so nothing more is sent. "
+            f"All answers are kept. To go on, press Retry, which grants the “Budget of a job” in Settings once more, or give --budget-tokens or "
             f"--budget-cost to `autointerp jobs STORE retry ID`."
         )
 

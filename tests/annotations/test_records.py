@@ -75,6 +75,7 @@ judged = st.builds(
     quantile=st.none() | st.integers(0, 9),
     source=st.sampled_from(["activating", "random", "neighbours", "embedding"]),
     marks=st.none() | st.lists(count, max_size=4).map(tuple),
+    reply_ref=st.none(),
     predicted=st.none() | st.lists(st.floats(-1e9, 1e9), max_size=4).map(tuple),
 )
 
