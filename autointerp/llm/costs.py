@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from autointerp.errors import UserError
-from autointerp.llm.errors import BudgetExceeded
+from autointerp.llm.errors import BudgetExceeded, NoPrice
 from autointerp.llm.messages import ChatRequest
 from autointerp.llm.usage import Usage
 
@@ -173,7 +173,7 @@ class CostEstimator:
         if guess.cost is not None:
             return guess
         if self.budget is not None and self.budget.max_cost is not None and not self._reports_cost:
-            raise BudgetExceeded(
+            raise NoPrice(
                 f"The model {request.model or self._model!r} has no price, so a budget in money cannot be kept. Set its price "
                 f"in Settings, or give the budget in tokens."
             )

@@ -143,6 +143,13 @@ class BudgetExceeded(LLMError):
     retryable = True
 
 
+class NoPrice(BudgetExceeded):
+    """A limit on money and a model without a price: no larger limit helps."""
+
+    kind = "no_price"
+    retryable = False
+
+
 class Cancelled(LLMError):
     """Stopped by the user before an answer was there."""
 
