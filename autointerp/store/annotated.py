@@ -11,17 +11,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from autointerp.store.annotations import Annotations
 from autointerp.store.corpus.search import escape
-
-if TYPE_CHECKING:
-    import pyarrow
 
 PERSON = "person"
 """The explainer of what people write."""
@@ -99,16 +97,16 @@ class CoderAnnotations:
     def __init__(
         self,
         version: int,
-        explanations: "pyarrow.Table",
-        scores: "pyarrow.Table",
-        failures: "pyarrow.Table",
+        explanations: pa.Table,
+        scores: pa.Table,
+        failures: pa.Table,
     ):
         self.version = version
         self.explanations = explanations
         self.scores = scores
         self.failures = failures
-        self._values: dict[ScoreKind, pyarrow.Table] = {}
-        self._of_kind: dict[ScoreKind, pyarrow.Table] = {}
+        self._values: dict[ScoreKind, pa.Table] = {}
+        self._of_kind: dict[ScoreKind, pa.Table] = {}
 
     @cached_property
     def latents(self) -> NDArray[np.int64]:
@@ -126,10 +124,8 @@ class CoderAnnotations:
         return {ScoreKind(*(row[name] for name in columns)): row["count_all"] for row in counted}
 
     @cached_property
-    def states(self) -> "pyarrow.Table":
+    def states(self) -> pa.Table:
         """`latent, explained, failed, explainer, pinned, person` of every latent with an explanation or a failed one."""
-        import pyarrow as pa
-
         table = self.explanations
         failed = self.failures["latent"].to_numpy()
         only = failed[~np.isin(failed, self.latents)]
@@ -149,11 +145,9 @@ class CoderAnnotations:
             }
         )
 
-    def values(self, kind: ScoreKind) -> "pyarrow.Table":
+    def values(self, kind: ScoreKind) -> pa.Table:
         """`latent, score, ci_low, above_floor` of the shown explanations scored this way; what is missing is null."""
         if kind not in self._values:
-            import pyarrow as pa
-
             rows = self.of_kind(kind)
             numbers = {name: _floats(rows[name]) for name in ("value", "ci_low", "floor")}
             columns = {
@@ -170,10 +164,8 @@ class CoderAnnotations:
         return self._values[kind]
 
     @cached_property
-    def any_score(self) -> "pyarrow.Table":
+    def any_score(self) -> pa.Table:
         """As `values`, the best value over all kinds and no bounds: whether a shown explanation was scored at all."""
-        import pyarrow as pa
-
         rows = self.scores.filter(self.scores["shown"])
         latent, value = rows["latent"].to_numpy(), _floats(rows["value"])
         latent, value = latent[~np.isnan(value)], value[~np.isnan(value)]
@@ -185,7 +177,7 @@ class CoderAnnotations:
             {"latent": unique.astype(np.uint32), "score": best, "ci_low": none, "above_floor": none}
         )
 
-    def of_kind(self, kind: ScoreKind) -> "pyarrow.Table":
+    def of_kind(self, kind: ScoreKind) -> pa.Table:
         """The rows of `scores` of shown explanations and this kind, ascending by latent: one per latent."""
         if kind not in self._of_kind:
             pc = _compute()
@@ -199,16 +191,12 @@ class CoderAnnotations:
         return self._of_kind[kind]
 
     @cached_property
-    def _folded(self) -> "pyarrow.Array":
-        import pyarrow as pa
-
+    def _folded(self) -> pa.Array:
         return pa.array([text.casefold() for text in self.explanations["text"].to_pylist()], pa.string())
 
-    def find_words(self, query: str) -> "pyarrow.Table":
+    def find_words(self, query: str) -> pa.Table:
         """`latent, relevance` of the shown explanations that hold every word of `query`, in any case: whole words before
         parts of words, then the shorter text first. Nothing for an empty query."""
-        import pyarrow as pa
-
         pc = _compute()
         words = list(dict.fromkeys(query.encode("utf-8", "replace").decode().casefold().split()))
         found = np.full(len(self.latents), bool(words))
@@ -328,18 +316,16 @@ def _compute() -> Any:
     return pyarrow.compute
 
 
-def _plain_schema(columns: Sequence[str]) -> "pyarrow.Schema":
-    import pyarrow as pa
-
+def _plain_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema({name: pa.string() for name in columns})
 
 
-def _floats(column: "pyarrow.ChunkedArray") -> NDArray[np.float64]:
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """NaN for null."""
     return column.to_numpy().astype(np.float64)
 
 
-def _rows(table: "pyarrow.Table", ids: NDArray[np.int64], latents: Sequence[int]) -> list[tuple[int, dict]]:
+def _rows(table: pa.Table, ids: NDArray[np.int64], latents: Sequence[int]) -> list[tuple[int, dict]]:
     """The rows of `table` for `latents`, where there are any; `ids` are its latents, ascending."""
     wanted = np.asarray(latents, dtype=np.int64)
     at = np.searchsorted(ids, wanted)

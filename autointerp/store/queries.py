@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
+
+import pyarrow as pa
 
 from autointerp.errors import UserError
 from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore
 from autointerp.store.coders.definitions import STATISTICS
 from autointerp.store.coders.firing import Spots
 from autointerp.types import LatentStats
-
-if TYPE_CHECKING:
-    import pyarrow
 
 ScoreValue = Literal["score", "ci_low", "above_floor"]
 """Of a score of the query's kind: its value, the lower end of its interval, its value minus its floor."""
@@ -46,7 +45,7 @@ class LatentQuery:
     bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     dead: Dead = "hide"
     spots: Spots | None = None
-    matches: "Mapping[str, pyarrow.Table] | None" = None
+    matches: Mapping[str, pa.Table] | None = None
     kind: ScoreKind | None = None
     state: State | None = None
     explainer: str | None = None

@@ -1,6 +1,5 @@
 """The read side of a store: opens a folder, checks it, hands out coders, vocabulary, text search and SQL."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,11 +20,10 @@ from autointerp.store.embeddings.reader import (
     Places,
     WindowEmbeddings,
     folder_of,
-    list_embeddings,
     prefix_of,
     read_embeddings,
 )
-from autointerp.store.manifest import REBUILD, Layout, read_manifest
+from autointerp.store.manifest import Layout, read_manifest
 from autointerp.store.queries import LatentRow
 from autointerp.store.sql import run_query
 from autointerp.types import CoderInfo, Example
@@ -79,16 +77,6 @@ class Store:
         """What is wrong with the files, one sentence each with its way out; empty for a sound store."""
         return list(self.generation().problems)
 
-    def verify(self) -> list[str]:
-        """`problems()` plus a slow check of the token ids against their hash."""
-        found = self.problems()
-        if (
-            hashlib.sha256(np.ascontiguousarray(self.tokens).data).hexdigest()
-            != self.meta["corpus"]["sha256"]
-        ):
-            found.append(f"{self.layout.tokens}: token ids do not match the hash in store.json. {REBUILD}")
-        return found
-
     def vocabulary(self) -> Vocabulary:
         """Token texts and bytes, read once."""
         if self._vocabulary is None:
@@ -105,18 +93,9 @@ class Store:
         """The whole context as text."""
         return self.vocabulary().decode_text(self.tokens[context])
 
-    def document_of(self, context: int) -> str | None:
-        """Name of the document a context begins in, `None` when the corpus came without documents."""
-        found = self.generation().cursor().execute(
-            "SELECT name FROM corpus.contexts JOIN corpus.documents USING (document) WHERE context = ?", [int(context)]
-        ).fetchone()  # fmt: skip
-        return found[0] if found else None
-
-    def search_contexts(
-        self, pattern: str, *, regex: bool = False, limit: int = 50, offset: int = 0
-    ) -> ContextHits:
+    def search_contexts(self, pattern: str, *, regex: bool = False, limit: int = 50) -> ContextHits:
         """Contexts whose text holds `pattern`: literal regardless of case, or a regular expression (RE2) as written."""
-        return search_contexts(self.generation(), pattern, regex=regex, limit=limit, offset=offset)
+        return search_contexts(self.generation(), pattern, regex=regex, limit=limit)
 
     def preview_examples(self, rows: Sequence[LatentRow], window: int = 24) -> list[Example | None]:
         """The strongest window of each row's latent, the peak in its middle; `None` for a dead latent."""
@@ -150,10 +129,6 @@ class Store:
             found = read_embeddings(self.path, embedder, places, self.meta["corpus"]["sha256"])
             kept = self._embeddings[prefix] = (seen, found)
         return kept[1]
-
-    def embedders(self) -> list[tuple[str, int, int]]:
-        """(embedder, window, stride) of the window embeddings in this store."""
-        return list_embeddings(self.path)
 
     def sql(self, query: str, *, limit: int | None = None) -> pa.Table:
         """One read-only query over everything in the store; see `autointerp.store.sql` for the tables."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autointerp.store import Store
+from autointerp.store import STATISTICS, Statistic, Store
 from tests.cli.conftest import RunJson, RunText
 
 GROUPS = {"top", "random", "quantiles", "non_activating"}
@@ -113,3 +113,17 @@ def test_wrong_input_is_2_and_says_what_is_right(
     code, out, err = run_text("latent", tiny_store.path, *argv)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_a_new_statistic_is_in_the_document_and_the_text(
+    tiny_store: Store, run_json: RunJson, run_text: RunText, monkeypatch: pytest.MonkeyPatch
+):
+    least = Statistic(
+        "least", "Smallest activation", "", "activation", unit="units",
+        compute=lambda block, grid: np.minimum.reduceat(block.activation, block.offsets[:-1]),
+    )  # fmt: skip
+    monkeypatch.setitem(STATISTICS, least.name, least)
+    value = float(tiny_store.coder("sae").activations(4).activation.min())
+    assert run_json("latent", tiny_store.path, "sae", 4)["least"] == value
+    assert f"smallest activation: {value:.4g} units" in run_text("latent", tiny_store.path, "sae", 4)[1]
+    assert set(STATISTICS) <= set(run_json("latent", tiny_store.path, "sae", 5))

@@ -18,7 +18,7 @@ from autointerp.errors import BadActivations, StoreReadOnly, UserError
 from autointerp.sampling import make_windows
 from autointerp.sampling.windows import cut
 from autointerp.store import Store
-from autointerp.store.embeddings.reader import Places, file_stem
+from autointerp.store.embeddings.reader import Places, file_stem, list_embeddings
 from autointerp.store.embeddings.texts import TextVectors
 from autointerp.types import Progress
 from tests.conftest import StoreFactory
@@ -60,7 +60,7 @@ def test_done_once(tiny_store: Store, hashed: HashEmbedder):
     asked = len(hashed.asked)
     assert embedded(tiny_store, hashed) is first
     assert len(hashed.asked) == asked
-    assert tiny_store.embedders() == [("hash", 32, 32)]
+    assert list_embeddings(tiny_store.path) == [("hash", 32, 32)]
     assert not list((tiny_store.path / "embeddings").glob(".*"))
     assert Store.open(tiny_store.path).embeddings("hash") is not None
 

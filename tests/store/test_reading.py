@@ -17,7 +17,6 @@ def test_coders_in_natural_order(store_factory: StoreFactory) -> None:
     store = store_factory(np.zeros((2, 4), dtype=int), {"layers.10": spec, "layers.2": spec, "a": spec})
     assert [info.coder for info in store.coders()] == ["a", "layers.2", "layers.10"]
     assert store.problems() == []
-    assert store.verify() == []
 
 
 def test_info_carries_what_was_written(tiny_store: Store) -> None:
@@ -188,13 +187,15 @@ def test_previews_show_the_peak_as_stored(tiny_store: Store, window: int) -> Non
 
 
 def test_document_names(tiny_store: Store) -> None:
-    assert tiny_store.document_of(2) == "doc <b>one</b>"
-    assert tiny_store.document_of(3) == "doc two"
+    names = tiny_store.sql(
+        "SELECT context, name FROM contexts JOIN documents USING (document) ORDER BY context"
+    )
+    assert names["name"].to_pylist()[2:4] == ["doc <b>one</b>", "doc two"]
 
 
 def test_corpus_without_documents(store_factory: StoreFactory) -> None:
     store = store_factory(np.zeros((2, 4), dtype=int))
-    assert store.document_of(0) is None
+    assert store.sql("SELECT count(*) AS n FROM contexts WHERE document IS NULL")["n"].to_pylist() == [2]
     assert store.meta["corpus"]["n_documents"] == 0
 
 
@@ -231,11 +232,11 @@ def test_regular_expressions_agree_with_python(tiny_store: Store, pattern: str) 
     assert [(hit.context, hit.char_start, hit.char_end) for hit in found.hits] == expected
 
 
-def test_search_pages(tiny_store: Store) -> None:
+def test_a_search_is_cut_off_but_counted(tiny_store: Store) -> None:
     every = tiny_store.search_contexts("script", limit=100)
-    pages = [tiny_store.search_contexts("script", limit=5, offset=offset) for offset in range(0, 30, 5)]
-    assert [hit for page in pages for hit in page.hits] == every.hits
-    assert {page.total for page in pages} == {every.total}
+    some = tiny_store.search_contexts("script", limit=5)
+    assert some.hits == every.hits[:5]
+    assert some.total == every.total > 5
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "(?=x)", "a" * 1001, "(?P<", "x{9999}"])

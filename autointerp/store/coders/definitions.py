@@ -26,8 +26,8 @@ class Statistic:
 
     Its values come from one of three places: a column of the coder file of the SQL type `stored`, filled when the coder is
     cached; the expression `sql` over such columns, where `{n_tokens}` and `{n_contexts}` are the coder's; or `compute`, which
-    takes a block of latents with all their activations and gives Float64[ndarray, " n_latents"] (NaN: no value). Another
-    `version` of a computed one replaces the values kept in `derived/`.
+    takes a block of live latents with all their activations and gives Float64[ndarray, " n_latents"] (NaN: no value). Whoever
+    changes what `compute` gives counts its `version` up: values are kept in `derived/` by version.
     """
 
     name: str

@@ -4,17 +4,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from autointerp.store.catalog import Generation
 from autointerp.store.coders.half import decode
 from autointerp.store.coders.tables import AttachedCoder
-
-if TYPE_CHECKING:
-    import pyarrow
 
 _KEPT = 64
 _COMPARED = 256
@@ -67,15 +64,13 @@ def random_spots(spots: Spots, n_contexts: int, ctx_len: int) -> Spots:
     return Spots(tuple(ids.tolist()), spots.width, tuple(np.repeat(np.arange(len(first)), length).tolist()))
 
 
-def relevance(generation: Generation, coder: AttachedCoder, spots: Spots) -> "pyarrow.Table":
+def relevance(generation: Generation, coder: AttachedCoder, spots: Spots) -> pa.Table:
     """`latent, relevance` of every latent that fires in one of `spots`.
 
     Relevance is how strongly it fires there, its share of the latent's maximum averaged over the spots (0 where it is
     silent), minus the same over random places of that length: from -1 to 1, about 0 for a latent that does not care. Without
     the second part the densest latents would come first for whatever is searched.
     """
-    import pyarrow as pa
-
     here = _shares(generation, coder, spots)
     there = _shares(generation, coder, random_spots(spots, coder.info.n_contexts, coder.info.ctx_len))
     fires = np.flatnonzero(here)
@@ -130,8 +125,6 @@ def _strongest(
     generation: Generation, coder: AttachedCoder, spots: Spots
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
     """Latent, place and the largest activation (half-float bits, which keep the order) of all that fires there."""
-    import pyarrow as pa
-
     info = coder.info
     token = f"(place % {info.n_contexts * info.ctx_len})"
     if info.ctx_len % spots.width == 0:

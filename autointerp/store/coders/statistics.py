@@ -166,11 +166,10 @@ def _token_counts(
 
 
 def token_entropy(block: LatentBlock, grid: Grid) -> NDArray[np.float64]:
-    """Entropy in bits of the tokens that each latent activates on, every activation counted once; NaN for a dead one."""
-    n = block.n_latents
-    owner, _, times = _token_counts(block.local, grid.tokens[block.token], n, grid.vocab_size)
-    total = np.where(block.counts > 0, block.counts, np.nan)
-    return np.maximum(np.log2(total) - np.bincount(owner, times * np.log2(times), minlength=n) / total, 0.0)
+    """Entropy in bits of the tokens that each latent activates on, every activation counted once; no latent is dead."""
+    owner, _, times = _token_counts(block.local, grid.tokens[block.token], block.n_latents, grid.vocab_size)
+    expected = np.bincount(owner, times * np.log2(times)) / block.counts
+    return np.maximum(np.log2(block.counts) - expected, 0.0)
 
 
 def _chunks(counts: NDArray[np.int64], per_latent: int) -> Iterator[tuple[slice, slice]]:

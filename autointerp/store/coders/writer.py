@@ -18,7 +18,7 @@ from autointerp.store import migrations
 from autointerp.store.coders.computed import compute
 from autointerp.store.coders.definitions import computed_names, stored
 from autointerp.store.coders.half import encode_signed, power_of_two_scale
-from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock, Spool
+from autointerp.store.coders.spool import LatentBlock, Spool
 from autointerp.store.coders.statistics import (
     DERIVED_UP_TO,
     N_BINS,
@@ -130,11 +130,6 @@ class CoderWriter:
         with writing(self.store.layout.coders):
             self._spool.append(latent, token, activation, largest)
         self._last_token = high
-
-    def latent_blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
-        """What was appended, sorted by latent, in blocks: for figures computed before `finish` (co-firing neighbours)."""
-        with writing(self.store.layout.coders):
-            yield from self._spool.blocks(max_rows)
 
     def finish(
         self,

@@ -25,15 +25,13 @@ class ContextHit(NamedTuple):
 
 @dataclass(frozen=True)
 class ContextHits:
-    """One page of hits in corpus order; `total` counts all contexts that match."""
+    """The first hits in corpus order; `total` counts all contexts that match."""
 
     total: int
     hits: list[ContextHit]
 
 
-def search_contexts(
-    generation: Generation, pattern: str, *, regex: bool, limit: int, offset: int
-) -> ContextHits:
+def search_contexts(generation: Generation, pattern: str, *, regex: bool, limit: int) -> ContextHits:
     """Contexts that match. Regular expressions are RE2's: no look-around or back-references, and linear time, so no
     pattern can hang the program. Raises UserError for an empty, overlong or broken pattern."""
     if not pattern:
@@ -53,25 +51,18 @@ def search_contexts(
         rows = cursor.execute(
             "WITH matching AS MATERIALIZED ("
             f" SELECT context, text, count(*) OVER () AS total FROM corpus.contexts WHERE regexp_matches(text, $1{options})"
-            " ORDER BY context LIMIT $2 OFFSET $3)"
-            f" SELECT context, text, length(regexp_extract(text, $4, 1{options})),"
+            " ORDER BY context LIMIT $2)"
+            f" SELECT context, text, length(regexp_extract(text, $3, 1{options})),"
             f" length(regexp_extract(text, $1, 0{options})), total FROM matching ORDER BY context",
-            [expression, limit, max(offset, 0), before],
+            [expression, limit, before],
         ).fetchall()
-        if rows:
-            total = rows[0][-1]
-        else:
-            counted = cursor.execute(
-                f"SELECT count(*) FROM corpus.contexts WHERE regexp_matches(text, $1{options})", [expression]
-            ).fetchone()
-            total = counted[0] if counted else 0
     except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
         raise UserError(
             f"the regular expression {pattern!r} is not accepted: {str(error).splitlines()[0]}. Syntax is RE2's: no "
             "look-around, no back-references; put a backslash before special characters, or search for literal text."
         ) from error
     hits = [ContextHit(context, text, start, start + length) for context, text, start, length, _ in rows]
-    return ContextHits(total, hits)
+    return ContextHits(rows[0][-1] if rows else 0, hits)
 
 
 def escape(text: str) -> str:

@@ -42,7 +42,7 @@ def run(
 def _text(store: Store, state: FeaturesState) -> SearchResults | None:
     regex = state.mode == "regex"
     try:
-        hits = store.search_contexts(state.search, regex=regex, limit=MAX_CONTEXTS, offset=0)
+        hits = store.search_contexts(state.search, regex=regex, limit=MAX_CONTEXTS)
     except UserError as error:
         st.error(sentence(error))
         return None
