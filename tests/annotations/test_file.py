@@ -141,10 +141,15 @@ def test_a_folder_without_annotations_and_permission_is_empty(ordinary_folder: P
             assert reader.summary("sae").num_rows == 1, "noticed without opening again"
 
 
-def test_an_older_file_that_cannot_be_upgraded_says_so(tmp_path: Path) -> None:
+def test_an_older_file_that_may_not_be_written_is_read_and_left_as_it_is(tmp_path: Path) -> None:
     file_of_version(tmp_path, 1).close()
-    with pytest.raises(StoreReadOnly, match="Open it once"):
-        Annotations(tmp_path, read_only=True)
+    before = (tmp_path / FILE).read_bytes()
+    with Annotations(tmp_path, read_only=True) as annotations:
+        assert annotations.explanations("sae", 1) == []
+        assert annotations.jobs.recent() == []
+        with pytest.raises(StoreReadOnly):
+            annotations.add(explain(1))
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(FILE, before)]
 
 
 def test_read_only_reads_while_another_writes(tmp_path: Path) -> None:

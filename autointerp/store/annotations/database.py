@@ -9,13 +9,16 @@ else with the next durable commit.
 """
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 
 from autointerp.errors import (
     StoreBusy,
@@ -54,6 +57,7 @@ class Database:
         if not Path(store).is_dir():
             raise StoreMissing(f"no store at {str(store)!r}: the folder does not exist. Check the path.")
         self._reset()
+        self._source = self.path
         self.read_only = read_only
         if not read_only:
             try:
@@ -83,17 +87,17 @@ class Database:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA recursive_triggers = ON")
             return connection
-        connection = self._open(f"{self.path.absolute().as_uri()}?mode=ro")
+        connection = self._open(f"{self._source.absolute().as_uri()}?mode=ro")
         try:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             return connection
         except sqlite3.OperationalError:
             # WAL needs to make its index file next to the database. Without a log there is nothing to index.
             connection.close()
-            wal = self.path.with_name(self.path.name + "-wal")
+            wal = self._source.with_name(self._source.name + "-wal")
             if wal.exists() and wal.stat().st_size:
                 raise
-            return self._open(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1")
+            return self._open(f"{self._source.absolute().as_uri()}?mode=ro&immutable=1")
 
     def _open(self, target: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -196,10 +200,22 @@ class Database:
         with self._borrow() as connection:
             version = self._identify(connection)
         if version < VERSION:
-            raise StoreReadOnly(
-                f"{str(self.path)!r} has format {version} and must be brought to format {VERSION}, but cannot be"
-                " written to. Open it once with write access."
-            )
+            self._read_a_copy()
+
+    def _read_a_copy(self) -> None:
+        """An older file that may not be written is read as it is now, from a copy in today's format, which goes with this."""
+        folder = mkdtemp(prefix="autointerp-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        copy = Path(folder) / FILE
+        with (
+            self._translated(),
+            closing(self._connect()) as source,
+            closing(sqlite3.connect(copy, isolation_level=None)) as target,
+        ):
+            source.backup(target)
+            _migrate(target, MIGRATIONS)
+        self.close()
+        self._source = copy
 
     def _identify(self, connection: sqlite3.Connection) -> int:
         """The file's format; raises when it is not ours or too new."""
