@@ -199,10 +199,10 @@ class CoderAnnotations:
         parts of words, then the shorter text first. Nothing for an empty query."""
         pc = _compute()
         words = list(dict.fromkeys(query.encode("utf-8", "replace").decode().casefold().split()))
-        found = np.full(len(self.latents), bool(words))
+        matching = np.full(len(self.latents), bool(words))
         for word in words:
-            found &= pc.match_substring(self._folded, word).to_numpy(zero_copy_only=False)
-        at = np.flatnonzero(found)
+            matching &= pc.match_substring(self._folded, word).to_numpy(zero_copy_only=False)
+        at = np.flatnonzero(matching)
         texts = self._folded.take(pa.array(at))
         whole = np.zeros(len(at))
         for word in words:
@@ -303,10 +303,10 @@ _annotated_lock = threading.Lock()
 def annotated_store(annotations: Annotations) -> AnnotatedStore:
     """The one `AnnotatedStore` of these annotations."""
     with _annotated_lock:
-        found = _annotated.get(annotations)
-        if found is None:
-            found = _annotated[annotations] = AnnotatedStore(annotations)
-        return found
+        annotated = _annotated.get(annotations)
+        if annotated is None:
+            annotated = _annotated[annotations] = AnnotatedStore(annotations)
+        return annotated
 
 
 def _compute() -> Any:
@@ -329,8 +329,8 @@ def _rows(table: pa.Table, ids: NDArray[np.int64], latents: Sequence[int]) -> li
     """The rows of `table` for `latents`, where there are any; `ids` are its latents, ascending."""
     wanted = np.asarray(latents, dtype=np.int64)
     at = np.searchsorted(ids, wanted)
-    found = (
+    present = (
         np.flatnonzero((at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == wanted)) if len(ids) else []
     )
-    rows = table.take(at[found]).to_pylist() if len(found) else []
-    return [(int(wanted[i]), row) for i, row in zip(found, rows, strict=True)]
+    rows = table.take(at[present]).to_pylist() if len(present) else []
+    return [(int(wanted[i]), row) for i, row in zip(present, rows, strict=True)]

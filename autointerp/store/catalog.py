@@ -81,8 +81,9 @@ class Generation:
     def columns(self, query: str, parameters: list[Any] | None = None) -> Columns:
         """Runs a query of this package; damage met on the way becomes StoreDamaged."""
         try:
-            found = self.cursor().execute(query, parameters).fetchnumpy()
-            return cast(Columns, found)  # no ENUM columns here, so no pandas Categorical
+            return cast(
+                Columns, self.cursor().execute(query, parameters).fetchnumpy()
+            )  # no ENUM columns here, so no pandas Categorical
         except (
             duckdb.IOException,
             duckdb.InternalException,

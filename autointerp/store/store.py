@@ -80,9 +80,9 @@ class Store:
     def vocabulary(self) -> Vocabulary:
         """Token texts and bytes, read once."""
         if self._vocabulary is None:
-            found = self.generation().columns("SELECT bytes, special FROM corpus.vocabulary ORDER BY token")
-            pieces = [bytes(piece) for piece in found["bytes"].tolist()]
-            self._vocabulary = Vocabulary(pieces, np.flatnonzero(found["special"]).tolist())
+            columns = self.generation().columns("SELECT bytes, special FROM corpus.vocabulary ORDER BY token")
+            pieces = [bytes(piece) for piece in columns["bytes"].tolist()]
+            self._vocabulary = Vocabulary(pieces, np.flatnonzero(columns["special"]).tolist())
         return self._vocabulary
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -126,8 +126,8 @@ class Store:
             return None
         kept = self._embeddings.get(prefix)
         if kept is None or kept[0] != seen or kept[1] is None:
-            found = read_embeddings(self.path, embedder, places, self.meta["corpus"]["sha256"])
-            kept = self._embeddings[prefix] = (seen, found)
+            vectors = read_embeddings(self.path, embedder, places, self.meta["corpus"]["sha256"])
+            kept = self._embeddings[prefix] = (seen, vectors)
         return kept[1]
 
     def sql(self, query: str, *, limit: int | None = None) -> pa.Table:

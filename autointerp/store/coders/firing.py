@@ -84,16 +84,16 @@ def _shares(generation: Generation, coder: AttachedCoder, spots: Spots) -> NDArr
     )
     key = (coder.alias, spots)
     with _lock:
-        found = memo.get(key)
-        if found is not None:
+        shares = memo.get(key)
+        if shares is not None:
             memo.move_to_end(key)
-            return found
-    found = _measured(generation, coder, spots)
+            return shares
+    shares = _measured(generation, coder, spots)
     with _lock:
-        memo[key] = found
+        memo[key] = shares
         while len(memo) > _KEPT:
             memo.popitem(last=False)
-    return found
+    return shares
 
 
 _lock = threading.Lock()
@@ -134,10 +134,10 @@ def _strongest(
         where = f"{token} // {info.ctx_len} * {per_context} + {token} % {info.ctx_len} // {spots.width}"
     cursor = generation.cursor()
     cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
-    found = cursor.execute(
+    rows = cursor.execute(
         "SELECT latent, spot, max(activation) AS bits FROM ("
         f"SELECT latent, activation, {where} AS spot FROM {coder.alias}.activations"
         ") SEMI JOIN wanted USING (spot) GROUP BY latent, spot"
     ).fetchnumpy()
-    latent, spot, bits = (np.asarray(found[name]) for name in ("latent", "spot", "bits"))
+    latent, spot, bits = (np.asarray(rows[name]) for name in ("latent", "spot", "bits"))
     return latent.astype(np.int64), spot.astype(np.int64), bits

@@ -113,13 +113,13 @@ class CoderStore:
         if not top:
             return Histogram(np.zeros(1, dtype=np.float32), np.zeros(0, dtype=np.int64))
         if self._is_derived(coder, latent):
-            found = histograms(_block(generation, coder, latent, known))
+            rows = histograms(_block(generation, coder, latent, known))
         else:
-            found = generation.columns(
+            rows = generation.columns(
                 f"SELECT bin, n FROM {coder.alias}.histograms WHERE latent = ?", [latent]
             )
         counts = np.zeros(N_BINS, dtype=np.int64)
-        counts[found["bin"]] = found["n"]
+        counts[rows["bin"]] = rows["n"]
         return Histogram(np.linspace(0, top, N_BINS + 1, dtype=np.float32), counts)
 
     def quantile_edges(self, latent: int, known: LatentActivations | None = None) -> NDArray[np.float32]:
@@ -127,32 +127,32 @@ class CoderStore:
         a quantile is empty. Windows of 32 tokens (see `autointerp.store.coders.statistics`). `known` as for `histogram`."""
         generation, coder, latent = self._checked(latent)
         if self._is_derived(coder, latent):
-            found = quantiles(_block(generation, coder, latent, known), coder.info.ctx_len)
+            rows = quantiles(_block(generation, coder, latent, known), coder.info.ctx_len)
         else:
-            found = generation.columns(
+            rows = generation.columns(
                 f"SELECT quantile, low, high FROM {coder.alias}.quantiles WHERE latent = ?", [latent]
             )
         edges = np.full((N_QUANTILES, 2), np.nan, dtype=np.float32)
-        edges[found["quantile"], 0] = decode(found["low"], coder.info.scale)
-        edges[found["quantile"], 1] = decode(found["high"], coder.info.scale)
+        edges[rows["quantile"], 0] = decode(rows["low"], coder.info.scale)
+        edges[rows["quantile"], 1] = decode(rows["high"], coder.info.scale)
         return edges
 
     def logits(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
         """Promoted and suppressed tokens, strongest first; both empty when the coder has none."""
         generation, coder, latent = self._checked(latent)
-        found = generation.columns(
+        rows = generation.columns(
             "SELECT promoted, promoted_value, suppressed, suppressed_value "
             f"FROM {coder.alias}.logits WHERE latent = ?",
             [latent],
         )
-        if not len(found["promoted"]):
+        if not len(rows["promoted"]):
             return [], []
         promoted, suppressed = (
             [
                 TokenLogit(token, value)
                 for token, value in zip(
-                    found[side][0].tolist(),
-                    decode(found[f"{side}_value"][0], coder.logit_scale).tolist(),
+                    rows[side][0].tolist(),
+                    decode(rows[f"{side}_value"][0], coder.logit_scale).tolist(),
                     strict=True,
                 )
             ]
@@ -166,11 +166,11 @@ class CoderStore:
         column = coder.relations.get(relation)
         if column is None:
             return []
-        found = generation.columns(
+        rows = generation.columns(
             f"SELECT {column} AS ids, {column}_value AS near FROM {coder.alias}.neighbours WHERE latent = ?",
             [latent],
         )
-        ids, values = found["ids"][0][:limit].tolist(), decode_similarity(found["near"][0][:limit]).tolist()
+        ids, values = rows["ids"][0][:limit].tolist(), decode_similarity(rows["near"][0][:limit]).tolist()
         return [Neighbour(n, value) for n, value in zip(ids, values, strict=True)]
 
     def density_histogram(self, bins: int = 60) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -201,8 +201,8 @@ class CoderStore:
         generation, coder = self._current()
         key = ("latents", self.name)
         if key not in generation.memo:
-            found = generation.columns(f"{latents(coder)} ORDER BY latent")
-            columns = {name: np.ma.filled(column, 0) for name, column in found.items()}
+            stored = generation.columns(f"{latents(coder)} ORDER BY latent")
+            columns = {name: np.ma.filled(column, 0) for name, column in stored.items()}
             generation.memo[key] = LatentTable(columns, np.flatnonzero(columns["n_activations"]))
         return generation.memo[key]
 
@@ -210,11 +210,11 @@ class CoderStore:
         """`activations` of every latent from `first` to `last`, both included: one query for all."""
         generation, coder, first = self._checked(first)
         last = _check_latent(last, coder.info.n_latents)
-        found = generation.columns(
+        rows = generation.columns(
             f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
             [first, last],
         )
-        place, bits, latent = found["place"].view(np.int64), found["activation"], found["latent"]
+        place, bits, latent = rows["place"].view(np.int64), rows["activation"], rows["latent"]
         grid = coder.info.n_contexts * coder.info.ctx_len
         runs = (
             np.flatnonzero(latent[1:] != latent[:-1]) + 1
@@ -224,7 +224,7 @@ class CoderStore:
             token = place[start:end] - place[start] // grid * grid
             known[int(latent[start])] = LatentActivations(token, decode(bits[start:end], coder.info.scale))
         nothing = LatentActivations(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
-        return [known.get(one, nothing) for one in range(first, last + 1)]
+        return [known.get(latent, nothing) for latent in range(first, last + 1)]
 
     def blocks(self, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
         """All activations in latent order, in blocks of about `max_rows` rows, for figures over the whole coder."""
@@ -247,14 +247,14 @@ def _firings(
     generation: Generation, coder: AttachedCoder, latent: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """Token indices, ascending, and the float16 bits of the activations there."""
-    found = generation.columns(
+    rows = generation.columns(
         f"SELECT place, activation FROM {coder.alias}.activations WHERE latent = ?", [latent]
     )
-    token = found["place"].astype(np.int64)
+    token = rows["place"].astype(np.int64)
     if len(token):
         grid = coder.info.n_contexts * coder.info.ctx_len
         token -= token[0] // grid * grid  # all of a latent's rows are in one slot
-    return token, found["activation"]
+    return token, rows["activation"]
 
 
 def _block(

@@ -247,7 +247,7 @@ def _at_ranks(
     if len(counts) * width > _DENSE_FACTOR * len(bits):
         order = stable_order(~bits, 1 << 16)  # falling: inverted bits rise
         return bits[order[stable_order(owner[order].astype(np.uint32), len(counts))]][places]
-    found = np.empty(len(places), dtype=np.uint16)
+    chosen = np.empty(len(places), dtype=np.uint16)
     for latents, rows in _chunks(counts, width):
         keys = (owner[rows] - latents.start) * width
         keys += highest - bits[rows].astype(np.intp)
@@ -255,8 +255,8 @@ def _at_ranks(
         np.cumsum(running, out=running)
         inside = np.flatnonzero((places >= rows.start) & (places < rows.stop))
         key = np.searchsorted(running, places[inside] - rows.start, side="right")
-        found[inside] = highest - key % width
-    return found
+        chosen[inside] = highest - key % width
+    return chosen
 
 
 def histograms(block: LatentBlock) -> dict[str, NDArray]:
@@ -271,12 +271,12 @@ def histograms(block: LatentBlock) -> dict[str, NDArray]:
     index = (block.activation * np.repeat(per_unit, counts)).astype(np.int64)
     np.minimum(index, N_BINS - 1, out=index)
     index += block.local * N_BINS
-    found = np.bincount(index, minlength=block.n_latents * N_BINS)
-    filled = np.flatnonzero(found)
+    counted = np.bincount(index, minlength=block.n_latents * N_BINS)
+    filled = np.flatnonzero(counted)
     return {
         "latent": (filled // N_BINS + block.first).astype(np.uint32),
         "bin": (filled % N_BINS).astype(np.uint8),
-        "n": found[filled].astype(np.uint64),
+        "n": counted[filled].astype(np.uint64),
     }
 
 

@@ -335,17 +335,17 @@ def _storage_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
 
 def _shared(neighbours: Neighbours) -> dict[Relation, Relation]:
     """Per relation the one whose columns hold its neighbours: its own, or an earlier one's that is the same throughout."""
-    found: dict[Relation, Relation] = {}
+    shared: dict[Relation, Relation] = {}
     order: tuple[Relation, ...] = get_args(Relation)
     for relation in order:
         if relation in neighbours:
-            found[relation] = relation
-            for other in tuple(found):
+            shared[relation] = relation
+            for other in tuple(shared):
                 same = zip(neighbours[relation], neighbours[other], strict=True)
-                if found[other] == other and all(np.array_equal(mine, theirs) for mine, theirs in same):
-                    found[relation] = other
+                if shared[other] == other and all(np.array_equal(mine, theirs) for mine, theirs in same):
+                    shared[relation] = other
                     break
-    return found
+    return shared
 
 
 def _lists(values: NDArray, there: NDArray[np.bool_] | None = None) -> pa.ListArray:

@@ -67,7 +67,7 @@ def search_contexts(generation: Generation, pattern: str, *, regex: bool, limit:
 
 def escape(text: str) -> str:
     """`text` as an RE2 pattern that matches itself."""
-    return re.sub(r"[^\w\s]", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
+    return re.sub(r"[^\w\s]", lambda match: f"\\x{{{ord(match[0]):x}}}", text)
 
 
 def hit_tokens(pieces: Sequence[str], hit: ContextHit, *, after: int = 0) -> tuple[int, int]:

@@ -119,12 +119,12 @@ class WindowEmbeddings:
         values = np.zeros(0, dtype=np.float32)
         per_context = self.places.per_context
         for first, block in self.similarities(np.asarray(vector, dtype=np.float32)[None, :]):
-            found = np.arange(first, first + len(block))
+            here = np.arange(first, first + len(block))
             value = block[:, 0]
             if contexts is not None:
-                keep = contexts[found // per_context]
-                found, value = found[keep], value[keep]
-            rows, values = np.concatenate([rows, found]), np.concatenate([values, value])
+                keep = contexts[here // per_context]
+                here, value = here[keep], value[keep]
+            rows, values = np.concatenate([rows, here]), np.concatenate([values, value])
             best = nearest_first(values, limit)
             rows, values = rows[best], values[best]
         return rows, values
@@ -180,11 +180,11 @@ def read_embeddings(root: Path, embedder: str, places: Places, corpus_sha256: st
 def list_embeddings(root: Path) -> list[tuple[str, int, int]]:
     """(embedder, window, stride) of every manifest in a store, by name; whether its file is sound is for
     `read_embeddings` to say."""
-    found = []
+    embeddings = []
     for path in sorted(folder_of(root).glob("[!.]*.json")):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            found.append((str(manifest["embedder"]), int(manifest["window"]), int(manifest["stride"])))
+            embeddings.append((str(manifest["embedder"]), int(manifest["window"]), int(manifest["stride"])))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found
+    return embeddings

@@ -57,14 +57,14 @@ class TextVectors:
 
     def state(self) -> tuple[tuple[int, int], ...]:
         """Differs once something has been added, by whichever process; two looks at the file system."""
-        found = []
+        state = []
         for end in ("", "-wal"):
             try:
                 stat = self.path.with_name(self.path.name + end).stat()
-                found.append((stat.st_mtime_ns, stat.st_size))
+                state.append((stat.st_mtime_ns, stat.st_size))
             except OSError:
-                found.append((0, 0))
-        return tuple(found)
+                state.append((0, 0))
+        return tuple(state)
 
     def put(self, vectors: Mapping[str, NDArray[np.float16]]) -> bool:
         """Keep these; returns whether that worked."""

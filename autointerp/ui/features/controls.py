@@ -63,7 +63,7 @@ def search_box(state: FeaturesState) -> None:
 def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind | None) -> None:
     """The score shown, and what the list is sorted by."""
     if kind is not None:
-        names = {one.key: score_text.name(one, kinds) for one in kinds}
+        names = {offered.key: score_text.name(offered, kinds) for offered in kinds}
         st.selectbox(
             "Score shown", list(names), format_func=lambda key: names.get(str(key), ""), width=205,
             label_visibility="collapsed", **bound("score", kind.key, reset=("page",)),
