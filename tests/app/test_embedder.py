@@ -71,7 +71,7 @@ def test_contexts_embedded_by_another_are_not_searched(
     app = AppTest.from_function(_features, default_timeout=180)
     app.query_params["mode"], app.query_params["search"] = "near", "cats"
     app.run()
-    assert f"have not been embedded with {plain(CHOSEN)} yet" in messages(app)
+    assert f"to be embedded with {plain(CHOSEN)}" in messages(app)
     app.button(key="embed_windows").click().run()
     assert not app.exception
     with Annotations(explained_store.path) as annotations:

@@ -130,9 +130,9 @@ def test_a_failing_server_leaves_a_failure_and_a_retry_heals_it(
     assert drawn is not None
     assert drawn["failed"] == failed.error
     assert codes(app).count("I'm sorry, but I can't help with that.") == 2
-    assert "could not be used" in "".join(str(one.value) for one in app.markdown)
+    assert "unusable" in "".join(str(one.value) for one in app.markdown)
     assert "Some excerpts" in codes(app) or "[1] " in codes(app)
-    assert "No language model was asked" not in messages(app)
+    assert "no language model was used" not in messages(app)
     model.fault = lambda question, times: None
     app.button(key="retry").click().run()
     assert not app.exception, app.exception
@@ -170,7 +170,7 @@ def test_a_simulation_says_before_that_its_way_of_asking_is_not_known(
     app = feature(open_page, explained_store, panel="rescore")
     app.pills(key="choice_scorers").set_value(["simulation"]).run()
     assert not app.exception, app.exception
-    assert "finds out whether the server gives log probabilities" in messages(app)
+    assert "finds out whether the server returns log probabilities" in messages(app)
     assert model.n_requests == 0
 
 
@@ -184,5 +184,5 @@ def test_a_server_that_is_down_is_not_called_a_version_without_a_language_model(
     with Annotations(explained_store.path, read_only=True) as annotations:
         failed = annotations.explanations("sae", 1)[0]
     app = feature(open_page, explained_store, latent="1", version=failed.id, panel="versions")
-    assert "was not reached, or did not reply" in messages(app)
-    assert "No language model was asked" not in messages(app)
+    assert "could not be reached or did not answer" in messages(app)
+    assert "no language model was used" not in messages(app)

@@ -114,7 +114,7 @@ def test_a_pinned_version_stays_pinned_and_the_new_one_is_looked_at(open_page, b
     finish(app, busy_store, lambda a: len(a.explanations("sae", 3)) == 3)
     drawn = card(app)
     assert "version 3 of 3" in drawn["meta"]
-    assert any("that is version 1, pinned" in note for note in drawn["notes"])
+    assert any("show version 1 (pinned)" in note for note in drawn["notes"])
 
 
 def test_rescore_the_version_in_sight(open_page, busy_store: Explained):
@@ -160,7 +160,7 @@ def test_edit_keeps_the_parent_and_scores_the_new_text(open_page, busy_store: Ex
     app.button(key="open_edit").click().run()
     assert app.text_area[0].value == edited.text
     app.button(key="run_write").click().run()
-    assert "Nothing was changed" in messages(app)
+    assert "text is unchanged" in messages(app)
     app.text_area[0].set_value("Script tags, wherever they stand.")
     app.text_input(key="choice_author").set_value("Grace")
     app.button(key="run_write").click().run()

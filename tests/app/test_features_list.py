@@ -41,7 +41,7 @@ def test_without_explanations_the_list_is_what_it_was(open_page, tiny_store: Sto
     titles = [column["title"] for column in listed(app)["columns"]]
     assert "Explanation" not in titles
     assert "Mean" in titles
-    assert "Nothing here has been scored yet" in messages(app)
+    assert "Nothing here is scored yet" in messages(app)
     app = open_page(tiny_store, "features", explained="yes")
     assert "autointerp explain" in "".join(block.value for block in app.code)
 
@@ -110,7 +110,7 @@ def test_filters_that_leave_nothing_say_so(open_page, explained_store: Explained
     assert not app.exception
     assert "No feature passes" in messages(app)
     app = open_page(explained_store, "features", coder="transcoder", explained="failed")
-    assert "No attempt" in messages(app)
+    assert "No failed explanations" in messages(app)
 
 
 def test_words_of_explanations(open_page, explained_store: Explained):
@@ -118,7 +118,7 @@ def test_words_of_explanations(open_page, explained_store: Explained):
     assert latents(app) == [("transcoder", 3), ("sae", 4)]  # the whole words first
     assert "Best match" in messages(app)
     app = open_page(explained_store, "features", mode="words", search="word zebra")
-    assert "No explanation holds every word" in messages(app)
+    assert "No explanation contains every word" in messages(app)
     assert app.button(key="words_to_meaning")
     app = open_page(explained_store, "features", mode="words", search="half", sort="max")
     assert latents(app) == [("sae", 1)]
@@ -128,7 +128,7 @@ def test_search_of_explanations_without_any(open_page, tiny_store: Store):
     for mode in ("words", "meaning", "both"):
         app = open_page(tiny_store, "features", mode=mode, search="cats")
         assert not app.exception
-        assert "Nothing here has been explained yet" in messages(app)
+        assert "Nothing is explained yet" in messages(app)
         assert "autointerp explain" in "".join(block.value for block in app.code)
         app.button(key="to_contexts").click().run()
         assert "mode" not in app.query_params
@@ -141,7 +141,7 @@ def test_a_new_search_brings_its_own_order(open_page, tiny_store: Store):
     assert "sort" not in app.query_params
     assert "order" not in app.query_params
     assert app.selectbox(key="url_sort").value == "match"
-    assert "how strongly a feature fires there" in messages(app)
+    assert "mean activation there" in messages(app)
     app.selectbox(key="url_sort").set_value("density").run()
     assert app.query_params["sort"] == "density"
     assert latents(app)[0] == ("sae", 4)
@@ -183,7 +183,7 @@ def test_contexts_by_meaning_need_embeddings_and_offer_them(
 ):
     app = open_page(tiny_store, "features", mode="near", search="cats")
     assert not app.exception
-    assert "not been embedded" in messages(app)
+    assert "to be embedded" in messages(app)
     assert app.button(key="embed_windows")
     monkeypatch.setenv(ENV_READ_ONLY, "1")
     app.run()
@@ -202,7 +202,7 @@ def test_contexts_by_meaning(open_page, tiny_store: Store, fake_embedder: FakeEm
     cosines = [float(row["cells"][1]) for row in hits["rows"]]
     assert cosines == sorted(cosines, reverse=True)
     assert latents(app)
-    assert "nearest in meaning" in messages(app)
+    assert "closest in meaning" in messages(app)
 
 
 def test_an_embedder_that_cannot_be_loaded_is_named(

@@ -108,7 +108,7 @@ def test_every_state_is_told_in_sign_and_word(open_page, tiny_store: Store, jobs
     assert words == {
         "done": ("✓", "done"),
         "unpriced": ("✓", "done"),
-        "partly": ("!", "done, with failures"),
+        "partly": ("!", "done, some failed"),
         "failed": ("✕", "failed"),
         "cancelled": ("–", "cancelled"),
         "waiting": ("○", "waiting"),
@@ -233,7 +233,7 @@ def test_hostile_addresses(open_page, tiny_store: Store, jobs: dict[str, Job], v
 def test_a_page_beyond_the_last(open_page, tiny_store: Store, jobs: dict[str, Job]):
     app = open_page(tiny_store, "jobs", page="9999999")
     assert not app.exception
-    assert "no older jobs" in messages(app)
+    assert "No older jobs" in messages(app)
 
 
 # The form ----------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_a_batch_of_these_features(form: AppTest, tiny_store: Store):
     app.radio(key="batch_which").set_value("some").run()
     assert app.button(key="batch_start").disabled
     app.text_input(key="batch_latents").set_value("0, 3-4").run()
-    assert "3 features; no language model is asked" in messages(app)
+    assert "3 features; no language model" in messages(app)
     app.pills(key="batch_s_scorers").set_value(["detection"]).run()
     app.button(key="batch_start").click().run()
     assert not app.exception
@@ -299,7 +299,7 @@ def test_scoring_needs_explanations(form: AppTest, tiny_store: Store):
     assert not app.exception
     assert "1 explanation; no language model" in messages(app)
     app.checkbox(key="batch_score").set_value(False).run()
-    assert "Choose to explain, to score, or both" in messages(app).replace("\\", "")
+    assert "Choose Explain, Score or both" in messages(app).replace("\\", "")
 
 
 def test_a_language_model_has_to_be_chosen_and_is_estimated(open_page, tiny_store: Store, config: Path):
@@ -313,7 +313,7 @@ def test_a_language_model_has_to_be_chosen_and_is_estimated(open_page, tiny_stor
     assert not app.exception
     told = messages(app)
     assert "requests" in told
-    assert "unknown cost" in told
+    assert "cost unknown" in told
     config.write_text(
         json.dumps(
             {
@@ -349,9 +349,7 @@ def test_the_estimate_looks_beyond_the_first_feature(
     form.text_input(key="batch_latents").set_value("0,3,4").run()
     form.selectbox(key="batch_e_explainer").set_value("default").run()
     assert not form.exception
-    assert "3 features: about 3 requests, 1 of them answered before and free; 2.0 k tokens in" in messages(
-        form
-    )
+    assert "3 features: about 3 requests, 1 cached; 2.0 k tokens in" in messages(form)
     assert "at most 0.50" in messages(form)
 
 

@@ -110,7 +110,7 @@ def test_what_is_saved_is_found_by_the_command_line_and_the_next_session(
     app.number_input(key="llm_draft_in_flight").set_value(3).run()
     app.number_input(key="llm_draft_max_cost").set_value(1.5).run()
     app.number_input(key="llm_draft_price_prompt_small").set_value(0.2).run()
-    assert "Give both" in messages(app)
+    assert "Enter prices for both" in messages(app)
     app.number_input(key="llm_draft_price_completion_small").set_value(0.6).run()
     assert "Not saved yet" in messages(app)
     app.button(key="llm_save").click().run()
@@ -136,9 +136,9 @@ def test_the_test_button_says_what_the_server_can(run, served: FakeServer):
     choose(app, served.url)
     facts = test(app)
     assert facts["Models offered"] == "2"
-    assert facts["JSON schema"] == "taken"
-    assert facts["Answer"] == "as asked"
-    assert facts["Log probabilities"] == "given"
+    assert facts["JSON schema"] == "supported"
+    assert facts["Answer"] == "as requested"
+    assert facts["Log probabilities"] == "available"
     assert facts["Cost"] == "unknown"
     assert "answered in" in messages(app)
     assert served.bodies[0]["response_format"]["type"] == "json_schema"
@@ -157,12 +157,12 @@ def test_a_server_without_schema_or_log_probabilities(run, served: FakeServer):
     app = run()
     choose(app, served.url, "plain")
     facts = test(app)
-    assert facts["JSON schema"] == "not taken"
-    assert facts["Answer"] == "not as asked"
-    assert facts["Log probabilities"] == "not given"
+    assert facts["JSON schema"] == "not supported"
+    assert facts["Answer"] == "not as requested"
+    assert facts["Log probabilities"] == "not available"
     assert "The first is a colour." in [block.value for block in app.code]
     assert not app.success or "answered in" not in "".join(str(one.value) for one in app.success)
-    assert any("but not as asked" in str(one.value) for one in app.warning)
+    assert any("but not in the requested format" in str(one.value) for one in app.warning)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_typed_key_is_sent_to_its_server_and_stands_nowhere(
     choose(app, served.url)
     app.text_input(key="llm_key").set_value(f"  {KEY} ").run()
     assert app.text_input(key="llm_key").value == ""
-    assert "typed in this session" in messages(app)
+    assert "Using the key typed" in messages(app)
     assert KEY not in everything(app)
     test(app)
     assert served.headers[-1]["Authorization"] == f"Bearer {KEY}"
@@ -241,7 +241,7 @@ def test_a_typed_key_is_for_one_server(run, served: FakeServer):
     choose(app, served.url.replace("/v1", "/v2"))
     assert "is not sent to" in messages(app)
     choose(app, served.url)
-    assert "typed in this session" in messages(app)
+    assert "Using the key typed" in messages(app)
     app.button(key="llm_forget").click().run()
     assert "No key" in messages(app)
     app.text_input(key="llm_key").set_value("two words").run()
@@ -360,7 +360,7 @@ def test_it_works_without_a_store(run, tmp_path: Path):
 
 def test_windows_that_are_not_embedded_can_be(run, tiny_store: Store):
     app = run()
-    assert "not embedded with all\\-MiniLM\\-L6\\-v2 yet: 48 windows" in messages(app)
+    assert "Not embedded with all\\-MiniLM\\-L6\\-v2 yet: 48 windows" in messages(app)
     assert app.button(key="embed_start")
 
 
@@ -375,7 +375,7 @@ def test_windows_that_are_embedded_are_told(run, tiny_store: Store):
 
     embed_store(tiny_store, Embedder())
     app = run()
-    assert "48 windows of 32 tokens, 4 numbers each" in messages(app)
+    assert "48 windows of 32 tokens, 4 dimensions" in messages(app)
     assert not [button for button in app.button if button.key == "embed_start"]
     pick(app, "embedder_choice", "/no/such/folder")
     assert not app.exception

@@ -98,7 +98,7 @@ def test_many_are_a_job_and_what_is_embedded_is_searched_meanwhile(
     open_page, explained_store: Explained, embedder: GatedEmbedder
 ):
     app = search(open_page, explained_store)
-    assert "None of the 9 explanations has been embedded" in messages(app)
+    assert "None of the 9 explanations is embedded" in messages(app)
     assert "being done now" in messages(app)
     assert not [one for one in records(app, "list") if one["page"] == "feature"]
     assert len(strips(app)) == 1
@@ -148,7 +148,7 @@ def test_what_was_cancelled_is_not_begun_again_unasked(
     rerun(app)
     rerun(app)
     assert len(jobs(explained_store)) == 1
-    assert "It is done once" in messages(app)
+    assert "have to be embedded once" in messages(app)
     assert len(strips(app)) == 1  # cancelled, with a way to continue
     button = app.button(key="embed_explanations")
     assert button.label == "Embed them all"
@@ -169,7 +169,7 @@ def test_a_read_only_app_says_what_to_do(
     monkeypatch.setenv(ENV_READ_ONLY, "1")
     del app.query_params["coder"]
     rerun(app)
-    assert "Searching **3 of 9** explanations by meaning; the other 6 have not been embedded" in messages(app)
+    assert "Searching **3 of 9** explanations by meaning; the remaining 6 are not embedded" in messages(app)
     assert "read-only" in messages(app)
     assert "autointerp score" in "".join(block.value for block in app.code)
     assert latents(app)[0] == ("transcoder", 2)

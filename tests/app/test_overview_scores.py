@@ -54,7 +54,7 @@ def rows(table: dict[str, Any]) -> list[tuple[str, int]]:
 def test_nothing_explained_says_what_to_do(open_page, tiny_store: Store):
     app = open_page(tiny_store, "overview")
     assert len(tables(app)) == 1
-    assert "Nothing has been explained yet" in messages(app)
+    assert "Nothing is explained yet" in messages(app)
     assert "autointerp explain" in "".join(block.value for block in app.code)
 
 
@@ -150,10 +150,7 @@ def test_kinds_of_scores_beyond_the_usual_are_told_and_a_click_away(open_page, s
             )
     app = open_page(scored_store, "overview")
     assert len(tables(app)[1]["columns"]) == 3 + 6
-    assert (
-        "Below are the 6 that most features have; 2 more are not shown: Detection · e, Detection · f"
-        in messages(app)
-    )
+    assert "Showing the 6 most common; 2 hidden: Detection · e, Detection · f" in messages(app)
     app.toggle(key="url_kinds").set_value(True).run()
     assert app.query_params["kinds"] == "all"
     titles = [column["title"] for column in tables(app)[1]["columns"]]
@@ -170,7 +167,7 @@ def test_explained_and_not_scored(open_page, tiny_store: Store):
         annotations.add(Explanation(coder="sae", latent=1, text="x", explainer=PERSON, author="<b>Eve</b>"))
     app = open_page(tiny_store, "overview")
     assert not app.exception
-    assert "have not been scored yet" in messages(app)
+    assert "Nothing is scored yet" in messages(app)
     assert rows(tables(app)[-1]) == [("sae", 1)]
 
 
@@ -187,7 +184,7 @@ def test_annotations_that_cannot_be_read_leave_the_rest(open_page, scored_store:
         file.unlink()
     app = open_page(scored_store, "overview")
     assert len(tables(app)) == 1
-    assert "cannot be read" in messages(app)
+    assert "Cannot read" in messages(app)
 
 
 def test_scores_of_a_few_features_stand_after_the_others(

@@ -126,7 +126,7 @@ def test_long_texts_say_how_they_were_cut(open_page, runnable: Store):
     app = open_page(runnable, "probe", text="1 2 " * 900, coders="sae")
     assert not app.exception
     said = messages(app)
-    assert "contexts that do not see each other" in said
+    assert "separate contexts" in said
     assert "only its first" in said
 
 

@@ -124,7 +124,7 @@ def test_the_right_key_typed_after_the_wrong_one(app: AppTest, tiny_store: Store
     job = fail(app, tiny_store, served)
     assert "auth" in (job.error or "")
     retry = actions(app)[0]
-    assert f"Asks m at {served.url.split('/')[2]}" in retry[2]
+    assert f"Uses m at {served.url.split('/')[2]}" in retry[2]
     assert len(retry) == 3, "the same model and server: there is nothing to warn of"
     app.text_input(key="typed").set_value(RIGHT).run()
     app.button(key="retry").click().run()
@@ -150,8 +150,8 @@ def test_the_right_model_or_address_chosen_after_the_wrong_one(
     app.text_input(key="typed").set_value(RIGHT).run()
     retry, *_ = actions(app)
     host = served.url.split("/")[2]
-    assert retry[3] == (f"asks m at {host} now, not n at {host}" if wrong == "model" else retry[3])
-    assert retry[3].startswith(f"asks m at {host}")
+    assert retry[3] == (f"now uses m at {host}, not n at {host}" if wrong == "model" else retry[3])
+    assert retry[3].startswith(f"now uses m at {host}")
     app.button(key="retry").click().run()
     job = ended(tiny_store, job.id, "done")
     with Annotations(tiny_store.path, read_only=True) as annotations:
@@ -210,10 +210,10 @@ def test_a_used_up_budget_is_granted_again(app: AppTest, tiny_store: Store, serv
     job = ended(tiny_store, job.id, "failed")
     assert "used up" in (job.error or "")
     assert "press Retry" in (job.error or "")
-    assert actions(app)[0][3] == "may spend without a limit"
+    assert actions(app)[0][3] == "budget: no limit"
     # The limit in Settings still does not reach: told beforehand, and then it stops again, for the same reason.
     preferences.save(Preferences(model="m", base_url=served.url, max_in_flight=1, max_tokens=10))
-    assert actions(app)[0][3] == "may spend 10 tokens more"
+    assert actions(app)[0][3] == "budget: 10 more tokens"
     app.button(key="retry").click().run()
     job = ended(tiny_store, job.id, "failed")
     spent = job.tokens_in + job.tokens_out
@@ -229,7 +229,7 @@ def test_nothing_is_said_or_changed_where_no_model_is_asked_or_chosen(app: AppTe
     assert job_retry.whom({"coder": "sae", "explain": {"explainer": "pattern", "llm": None}}) == ("", "")
     assert job_retry.whom({"explain": {"llm": {"model": "m", "of the future": 1}}}) == ("", "")
     told = {"then": [{"llm": None}, {"llm": {"model": "m<b>", "base_url": served.url}}]}
-    assert job_retry.whom(told).whom.startswith("Asks m<b> at ")
+    assert job_retry.whom(told).whom.startswith("Uses m<b> at ")
     assert "no language model is chosen" in job_retry.whom(told).whom
     app.run()
     assert not messages(app)

@@ -130,5 +130,5 @@ def test_prices_and_keys_are_told_in_words():
     }
     told = {row[1]: row[2] for row in configuration({"explain": {"explainer": "default", "llm": llm}})}
     assert told["Prices"] == "m: prompt 1.5, completion 2"
-    assert told["API key"] == "typed for a session, kept in memory only"
+    assert told["API key"] == "typed in a session, kept in memory only"
     assert told["Budget, cost"] == "no limit"

@@ -38,7 +38,7 @@ const legend = (data) => {
   return append(
     el("div", "legend"),
     append(el("div"), el("span", "", "0"), scale, el("span", "", data.top)),
-    append(el("div"), el("span", "", "share of the maximum, log-like "), peak),
+    append(el("div"), el("span", "", "Colour: share of maximum, log scale "), peak),
   );
 };
 
@@ -64,7 +64,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (row.h !== undefined) {
       const hard = append(el("div"), el("span", "hard", "hard"));
       if (row.h !== null) append(hard, document.createTextNode(" "), link("", "#" + row.h, address("feature", { coder: data.coder, latent: row.h }), () => open(row.h)));
-      hard.title = "A hard negative: a similar feature fires here and this one does not";
+      hard.title = "Hard negative: a similar feature fires here, this one does not";
       append(gutter, hard);
     }
     const text = el("div", "text");

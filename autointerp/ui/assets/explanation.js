@@ -39,7 +39,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     };
     append(fragment, say, more);
     requestAnimationFrame(() => { more.hidden = say.scrollHeight <= say.clientHeight + 2; });
-  } else append(fragment, el("div", "say none", data.id ? "(empty)" : "Not explained yet."));
+  } else append(fragment, el("div", "say none", data.id ? "(empty)" : "Not explained."));
 
   const meta = el("div", "meta");
   for (const part of data.meta) append(meta, el("span", "", part));
@@ -57,7 +57,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       if (row.said) append(name, el("span", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
       const how = [row.judge, row.against, row.protocol].filter(Boolean).join(" ");
       const who = append(el("div", "who"), name, el("div", "small", [row.judge, row.against].filter(Boolean).join(" ")), row.protocol ? el("div", "small protocol", row.protocol) : null);
-      node.title = [row.meaning, row.metric, how, `On ${row.examples}`, `${row.when} UTC`, row.older ? `${row.older} older of this kind` : "", "Click for every judged example"].filter(Boolean).join("\n");
+      node.title = [row.meaning, row.metric, how, `On ${row.examples}`, `${row.when} UTC`, row.older ? `Replaces ${row.older} older` : "", "Click for the judged examples"].filter(Boolean).join("\n");
       append(node, who);
       if (row.failed) append(node, cause(row.failed));
       else {

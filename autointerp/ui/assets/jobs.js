@@ -89,10 +89,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     tr.dataset.state = row.state;
     data.columns.forEach((column, i) => {
-      const told = JSON.stringify(row.cells[i]);
-      if (tr.cells_[i] === told) return;
-      tr.cells_[i] = told;
-      tr.children[i].classList.toggle("unsaid", [row.cells[i]].flat()[0] === "–");
+      const drawn = JSON.stringify(row.cells[i]);
+      if (tr.cells_[i] === drawn) return;
+      tr.cells_[i] = drawn;
+      tr.children[i].classList.toggle("blank", [row.cells[i]].flat()[0] === "–");
       tr.children[i].replaceChildren(cell(column.kind, row.cells[i], (act) => setTriggerValue("act", { act, id: row.id })));
     });
     if (root.body.children[place] !== tr) root.body.insertBefore(tr, root.body.children[place] || null);

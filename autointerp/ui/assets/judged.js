@@ -12,14 +12,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (data.bars.length) {
     const box = append(el("div", "bars"), el("div", "about", data.bars_note));
     for (const bar of data.bars) {
-      const silent = bar.quantile === undefined;
-      const node = el(silent ? "div" : "button", "bar" + (silent ? " silent" : "") + (bar.quantile === data.quantile ? " on" : ""));
+      const negatives = bar.quantile === undefined;
+      const node = el(negatives ? "div" : "button", "bar" + (negatives ? " negatives" : "") + (bar.quantile === data.quantile ? " on" : ""));
       const fill = el("i");
       fill.style.height = bar.value === null ? "0" : 100 * Math.max(0, Math.min(1, bar.value)) + "%";
       node.title = bar.title;
       node.setAttribute("aria-label", bar.title);
       append(node, el("b", "", bar.text), append(el("div", "col"), fill), el("div", "", bar.label), el("div", "", "n " + bar.n));
-      if (!silent) node.onclick = () => setTriggerValue("act", { quantile: bar.quantile });
+      if (!negatives) node.onclick = () => setTriggerValue("act", { quantile: bar.quantile });
       append(box, node);
     }
     append(fragment, box);
@@ -62,11 +62,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const acts = el("div", "acts");
     if (row.reply) {
       const reply = link("reply", "prompt", address("feature", { ...data.params, example: row.i }), () => setTriggerValue("act", { example: row.i }));
-      reply.title = "The exact prompt and the raw reply";
+      reply.title = "Exact prompt and raw reply";
       append(acts, reply);
     }
     const context = link("", "context", address("feature", { ...data.home, context: row.c, start: row.s }), () => setTriggerValue("act", { context: row.c, start: row.s }));
-    context.title = `See it among the feature's contexts (context ${row.c}, token ${row.s})`;
+    context.title = `Show it among the feature's contexts (context ${row.c}, token ${row.s})`;
     append(acts, context);
     return append(node, sign, gutter, body, acts);
   };

@@ -29,9 +29,9 @@ const explained = (cell) => {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  const told = JSON.stringify(data);
-  if (root.told === told) return; // drawn already: a row must not be replaced under the pointer
-  root.told = told;
+  const drawn = JSON.stringify(data);
+  if (root.drawn === drawn) return; // the same as before: a row must not be replaced under the pointer
+  root.drawn = drawn;
   const table = el("table", "list" + (data.cls ? " " + data.cls : ""));
   const head = el("tr");
   for (const column of data.columns) {

@@ -52,9 +52,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const tip = el("div", "tip");
   tip.setAttribute("role", "tooltip");
-  const hint = append(el("div", "hint"), el("span", "", "Click a token to rank by it; point at a row to see its feature on the text."));
+  const hint = append(el("div", "hint"), el("span", "", "Click a token to rank by it; hover over a row to see the feature on the text."));
   if (data.by_token && data.token >= 0) {
-    const clear = el("button", "", "whole text again");
+    const clear = el("button", "", "whole text");
     clear.onclick = () => setTriggerValue("token", -1);
     append(hint, clear);
   }
@@ -66,7 +66,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     for (const [title, cls, help] of [
       ["Feature", ""],
       [data.value, "num", "On this text"],
-      ["Of max", "num", "Its activation at the boxed token as a share of its maximum in the corpus"],
+      ["Of max", "num", "Activation at the boxed token, as a share of the maximum in the corpus"],
       ["Density", "num", "Share of the corpus's tokens on which it fires"],
       ["Explanation", ""],
       ["On the text", ""],

@@ -2,7 +2,7 @@
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const [fires, headline, detail] = data.verdict;
-  const verdict = append(el("div", "verdict " + (fires ? "fires" : "silent")), el("b", "", (fires ? "● " : "○ ") + headline));
+  const verdict = append(el("div", "verdict " + (fires ? "fires" : "inactive")), el("b", "", (fires ? "● " : "○ ") + headline));
   if (detail) append(verdict, document.createTextNode(" " + detail));
   const text = append(el("div", "text tried"), tokens(data.row, data.table, data.max, { whitespace: false, breaks: true }));
   text.dir = "ltr";
@@ -15,7 +15,7 @@ export default function ({ data, parentElement }) {
   const tip = el("div", "tip");
   tip.setAttribute("role", "tooltip");
   const fragment = append(document.createDocumentFragment(), verdict, text, data.listed.length ? values : null);
-  if (data.more) append(fragment, el("div", "note", `and ${data.more} more: hover over the text`));
+  if (data.more) append(fragment, el("div", "note", `${data.more} more: hover over the text`));
   for (const note of data.notes) append(fragment, el("div", "note", note));
   append(fragment, tip);
   root.replaceChildren(fragment);

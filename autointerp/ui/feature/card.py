@@ -104,7 +104,7 @@ def notes(versions: Versions) -> list[str]:
     newest = next(iter(versions.explanations), None)
     if newest is not None and newest is not current and newest.status == "failed":
         remarks.append(
-            f"✕ The newest, version {versions.number(newest)}, failed: {visible(newest.error or '')}"
+            f"✕ Version {versions.number(newest)}, the newest, failed: {visible(newest.error or '')}"
         )
     if current is not None and shown is not None and current is not shown:
         why = "pinned" if versions.pin else "the newest"

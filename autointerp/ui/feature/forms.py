@@ -373,18 +373,17 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
                 **bound("panel", "edit" if edit else "write"),
             )  # fmt: skip
         text = st.text_area(
-            f"Edit version {versions.number(current)}" if current else "Your own explanation", key=key, height=110,
+            f"Edit version {versions.number(current)}" if current else "Your explanation", key=key, height=110,
             placeholder="What does this feature respond to? One or two sentences.",
-            help="Every version stays; an edit keeps its parent.",
+            help="Versions are never overwritten.",
         )  # fmt: skip
         with st.container():  # a slot, so that nothing below moves while someone types
             if len(text) > MAX_TEXT:
-                st.warning(f"{len(text):,} characters; at most {MAX_TEXT:,} can be kept.")
+                st.warning(f"{len(text):,} characters; the limit is {MAX_TEXT:,}.")
         first, second = st.columns(2, vertical_alignment="bottom")
         author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
         score_it = second.toggle(
-            "Score it", help="Detection, fuzzing and what else works here without a language model, on examples that no "
-            "explainer has seen; you may have",
+            "Score it", help="With every scorer that needs no language model, on held-out examples (which you may have seen)",
             **kept("score_written", True),
         )  # fmt: skip
         scores = actions.as_before(versions, actions.default_scores(feature.store)) if score_it else []
@@ -406,5 +405,5 @@ def _save(
 ) -> None:  # fmt: skip
     before = versions.find(parent)
     if before is not None and text.strip() == before.text.strip():
-        raise UserError("Nothing was changed, so there is nothing to save.")
+        raise UserError("The text is unchanged.")
     actions.write(feature, text, author, parent, scores)

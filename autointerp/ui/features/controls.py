@@ -28,11 +28,11 @@ ALL = "All coders"
 _ANY = "any"
 _PLACEHOLDERS = {
     "text": "Words in a context",
-    "regex": "Expression found in a context",
-    "near": "What a context is about",
-    "words": "Words of an explanation",
-    "meaning": "What an explanation is about",
-    "both": "What it is about, or its words",
+    "regex": "Regular expression",
+    "near": "Topic of a context",
+    "words": "Words in an explanation",
+    "meaning": "Topic of an explanation",
+    "both": "Topic or words of an explanation",
 }
 
 
@@ -137,7 +137,7 @@ def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind
             **bound("human", state.human, reset=("page",), encode=_unless_any),
         )  # fmt: skip
         if kind is None:
-            st.caption("Filters by score appear once something here has been scored.")
+            st.caption("Filters by score appear once something is scored.")
             return
         for each in SCORE_FILTERS:
             _number(each, state)

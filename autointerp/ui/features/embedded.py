@@ -57,8 +57,8 @@ def tell(
             + (
                 ""
                 if job
-                else " This app is read-only: open the store in one that may write and search by meaning there, or let the "
-                "embedding scorer do it on the command line:"
+                else " This app is read-only: search by meaning in an app that can write to the store, or run the embedding "
+                "scorer from the command line:"
             )
         )
         if job is None:
@@ -75,7 +75,7 @@ def tell(
     st.info(_said(embedder.name, found, job))
     if job is None:
         st.button(
-            f"Embed {'them all' if not found.embedded else f'the other {fmt.count(found.missing)}'}", type="primary",
+            f"Embed {'all' if not found.embedded else f'the remaining {fmt.count(found.missing)}'}", type="primary",
             key="embed_explanations", icon=":material/hub:", on_click=_start, args=(store, embedder.name, coders, key),
         )  # fmt: skip
     if key in started:
@@ -89,18 +89,22 @@ def tell(
 def _said(name: str, found: "Coverage", job: Job | None) -> str:
     if found.embedded:
         rest = (
-            f"the other {fmt.count(found.missing)} follow as they are embedded."
+            f"the remaining {fmt.count(found.missing)} are being embedded."
             if job is not None
-            else f"the other {fmt.count(found.missing)} have not been embedded with {plain(name, 80)} yet."
+            else f"the remaining {fmt.count(found.missing)} are not embedded with {plain(name, 80)} yet."
         )
         return f"Searching **{fmt.count(found.embedded)} of {fmt.count(found.total)}** explanations by meaning; {rest}"
     seconds = found.characters / _CHARACTERS_PER_SECOND
     takes = f" (about {round(seconds / 60)} min on two cores)" if seconds >= 90 else ""
     return (
-        f"None of the {fmt.plural(found.total, 'explanation')} has been embedded with {plain(name, 80)} yet, so meaning finds "
-        "none of them. "
-        + (f"That is being done now, once{takes}; " if job is not None else f"It is done once{takes}; ")
-        + "search by words works meanwhile."
+        f"None of the {fmt.plural(found.total, 'explanation')} is embedded with {plain(name, 80)} yet, so meaning finds "
+        "nothing. "
+        + (
+            f"They are being embedded now{takes}; "
+            if job is not None
+            else f"They have to be embedded once{takes}; "
+        )
+        + "search by words works in the meantime."
     )
 
 

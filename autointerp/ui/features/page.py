@@ -37,14 +37,14 @@ def draw() -> None:
         if not infos:
             st.title("Features", anchor=False)
             st.info(
-                "This store has no coders, so there are no features. Cache one: "
+                "This store has no coders yet. Cache one: "
                 "`autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
             )
             return
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]
         if state.coder is not None and state.coder not in names:
-            st.warning(f"This store has no coder “{plain(state.coder, 60)}”. The nearest are:")
+            st.warning(f"Coder “{plain(state.coder, 60)}” does not exist. The closest names:")
             with suggestions():
                 for near in nearest(state.coder, names):
                     suggestion(plain(near), coder=near, page=None)
@@ -91,7 +91,7 @@ def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
     """What the address asks for and this store does not have."""
     if listed.kind is not None and state.score is not None and state.score != listed.kind.key:
         name = score_text.name(listed.kind, listed.kinds)
-        st.caption(f"No score here is of the kind “{plain(state.score, 80)}”; showing {plain(name)}.")
+        st.caption(f"There are no scores “{plain(state.score, 80)}”; showing {plain(name)}.")
     if listed.kind is None and (
         state.sort in SCORE_SORTS or state.bounds(scores=True).keys() & set(SCORE_SORTS.values())
     ):
@@ -147,21 +147,21 @@ def _summary(
         st.caption(f"{range_}{fmt.count(page.total)} {what}{where}{hidden}{order}")
     elif results:
         st.info(
-            f"None of the features{where} is in this list. Choose all coders, or loosen the filters."
+            f"No feature in this list matches{where}. Choose all coders, or relax the filters."
             if results.matches is not None
-            else "No feature of the chosen coders fires there. Choose all coders, or loosen the filters."
+            else "No feature of these coders fires there. Choose all coders, or relax the filters."
         )
     elif state.dead == "only" and state.explained == "any":
-        st.info("No feature here is dead: every one fires on some token.")
+        st.info("No dead features.")
     elif state.explained == "failed":
-        st.info("No attempt at an explanation has failed here without another one that went well.")
+        st.info("No failed explanations.")
     elif not listed.n_explained and state.explained in {"yes", "unscored"}:
-        st.info("Nothing here has been explained yet. Open a feature and press Explain, or explain them all:")
+        st.info("Nothing is explained yet. Open a feature and press Explain, or explain them all:")
         st.code(
             f"autointerp explain STORE {plain(state.coder or 'CODER')} --explainer pattern", language=None
         )
     else:
-        st.info(f"No feature passes these filters{hidden}. Loosen them under Filters, or show dead features.")
+        st.info(f"No feature passes these filters{hidden}. Relax them under Filters, or show dead features.")
 
 
 def _order(state: FeaturesState, results: SearchResults | None, listed: ListAnnotations) -> str:
@@ -178,7 +178,7 @@ def _order(state: FeaturesState, results: SearchResults | None, listed: ListAnno
 def _pages(page: LatentPage, state: FeaturesState) -> None:
     n_pages = max(1, -(-page.total // PAGE_SIZE))
     if page.total and not page.rows:
-        st.info(f"The list has {fmt.plural(n_pages, 'page')}; this address asks for page {state.page:,}.")
+        st.info(f"Page {state.page:,} does not exist: the list has {fmt.plural(n_pages, 'page')}.")
         st.button("To the last page", on_click=change, kwargs={"page": n_pages})
     elif n_pages > 1:
         key = f"page_{state.page}_of_{n_pages}"  # its start value cannot come from the session, unlike other widgets'

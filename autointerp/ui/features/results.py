@@ -12,9 +12,7 @@ from autointerp.ui.shared.state import change
 if TYPE_CHECKING:
     import pyarrow
 
-BY_FIRING = (
-    "Best match: how strongly a feature fires there (share of its maximum, averaged) beyond random places"
-)
+BY_FIRING = "Best match: mean activation there (as a share of the maximum), minus that at random places"
 
 
 @dataclass(frozen=True)

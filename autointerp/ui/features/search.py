@@ -49,15 +49,17 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
     if not hits.total:
         how = "matches the expression" if regex else "contains"
         st.info(
-            f"No context {how} “{plain(state.search)}”. Search ignores case and looks inside single contexts."
+            f"No context {how} “{plain(state.search)}”. Search ignores case; matches cannot span contexts."
             if not regex
-            else f"No context {how} “{plain(state.search)}”. Expressions look inside single contexts; (?i) ignores case."
+            else f"No context {how} “{plain(state.search)}”. Matches cannot span contexts; (?i) ignores case."
         )
         return None
     ids = list(dict.fromkeys(hit.context for hit in hits.hits))
-    limited = f"; the features below fire at the first {fmt.count(len(ids))}" if hits.total > len(ids) else ""
+    limited = (
+        f"; the features below are those of the first {fmt.count(len(ids))}" if hits.total > len(ids) else ""
+    )
     st.caption(
-        f"**{fmt.plural(hits.total, 'context')}** found{limited}. Click one for the features that fire in it alone."
+        f"**{fmt.plural(hits.total, 'context')}** found{limited}. Click one to see only the features that fire in it."
     )
     rows = [
         {"go": {"context": hit.context}, "cells": [fmt.count(hit.context), _snippet(hit)]}
@@ -68,7 +70,7 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
     for hit in hits.hits:
         first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit, after=AFTER)
         spans[hit.context * store.ctx_len + first, hit.context * store.ctx_len + stop] = None
-    return SearchResults(spots=Spots.spans(list(spans)), what="fire at these matches or just after")
+    return SearchResults(spots=Spots.spans(list(spans)), what="fire on these matches or just after")
 
 
 def _words(
@@ -82,7 +84,7 @@ def _words(
     matches = {coder: kept.coder(coder).find_words(state.search) for coder in coders}
     if not any(table.num_rows for table in matches.values()):
         st.info(
-            f"No explanation holds every word of “{plain(state.search)}”. Search by meaning finds other words for the same."
+            f"No explanation contains every word of “{plain(state.search)}”. Search by meaning also finds synonyms."
         )
         st.button(
             "Search by meaning",
@@ -93,8 +95,8 @@ def _words(
         return None
     return SearchResults(
         matches=matches,
-        order="Best match: whole words before parts of words, then the shorter explanation",
-        what="have an explanation with all of these words",
+        order="Best match: whole words first, then shorter explanations",
+        what="have an explanation with all these words",
     )
 
 
@@ -102,9 +104,9 @@ def _one(store: Store, state: FeaturesState) -> SearchResults | None:
     context = whole(state.context)
     if context is None or context >= store.n_contexts:
         st.warning(
-            f"Contexts count from 0 to {store.n_contexts - 1:,}; “{plain(state.context or '', 60)}” is none."
+            f"Context {plain(state.context or '', 60)} does not exist: contexts are numbered 0 to {store.n_contexts - 1:,}."
         )
-        st.button("Leave the context filter", on_click=change, kwargs={"context": None, "page": None})
+        st.button("Clear the context", on_click=change, kwargs={"context": None, "page": None})
         return None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Features that fire in **context {context}**", width="content")

@@ -39,8 +39,8 @@ def contexts(store: Store, state: FeaturesState) -> SearchResults | None:
         return None
     found = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
     st.caption(
-        f"The **{fmt.plural(len(found), 'window')}** nearest in meaning, at most one of each context; embedder "
-        f"{plain(embedder.name)}. Click one for the features that fire in its context."
+        f"The **{fmt.plural(len(found), 'window')}** closest in meaning, at most one per context; embedder "
+        f"{plain(embedder.name)}. Click one to see only the features that fire in its context."
     )
     rows = []
     for window in found[:SHOWN]:
@@ -53,7 +53,7 @@ def contexts(store: Store, state: FeaturesState) -> SearchResults | None:
         rows.append({"go": {"context": window.context}, "cells": cells})
     columns = [
         {"title": "Context", "kind": "link"},
-        {"title": "Cosine", "num": True, "help": "Similarity of the window's and the query's vectors"},
+        {"title": "Cosine", "num": True, "help": "Cosine similarity of window and query"},
         {"title": "Window", "cls": "prose"},
     ]
     hit_table(columns, rows)
@@ -62,8 +62,8 @@ def contexts(store: Store, state: FeaturesState) -> SearchResults | None:
     weights = tuple(max(window.similarity, 0.0) for window in found)
     return SearchResults(
         spots=Spots(ids, places.window, weights=weights),
-        order="Best match: how strongly a feature fires there (share of its maximum, nearer windows counting more) beyond "
-        "what it does in random windows",
+        order="Best match: mean activation there (as a share of the maximum, closer windows counting more), minus that in "
+        "random windows",
         what="fire in these windows",
     )
 
@@ -100,11 +100,15 @@ def explanations(
                 "relevance": pa.array([one.score for one in mine], pa.float64()),
             }
         )
-    how = "cosine, plus the words found (rare ones counting more)" if state.mode == "both" else "cosine"
+    how = (
+        "cosine similarity plus matching words (rare ones count more)"
+        if state.mode == "both"
+        else "cosine similarity"
+    )
     return SearchResults(
         matches=matches,
         order=f"Best match: {how}; embedder {embedder.name}",
-        what=f"have the explanations nearest in meaning (at most {MAX_EXPLANATIONS})",
+        what=f"have the explanations closest in meaning (at most {MAX_EXPLANATIONS})",
         measure="cosine" if state.mode == "meaning" else None,
     )
 
@@ -121,8 +125,8 @@ def no_explanations(store: Store, state: FeaturesState) -> None:
     """What to do where there are none to search."""
     coder = state.coder or "CODER"
     st.info(
-        "Nothing here has been explained yet, so there are no explanations to search. Search contexts instead, or explain "
-        "features: on a Feature page, or all at once from the command line (without any language model):"
+        "Nothing is explained yet, so there are no explanations to search. Search contexts instead, or explain features: one "
+        "by one on the Feature page, or all from the command line (no language model needed):"
     )
     st.code(f"autointerp explain {store.path} {coder} --explainer pattern", language=None, wrap_lines=True)
     st.button(
@@ -146,11 +150,11 @@ def _embedder(store: Store) -> "StoreEmbedder | None":
 def _offer_to_embed(store: Store, name: str) -> None:
     runner = None if not job_strip.writable(store) else services.runner(store)
     st.info(
-        f"The windows of this store have not been embedded with {plain(name)} yet, so contexts cannot be searched by meaning. "
+        f"Searching contexts by meaning needs this store's windows to be embedded with {plain(name)}. "
         + (
-            "It is done once, in the background; everything else works meanwhile."
+            "This happens once, in the background."
             if runner is not None
-            else "This app is read-only: open the store in one that may write, and start it there."
+            else "This app is read-only: start it in an app that can write to the store."
         )
     )
     if runner is not None and st.button(

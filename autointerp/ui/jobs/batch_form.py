@@ -28,11 +28,11 @@ from autointerp.ui.shared.text import plain, sentence
 
 KEY = "batch"
 Which = Literal["missing", "all", "some"]
-WHICH: dict[Which, str] = {"missing": "What is missing", "all": "All live features", "some": "These"}
+WHICH: dict[Which, str] = {"missing": "Missing", "all": "All live", "some": "Selected"}
 WHICH_HELP = (
-    "**What is missing**: live features without an explanation made just so; when only scoring, explanations without such "
-    "a score.  \n**All live features**: again, as new versions; replies that are in the cache cost nothing.  \n"
-    "**These**: numbers and ranges, such as 0-99,512."
+    "**Missing**: live features without an explanation with this exact configuration; when only scoring, explanations without "
+    "such a score.  \n**All live**: all of them, as new versions; cached replies cost nothing.  \n"
+    "**Selected**: numbers and ranges, such as 0-99,512."
 )
 _SAMPLE_TEXT = (
     "Fires on a family of words that share one meaning, mostly where a clause begins and after punctuation."
@@ -125,12 +125,12 @@ def _with_budget(
     first, second = flow.container(width=370), flow.container(width=280)
     with first:
         max_tokens = st.number_input(
-            "Budget of each job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
-            key=f"{KEY}_max_tokens", help="A job stops before the call that would cross it; what it has is kept",
+            "Budget per job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
+            key=f"{KEY}_max_tokens", help="A job stops before the request that would exceed it; results so far are kept",
         )  # fmt: skip
     with second:
         max_cost = st.number_input(
-            "Budget of each job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
+            "Budget per job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
             key=f"{KEY}_max_cost",
         )  # fmt: skip
     limited = replace(
@@ -155,7 +155,7 @@ def plan(
     if not coders:
         raise UserError("Choose at least one coder.")
     if explain is None and not scores:
-        raise UserError("Choose to explain, to score, or both; for scores, at least one scorer.")
+        raise UserError("Choose Explain, Score or both; to score, choose at least one scorer.")
     for options in [*([explain] if explain else []), *scores]:
         options.check()
     annotations = services.annotations(store)
@@ -163,7 +163,7 @@ def plan(
     for coder in coders:
         if which == "some":
             if not text.strip():
-                raise UserError("Name the features, such as 0-99,512.")
+                raise UserError("Enter features, such as 0-99,512.")
             latents = parse_latents(text, store.coder(coder))
         else:
             latents = live_latents(store, coder)
@@ -183,13 +183,11 @@ def plan(
 def _nothing(which: Which, explaining: bool) -> str:
     if explaining:
         if which == "missing":
-            return "Every live feature has an explanation made just so. Choose “All live features” to make new versions."
-        return "No feature of these coders fires, so there is nothing to explain."
+            return "Every live feature has an explanation with this exact configuration. “All live” makes new versions."
+        return "All features of these coders are dead: there is nothing to explain."
     if which == "missing":
-        return (
-            "No explanation here lacks such a score: either none is explained yet, or all are scored just so."
-        )
-    return "None of these features has an explanation to score. Tick “Explain” too."
+        return "No explanation lacks a score with this exact configuration, or nothing is explained yet."
+    return "None of these features has an explanation. Tick “Explain” too."
 
 
 def describe(store: Store, chosen: Plan) -> str:
@@ -198,7 +196,7 @@ def describe(store: Store, chosen: Plan) -> str:
     per = ", ".join(f"{plain(coder, 60)} {fmt.count(len(found))}" for coder, found in chosen.items.items())
     said = fmt.plural(chosen.n_items, what) + (f" ({per})" if len(chosen.items) > 1 else "")
     if not chosen.asks:
-        return f"{said}; no language model is asked, so it costs nothing"
+        return f"{said}; no language model, no cost"
     try:
         found = estimate(store, chosen)
     except UserError as error:
@@ -210,23 +208,21 @@ def amount(found: Estimate, what: str) -> str:
     """Requests, tokens and cost, and from how many of the items they are told, as Markdown."""
     requests = f"about {fmt.plural(round(found.n_requests), 'request')}"
     if not found.exact:
-        requests = f"an estimate from {found.sampled} of {fmt.plural(found.n_items, what)}: {requests}"
+        requests = f"estimated from {found.sampled} of {fmt.plural(found.n_items, what)}: {requests}"
     failing = ""
     if found.unusable:
-        failing = f"; {found.unusable} of the {found.sampled} looked at would fail: {plain(found.problem or '', 300)}"
+        failing = (
+            f"; {found.unusable} of {found.sampled} sampled would fail: {plain(found.problem or '', 300)}"
+        )
     if found.all_known:
-        known = "all answered before, so they cost nothing"
+        known = "all cached, no cost"
         if not found.exact:
-            known = (
-                f"all answered before among the {found.sampled} looked at; what the others cost is not known"
-            )
+            known = f"all cached among the {found.sampled} sampled; the cost of the others is unknown"
         return f"{requests}, {known}{failing}"
-    cost = "at an unknown cost (set the model's prices in Settings)"
+    cost = "cost unknown (set the model's prices in Settings)"
     if found.cost is not None:
-        cost = f"at most {fmt.money(found.cost)}"
-    cached = (
-        f", {fmt.count(round(found.from_cache))} of them answered before and free" if found.from_cache else ""
-    )
+        cost = f"cost at most {fmt.money(found.cost)}"
+    cached = f", {fmt.count(round(found.from_cache))} cached" if found.from_cache else ""
     return (
         f"{requests}{cached}; {fmt.short_count(round(found.tokens_in))} tokens in, at most "
         f"{fmt.short_count(round(found.tokens_out))} out, {cost}{failing}"
@@ -273,7 +269,7 @@ def _preview(
 def _start(store: Store, chosen: Plan) -> None:
     runner = services.runner(store)
     if runner is None:
-        st.error("This store is read-only: nothing can be started.")
+        st.error("This store is read-only.")
         return
     try:
         for coder, items in chosen.items.items():

@@ -1,4 +1,4 @@
-"""One job: how it stands, what it was told to do, why items failed, and the features concerned."""
+"""One job: its progress, its settings, why items failed, and the features concerned."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,40 +23,45 @@ ITEMS_PAGE = 50
 MAX_CAUSES = 40
 
 NAMES = {
-    "activations": "Strength of activations shown",
+    "activations": "Activations listed",
     "base_url": "Server",
-    "batch": "Texts in one prompt",
+    "batch": "Texts per prompt",
     "centre": "Centred",
     "coder": "Coder",
     "embedder": "Embedder",
     "explainer": "Explainer",
-    "floor": "Floor: a random other explanation",
+    "floor": "Floor",
     "graded": "Graded answers",
-    "heldout_fraction": "Share held out",
+    "heldout_fraction": "Held-out fraction",
     "judge": "Judge",
     "key_ref": "API key",
     "max_cost": "Budget, cost",
-    "max_in_flight": "Requests at once",
+    "max_in_flight": "Concurrent requests",
     "max_tokens": "Budget, tokens",
     "model": "Model",
     "n_contrast": "Non-activating examples",
     "n_examples": "Activating examples",
     "n_negatives": "Non-activating examples",
-    "negatives": "Negatives",
+    "negatives": "Source of non-activating examples",
     "prices": "Prices",
     "protocol": "Protocol",
-    "reasoning": "Steps of reasoning",
+    "reasoning": "Reasoning",
     "sampling": "Sampling",
     "scorer": "Scorer",
     "seed": "Seed",
-    "split_seed": "Seed of the split",
+    "split_seed": "Split seed",
     "timeout": "Timeout, s",
-    "window": "Tokens in a window",
+    "window": "Tokens each",
     "wrong_marks": "Wrong marks in",
 }
 FIRST = ("explainer", "scorer", "judge", "protocol", "negatives", "model", "base_url", "key_ref", "prices")
 JUDGES_ONLY = ("judge", "batch", "graded", "wrong_marks", "protocol")
-PARTS = {"explain": "Explain", "then": "Then score", "later": "Score after that", "score": "Score"}
+PARTS = {
+    "explain": "Explain",
+    "then": "Then score",
+    "later": "Then score, in a job of its own",
+    "score": "Score",
+}
 
 
 def _named(store: Store, job_id: str) -> str:
@@ -77,8 +82,8 @@ def page(store: Store, state: JobsState) -> None:
         job = services.annotations(store).jobs.get(job_id)
     except UnknownName as error:
         st.warning(
-            f"This store has no job “{plain(job_id, 60)}”."
-            + (" The newest are:" if error.nearest else " It has none at all: start one with New batch.")
+            f"Job “{plain(job_id, 60)}” does not exist."
+            + (" The newest are:" if error.nearest else " There are no jobs yet: start one with New batch.")
         )
         with suggestions():
             for near in error.nearest:
@@ -129,7 +134,7 @@ def facts(job: Job) -> list[list[str]]:
     return [
         ["Kind", job.kind, ""],
         ["Done", fmt.count(job.n_done), ""],
-        ["Failed", fmt.count(job.n_failed), "Each is recorded with its cause; a retry does only these"],
+        ["Failed", fmt.count(job.n_failed), "Each is recorded with its cause; a retry runs only these"],
         ["Not tried", fmt.count(job.n_left), ""],
         ["Tokens, prompt", fmt.count(job.tokens_in), ""],
         ["Tokens, answer", fmt.count(job.tokens_out), ""],
@@ -137,7 +142,7 @@ def facts(job: Job) -> list[list[str]]:
         ["Queued", moment(job.created), f"{moment(job.created, seconds=True)} UTC"],
         ["Started", moment(job.started), f"{moment(job.started, seconds=True)} UTC"],
         ["Ended", moment(job.finished), f"{moment(job.finished, seconds=True)} UTC"],
-        ["Attempts", fmt.count(job.claims), "How often a process began to work on it"],
+        ["Attempts", fmt.count(job.claims), "How often a process started it"],
     ]
 
 
@@ -151,12 +156,12 @@ def moment(stamp: str | None, *, seconds: bool = False) -> str:
 
 
 def _told(job: Job) -> None:
-    st.subheader("What it was told to do", anchor=False)
+    st.subheader("Settings", anchor=False)
     rows = [{"cells": list(row)} for row in configuration(job.payload)]
     if not rows:
-        st.caption("Nothing beyond its kind.")
+        st.caption("None.")
         return
-    columns = [{"title": "Part", "cls": "name"}, {"title": "Option", "cls": "name"}, {"title": "Choice"}]
+    columns = [{"title": "Part", "cls": "name"}, {"title": "Option", "cls": "name"}, {"title": "Value"}]
     with st.expander(", ".join(_gist(job.payload)) or f"{len(rows)} options", expanded=False, key="job_told"):
         components.table({"columns": columns, "rows": rows, "page": "jobs"}, key="job_options")
 
@@ -217,7 +222,7 @@ def _parts(value: Any) -> list[Mapping[str, Any]]:
 def _told_option(name: str, value: Any) -> tuple[str, str]:
     title = NAMES.get(name, name)
     if name == "key_ref":
-        return title, "from the environment" if value is None else "typed for a session, kept in memory only"
+        return title, "from the environment" if value is None else "typed in a session, kept in memory only"
     if name == "prices" and not value:
         return title, "unknown"
     if name == "prices" and isinstance(value, Mapping):
@@ -293,7 +298,7 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
         job.id, state=shown, limit=ITEMS_PAGE + 1, offset=ITEMS_PAGE * (state.items_page - 1)
     )
     if not items:
-        st.caption("None." if state.items_page == 1 else "None on this page.")
+        st.caption("None.")
     else:
         _item_table(store, job, items[:ITEMS_PAGE], shown)
     if state.items_page > 1 or len(items) > ITEMS_PAGE:
@@ -336,8 +341,8 @@ def _causes(store: Store, job: Job) -> None:
         rows.append(row)
     columns = [
         {"title": "Failed", "num": True},
-        {"title": "Cause", "help": "Errors that differ only in numbers are counted together"},
-        {"title": "For example", "kind": "link", "cls": "name"},
+        {"title": "Cause", "help": "Errors that differ only in numbers are grouped"},
+        {"title": "Example", "kind": "link", "cls": "name"},
     ]
     _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_causes"))
 
@@ -350,7 +355,7 @@ def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> Non
         name = (
             f"{feature[0]} #{feature[1]}"
             if feature
-            else visible("the whole" if one.item is None else str(one.item))[:80]
+            else visible("whole job" if one.item is None else str(one.item))[:80]
         )
         row: dict[str, Any] = {"cells": [name, fmt.count(one.attempts), visible(one.error or "")[:1000]]}
         if feature:
@@ -358,7 +363,7 @@ def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> Non
         rows.append(row)
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
-        {"title": "Attempts", "num": True, "help": "How often it was tried, over all retries"},
+        {"title": "Attempts", "num": True, "help": "Including retries"},
         {"title": "Cause" if shown == "failed" else ""},
     ]
     _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_items"))

@@ -35,7 +35,7 @@ def draw() -> None:
             with st.container(border=True):
                 batch_form.draw(store)
         elif not may:
-            st.caption("Read-only: jobs can be looked at, not started or stopped.")
+            st.caption("Read-only: jobs can be viewed, not started or stopped.")
         busy = bool(services.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1))
         st.fragment(_table, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(store, busy)
 
@@ -97,18 +97,18 @@ def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]
 
 def _empty(store: Store, state: JobsState) -> None:
     if state.page > 1:
-        st.info("There are no older jobs.")
+        st.info("No older jobs.")
         st.button("To the newest", on_click=change, kwargs={"page": None})
         return
     if state.show != "all":
-        st.info(f"No job here is {SHOWS[state.show][0].lower()}.")
+        st.info(f"No jobs: {SHOWS[state.show][0].lower()}.")
         return
     if not job_strip.writable(store):
-        st.info("No jobs yet: nothing has been explained or scored by jobs on this store.")
+        st.info("No jobs yet.")
         return
     coders = store.coders()
     name = coders[0].coder if coders else "CODER"
-    st.info("No jobs yet. Start one with New batch, from a feature's page, or from the command line:")
+    st.info("No jobs yet. Start one with New batch, from a Feature page, or from the command line:")
     st.code(
         f"autointerp explain {store.path} {name} --explainer pattern\n"
         f"autointerp score {store.path} {name} --scorer detection",

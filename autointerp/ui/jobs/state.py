@@ -14,7 +14,7 @@ SHOWS: dict[str, tuple[str, tuple[JobState, ...] | None]] = {
     "done": ("Done", ("done",)),
     "failed": ("Failed or cancelled", ("failed", "cancelled")),
 }
-ITEMS: dict[ItemState, str] = {"failed": "Failed", "done": "Done", "pending": "Not done"}
+ITEMS: dict[ItemState, str] = {"failed": "Failed", "done": "Done", "pending": "Not tried"}
 MAX_PAGE = 10_000
 
 

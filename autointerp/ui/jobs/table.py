@@ -14,13 +14,13 @@ COLUMNS: list[dict[str, Any]] = [
     {"title": "State", "kind": "state"},
     {"title": "Job", "kind": "job", "cls": "what"},
     {"title": "Progress", "kind": "bar"},
-    {"title": "Rate", "num": True, "help": "Items, over the last half minute"},
-    {"title": "Left", "num": True, "help": "At the present rate"},
+    {"title": "Rate", "num": True, "help": "Items, over the last 30 s"},
+    {"title": "Left", "num": True, "help": "At the current rate"},
     {"title": "Tokens", "num": True, "help": "Of language models: prompt + answer"},
     {"title": "Cost", "num": True, "help": "So far, in the currency of your prices"},
     {"title": "Started", "num": True},
-    {"title": "Took", "num": True, "help": "Since it was first started"},
-    {"title": "By", "help": "Which process works on it"},
+    {"title": "Took", "num": True, "help": "Since it first started"},
+    {"title": "By", "help": "Process that runs it"},
     {"title": "", "kind": "actions", "num": True},
 ]
 

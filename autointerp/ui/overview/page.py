@@ -14,21 +14,21 @@ from autointerp.ui.shared.session import file_identity, messages, open_store
 from autointerp.ui.shared.text import plain
 
 BINS = 36
-_FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 no better than the mean"
-_CE = "Increase of cross-entropy, in nats per token, when the coder's output replaces the module's"
-_ZERO = "The same increase when zeros replace the module's output: the scale of the column before"
+_FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 is no better than predicting the mean"
+_CE = "Increase in cross-entropy, in nats per token, when the coder's output replaces the module's"
+_ZERO = "The same with zeros in place of the module's output: the scale for CE +"
 COLUMNS: list[dict[str, Any]] = [
     {"title": "Coder", "kind": "link", "cls": "name"},
     {"title": "Kind", "kind": "badge"},
     {"title": "Hookpoint", "cls": "name"},
     {"title": "Features", "num": True},
-    {"title": "k", "num": True, "help": "Features kept for each token"},
-    {"title": "Tokens", "num": True, "help": "Tokens cached that could fire (masked positions left out)"},
-    {"title": "L0", "num": True, "help": "Features that fire on a token, on average"},
+    {"title": "k", "num": True, "help": "Active features per token, by construction"},
+    {"title": "Tokens", "num": True, "help": "Cached tokens, without masked positions"},
+    {"title": "L0", "num": True, "help": "Mean number of active features per token"},
     {"title": "FVU", "num": True, "help": _FVU},
     {"title": "CE +", "num": True, "help": _CE},
     {"title": "if zeroed", "num": True, "help": _ZERO},
-    {"title": "Dead", "num": True, "help": "Features that fire on no token of this corpus"},
+    {"title": "Dead", "num": True, "help": "Features that never fire on this corpus"},
     {"title": "Size", "num": True},
 ]
 
@@ -102,7 +102,7 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
 
 def no_coders(store: Store) -> None:
     """What to do with a store that holds a corpus only."""
-    st.info("This store holds a corpus and no coders yet. Cache one, then reload this page:")
+    st.info("This store has no coders yet. Cache one, then reload this page:")
     st.code(
         f"autointerp cache {store.path} --model MODEL --coder NAME=PATH --hookpoint layers.2.mlp",
         language=None,

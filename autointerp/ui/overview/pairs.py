@@ -57,7 +57,7 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
     # What stands on a handful of features comes last.
     pairs.sort(key=lambda pair: found[pair].n < RARE * most)
     if not pairs:
-        st.caption("No two kinds of scores share three features here, so there is nothing to compare.")
+        st.caption("No two kinds of scores have three features in common, so there is nothing to compare.")
         return
     asked = (params.get("x"), params.get("y"))
     pair = next((pair for pair in pairs if (pair[0].key, pair[1].key) == asked), None)
@@ -65,7 +65,7 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
     left, right = st.columns([5, 7], gap="medium")
     with left:
         st.caption(
-            "**Do the scorers agree?** Rank correlation over features that have both; click a row to look closer"
+            "**Do the scorers agree?** Rank correlation over the features that have both scores; click a row for details"
         )
         columns = [
             {"title": "Scores", "kind": "link"},
@@ -104,7 +104,7 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
     both = np.flatnonzero(~(np.isnan(x.value) | np.isnan(y.value)))
     if len(both) > MAX_POINTS:
         both = np.sort(np.random.default_rng(0).choice(both, MAX_POINTS, replace=False))
-        st.caption(f"A random {fmt.count(MAX_POINTS)} of them. Click a point to open its feature.")
+        st.caption(f"Random sample of {fmt.count(MAX_POINTS)}. Click a point to open its feature.")
     else:
         st.caption("Click a point to open its feature.")
     points = [(*written.place(coders, int(at)), float(x.value[at]), float(y.value[at])) for at in both]
@@ -132,10 +132,10 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
         said = (
             f" Usually {meaning}"
             if meaning
-            else " They ask different questions: read the judged examples of both."
+            else " They ask different questions: compare their judged examples."
         )
         st.caption(f"**High on {names[0]}, low on {names[1]}.**{said}")
         if chosen:
             features(written, coders, chosen, [high, low], f"apart_{sign}")
         else:
-            st.caption("None: they rank all features alike.")
+            st.caption("None: both rank all features alike.")

@@ -37,7 +37,7 @@ def section() -> None:
         try:
             written = Written(store, services.annotations(store), infos)
         except StoreError as error:
-            st.warning(f"Explanations and scores cannot be read: {plain(str(error))}")
+            st.warning(f"Cannot read explanations and scores: {plain(str(error))}")
             return
         if not written.n_explained:
             _nothing(store, infos)
@@ -49,8 +49,8 @@ def section() -> None:
 def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
     coder = infos[0].coder
     st.info(
-        "Nothing has been explained yet. Open a feature and press Explain, or explain and score every live feature, without "
-        "any language model, from the Jobs page or the command line:"
+        "Nothing is explained yet. Open a feature and press Explain, or explain and score all live features from the Jobs page "
+        "or the command line. No language model is needed:"
     )
     st.code(
         f"autointerp explain {store.path} {coder} --explainer pattern\n"
@@ -68,7 +68,7 @@ def _explained(written: Written) -> None:
     _coverage(written, kinds)
     if not kinds:
         st.info(
-            "Explanations have not been scored yet: press Score on a Feature page, or use the Jobs page or `autointerp score`."
+            "Nothing is scored yet. Press Score on a Feature page, or use the Jobs page or `autointerp score`."
         )
         return
     _spreads(written, kinds)
@@ -112,7 +112,7 @@ def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]
             plain(score_text.name(kind, written.kinds), 120) for kind in everything if kind not in usual
         ]
         names = ", ".join(left_out[:8]) + (" …" if len(left_out) > 8 else "")
-        st.caption(f"Below are the {len(usual)} that most features have; {more} more are not shown: {names}.")
+        st.caption(f"Showing the {len(usual)} most common; {more} hidden: {names}.")
     return [kind for kind in everything if kind in usual]
 
 
@@ -122,9 +122,9 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
         {
             "title": "Explained",
             "num": True,
-            "help": "Features with an explanation, of those that fire at all",
+            "help": "Live features with an explanation",
         },
-        {"title": "Failed", "num": True, "help": "No explanation, and an attempt that failed"},
+        {"title": "Failed", "num": True, "help": "Features whose only attempts at an explanation failed"},
         *(
             {
                 "title": score_text.name(kind, kinds),
@@ -147,7 +147,7 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
         st.switch_page("pages/features.py", query_params={"coder": str(clicked["coder"]), "sort": "low"})
 
 
-_SCORED = "median over the features scored, the share of explained ones that were, and how many"
+_SCORED = "median, and how many of the explained features are scored"
 
 
 def _part(n: int, of: int) -> str:
@@ -181,8 +181,8 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
                 figure = charts.score_boxes(score_text.name(kind, written.kinds), boxes)
                 st.plotly_chart(figure, key=f"spread_{kind.key}", config={"displayModeBar": False})
     st.caption(
-        "Box: the middle half of a coder's features and their median; whiskers: nine tenths. Grey mark: the median floor, "
-        "the same scorer's value for a random other explanation."
+        "Box: quartiles and median; whiskers: 5th to 95th percentile. Grey mark: median floor, the score of a random other "
+        "explanation."
     )
 
 
@@ -195,14 +195,14 @@ def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
     n = fmt.count(scores.n)
     name = plain(score_text.name(kind, written.kinds))
     if not best:
-        st.caption(f"No interval is known for {name} here: n {n}.")
+        st.caption(f"No intervals for {name}: n {n}.")
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        st.caption(f"**Best explained**, by the lower end of the interval · {name} · n {n}")
+        st.caption(f"**Best explained**, by lower bound of the interval · {name} · n {n}")
         features(written, coders, best, [kind], "best")
     with right:
-        st.caption(f"**Worst explained**, by the upper end of the interval · {name} · n {n}")
+        st.caption(f"**Worst explained**, by upper bound of the interval · {name} · n {n}")
         features(written, coders, worst, [kind], "worst")
 
 
@@ -233,7 +233,7 @@ def _recent(store: Store) -> None:
         columns = [
             {"title": "Feature", "kind": "link", "cls": "name"},
             {"title": "Explanation", "kind": "explanation"},
-            {"title": "Written", "num": True, "cls": "name"},
+            {"title": "Created", "num": True, "cls": "name"},
         ]
         rows = []
         for one in latest:

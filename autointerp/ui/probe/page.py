@@ -21,10 +21,12 @@ from autointerp.ui.shared.text import plain, quoted, sentence
 KEY = "probe"
 RANK_LABELS = {"max": "Maximum", "sum": "Sum", "token": "One token"}
 RANK_HELP = (
-    "Order the features by their largest activation on the text, by the sum over its tokens, or by their activation on the "
-    "token you click"
+    "Rank features by maximum activation on the text, by the sum over its tokens, or by the activation on the token you "
+    "click"
 )
-SCALE_HELP = "Activations as they are, or as shares of each feature's maximum in the corpus: these compare between coders"
+SCALE_HELP = (
+    "Raw activations, or shares of each feature's maximum in the corpus, which are comparable between coders"
+)
 EXAMPLES = (
     ">>> import numpy as np\n>>> np.arange(6).reshape(2, 3)\narray([[0, 1, 2],\n       [3, 4, 5]])",
     "Returns the number of items in the list, or None if the list is empty.",
@@ -44,7 +46,7 @@ def draw() -> None:
         if not infos:
             st.title("Probe", anchor=False)
             st.info(
-                "This store has no coders, so no feature can fire. Cache one: "
+                "This store has no coders yet. Cache one: "
                 "`autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
             )
             return
@@ -76,7 +78,7 @@ def _chosen(state: ProbeState, infos: Sequence[CoderInfo]) -> list[str]:
         trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
         return (trained or names)[:MAX_DEFAULT]
     for unknown in [name for name in state.coders if name not in names][:3]:
-        st.warning(f"This store has no coder “{plain(unknown, 60)}”. The nearest are:")
+        st.warning(f"Coder “{plain(unknown, 60)}” does not exist. The closest names:")
         with suggestions():
             for near in nearest(unknown, names, n=3):
                 suggestion(plain(near), coders=near)
@@ -105,7 +107,7 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
         clipped = None if state.density is None else min(state.density, 100.0)
         st.number_input(
             "Density at most (%)", min_value=0.0, max_value=100.0, step=None, format="%g", placeholder="any", width=150,
-            help="Leave out features that fire on more than this share of the corpus's tokens",
+            help="Hide features that fire on a larger share of the corpus's tokens",
             **bound("density", clipped, reset=("rows",)),
         )  # fmt: skip
 
@@ -179,19 +181,15 @@ def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
 def _summary(state: ProbeState, ranking: Ranking, token: str | None, n_coders: int) -> str:
     """What the list is, in a line."""
     if state.rank == "token" and token is None:
-        return "Click a token of the text to rank the features by their activation on it."
+        return "Click a token to rank features by their activation on it."
     of = fmt.plural(n_coders, "coder")
     where = f"on “{quoted(token)}”" if state.rank == "token" and token is not None else "on this text"
     if not ranking.n_firing:
         return f"No feature of {of} fires {where}."
-    dense = (
-        f", {fmt.count(ranking.n_dense)} of them denser than the limit and left out"
-        if ranking.n_dense
-        else ""
-    )
+    dense = f", {fmt.count(ranking.n_dense)} hidden by the density limit" if ranking.n_dense else ""
     shown = f"; the first {fmt.count(len(ranking.rows))}" if ranking.rows else ""
-    by = {"max": "their maximum", "sum": "their sum", "token": "their activation there"}[state.rank]
-    scale = ", as a share of each one's maximum in the corpus" if state.scale == "share" else ""
+    by = {"max": "maximum", "sum": "sum", "token": "activation there"}[state.rank]
+    scale = " as a share of each feature's maximum in the corpus" if state.scale == "share" else ""
     return f"{fmt.plural(ranking.n_firing, 'feature')} of {of} fire {where}{dense}{shown} by {by}{scale}."
 
 

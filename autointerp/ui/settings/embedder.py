@@ -22,8 +22,8 @@ def section(store: Store | None) -> None:
     """Draws it; `store` is `None` where none can be opened."""
     st.subheader("Embedder", anchor=False)
     st.caption(
-        "Turns texts into vectors: for the embedding score, search by meaning, and non-activating examples that are near in "
-        "meaning. Every window of the corpus is embedded once, and the vectors stay with the store."
+        "Used for embedding scores, search by meaning, and hard negatives that are similar in meaning. Every window of the "
+        "corpus is embedded once; the vectors are kept in the store."
     )
     chosen = llm_settings.embedder_name()
     found = list_embeddings(store.path) if store is not None else []
@@ -32,7 +32,7 @@ def section(store: Store | None) -> None:
         names = list(dict.fromkeys([chosen, typed, DEFAULT_EMBEDDER, *(name for name, _, _ in found)]))
         picked = st.selectbox(
             "Embedder", names, index=0, key=_CHOICE, accept_new_options=True, label_visibility="collapsed",
-            help="The one that is installed with this program, or the folder of a sentence-transformers model",
+            help="The default, or the folder of any sentence-transformers model",
         )  # fmt: skip
         picked = str(picked or "").strip()
         if picked and picked != chosen:
@@ -42,7 +42,7 @@ def section(store: Store | None) -> None:
             except UserError as error:
                 st.error(sentence(error, 500))
     if store is None:
-        st.caption("Whether a store's windows are embedded is shown once there is a store.")
+        st.caption("Open a store to see whether its windows are embedded.")
         return
     known = store.embeddings(chosen)
     if known is not None:
@@ -61,8 +61,8 @@ def section(store: Store | None) -> None:
 def told(known: WindowEmbeddings) -> str:
     """What a store has, as Markdown."""
     return (
-        f"This store's windows are embedded with {plain(known.name, 80)}: {fmt.plural(len(known), 'window')} of "
-        f"{known.window} tokens, {known.dim} numbers each, {fmt.size(known.vectors.nbytes)} ({plain(known.precision)})."
+        f"Embedded with {plain(known.name, 80)}: {fmt.plural(len(known), 'window')} of "
+        f"{known.window} tokens, {known.dim} dimensions, {fmt.size(known.vectors.nbytes)} ({plain(known.precision)})."
     )
 
 
@@ -77,8 +77,8 @@ def _missing(store: Store, name: str) -> None:
             else f", about {minutes / 60:.0f} h"
         )
     st.caption(
-        f"This store's windows are not embedded with {plain(name, 80)} yet: {fmt.plural(n, 'window')} of {DEFAULT_WINDOW} "
-        f"tokens{guess}. Until then the embedding score embeds what it needs, and search by meaning finds nothing."
+        f"Not embedded with {plain(name, 80)} yet: {fmt.plural(n, 'window')} of {DEFAULT_WINDOW} tokens{guess}. Until then "
+        "embedding scores embed what they need, and contexts cannot be searched by meaning."
     )
     if not job_strip.writable(store):
         return

@@ -27,7 +27,7 @@ def draw() -> None:
         store = open_store()
     except StoreError as error:
         st.error(sentence(error, 2000), icon=":material/database_off:")
-        st.markdown("Build the demo store with `make demo`, or name the folder of another store above.")
+        st.markdown("Build the demo store with `make demo`, or choose another store above.")
     else:
         _integrity(store)
         _files(store)
@@ -41,16 +41,16 @@ def draw() -> None:
 def _switch() -> None:
     current = store_path()
     if settings.is_read_only():
-        st.caption("Read-only: the store was chosen by whoever started this server.")
+        st.caption("Read-only: the store is fixed by whoever started this server.")
         return
     known = list(dict.fromkeys([str(current), *(str(path) for path in found_stores())]))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Look at", known, index=0, key="store_choice", accept_new_options=True, on_change=_chosen,
-            help="Stores in data/stores, or type the path of a store's folder. Only this browser session changes.",
+            "Store folder", known, index=0, key="store_choice", accept_new_options=True, on_change=_chosen,
+            help="Choose a store in data/stores, or type the path of another. This affects only your browser session.",
         )  # fmt: skip
     st.caption(
-        f"`autointerp serve STORE` opens a store for everyone; stores are looked for in `{settings.stores_folder()}`."
+        f"`autointerp serve STORE` sets the store for everyone. Stores listed here are in `{settings.stores_folder()}`."
     )
 
 
@@ -64,7 +64,7 @@ def _integrity(store: Store) -> None:
     problems = store.problems()
     if problems:
         st.error(
-            "Some files of this store cannot be used. Build them again; the rest works.",
+            "Some files of this store are unusable. Rebuild them; the rest works.",
             icon=":material/error:",
         )
         for problem in problems:
@@ -90,18 +90,18 @@ def _files(store: Store) -> None:
         rows.append({"cells": [info.coder, info.hookpoint, entries, size, created, file]})
     columns = [
         {"title": "Part", "cls": "name"},
-        {"title": "What"},
-        {"title": "Holds", "num": True},
+        {"title": "Hookpoint"},
+        {"title": "Contents", "num": True},
         {"title": "Size", "num": True},
         {"title": "Created", "cls": "name", "help": "UTC"},
         {"title": "File", "cls": "path"},
     ]
     components.table({"columns": columns, "rows": rows, "page": "settings", "cls": "files"}, key="files")
-    st.caption(f"Files of the folder {plain(str(store.path))}")
+    st.caption(f"In {plain(str(store.path))}")
 
 
 def _written_by(store: Store) -> None:
-    with st.expander("Provenance: model, corpus and versions that wrote this store"):
+    with st.expander("Provenance: model, corpus and software versions"):
         st.code(
             json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), language=None, wrap_lines=True
         )

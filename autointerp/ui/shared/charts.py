@@ -68,7 +68,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
     decades = [10.0**power for power in range(-8, 3)]
     figure.update_xaxes(
         type="log",
-        title={"text": "density: share of tokens on which a feature fires"},
+        title={"text": "density (share of tokens on which a feature fires)"},
         tickvals=decades,
         ticktext=[f"{d:g} %" if d >= 0.01 else fmt.density(d / 100) for d in decades],
         showgrid=True,
@@ -140,9 +140,9 @@ def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> "Figure":
         )  # fmt: skip
         floor = "not measured" if box.floor is None else fmt.decimal(box.floor, 2)
         said = (
-            f"median {fmt.decimal(median, 2)}, mean {fmt.decimal(box.mean, 2)}<br>half of them {fmt.decimal(first, 2)} to "
-            f"{fmt.decimal(third, 2)}<br>nine tenths {fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}<br>floor {floor}<br>"
-            f"n {fmt.count(box.n)}"
+            f"median {fmt.decimal(median, 2)}, mean {fmt.decimal(box.mean, 2)}<br>quartiles {fmt.decimal(first, 2)} to "
+            f"{fmt.decimal(third, 2)}<br>5th to 95th percentile {fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}<br>"
+            f"floor {floor}<br>n {fmt.count(box.n)}"
         )
         figure.add_trace(
             Scatter(

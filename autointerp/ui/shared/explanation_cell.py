@@ -14,7 +14,7 @@ MAX_TEXT = 400
 def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
     """Text, who wrote it, and what marks it out; without one, why."""
     if shown is None:
-        return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained yet"}
+        return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained"}
     by = explainer_label(shown.explainer)
     if shown.explainer == "person":
         by = f"{shown.author} (person)"

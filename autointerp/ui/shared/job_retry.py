@@ -74,22 +74,22 @@ def whom(told: Mapping[str, Any], *, further: bool = False) -> Whom:
     except UserError:
         return Whom()
     if now is None:
-        blocked = "its budget is used up: choose a language model and a budget in Settings" if further else ""
-        return Whom(f"Asks {name(before)} as before: no language model is chosen in Settings.", blocked)
-    said, notes = f"Asks {name(now)}, as chosen in Settings.", []
+        blocked = "budget used up: choose a language model and a budget in Settings" if further else ""
+        return Whom(f"Uses {name(before)} as before: no language model is chosen in Settings.", blocked)
+    said, notes = f"Uses {name(now)}, as chosen in Settings.", []
     if before.model != now.model or not _same_server(before, now):
-        said += f" Before, it asked {name(before)}."
-        notes.append(f"asks {name(now)} now, not {name(before)}")
+        said += f" Previously {name(before)}."
+        notes.append(f"now uses {name(now)}, not {name(before)}")
     if further:
-        said += f" What it may spend: {_budget(now)} on top of what it has spent, the budget of a job in Settings."
-        notes.append(f"may spend {_budget(now)}")
+        said += f" Budget: {_budget(now)} on top of what it has spent (budget per job in Settings)."
+        notes.append(f"budget: {_budget(now)}")
     return Whom(said, "; ".join(notes))
 
 
 def _budget(llm: LLMOptions) -> str:
-    tokens = [] if llm.max_tokens is None else [f"{llm.max_tokens:,} tokens more"]
-    cost = [] if llm.max_cost is None else [f"{llm.max_cost:,g} more in money"]
-    return " and ".join([*tokens, *cost]) or "without a limit"
+    tokens = [] if llm.max_tokens is None else [f"{llm.max_tokens:,} more tokens"]
+    cost = [] if llm.max_cost is None else [f"{llm.max_cost:,g} more in cost"]
+    return " and ".join([*tokens, *cost]) or "no limit"
 
 
 def name(options: LLMOptions) -> str:

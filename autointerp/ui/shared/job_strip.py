@@ -162,7 +162,7 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
     eta = job_text.eta(job)
     actions = job_actions(job) if writable else []
     if not job.is_active:
-        actions.append(("dismiss", "Dismiss", "Remove it from this strip; it stays on the Jobs page"))
+        actions.append(("dismiss", "Dismiss", "Hide it here; it stays on the Jobs page"))
     known = [cost, cost_help] if job.tokens_in or job.tokens_out or job.cost else None
     return {
         "id": job.id,
@@ -191,13 +191,13 @@ def job_actions(job: Job) -> list[tuple[str, ...]]:
     if job.is_active:
         if job.cancel:
             return []
-        return [("cancel", "Cancel", "Stop within seconds; what is finished is kept")]
+        return [("cancel", "Cancel", "Stop within seconds; finished items are kept")]
     left = job.n_left + job.n_failed
     if not left:
         return []
     only = job.n_done and job.n_failed
     label = f"Retry {left:,} failed" if only and not job.n_left else "Retry" if not job.n_done else "Continue"
-    help_text = f"Does the {left:,} that failed or were not tried; nothing that is done"
+    help_text = f"Runs the {left:,} that failed or were not tried"
     whom, note = (visible(said) for said in job_retry.whom(job.payload, further=job_retry.used_up(job)))
     return [("retry", label, f"{help_text}. {whom}" if whom else help_text, *([note] if note else []))]
 

@@ -18,9 +18,7 @@ STATES: dict[JobState, tuple[str, str, Tone]] = {
     "failed": ("✕", "failed", "bad"),
     "cancelled": ("–", "cancelled", "quiet"),
 }
-NO_PRICE = (
-    "{n} of the calls have no price: set the model's prices in Settings to see their cost with the next run"
-)
+NO_PRICE = "{n} requests have no price. Set the model's prices in Settings to see the cost of later runs."
 
 
 def state(job: Job) -> dict[str, str]:
@@ -29,7 +27,7 @@ def state(job: Job) -> dict[str, str]:
     if job.is_active and job.cancel:
         word = "stopping"
     elif job.state == "done" and job.n_failed:
-        sign, word, tone = "!", "done, with failures", "bad"
+        sign, word, tone = "!", "done, some failed", "bad"
     return {"sign": sign, "word": word, "tone": tone}
 
 
@@ -100,7 +98,7 @@ def duration(seconds: float | None) -> str:
 def cost(job: Job) -> tuple[str, str]:
     """What the job has cost so far and what to know about the figure; unknown prices are shown as unknown, never as 0."""
     if not job.tokens_in and not job.tokens_out and not job.cost:
-        return fmt.NONE, "No tokens of a language model were paid for"
+        return fmt.NONE, "No language model was used"
     if job.n_unpriced:
         note = NO_PRICE.format(n=fmt.count(job.n_unpriced))
         return (f"{fmt.money(job.cost)} + unknown", note) if job.cost else ("unknown", note)
@@ -151,15 +149,15 @@ def took(job: Job, now: datetime | None = None) -> str:
 def runner(job: Job, machine: str) -> tuple[str, str]:
     """Who runs it, and more about that process. `machine`: this one's name in owners (`job_records.machine`)."""
     if job.state == "queued":
-        return "nobody yet", "It starts when an app or a command that can do it is free"
+        return "waiting", "Starts when an app or command is free"
     parts = (job.owner or "").split(" ")
     if not job.is_active or len(parts) != 4:
         return fmt.NONE, ""
     if parts[0] != machine:
-        return "another machine", f"process {parts[1]} elsewhere"
+        return "another machine", f"process {parts[1]}"
     if parts[1] == str(os.getpid()):
-        return "this app", f"process {parts[1]}, this one"
-    return "another process", f"process {parts[1]}, for example a command in a terminal"
+        return "this app", f"process {parts[1]}"
+    return "another process", f"process {parts[1]}, such as a command in a terminal"
 
 
 def first_line(text: str | None, limit: int = 200) -> str:
@@ -173,4 +171,4 @@ def summary(jobs: Sequence[Job]) -> str:
     running = sum(job.state == "running" for job in jobs)
     waiting = sum(job.is_active for job in jobs) - running
     parts = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting")) if n]
-    return ", ".join(parts) or "nothing is running"
+    return ", ".join(parts) or "idle"

@@ -66,10 +66,10 @@ def tooltip(store: Store, here: Place, step: int) -> str:
     which = "Next" if step > 0 else "Previous"
     walk = _walk(store)
     if walk is None:
-        return f"{which} by number; dead features are skipped"
+        return f"{which} by number, skipping dead features"
     at = walk.places.get(here, whole(current().get(AT)))
     where = f": {at + 1:,} of {walk.total:,}" if at is not None and at < walk.total else ""
-    return f"{which} in the order of the list you came from{where}"
+    return f"{which} in the list you came from{where}"
 
 
 def step(store: Store, here: Place, by: int) -> tuple[Place, int] | None:

@@ -81,8 +81,8 @@ def show(draft: Preferences) -> None:
     check = tested.check
     if check is None:
         n = len(tested.models)
-        said = f"The server answers and offers {fmt.plural(n, 'model')}: choose one above." if n else ""
-        st.info(said or "The server answers but does not list its models: type the name of one above.")
+        said = f"The server offers {fmt.plural(n, 'model')}: choose one above." if n else ""
+        st.info(said or "The server does not list its models: type a name above.")
         return
     if check.error is not None:
         st.error(plain(str(check.error), 1500), icon=":material/cloud_off:")
@@ -97,13 +97,13 @@ def show(draft: Preferences) -> None:
             st.success(f"{said}.", icon=":material/check_circle:")
         else:
             st.warning(
-                f"{said}, but not as asked: what came back is below. Explanations and judgements need answers in a fixed form, "
-                "so expect failures with this model; a stronger one, or a server that takes a JSON schema, does better.",
+                f"{said}, but not in the requested format (see below). Explanations and judgements need it: expect failures. "
+                "A stronger model, or a server that supports JSON schemas, will do better.",
                 icon=":material/rule:",
             )
         components.facts(facts(tested, check), key="llm_facts")
     if check.text:
-        with st.expander("What came back"):
+        with st.expander("Reply"):
             st.code(visible(check.text)[:4000], language=None, wrap_lines=True)
 
 
@@ -117,29 +117,29 @@ def facts(tested: Tested, check: EndpointCheck) -> list[list[str]]:
     taken = "json_schema" not in check.dropped
     usage = check.usage
     return [
-        ["Latency", job_text.duration(check.seconds), "From the question to the whole answer"],
+        ["Latency", job_text.duration(check.seconds), "From request to complete answer"],
         models,
         [
             "JSON schema",
-            "taken" if taken else "not taken",
-            "The server holds answers to a shape"
+            "supported" if taken else "not supported",
+            "The server enforces the answer format"
             if taken
-            else "Answers are asked for in words and parsed with tolerance",
+            else "The format is requested in the prompt and parsed leniently",
         ],
         [
             "Answer",
-            "as asked" if check.structured else "not as asked",
-            "Whether the short question came back as a list of two numbers. Where it does not, expect unparsed answers.",
+            "as requested" if check.structured else "not as requested",
+            "Whether the reply was a list of two numbers, as requested. If not, expect unparsed answers.",
         ],
         [
             "Log probabilities",
-            "given" if check.logprobs else "not given",
-            "Graded answers need them; without them answers are yes or no",
+            "available" if check.logprobs else "not available",
+            "Needed for graded answers; without them answers are yes or no",
         ],
         [
             "Tokens",
             f"{fmt.count(usage.prompt_tokens)} + {fmt.count(usage.completion_tokens)}",
             "Prompt and answer" + (", estimated: the server counts none" if usage.estimated else ""),
         ],
-        ["Cost", fmt.money(usage.cost), "Of this test, at the prices above"],
+        ["Cost", fmt.money(usage.cost), "Of this test, at your prices"],
     ]

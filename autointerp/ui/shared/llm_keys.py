@@ -47,9 +47,7 @@ def take(field: str, base_url: str) -> None:
         return
     endpoint = endpoint_of(base_url)
     if not endpoint:
-        st.session_state[_PROBLEM] = (
-            "Choose the server first: a key is kept for one server and sent to no other."
-        )
+        st.session_state[_PROBLEM] = "Choose the server first: a key is sent to one server only."
         return
     try:
         key = TypedKey(Secret(text), endpoint)
@@ -73,7 +71,7 @@ def forget() -> None:
     try:
         services.forget_key(kept.secret)
     except UserError as error:
-        st.session_state[_PROBLEM] = f"The key is dropped once the store can be read: {error}"
+        st.session_state[_PROBLEM] = f"The key will be removed once the store can be read: {error}"
 
 
 def typed(base_url: str) -> Secret | None:

@@ -50,7 +50,7 @@ def chosen() -> LLMOptions | None:
 def describe(options: LLMOptions | None) -> str:
     """`gpt-x at api.openai.com`: for captions, as Markdown."""
     if options is None:
-        return "no language model is chosen (Settings)"
+        return "no language model chosen (Settings)"
     return f"{plain(options.model, 80)} at {plain(llm_keys.endpoint_of(options.base_url).split('/')[0], 80)}"
 
 
@@ -80,7 +80,7 @@ def section() -> None:
     """The part of the Settings page."""
     st.subheader("Language model", anchor=False)
     if settings.is_read_only():
-        st.caption("Read-only: this app asks no language model, so there is nothing to set.")
+        st.caption("Read-only: this app uses no language model.")
         return
     try:
         kept = preferences()
@@ -89,8 +89,8 @@ def section() -> None:
         kept = Preferences()
     llm_keys.load_secrets()
     st.caption(
-        "For explanations and judgements by a language model, over any OpenAI-compatible server. Without one, the pattern "
-        "explainer, the offline judge and the embedder work all the same."
+        "Any OpenAI-compatible server, for explanations and judgements by a language model. The pattern explainer, the offline "
+        "judge and embedding scores work without one."
     )
     left, right = st.columns(2, gap="large")
     with left:
@@ -108,14 +108,14 @@ def _server(kept: Preferences) -> tuple[str, str]:
     names = _options(kept.base_url, f"{_DRAFT}_server", ENDPOINTS)
     base_url = st.selectbox(
         "Server", names, index=0, key=f"{_DRAFT}_server", accept_new_options=True, format_func=_server_name,
-        help="One of the usual ones, or the base URL of any OpenAI-compatible server, such as http://localhost:8000/v1",
+        help="Choose one, or type the base URL of any OpenAI-compatible server, such as http://localhost:8000/v1",
     )  # fmt: skip
     base_url = str(base_url or "").strip()
     models = _options(kept.model, f"{_DRAFT}_model", llm_check.offered(base_url))
     model = st.selectbox(
         "Model", models, index=0 if kept.model else None, key=f"{_DRAFT}_model", accept_new_options=True,
-        placeholder="Type a name, or test the connection to see what the server offers",
-        help="The name by which the server knows the model",
+        placeholder="Type a name, or test the connection to list models",
+        help="The model's name on the server",
     )  # fmt: skip
     return base_url, str(model or "").strip()
 
@@ -133,9 +133,9 @@ def _key(base_url: str) -> None:
     st.text_input(
         "API key for this session", type="password", key=_KEY_FIELD, autocomplete="off", max_chars=1000,
         placeholder="Type or paste a key, then press Enter", on_change=llm_keys.take, args=(_KEY_FIELD, base_url),
-        help="Kept in the memory of this app's process until you forget it here or type another, or the app ends; closing "
-        "the tab does not drop it. Not in the store, the settings file, a log or an address. Better: put it into the "
-        "environment of whoever starts the app, or into Streamlit's secrets.",
+        help="Kept only in this app's memory, until you remove it, type another or the app stops (closing the tab is "
+        "not enough). It is never written to the store, the settings file, a log or an address. Setting it in the environment or in "
+        "Streamlit's secrets is better.",
     )  # fmt: skip
     problem = llm_keys.problem()
     if problem:
@@ -145,39 +145,37 @@ def _key(base_url: str) -> None:
     other = llm_keys.typed_for_another(base_url)
     if llm_keys.typed(base_url):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(
-                f"✓ A key for {host} was typed in this session. It is kept in memory and sent nowhere else."
-            )
+            st.caption(f"✓ Using the key typed for {host}. It is kept in memory and sent nowhere else.")
             st.button(
-                "Forget it", key="llm_forget", type="tertiary", on_click=llm_keys.forget,
-                help="Drops it from memory; jobs that wait or run with it keep it until they end",
+                "Remove", key="llm_forget", type="tertiary", on_click=llm_keys.forget,
+                help="Remove it from memory; jobs started with it keep it until they end",
             )  # fmt: skip
     elif found:
-        st.caption(f"✓ The key for {host} comes from {plain(found)} in the environment or the secrets.")
+        st.caption(f"✓ Using {plain(found)} from the environment or the secrets for {host}.")
     elif other:
-        st.caption(f"The key typed in this session is for {plain(other, 80)} and is not sent to {host}.")
+        st.caption(f"The key you typed is for {plain(other, 80)} and is not sent to {host}.")
     else:
-        st.caption(f"No key for {host}. A server on this machine usually needs none.")
+        st.caption(f"No key for {host}. Local servers usually need none.")
 
 
 def _limits(kept: Preferences) -> dict[str, Any]:
     first, second = st.columns(2)
     with first:
         in_flight = st.number_input(
-            "Requests at once", 1, MAX_IN_FLIGHT, kept.max_in_flight, key=f"{_DRAFT}_in_flight",
-            help="At most; fewer while the server says that it is too many",
+            "Concurrent requests", 1, MAX_IN_FLIGHT, kept.max_in_flight, key=f"{_DRAFT}_in_flight",
+            help="Upper limit; lowered when the server is overloaded",
         )  # fmt: skip
         max_tokens = st.number_input(
-            "Budget of a job, tokens", 1, 10**12, kept.max_tokens, step=100_000, key=f"{_DRAFT}_max_tokens",
-            placeholder="no limit", help="A job stops before the call that would cross it; what it has is kept",
+            "Budget per job, tokens", 1, 10**12, kept.max_tokens, step=100_000, key=f"{_DRAFT}_max_tokens",
+            placeholder="no limit", help="A job stops before the request that would exceed it; results so far are kept",
         )  # fmt: skip
     with second:
         timeout = st.number_input(
-            "Timeout of a request, seconds", 0.1, 86_400.0, kept.timeout, step=10.0, format="%g", key=f"{_DRAFT}_timeout"
+            "Request timeout, seconds", 0.1, 86_400.0, kept.timeout, step=10.0, format="%g", key=f"{_DRAFT}_timeout"
         )  # fmt: skip
         max_cost = st.number_input(
-            "Budget of a job, cost", 0.0, 1e9, kept.max_cost, step=1.0, format="%g", key=f"{_DRAFT}_max_cost",
-            placeholder="no limit", help="In the currency of the prices; needs the model's prices",
+            "Budget per job, cost", 0.0, 1e9, kept.max_cost, step=1.0, format="%g", key=f"{_DRAFT}_max_cost",
+            placeholder="no limit", help="In the currency of your prices; requires them",
         )  # fmt: skip
     return {
         "max_in_flight": int(in_flight),
@@ -198,17 +196,17 @@ def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float
                 {"prompt": "Price, prompt", "completion": "Price, answer", "cached": "Price, cached"}[name],
                 0.0, 1e9, known.get(name), format="%g", placeholder="unknown" if name != "cached" else "as prompt",
                 key=f"{_DRAFT}_price_{name}_{model}", disabled=not model, step=0.1,
-                help="Per million tokens, in any one currency. We ship no prices: they change too often.",
+                help="Per million tokens, in any one currency. No prices are built in: they change too often.",
             )  # fmt: skip
     if model and typed["prompt"] is not None and typed["completion"] is not None:
         prices[model] = {name: value for name, value in typed.items() if value is not None}
     else:
         prices.pop(model, None)
         if model and any(value is not None for value in typed.values()):
-            st.caption("Give both the prompt's and the answer's price; until then the cost is unknown.")
+            st.caption("Enter prices for both prompt and answer; until then the cost is unknown.")
     others = sorted(name for name in prices if name != model)
     if others:
-        st.caption("Prices are also kept for " + ", ".join(plain(name, 60) for name in others[:12]) + ".")
+        st.caption("Prices are also stored for " + ", ".join(plain(name, 60) for name in others[:12]) + ".")
     return prices
 
 

@@ -50,7 +50,7 @@ def _load(store: Store, probe: Prober, coders: Sequence[str]) -> dict[str, str]:
     slot = st.empty()
     with (
         slot.container(),
-        st.spinner(f"Loading {name} and its coders, once per server. The first time takes seconds."),
+        st.spinner(f"Loading {name} and its coders (once per server)"),
     ):
         stage = st.empty()
 
@@ -75,13 +75,13 @@ def notes(result: ProbeResult) -> list[str]:
     said = []
     n = len(result.token_ids) - result.n_added
     if result.cut:
-        said.append(f"The text is cut: only its first {n:,} tokens were run.")
+        said.append(f"Text truncated to its first {n:,} tokens.")
     if len(result.token_ids) > result.ctx_len:
         rows = -(-len(result.token_ids) // result.ctx_len)
         said.append(
-            f"The text is longer than a context of {result.ctx_len} tokens: it was run as {rows} contexts that do not see "
-            "each other, as a document is when it is cached."
+            f"The text is longer than a context ({result.ctx_len} tokens): it was run as {rows} separate contexts, as "
+            "documents are when they are cached."
         )
     if result.n_replaced:
-        said.append("Lone surrogates, which are no characters, were replaced by U+FFFD.")
+        said.append("Lone surrogates were replaced by U+FFFD.")
     return said
