@@ -35,7 +35,11 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
         st.error(
             f"**Failed.** {plain(score.error or 'No cause was recorded.', 1000)}", icon=":material/error:"
         )
-        st.caption("A failure is never counted as a score. Retry, below the explanation, runs it again.")
+        fails_again = score.error_kind and not score.retryable
+        st.caption(
+            "A failure is never counted as a score. Retry, below the explanation, runs it again."
+            + (f" {feature_versions.FAILS_AGAIN}." if fails_again else "")
+        )
     else:
         components.facts(figures(score, judged), key="judged_figures")
     if judged:

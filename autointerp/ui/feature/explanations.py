@@ -11,7 +11,7 @@ from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import components, job_strip, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change, current
-from autointerp.ui.shared.text import sentence
+from autointerp.ui.shared.text import sentence, visible
 
 PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
 UNPIN_HELP = "Show the newest version again"
@@ -130,16 +130,18 @@ def _retry(feature: Feature, versions: Versions) -> None:
     version = versions.current
     if version is None:
         return
-    n_failed = len(versions.failed_scores(version))
+    failed = versions.failed_scores(version)
     if version.status == "failed":
-        label, act = "Retry", _retry_version
-    elif n_failed:
-        label, act = f"Retry {fmt.plural(n_failed, 'score')}", _retry_scores
+        label, act, failures = "Retry", _retry_version, [version]
+    elif failed:
+        label, act, failures = f"Retry {fmt.plural(len(failed), 'score')}", _retry_scores, failed
     else:
         return
+    hopeless = all(failure.error_kind and not failure.retryable for failure in failures)
     st.button(
         label, key="retry", type="tertiary", on_click=actions.attempt, args=(act, feature, versions), kwargs={"place": "row"},
-        help="Runs again with the same options; a language model is the one chosen in Settings now",
+        help="Runs again with the same options; a language model is the one chosen in Settings now"
+        + (f". {feature_versions.FAILS_AGAIN}" if hopeless else ""),
     )  # fmt: skip
 
 
@@ -180,6 +182,9 @@ def _provenance(feature: Feature, versions: Versions) -> None:
         components.facts(feature_versions.provenance(version), key="explanation_provenance")
         if version.config:
             st.code(feature_versions.options_text(dict(version.config)), language=None, height=160)
+        if version.reasoning:
+            st.caption("Reasoning")
+            st.code(visible(version.reasoning), language=None, wrap_lines=True, height=240)
         if version.reply_ref:
             drill.prompt_and_reply(services.annotations(feature.store).replies.get(version.reply_ref))
         else:

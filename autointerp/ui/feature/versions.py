@@ -84,6 +84,7 @@ def score_kind(score: Score) -> tuple[str | None, ...]:
     )
 
 
+FAILS_AGAIN = "Without a change to its options or to Settings it will fail again"
 HELD_OUT = "held-out examples"
 
 

@@ -334,6 +334,7 @@ def _causes(store: Store, job: Job) -> None:
                 fmt.count(cause.n),
                 visible(cause.failure.error)[:1000],
                 f"#{feature[1]}" if feature else "",
+                "may succeed" if cause.failure.retryable else "will fail again",
             ]
         }
         if feature:
@@ -343,6 +344,11 @@ def _causes(store: Store, job: Job) -> None:
         {"title": "Failed", "num": True},
         {"title": "Cause", "help": "Errors that differ only in numbers are grouped"},
         {"title": "Example", "kind": "link", "cls": "name"},
+        {
+            "title": "Retry",
+            "cls": "name",
+            "help": "Whether a retry can help without a change to the options or to Settings",
+        },
     ]
     _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_causes"))
 

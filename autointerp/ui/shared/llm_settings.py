@@ -134,7 +134,8 @@ def _key(base_url: str) -> None:
         "API key for this session", type="password", key=_KEY_FIELD, autocomplete="off", max_chars=1000,
         placeholder="Type or paste a key, then press Enter", on_change=llm_keys.take, args=(_KEY_FIELD, base_url),
         help="Kept only in this app's memory, until you remove it, type another or the app stops (closing the tab is "
-        "not enough). It is never written to the store, the settings file, a log or an address. Setting it in the environment or in "
+        "not enough). It is never written to the store, the settings file, a log or an address. Setting it in the environment "
+        "or in "
         "Streamlit's secrets is better.",
     )  # fmt: skip
     problem = llm_keys.problem()
