@@ -49,8 +49,8 @@ def test_marks_predictions_similarities_as_the_judge_saw_them(open_page, explain
     assert all(len(row["pr"]) == 32 for group in simulation["groups"] for row in group["rows"])
     assert simulation["judges"] is False
     _, embedding = drill(open_page, explained_store, "first/embedding")
-    said = [row["said"] for group in embedding["groups"] for row in group["rows"]]
-    assert all(text.startswith("similarity ") and "above" in text for text in said)
+    rows = [row for group in embedding["groups"] for row in group["rows"]]
+    assert all(row["said"].startswith("similarity ") and row["rank"].startswith("above ") for row in rows)
 
 
 def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(

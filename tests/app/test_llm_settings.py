@@ -379,6 +379,6 @@ def test_windows_that_are_embedded_are_told(run, tiny_store: Store):
     assert not [button for button in app.button if button.key == "embed_start"]
     pick(app, "embedder_choice", "/no/such/folder")
     assert not app.exception
-    assert "not embedded" in messages(app)
+    assert "Not embedded" in messages(app)
     assert preferences.load().embedder == "/no/such/folder"
     assert llm_settings.embedder_name() == "/no/such/folder"

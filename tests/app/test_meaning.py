@@ -99,7 +99,7 @@ def test_many_are_a_job_and_what_is_embedded_is_searched_meanwhile(
 ):
     app = search(open_page, explained_store)
     assert "None of the 9 explanations is embedded" in messages(app)
-    assert "being done now" in messages(app)
+    assert "being embedded now" in messages(app)
     assert not [one for one in records(app, "list") if one["page"] == "feature"]
     assert len(strips(app)) == 1
     assert embedder.in_pages == []  # a page embeds nothing but what is searched for
@@ -110,7 +110,7 @@ def test_many_are_a_job_and_what_is_embedded_is_searched_meanwhile(
         embedder.allowed.release()
     until(explained_store, lambda job: job.stage_done == 5)
     rerun(app)
-    assert "Searching **4 of 9** explanations by meaning; the other 5 follow" in messages(app)
+    assert "Searching **4 of 9** explanations by meaning; the remaining 5 are being embedded" in messages(app)
     assert len(listed(app)["rows"]) == 4
     assert len(strips(app)) == 1
     assert embedder.in_pages == [1]
@@ -151,11 +151,11 @@ def test_what_was_cancelled_is_not_begun_again_unasked(
     assert "have to be embedded once" in messages(app)
     assert len(strips(app)) == 1  # cancelled, with a way to continue
     button = app.button(key="embed_explanations")
-    assert button.label == "Embed them all"
+    assert button.label == "Embed all"
     button.click().run()
     assert not app.exception, app.exception
     assert len(jobs(explained_store)) == 2
-    assert "being done now" in messages(app)
+    assert "being embedded now" in messages(app)
 
 
 @pytest.mark.usefixtures("many")

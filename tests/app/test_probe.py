@@ -127,7 +127,7 @@ def test_long_texts_say_how_they_were_cut(open_page, runnable: Store):
     assert not app.exception
     said = messages(app)
     assert "separate contexts" in said
-    assert "only its first" in said
+    assert "to its first" in said
 
 
 def test_unknown_coders_get_the_nearest(open_page, runnable: Store):

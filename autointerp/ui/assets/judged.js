@@ -40,7 +40,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     node.dataset.i = row.i;
     const sign = el("div", "sign", { right: "✓", wrong: "✕", unread: "?" }[state] || "");
     sign.setAttribute("aria-label", { right: "right", wrong: "wrong", unread: "unparsed" }[state] || "");
-    const gutter = append(el("div", "gut"), append(el("div"), el("b", "", row.said)), el("div", "", [row.true, row.where].filter(Boolean).join(" · ")));
+    const gutter = append(el("div", "gut"), append(el("div"), el("b", "", row.said)), row.rank ? el("div", "rank", row.rank) : null, el("div", "", [row.true, row.where].filter(Boolean).join(" · ")));
     gutter.title = [row.said, row.true, row.where].filter(Boolean).join(" · ");
     const text = el("div", "text");
     text.dir = "ltr";

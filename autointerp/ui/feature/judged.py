@@ -267,6 +267,11 @@ def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overl
     if judged.predicted is not None:
         row["pr"] = [round(min(max(value, 0.0), 10.0), 1) for value in judged.predicted]
     row["said"], row["true"] = _words(window, score)
+    if window.lost is not None:
+        # An activating example is right above the others, a non-activating one below them.
+        others = "non-activating" if judged.truth else "activating"
+        above = 1 - window.lost if judged.truth else window.lost
+        row["rank"] = f"above {fmt.share(above)} of {others} texts"
     if window.positive and judged.quantile is not None:
         row["where"] = payload.decile(min(judged.quantile, 9))
     elif not window.positive:
@@ -291,12 +296,7 @@ def _words(window: JudgedWindow, score: Score) -> tuple[str, str]:
         return "unparsed", true
     if score.metric == "auroc":
         graded = f"{'similarity ' if score.scorer == 'embedding' else ''}{fmt.decimal(judged.value, 2)}"
-        if window.lost is None:
-            return graded, true
-        # An activating example is right above the others, a non-activating one below them.
-        others = "non-activating" if judged.truth else "activating"
-        above = 1 - window.lost if judged.truth else window.lost
-        return f"{graded}, above {fmt.share(above)} of {others} texts", true
+        return graded, true
     answer = "yes" if judged.answer else "no"
     return answer + (f", p {fmt.decimal(judged.value, 2)}" if judged.value is not None else ""), true
 
