@@ -67,6 +67,27 @@ def test_cofiring_sample_is_bounded_and_spread() -> None:
     assert sample.n_tokens == 50 * 8
 
 
+@pytest.mark.parametrize("batch", [1, 7, 500])
+def test_a_sample_of_any_number_per_token_is_bounded_and_does_not_depend_on_batches(batch: int) -> None:
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 9, 500)
+    latents = [rng.choice(32, n, replace=False) for n in counts]
+
+    def sampled(size: int) -> CofiringSample:
+        sample = CofiringSample(n_latents=32, k=None, n_contexts=50, ctx_len=10, max_pairs=3000)
+        for start in range(0, 500, size):
+            part = slice(start, start + size)
+            sample.add(np.concatenate(latents[part]), np.repeat(np.arange(500)[part], counts[part]))
+        return sample
+
+    sample, whole = sampled(batch), sampled(500)
+    assert sample.n_tokens == whole.n_tokens
+    assert 20 < sample.n_tokens < 200
+    assert all(
+        np.array_equal(mine, other) for mine, other in zip(sample.nearest(), whole.nearest(), strict=True)
+    )
+
+
 @pytest.mark.parametrize("n_latents", [5, 64, 1500])
 def test_cosine_neighbours(n_latents: int) -> None:
     weight = torch.randn(n_latents, 12)
