@@ -29,12 +29,12 @@ from autointerp.embedding.minilm import native_precision
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import job_kinds, score_job
 from autointerp.pipeline.embedding_scores import EmbeddingBatches
-from autointerp.pipeline.options import ScoreOptions
 from autointerp.pipeline.pending import live_latents, shown_explanations
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
 from autointerp.score.metrics import auroc
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 

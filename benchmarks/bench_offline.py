@@ -19,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp.explain import Evidence, PatternExplainer
+from autointerp.explain.evidence import Evidence
+from autointerp.explain.pattern import PatternExplainer
 from autointerp.records import Explanation, Record
 from autointerp.sampling import build_groups, make_windows, split_contexts
-from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge
+from autointerp.score.classify import Detection, Fuzzing
+from autointerp.score.judges.offline import OfflineJudge
+from autointerp.score.scorer import Heldout
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 

@@ -23,12 +23,13 @@ import numpy as np
 from bench_page import server
 from playwright.sync_api import Page, sync_playwright
 
+from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.explain import explain
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
 from autointerp.preferences import ENV_CONFIG
+from autointerp.score.options import ScoreOptions
 from autointerp.settings import demo_store
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations

@@ -26,14 +26,16 @@ from typing import Any
 import numpy as np
 
 from autointerp import settings
+from autointerp.explain.options import ExplainOptions
 from autointerp.llm import ChatReply, ChatRequest, Client, Usage
 from autointerp.pipeline.examples import select_heldout
 from autointerp.pipeline.explain import explain
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions, ScorerName
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.sampling import DEFAULT_MARKERS, mark
-from autointerp.score import Detection, Fuzzing, LLMJudge
+from autointerp.score.classify import Detection, Fuzzing
+from autointerp.score.judges.llm import LLMJudge
+from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -99,7 +101,7 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
         explained = [explain(session, coder_name, int(latent), ExplainOptions()) for latent in chosen]
     explained = [one for one in explained if one.status == "ok"]
     sums: dict[str, dict[str, float]] = {}
-    kinds: dict[ScorerName, type[Detection | Fuzzing]] = {"detection": Detection, "fuzzing": Fuzzing}
+    kinds: dict[str, type[Detection | Fuzzing]] = {"detection": Detection, "fuzzing": Fuzzing}
     for scorer, kind in kinds.items():
         options = ScoreOptions(scorer=scorer, judge="llm", n_examples=n, n_negatives=n)
         found = {"ours": 0.0, "ours with floor": 0.0, "delphi": 0.0, "calls": 0.0, "delphi calls": 0.0}

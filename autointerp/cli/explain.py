@@ -17,17 +17,14 @@ from autointerp.cli.shared.batch import Done, check_end, open_resources, report,
 from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
 from autointerp.cli.shared.output import write_result
 from autointerp.cli.shared.rehearsal import preview_document, preview_text
+from autointerp.explain.registry import EXPLAINERS, SAMPLING
 
 if TYPE_CHECKING:
-    from autointerp.pipeline.options import ExplainOptions
+    from autointerp.explain.options import ExplainOptions
     from autointerp.pipeline.resources import Resources
 
 NAME = "explain"
 HELP = "write explanations of latents"
-
-# As in autointerp.pipeline.options, which is too slow to import for --help; a test compares.
-EXPLAINERS = ("pattern", "default", "contrastive", "top_logits")
-SAMPLINGS = ("mix", "quantiles", "top", "random")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     examples = parser.add_argument_group("examples")
     examples.add_argument(
         "--sampling",
-        choices=SAMPLINGS,
+        choices=SAMPLING.choices,
         default="quantiles",
         help="which activating examples: evenly from all quantiles (the default), mix (a quarter of them the strongest), top, "
         "random",
@@ -125,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
 
 def explain_options(args: argparse.Namespace) -> "ExplainOptions":
     """Raises UserError."""
-    from autointerp.pipeline.options import ExplainOptions
+    from autointerp.explain.options import ExplainOptions
 
     by = f"the explainer {args.explainer}"
     return ExplainOptions(

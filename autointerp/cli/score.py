@@ -20,19 +20,16 @@ from autointerp.cli.shared.choosing import add_latents_argument, add_llm_argumen
 from autointerp.cli.shared.output import printable, say, write_result
 from autointerp.cli.shared.rehearsal import preview_document, preview_text
 from autointerp.errors import UserError
+from autointerp.score.registry import NEGATIVES, SCORERS
 
 if TYPE_CHECKING:
-    from autointerp.pipeline.options import ScoreOptions
     from autointerp.pipeline.resources import Resources
+    from autointerp.score.options import ScoreOptions
 
 NAME = "score"
 HELP = "score explanations on held-out examples"
 
-# As in autointerp.pipeline.options, which is too slow to import for --help; a test compares.
-SCORERS = ("detection", "fuzzing", "embedding", "surprisal", "simulation")
-NEGATIVES = ("random", "neighbours", "embedding")
 EMBEDDER = settings.DEFAULT_EMBEDDER
-JUDGED = ("detection", "fuzzing")
 N_EXAMPLES, N_DELPHI = 30, 50
 
 
@@ -77,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"non-activating ones (default: {N_EXAMPLES}; {N_DELPHI} with --protocol delphi)",
     )
     judge.add_argument(
-        "--negatives", nargs="+", choices=NEGATIVES, default=["random"], metavar="SOURCE",
+        "--negatives", nargs="+", choices=NEGATIVES.choices, default=["random"], metavar="SOURCE",
         help="where they come from, in equal parts: random, neighbours (similar latents fire there), embedding (near in "
         "meaning); default: random",
     )  # fmt: skip
@@ -168,11 +165,11 @@ def run(args: argparse.Namespace) -> None:
 
 def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
     """One for each scorer. Raises UserError."""
-    from autointerp.pipeline.options import ScoreOptions
+    from autointerp.score.options import ScoreOptions
 
     names = list(dict.fromkeys(args.scorer))
     judge = args.judge or ("llm" if args.llm is not None else "offline")
-    asking = [name for name in names if name == "simulation" or (name in JUDGED and judge == "llm")]
+    asking = [name for name in names if name == "simulation" or (SCORERS[name].judged and judge == "llm")]
     by = (
         f"the scorer {asking[0]}"
         if asking

@@ -16,9 +16,10 @@ from typing import Any
 
 from autointerp.demo.crew import EMBEDDER, EXPLAIN, SCORES, Task, workers
 from autointerp.errors import AutointerpError, UserError
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.pending import live_latents
 from autointerp.records import Explanation, config_hash
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress, ProgressCallback, no_progress

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import embed_job, explain_job, job_kinds, score_job
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress, ProgressCallback

@@ -5,10 +5,3 @@
 
 Pure: evidence in, `Explanation` out; the caller draws the examples and stores what comes. A failure is a record with its cause.
 """
-
-from autointerp.explain.evidence import Evidence
-from autointerp.explain.explainer import Explainer
-from autointerp.explain.llm import AsksOne, LLMExplainer
-from autointerp.explain.pattern import PatternExplainer
-
-__all__ = ["AsksOne", "Evidence", "Explainer", "LLMExplainer", "PatternExplainer"]

@@ -4,10 +4,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from autointerp.errors import Failure, UserError
 from autointerp.explain.evidence import NO_EXAMPLES, Evidence
+from autointerp.explain.options import ExplainOptions
 from autointerp.explain.prompts import default as prompt
 from autointerp.llm import (
     Answer,
@@ -17,6 +18,7 @@ from autointerp.llm import (
     CancelToken,
     ChatReply,
     ChatRequest,
+    Client,
     LLMError,
     Message,
     Usage,
@@ -155,6 +157,9 @@ class LLMExplainer:
             max_tokens=800 if self.reasoning else 250,
         )
 
+    def requests(self, evidence: Evidence) -> list[ChatRequest]:
+        return [self.request(evidence)]
+
     def opening(self) -> tuple[Message, ...]:
         """System message and examples of the task: the same for every latent, so that servers can keep it in their cache."""
         contrast = self.variant == "contrastive"
@@ -266,6 +271,21 @@ class LLMExplainer:
             duration=time.perf_counter() - started,
             **fields,
         )
+
+
+def build(options: ExplainOptions, client: Client | None, cancel: CancelToken) -> LLMExplainer:
+    """Raises UserError."""
+    assert client is not None
+    return LLMExplainer(
+        client,
+        variant=cast(Variant, options.explainer),
+        activations=options.activations,
+        reasoning=options.reasoning,
+        n_examples=options.n_examples,
+        n_contrast=options.n_contrast,
+        max_tokens=options.max_tokens,
+        cancel=cancel,
+    )
 
 
 def _listing(

@@ -12,6 +12,8 @@ from typing import Any
 from autointerp.errors import Failure
 from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.naming import Focus, Marked, Named, Usual, choose, core_of
+from autointerp.explain.options import ExplainOptions
+from autointerp.llm import CancelToken, ChatRequest, Client
 from autointerp.records import Explanation
 from autointerp.sampling import MARK_SHARE, Window, marks_above, one_line, runs
 from autointerp.sampling.token_kinds import BY_NAME, Kind
@@ -45,6 +47,9 @@ class PatternExplainer:
     def config(self) -> Mapping[str, Any]:
         return {"n_examples": self.n_examples, "n_contrast": self.n_contrast}
 
+    def requests(self, evidence: Evidence) -> list[ChatRequest]:
+        return []
+
     def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
         started = time.perf_counter()
         activating = list(evidence.activating[: self.n_examples])
@@ -64,6 +69,10 @@ class PatternExplainer:
             duration=time.perf_counter() - started,
             **failure,
         )
+
+
+def build(options: ExplainOptions, client: Client | None, cancel: CancelToken) -> PatternExplainer:
+    return PatternExplainer(n_examples=options.n_examples, n_contrast=options.n_contrast)
 
 
 def describe(activating: Sequence[Window], silent: Sequence[Window]) -> str:

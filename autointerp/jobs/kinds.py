@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.errors import Failure, UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
 from autointerp.jobs.llm import earlier
 from autointerp.llm import CancelToken, Usage
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.pipeline.embedding_scores import EmbeddingBatches
 from autointerp.pipeline.explain import explain
-from autointerp.pipeline.options import ExplainOptions, KeyGone, ScoreOptions
+from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Record, Score, config_hash, failure_of
+from autointerp.score.options import ScoreOptions
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 from autointerp.store.annotations import Job, NewJob
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from autointerp.pipeline.options import LLMOptions
+from autointerp.llm.options import LLMOptions
 
 _PARTS = ("explain", "then", "later", "score")
 

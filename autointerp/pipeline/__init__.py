@@ -8,7 +8,7 @@ they share; jobs, the command line and the pages call the same ones.
         score_, judged = score(session, explanation, ScoreOptions(scorer="fuzzing"))
         annotations.add(score_, *judged)
 
-options    what a person can choose             examples    what an explainer is shown and a scorer asks about
+examples   what an explainer is shown and a scorer asks about
 explain    a latent to an explanation           score       an explanation to a score; scores compared and pooled
 estimate   what a run would send and cost       pending     what has no explanation or score yet
 """

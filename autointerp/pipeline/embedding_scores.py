@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.pipeline.examples import heldout_places
-from autointerp.pipeline.options import ScoreOptions, plan_seed
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Score
 from autointerp.sampling import Drawn
-from autointerp.score import Embedding, Plan
+from autointerp.score.embedding import Embedding
+from autointerp.score.options import ScoreOptions, plan_seed
+from autointerp.score.plan import Plan
 from autointerp.store.embeddings.reader import WindowEmbeddings
 
 MAX_BLOCK = 64

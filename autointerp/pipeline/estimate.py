@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import UserError
-from autointerp.explain import LLMExplainer
+from autointerp.explain.options import ExplainOptions
 from autointerp.llm import ChatRequest, Client, Message
 from autointerp.pipeline.examples import select_evidence, select_heldout
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions, plan_seed
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
-from autointerp.score import LLMJudge, Simulation
-from autointerp.score.classify import Classifier, shown
+from autointerp.score.options import ScoreOptions, plan_seed
 
 SAMPLE = 10
 MODE_UNKNOWN = (
@@ -72,9 +70,8 @@ def estimate_explanation(resources: Resources, coder: str, latent: int, options:
         return Estimate()
     with Session(resources) as session:
         explainer = session.explainer(options)
-        assert isinstance(explainer, LLMExplainer)
-        request = explainer.request(select_evidence(resources, coder, latent, options))
-        return _estimate(session.client(options.llm), resources, [request])
+        requests = explainer.requests(select_evidence(resources, coder, latent, options))
+        return _estimate(session.client(options.llm), resources, requests)
 
 
 def estimate_score(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Estimate:
@@ -88,17 +85,11 @@ def estimate_score(resources: Resources, explanation: Explanation, options: Scor
         plan = scorer.plan(select_heldout(resources, explanation, options), rng)
         floor = resources.floors.choose(explanation, options)
         texts = [explanation.text, *([floor.text] if floor else [])]
-        if isinstance(scorer, Simulation):
-            requests = scorer.requests(
-                texts, plan, lambda request: resources.replies.get(request.key(client.endpoint, client.model))
-            )
-            unknown = requests[0].prompt_logprobs > requests[-1].prompt_logprobs
-            return _estimate(client, resources, requests, note=MODE_UNKNOWN if unknown else "")
-        assert isinstance(scorer, Classifier)
-        assert isinstance(scorer.judge, LLMJudge)
-        items = shown(plan.items)
-        requests = [request for text in texts for request in scorer.judge.requests(scorer.task, text, items)]
-        return _estimate(client, resources, requests)
+        requests = scorer.requests(
+            texts, plan, lambda request: resources.replies.get(request.key(client.endpoint, client.model))
+        )
+        unknown = bool(requests) and requests[0].prompt_logprobs > requests[-1].prompt_logprobs
+        return _estimate(client, resources, requests, note=MODE_UNKNOWN if unknown else "")
 
 
 def _estimate(

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import NoExamples, UserError
-from autointerp.explain import Evidence
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.explain.evidence import Evidence
+from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation
 from autointerp.sampling import (
@@ -31,7 +31,9 @@ from autointerp.sampling import (
     split_contexts,
 )
 from autointerp.sampling.windows import check_window, cut
-from autointerp.score import Heldout, delphi
+from autointerp.score import delphi
+from autointerp.score.options import ScoreOptions
+from autointerp.score.scorer import Heldout
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Example, LatentActivations, Relation

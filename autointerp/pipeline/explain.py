@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from autointerp.errors import Failure, UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.pipeline.examples import select_evidence
-from autointerp.pipeline.options import ExplainOptions, KeyGone
+from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
 from autointerp.store import Store

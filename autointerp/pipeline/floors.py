@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.pipeline.options import ScoreOptions
 from autointerp.records import Explanation, config_hash
+from autointerp.score.options import ScoreOptions
 from autointerp.store.annotations import Annotations
 
 FEW = 200

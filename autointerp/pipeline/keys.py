@@ -3,9 +3,14 @@
 import threading
 from typing import Any
 
+from autointerp.errors import UserError
 from autointerp.llm import Secret
 from autointerp.records import new_id
 from autointerp.store.annotations import Annotations
+
+
+class KeyGone(UserError):
+    """A key that was typed, and kept nowhere, is not in this process's memory: no item of the job can do without it."""
 
 
 class ApiKeys:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from autointerp.errors import UserError
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
+from autointerp.explain.options import ExplainOptions
 from autointerp.records import config_hash
+from autointerp.score.options import ScoreOptions
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
 

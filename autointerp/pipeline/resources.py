@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 from autointerp.errors import UserError
 from autointerp.llm import Budget, ChatReply, ChatRequest, Client, PriceTable
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.activations import ActivationCache
 from autointerp.pipeline.floors import Floors
-from autointerp.pipeline.keys import ApiKeys
-from autointerp.pipeline.options import DEFAULT_EMBEDDER, KeyGone, LLMOptions
+from autointerp.pipeline.keys import ApiKeys, KeyGone
 from autointerp.sampling import random_texts
-from autointerp.score import OfflineJudge, Resamples
+from autointerp.score.judges.offline import OfflineJudge
+from autointerp.score.resampling import Resamples
+from autointerp.settings import DEFAULT_EMBEDDER
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, ReplyCache
 
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
-    from autointerp.score import TextModel
+    from autointerp.score.resources import TextModel
 
 BOOTSTRAP_SEED = 20241017
 
@@ -95,7 +97,7 @@ class Resources:
     def text_model(self) -> "TextModel":
         """The store's own subject model, as surprisal's language model. Raises UserError for one that is not causal."""
         from autointerp.models.subject import load_subject
-        from autointerp.score import CausalTextModel
+        from autointerp.score.surprisal import CausalTextModel
 
         with self._lock:
             if self._text_model is None:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from autointerp.errors import Failure, UserError
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.pipeline.examples import select_heldout
-from autointerp.pipeline.options import KeyGone, ScoreOptions, plan_seed
+from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
-from autointerp.records import Explanation, JudgedExample, Metric, Score
+from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling.windows import cut
-from autointerp.score import Difference, delphi, difference
+from autointerp.score import delphi
+from autointerp.score.compare import Difference, difference
+from autointerp.score.options import ScoreOptions, plan_seed
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 
@@ -34,7 +36,7 @@ def score(session: Session, explanation: Explanation, options: ScoreOptions) -> 
             explanation_id=explanation.id,
             scorer=options.scorer,
             judge=options.judge_name,
-            metric=_METRICS[options.scorer],
+            metric=options.entry.metric,
             value=None,
             protocol=options.protocol,
             negatives=options.negatives_name,
@@ -45,15 +47,6 @@ def score(session: Session, explanation: Explanation, options: ScoreOptions) -> 
             judged=(),
         )
     return replace(made, config=options.identity())
-
-
-_METRICS: dict[str, Metric] = {
-    "detection": "balanced_accuracy",
-    "fuzzing": "balanced_accuracy",
-    "embedding": "auroc",
-    "surprisal": "auroc",
-    "simulation": "correlation",
-}
 
 
 def compare_scores(resources: Resources, first: str, second: str) -> Difference:

@@ -5,21 +5,13 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from autointerp.explain import Explainer, LLMExplainer, PatternExplainer
+from autointerp.explain.explainer import Explainer
+from autointerp.explain.options import ExplainOptions
 from autointerp.llm import Budget, CancelToken, Client, Usage
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
-from autointerp.score import (
-    Detection,
-    Embedding,
-    Fuzzing,
-    Judge,
-    LLMJudge,
-    Scorer,
-    Simulation,
-    Surprisal,
-    delphi,
-)
+from autointerp.score.options import ScoreOptions
+from autointerp.score.scorer import Scorer
 
 
 class Session:
@@ -68,46 +60,14 @@ class Session:
 
     def explainer(self, options: ExplainOptions) -> Explainer:
         """Raises UserError."""
-        if options.explainer == "pattern":
-            return PatternExplainer(n_examples=options.n_examples, n_contrast=options.n_contrast)
-        return LLMExplainer(
-            self.client(options.llm),
-            variant=options.explainer,
-            activations=options.activations,
-            reasoning=options.reasoning,
-            n_examples=options.n_examples,
-            n_contrast=options.n_contrast,
-            max_tokens=options.max_tokens,
-            cancel=self.cancel,
-        )
+        client = self.client(options.llm) if options.needs_llm else None
+        return options.entry.make(options, client, self.cancel)
 
     def scorer(self, options: ScoreOptions) -> Scorer:
         """Raises UserError. One per choice of options: scorers keep what the next latent can use."""
         key = repr(sorted(options.identity().items(), key=lambda item: item[0]))
         with self._lock:
             if key not in self._scorers:
-                self._scorers[key] = self._make_scorer(options)
+                client = self.client(options.llm) if options.needs_llm else None
+                self._scorers[key] = options.entry.make(options, self.resources, client, self.cancel)
             return self._scorers[key]
-
-    def _make_scorer(self, options: ScoreOptions) -> Scorer:
-        resamples = self.resources.resamples
-        if options.scorer == "embedding":
-            return Embedding(self.resources.embedder(options.embedder), resamples=resamples)
-        if options.scorer == "surprisal":
-            return Surprisal(self.resources.text_model(), resamples=resamples)
-        if options.scorer == "simulation":
-            return Simulation(self.client(options.llm), cancel=self.cancel, resamples=resamples)
-        judge = self.judge(options)
-        if options.protocol == "delphi":
-            kind = delphi.DelphiDetection if options.scorer == "detection" else delphi.DelphiFuzzing
-            return kind(judge, resamples=resamples)
-        if options.scorer == "detection":
-            return Detection(judge, resamples=resamples)
-        return Fuzzing(judge, wrong_marks=options.wrong_marks, resamples=resamples)
-
-    def judge(self, options: ScoreOptions) -> Judge:
-        """Who answers detection's and fuzzing's questions."""
-        if options.judge == "offline":
-            return self.resources.offline_judge(options.window)
-        batch = delphi.BATCH if options.protocol == "delphi" else options.batch
-        return LLMJudge(self.client(options.llm), batch=batch, graded=options.graded, cancel=self.cancel)

@@ -1,11 +1,12 @@
 """Detection and fuzzing: a judge says yes or no to texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.llm import ChatReply, ChatRequest
 from autointerp.records import Metric
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
 from autointerp.score.judges.base import Judge, Shown, Task
@@ -41,6 +42,16 @@ class Classifier(Scorer):
     @property
     def config(self) -> Mapping[str, Any]:
         return {"judge": dict(self.judge.config)}
+
+    def requests(
+        self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
+    ) -> list[ChatRequest]:
+        items = shown(plan.items)
+        return [
+            request
+            for explanation in explanations
+            for request in self.judge.requests(self.task, explanation, items)
+        ]
 
     def answer(self, explanation: str, plan: Plan) -> Verdicts:
         return self.judge.judge(self.task, explanation, shown(plan.items))

@@ -3,32 +3,20 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.llm import CancelToken, Client
 from autointerp.records import Explanation, JudgedExample, Metric, Score
 from autointerp.score.metrics import auroc
-from autointerp.score.plan import Item, Plan, Verdict, Verdicts
+from autointerp.score.options import ScoreOptions
+from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.resampling import Resamples
+from autointerp.score.resources import Embedder, Resources
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 from autointerp.score.summary import summarise_values
-
-
-class Embedder(Protocol):
-    """Turns texts into vectors whose dot product tells likeness (unit length: cosine). `name` is recorded."""
-
-    @property
-    def name(self) -> str: ...
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Explanations, Float32[ndarray, "n d"], with the instruction a model wants before queries."""
-        ...
-
-    def embed_windows(self, items: Sequence[Item]) -> NDArray[np.float32]:
-        """Windows, Float32[ndarray, "n d"]; an implementation may look stored ones up by their place in the corpus."""
-        ...
 
 
 class Embedding(Scorer):
@@ -129,3 +117,10 @@ def _verdicts(values: NDArray[np.float32]) -> Verdicts:
             for value in values.tolist()
         )
     )
+
+
+def build(
+    options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
+) -> Embedding:
+    """Raises UserError."""
+    return Embedding(resources.embedder(options.embedder), resamples=resources.resamples)

@@ -2,13 +2,14 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from autointerp.errors import Failure
+from autointerp.llm import ChatReply, ChatRequest
 from autointerp.records import Explanation, JudgedExample, Metric, Protocol, Score
 from autointerp.sampling import Window
 from autointerp.score.plan import Item, Plan, Verdicts, add_costs, judged_examples
@@ -80,6 +81,13 @@ class Scorer(ABC):
     @abstractmethod
     def answer(self, explanation: str, plan: Plan) -> Verdicts:
         """One verdict per item. The truth of the items is not for the judge."""
+
+    def requests(
+        self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
+    ) -> list[ChatRequest]:
+        """What judging `explanations` one after the other would send to a language model, to show or to estimate; empty where
+        none is asked. `kept` gives the replies that there are already."""
+        return []
 
     def answers(self, explanation: str, floor: str | None, plan: Plan) -> tuple[Verdicts, Verdicts | None]:
         """The verdicts on `explanation`, and on `floor` where there is one and any of the first could be read: else there is

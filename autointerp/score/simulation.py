@@ -13,6 +13,7 @@ from autointerp.llm import (
     CancelToken,
     ChatReply,
     ChatRequest,
+    Client,
     LLMError,
     Message,
     Question,
@@ -24,9 +25,11 @@ from autointerp.llm import (
 from autointerp.records import Metric
 from autointerp.sampling import Window, one_line
 from autointerp.score.judges.llm import Asks, Collected, collect, opening
+from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts, add_costs
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.resampling import Resamples
+from autointerp.score.resources import Resources
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 
 Mode = Literal["auto", "slots", "answers"]
@@ -139,22 +142,21 @@ class Simulation(Scorer):
         )
 
     def requests(
-        self, texts: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
+        self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
     ) -> list[ChatRequest]:
-        """What judging `texts` one after the other would send, for a look at the prompt or an estimate before. `kept`: replies
-        there are already, which tell the mode. Where none does, the question that finds it out comes first, and then lists
-        are asked for, which cost more."""
+        """`kept` replies tell the mode. Where none does, the question that finds it out comes first, and then lists are asked
+        for, which cost more."""
         windows = [item.window for item in plan.items]
         mode, first = self._found, []
         if mode == "auto":
-            probe = self.slot_request(texts[0], windows[0])
+            probe = self.slot_request(explanations[0], windows[0])
             reply = kept(probe)
             if reply is None:
                 first = [probe]
             elif _probe_reader(windows[0].texts)(reply) is not None:
                 mode = "slots"
         ask = self.slot_request if mode == "slots" else self.request
-        return first + [ask(text, window) for text in texts for window in windows]
+        return first + [ask(text, window) for text in explanations for window in windows]
 
     def _probe(self, explanation: str, window: Window) -> Collected:
         """Finds out, with the first window, which mode the server can do. What was asked is in the cache afterwards."""
@@ -170,6 +172,13 @@ class Simulation(Scorer):
                 if self._found == "auto":  # the first to find out decides for all
                     self._found = found
         return collected
+
+
+def build(
+    options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
+) -> Simulation:
+    assert client is not None
+    return Simulation(client, cancel=cancel, resamples=resources.resamples)
 
 
 def slot_text(texts: Sequence[str]) -> str:

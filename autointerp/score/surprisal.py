@@ -4,15 +4,18 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from autointerp.errors import Failure, UserError
+from autointerp.llm import CancelToken, Client
 from autointerp.records import Metric
+from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.prompts import surprisal as prompt
 from autointerp.score.resampling import Resamples
+from autointerp.score.resources import Resources, TextModel
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 
 if TYPE_CHECKING:
@@ -21,22 +24,6 @@ if TYPE_CHECKING:
 
 _ROOM = 512
 """Tokens that the examples of the task, an explanation and a text need together."""
-
-
-class TextModel(Protocol):
-    """Gives log probabilities of texts. `name` is recorded."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The most tokens of prefix and text together; `None`: no limit known."""
-        ...
-
-    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
-        """log p(text | prefix) in nats, the sum over the text's tokens, for each text."""
-        ...
 
 
 class Surprisal(Scorer):
@@ -109,6 +96,13 @@ class Surprisal(Scorer):
     def _entry(self, explanation: str) -> str:
         prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX
         return prefix + prompt.ENTRY.format(explanation=" ".join(explanation.split()))
+
+
+def build(
+    options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
+) -> Surprisal:
+    """Raises UserError."""
+    return Surprisal(resources.text_model(), resamples=resources.resamples)
 
 
 def _excerpt(text: str) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from autointerp.pipeline.options import ScoreOptions
 from autointerp.records import Explanation, Score, canonical_json, config_hash
+from autointerp.score.options import ScoreOptions
 from autointerp.store.annotations import Annotations
 from autointerp.store.annotations import database as database_module
 from autointerp.store.annotations.database import FILE
@@ -97,7 +97,7 @@ def test_work_done_counts_as_done(tmp_path: Path, old: dict[str, Any]) -> None:
                 failed=True,
             )
             assert score.explanation_id in found
-        few = {"n_examples": 6, "n_negatives": 6}
+        few: dict[str, Any] = {"n_examples": 6, "n_negatives": 6}
         for options in (
             ScoreOptions(**few),
             ScoreOptions(scorer="fuzzing", negatives=("random", "neighbours"), **few),

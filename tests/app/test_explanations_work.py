@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from autointerp.score import Difference
+from autointerp.score.compare import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import compare

@@ -11,9 +11,11 @@ from streamlit.testing.v1 import AppTest
 from werkzeug import Response
 
 from autointerp import preferences
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.kinds import explain_job
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.preferences import ENV_CONFIG, Preferences
+from autointerp.score.options import ScoreOptions
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Job

@@ -11,9 +11,11 @@ import pytest
 from autointerp.cli import explain, score
 from autointerp.cli.main import build_parser
 from autointerp.cli.shared.choosing import llm_options
-from autointerp.pipeline import options as options_module
+from autointerp.explain.options import ExplainOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.records import Explanation, new_id, now
 from autointerp.score import delphi
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.batch.conftest import make_store
@@ -324,20 +326,11 @@ def refuse(_: object) -> None:
     raise StoreReadOnly("no")
 
 
-def test_choices_are_those_of_the_library():
-    """The command line repeats them, because importing the library is too slow for --help."""
-    assert explain.EXPLAINERS == options_module.EXPLAINERS
-    assert explain.SAMPLINGS == options_module.SAMPLINGS
-    assert score.SCORERS == options_module.SCORERS
-    assert score.NEGATIVES == options_module.NEGATIVES
-    assert score.JUDGED == options_module.JUDGED_SCORERS
-
-
 def test_defaults_are_those_of_the_library():
     args = arguments("explain", "s", "c")
-    assert explain.explain_options(args) == options_module.ExplainOptions()
+    assert explain.explain_options(args) == ExplainOptions()
     (options,) = score.score_options(arguments("score", "s", "c", "--scorer", "detection"))
-    assert options == options_module.ScoreOptions()
+    assert options == ScoreOptions()
     reference = ("score", "s", "c", "--scorer", "detection", "--protocol", "delphi")
     (options,) = score.score_options(arguments(*reference))
     assert (options.n_examples, options.n_negatives) == (delphi.N_TEST, delphi.N_TEST)
@@ -351,11 +344,11 @@ def test_every_option_is_reachable():
             "--heldout-fraction", 0.3, "--centre")  # fmt: skip
     llm = ("--llm", "m", "--base-url", "ollama", "--max-in-flight", 2, "--timeout", 9, "--price-in", 1, "--price-out", 2,
            "--price-cached", 0.5, "--budget-tokens", 100, "--budget-cost", 3)  # fmt: skip
-    expected_llm = options_module.LLMOptions(
+    expected_llm = LLMOptions(
         model="m", base_url="ollama", max_in_flight=2, timeout=9, max_tokens=100, max_cost=3,
         prices={"m": {"prompt": 1.0, "completion": 2.0, "cached": 0.5}},
     )  # fmt: skip
-    assert explain.explain_options(arguments(*argv, *llm)) == options_module.ExplainOptions(
+    assert explain.explain_options(arguments(*argv, *llm)) == ExplainOptions(
         explainer="contrastive", sampling="top", n_examples=3, n_contrast=4, window=16, max_tokens=8, activations=False,
         reasoning=True, seed=5, split_seed=6, heldout_fraction=0.3, centre=True, llm=expected_llm,
     )  # fmt: skip
@@ -381,8 +374,8 @@ def test_every_option_is_reachable():
             "embedder": "e",
         },
     }
-    assert fuzzing == options_module.ScoreOptions(scorer="fuzzing", llm=expected_llm, **shared)
-    assert embedding == options_module.ScoreOptions(scorer="embedding", llm=None, **shared)
+    assert fuzzing == ScoreOptions(scorer="fuzzing", llm=expected_llm, **shared)
+    assert embedding == ScoreOptions(scorer="embedding", llm=None, **shared)
 
 
 def test_what_is_left_out_comes_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -394,6 +387,6 @@ def test_what_is_left_out_comes_from_the_settings(tmp_path: Path, monkeypatch: p
     )
     preferences.save(stored)
     args = arguments("explain", "s", "c", "--explainer", "default", "--max-in-flight", 3)
-    assert llm_options(args, needed=True, by="it") == options_module.LLMOptions(
+    assert llm_options(args, needed=True, by="it") == LLMOptions(
         model="mine", base_url="vllm", max_in_flight=3, max_tokens=500, prices=stored.prices
     )

@@ -15,9 +15,9 @@ from pytest_httpserver import HTTPServer
 from autointerp.cli.main import main
 from autointerp.cli.shared import batch
 from autointerp.cli.shared.job_progress import PlainJobs, cost_text, duration
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner, kinds
 from autointerp.jobs.kinds import explain_job, job_kinds
-from autointerp.pipeline.options import ExplainOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation

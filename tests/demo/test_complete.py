@@ -17,12 +17,13 @@ from autointerp.demo import complete, crew
 from autointerp.demo.complete import complete_demo, missing, missing_in
 from autointerp.embedding import coverage
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.pending import live_latents, unexplained, unscored
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation, Score
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress

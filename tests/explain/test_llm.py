@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from autointerp.errors import UserError
-from autointerp.explain import Evidence, LLMExplainer
+from autointerp.explain.evidence import Evidence
+from autointerp.explain.llm import LLMExplainer
 from autointerp.llm import Budget, BudgetExceeded, ChatReply, PromptTooLong, Usage
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.explain import Evidence, PatternExplainer
+from autointerp.explain.evidence import Evidence
+from autointerp.explain.pattern import PatternExplainer
 from autointerp.sampling import Window
-from autointerp.score import Detection, Fuzzing, OfflineJudge
+from autointerp.score.classify import Detection, Fuzzing
+from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.judges.reading import read
 from tests.score.builders import explained, heldout, window
 

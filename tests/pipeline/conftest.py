@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.explain import explain, written_explanation
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Score
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.conftest import CoderSpec, StoreFactory

@@ -7,9 +7,10 @@ import pytest
 
 from autointerp.errors import UserError
 from autointerp.llm import ChatRequest
-from autointerp.pipeline.options import LLMOptions, ScoreOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
+from autointerp.score.options import ScoreOptions
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DOG, score_once, write_once
 

@@ -9,16 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from autointerp.embedding import StoreEmbedder, embed_store
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
 from autointerp.pipeline.embedding_scores import EmbeddingBatches, score_stored
 from autointerp.pipeline.examples import heldout_places
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions, plan_seed
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Score
-from autointerp.score import Embedding
+from autointerp.score.embedding import Embedding
+from autointerp.score.options import ScoreOptions, plan_seed
 from autointerp.types import ProgressCallback, no_progress
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from autointerp.embedding import embed_store
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
+from autointerp.explain.registry import SAMPLING
 from autointerp.pipeline.examples import select_evidence, select_heldout
-from autointerp.pipeline.options import SAMPLINGS, ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
 from autointerp.score import delphi
+from autointerp.score.options import ScoreOptions
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE, explain_once, write_once
 
@@ -31,7 +33,7 @@ def contexts(windows: "list[Window]") -> set[int]:
 @QUICK
 @given(
     seed=seeds, score_seed=seeds, split=seeds, fraction=st.floats(0.1, 0.9),
-    sampling=st.sampled_from(SAMPLINGS), explainer=st.sampled_from(["pattern", "contrastive"]),
+    sampling=st.sampled_from(sorted(SAMPLING.choices)), explainer=st.sampled_from(["pattern", "contrastive"]),
     latent=st.sampled_from([CAT, DOG, EVERYWHERE]), window=st.sampled_from([8, 16, 32]), n=st.integers(1, 60),
     negatives=st.sampled_from([("random",), ("neighbours",), ("random", "neighbours")]),
 )  # fmt: skip

@@ -9,8 +9,8 @@ import pytest
 
 from autointerp.pipeline import floors
 from autointerp.pipeline.floors import Floors
-from autointerp.pipeline.options import ScoreOptions
 from autointerp.records import Explanation
+from autointerp.score.options import ScoreOptions
 from autointerp.store.annotations import Annotations
 
 

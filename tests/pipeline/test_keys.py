@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobKind, JobRunner, Outcome
 from autointerp.jobs.kinds import explain_job
 from autointerp.llm import Secret
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
+from autointerp.score.options import ScoreOptions
 from tests.pipeline.conftest import CAT, explain_once
 
 KEY, OTHER = "sk-test-0123456789abcdef", "sk-other-0123456789abcdef"

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from autointerp.embedding import embed_store
+from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.examples import select_evidence, select_heldout
-from autointerp.pipeline.options import ExplainOptions, ScoreOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.conftest import CoderSpec, StoreFactory

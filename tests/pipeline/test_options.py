@@ -5,7 +5,9 @@ import json
 import pytest
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.explain.options import ExplainOptions
+from autointerp.llm.options import LLMOptions
+from autointerp.score.options import ScoreOptions
 
 LLM = LLMOptions(model="mock", base_url="http://mock.invalid/v1", max_in_flight=4)
 

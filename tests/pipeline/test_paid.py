@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import Job, JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds
 from autointerp.llm import Budget, ChatRequest
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Score
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, JobTable
 from tests.mock_client import MockClient

@@ -7,17 +7,20 @@ from dataclasses import replace
 import pytest
 
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
 from autointerp.jobs.llm import redirected
 from autointerp.llm import Budget, ChatReply, ChatRequest, PriceTable, Usage
 from autointerp.llm.errors import QuotaExceeded
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.estimate import estimate_score
 from autointerp.pipeline.explain import MAX_TEXT
-from autointerp.pipeline.options import ExplainOptions, KeyGone, LLMOptions, ScoreOptions
+from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.pending import live_latents, shown_explanations, unexplained, unscored
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
+from autointerp.score.options import ScoreOptions
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once, score_once, write_once
 

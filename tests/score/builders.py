@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import Failure
+from autointerp.llm import ChatRequest
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import Window
-from autointerp.score import Heldout, Shown, Verdict, Verdicts
+from autointerp.score.judges.base import Shown
+from autointerp.score.plan import Verdict, Verdicts
+from autointerp.score.scorer import Heldout
 from autointerp.types import Example
 
 
@@ -70,6 +73,9 @@ class ScriptedJudge:
 
     def prompt_version(self, task: str) -> str | None:
         return None
+
+    def requests(self, task: str, explanation: str, shown: Sequence[Shown]) -> list[ChatRequest]:
+        return []
 
     def judge(self, task: Any, explanation: str, shown: Sequence[Shown]) -> Verdicts:
         self.asked.append((task, explanation, list(shown)))

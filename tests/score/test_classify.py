@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from autointerp.errors import Failure, UserError
 from autointerp.records import Explanation
 from autointerp.sampling import runs
-from autointerp.score import Detection, Fuzzing, Heldout, Resamples, Shown, difference
-from autointerp.score.classify import place_runs
+from autointerp.score.classify import Detection, Fuzzing, place_runs
+from autointerp.score.compare import difference
+from autointerp.score.judges.base import Shown
 from autointerp.score.plan import Verdict, Verdicts
+from autointerp.score.resampling import Resamples
+from autointerp.score.scorer import Heldout
 from tests.score.builders import ScriptedJudge, explained, heldout, judged, knows, window
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.records import JudgedExample, Score
-from autointerp.score import Detection, Resamples, difference
+from autointerp.score.classify import Detection
+from autointerp.score.compare import difference
+from autointerp.score.resampling import Resamples
 from tests.score.builders import explained, heldout, knows
 
 LENGTH = 4

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 
 from autointerp.errors import UserError
 from autointerp.records import JudgedExample
-from autointerp.score import Detection, Heldout, LLMJudge
+from autointerp.score.classify import Detection
 from autointerp.score.delphi import (
     DelphiDetection,
     DelphiFuzzing,
@@ -21,6 +21,8 @@ from autointerp.score.delphi import (
     pooled,
     wrong_marks,
 )
+from autointerp.score.judges.llm import LLMJudge
+from autointerp.score.scorer import Heldout
 from tests.mock_client import MockClient
 from tests.score.builders import ScriptedJudge, explained, heldout, judged, knows, window
 

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from autointerp.errors import UserError
-from autointerp.score import CausalTextModel, Embedding, Item, Resamples, Surprisal, difference
+from autointerp.score.compare import difference
+from autointerp.score.embedding import Embedding
+from autointerp.score.plan import Item
+from autointerp.score.resampling import Resamples
+from autointerp.score.surprisal import CausalTextModel, Surprisal
 from tests.score.builders import explained, heldout, judged
 
 

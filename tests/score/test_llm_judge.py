@@ -21,8 +21,9 @@ from autointerp.llm import (
     TokenLogprob,
     Usage,
 )
-from autointerp.score import Detection, Fuzzing, LLMJudge, Shown
-from autointerp.score.judges.llm import probabilities
+from autointerp.score.classify import Detection, Fuzzing
+from autointerp.score.judges.base import Shown
+from autointerp.score.judges.llm import LLMJudge, probabilities
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import explained, heldout, judged, window
 

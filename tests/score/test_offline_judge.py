@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from autointerp.score import Detection, Fuzzing, OfflineJudge, Shown
+from autointerp.score.classify import Detection, Fuzzing
+from autointerp.score.judges.base import Shown
+from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.judges.reading import read
 from tests.score.builders import explained, heldout
 

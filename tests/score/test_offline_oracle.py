@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from autointerp.explain import Evidence, PatternExplainer
+from autointerp.explain.evidence import Evidence
+from autointerp.explain.pattern import PatternExplainer
 from autointerp.sampling import Window
-from autointerp.score import Detection, Fuzzing, Heldout, OfflineJudge, Shown
+from autointerp.score.classify import Detection, Fuzzing
+from autointerp.score.judges.base import Shown
+from autointerp.score.judges.offline import OfflineJudge
+from autointerp.score.scorer import Heldout
 from autointerp.types import Example
 from tests.score.builders import explained
 

@@ -10,9 +10,8 @@ import pytest
 from scipy.stats import pearsonr
 
 from autointerp.llm import AuthError, ChatReply, ChatRequest, Client, RequestRejected, TokenLogprob, Usage
-from autointerp.score import Simulation
 from autointerp.score.prompts import simulation as prompt
-from autointerp.score.simulation import read_slots, slot_text
+from autointerp.score.simulation import Simulation, read_slots, slot_text
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import explained, heldout, judged
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.pipeline.options import ExplainOptions, LLMOptions
+from autointerp.explain.options import ExplainOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.records import Explanation, JudgedExample, Score
-from autointerp.score import Difference
+from autointerp.score.compare import Difference
 from autointerp.ui.feature.actions import explain_options
 from autointerp.ui.feature.card import plot
 from autointerp.ui.feature.compare import diff, sentence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:
-    from autointerp.pipeline.options import LLMOptions
+    from autointerp.llm.options import LLMOptions
 
 
 def add_latents_argument(parser: argparse.ArgumentParser, default: str) -> None:
@@ -69,7 +69,7 @@ def llm_options(
             )
         return None
     from autointerp import preferences
-    from autointerp.pipeline.options import LLMOptions
+    from autointerp.llm.options import LLMOptions
 
     chosen: dict[str, Any] = preferences.load().llm_fields()
     if before is not None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from autointerp.llm import ChatRequest
 from autointerp.score.plan import Verdicts
 
 Task = Literal["detection", "fuzzing"]
@@ -30,6 +31,10 @@ class Judge(Protocol):
     def config(self) -> Mapping[str, Any]: ...
 
     def prompt_version(self, task: Task) -> str | None: ...
+
+    def requests(self, task: Task, explanation: str, shown: Sequence[Shown]) -> list[ChatRequest]:
+        """What `judge` would send to a language model; empty where none is asked."""
+        ...
 
     def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
         """One verdict per text, in order."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.llm import ChatRequest
 from autointerp.score.judges.base import Shown, Task
 from autointerp.score.judges.finding import (
     Count,
@@ -86,6 +87,9 @@ class OfflineJudge:
 
     def prompt_version(self, task: Task) -> str | None:
         return VERSION
+
+    def requests(self, task: Task, explanation: str, shown: Sequence[Shown]) -> list[ChatRequest]:
+        return []
 
     def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
         reading = read(explanation)

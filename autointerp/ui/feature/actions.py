@@ -11,11 +11,13 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import Job
 from autointerp.jobs.kinds import explain_job, score_job
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.explain import written_explanation
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.records import Explanation, Record, Score
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import NewJob
 from autointerp.ui.feature.data import Feature

@@ -10,7 +10,7 @@ from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.records import Explanation, Score
-from autointerp.score import Difference
+from autointerp.score.compare import Difference
 from autointerp.store import Store
 from autointerp.ui.feature import actions, drill
 from autointerp.ui.feature import versions as feature_versions

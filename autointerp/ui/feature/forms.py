@@ -7,17 +7,14 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
+from autointerp.explain.registry import EXPLAINERS
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.estimate import Estimate, estimate_explanation, estimate_score
 from autointerp.pipeline.explain import MAX_TEXT
-from autointerp.pipeline.options import (
-    EXPLAINERS,
-    JUDGED_SCORERS,
-    SCORERS,
-    ExplainOptions,
-    LLMOptions,
-    ScoreOptions,
-)
 from autointerp.records import Explanation
+from autointerp.score.options import ScoreOptions
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.feature import actions
 from autointerp.ui.feature.data import Feature
@@ -39,6 +36,7 @@ from autointerp.ui.shared.options_form import (
 from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import plain, sentence
 
+JUDGED_SCORERS = {name for name, entry in SCORERS.items() if entry.judged}
 WINDOWS = [16, 32, 64, 128]
 NO_LLM = (
     "No language model is chosen: `pattern` and the offline judge do the work. Any OpenAI-compatible server will do, also "
@@ -152,7 +150,7 @@ def _scorers(llm: LLMOptions | None) -> list[str]:
 
 
 def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
-    if llm is None or not set(scorers) & set(JUDGED_SCORERS):
+    if llm is None or not set(scorers) & JUDGED_SCORERS:
         return "offline"
     names = {"offline": "Offline judge", "llm": plain(llm.model, 40)}
     return st.segmented_control(
@@ -260,7 +258,7 @@ def _for(scorer: str, common: Mapping[str, Any]) -> dict[str, Any]:
 
 def _score_widgets(store: Store, scorers: Sequence[str]) -> dict[str, Any]:
     protocol = "held-out"
-    if set(scorers) & set(JUDGED_SCORERS):
+    if set(scorers) & JUDGED_SCORERS:
         protocol = st.segmented_control(
             "Protocol",
             ["held-out", "delphi"],

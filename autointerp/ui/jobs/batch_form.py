@@ -7,7 +7,9 @@ from typing import Literal
 import streamlit as st
 
 from autointerp.errors import UserError
+from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.kinds import explain_job, score_job
+from autointerp.llm.options import LLMOptions
 from autointerp.models.coders import registry
 from autointerp.pipeline.estimate import (
     Estimate,
@@ -16,9 +18,9 @@ from autointerp.pipeline.estimate import (
     estimate_score,
     extrapolate,
 )
-from autointerp.pipeline.options import ExplainOptions, LLMOptions, ScoreOptions
 from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
 from autointerp.records import Explanation, config_hash
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import job_strip, llm_settings, options_form, services

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from autointerp.errors import UserError
 from autointerp.jobs.llm import asked, redirected
 from autointerp.llm import BudgetExceeded
-from autointerp.pipeline.options import LLMOptions
+from autointerp.llm.options import LLMOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.ui.shared import llm_keys, llm_settings, services

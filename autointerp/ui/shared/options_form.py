@@ -4,22 +4,14 @@
 """
 
 from dataclasses import replace
-from typing import cast
 
 import streamlit as st
 
-from autointerp.pipeline.options import (
-    EXPLAINERS,
-    SAMPLINGS,
-    SCORERS,
-    ExplainerName,
-    ExplainOptions,
-    LLMOptions,
-    NegativeSource,
-    SamplingName,
-    ScoreOptions,
-    ScorerName,
-)
+from autointerp.explain.options import ExplainOptions
+from autointerp.explain.registry import EXPLAINERS
+from autointerp.llm.options import LLMOptions
+from autointerp.score.options import ScoreOptions
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.shared import labels, llm_settings
 
@@ -61,30 +53,24 @@ HELD_OUT_HELP = (
     "On held-out examples, which no explainer has seen. The delphi protocol keeps nothing out, and an explanation's author may "
     "have seen any."
 )
-OFFLINE_SCORERS: tuple[ScorerName, ...] = ("detection", "fuzzing", "embedding")
+OFFLINE_SCORERS: tuple[str, ...] = ("detection", "fuzzing", "embedding")
 
 
 def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
     """How to explain; not yet checked."""
     defaults = ExplainOptions()
-    explainer = cast(
-        ExplainerName,
-        st.selectbox(
-            "Explainer", EXPLAINERS, key=f"{key}_explainer", format_func=labels.EXPLAINERS.__getitem__,
+    explainer = st.selectbox(
+            "Explainer", list(EXPLAINERS), key=f"{key}_explainer", format_func=labels.EXPLAINERS.__getitem__,
             help=EXPLAINER_HELP,
-        ),
-    )  # fmt: skip
+        )  # fmt: skip
     asks = explainer != "pattern"
     if asks:
         _says_who(llm)
     with st.popover("Examples and options", icon=":material/tune:"):
-        sampling = cast(
-            SamplingName,
-            st.selectbox(
-                "Examples shown", SAMPLINGS, index=SAMPLINGS.index(defaults.sampling), key=f"{key}_sampling",
+        sampling = st.selectbox(
+                "Examples shown", list(SAMPLING), index=list(SAMPLING).index(defaults.sampling), key=f"{key}_sampling",
                 format_func=SAMPLING.__getitem__,
-            ),
-        )  # fmt: skip
+            )  # fmt: skip
         left, right = st.columns(2)
         with left:
             n_examples = st.number_input("Activating", 1, 1000, defaults.n_examples, key=f"{key}_n_examples")
@@ -127,7 +113,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
     checked."""
     defaults = ScoreOptions()
     chosen = st.pills(
-        "Scorers", SCORERS, selection_mode="multi", default=OFFLINE_SCORERS, key=f"{key}_scorers",
+        "Scorers", list(SCORERS), selection_mode="multi", default=OFFLINE_SCORERS, key=f"{key}_scorers",
         format_func=str.capitalize, help=SCORER_HELP,
     )  # fmt: skip
     judge = st.segmented_control(
@@ -171,7 +157,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         n_negatives=int(n_negatives),
         window=int(window),
         seed=int(seed),
-        negatives=cast(tuple[NegativeSource, ...], tuple(name for name in sources if name in negatives)),
+        negatives=tuple(name for name in sources if name in negatives),
         wrong_marks="activating" if activating_marks else "non_activating",
         centre=centre,
         embedder=llm_settings.embedder_name(),

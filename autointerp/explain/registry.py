@@ -1,0 +1,143 @@
+"""The ways to explain, and the options they take. To add one: a module with
+`build(options, client, cancel)`, and an entry here.
+
+`build` gets the `ExplainOptions`, a client where the entry needs "llm", and a cancel token; it returns an `Explainer`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from autointerp.registry import CENTRE, MAX_SEED, SEED, WINDOW, Entry, Option, Registry, count
+
+SAMPLING = Option(
+    name="sampling",
+    label="Examples shown",
+    help="Which activating examples the explainer sees",
+    default="quantiles",
+    choices={
+        "mix": "Mix: a quarter from the strongest, the rest evenly over deciles",
+        "quantiles": "Evenly over deciles",
+        "top": "Strongest",
+        "random": "Random positives",
+    },
+    cli_help="which activating examples: quantiles (evenly over deciles), mix (a quarter from the strongest, the rest evenly "
+    "over deciles), top, random",
+)
+N_EXAMPLES = count("n_examples", "Activating", "Activating examples shown", default=40)
+N_CONTRAST = count("n_contrast", "Non-activating", "Non-activating examples shown", default=40)
+MAX_TOKENS = Option(
+    name="max_tokens",
+    label="Tokens shown",
+    help="Show only this many tokens around the strongest one",
+    default=None,
+    kind=int,
+    optional=True,
+    minimum=1,
+    maximum=10_000,
+    flag="--example-tokens",
+    in_app=False,
+)
+ACTIVATIONS = Option(
+    name="activations",
+    label="Activations",
+    help="List the activation of each marked token, 1 to 10",
+    default=True,
+    kind=bool,
+    flag="--no-activations",
+    cli_help="do not list activations of marked tokens",
+)
+REASONING = Option(
+    name="reasoning",
+    label="Reasoning",
+    help="Let the model reason before it answers",
+    default=False,
+    kind=bool,
+)
+SPLIT_SEED = Option(
+    name="split_seed",
+    label="Split seed",
+    help="Seed of the split into explainer and held-out contexts",
+    default=0,
+    kind=int,
+    minimum=0,
+    maximum=MAX_SEED,
+    in_app=False,
+)
+HELDOUT_FRACTION = Option(
+    name="heldout_fraction",
+    label="Held-out fraction",
+    help="Share of contexts held out for scoring",
+    default=0.5,
+    kind=float,
+    metavar="X",
+    in_app=False,
+)
+
+_EXAMPLES = (SAMPLING, N_EXAMPLES, N_CONTRAST, WINDOW, CENTRE, SEED, SPLIT_SEED, HELDOUT_FRACTION)
+_WITHOUT_CONTRAST = tuple(option for option in _EXAMPLES if option is not N_CONTRAST)
+_LLM = (MAX_TOKENS, ACTIVATIONS, REASONING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainerEntry(Entry):
+    """A way to explain."""
+
+
+def _pattern_version(options: Any) -> str:
+    from autointerp.explain.pattern import VERSION
+
+    return VERSION
+
+
+def _llm_version(options: Any) -> str:
+    from autointerp.explain.prompts.default import VERSION
+
+    return VERSION
+
+
+EXPLAINERS: Registry[ExplainerEntry] = Registry(
+    "explainer",
+    ExplainerEntry(
+        name="pattern",
+        label="pattern",
+        help="Token and phrase statistics; no language model, milliseconds",
+        needs=frozenset({"negatives"}),
+        options=_EXAMPLES,
+        build="autointerp.explain.pattern:build",
+        version=_pattern_version,
+    ),
+    ExplainerEntry(
+        name="default",
+        label="LLM",
+        help="A language model reads activating examples",
+        needs=frozenset({"llm"}),
+        options=(*_WITHOUT_CONTRAST, *_LLM),
+        build="autointerp.explain.llm:build",
+        version=_llm_version,
+    ),
+    ExplainerEntry(
+        name="contrastive",
+        label="LLM, contrastive",
+        help="A language model reads activating and non-activating examples, half of these from similar latents",
+        needs=frozenset({"llm", "negatives", "hard_negatives"}),
+        options=(*_EXAMPLES, *_LLM),
+        build="autointerp.explain.llm:build",
+        version=_llm_version,
+    ),
+    ExplainerEntry(
+        name="top_logits",
+        label="LLM, top logits",
+        help="A language model reads activating examples and the tokens that the latent promotes",
+        needs=frozenset({"llm", "logits"}),
+        options=(*_WITHOUT_CONTRAST, *_LLM),
+        build="autointerp.explain.llm:build",
+        version=_llm_version,
+    ),
+)
+EXPLAINER_LABELS = {"person": "person"}
+"""Of explanations that no entry made."""
+
+
+def explainer_label(name: str) -> str:
+    """As shown: an explainer's label, or who else wrote the explanation."""
+    return EXPLAINER_LABELS.get(name) or EXPLAINERS.label(name)

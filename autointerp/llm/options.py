@@ -1,0 +1,66 @@
+"""Which language model to ask, as chosen by a person: a small frozen record that turns into JSON and back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from autointerp.errors import UnknownName, UserError
+from autointerp.llm.endpoints import base_url, identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLMOptions:
+    """Which language model to ask, and how much at most. Never holds an API key.
+
+    `base_url`: of any OpenAI-compatible server, or a name in `autointerp.llm.ENDPOINTS`. `max_tokens`, `max_cost`: the budget
+    of one job. `prices`: per million tokens, as `PriceTable.parse` takes them. `key_ref` names a key that this process holds in
+    memory; without one the key comes from the environment.
+    """
+
+    model: str
+    base_url: str = "openai"
+    max_in_flight: int = 16
+    timeout: float = 120.0
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    key_ref: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Server and model."""
+        return {"model": self.model, "endpoint": identity(base_url(self.base_url))}
+
+    def check(self) -> Self:
+        """Raises UserError for what no server takes."""
+        if not self.model.strip():
+            raise UserError("No language model named. Give the name of one that the server offers.")
+        if not 1 <= self.max_in_flight <= 1024 or not self.timeout > 0:
+            raise UserError(
+                f"{self.max_in_flight} requests at once with {self.timeout} s each: accepted are 1 to 1,024 requests and a "
+                "time above 0."
+            )
+        self.identity()
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Raises UnknownName."""
+        names = sorted(each.name for each in fields(cls))
+        for name in data:
+            if name not in names:
+                raise UnknownName("option", name, names)
+        return cls(**data)
+
+
+def check_llm(llm: LLMOptions | None, *, needed: bool, by: str) -> None:
+    """Raises UserError where `by`, which asks a language model, has none or one that no server takes."""
+    if needed and llm is None:
+        raise UserError(
+            f"{by} asks a language model, and none is chosen. Name a model and its server (Settings page; --llm and "
+            "--base-url), or use what works without one: the pattern explainer, the offline judge."
+        )
+    if needed and llm is not None:
+        llm.check()

@@ -1,0 +1,207 @@
+"""The ways to score, and the options they take. To add one: a module with `build(options, resources, client, cancel)`, and an
+entry here.
+
+`build` gets the `ScoreOptions`, `autointerp.score.resources.Resources`, a client where the entry needs "llm" (or its judge is
+a language model), and a cancel token; it returns a `Scorer`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from autointerp.records import Metric
+from autointerp.registry import CENTRE, SEED, WINDOW, Entry, Option, Registry, count
+from autointerp.settings import DEFAULT_EMBEDDER
+
+
+@dataclass(frozen=True)
+class MetricRange:
+    """What a metric's values mean: lowest, highest, and what chance gives."""
+
+    label: str
+    low: float
+    high: float
+    chance: float
+
+
+METRICS: dict[str, MetricRange] = {
+    "balanced_accuracy": MetricRange("balanced accuracy", 0.0, 1.0, 0.5),
+    "auroc": MetricRange("AUROC", 0.0, 1.0, 0.5),
+    "correlation": MetricRange("correlation", -1.0, 1.0, 0.0),
+}
+JUDGES = {"offline": "offline judge", "llm": "LLM"}
+
+JUDGE = Option(
+    name="judge",
+    label="Judge",
+    help="Who answers the questions: both see the explanation and the example, nothing else",
+    default="offline",
+    choices=JUDGES,
+    cli_help="who answers the questions (default: llm with --llm, else offline)",
+)
+N_EXAMPLES = count(
+    "n_examples", "Activating", "Held-out activating examples, which no explainer has seen", default=30
+)
+N_NEGATIVES = count("n_negatives", "Non-activating", "Non-activating examples", default=30)
+NEGATIVES = Option(
+    name="negatives",
+    label="Source of non-activating examples",
+    help="Where non-activating examples come from, in equal parts",
+    default=("random",),
+    choices={"random": "Random", "neighbours": "Neighbours", "embedding": "Similar in meaning"},
+    several=True,
+    metavar="SOURCE",
+    cli_help="where non-activating examples come from, in equal parts: random, neighbours (similar latents fire there), "
+    "embedding (similar in meaning)",
+)
+WRONG_MARKS = Option(
+    name="wrong_marks",
+    label="Wrong marks in",
+    help="Where wrong marks are placed; harder in activating examples: the text fits, only the marks are wrong",
+    default="non_activating",
+    choices={"non_activating": "Non-activating examples", "activating": "Activating examples"},
+)
+PROTOCOL = Option(
+    name="protocol",
+    label="Protocol",
+    help="delphi: the reference's sampling without a held-out split, its marks and its batches, to compare with published "
+    "numbers",
+    default="held-out",
+    choices={"held-out": "held-out", "delphi": "delphi"},
+    cli_help="delphi: the reference's sampling without a held-out split, its marks and its batches, to compare with published "
+    "numbers, which leave out latents that fire in fewer than 200 windows",
+)
+FLOOR = Option(
+    name="floor",
+    label="Floor",
+    help="Score a random other explanation on the same examples too",
+    default=True,
+    kind=bool,
+    flag="--no-floor",
+    cli_help="leave out the floor; halves the calls",
+    in_app=False,
+)
+BATCH = Option(
+    name="batch",
+    label="Texts per prompt",
+    help="Examples in one prompt",
+    default=10,
+    kind=int,
+    minimum=1,
+    maximum=100,
+    in_app=False,
+    when={"judge": "llm"},
+)
+GRADED = Option(
+    name="graded",
+    label="Graded answers",
+    help="Ask for log probabilities, for graded answers and an AUROC",
+    default=False,
+    kind=bool,
+    in_app=False,
+    when={"judge": "llm"},
+)
+EMBEDDER = Option(
+    name="embedder",
+    label="Embedder",
+    help="Sentence encoder",
+    default=DEFAULT_EMBEDDER,
+    in_app=False,
+    metavar="NAME",
+    cli_help=f"sentence encoder (default: the one in the app's Settings, initially {DEFAULT_EMBEDDER})",
+)
+
+_EXAMPLES = (N_EXAMPLES, N_NEGATIVES, NEGATIVES, WINDOW, CENTRE, SEED, FLOOR)
+_JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerEntry(Entry):
+    """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen."""
+
+    metric: Metric
+    answered_by: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether a judge, offline or language model, answers."""
+        return "judge" in self.needs
+
+
+def _judged_version(options: Any) -> str:
+    from autointerp.score.judges.offline import VERSION
+    from autointerp.score.prompts import detection, fuzzing
+
+    if options.judge == "offline":
+        return VERSION
+    return (fuzzing if options.scorer == "fuzzing" else detection).VERSION
+
+
+def _surprisal_version(options: Any) -> str:
+    from autointerp.score.prompts import surprisal
+
+    return f"{surprisal.VERSION}, {surprisal.SHORT_VERSION}"
+
+
+def _simulation_version(options: Any) -> str:
+    from autointerp.score.prompts import simulation
+
+    return (
+        f"{simulation.VERSION}, {simulation.SLOT_VERSION}"  # which of the two it will be, the server decides
+    )
+
+
+SCORERS: Registry[ScorerEntry] = Registry(
+    "scorer",
+    ScorerEntry(
+        name="detection",
+        label="Detection",
+        help="A judge says in which texts the latent fires",
+        metric="balanced_accuracy",
+        needs=frozenset({"judge", "negatives"}),
+        options=_JUDGED,
+        build="autointerp.score.judged:build",
+        version=_judged_version,
+    ),
+    ScorerEntry(
+        name="fuzzing",
+        label="Fuzzing",
+        help="A judge says in which texts the right tokens are marked",
+        metric="balanced_accuracy",
+        needs=frozenset({"judge", "negatives"}),
+        options=(*_JUDGED, WRONG_MARKS),
+        build="autointerp.score.judged:build",
+        version=_judged_version,
+    ),
+    ScorerEntry(
+        name="embedding",
+        label="Embedding",
+        help="Similarity of explanation and text by a sentence encoder",
+        metric="auroc",
+        answered_by="embedder",
+        needs=frozenset({"embedder", "negatives"}),
+        options=(*_EXAMPLES, EMBEDDER),
+        build="autointerp.score.embedding:build",
+    ),
+    ScorerEntry(
+        name="surprisal",
+        label="Surprisal",
+        help="How much likelier the explanation makes the text to the store's own language model",
+        metric="auroc",
+        answered_by="language model",
+        needs=frozenset({"text_model", "negatives"}),
+        options=_EXAMPLES,
+        build="autointerp.score.surprisal:build",
+        version=_surprisal_version,
+    ),
+    ScorerEntry(
+        name="simulation",
+        label="Simulation",
+        help="A language model predicts the activation of every token",
+        metric="correlation",
+        answered_by="llm",
+        needs=frozenset({"llm"}),
+        options=_EXAMPLES,
+        build="autointerp.score.simulation:build",
+        version=_simulation_version,
+    ),
+)
