@@ -122,7 +122,16 @@ def _show(args: argparse.Namespace) -> None:
         **describe_job(job, interrupted=is_interrupted(job)),
         "payload": job.payload,
         "causes": found,
-        "failed_items": [{"item": one.item, "attempts": one.attempts, "error": one.error} for one in items],
+        "failed_items": [
+            {
+                "item": item.item,
+                "attempts": item.attempts,
+                "error": item.error,
+                "error_kind": item.error_kind,
+                "retryable": item.retryable,
+            }
+            for item in items
+        ],
     }
     lines = [
         f"{job.id}  {document['state']}  {printable(job.label)}",

@@ -86,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     judge.add_argument(
         "--protocol",
+        type=lambda name: "held-out" if name == "ours" else name,  # as it was called before
         choices=("held-out", "delphi"),
         default="held-out",
         help="delphi: its sampling, without a held-out split, its marks and batches, for comparing with published numbers, "

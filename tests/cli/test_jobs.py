@@ -76,6 +76,10 @@ def test_failed_items_are_shown_with_their_causes(tiny_store: Store, run_json: R
     assert job["failed"] == 1
     shown = run_json("jobs", tiny_store.path, "show", job["id"])
     assert [item["item"] for item in shown["failed_items"]] == [5]
+    assert (shown["failed_items"][0]["error_kind"], shown["failed_items"][0]["retryable"]) == (
+        "no_examples",
+        False,
+    )
     assert shown["causes"][0]["items"] == [5]
     _, out, _ = run_text("jobs", tiny_store.path, "show", job["id"])
     assert "never fires" in out

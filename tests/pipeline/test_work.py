@@ -372,7 +372,7 @@ def test_a_retry_by_another_model_scores_what_the_first_one_explained(
 def test_a_key_that_is_gone_stops_the_job(resources: Resources, runner: JobRunner):
     llm = LLMOptions(model="m", base_url="http://localhost:9/v1", key_ref="key-gone")
     options = ExplainOptions(explainer="default", llm=llm)
-    with pytest.raises(KeyGone, match="Type it again"):
+    with pytest.raises(KeyGone, match="Enter it again"):
         explain_once(resources, "sae", CAT, options)
     job = runner.run(**explain_job("sae", [CAT, DOG], options))
     assert (job.state, job.n_done, job.n_failed) == ("failed", 0, 0)

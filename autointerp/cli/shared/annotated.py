@@ -61,6 +61,8 @@ def _explanation(explanation: "Explanation") -> dict[str, Any]:
         "seed": explanation.seed,
         "config": explanation.config,
         "reply": explanation.reply_ref,
+        "reasoning": explanation.reasoning,
+        "parts": explanation.parts,
         **_spent(explanation),
     }
 
@@ -111,6 +113,8 @@ def _failure(what: str, method: str, record: "Explanation | Score") -> dict[str,
         "explanation": getattr(record, "explanation_id", None),
         "model": record.model,
         "error": record.error,
+        "error_kind": record.error_kind,
+        "retryable": record.retryable,
         "created": record.created,
     }
 

@@ -192,7 +192,16 @@ def causes(
                 continue
             n += 1
             error = one.error or "unknown"
-            cause = found.setdefault(re.sub(r"\d+", "#", error)[:200], {"error": error, "n": 0, "items": []})
+            cause = found.setdefault(
+                re.sub(r"\d+", "#", error)[:200],
+                {
+                    "error": error,
+                    "error_kind": one.error_kind,
+                    "retryable": one.retryable,
+                    "n": 0,
+                    "items": [],
+                },
+            )
             cause["n"] += 1
             if len(cause["items"]) < _NAMED:
                 cause["items"].append(one.item)

@@ -141,4 +141,6 @@ def describe_job(job: "Job", *, interrupted: bool = False) -> dict[str, Any]:
         "started": job.started,
         "finished": job.finished,
         "error": job.error,
+        "error_kind": job.error_kind,
+        "retryable": job.retryable,
     }
