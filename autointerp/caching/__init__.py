@@ -1,4 +1,4 @@
-"""Caching: run a subject model over text and store what the latents of its sparse coders fire on."""
+"""Caching: run a subject model over text and store the activations of its sparse coders."""
 
 from autointerp.caching.run import cache
 

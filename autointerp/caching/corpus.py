@@ -122,7 +122,7 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
             f"context length {ctx_len} is more than {subject.name} can take: {subject.max_ctx_len} at most"
         )
     if n_asked is not None and n_asked < ctx_len:
-        raise CorpusError(f"{n_asked} tokens are less than one context of {ctx_len}")
+        raise CorpusError(f"{n_asked} tokens do not fill one context of {ctx_len}")
     if subject.tokenizer is None:
         raise ModelLoadError(
             f"{subject.name} comes without a tokenizer, so its tokens cannot be shown as text"
@@ -187,7 +187,7 @@ def _row_blocks(rows: NDArray[np.integer], max_rows: int | None) -> Iterator[NDA
     n = len(rows) if max_rows is None else min(len(rows), max_rows)
     if not n:
         raise CorpusError(
-            "the token ids make not one full context. Give more of them or a shorter context length."
+            "the token ids do not fill one context. Give more of them, or a shorter context length."
         )
     for start in range(0, n, 4096):
         yield np.asarray(rows[start : min(start + 4096, n)])

@@ -212,10 +212,10 @@ def _device(device: str | torch.device) -> torch.device:
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     if dtype is None:
         return torch.float32
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if found not in (torch.float32, torch.float16, torch.bfloat16):
+    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if chosen not in (torch.float32, torch.float16, torch.bfloat16):
         raise ModelLoadError(f"dtype {dtype!r} is not one of float32, float16, bfloat16")
-    return found
+    return chosen
 
 
 def _explain(name: str, error: Exception) -> str:

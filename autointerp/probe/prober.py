@@ -1,8 +1,8 @@
 """`Prober`: a store's subject model and coders, loaded once, on typed text.
 
 A text is treated as caching treats a document: one separator token before it, cut into rows of the store's context length,
-no token added at a row's border; positions that caching masks stay silent; values are rounded as stored. A row's
-activations so equal what the store holds for the same row, up to the last digit of a float16 (matrix products over batches
+no token added at a row's border; positions that caching leaves out are zero; values are rounded as stored. A row's
+activations thus equal what the store holds for the same row, up to the last digit of a float16 (matrix products over batches
 of another size may differ in the last bit of a float32). The model runs in float32: a store that was cached in a narrower
 dtype differs by that dtype's rounding.
 """
@@ -107,7 +107,7 @@ class Prober:
                 dtype=np.int64,
             )
             if len(ids) == len(start):
-                raise UserError("the tokenizer makes no token of this text: type something else")
+                raise UserError("this text has no tokens: type something else")
             cut = len(ids) > max_tokens or len(looked_at) < len(clean)
             return self._run(
                 subject,
@@ -159,7 +159,7 @@ class Prober:
         )
 
     def latent(self, result: ProbeResult, coder: str, latent: int) -> NDArray[np.float32]:
-        """One latent's activation on every token of the text, Float32[ndarray, " tokens"], zero where silent."""
+        """One latent's activation on every token of the text, Float32[ndarray, " tokens"], zero where it does not activate."""
         return result.coders[coder].of(self._store.coder(coder).check_latent(latent))
 
     def _infos(self, coders: Sequence[str] | None) -> list[CoderInfo]:
@@ -188,21 +188,21 @@ class Prober:
 
         model = self._store.meta["model"]
         recorded = str(model.get("source") or "")
-        found = sources.find(recorded)
+        folder = sources.find(recorded)
         what = f"the subject model {model['name']}"
-        if found is None:
+        if folder is None:
             raise ModelLoadError(sources.missing(what, recorded))
         try:
-            subject = load_subject(found, device=self._device, trust_remote_code=self._trust)
+            subject = load_subject(folder, device=self._device, trust_remote_code=self._trust)
         except ModelLoadError as error:
             raise ModelLoadError(
                 f"{what} cannot be run. {sources.missing(what, recorded)} ({error})"
             ) from error
         if subject.tokenizer is None:
-            raise ModelLoadError(f"{found} has no tokenizer, so no text can be run on {what}")
+            raise ModelLoadError(f"{folder} has no tokenizer, so {what} cannot be run on text")
         if model.get("fingerprint") not in (None, fingerprint(subject)):
             raise ModelLoadError(
-                f"{found} holds other weights than {self._store.path} was made from, so what fires would not agree with "
+                f"{folder} holds other weights than {self._store.path} was made from, so activations would not match "
                 f"the store. Put the old weights back, or build the store again from these."
             )
         return subject
@@ -233,8 +233,10 @@ class Prober:
         weights += sum(coder.n_latents * coder.d_in for coder in coders.values())
         with _threads(1 if len(ids) * weights < SMALL else None):
             vectors = self._read(subject, ids, list(dict.fromkeys(coder.tap for coder in coders.values())))
-            found = {info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos}
-        return ProbeResult(ids, texts, self._store.ctx_len, n_added, cut, n_replaced, found)
+            activations = {
+                info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos
+            }
+        return ProbeResult(ids, texts, self._store.ctx_len, n_added, cut, n_replaced, activations)
 
     def _read(
         self, subject: "SubjectModel", ids: NDArray[np.int64], taps: Sequence["Tap"]
@@ -304,7 +306,7 @@ def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
             coder.W_dec = None  # only encoding is asked for here; half of the memory
             return coder
     raise CoderLoadError(
-        f"{spec.source} holds other weights than {what} was cached from, so what fires would not agree with the store. Put the "
+        f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
         "old weights back, or cache the coder again from these."
     )
 

@@ -27,11 +27,11 @@ class TextActivations:
     masked: NDArray[np.bool_]
 
     def of(self, latent: int) -> NDArray[np.float32]:
-        """One latent's activation on every token, Float32[ndarray, " tokens"], zero where silent."""
-        found = np.zeros(len(self.masked), dtype=np.float32)
+        """One latent's activation on every token, Float32[ndarray, " tokens"], zero where it does not activate."""
+        dense = np.zeros(len(self.masked), dtype=np.float32)
         chosen = self.latent == latent
-        found[self.position[chosen]] = self.activation[chosen]
-        return found
+        dense[self.position[chosen]] = self.activation[chosen]
+        return dense
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def rank(
     """
     n = len(result.token_ids)
     if by == "token" and (token is None or not 0 <= token < n):
-        raise UserError(f"a ranking by one token needs its position, 0 to {n - 1}; {token} is none")
+        raise UserError(f"a ranking by one token needs its position, 0 to {n - 1}, not {token}")
     names = list(result.coders)
     parts = []
     n_firing = n_dense = 0
@@ -127,10 +127,10 @@ _NONE = tuple(np.zeros(0, dtype=np.int64) for _ in range(4))
 
 
 def _scored(
-    found: TextActivations, by: RankBy, token: int | None
+    activations: TextActivations, by: RankBy, token: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Latents that fire, ascending; the value of each; where it is strongest."""
-    position, latent, activation = found.position, found.latent, found.activation
+    position, latent, activation = activations.position, activations.latent, activations.activation
     if by == "token":
         here = position == token
         position, latent, activation = position[here], latent[here], activation[here]

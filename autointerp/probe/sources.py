@@ -22,9 +22,9 @@ def find(recorded: str) -> str | None:
     parts = [part for part in path.parts if part not in (path.anchor, os.curdir, os.pardir)]
     for root, shortest in roots:
         for first in range(len(parts) - shortest + 1):
-            found = root.joinpath(*parts[first:])
-            if found.is_dir():
-                return str(found)
+            folder = root.joinpath(*parts[first:])
+            if folder.is_dir():
+                return str(folder)
     is_hub_name = not path.is_absolute() and len(path.parts) <= 2 and not recorded.startswith((".", "~"))
     return recorded if is_hub_name else None
 
