@@ -131,14 +131,7 @@ def _select(
         how = "INNER" if query.matches is None else "SEMI"
         joins.append(join("activating", relevance(generation, coder, query.spots), how))
         ranked = ranked if how == "SEMI" else f"activating_{number}.relevance"
-    asked = {
-        query.sort,
-        *query.bounds,
-        *(name for name, statistic in STATISTICS.items() if statistic.in_list),
-    }
-    tables = computed.tables(
-        generation, coder, [name for name in asked if name in STATISTICS and STATISTICS[name].compute]
-    )
+    tables = computed.tables(generation, coder, query.computed)
     columns = f"{number} AS coder, statistics.*, {ranked} AS relevance"
     if query.sort in get_args(ScoreValue):
         columns += f", {query.sort}"

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from autointerp.errors import UserError
 from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore
-from autointerp.store.coders.definitions import STATISTICS
+from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.firing import Spots
 from autointerp.types import LatentStats
 
@@ -57,6 +57,12 @@ class LatentQuery:
     def uses_scores(self) -> bool:
         """Whether it sorts or bounds by a score."""
         return not {self.sort, *self.bounds}.isdisjoint(get_args(ScoreValue))
+
+    @property
+    def computed(self) -> list[str]:
+        """The computed statistics that its list shows, sorts or bounds by."""
+        names = {self.sort, *self.bounds, *(name for name, each in STATISTICS.items() if each.in_list)}
+        return [name for name in computed_names() if name in names]
 
     def check(self) -> None:
         """Raises UserError for what is unknown, or lacks what it is about."""

@@ -1,6 +1,6 @@
 """Reading one sparse coder: statistics, activations, histogram, quantiles, logits and neighbours of a latent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isnan
@@ -86,6 +86,11 @@ class CoderStore:
         return LatentStats(
             latent, {**stats.values, **{name: None if isnan(value) else value for name, value in row.items()}}
         )
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Whether all of these computed statistics were worked out before; otherwise that takes a pass over the activations."""
+        names = list(names)
+        return len(computed.known_values(*self._current(), names)) == len(names)
 
     def keep(self, values: Mapping[str, NDArray[np.float64]]) -> None:
         """Computed statistics of all latents, worked out elsewhere, for `derived/`."""

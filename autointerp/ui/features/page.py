@@ -1,6 +1,7 @@
 """The Features page: every feature of a coder or of all, sorted, filtered and searched in the store."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 import streamlit as st
@@ -73,7 +74,9 @@ def _body() -> None:
             if results
             else latent_query(state, listed.kind)
         )
-        page = list_latents(store, coders, query, annotations=listed.annotations)
+        ready = all(store.coder(name).has(query.computed) for name in coders)
+        with nullcontext() if ready else st.spinner("Computing this statistic for every feature, once…"):
+            page = list_latents(store, coders, query, annotations=listed.annotations)
         _summary(page, state, results, listed)
         if page.rows:
             data = record(
