@@ -5,8 +5,7 @@ they share; jobs, the command line and the pages call the same ones.
     with Session(resources) as session:                      # autointerp.pipeline.session
         explanation = explain(session, "sae", 12, ExplainOptions())
         annotations.add(explanation)
-        score_, judged = score(session, explanation, ScoreOptions(scorer="fuzzing"))
-        annotations.add(score_, *judged)
+        annotations.add(score(session, explanation, ScoreOptions(scorer="fuzzing")))
 
 examples   what an explainer is shown and a scorer asks about
 explain    a latent to an explanation           score       an explanation to a score; scores compared and pooled
