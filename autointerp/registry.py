@@ -26,7 +26,8 @@ class Option:
     """One thing to choose.
 
     `name`: a field of the options record, else a key of its `extra`. `kind`: type of the value, or of each one with `several`
-    (a tuple). `choices`: accepted values with their labels (none: any in bounds). `optional`: None is accepted. `flag`: on the
+    (a tuple). `choices`: accepted values with their labels (none: any in bounds). `renamed`: earlier names
+    of choices, still understood on the command line. `optional`: None is accepted. `flag`: on the
     command line, `--name` unless given; of an option that is on by default, the flag turns it off. `cli_help`: where the
     command line needs other words. `in_app`: whether the app's forms show it. `when`: other options' values without which it
     changes nothing.
@@ -38,6 +39,7 @@ class Option:
     default: Any
     kind: type = str
     choices: Mapping[Any, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
     several: bool = False
     minimum: float | None = None
     maximum: float | None = None

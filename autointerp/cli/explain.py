@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp import settings
 from autointerp.cli.shared.batch import Done, check_end, open_resources, report, work_through
 from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
+from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import write_result
 from autointerp.cli.shared.rehearsal import preview_document, preview_text
-from autointerp.explain.registry import EXPLAINERS, SAMPLING
+from autointerp.explain.registry import EXPLAINERS
 
 if TYPE_CHECKING:
     from autointerp.explain.options import ExplainOptions
@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("coder", metavar="CODER", help="a coder's name, as in `autointerp info`")
     add_latents_argument(parser, "all that fire")
     parser.add_argument(
-        "--explainer", choices=EXPLAINERS, default="pattern", help="who explains (default: pattern)"
+        "--explainer",
+        choices=EXPLAINERS,
+        default="pattern",
+        help=f"{entries_help(EXPLAINERS)}; default: pattern",
     )
     parser.add_argument("--redo", action="store_true", help="explain again what has such an explanation")
     parser.add_argument(
@@ -40,54 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only say how many calls, tokens and what cost, with one exact prompt",
     )
-    examples = parser.add_argument_group("examples")
-    examples.add_argument(
-        "--sampling",
-        choices=SAMPLING.choices,
-        default="quantiles",
-        help="which activating examples: evenly from all quantiles (the default), mix (a quarter of them the strongest), top, "
-        "random",
-    )
-    examples.add_argument(
-        "--n-examples", type=int, default=40, metavar="N", help="activating ones (default: 40)"
-    )
-    examples.add_argument(
-        "--n-contrast",
-        type=int,
-        default=40,
-        metavar="N",
-        help="non-activating ones, where used (default: 40)",
-    )
-    examples.add_argument(
-        "--window",
-        type=int,
-        default=settings.DEFAULT_WINDOW,
-        metavar="TOKENS",
-        help=f"length of an example (default: {settings.DEFAULT_WINDOW})",
-    )
-    examples.add_argument(
-        "--centre",
-        action="store_true",
-        help="move activating examples so that the strongest token stands at three quarters of the window",
-    )
-    examples.add_argument(
-        "--example-tokens", type=int, metavar="N", help="show only so many tokens around the strongest one"
-    )
-    examples.add_argument(
-        "--no-activations", action="store_true", help="do not tell the model how strong each token is"
-    )
-    examples.add_argument("--reasoning", action="store_true", help="let the model reason before it answers")
-    examples.add_argument("--seed", type=int, default=0, help="draws the examples (default: 0)")
-    examples.add_argument(
-        "--split-seed", type=int, default=0, help="draws which contexts are held out for scorers (default: 0)"
-    )
-    examples.add_argument(
-        "--heldout-fraction",
-        type=float,
-        default=0.5,
-        metavar="X",
-        help="share of contexts held out (default: 0.5)",
-    )
+    add_options(parser.add_argument_group("examples"), EXPLAINERS)
     add_llm_arguments(parser)
 
 
@@ -125,21 +81,10 @@ def explain_options(args: argparse.Namespace) -> "ExplainOptions":
     from autointerp.explain.options import ExplainOptions
 
     by = f"the explainer {args.explainer}"
-    return ExplainOptions(
-        explainer=args.explainer,
-        sampling=args.sampling,
-        n_examples=args.n_examples,
-        n_contrast=args.n_contrast,
-        window=args.window,
-        centre=args.centre,
-        activations=not args.no_activations,
-        reasoning=args.reasoning,
-        max_tokens=args.example_tokens,
-        seed=args.seed,
-        split_seed=args.split_seed,
-        heldout_fraction=args.heldout_fraction,
-        llm=llm_options(args, needed=args.explainer != "pattern", by=by),
-    ).check()
+    entry = EXPLAINERS[args.explainer]
+    llm = llm_options(args, needed="llm" in entry.needs, by=by)
+    values = option_values(args, EXPLAINERS, entry, ExplainOptions)
+    return ExplainOptions(explainer=args.explainer, llm=llm, **values).check()
 
 
 def _dry_run(

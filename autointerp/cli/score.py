@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp import settings
 from autointerp.cli.shared.annotated import JUDGES
 from autointerp.cli.shared.batch import Done, check_end, open_resources, report, watching, work_through
 from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
+from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import printable, say, write_result
 from autointerp.cli.shared.rehearsal import preview_document, preview_text
 from autointerp.errors import UserError
-from autointerp.score.registry import NEGATIVES, SCORERS
+from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS
 
 if TYPE_CHECKING:
     from autointerp.pipeline.resources import Resources
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 NAME = "score"
 HELP = "score explanations on held-out examples"
 
-EMBEDDER = settings.DEFAULT_EMBEDDER
-N_EXAMPLES, N_DELPHI = 30, 50
+N_DELPHI = 50
+"""Examples of either kind with --protocol delphi, unless told otherwise."""
+_UNSET = ("judge", "n_examples", "n_negatives", "embedder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_latents_argument(parser, "all that are explained")
     parser.add_argument(
         "--scorer", nargs="+", action="extend", required=True, choices=SCORERS, metavar="NAME",
-        help=f"one or more of {', '.join(SCORERS)}",
+        help=f"one or more of {entries_help(SCORERS)}",
     )  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -55,66 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only say how many calls, tokens and what cost, with one exact prompt",
     )
-    judge = parser.add_argument_group("judge and examples")
-    judge.add_argument(
-        "--judge",
-        choices=("offline", "llm"),
-        help="who answers detection's and fuzzing's questions (default: llm with --llm, else offline)",
-    )
-    judge.add_argument(
-        "--n-examples",
-        type=int,
-        metavar="N",
-        help=f"held-out activating examples (default: {N_EXAMPLES}; {N_DELPHI} with --protocol delphi)",
-    )
-    judge.add_argument(
-        "--n-negatives",
-        type=int,
-        metavar="N",
-        help=f"non-activating ones (default: {N_EXAMPLES}; {N_DELPHI} with --protocol delphi)",
-    )
-    judge.add_argument(
-        "--negatives", nargs="+", choices=NEGATIVES.choices, default=["random"], metavar="SOURCE",
-        help="where they come from, in equal parts: random, neighbours (similar latents fire there), embedding (near in "
-        "meaning); default: random",
-    )  # fmt: skip
-    judge.add_argument(
-        "--wrong-marks",
-        choices=("non_activating", "activating"),
-        default="non_activating",
-        help="where fuzzing's wrong marks stand (default: non_activating)",
-    )
-    judge.add_argument(
-        "--protocol",
-        type=lambda name: "held-out" if name == "ours" else name,  # as it was called before
-        choices=("held-out", "delphi"),
-        default="held-out",
-        help="delphi: its sampling, without a held-out split, its marks and batches, for comparing with published numbers, "
-        "which leave out latents that fire in fewer than 200 windows",
-    )
-    judge.add_argument(
-        "--window",
-        type=int,
-        default=settings.DEFAULT_WINDOW,
-        metavar="TOKENS",
-        help=f"length of an example (default: {settings.DEFAULT_WINDOW})",
-    )
-    judge.add_argument(
-        "--centre",
-        action="store_true",
-        help="move activating examples so that the strongest token stands at three quarters of the window",
-    )
-    judge.add_argument("--seed", type=int, default=0, help="draws the examples (default: 0)")
-    judge.add_argument("--no-floor", action="store_true", help="leave out the floor; halves the calls")
-    judge.add_argument(
-        "--batch", type=int, default=10, metavar="N", help="examples in one prompt (default: 10)"
-    )
-    judge.add_argument(
-        "--graded", action="store_true", help="ask for log probabilities, for graded answers and an AUROC"
-    )
-    judge.add_argument(
-        "--embedder", metavar="NAME", help=f"default: the one of the app's Settings page, at first {EMBEDDER}"
-    )
+    add_options(parser.add_argument_group("judge and examples"), SCORERS, unset=_UNSET)
     add_llm_arguments(parser)
 
 
@@ -166,43 +108,35 @@ def run(args: argparse.Namespace) -> None:
 
 def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
     """One for each scorer. Raises UserError."""
+    from autointerp import preferences
     from autointerp.score.options import ScoreOptions
 
     names = list(dict.fromkeys(args.scorer))
     judge = args.judge or ("llm" if args.llm is not None else "offline")
-    asking = [name for name in names if name == "simulation" or (SCORERS[name].judged and judge == "llm")]
+    asking = [
+        name for name in names if "llm" in SCORERS[name].needs or (SCORERS[name].judged and judge == "llm")
+    ]
     by = (
         f"the scorer {asking[0]}"
         if asking
         else f"scoring by {', '.join(names)} without a language model as the judge"
     )
     llm = llm_options(args, needed=bool(asking), by=by)
-    embedder = args.embedder or EMBEDDER
-    if args.embedder is None and ("embedding" in names or "embedding" in args.negatives):
-        from autointerp import preferences
-
-        embedder = preferences.load().embedder
-    n = N_DELPHI if args.protocol == "delphi" else N_EXAMPLES
-    return [
-        ScoreOptions(
-            scorer=name,
-            judge=judge,
-            n_examples=n if args.n_examples is None else args.n_examples,
-            n_negatives=n if args.n_negatives is None else args.n_negatives,
-            negatives=tuple(dict.fromkeys(args.negatives)),
-            wrong_marks=args.wrong_marks,
-            protocol=args.protocol,
-            window=args.window,
-            centre=args.centre,
-            seed=args.seed,
-            floor=not args.no_floor,
-            batch=args.batch,
-            graded=args.graded,
-            embedder=embedder,
-            llm=llm if name in asking else None,
-        ).check()
-        for name in names
-    ]
+    n = N_DELPHI if args.protocol == "delphi" else N_EXAMPLES.default
+    chosen = {
+        "judge": judge,
+        "n_examples": n if args.n_examples is None else args.n_examples,
+        "n_negatives": n if args.n_negatives is None else args.n_negatives,
+        "embedder": args.embedder or EMBEDDER.default,
+    }
+    embeds = "embedding" in args.negatives or any("embedder" in SCORERS[name].needs for name in names)
+    if args.embedder is None and embeds:
+        chosen["embedder"] = preferences.load().embedder
+    options = []
+    for name in names:
+        values = option_values(args, SCORERS, SCORERS[name], ScoreOptions) | chosen
+        options.append(ScoreOptions(scorer=name, llm=llm if name in asking else None, **values).check())
+    return options
 
 
 def chosen_explanations(

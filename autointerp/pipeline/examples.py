@@ -74,7 +74,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     n = options.n_examples
     n_top = n if options.sampling == "top" else -(-n // 4) if options.sampling == "mix" else 0
     spread = options.sampling in ("mix", "quantiles")
-    n_hard = options.n_contrast // 2 if options.explainer == "contrastive" else 0
+    n_hard = options.n_contrast // 2 if "hard_negatives" in options.entry.needs else 0
     groups = build_groups(
         acts,
         store.tokens,
@@ -94,7 +94,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     # Of the quantiles' examples as many as are still wanted, every quantile giving some.
     quantiles = _spread([e for e in groups["quantiles"] if _place(e) not in {_place(c) for c in chosen}])
     chosen = _distinct([*chosen, *quantiles])[:n]
-    promoted, suppressed = coder.logits(latent) if options.explainer == "top_logits" else ([], [])
+    promoted, suppressed = coder.logits(latent) if "logits" in options.entry.needs else ([], [])
     words = store.vocabulary()
     return Evidence(
         coder=coder.info.coder,

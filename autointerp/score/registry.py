@@ -67,6 +67,7 @@ PROTOCOL = Option(
     "numbers",
     default="held-out",
     choices={"held-out": "held-out", "delphi": "delphi"},
+    renamed={"ours": "held-out"},
     cli_help="delphi: the reference's sampling without a held-out split, its marks and its batches, to compare with published "
     "numbers, which leave out latents that fire in fewer than 200 windows",
 )

@@ -11,6 +11,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.records import Explanation, Score
 from autointerp.score.compare import Difference
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.feature import actions, drill
 from autointerp.ui.feature import versions as feature_versions
@@ -20,7 +21,7 @@ from autointerp.ui.feature.state import ExplanationState, open_score
 from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import components, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import scorer_label, scorer_place
+from autointerp.ui.shared.labels import scorer_label
 from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import visible
 
@@ -144,7 +145,7 @@ def pairs(
         for score in versions.scores_of(version):
             if score.status == "ok":
                 side.setdefault(feature_versions.score_kind(score), score)
-    kinds = sorted(dict.fromkeys([*sides[0], *sides[1]]), key=lambda kind: scorer_place(str(kind[0])))
+    kinds = sorted(dict.fromkeys([*sides[0], *sides[1]]), key=lambda kind: SCORERS.place(str(kind[0])))
     return [(sides[0].get(kind), sides[1].get(kind)) for kind in kinds]
 
 

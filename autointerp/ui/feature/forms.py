@@ -8,7 +8,7 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
-from autointerp.explain.registry import EXPLAINERS
+from autointerp.explain.registry import EXPLAINERS, explainer_label
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.estimate import Estimate, estimate_explanation, estimate_score
 from autointerp.pipeline.explain import MAX_TEXT
@@ -22,7 +22,6 @@ from autointerp.ui.feature.drill import messages
 from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import llm_settings, services
-from autointerp.ui.shared.labels import EXPLAINERS as EXPLAINER_NAMES
 from autointerp.ui.shared.options_form import (
     CENTRE,
     CENTRE_HELP,
@@ -71,7 +70,7 @@ def _explain_widgets(
     names = list(EXPLAINERS) if llm else ["pattern"]
     first, second = st.columns([3, 2])
     explainer = first.selectbox(
-        "Explainer", names, format_func=lambda name: EXPLAINER_NAMES[name], help=EXPLAINER_HELP,
+        "Explainer", names, format_func=explainer_label, help=EXPLAINER_HELP,
         **kept("explainer", names[min(1, len(names) - 1)], names),
     )  # fmt: skip
     seed = second.number_input(

@@ -4,10 +4,12 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+from autointerp.explain.registry import explainer_label
 from autointerp.records import Explanation, Pin, Score
+from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import explainer_label, judge_label, scorer_place
+from autointerp.ui.shared.labels import judge_label
 from autointerp.ui.shared.score_text import interval
 
 
@@ -57,7 +59,7 @@ class Versions:
             kinds.setdefault(score_kind(score), []).append(score)
         newest = [(scores[0], len(scores) - 1) for scores in kinds.values()]
         return sorted(
-            newest, key=lambda pair: (scorer_place(pair[0].scorer), pair[0].judge, pair[0].negatives)
+            newest, key=lambda pair: (SCORERS.place(pair[0].scorer), pair[0].judge, pair[0].negatives)
         )
 
     def failed_scores(self, explanation: Explanation) -> list[Score]:

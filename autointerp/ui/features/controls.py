@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from autointerp.explain.registry import explainer_label
 from autointerp.store import STATISTICS, ScoreKind
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text
-from autointerp.ui.shared.labels import EXPLAINERS
 from autointerp.ui.shared.state import (
     DEAD,
     HUMAN,
@@ -159,4 +159,4 @@ def _unless_any(value: str) -> str | None:
 def _explainer(name: str, counts: Mapping[str, int]) -> str:
     if name == _ANY:
         return "Any"
-    return f"{visible(EXPLAINERS.get(name, name))[:60]} ({fmt.count(counts.get(name, 0))})"
+    return f"{visible(explainer_label(name))[:60]} ({fmt.count(counts.get(name, 0))})"

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from autointerp.errors import StoreError
+from autointerp.explain.registry import explainer_label
 from autointerp.score.population import spread
 from autointerp.store import ScoreKind, Store
 from autointerp.types import CoderInfo
@@ -16,7 +17,6 @@ from autointerp.ui.overview.data import Coverage, Written
 from autointerp.ui.overview.rows import features, open_feature
 from autointerp.ui.shared import charts, components, job_strip, job_text, score_text, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import EXPLAINERS
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import bound, current
 from autointerp.ui.shared.text import plain, visible
@@ -237,11 +237,7 @@ def _recent(store: Store) -> None:
         ]
         rows = []
         for one in latest:
-            by = (
-                f"{one.author} (person)"
-                if one.explainer == "person"
-                else EXPLAINERS.get(one.explainer, one.explainer)
-            )
+            by = f"{one.author} (person)" if one.explainer == "person" else explainer_label(one.explainer)
             cell = {"text": visible(one.text)[:300] or "(empty)", "marks": [visible(by)], "help": one.created}
             rows.append(
                 {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from autointerp.explain.registry import explainer_label
 from autointerp.store import ShownExplanation
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import explainer_label
 from autointerp.ui.shared.text import visible
 
 MAX_TEXT = 400

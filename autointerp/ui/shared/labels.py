@@ -1,25 +1,12 @@
 """What the interface calls things: kinds of coders, relations, statistics, explainers, scorers, judges."""
 
+from autointerp.score.registry import SCORERS
 from autointerp.types import Relation
 
 RELATIONS: dict[Relation, tuple[str, str]] = {
     "decoder": ("by decoder", "Cosine similarity of decoder directions: features that write alike"),
     "encoder": ("by encoder", "Cosine similarity of encoder directions: features that read alike"),
     "cofiring": ("co-firing", "Jaccard index of the tokens on which two features fire"),
-}
-EXPLAINERS = {
-    "pattern": "pattern",
-    "default": "LLM",
-    "contrastive": "LLM, contrastive",
-    "top_logits": "LLM, top logits",
-    "person": "person",
-}
-SCORERS = {
-    "detection": "Detection",
-    "fuzzing": "Fuzzing",
-    "embedding": "Embedding",
-    "surprisal": "Surprisal",
-    "simulation": "Simulation",
 }
 METRICS = {
     "balanced_accuracy": "balanced accuracy (chance 0.5)",
@@ -34,19 +21,9 @@ NEGATIVES = {
 }
 
 
-def explainer_label(explainer: str) -> str:
-    """How an explanation was made: `LLM`, `pattern`."""
-    return EXPLAINERS.get(explainer, explainer)
-
-
 def scorer_label(scorer: str) -> str:
     """`Detection`."""
-    return SCORERS.get(scorer, scorer.capitalize())
-
-
-def scorer_place(scorer: str) -> int:
-    """Where a scorer stands in every list of them."""
-    return list(SCORERS).index(scorer) if scorer in SCORERS else len(SCORERS)
+    return SCORERS[scorer].label if scorer in SCORERS else scorer.capitalize()
 
 
 def judge_label(judge: str, model: str | None) -> str:

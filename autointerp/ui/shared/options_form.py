@@ -8,12 +8,12 @@ from dataclasses import replace
 import streamlit as st
 
 from autointerp.explain.options import ExplainOptions
-from autointerp.explain.registry import EXPLAINERS
+from autointerp.explain.registry import EXPLAINERS, explainer_label
 from autointerp.llm.options import LLMOptions
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
-from autointerp.ui.shared import labels, llm_settings
+from autointerp.ui.shared import llm_settings
 
 SAMPLING = {
     "mix": "Mix: a quarter the strongest, others from all tenths",
@@ -60,7 +60,7 @@ def explain(key: str, llm: LLMOptions | None) -> ExplainOptions:
     """How to explain; not yet checked."""
     defaults = ExplainOptions()
     explainer = st.selectbox(
-            "Explainer", list(EXPLAINERS), key=f"{key}_explainer", format_func=labels.EXPLAINERS.__getitem__,
+            "Explainer", list(EXPLAINERS), key=f"{key}_explainer", format_func=explainer_label,
             help=EXPLAINER_HELP,
         )  # fmt: skip
     asks = explainer != "pattern"

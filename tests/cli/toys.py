@@ -1,0 +1,75 @@
+"""A scorer and an explainer that only tests know: what a newcomer writes, a module with a way to build each."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autointerp.explain.options import ExplainOptions
+from autointerp.explain.pattern import PatternExplainer
+from autointerp.explain.registry import N_CONTRAST, N_EXAMPLES, SEED, ExplainerEntry
+from autointerp.llm import CancelToken, Client
+from autointerp.records import Metric
+from autointerp.registry import Option
+from autointerp.score.options import ScoreOptions
+from autointerp.score.plan import Plan, Verdict, Verdicts
+from autointerp.score.registry import N_EXAMPLES as N_ACTIVATING
+from autointerp.score.registry import N_NEGATIVES, NEGATIVES, ScorerEntry
+from autointerp.score.resources import Resources
+from autointerp.score.scorer import Heldout, Scorer, simple_plan
+
+
+class LengthScorer(Scorer):
+    """Longer texts are likelier to be activating."""
+
+    name: ClassVar[str] = "length"
+    metric: ClassVar[Metric] = "auroc"
+    judge_name = "ruler"  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    def __init__(self, power: int, **more: Any):
+        super().__init__(**more)
+        self.power = power
+
+    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+        return simple_plan(heldout, rng)
+
+    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+        return Verdicts(
+            tuple(Verdict(value=float(len(item.window.text) ** self.power)) for item in plan.items)
+        )
+
+
+def build_scorer(
+    options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
+) -> Scorer:
+    return LengthScorer(options.value("power"), resamples=resources.resamples)
+
+
+class EchoExplainer(PatternExplainer):
+    name = "echo"
+
+
+def build_explainer(options: ExplainOptions, client: Client | None, cancel: CancelToken) -> PatternExplainer:
+    return EchoExplainer(n_examples=options.n_examples, n_contrast=options.n_contrast)
+
+
+POWER = Option(
+    name="power", label="Power", help="Exponent of the length", default=1, kind=int, minimum=1, maximum=3
+)
+LENGTH = ScorerEntry(
+    name="length",
+    label="Length",
+    help="Longer texts score higher",
+    metric="auroc",
+    answered_by="ruler",
+    needs=frozenset({"negatives"}),
+    options=(N_ACTIVATING, N_NEGATIVES, NEGATIVES, POWER),
+    build="tests.cli.toys:build_scorer",
+)
+ECHO = ExplainerEntry(
+    name="echo",
+    label="Echo",
+    help="Says what pattern says",
+    needs=frozenset({"negatives"}),
+    options=(N_EXAMPLES, N_CONTRAST, SEED),
+    build="tests.cli.toys:build_explainer",
+)
