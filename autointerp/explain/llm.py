@@ -3,15 +3,14 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
 
 from autointerp.errors import Failure, UserError
 from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.prompts import default as prompt
 from autointerp.llm import (
-    Answer,
     BadAnswer,
     BudgetExceeded,
     Cancelled,
@@ -40,8 +39,6 @@ from autointerp.sampling import (
 
 Variant = Literal["default", "contrastive", "top_logits"]
 
-T = TypeVar("T")
-
 _MAX_PAIRS = 10  # marked tokens listed under an excerpt, the strongest ones
 _N_LOGITS = 10
 _MAX_CHARS = 2000  # longer answers are no explanation but an essay
@@ -52,16 +49,6 @@ _DECLINES = re.compile(
     r"(?:help|assist|comply|provide|continue|fulfil|answer|explain|determine|identify|describe|do (?:that|this|so))\b",
     re.IGNORECASE,
 )
-
-
-class AsksOne(Protocol):
-    """The part of `autointerp.llm.Client` used here."""
-
-    model: str
-
-    def ask(
-        self, request: ChatRequest, validate: Callable[[ChatReply], T], *, cancel: CancelToken | None = None
-    ) -> Answer[T]: ...
 
 
 class LLMExplainer:
@@ -75,7 +62,7 @@ class LLMExplainer:
 
     def __init__(
         self,
-        client: AsksOne,
+        client: Client,
         *,
         variant: Variant = "default",
         activations: bool = True,
@@ -114,7 +101,7 @@ class LLMExplainer:
         }
 
     def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
-        """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is told in the record."""
+        """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is in the record."""
         started = time.perf_counter()
         problem = self._problem(evidence)
         if problem is not None:
@@ -168,11 +155,11 @@ class LLMExplainer:
         system += (prompt.CONTRAST if contrast else "") + (prompt.LOGITS if logits else "")
         system += prompt.ANSWER_REASONED if self.reasoning else prompt.ANSWER
         messages = [Message("system", system)]
-        for excerpts, silent, likelier, reasoning, explanation in prompt.SHOTS:
+        for excerpts, non_activating, promoted, reasoning, explanation in prompt.SHOTS:
             asked = _listing(
                 excerpts,
-                silent if contrast else (),
-                likelier if logits else (),
+                non_activating if contrast else (),
+                promoted if logits else (),
                 (),
                 strengths=self.activations,
             )
@@ -187,11 +174,11 @@ class LLMExplainer:
         shown, contrast = self._shown(evidence)
         markers = choose_markers(window.text for window in [*shown, *contrast])
         excerpts = [self._excerpt(window, evidence.latent_max, markers) for window in shown]
-        silent = [one_line("".join(window.texts[: self.max_tokens])) for window in contrast]
+        non_activating = [one_line("".join(window.texts[: self.max_tokens])) for window in contrast]
         logits = self.variant == "top_logits"
         return _listing(
             excerpts,
-            silent,
+            non_activating,
             evidence.promoted[:_N_LOGITS] if logits else (),
             evidence.suppressed[:_N_LOGITS] if logits else (),
             strengths=self.activations,
@@ -290,7 +277,7 @@ def build(options: ExplainOptions, client: Client | None, cancel: CancelToken) -
 
 def _listing(
     excerpts: Sequence[tuple[str, Sequence[tuple[str, int]]]],
-    silent: Sequence[str],
+    non_activating: Sequence[str],
     promoted: Sequence[str],
     suppressed: Sequence[str],
     *,
@@ -304,9 +291,9 @@ def _listing(
         if strengths and pairs:
             listed = ", ".join(f"{_json(token)} {strength}" for token, strength in pairs)
             lines.append(prompt.STRENGTH_LINE.format(pairs=listed))
-    if silent:
-        lines += ["", prompt.SILENT, *(f"[{i}] {text}" for i, text in enumerate(silent, 1))]
-    for wording, tokens in ((prompt.LIKELIER, promoted), (prompt.LESS_LIKELY, suppressed)):
+    if non_activating:
+        lines += ["", prompt.NON_ACTIVATING, *(f"[{i}] {text}" for i, text in enumerate(non_activating, 1))]
+    for wording, tokens in ((prompt.MORE_LIKELY, promoted), (prompt.LESS_LIKELY, suppressed)):
         if tokens:
             lines += ["", wording.format(tokens=", ".join(_json(one_line(token)) for token in tokens))]
     return "\n".join(lines)

@@ -24,7 +24,7 @@ from autointerp.llm import (
 )
 from autointerp.records import Metric
 from autointerp.sampling import Window, one_line
-from autointerp.score.judges.llm import Asks, Collected, collect, opening
+from autointerp.score.judges.llm import Collected, collect, opening
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts, add_costs
 from autointerp.score.prompts import simulation as prompt
@@ -55,7 +55,7 @@ class Simulation(Scorer):
 
     def __init__(
         self,
-        client: Asks,
+        client: Client,
         *,
         mode: Mode = "auto",
         cancel: CancelToken | None = None,

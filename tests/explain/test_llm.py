@@ -32,7 +32,7 @@ def test_an_explanation_comes_with_its_provenance() -> None:
         "mock",
     )
     assert result.example_ids == tuple(f"{i}:0:8" for i in range(5))
-    assert (result.seed, result.prompt_version) == (7, "explain-1")
+    assert (result.seed, result.prompt_version) == (7, "explain-2")
     assert len(result.reply_ref or "") == 64
     assert result.tokens_in > 0
     assert result.config["n_examples"] == 5
@@ -60,9 +60,9 @@ def test_each_variant_shows_what_it_says() -> None:
         for variant in ("default", "contrastive", "top_logits"):
             questions[variant] = LLMExplainer(client, variant=variant).request(given)
     last = {name: request.messages[-1].content for name, request in questions.items()}
-    assert "without a response" not in last["default"]
-    assert "without a response" in last["contrastive"]
-    assert 'likelier: " red", "\u21b5"' in last["top_logits"]
+    assert "Non-activating excerpts" not in last["default"]
+    assert "Non-activating excerpts" in last["contrastive"]
+    assert 'more likely: " red", "\u21b5"' in last["top_logits"]
     assert 'less likely: " blue"' in last["top_logits"]
     assert len({request.messages[0] for request in questions.values()}) == 3
 

@@ -5,7 +5,7 @@ OfflineJudge  word matching, no model; always labelled "offline"
 """
 
 from autointerp.score.judges.base import Judge, Shown, Task
-from autointerp.score.judges.llm import Asks, LLMJudge
+from autointerp.score.judges.llm import LLMJudge
 from autointerp.score.judges.offline import OfflineJudge
 
-__all__ = ["Asks", "Judge", "LLMJudge", "OfflineJudge", "Shown", "Task"]
+__all__ = ["Judge", "LLMJudge", "OfflineJudge", "Shown", "Task"]

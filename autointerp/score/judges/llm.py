@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from autointerp.errors import Failure, UserError
 from autointerp.llm import (
@@ -15,6 +15,7 @@ from autointerp.llm import (
     CancelToken,
     ChatReply,
     ChatRequest,
+    Client,
     LLMError,
     Message,
     Outcome,
@@ -29,30 +30,10 @@ from autointerp.score.judges.base import Shown, Task
 from autointerp.score.plan import Verdict, Verdicts, add_costs
 from autointerp.score.prompts import detection, fuzzing
 
-T = TypeVar("T")
-
 _PROMPTS: Mapping[Task, ModuleType] = MappingProxyType({"detection": detection, "fuzzing": fuzzing})
 _ANSWER_DIGIT = re.compile(r"(?<![\d.])[01](?![\d.])")
 _LIST = re.compile(r"""(?P<key>["']answers["']\s*:\s*)?(?P<list>\[[^\[\]]*\])""")
 _TOP_LOGPROBS = 5
-
-
-class Asks(Protocol):
-    """The part of `autointerp.llm.Client` used here."""
-
-    model: str
-
-    def ask(
-        self, request: ChatRequest, validate: Callable[[ChatReply], T], *, cancel: CancelToken | None = None
-    ) -> Answer[T]: ...
-
-    def ask_many(
-        self,
-        questions: Iterable[Question[T]],
-        *,
-        cancel: CancelToken | None = None,
-        window: int | None = None,
-    ) -> Iterator[Outcome[T]]: ...
 
 
 class LLMJudge:
@@ -67,7 +48,7 @@ class LLMJudge:
     name = "llm"
 
     def __init__(
-        self, client: Asks, *, batch: int = 10, graded: bool = False, cancel: CancelToken | None = None
+        self, client: Client, *, batch: int = 10, graded: bool = False, cancel: CancelToken | None = None
     ):
         if not 1 <= batch <= 100:
             raise UserError(f"a prompt takes 1 to 100 texts, got {batch}")
@@ -92,7 +73,7 @@ class LLMJudge:
         return [self._request(task, explanation, batch) for batch in _batches(shown, self.batch)]
 
     def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
-        """Raises `Cancelled` and `BudgetExceeded`; every other failure is told in the result."""
+        """Raises `Cancelled` and `BudgetExceeded`; every other failure is in the result."""
         batches = _batches(shown, self.batch)
         questions = [
             Question(self._request(task, explanation, batch), list_answer(len(batch))) for batch in batches
