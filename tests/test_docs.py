@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from autointerp.cli.main import COMMANDS, build_parser
+from autointerp.explain.registry import EXPLAINERS
+from autointerp.score.registry import SCORERS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,3 +88,10 @@ def test_every_dependency_is_pinned():
     names = {re.split(r"[\[><=~ ]", line)[0].lower() for line in wanted}
     assert names - pins == set()
     assert all(re.fullmatch(r"#.*|[\w.-]+==[\w.]+", line) for line in lines)
+
+
+def test_the_readme_lists_every_explainer_and_scorer():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command, registry in (("explain", EXPLAINERS), ("score", SCORERS)):
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| `autointerp {command} ")]
+        assert re.findall(r"`(\w+)`", row.rsplit(" | ", 1)[1]) == list(registry)

@@ -145,7 +145,7 @@ def _then(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
 
 
 def _scorers(llm: LLMOptions | None) -> list[str]:
-    return [name for name in SCORERS if name != "simulation" or llm]
+    return [name for name in SCORERS if "llm" not in SCORERS[name].needs or llm]
 
 
 def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
@@ -159,7 +159,7 @@ def _judge(llm: LLMOptions | None, name: str, scorers: Sequence[str]) -> str:
 
 def _plain_score(scorer: Any, judge: Any, llm: LLMOptions | None, **more: Any) -> ScoreOptions:
     judge = judge if scorer in JUDGED_SCORERS else "offline"
-    needs = scorer == "simulation" or judge == "llm"
+    needs = "llm" in SCORERS[scorer].needs or judge == "llm"
     embedder = llm_settings.embedder_name()
     return ScoreOptions(scorer=scorer, judge=judge, llm=llm if needs else None, embedder=embedder, **more)
 

@@ -122,7 +122,7 @@ def scores(key: str, llm: LLMOptions | None, store: Store) -> list[ScoreOptions]
         help="Both see the explanation and the example, nothing else",
     )  # fmt: skip
     judged = any(name in ("detection", "fuzzing") for name in chosen)
-    if "simulation" in chosen or (judged and judge == "llm"):
+    if any("llm" in SCORERS[name].needs for name in chosen) or (judged and judge == "llm"):
         _says_who(llm)
     with st.popover("Examples and options", icon=":material/tune:"):
         left, right = st.columns(2)
