@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ class Floors:
 
     def __init__(self, annotations: Annotations):
         self._annotations = annotations
+        self._stored = lru_cache(MANY)(annotations.explanation)  # with its parts, which the list leaves out
         self._lock = threading.Lock()
         self._pools: dict[str, tuple[float, _Pool]] = {}
 
@@ -62,10 +64,10 @@ class Floors:
             other = pool.explanations[i]
             if other.latent != explanation.latent and other.text != explanation.text:
                 if other.explainer == explanation.explainer:
-                    return other
+                    return self._stored(other.id)
                 second = second or other
             hashes[i] = _LAST
-        return second
+        return None if second is None else self._stored(second.id)
 
     def texts(self, coder: str) -> list[str]:
         """The texts that are drawn from now."""

@@ -7,7 +7,6 @@ _LONG_WORD = re.compile(r"[^\W\d_][\w'\u2019]+[^\W_]")
 _TAIL = re.compile(r"[^\W_]*\Z")
 _HEAD = re.compile(r"[^\W_]*")
 _UNIT = re.compile(r"[^\W_]+|[^\w\s]+|_+")
-
 _SPAN = re.compile(r"\w+")
 
 
@@ -22,17 +21,18 @@ def spans(text: str) -> list[str]:
 
 
 def full_word(texts: Sequence[str], start: int, end: int) -> str:
-    """The word that the tokens start to end are a part of; their own text, stripped, when they are not inside one word."""
+    """The word that the tokens `start` to `end` are a part of; their own text, stripped, when they are not inside one word."""
     piece = "".join(texts[start:end])
     core = piece.strip()
     if not core or not core.isalnum():
         return core
     before = after = ""
     if piece[0] == core[0] and start > 0 and not _ends_apart(texts[start - 1]):
-        before = _match_back("".join(texts[max(0, start - 8) : start]))
+        tail = _TAIL.search("".join(texts[max(0, start - 8) : start]))
+        before = tail[0] if tail else ""
     if piece[-1] == core[-1] and end < len(texts) and not _starts_apart(texts[end]):
-        found = _HEAD.match("".join(texts[end : end + 8]))
-        after = found[0] if found else ""
+        head = _HEAD.match("".join(texts[end : end + 8]))
+        after = head[0] if head else ""
     return before + core + after
 
 
@@ -41,8 +41,8 @@ def unit_before(text: str) -> str:
     tail = text[-60:]
     if tail.rstrip(" \t").endswith("\n"):
         return "\n"
-    found = _UNIT.findall(tail)
-    return found[-1] if found else ""
+    units = _UNIT.findall(tail)
+    return units[-1] if units else ""
 
 
 def _ends_apart(text: str) -> bool:
@@ -51,8 +51,3 @@ def _ends_apart(text: str) -> bool:
 
 def _starts_apart(text: str) -> bool:
     return bool(text) and not text[0].isalnum()
-
-
-def _match_back(text: str) -> str:
-    found = _TAIL.search(text)
-    return found[0] if found else ""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.llm import ChatReply, ChatRequest
-from autointerp.records import Metric
+from autointerp.records import Explanation, Metric
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
 from autointerp.score.judges.base import Judge, Shown, Task
 from autointerp.score.plan import Item, Plan, Verdicts
@@ -53,7 +53,7 @@ class Classifier(Scorer):
             for request in self.judge.requests(self.task, explanation, items)
         ]
 
-    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         return self.judge.judge(self.task, explanation, shown(plan.items))
 
 

@@ -1,6 +1,6 @@
 """Two explanations on the same examples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,33 +12,35 @@ from autointerp.records import JudgedExample, Metric, Score
 from autointerp.score.metrics import (
     Float,
     correlation,
-    correlation_of_each,
     correlation_sums,
     resampled_auroc,
+    resampled_correlation,
     resampled_rate,
 )
-from autointerp.score.resampling import Resamples, interval, spread_gap
+from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_gap
 
 Activations = Callable[[JudgedExample], NDArray[np.float32]]
-"""The true activations of an item's tokens."""
+"""The true activations of a judged example's tokens."""
+Pair = tuple[JudgedExample, JudgedExample]
+"""One example as it was judged for the first and for the second explanation."""
 
-_ALIKE = 1e-12
+_NO_DIFFERENCE = 1e-12
 _SETTINGS = {
-    "batch": "texts in one prompt",
+    "batch": "texts per prompt",
     "graded": "graded answers",
     "temperature": "temperature",
-    "mode": "way of asking",
-    "llm": "server and model",
+    "mode": "prompting mode",
+    "llm": "model",
     "version": "version of the prompts or rules",
 }
-"""What shapes a judge's answers beside its name, as a score's configuration has it."""
+"""What shapes a judge's answers beside its name: keys of a score's configuration, and what a person reads."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`value` = second minus first score over the items that both have answered, with its 95 % interval: one that leaves
-    out 0 speaks for a real difference. `None` when not defined. `n_pos`, `n_neg`: items per class; of simulation, windows in
-    which the latent fires and others. `unpaired`: items answered for one of the two only."""
+    """`value`: the second score less the first over the examples that both have answers for, with its 95 % interval: one that
+    excludes 0 speaks for a real difference. `None` where not defined. `n_pos`, `n_neg`: examples per class; for simulation,
+    activating windows and others. `unpaired`: examples answered for only one of the two."""
 
     metric: Metric
     value: float | None
@@ -52,77 +54,62 @@ class Difference:
 def difference(
     first: Score, second: Score, resamples: Resamples, activations: Activations | None = None
 ) -> Difference:
-    """How much better the second explanation did. Both scores hold their judged examples, come from one scorer and one judge
-    with the same settings, or it is the judges that are compared, and share items: same seed, same held-out examples; each
-    resample takes the same items from both. `activations`: needed for simulation, whose whole windows are resampled, as for
-    the score's own interval.
+    """How much better the second explanation did; each resample takes the same examples from both. The scores must hold their
+    judged examples, share examples (same seed, same held-out windows), and come from one scorer and one judge with the same
+    settings: else it is the judges that are compared. `activations`: needed for simulation, whose whole windows are resampled,
+    as for the score's own interval.
 
     Raises: UserError: when the two cannot be compared.
     """
-    if (first.scorer, first.metric, first.protocol) != (second.scorer, second.metric, second.protocol):
-        raise UserError(
-            f"Only scores of the same kind can be compared: got {first.scorer} ({first.protocol}) and {second.scorer} "
-            f"({second.protocol})."
-        )
-    if (first.judge, first.model) != (second.judge, second.model):
-        judges = [f"{one.judge} ({one.model})" if one.model else one.judge for one in (first, second)]
-        raise UserError(
-            f"The two scores have different judges, {judges[0]} and {judges[1]}: their difference would not be the "
-            "explanations'. Rescore one of them with the other's judge."
-        )
-    unlike = _unlike(first, second)
-    if unlike:
-        raise UserError(
-            f"The judge was set differently for the two scores ({'; '.join(unlike)}): their difference would not be the "
-            "explanations'. Score both anew, with the same settings."
-        )
+    _check_comparable(first, second)
     a, b = _answered(first), _answered(second)
-    keys = [key for key in a if key in b]
-    if not keys:
+    pairs = [(a[key], b[key]) for key in a if key in b]
+    if not pairs:
         raise UserError(
             "The two scores share no example. Rescore both with the same seed and number of examples, then compare."
         )
     if first.metric == "correlation":
         if activations is None:
             raise ValueError("simulation is compared against the true activations")
-        windows = [(activations(a[key]), a[key].predicted or (), b[key].predicted or ()) for key in keys]
-        return _of_predictions(windows, len(a) + len(b) - 2 * len(keys), resamples)
-    positive = [(a[key], b[key]) for key in keys if a[key].truth]
-    negative = [(a[key], b[key]) for key in keys if not a[key].truth]
-    unpaired = len(a) + len(b) - 2 * len(keys)
+        value, ci, n_pos = _of_predictions(pairs, resamples, activations)
+    else:
+        value, ci, n_pos = _of_answers(first.metric, pairs, resamples)
+    unpaired = len(a) + len(b) - 2 * len(pairs)
+    return Difference(first.metric, value, ci.low, ci.high, n_pos, len(pairs) - n_pos, unpaired)
+
+
+def _of_answers(
+    metric: Metric, pairs: Sequence[Pair], resamples: Resamples
+) -> tuple[float | None, Interval, int]:
+    """The difference of balanced accuracies or AUROCs, its interval, and the number of positives."""
+    positive = [pair for pair in pairs if pair[0].truth]
+    negative = [pair for pair in pairs if not pair[0].truth]
+    n_pos, n_neg = len(positive), len(negative)
     if not positive or not negative:
-        return Difference(first.metric, None, None, None, len(positive), len(negative), unpaired)
-    once = (np.ones((1, len(positive))), np.ones((1, len(negative))))
-    value = float(np.sum(_gaps(first.metric, positive, negative, *once)))
-    low = high = None
-    weights = resamples.weights(len(positive), len(negative))
-    if weights is not None:
-        gaps = _gaps(first.metric, positive, negative, weights.pos, weights.neg)
-        # An interval of no width would look like proof that the two are alike.
-        if first.metric == "balanced_accuracy":
-            spread = [
-                spread_gap(2 * gaps[0], len(positive), weights.chance_pos) / 2,
-                spread_gap(2 * gaps[1], len(negative), weights.chance_neg) / 2,
-            ]
-        else:
-            spread = [spread_gap(gaps[0], min(len(positive), len(negative)), weights.chance_pos)]
-        low, high = interval(np.sum(spread, axis=0), around=value)
-    return Difference(first.metric, value, low, high, len(positive), len(negative), unpaired)
+        return None, NO_INTERVAL, n_pos
+    value = float(np.sum(_gaps(metric, positive, negative, np.ones((1, n_pos)), np.ones((1, n_neg)))))
+    weights = resamples.weights(n_pos, n_neg)
+    if weights is None:
+        return value, NO_INTERVAL, n_pos
+    gaps = _gaps(metric, positive, negative, weights.pos, weights.neg)
+    # An interval of no width would look like proof that the two are alike.
+    if metric == "balanced_accuracy":
+        spread = spread_gap(2 * gaps[0], n_pos, weights.chance_pos) / 2
+        spread = spread + spread_gap(2 * gaps[1], n_neg, weights.chance_neg) / 2
+    else:
+        spread = spread_gap(gaps[0], min(n_pos, n_neg), weights.chance_pos)
+    return value, interval(spread, around=value), n_pos
 
 
 def _gaps(
-    metric: Metric,
-    positive: list[tuple[JudgedExample, JudgedExample]],
-    negative: list[tuple[JudgedExample, JudgedExample]],
-    w_pos: Float,
-    w_neg: Float,
+    metric: Metric, positive: Sequence[Pair], negative: Sequence[Pair], w_pos: Float, w_neg: Float
 ) -> list[Float]:
-    """Parts that make up the second value minus the first, of each resample: for balanced accuracy what either class adds."""
+    """Terms of the second value less the first, of each resample: for balanced accuracy one from each class."""
     if metric == "balanced_accuracy":
         hits = [resampled_rate([bool(pair[side].answer) for pair in positive], w_pos) for side in (0, 1)]
         rejections = [resampled_rate([not pair[side].answer for pair in negative], w_neg) for side in (0, 1)]
         return [(hits[1] - hits[0]) / 2, (rejections[1] - rejections[0]) / 2]
-    first, second = (
+    values = [
         resampled_auroc(
             [pair[side].value or 0.0 for pair in positive],
             [pair[side].value or 0.0 for pair in negative],
@@ -130,70 +117,80 @@ def _gaps(
             w_neg,
         )
         for side in (0, 1)
-    )
-    return [second - first]
+    ]
+    return [values[1] - values[0]]
 
 
 def _of_predictions(
-    windows: list[tuple[NDArray[np.float32], tuple[float, ...], tuple[float, ...]]],
-    unpaired: int,
-    resamples: Resamples,
-) -> Difference:
-    """`windows`: true activations, and what the first and the second predicted there."""
-    firing = [one for one in windows if one[0].max(initial=0.0) > 0]
-    silent = [one for one in windows if one[0].max(initial=0.0) <= 0]
-    ordered = [*firing, *silent]
-    truth = np.concatenate([one[0] for one in ordered])
-    sides = [correlation(truth, np.concatenate([one[side] for one in ordered])) for side in (1, 2)]
-    if sides[0] is None or sides[1] is None:
-        return Difference("correlation", None, None, None, len(firing), len(silent), unpaired)
-    low = high = None
-    weights = resamples.weights(len(firing), len(silent))
-    if weights is not None:
-        drawn = np.concatenate([weights.pos, weights.neg], axis=1)
-        each = [
-            correlation_of_each(correlation_sums((one[0], one[side]) for one in ordered), drawn)
-            for side in (1, 2)
+    pairs: Sequence[Pair], resamples: Resamples, activations: Activations
+) -> tuple[float | None, Interval, int]:
+    """The difference of correlations, its interval, and the number of activating windows."""
+    windows = [(activations(pair[0]), pair) for pair in pairs]
+    activating = [window for window in windows if window[0].max(initial=0.0) > 0]
+    ordered = [*activating, *(window for window in windows if window[0].max(initial=0.0) <= 0)]
+    truth = np.concatenate([acts for acts, _ in ordered])
+    sides = [[(acts, pair[side].predicted or ()) for acts, pair in ordered] for side in (0, 1)]
+    values = [correlation(truth, np.concatenate([predicted for _, predicted in side])) for side in sides]
+    if values[0] is None or values[1] is None:
+        return None, NO_INTERVAL, len(activating)
+    value = values[1] - values[0]
+    weights = resamples.weights(len(activating), len(windows) - len(activating))
+    if weights is None:
+        return value, NO_INTERVAL, len(activating)
+    resampled = [resampled_correlation(correlation_sums(side), weights.both) for side in sides]
+    gaps = resampled[1] - resampled[0]
+    # Two that predict the same have no interval: one of no width would look like proof.
+    alike = not (np.abs(gaps) > _NO_DIFFERENCE).any()
+    return value, NO_INTERVAL if alike else interval(gaps, around=value), len(activating)
+
+
+def _check_comparable(first: Score, second: Score) -> None:
+    if (first.scorer, first.metric, first.protocol) != (second.scorer, second.metric, second.protocol):
+        raise UserError(
+            f"Only scores of the same kind can be compared: got {first.scorer} ({first.protocol}) and {second.scorer} "
+            f"({second.protocol})."
+        )
+    if (first.judge, first.model) != (second.judge, second.model):
+        judges = [
+            f"{score.judge} ({score.model})" if score.model else score.judge for score in (first, second)
         ]
-        gaps = each[1] - each[0]
-        gaps = gaps[~np.isnan(gaps)]
-        if (
-            np.abs(gaps).max(initial=0.0) > _ALIKE
-        ):  # two that predict the same have no interval: one of no width would look like proof
-            low, high = interval(gaps, around=sides[1] - sides[0])
-    return Difference("correlation", sides[1] - sides[0], low, high, len(firing), len(silent), unpaired)
+        raise UserError(
+            f"The two scores have different judges, {judges[0]} and {judges[1]}, so their difference need not be the "
+            "explanations'. Rescore one of them with the other's judge."
+        )
+    if changed := _changed_settings(first, second):
+        raise UserError(
+            f"The judge had different settings for the two scores ({'; '.join(changed)}), so their difference need not be the "
+            "explanations'. Rescore both with the same settings."
+        )
 
 
-def _unlike(first: Score, second: Score) -> list[str]:
-    """In which settings of the judge the two differ, in words."""
-    found = []
+def _changed_settings(first: Score, second: Score) -> list[str]:
+    """The judge's settings in which the two scores differ, in words."""
+    changed = []
     if first.prompt_version != second.prompt_version:
-        found.append(f"prompt: {first.prompt_version} and {second.prompt_version}")
-    for name, said in _SETTINGS.items():
+        changed.append(f"prompt: {first.prompt_version} and {second.prompt_version}")
+    for name, label in _SETTINGS.items():
         if name == "batch" and first.protocol == "delphi":
-            continue  # the protocol fixes it, whatever was asked for
-        one, other = first.config.get(name), second.config.get(name)
-        if one != other:
-            found.append(f"{said}: {_told(one)} and {_told(other)}")
-    return found
+            continue  # fixed by the protocol, whatever was asked for
+        values = [score.config.get(name) for score in (first, second)]
+        if values[0] != values[1]:
+            changed.append(f"{label}: {_in_words(values[0])} and {_in_words(values[1])}")
+    return changed
 
 
-def _told(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return " at ".join(str(value[name]) for name in ("model", "endpoint") if name in value)
-    return (
-        "not recorded"
-        if value is None
-        else {True: "yes", False: "no"}[value]
-        if isinstance(value, bool)
-        else str(value)
-    )
+    if value is None:
+        return "not recorded"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _answered(score: Score) -> dict[object, JudgedExample]:
-    judged = score.judged or ()
-    if score.metric == "balanced_accuracy":
-        return {one.key: one for one in judged if one.answer is not None}
-    if score.metric == "correlation":
-        return {one.key: one for one in judged if one.predicted is not None}
-    return {one.key: one for one in judged if one.value is not None}
+    answers = {"balanced_accuracy": "answer", "correlation": "predicted", "auroc": "value"}
+    return {
+        example.key: example
+        for example in score.judged or ()
+        if getattr(example, answers[score.metric]) is not None
+    }

@@ -47,12 +47,16 @@ class Embedding(Scorer):
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
         return simple_plan(heldout, rng)
 
-    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         return self.answers(explanation, None, plan)[0]
 
-    def answers(self, explanation: str, floor: str | None, plan: Plan) -> tuple[Verdicts, Verdicts | None]:
+    def answers(
+        self, explanation: Explanation, floor: Explanation | None, plan: Plan
+    ) -> tuple[Verdicts, Verdicts | None]:
         windows = self.embedder.embed_windows(plan.items)
-        queries = self.embedder.embed_queries([explanation] if floor is None else [explanation, floor])
+        queries = self.embedder.embed_queries(
+            [told.text for told in (explanation, floor) if told is not None]
+        )
         found = [_verdicts(windows @ query) for query in queries]
         return found[0], found[1] if floor is not None else None
 

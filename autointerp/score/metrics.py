@@ -1,7 +1,7 @@
 """The numbers behind every score, in plain numpy. A value that is not defined is `None`, never NaN or 0.
 
-The `resampled_*` functions give the same numbers for many bootstrap resamples at once: a resample is told by how often each
-example is in it, so one matrix product serves all of them.
+The `resampled_*` functions give the same numbers for many bootstrap resamples at once: a resample is given by how often each
+example is in it, so that one matrix product serves all of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 _FEW_PAIRS = 10_000
-"""Up to so many, comparing all pairs is faster than ranking."""
+"""Up to this number, comparing all pairs is faster than ranking."""
 
 
 def balanced_accuracy(truth: ArrayLike, answer: ArrayLike) -> float | None:
     """Mean of the true positive and the true negative rate, in [0, 1]; `None` when a class is empty."""
-    positive, said = _flags(truth), _flags(answer)
+    positive, yes = _flags(truth), _flags(answer)
     if not positive.any() or positive.all():
         return None
-    return float((said[positive].mean() + (~said[~positive]).mean()) / 2)
+    return float((yes[positive].mean() + (~yes[~positive]).mean()) / 2)
 
 
 def rate(flags: ArrayLike) -> float | None:
@@ -79,11 +79,11 @@ def mean_by_quantile(
     quantiles: Sequence[int | None], values: Sequence[float], n_quantiles: int = 10
 ) -> tuple[float | None, ...]:
     """The mean of each quantile's values (0 = strongest), for flags their share; `None` for a quantile without examples."""
-    chosen: list[list[float]] = [[] for _ in range(n_quantiles)]
+    groups: list[list[float]] = [[] for _ in range(n_quantiles)]
     for quantile, value in zip(quantiles, values, strict=True):
         if quantile is not None and 0 <= quantile < n_quantiles:
-            chosen[quantile].append(value)
-    return tuple([sum(group) / len(group) if group else None for group in chosen])
+            groups[quantile].append(value)
+    return tuple([sum(group) / len(group) if group else None for group in groups])
 
 
 def resampled_rate(flags: ArrayLike, weights: Float) -> Float:
@@ -114,20 +114,15 @@ def correlation_sums(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Float:
 
 
 def resampled_correlation(sums: Float, weights: Float) -> Float:
-    """Pearson's correlation of each resample of whole examples; resamples where it is not defined are left out."""
-    found = correlation_of_each(sums, weights)
-    return found[~np.isnan(found)]
-
-
-def correlation_of_each(sums: Float, weights: Float) -> Float:
-    """The same with NaN where it is not defined, so that two of them can be held against each other resample by resample."""
+    """Pearson's correlation of each resample of whole examples, NaN where it is not defined; `sums` as `correlation_sums`
+    gives them."""
     n, x, y, xx, yy, xy = (weights @ sums).T
     var_x, var_y = n * xx - x * x, n * yy - y * y
     defined = (var_x > 1e-12 * n * n) & (var_y > 1e-12 * n * n)
-    found = np.full(len(n), np.nan)
+    correlations = np.full(len(n), np.nan)
     norm = np.sqrt(var_x[defined] * var_y[defined])
-    found[defined] = np.clip((n * xy - x * y)[defined] / norm, -1.0, 1.0)
-    return found
+    correlations[defined] = np.clip((n * xy - x * y)[defined] / norm, -1.0, 1.0)
+    return correlations
 
 
 def _flags(values: ArrayLike) -> Bool:

@@ -1,4 +1,4 @@
-"""Scores of many latents together: how they spread, how two kinds agree, and where they do not. Arrays in, figures out.
+"""Scores of many latents: their distribution, how far two kinds of score agree, and where they do not. Arrays in, figures out.
 
 NaN stands for a latent that was not scored; it is in no figure.
 """
@@ -16,8 +16,8 @@ Float = NDArray[np.float64]
 @dataclass(frozen=True)
 class Spread:
     """`n` scores: five percentiles (5, 25, 50, 75, 95; linear between neighbours) and the mean. `floor`: median floor over
-    those that have one. `clear`, `unclear`, `below`: how many stand clearly above their floor (by the lower end of the
-    interval), not clearly, at or below it; the rest have no floor."""
+    those that have one. `clear`, `unclear`, `below`: how many are clearly above their floor (the lower end of the interval is),
+    above it but not clearly, at or below it; the rest have no floor."""
 
     n: int
     percentiles: tuple[float, float, float, float, float]
@@ -34,7 +34,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two kinds of scores over the `n` latents that have both; `None` with fewer than three, or where one does not vary."""
+    """The correlations of two kinds of score over the `n` latents that have both; `None` with fewer than three, or where one
+    does not vary."""
 
     n: int
     spearman: float | None
@@ -49,7 +50,7 @@ def spread(value: Float, ci_low: Float, floor: Float) -> Spread | None:
     value, low, floor = value[kept], ci_low[kept], floor[kept]
     measured = ~np.isnan(floor)
     below = measured & (value <= floor)
-    clear = measured & ~below & (low > floor)  # a missing end of the interval is no clear one
+    clear = measured & ~below & (low > floor)  # never with a missing interval: NaN
     return Spread(
         n=len(value),
         percentiles=tuple(float(p) for p in np.percentile(value, (5, 25, 50, 75, 95))),  # type: ignore[arg-type]
@@ -62,7 +63,7 @@ def spread(value: Float, ci_low: Float, floor: Float) -> Spread | None:
 
 
 def agreement(first: Float, second: Float) -> Agreement:
-    """Pearson's correlation, and Spearman's: that of ranks, equal values sharing their mean rank."""
+    """Pearson's and Spearman's correlation; in the latter equal values share their mean rank."""
     both = ~(np.isnan(first) | np.isnan(second))
     x, y = first[both], second[both]
     if len(x) < 3:
@@ -71,11 +72,11 @@ def agreement(first: Float, second: Float) -> Agreement:
 
 
 def disagreement(first: Float, second: Float) -> Float:
-    """Per latent, its percentile rank (0 to 1) under `first` minus that under `second`, among those that have both: 1 is best
-    of all by the first and worst of all by the second. Ranks make different metrics comparable. NaN where one is missing."""
-    found = np.full(len(first), np.nan)
+    """Each latent's percentile rank (0 to 1) under `first` less that under `second`, among those that have both: 1 for the best
+    by the first that is the worst by the second. Ranks make different metrics comparable. NaN where one is missing."""
+    gaps = np.full(len(first), np.nan)
     both = np.flatnonzero(~(np.isnan(first) | np.isnan(second)))
     if len(both) >= 3:
         ranks = [midranks(scores[both]) for scores in (first, second)]
-        found[both] = (ranks[0] - ranks[1]) / (len(both) - 1)
-    return found
+        gaps[both] = (ranks[0] - ranks[1]) / (len(both) - 1)
+    return gaps

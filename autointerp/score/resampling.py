@@ -16,7 +16,7 @@ _MIN_PER_CLASS = 2  # one example gives an interval of no width, which would loo
 
 
 class Interval(NamedTuple):
-    """A percentile interval; both `None` when there is too little to resample."""
+    """The ends of a percentile interval; both `None` when there is too little to resample."""
 
     low: float | None
     high: float | None
@@ -36,6 +36,11 @@ class Weights:
     chance_neg: NDArray[np.float64]
 
     @cached_property
+    def both(self) -> NDArray[np.float64]:
+        """`pos` and `neg` side by side."""
+        return np.concatenate([self.pos, self.neg], axis=1)
+
+    @cached_property
     def short(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """`pos` and `neg` in 32 bits where that is exact for sums over pairs of examples."""
         exact = max(self.pos.shape[1], self.neg.shape[1]) <= _MAX_SHORT
@@ -43,9 +48,9 @@ class Weights:
 
 
 class Resamples:
-    """Draws resamples and keeps them, so that a batch over many latents draws once per class size.
+    """Draws `n` resamples for each pair of class sizes and keeps them: a batch over many latents meets few sizes.
 
-    The draws depend only on the seed and the class sizes: a score is the same whether its latent is scored alone or among
+    The draws depend only on the seed and the class sizes, so a score is the same whether its latent is scored alone or among
     others. Thread-safe.
     """
 
@@ -57,8 +62,8 @@ class Resamples:
         self._bytes = 0
 
     def weights(self, n_pos: int, n_neg: int) -> Weights | None:
-        """The resamples for classes of these sizes; `None` when either is too small (a size of 0 means: no such class,
-        as for scores without negatives)."""
+        """The resamples for classes of these sizes; `None` when either is too small (0: there is no such class, as for scores
+        without negatives)."""
         if max(n_pos, n_neg) < _MIN_PER_CLASS or 1 in (n_pos, n_neg):
             return None
         with self._lock:
@@ -79,20 +84,20 @@ class Resamples:
 
 
 def spread_out(rates: NDArray[np.float64], n: int, chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`rates` of the resamples of `n` examples, unless all are 0 or all are 1: then they are drawn from what can be believed of
-    such a rate after `n` like answers (Beta(n + 1, 1), from a uniform prior), by `chance` from 0 to 1.
+    """The rates of resamples of `n` examples, unless all of them are 0 or all are 1: then draws from the posterior of such a
+    rate after `n` equal answers (Beta(n + 1, 1), from a uniform prior), by `chance`, uniform from 0 to 1.
 
-    Resampling answers that are all alike gives an interval of no width, as if three right answers were proof.
+    Resampling equal answers gives an interval of no width, as if three right answers were proof.
     """
     if len(rates) and rates[0] in (0.0, 1.0) and (rates == rates[0]).all():
-        believed = chance ** (1.0 / (n + 1))
-        return believed if rates[0] == 1.0 else 1.0 - believed
+        posterior = chance ** (1.0 / (n + 1))
+        return posterior if rates[0] == 1.0 else 1.0 - posterior
     return rates
 
 
 def spread_gap(gaps: NDArray[np.float64], n: int, chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`spread_out` for the difference of two rates over the same `n` examples: where no example speaks for either side, one
-    that does may still come, on either side; where all speak for one, the next one may not."""
+    """`spread_out` for the difference of two rates over the same `n` examples: where no example favours either rate, the next
+    one may favour either; where all favour one, the next one may not."""
     if not len(gaps) or gaps[0] not in (-1.0, 0.0, 1.0) or (gaps != gaps[0]).any():
         return gaps
     if gaps[0]:
@@ -101,10 +106,11 @@ def spread_gap(gaps: NDArray[np.float64], n: int, chance: NDArray[np.float64]) -
 
 
 def interval(values: NDArray[np.float64], level: float = LEVEL, *, around: float | None = None) -> Interval:
-    """The central `level` of the resampled values, widened as far as needed to hold `around`."""
+    """The central `level` of the resampled values that are defined, widened as far as needed to hold `around`."""
+    values = values[~np.isnan(values)]
     if len(values) < 2:
         return NO_INTERVAL
-    # As np.quantile does it, at a fifth of its cost: in a batch, as much as the scoring itself.
+    # As np.quantile, at a fifth of its cost, which in a batch is as much as the scoring itself.
     places = np.array([(1 - level) / 2, (1 + level) / 2]) * (len(values) - 1)
     below = places.astype(np.int64)
     above = np.minimum(below + 1, len(values) - 1)

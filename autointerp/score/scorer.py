@@ -79,7 +79,7 @@ class Scorer(ABC):
         """The items in the order they are asked."""
 
     @abstractmethod
-    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         """One verdict per item. The truth of the items is not for the judge."""
 
     def requests(
@@ -89,7 +89,9 @@ class Scorer(ABC):
         none is asked. `kept` gives the replies that there are already."""
         return []
 
-    def answers(self, explanation: str, floor: str | None, plan: Plan) -> tuple[Verdicts, Verdicts | None]:
+    def answers(
+        self, explanation: Explanation, floor: Explanation | None, plan: Plan
+    ) -> tuple[Verdicts, Verdicts | None]:
         """The verdicts on `explanation`, and on `floor` where there is one and any of the first could be read: else there is
         nothing to hold against it, and asking would be paid for nothing."""
         found = self.answer(explanation, plan)
@@ -112,8 +114,8 @@ class Scorer(ABC):
         problem = self._problem(explanation, plan)
         if problem:
             return self._record(explanation, plan, status="failed", **problem._asdict(), judged=())
-        against = floor.text if floor is not None and floor.text.strip() else None
-        answers, other = self.answers(explanation.text, against, plan)
+        against = floor if floor is not None and floor.text.strip() else None
+        answers, other = self.answers(explanation, against, plan)
         judged = judged_examples(plan.items, answers.verdicts)
         summary = summarise(self.metric, plan.items, judged, self.resamples)
         failure = answers.failure or (

@@ -22,7 +22,7 @@ from autointerp.llm import (
     list_answer,
     list_schema,
 )
-from autointerp.records import Metric
+from autointerp.records import Explanation, Metric
 from autointerp.sampling import Window, one_line
 from autointerp.score.judges.llm import Collected, collect, opening
 from autointerp.score.options import ScoreOptions
@@ -87,23 +87,23 @@ class Simulation(Scorer):
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
         return simple_plan(heldout, rng)
 
-    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         windows = [item.window for item in plan.items]
         tried = Collected(0)
         if self._found == "auto":
-            tried = self._probe(explanation, windows[0])
+            tried = self._probe(explanation.text, windows[0])
             if tried.failure is not None:
                 # Which mode the server can do is not known, so nothing is asked: value and floor must be of one mode.
                 return tried.verdicts([Verdict(error="the server could not be asked")] * len(windows))
         if self._found == "slots":
             questions = [
-                Question(self.slot_request(explanation, window), _slot_reader(window.texts))
+                Question(self.slot_request(explanation.text, window), _slot_reader(window.texts))
                 for window in windows
             ]
         else:
             questions = [
                 Question(
-                    self.request(explanation, window),
+                    self.request(explanation.text, window),
                     list_answer(len(window.texts), low=0, high=10),
                 )
                 for window in windows

@@ -41,70 +41,61 @@ class Summary:
 def summarise(
     metric: Metric, items: Sequence[Item], judged: Sequence[JudgedExample], resamples: Resamples
 ) -> Summary:
-    """The figures of `judged`; answers that could not be read are counted and in nothing else."""
-    unparsed = sum(not one.parsed for one in judged)
+    """The figures of `judged`; answers that could not be read are counted and in no other figure."""
+    unparsed = sum(not example.parsed for example in judged)
     if metric == "balanced_accuracy":
         return _of_answers([one for one in judged if one.answer is not None], unparsed, resamples)
     if metric == "auroc":
-        return _of_values([one for one in judged if one.value is not None], unparsed, resamples)
-    pairs = [(item, one) for item, one in zip(items, judged, strict=True) if one.predicted is not None]
-    return _of_predictions(pairs, unparsed, resamples)
+        graded = [example for example in judged if example.value is not None]
+        return summarise_values(
+            np.array([bool(example.truth) for example in graded], dtype=bool),
+            np.array([example.value for example in graded], dtype=np.float64),
+            [example.quantile for example in graded],
+            resamples,
+            unparsed=unparsed,
+        )
+    return _of_predictions(items, judged, unparsed, resamples)
 
 
 def value_of(metric: Metric, items: Sequence[Item], verdicts: Sequence[Verdict]) -> float | None:
     """The value alone, as `summarise` gives it."""
     pairs = list(zip(items, verdicts, strict=True))
     if metric == "balanced_accuracy":
-        said = [(bool(item.truth), one.answer) for item, one in pairs if one.answer is not None]
-        return balanced_accuracy([truth for truth, _ in said], [answer for _, answer in said])
+        answers = [
+            (bool(item.truth), verdict.answer) for item, verdict in pairs if verdict.answer is not None
+        ]
+        return balanced_accuracy([truth for truth, _ in answers], [answer for _, answer in answers])
     if metric == "auroc":
-        graded = [(bool(item.truth), one.value) for item, one in pairs if one.value is not None]
-        return auroc([truth for truth, _ in graded], [value for _, value in graded])
-    told = [(item, one.predicted) for item, one in pairs if one.predicted is not None]
-    # The order of summing is `summarise`'s: windows that fire first.
-    told.sort(key=lambda pair: pair[0].window.example.max_activation <= 0)
-    if not told:
-        return None
-    return correlation(
-        np.concatenate([item.window.example.activations for item, _ in told]),
-        np.concatenate([np.asarray(predicted, dtype=np.float64) for _, predicted in told]),
-    )
+        values = [(bool(item.truth), verdict.value) for item, verdict in pairs if verdict.value is not None]
+        return auroc([truth for truth, _ in values], [value for _, value in values])
+    return _correlation(_activating_first(items, verdicts))
 
 
 def _of_answers(judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples) -> Summary:
-    positive = [one for one in judged if one.truth]
-    negative = [one for one in judged if not one.truth]
-    hits = [bool(one.answer) for one in positive]
-    rejections = [not one.answer for one in negative]
+    positive = [example for example in judged if example.truth]
+    negative = [example for example in judged if not example.truth]
+    hits = [bool(example.answer) for example in positive]
+    rejections = [not example.answer for example in negative]
     tnr = rate(rejections)
-    tpr = mean_by_quantile([one.quantile for one in positive], hits, N_QUANTILES)
+    tpr = mean_by_quantile([example.quantile for example in positive], hits, N_QUANTILES)
+    truth = [bool(example.truth) for example in judged]
+    value = balanced_accuracy(truth, [bool(example.answer) for example in judged])
+    graded = all(example.value is not None for example in judged)
     weights = resamples.weights(len(positive), len(negative)) if positive and negative else None
-    graded = [one for one in judged if one.value is not None]
-    value = balanced_accuracy([bool(one.truth) for one in judged], [bool(one.answer) for one in judged])
     ci = NO_INTERVAL
     if weights is not None:
-        found = spread_out(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos)
-        refused = spread_out(resampled_rate(rejections, weights.neg), len(rejections), weights.chance_neg)
-        ci = interval((found + refused) / 2, around=value)
+        hit = spread_out(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos)
+        rejected = spread_out(resampled_rate(rejections, weights.neg), len(rejections), weights.chance_neg)
+        ci = interval((hit + rejected) / 2, around=value)
     return Summary(
         value=value,
         ci=ci,
-        auroc=_auroc(graded) if len(graded) == len(judged) else None,
+        auroc=auroc(truth, [example.value or 0.0 for example in judged]) if graded else None,
         n_pos=len(positive),
         n_neg=len(negative),
         tpr_by_quantile=tpr,
         value_by_quantile=tuple(None if t is None or tnr is None else (t + tnr) / 2 for t in tpr),
         tnr=tnr,
-        unparsed=unparsed,
-    )
-
-
-def _of_values(judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples) -> Summary:
-    return summarise_values(
-        np.array([bool(one.truth) for one in judged], dtype=bool),
-        np.array([one.value for one in judged], dtype=np.float64),
-        [one.quantile for one in judged],
-        resamples,
         unparsed=unparsed,
     )
 
@@ -117,70 +108,78 @@ def summarise_values(
     *,
     unparsed: int = 0,
 ) -> Summary:
-    """`summarise` for the metric "auroc", from arrays of one entry per item that was answered."""
+    """`summarise` for the metric "auroc", from arrays with one entry per answered item."""
     high, low = value[truth], value[~truth]
-    weights = resamples.weights(len(high), len(low)) if len(high) and len(low) else None
-    figure, ci = None, NO_INTERVAL
-    by_quantile: tuple[float | None, ...] = (None,) * N_QUANTILES
-    if len(high) and len(low):
-        won = pairwise_wins(high, low).sum(axis=1)
-        of_high = [one for one, is_high in zip(quantile, truth.tolist(), strict=True) if is_high]
-        by_quantile = mean_by_quantile(
-            of_high, (won / len(low)).tolist(), N_QUANTILES
-        )  # each positive's own AUROC
-        figure = float(won.sum() / (len(high) * len(low)))
-        if weights is not None:
-            resampled = resampled_auroc(high, low, *weights.short)
-            # Where no negative is above any positive, the smaller class says how much that can mean.
-            spread = spread_out(resampled, min(len(high), len(low)), weights.chance_pos)
-            ci = interval(spread, around=figure)
+    n_pos, n_neg = len(high), len(low)
+    if not n_pos or not n_neg:
+        nothing = (None,) * N_QUANTILES
+        return Summary(None, n_pos=n_pos, n_neg=n_neg, value_by_quantile=nothing, unparsed=unparsed)
+    wins = pairwise_wins(high, low).sum(axis=1)
+    figure = float(wins.sum() / (n_pos * n_neg))
+    of_high = [q for q, is_high in zip(quantile, truth.tolist(), strict=True) if is_high]
+    own_auroc = (wins / n_neg).tolist()  # of each positive
+    weights = resamples.weights(n_pos, n_neg)
+    ci = NO_INTERVAL
+    if weights is not None:
+        resampled = resampled_auroc(high, low, *weights.short)
+        # Where no negative is above any positive, the smaller class says how much that can mean.
+        ci = interval(spread_out(resampled, min(n_pos, n_neg), weights.chance_pos), around=figure)
     return Summary(
         value=figure,
         ci=ci,
         auroc=figure,
-        n_pos=len(high),
-        n_neg=len(low),
-        value_by_quantile=by_quantile,
+        n_pos=n_pos,
+        n_neg=n_neg,
+        value_by_quantile=mean_by_quantile(of_high, own_auroc, N_QUANTILES),
         unparsed=unparsed,
     )
+
+
+Predicted = tuple[Item, Sequence[float]]
+"""An item and what was predicted for its tokens."""
 
 
 def _of_predictions(
-    pairs: Sequence[tuple[Item, JudgedExample]], unparsed: int, resamples: Resamples
+    items: Sequence[Item], judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples
 ) -> Summary:
-    """Correlation over all tokens of all windows; whole windows are resampled, for their tokens hang together."""
-    positive = [pair for pair in pairs if pair[0].window.example.max_activation > 0]
-    negative = [pair for pair in pairs if pair[0].window.example.max_activation <= 0]
-    ordered = [*positive, *negative]
-    weights = resamples.weights(len(positive), len(negative))
+    """Correlation over all tokens of all windows; whole windows are resampled, for their tokens depend on each other."""
+    ordered = _activating_first(items, judged)
+    n_pos = sum(item.window.example.max_activation > 0 for item, _ in ordered)
+    weights = resamples.weights(n_pos, len(ordered) - n_pos)
     value = _correlation(ordered)
     ci = NO_INTERVAL
     if weights is not None and value is not None:
-        sums = correlation_sums(
-            (item.window.example.activations, one.predicted or ()) for item, one in ordered
-        )
-        ci = interval(resampled_correlation(sums, np.concatenate([weights.pos, weights.neg], axis=1)))
-    by_quantile = tuple(
-        _correlation([pair for pair in positive if pair[0].window.example.quantile == q])
-        for q in range(N_QUANTILES)
-    )
+        sums = correlation_sums((item.window.example.activations, predicted) for item, predicted in ordered)
+        ci = interval(resampled_correlation(sums, weights.both))
     return Summary(
         value=value,
         ci=ci,
-        n_pos=len(positive),
-        n_neg=len(negative),
-        value_by_quantile=by_quantile,
+        n_pos=n_pos,
+        n_neg=len(ordered) - n_pos,
+        value_by_quantile=tuple(
+            _correlation([pair for pair in ordered[:n_pos] if pair[0].window.example.quantile == q])
+            for q in range(N_QUANTILES)
+        ),
         unparsed=unparsed,
     )
 
 
-def _auroc(judged: Sequence[JudgedExample]) -> float | None:
-    return auroc([bool(one.truth) for one in judged], [one.value or 0.0 for one in judged])
+def _activating_first(
+    items: Sequence[Item], answers: Sequence[JudgedExample] | Sequence[Verdict]
+) -> list[Predicted]:
+    """The predictions that could be read. The order fixes the resamples and the rounding of sums."""
+    pairs = [
+        (item, answer.predicted)
+        for item, answer in zip(items, answers, strict=True)
+        if answer.predicted is not None
+    ]
+    return sorted(pairs, key=lambda pair: pair[0].window.example.max_activation <= 0)
 
 
-def _correlation(pairs: Sequence[tuple[Item, JudgedExample]]) -> float | None:
+def _correlation(pairs: Sequence[Predicted]) -> float | None:
     if not pairs:
         return None
     truth = np.concatenate([item.window.example.activations for item, _ in pairs])
-    predicted = np.concatenate([np.asarray(one.predicted, dtype=np.float64) for _, one in pairs])
-    return correlation(truth, predicted)
+    return correlation(
+        truth, np.concatenate([np.asarray(predicted, dtype=np.float64) for _, predicted in pairs])
+    )

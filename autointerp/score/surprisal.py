@@ -10,7 +10,7 @@ import numpy as np
 
 from autointerp.errors import Failure, UserError
 from autointerp.llm import CancelToken, Client
-from autointerp.records import Metric
+from autointerp.records import Explanation, Metric
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.prompts import surprisal as prompt
@@ -60,10 +60,10 @@ class Surprisal(Scorer):
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
         return simple_plan(heldout, rng)
 
-    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         texts = [_excerpt(item.window.text) for item in plan.items]
         try:
-            given = self.text_model.log_probs(self._entry(explanation), texts)
+            given = self.text_model.log_probs(self._entry(explanation.text), texts)
             neutral = self._neutral_log_probs(texts)
         except UserError as error:
             return Verdicts(tuple(Verdict() for _ in texts), failure=Failure.of(error))

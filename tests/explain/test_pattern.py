@@ -1,6 +1,9 @@
 """The explainer without a model."""
 
+import json
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +12,13 @@ from hypothesis import strategies as st
 
 from autointerp.explain.evidence import Evidence
 from autointerp.explain.pattern import PatternExplainer
+from autointerp.explain.wording import sentences
+from autointerp.parts import Named, Parts
+from autointerp.records import Explanation
 from autointerp.sampling import Window
 from autointerp.score.classify import Detection, Fuzzing
 from autointerp.score.judges.offline import OfflineJudge
-from autointerp.score.judges.reading import read
-from tests.score.builders import explained, heldout, window
+from tests.score.builders import heldout, window
 
 FILLER = [
     [" the", " quick", " dog", " sleeps", " here"],
@@ -22,11 +27,15 @@ FILLER = [
 ]
 
 
-def explain(activating: list[Window], silent: list[Window] | None = None) -> str:
+def explanation(activating: list[Window], silent: list[Window] | None = None) -> Explanation:
     negatives = silent if silent is not None else [window(FILLER[i % 3], context=100 + i) for i in range(30)]
-    result = PatternExplainer().explain(Evidence("sae", 3, activating, 10.0, negatives))
-    assert result.status == "ok", result.error
-    return result.text
+    made = PatternExplainer().explain(Evidence("sae", 3, activating, 10.0, negatives))
+    assert made.status == "ok", made.error
+    return made
+
+
+def explain(activating: list[Window], silent: list[Window] | None = None) -> str:
+    return explanation(activating, silent).text
 
 
 def each(n: int, *variants: tuple[list[str], int]) -> list[Window]:
@@ -106,13 +115,56 @@ def test_words_signs_and_pieces_are_told_apart() -> None:
         (["end", "\n"], 1),
     )
     silent = [window([" one", " more", " thing", " here"], context=100 + i) for i in range(30)]
-    text = explain(windows, silent)
-    for part in ('the word "fox"', 'the text "("', 'the word piece "re", as in "', "ine breaks"):
-        assert part in text.lower()
-    reading = read(text)
-    assert {one.text for one in reading.focus if not one.piece} == {"fox", "("}
-    assert [one.text for one in reading.focus if one.piece] == ["re"]
-    assert [kind.name for kind in reading.kinds] == ["line breaks"]
+    made = explanation(windows, silent)
+    for phrase in ('the word "fox"', 'the text "("', 'the word piece "re", as in "', "ine breaks"):
+        assert phrase in made.text.lower()
+    parts = Parts.from_json(made.parts)
+    assert parts is not None
+    named = {(named.form, text) for named in parts.named for text in named.texts}
+    assert named == {("word", "fox"), ("text", "("), ("piece", "re"), ("kind", "line breaks")}
+
+
+texts = st.text('ab"\n\t(“…', min_size=1, max_size=45)
+some = st.lists(texts, max_size=4).map(tuple)
+things = st.one_of(
+    st.builds(Named, st.sampled_from(["word", "text", "piece"]), st.lists(texts, min_size=1, max_size=4).map(tuple), some),
+    st.builds(Named, st.just("kind"), st.sampled_from([("numbers",), ("line breaks",)]), some),
+)  # fmt: skip
+stated = st.builds(
+    Parts, st.lists(things, max_size=3).map(tuple), st.sampled_from(["", "often", "sometimes"]), some, some
+)
+
+
+@given(stated)
+def test_parts_are_kept_as_json(parts: Parts) -> None:
+    assert Parts.from_json(json.loads(json.dumps(parts.to_json()))) == parts
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, [], "x", {"named": [{}]}, {**Parts().to_json(), "hedge": "never"}]
+)
+def test_other_parts_are_none(data: Any) -> None:
+    assert Parts.from_json(data) is None
+
+
+def test_sentences_of_every_part() -> None:
+    parts = Parts(
+        (
+            Named("kind", ("numbers",), ("12",)),
+            Named("word", ("cat", "dog")),
+            Named("piece", ("re",), ("redo",)),
+        ),
+        "often",
+        before=("a", "\n"),
+        context=('5"', "pet"),
+    )
+    assert sentences(parts) == (
+        'Often numbers such as "12", the words "cat" or "dog", or the word piece "re", as in "redo", right after "a" or a line '
+        'break. Typical of texts with “5"” or "pet".'
+    )
+    anything = Parts((Named("any", examples=("b",)),), before=("a",))
+    assert sentences(anything) == 'What comes, right after "a", such as "b".'
+    assert sentences(Parts()) == ""
 
 
 def test_context_words_that_may_be_chance_are_left_out() -> None:
@@ -149,9 +201,11 @@ def test_provenance_and_failure() -> None:
 @pytest.mark.parametrize("scorer", [Detection, Fuzzing])
 def test_the_offline_judge_can_use_it(scorer: type[Detection]) -> None:
     learnt, scored = heldout(20, 20), heldout(20, 20)
-    text = PatternExplainer().explain(Evidence("sae", 3, learnt.activating, 10.0, learnt.non_activating)).text
+    made = PatternExplainer().explain(Evidence("sae", 3, learnt.activating, 10.0, learnt.non_activating))
     judge = OfflineJudge([w.texts for w in scored.non_activating])
-    assert scorer(judge).run(explained(text), scored, seed=0).value == 1.0
+    assert scorer(judge).run(made, scored, seed=0).value == 1.0
+    without_parts = replace(made, parts=None)
+    assert scorer(judge).run(without_parts, scored, seed=0).value == 1.0
 
 
 tokens = st.lists(st.text(max_size=4), min_size=1, max_size=6)
@@ -167,7 +221,10 @@ def test_any_tokens_give_an_explanation_or_a_cause(
     assert "\n" not in result.text
     judge = OfflineJudge([row for row in silent])
     if result.text:
-        assert Detection(judge).run(explained(result.text), heldout(3, 3), seed=0).value is not None
+        parts = Parts.from_json(result.parts)
+        assert parts is not None
+        assert sentences(parts) == result.text, "the parts say what the sentence says, no more and no less"
+        assert Detection(judge).run(result, heldout(3, 3), seed=0).value is not None
 
 
 def test_levels_and_marks_of_examples() -> None:

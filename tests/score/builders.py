@@ -77,11 +77,11 @@ class ScriptedJudge:
     def requests(self, task: str, explanation: str, shown: Sequence[Shown]) -> list[ChatRequest]:
         return []
 
-    def judge(self, task: Any, explanation: str, shown: Sequence[Shown]) -> Verdicts:
-        self.asked.append((task, explanation, list(shown)))
+    def judge(self, task: Any, explanation: Explanation, shown: Sequence[Shown]) -> Verdicts:
+        self.asked.append((task, explanation.text, list(shown)))
         verdicts = []
         for one in shown:
-            answer = self._decide(task, explanation, one)
+            answer = self._decide(task, explanation.text, one)
             verdicts.append(Verdict(answer=answer, error=None if answer is not None else "unreadable"))
         return Verdicts(tuple(verdicts), failure=self._failure)
 

@@ -95,8 +95,8 @@ def test_a_floor_that_could_not_be_asked_fails_the_score_and_its_retry_is_whole(
     class Flaky(ScriptedJudge):
         broken = True
 
-        def judge(self, task: str, explanation: str, shown: Sequence[Shown]) -> Verdicts:
-            if explanation == "other" and self.broken:
+        def judge(self, task: str, explanation: Explanation, shown: Sequence[Shown]) -> Verdicts:
+            if explanation.text == "other" and self.broken:
                 failure = Failure("busy", "rate_limited", retryable=True)
                 return Verdicts(tuple(Verdict() for _ in shown), tokens_in=3, failure=failure)
             return super().judge(task, explanation, shown)

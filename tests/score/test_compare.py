@@ -119,7 +119,7 @@ LLM = {"batch": 10, "graded": False, "llm": {"model": "m", "endpoint": "a.exampl
     ("more", "said"),
     [
         ({"prompt_version": "2"}, "prompt: None and 2"),
-        ({"config": LLM | {"batch": 5}}, "texts in one prompt: 10 and 5"),
+        ({"config": LLM | {"batch": 5}}, "texts per prompt: 10 and 5"),
         ({"config": LLM | {"graded": True}}, "graded answers: no and yes"),
         ({"config": LLM | {"llm": {"model": "m", "endpoint": "b.example/v1"}}}, "m at a.example/v1 and m at b.example/v1"),
         ({"config": LLM | {"version": 3}}, "not recorded and 3"),
@@ -132,5 +132,5 @@ def test_a_judge_set_differently_is_another_judge(more: dict[str, Any], said: st
     with pytest.raises(UserError, match=said):
         difference(first, replace(first, **more), Resamples(0))
     delphi = replace(first, protocol="delphi")
-    if "batch" in said or "in one prompt" in said:  # which the protocol fixes
+    if "batch" in said or "per prompt" in said:  # which the protocol fixes
         assert difference(delphi, replace(delphi, **more), Resamples(0)).value == 0.0

@@ -5,6 +5,7 @@ import pytest
 
 from autointerp.explain.evidence import Evidence
 from autointerp.explain.pattern import PatternExplainer
+from autointerp.records import Explanation
 from autointerp.sampling import Window
 from autointerp.score.classify import Detection, Fuzzing
 from autointerp.score.judges.base import Shown
@@ -24,7 +25,7 @@ ORACLES = {
     "Line breaks": ("\n",),
     'Either the word "wfgr" or a colon.': (" wfgr", ":"),
     'Mostly the words "wghr" or "whhr", sometimes "wiir".': (" wghr", " whhr", " wiir"),
-    'The word piece "zu", as in "zuwabr".': (" zu",),
+    'Words that begin with "zu".': (" zu",),
     "`wkkr` and `wklr`": (" wkkr", " wklr"),
 }
 """Explanation by hand: the tokens its latent fires on."""
@@ -63,9 +64,12 @@ def judge() -> OfflineJudge:
     return OfflineJudge([text(rng) for _ in range(300)])
 
 
-def score(scorer: type[Detection], judge: OfflineJudge, explanation: str, tokens: tuple[str, ...]) -> float:
+def score(
+    scorer: type[Detection], judge: OfflineJudge, explanation: str | Explanation, tokens: tuple[str, ...]
+) -> float:
     firing, silent = examples(tokens, np.random.default_rng(3))
-    value = scorer(judge).run(explained(explanation), Heldout(firing, silent, 10.0), seed=0).value
+    told = explained(explanation) if isinstance(explanation, str) else explanation
+    value = scorer(judge).run(told, Heldout(firing, silent, 10.0), seed=0).value
     assert value is not None
     return value
 
@@ -99,21 +103,24 @@ def test_the_pattern_explainer_comes_near_the_one_by_hand(
     scorer: type[Detection], tokens: tuple[str, ...], judge: OfflineJudge
 ) -> None:
     firing, silent = examples(tokens, np.random.default_rng(2), n=40)
-    written = PatternExplainer().explain(Evidence("sae", 3, firing, 10.0, silent)).text
-    assert score(scorer, judge, written, tokens) >= 0.9, written
+    made = PatternExplainer().explain(Evidence("sae", 3, firing, 10.0, silent))
+    assert score(scorer, judge, made, tokens) >= 0.9, made.text
+    assert score(scorer, judge, made.text, tokens) >= 0.85, made.text
 
 
 def test_a_list_of_common_and_rare_things_is_weighed(judge: OfflineJudge) -> None:
     """Of two named things the rare one says more; how often the common one stands there says something too."""
     common, rare = judge_pair(judge, [" wabr"] * 3), judge_pair(judge, [" never"])
     assert rare > common > judge_pair(judge, [])
-    verdict = judge.judge("detection", 'The words "wabr" or "never".', [Shown((" wzzr",))]).verdicts[0]
+    verdict = judge.judge(
+        "detection", explained('The words "wabr" or "never".'), [Shown((" wzzr",))]
+    ).verdicts[0]
     assert verdict.answer is False
 
 
 def judge_pair(judge: OfflineJudge, extra: list[str]) -> float:
     shown = Shown(tuple([" waar"] * 10 + extra))
-    value = judge.judge("detection", 'The words "wabr" or "never".', [shown]).verdicts[0].value
+    value = judge.judge("detection", explained('The words "wabr" or "never".'), [shown]).verdicts[0].value
     assert value is not None
     return value
 
@@ -123,5 +130,8 @@ def test_silent_windows_full_of_a_named_sign_are_not_all_yes(judge: OfflineJudge
     rng = np.random.default_rng(5)
     crowded = OfflineJudge([text(rng, signs=0.3) for _ in range(300)])
     shown = [Shown(tuple(text(rng, signs=0.3))) for _ in range(200)]
-    said = [bool(v.answer) for v in crowded.judge("detection", 'Often the texts "," or ".".', shown).verdicts]
+    said = [
+        bool(v.answer)
+        for v in crowded.judge("detection", explained('Often the texts "," or ".".'), shown).verdicts
+    ]
     assert 0.2 < np.mean(said) < 0.8

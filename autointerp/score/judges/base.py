@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from autointerp.llm import ChatRequest
+from autointerp.records import Explanation
 from autointerp.score.plan import Verdicts
 
 Task = Literal["detection", "fuzzing"]
@@ -36,6 +37,6 @@ class Judge(Protocol):
         """What `judge` would send to a language model; empty where none is asked."""
         ...
 
-    def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
+    def judge(self, task: Task, explanation: Explanation, shown: Sequence[Shown]) -> Verdicts:
         """One verdict per text, in order."""
         ...

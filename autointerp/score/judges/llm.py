@@ -25,6 +25,7 @@ from autointerp.llm import (
     list_answer,
     list_schema,
 )
+from autointerp.records import Explanation
 from autointerp.sampling import DEFAULT_MARKERS, Markers, choose_markers, mark, one_line
 from autointerp.score.judges.base import Shown, Task
 from autointerp.score.plan import Verdict, Verdicts, add_costs
@@ -72,11 +73,12 @@ class LLMJudge:
         """The exact requests that `judge` sends, for a look at the prompt or an estimate before."""
         return [self._request(task, explanation, batch) for batch in _batches(shown, self.batch)]
 
-    def judge(self, task: Task, explanation: str, shown: Sequence[Shown]) -> Verdicts:
+    def judge(self, task: Task, explanation: Explanation, shown: Sequence[Shown]) -> Verdicts:
         """Raises `Cancelled` and `BudgetExceeded`; every other failure is in the result."""
         batches = _batches(shown, self.batch)
         questions = [
-            Question(self._request(task, explanation, batch), list_answer(len(batch))) for batch in batches
+            Question(self._request(task, explanation.text, batch), list_answer(len(batch)))
+            for batch in batches
         ]
         outcomes = collect(self.client.ask_many(questions, cancel=self.cancel), len(questions))
         verdicts = [
