@@ -58,7 +58,7 @@ def test_regenerate_with_the_pattern_explainer_and_score_it(open_page, busy_stor
 
 def test_a_new_version_is_scored_as_the_one_before_and_the_difference_told(open_page, busy_store: Explained):
     app = page(open_page, busy_store, latent=4, panel="rescore")
-    next(group for group in app.pills if group.label == "Non-activating examples from").set_value(
+    next(group for group in app.pills if group.label == "Source of non-activating examples").set_value(
         ["neighbours"]
     )
     app.button(key="run_score").click().run()
@@ -135,7 +135,7 @@ def test_centred_scores_stand_beside_the_others(open_page, busy_store: Explained
     with Annotations(busy_store.store.path, read_only=True) as annotations:
         before = {one.id for one in annotations.scores(edited.id)}
     app = page(open_page, busy_store, panel="rescore")
-    next(toggle for toggle in app.toggle if toggle.label == "Centred").set_value(True)
+    next(toggle for toggle in app.toggle if toggle.label == "Centre examples").set_value(True)
     app.button(key="run_score").click().run()
     assert not app.exception, app.exception
     finish(app, busy_store, lambda a: len(a.scores(edited.id)) == len(before) + 2)

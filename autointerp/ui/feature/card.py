@@ -8,7 +8,7 @@ from autointerp.ui.feature.state import ExplanationState, close_right, open_scor
 from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import METRICS, scorer_label
+from autointerp.ui.shared.labels import metric_label, scorer_label
 from autointerp.ui.shared.score_text import STANDINGS, axis_place, standing
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import visible
@@ -127,7 +127,7 @@ def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
         "protocol": protocol,
         "older": older,
         "when": fmt.minute(score.created),
-        "metric": METRICS.get(score.metric, score.metric),
+        "metric": metric_label(score.metric),
     }
     if score.status == "failed" or score.value is None:
         return row | {"failed": visible(score.error or "no cause was recorded")}

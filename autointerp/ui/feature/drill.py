@@ -14,7 +14,7 @@ from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationState, close_right
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import METRICS, scorer_label
+from autointerp.ui.shared.labels import metric_label, scorer_label
 from autointerp.ui.shared.state import bound, change
 from autointerp.ui.shared.text import plain, visible
 
@@ -88,7 +88,7 @@ def _title(score: Score) -> None:
 
 def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
     """The score and what it is made of."""
-    metric = f"{METRICS.get(score.metric, score.metric)}; bootstrap interval over the examples"
+    metric = f"{metric_label(score.metric)}; bootstrap interval over the examples"
     shown = feature_versions.figures(score)
     rows = [
         ["Value, 95 % interval", f"{shown['value']} ({shown['ci']})", metric],

@@ -8,6 +8,7 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.jobs.kinds import explain_job, score_job
 from autointerp.llm.options import LLMOptions
 from autointerp.models.coders import registry
@@ -21,14 +22,16 @@ from autointerp.pipeline.estimate import (
 from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
 from autointerp.records import Explanation, config_hash
 from autointerp.score.options import ScoreOptions
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, llm_settings, options_form, services
+from autointerp.ui.shared import job_strip, llm_settings, options, services
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain, sentence
 
 KEY = "batch"
+HELD_OUT_HELP = "On held-out examples, which no explainer has seen; the delphi protocol holds nothing out"
 Which = Literal["missing", "all", "some"]
 WHICH: dict[Which, str] = {"missing": "Missing", "all": "All live", "some": "Selected"}
 WHICH_HELP = (
@@ -88,10 +91,10 @@ def draw(store: Store) -> None:
             )
     with middle:
         wants_explain = st.checkbox("Explain", True, key=f"{KEY}_explain")
-        explain = options_form.explain(f"{KEY}_e", llm) if wants_explain else None
+        explain = _explain(llm) if wants_explain else None
     with right:
-        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help=options_form.HELD_OUT_HELP)
-        scores = tuple(options_form.scores(f"{KEY}_s", llm, store)) if wants_score else ()
+        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help=HELD_OUT_HELP)
+        scores = tuple(_scores(store, llm)) if wants_score else ()
     if llm is not None and ((explain and explain.needs_llm) or any(one.needs_llm for one in scores)):
         explain, scores = _with_budget(explain, scores, llm)
     problem, chosen = None, None
@@ -109,6 +112,21 @@ def draw(store: Store) -> None:
             st.caption(describe(store, chosen))
     if start and chosen is not None:
         _start(store, chosen)
+
+
+def _explain(llm: LLMOptions | None) -> ExplainOptions:
+    names = list(EXPLAINERS)
+    return options.explain(f"{KEY}_e", llm, names, names[0])
+
+
+def _scores(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
+    form = f"{KEY}_s"
+    usual = [name for name in ("detection", "fuzzing", "embedding") if name in SCORERS]
+    names = options.scorers(form, "Scorers", list(SCORERS), usual)
+    judge = options.judge(form, names, llm)
+    if judge == "llm" or any("llm" in SCORERS[name].needs for name in names):
+        options.model_line(llm)
+    return options.scores(form, names, judge, llm, store)
 
 
 def _usual(store: Store) -> list[str]:
@@ -158,8 +176,8 @@ def plan(
         raise UserError("Choose at least one coder.")
     if explain is None and not scores:
         raise UserError("Choose Explain, Score or both; to score, choose at least one scorer.")
-    for options in [*([explain] if explain else []), *scores]:
-        options.check()
+    for part in [*([explain] if explain else []), *scores]:
+        part.check()
     annotations = services.annotations(store)
     items: dict[str, list[int] | list[str]] = {}
     for coder in coders:

@@ -1,17 +1,12 @@
 """What the interface calls things: kinds of coders, relations, statistics, explainers, scorers, judges."""
 
-from autointerp.score.registry import SCORERS
+from autointerp.score.registry import METRICS, SCORERS
 from autointerp.types import Relation
 
 RELATIONS: dict[Relation, tuple[str, str]] = {
     "decoder": ("by decoder", "Cosine similarity of decoder directions: features that write alike"),
     "encoder": ("by encoder", "Cosine similarity of encoder directions: features that read alike"),
     "cofiring": ("co-firing", "Jaccard index of the tokens on which two features fire"),
-}
-METRICS = {
-    "balanced_accuracy": "balanced accuracy (chance 0.5)",
-    "auroc": "area under the ROC curve (chance 0.5)",
-    "correlation": "correlation of predicted and true activations (chance 0)",
 }
 NEGATIVES = {
     "random": "random",
@@ -24,6 +19,12 @@ NEGATIVES = {
 def scorer_label(scorer: str) -> str:
     """`Detection`."""
     return SCORERS[scorer].label if scorer in SCORERS else scorer.capitalize()
+
+
+def metric_label(metric: str) -> str:
+    """`balanced accuracy (chance 0.5)`."""
+    known = METRICS.get(metric)
+    return f"{known.label} (chance {known.chance:g})" if known else metric
 
 
 def judge_label(judge: str, model: str | None) -> str:

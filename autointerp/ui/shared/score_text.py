@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import METRICS, NEGATIVES, judge_label, scorer_label
+from autointerp.ui.shared.labels import NEGATIVES, judge_label, metric_label, scorer_label
 
 SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "value minus floor"}
 
@@ -85,6 +85,6 @@ def cell(score: ShownScore) -> dict[str, Any]:
         "under": f"{floor} · n {score.n}",
         "weak": weak,
         "at": [axis_place(number) for number in (score.value, score.ci_low, score.ci_high, score.floor)],
-        "help": f"{METRICS.get(score.metric, score.metric)}; 95 % interval; n {score.n_pos} + {score.n_neg}{unparsed}; "
+        "help": f"{metric_label(score.metric)}; 95 % interval; n {score.n_pos} + {score.n_neg}{unparsed}; "
         f"{floor}: the score of a random other explanation" + (f". {STANDINGS[kind][1]}" if weak else ""),
     }
