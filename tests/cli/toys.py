@@ -8,7 +8,7 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.explain.pattern import PatternExplainer
 from autointerp.explain.registry import N_CONTRAST, N_EXAMPLES, SEED, ExplainerEntry
 from autointerp.llm import CancelToken, Client
-from autointerp.records import Metric
+from autointerp.records import Explanation, Metric
 from autointerp.registry import Option
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
@@ -32,7 +32,7 @@ class LengthScorer(Scorer):
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
         return simple_plan(heldout, rng)
 
-    def answer(self, explanation: str, plan: Plan) -> Verdicts:
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         return Verdicts(
             tuple(Verdict(value=float(len(item.window.text) ** self.power)) for item in plan.items)
         )

@@ -53,6 +53,23 @@ def test_another_latent_with_another_text_by_the_same_explainer(annotations: Ann
         assert by_id[id_].explainer == "pattern"
 
 
+def test_the_whole_record_is_drawn(annotations: Annotations) -> None:
+    """The judge looks for the parts that a floor's explanation states, as for those of the explanation it is held against."""
+    parts = {
+        "named": [{"form": "word", "texts": ["fox"], "examples": []}],
+        "hedge": "",
+        "before": [],
+        "context": [],
+    }
+    annotations.add(
+        Explanation(coder="sae", latent=7, text='The word "fox".', explainer="pattern", parts=parts)
+    )
+    held_against = Explanation(coder="sae", latent=1, text="x", explainer="pattern")
+    floor = Floors(annotations).choose(held_against, ScoreOptions())
+    assert floor is not None
+    assert floor.parts == parts
+
+
 def test_another_explainer_only_where_there_is_no_other(annotations: Annotations) -> None:
     explained(annotations, range(1))
     assert draws(annotations, range(1)) == {}
