@@ -13,15 +13,13 @@ from autointerp.errors import Failure
 from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.naming import Frequencies, Peak, Selection, core_of, select
 from autointerp.explain.options import ExplainOptions
-from autointerp.explain.wording import sentences
+from autointerp.explain.wording import VERSION, sentences
 from autointerp.llm import CancelToken, ChatRequest, Client
 from autointerp.parts import Form, Hedge, Named, Parts
 from autointerp.records import Explanation
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
 from autointerp.sampling.token_kinds import BY_NAME
 from autointerp.sampling.words import full_word, unit_before, words
-
-VERSION = "pattern-2"
 
 _MAX_PREFIXES = 3
 _MAX_WORDS = 5

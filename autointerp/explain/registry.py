@@ -84,7 +84,7 @@ class ExplainerEntry(Entry):
 
 
 def _pattern_version(options: Any) -> str:
-    from autointerp.explain.pattern import VERSION
+    from autointerp.explain.wording import VERSION
 
     return VERSION
 

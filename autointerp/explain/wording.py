@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from autointerp.parts import Named, Parts
 from autointerp.sampling import one_line
 
+VERSION = "pattern-2"
+"""Of the method as a whole: which things are named, and how they are put into words."""
+
 
 def sentences(parts: Parts) -> str:
     """One or two sentences; "" when there is nothing to say."""
