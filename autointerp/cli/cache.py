@@ -1,5 +1,7 @@
-"""Run a model over text and store what every latent of the coders fires on. Into an existing store, coders are added over
-the text it already holds; coders that are complete are skipped, so an interrupted run continues where it stopped."""
+"""Run a model over text and store the activations of every latent of one or more coders.
+
+In an existing store the new coders are cached on the text it already holds. Complete coders are skipped, so the same command
+continues an interrupted run."""
 
 import argparse
 import re
@@ -7,59 +9,60 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from autointerp.cli.shared.arguments import add_store_argument
 from autointerp.cli.shared.output import human_bytes, write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import UserError
 from autointerp.models.coders import registry
 
 NAME = "cache"
-HELP = "cache activations of one or more coders"
+HELP = "cache the activations of coders on text"
 
 BATCH_SIZE = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder; made when missing")
+    add_store_argument(parser)
     parser.add_argument(
-        "--model", required=True, metavar="M", help="a transformers model: a folder or a hub name"
+        "--model", required=True, metavar="M", help="folder or hub name of a transformers model"
     )
     parser.add_argument(
         "--coder", required=True, nargs="+", action="extend", metavar="[NAME=]CODER",
-        help=f"{registry.sources()}; NAME= sets its name in the store",
+        help=f"{registry.sources()}; NAME= names it in the store",
     )  # fmt: skip
     text = parser.add_mutually_exclusive_group()
     text.add_argument(
         "--text", nargs="+", action="extend", type=Path, metavar="FILE", help="UTF-8 text files"
     )
-    text.add_argument("--dataset", metavar="NAME", help="a Hugging Face dataset: a folder or a hub name")
+    text.add_argument("--dataset", metavar="NAME", help="folder or hub name of a Hugging Face data set")
     text.add_argument(
-        "--token-ids", type=Path, metavar="FILE", help="a .npy array of token ids, one or two axes"
+        "--token-ids", type=Path, metavar="FILE", help="a .npy array of token ids with one or two axes"
     )
-    parser.add_argument("--n-tokens", type=int, help="tokens of a new store, at most (default: 1,000,000)")
+    parser.add_argument("--n-tokens", type=int, help="size of a new store, at most (default: 1,000,000)")
     parser.add_argument(
         "--ctx-len",
         type=int,
-        help="tokens in a context of a new store (default: 128, or what the model can take)",
+        help="tokens in a context of a new store (default: 128, or the most the model accepts)",
     )
     parser.add_argument(
         "--hookpoint",
         metavar="PATH",
-        help="module that the coders read, such as layers.2.mlp (default: by folder)",
+        help="module the coders are trained on, such as layers.2.mlp (default: the name of the coder's folder)",
     )
     parser.add_argument(
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
-        help=f"contexts in a forward pass (default: {BATCH_SIZE})",
+        help=f"contexts in one forward pass (default: {BATCH_SIZE})",
     )
     parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda (default: cpu)")
     parser.add_argument(
-        "--include-bos", action="store_true", help="let latents fire on beginning-of-sequence tokens too"
+        "--include-bos", action="store_true", help="keep activations on beginning-of-sequence tokens"
     )
     parser.add_argument(
         "--trust-remote-code",
         action="store_true",
-        help="run Python code that comes with the model or data set",
+        help="run Python code shipped with the model or data set",
     )
 
 
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     for option in ("n_tokens", "ctx_len", "batch_size"):
         value = getattr(args, option)
         if value is not None and value < 1:
-            raise UserError(f"--{option.replace('_', '-')} {value}: at least 1 is needed.")
+            raise UserError(f"--{option.replace('_', '-')} {value}: give at least 1.")
     with progress_bars() as progress:
         infos = cache(
             args.store.expanduser(),
@@ -96,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def named_coders(specs: Sequence[str]) -> dict[str, str]:
-    """Coders by name. `NAME=CODER` names one; the others are named by their source.
+    """Coders by name: the NAME in `NAME=CODER`, else a name made from the source.
 
     Raises:
         UserError: Two coders would have the same name.
@@ -105,7 +108,7 @@ def named_coders(specs: Sequence[str]) -> dict[str, str]:
     for spec in specs:
         name, coder = split_name(spec)
         if name in named:
-            raise UserError(f"two coders are called {name!r}: tell them apart with NAME={coder}.")
+            raise UserError(f"two coders are called {name!r}; give one another name with NAME={coder}.")
         named[name] = coder
     return named
 

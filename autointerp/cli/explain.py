@@ -1,22 +1,19 @@
-"""Write explanations of a coder's latents, from examples that no scorer will ever be shown.
+"""Write explanations of a coder's latents, from contexts that no scorer uses.
 
-Explainers: pattern (statistics alone, no language model), default, contrastive (sees texts where the latent is silent too),
-top_logits (sees the tokens it promotes too). Latents that have a good explanation of the same configuration are skipped, so an
-interrupted run goes on with the same command. A latent that fails is recorded with its cause, and the run goes on.
+Latents that are already explained with this exact configuration are skipped, so the same command continues an interrupted run.
+When a latent fails, its cause is recorded and the run goes on.
 
-Exit codes: 0 when the run came to its end and something succeeded (or nothing was left to do), 2 when nothing did, or when
-it stopped early (wrong key, end of the budget)."""
+The exit code is 2 when nothing succeeded or when the run stopped early (rejected key, budget used up), else 0."""
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.shared.batch import Done, check_end, open_resources, report, work_through
-from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
+from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
+from autointerp.cli.shared.batch import check_end, open_resources, report, work_through
+from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import write_result
-from autointerp.cli.shared.rehearsal import preview_document, preview_text
 from autointerp.explain.registry import EXPLAINERS
 
 if TYPE_CHECKING:
@@ -24,25 +21,15 @@ if TYPE_CHECKING:
     from autointerp.pipeline.resources import Resources
 
 NAME = "explain"
-HELP = "write explanations of latents"
+HELP = "explain latents"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder")
-    parser.add_argument("coder", metavar="CODER", help="a coder's name, as in `autointerp info`")
-    add_latents_argument(parser, "all that fire")
+    add_batch_arguments(parser, "all that fire")
     parser.add_argument(
-        "--explainer",
-        choices=EXPLAINERS,
-        default="pattern",
-        help=f"{entries_help(EXPLAINERS)}; default: pattern",
-    )
-    parser.add_argument("--redo", action="store_true", help="explain again what has such an explanation")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="only say how many calls, tokens and what cost, with one exact prompt",
-    )
+        "--explainer", choices=EXPLAINERS, default="pattern", metavar="NAME",
+        help=f"one of {entries_help(EXPLAINERS)} (default: pattern)",
+    )  # fmt: skip
     add_options(parser.add_argument_group("examples"), EXPLAINERS)
     add_llm_arguments(parser)
 
@@ -63,16 +50,16 @@ def run(args: argparse.Namespace) -> None:
             _dry_run(resources, args, options, latents)
             return
         if options.llm is not None:
-            resources.client(options.llm).close()  # a key that cannot be one is told now, not once per latent
-
-        def make_job(items: Sequence[int]) -> dict[str, Any]:
-            return explain_job(args.coder, items, options)
-
-        def undone(items: Sequence[int]) -> list[int]:
-            return unexplained(resources.annotations, args.coder, items, options)
-
-        done = work_through(resources, latents, make_job, undone, redo=args.redo)
-    write_result(_document(args, options, done), report(done, "latents"), as_json=args.json)
+            resources.client(options.llm).close()  # reports a malformed key now, not once per latent
+        done = work_through(
+            resources,
+            latents,
+            lambda items: explain_job(args.coder, items, options),
+            lambda items: unexplained(resources.annotations, args.coder, items, options),
+            redo=args.redo,
+        )
+    document = {**_head(args), "config": options.identity(), **done.as_dict()}
+    write_result(document, report(done, "latents"), as_json=args.json)
     check_end(done, args.store)
 
 
@@ -80,9 +67,8 @@ def explain_options(args: argparse.Namespace) -> "ExplainOptions":
     """Raises UserError."""
     from autointerp.explain.options import ExplainOptions
 
-    by = f"the explainer {args.explainer}"
     entry = EXPLAINERS[args.explainer]
-    llm = llm_options(args, needed="llm" in entry.needs, by=by)
+    llm = llm_options(args, needed="llm" in entry.needs, by=f"the explainer {args.explainer}")
     values = option_values(args, EXPLAINERS, entry, ExplainOptions)
     return ExplainOptions(explainer=args.explainer, llm=llm, **values).check()
 
@@ -94,17 +80,10 @@ def _dry_run(
     from autointerp.pipeline.pending import unexplained
 
     todo = latents if args.redo else unexplained(resources.annotations, args.coder, latents, options)
-    found = extrapolate(todo, lambda latent: estimate_explanation(resources, args.coder, latent, options))
-    head = {"store": str(args.store), "coder": args.coder, "explainer": args.explainer}
-    document = {**head, "dry_run": True, "wanted": len(latents), **preview_document(found)}
-    write_result(document, preview_text(found, "latents"), as_json=args.json)
+    estimate = extrapolate(todo, lambda latent: estimate_explanation(resources, args.coder, latent, options))
+    document = {**_head(args), "dry_run": True, "wanted": len(latents), **preview_document(estimate)}
+    write_result(document, preview_text(estimate, "latents"), as_json=args.json)
 
 
-def _document(args: argparse.Namespace, options: "ExplainOptions", done: Done) -> dict[str, Any]:
-    return {
-        "store": str(args.store),
-        "coder": args.coder,
-        "explainer": options.explainer,
-        "config": options.identity(),
-        **done.as_dict(),
-    }
+def _head(args: argparse.Namespace) -> dict[str, Any]:
+    return {"store": str(args.store), "coder": args.coder, "explainer": args.explainer}

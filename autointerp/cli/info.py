@@ -1,23 +1,51 @@
-"""What a store holds: model, corpus, coders with their counts, sizes, explanations and scores, and whether everything is
-complete."""
+"""What a store holds: model, corpus and coders, their sizes, explanations and scores, and whether everything is complete."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.shared.annotated import open_annotations
+from autointerp.cli.shared.arguments import add_store_argument
+from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import human_bytes, printable, table, write_result
 from autointerp.errors import StoreError
 
 if TYPE_CHECKING:
     from autointerp.store import Store
+    from autointerp.types import CoderInfo
 
 NAME = "info"
-HELP = "model, corpus, coders, counts, sizes, completeness"
+HELP = "show what a store holds, and whether it is complete"
+
+_CODER = (
+    "coder",
+    "kind",
+    "hookpoint",
+    "n_latents",
+    "n_dead",
+    "k",
+    "n_tokens",
+    "n_activations",
+    "bytes_on_disk",
+    "l0",
+)
+_CODER += ("absent", "source", "created")
+_COUNTS = ("explanations", "failed_explanations", "scores", "failed_scores")
+_HEADER = (
+    "coder",
+    "kind",
+    "hookpoint",
+    "latents",
+    "dead",
+    "activations",
+    "size",
+    "FVU",
+    "CE increase",
+    "explained",
+    "scores",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder")
+    add_store_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,64 +58,38 @@ def run(args: argparse.Namespace) -> None:
 
 def describe(store: "Store") -> dict[str, Any]:
     """The document behind `info --json`."""
-    coders = []
     problems = store.problems()
     try:
         with open_annotations(store.path) as annotations:
-            written = annotations.counts()
+            counts = annotations.counts()
     except StoreError as error:
         problems.append(str(error))
-        written = {}
-    for info in store.coders():
-        fidelity = info.fidelity
-        coders.append(
-            {
-                "coder": info.coder,
-                "kind": info.kind,
-                "hookpoint": info.hookpoint,
-                "n_latents": info.n_latents,
-                "n_dead": info.n_dead,
-                "k": info.k,
-                "n_tokens": info.n_tokens,
-                "n_activations": info.n_activations,
-                "bytes_on_disk": info.bytes_on_disk,
-                "fvu": fidelity.fvu if fidelity else None,
-                "l0": info.l0,
-                "ce_increase": fidelity.ce_increase if fidelity else None,
-                "ce_increase_zero": fidelity.ce_increase_zero if fidelity else None,
-                "absent": info.absent,
-                **_written(written.get(info.coder, {})),
-                "source": info.source,
-                "created": info.created,
-            }
-        )
+        counts = {}
     return {
         "store": str(store.path),
-        "format": store.meta.get("format"),
-        "created": store.meta.get("created"),
-        "model": store.meta.get("model"),
-        "tokenizer": store.meta.get("tokenizer"),
-        "corpus": store.meta.get("corpus"),
-        "versions": store.meta.get("versions"),
-        "coders": coders,
+        **{
+            name: store.meta.get(name)
+            for name in ("format", "created", "model", "tokenizer", "corpus", "versions")
+        },
+        "coders": [_coder(info, counts.get(info.coder, {})) for info in store.coders()],
         "complete": not problems,
         "problems": problems,
     }
 
 
-def _written(counts: dict[str, int]) -> dict[str, int]:
-    """Counts of good rows, and of recorded failures."""
+def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
+    """`counts`: of good explanations and scores, and of recorded failures."""
+    fidelity = info.fidelity
     return {
+        **{name: getattr(info, name) for name in _CODER},
+        **{name: getattr(fidelity, name, None) for name in ("fvu", "ce_increase", "ce_increase_zero")},
         "n_explained": counts.get("latents", 0),
-        "n_explanations": counts.get("explanations", 0),
-        "n_failed_explanations": counts.get("failed_explanations", 0),
-        "n_scores": counts.get("scores", 0),
-        "n_failed_scores": counts.get("failed_scores", 0),
+        **{f"n_{name}": counts.get(name, 0) for name in _COUNTS},
     }
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """The same for people."""
+    """The document as text."""
     model, corpus = document["model"] or {}, document["corpus"] or {}
     lines = [
         f"store   {printable(document['store'])} (format {document['format']}, {printable(document['created'])})",
@@ -99,17 +101,9 @@ def as_text(document: dict[str, Any]) -> str:
         "",
     ]
     if document["coders"]:
-        header = (
-            *("coder", "kind", "hookpoint", "latents", "dead", "activations", "size", "FVU", "CE +nats"),
-            *("explained", "scores"),
-        )
         rows = [
             (
-                coder["coder"],
-                coder["kind"],
-                coder["hookpoint"],
-                coder["n_latents"],
-                coder["n_dead"],
+                *(coder[name] for name in ("coder", "kind", "hookpoint", "n_latents", "n_dead")),
                 f"{coder['n_activations']:,}",
                 human_bytes(coder["bytes_on_disk"]),
                 coder["fvu"],
@@ -119,12 +113,12 @@ def as_text(document: dict[str, Any]) -> str:
             )
             for coder in document["coders"]
         ]
-        lines.append(table(header, rows))
+        lines.append(table(_HEADER, rows))
     else:
-        lines.append("No coder is cached yet: add one with `autointerp cache`.")
+        lines.append("No coders yet: add one with `autointerp cache`.")
     lines.append("")
     if document["problems"]:
         lines += ["Problems:", *(f"  {printable(problem)}" for problem in document["problems"])]
     else:
-        lines.append("Everything in it is complete.")
+        lines.append("Everything is complete.")
     return "\n".join(lines)

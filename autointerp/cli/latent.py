@@ -1,15 +1,16 @@
-"""One latent: statistics, the tokens it promotes, example windows by group, explanations and their scores.
+"""Show one latent: statistics, promoted tokens, example windows, explanations and their scores.
 
-Groups: top (strongest first, ties by position), random (a plain draw from its activating windows), quantiles (a draw from
-each tenth of them, 0 = strongest), non_activating (windows where it is silent; hard ones are near in meaning)."""
+Examples come in four groups: random positives (drawn from all activating windows), top (strongest first), deciles (drawn from
+each decile of the activating windows by their maximum; decile 1 is the strongest, `quantile` 0 in JSON), and non-activating,
+the last of them hard negatives: windows in which a similar latent fires."""
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp import settings
-from autointerp.cli.shared.annotated import describe_explanations, explanations_text, open_annotations
+from autointerp.cli.shared.arguments import add_store_argument
+from autointerp.cli.shared.explanations import describe_explanations, explanations_text, open_annotations
 from autointerp.cli.shared.output import printable, write_result
 from autointerp.errors import UserError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from autointerp.types import Example
 
 NAME = "latent"
-HELP = "statistics, examples, explanations and scores of one latent"
+HELP = "show one latent: statistics, examples, explanations, scores"
 
 FORMATS = {
     "count": "{:,}",
@@ -28,41 +29,56 @@ FORMATS = {
     "decimal": "{:.3f}",
 }
 """By the statistics' `format`."""
+GROUPS = {
+    "random": "random positives",
+    "top": "top",
+    "quantiles": "by decile (1 = strongest)",
+    "non_activating": "non-activating",
+}
+"""Headings of the groups of examples."""
 N_EXAMPLES = 20
 N_HARD_FROM = 5
-"""Nearest latents whose contexts are tried as hard negatives."""
+"""Most similar latents to take hard negatives from."""
+_EXAMPLE = (
+    "context",
+    "start",
+    "token_ids",
+    "activations",
+    "max_activation",
+    "quantile",
+    "source",
+    "neighbour",
+)
+_EXAMPLE += ("n_duplicates",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder")
-    parser.add_argument("coder", metavar="CODER", help="a coder's name, as in `autointerp info`")
-    parser.add_argument("latent", metavar="LATENT", help="a number from 0")
+    add_store_argument(parser, coder=True)
+    parser.add_argument("latent", metavar="LATENT", help="its number, from 0")
     parser.add_argument(
         "--window",
         type=int,
         default=settings.DEFAULT_WINDOW,
-        help=f"tokens in an example (default: {settings.DEFAULT_WINDOW}); 0 is the full context",
+        help=f"tokens in an example, 0 for the whole context (default: {settings.DEFAULT_WINDOW})",
     )
     parser.add_argument(
-        "--n", type=int, default=N_EXAMPLES, help=f"examples in a group (default: {N_EXAMPLES})"
+        "--n", type=int, default=N_EXAMPLES, help=f"examples per group (default: {N_EXAMPLES})"
     )
-    parser.add_argument("--seed", type=int, default=0, help="draws the random ones (default: 0)")
-    parser.add_argument(
-        "--distinct", action="store_true", help="show near-identical windows once (default: every window)"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
+    parser.add_argument("--distinct", action="store_true", help="show only one of near-identical windows")
 
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.store import Store
 
     if args.n < 1:
-        raise UserError(f"--n {args.n}: at least one example is needed.")
+        raise UserError(f"--n {args.n}: give at least 1.")
     if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: a seed is not negative.")
+        raise UserError(f"--seed {args.seed}: a seed cannot be negative.")
     store = Store.open(args.store)
     if not 0 <= args.window <= store.ctx_len:
         raise UserError(
-            f"--window {args.window}: a window has 1 to {store.ctx_len} tokens in this store, or 0 for all."
+            f"--window {args.window}: windows in this store have 1 to {store.ctx_len} tokens; 0 is the whole context."
         )
     coder = store.coder(args.coder)
     latent = coder.check_latent(args.latent)
@@ -116,46 +132,30 @@ def describe(
             relation: [{"latent": n.latent, "value": n.value} for n in coder.neighbours(latent, relation)]
             for relation in ("decoder", "encoder", "cofiring")
         },
-        "examples": {name: [_example(e) for e in examples] for name, examples in groups.items()},
-    }
-
-
-def _example(example: "Example") -> dict[str, Any]:
-    return {
-        "context": example.context,
-        "start": example.start,
-        "token_ids": example.token_ids,
-        "activations": example.activations,
-        "max_activation": example.max_activation,
-        "quantile": example.quantile,
-        "source": example.source,
-        "neighbour": example.neighbour,
-        "n_duplicates": example.n_duplicates,
+        "examples": {
+            name: [{field: getattr(example, field) for field in _EXAMPLE} for example in examples]
+            for name, examples in groups.items()
+        },
     }
 
 
 def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Example"]]) -> str:
-    """The same for people; the strongest token of each window stands in «guillemets»."""
+    """The document as text, the strongest token of each window in «guillemets»."""
     head = f"{printable(document['coder'])}, latent {document['latent']}"
     if not document["n_activations"]:
-        lines = [f"{head}: dead, it fires nowhere in this corpus.", *explanations_text(document)]
-        return "\n".join(lines)
-    lines = [
-        head,
-        *(f"  {label}: {value}" for label, value in _statistics(store, document)),
-    ]
+        return "\n".join([f"{head}: dead, it never fires in this corpus.", *explanations_text(document)])
+    lines = [head, *(f"  {label}: {value}" for label, value in _statistics(store, document))]
     for name in ("promoted", "suppressed"):
         if document[name]:
-            lines.append(f"  {name}: " + " ".join(repr(t["text"]) for t in document[name]))
+            lines.append(f"  {name} tokens: " + " ".join(repr(t["text"]) for t in document[name]))
     lines += explanations_text(document)
     for name, examples in groups.items():
-        lines += ["", name]
-        lines += [_line(store, example) for example in examples]
+        lines += ["", GROUPS[name], *(_line(store, example) for example in examples)]
     return "\n".join(lines)
 
 
 def _statistics(store: "Store", document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Label and value of each statistic, and of the one beside it."""
+    """Label and value of each statistic, with the one shown beside it."""
     from autointerp.store import STATISTICS
 
     words = store.vocabulary()
@@ -178,10 +178,12 @@ def _statistics(store: "Store", document: dict[str, Any]) -> Iterator[tuple[str,
 
 def _line(store: "Store", example: "Example") -> str:
     pieces = [printable(piece) for piece in store.decode(example.token_ids)]
+    place = f"{example.context}:{example.start}"
     if example.max_activation > 0:
         peak = int(example.activations.argmax())
         pieces[peak] = f"«{pieces[peak]}»"
-    tag = "" if example.quantile is None else f" q{example.quantile}"
-    if example.neighbour is not None:
-        tag = f" fires {example.neighbour}"
-    return f"  {example.max_activation:8.3f}{tag}  {example.context}:{example.start}  {''.join(pieces)}"
+        decile = "" if example.quantile is None else f"decile {example.quantile + 1}"
+        place = f"{example.max_activation:8.3f}  {decile:9}  {place}"
+    elif example.neighbour is not None:
+        place = f"latent {example.neighbour} fires  {place}"
+    return f"  {place}  {''.join(pieces)}"

@@ -1,7 +1,7 @@
 """The `autointerp` program: finds the command, runs it, turns errors into exit codes.
 
-0 done. 2 the user's input was wrong, with a plain message on standard error. 1 a bug, with its traceback. 130 Ctrl-C.
-141 the reader of our output went away (`autointerp sql ... | head`).
+0: done. 2: wrong input, with a plain message on standard error. 1: a bug, with its traceback. 130: Ctrl-C. 141: the reader of
+the output went away (`autointerp sql ... | head`).
 """
 
 import argparse
@@ -24,7 +24,14 @@ OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
 PIPE_CLOSED = 128 + 13
 
 USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
-"""Failures of the machine's disk that are no bug of ours."""
+"""Failures of the disk, not bugs."""
+
+
+class Help(argparse.HelpFormatter):
+    """Keeps the paragraphs of a description apart."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(Help, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +45,11 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for module in COMMANDS:
         command = commands.add_parser(
-            module.NAME, help=module.HELP, description=module.__doc__, allow_abbrev=False
+            module.NAME,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=Help,
+            allow_abbrev=False,
         )
         module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="write one JSON document to standard output")
@@ -47,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; argparse exits by itself with 0 (help) or 2 (wrong usage)."""
+    """Run one command and return its exit code; argparse itself exits with 0 (help) or 2 (wrong usage)."""
     args = build_parser().parse_args(argv)
     try:
         args.run(args)
@@ -55,7 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt as error:
-        say(str(error) or "\nInterrupted. Nothing half-written is left; run the same command again to go on.")
+        say(
+            str(error)
+            or "\nInterrupted. Nothing is left half-written; run the same command again to continue."
+        )
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes standard output once more at exit: give it somewhere to go.
@@ -77,7 +91,7 @@ def _fail(message: str) -> int:
 
 def _bug() -> int:
     traceback.print_exc()
-    say("autointerp: this is a bug in autointerp, not in what you asked for; please report the lines above.")
+    say("autointerp: this is a bug in autointerp, not a mistake of yours; please report the lines above.")
     return BUG
 
 

@@ -1,24 +1,21 @@
-"""Measure how far explanations can be trusted, on examples that their explainer was never shown.
+"""Score explanations on held-out examples, which their explainer was never shown.
 
-Scorers: detection and fuzzing (a judge answers), embedding, surprisal (the store's own language model), simulation (asks a
-language model). Judges: offline (reads only the explanation and the example, no language model), llm. Each score comes with a
-95 % interval, the number of examples, and the floor: what the same scorer gives a random other explanation. Every scorer is a
-job of its own. Scores that exist in the same configuration are skipped, so an interrupted run goes on with the same command.
+Each score comes with a 95 % interval, the number of examples, and its floor: what the same scorer gives the explanation of a
+random other latent. Explanations that are already scored with this exact configuration are skipped, so the same command
+continues an interrupted run. Each scorer is a job of its own.
 
-Exit codes: 0 when the run came to its end and something succeeded (or nothing was left to do), 2 when nothing did, or when
-it stopped early (wrong key, end of the budget)."""
+The exit code is 2 when nothing succeeded or when the run stopped early (rejected key, budget used up), else 0."""
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.shared.annotated import JUDGES
+from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
 from autointerp.cli.shared.batch import Done, check_end, open_resources, report, watching, work_through
-from autointerp.cli.shared.choosing import add_latents_argument, add_llm_arguments, llm_options
+from autointerp.cli.shared.dry_run import preview_document, preview_text
+from autointerp.cli.shared.explanations import judge_label
 from autointerp.cli.shared.options import add_options, entries_help, option_values
-from autointerp.cli.shared.output import printable, say, write_result
-from autointerp.cli.shared.rehearsal import preview_document, preview_text
+from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
 from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS
 
@@ -30,31 +27,27 @@ NAME = "score"
 HELP = "score explanations on held-out examples"
 
 N_DELPHI = 50
-"""Examples of either kind with --protocol delphi, unless told otherwise."""
+"""Default number of activating and of non-activating examples with --protocol delphi."""
 _UNSET = ("judge", "n_examples", "n_negatives", "embedder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", type=Path, metavar="STORE", help="a store's folder")
-    parser.add_argument("coder", metavar="CODER", help="a coder's name, as in `autointerp info`")
-    add_latents_argument(parser, "all that are explained")
+    add_batch_arguments(parser, "all that are explained")
     parser.add_argument(
         "--scorer", nargs="+", action="extend", required=True, choices=SCORERS, metavar="NAME",
         help=f"one or more of {entries_help(SCORERS)}",
     )  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--explainer", metavar="NAME", help="newest explanations by this explainer (default: the shown ones)"
+        "--explainer",
+        metavar="NAME",
+        help="score the newest explanations by this explainer (default: those shown in lists)",
     )
-    which.add_argument("--all-versions", action="store_true", help="every version, not only the shown one")
     which.add_argument(
-        "--explanation", nargs="+", action="extend", metavar="ID", help="these explanations and no others"
+        "--all-versions", action="store_true", help="score every version, not only the one shown in lists"
     )
-    parser.add_argument("--redo", action="store_true", help="score again what has such a score")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="only say how many calls, tokens and what cost, with one exact prompt",
+    which.add_argument(
+        "--explanation", nargs="+", action="extend", metavar="ID", help="score only these explanations"
     )
     add_options(parser.add_argument_group("judge and examples"), SCORERS, unset=_UNSET)
     add_llm_arguments(parser)
@@ -70,28 +63,21 @@ def run(args: argparse.Namespace) -> None:
         ids = chosen_explanations(resources, args, latents)
         if not ids:
             raise UserError(
-                f"no explanation of {args.coder} to score. Write some first: autointerp explain {args.store} {args.coder}"
+                f"{args.coder} has no explanations to score. Write some first: autointerp explain {args.store} {args.coder}"
             )
         if args.dry_run:
             _dry_run(resources, args, scorers, ids)
             return
         for options in scorers:
             if options.llm is not None:
-                resources.client(
-                    options.llm
-                ).close()  # a key that cannot be one is told now, not once per latent
+                resources.client(options.llm).close()  # reports a malformed key now, not once per explanation
         for options in scorers:
             embed_first(resources, options, len(ids))
         n_unexplained = _unexplained(resources, args, latents, ids)
-        done = [_score(resources, args.coder, ids, options, redo=args.redo) for options in scorers]
+        outcomes = [_score(resources, args.coder, ids, options, redo=args.redo) for options in scorers]
         results = [
-            {
-                **_head(options),
-                **one.as_dict(),
-                "explanations": len(ids),
-                **_typical(resources, args.coder, ids, options),
-            }
-            for options, one in zip(scorers, done, strict=True)
+            {**_head(options), **done.as_dict(), **_summary(resources, args.coder, ids, options)}
+            for options, done in zip(scorers, outcomes, strict=True)
         ]
     document = {
         "store": str(args.store),
@@ -100,10 +86,10 @@ def run(args: argparse.Namespace) -> None:
         "n_unexplained": n_unexplained,
         "scorers": results,
     }
-    lines = [_line(result, one) for result, one in zip(results, done, strict=True)]
-    write_result(document, "\n".join(lines), as_json=args.json)
-    for one in done:
-        check_end(one, args.store)
+    texts = [_text(result, done) for result, done in zip(results, outcomes, strict=True)]
+    write_result(document, "\n".join(texts), as_json=args.json)
+    for done in outcomes:
+        check_end(done, args.store)
 
 
 def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
@@ -112,37 +98,39 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
     from autointerp.score.options import ScoreOptions
 
     names = list(dict.fromkeys(args.scorer))
+    entries = [SCORERS[name] for name in names]
     judge = args.judge or ("llm" if args.llm is not None else "offline")
-    asking = [
-        name for name in names if "llm" in SCORERS[name].needs or (SCORERS[name].judged and judge == "llm")
-    ]
-    by = (
-        f"the scorer {asking[0]}"
-        if asking
-        else f"scoring by {', '.join(names)} without a language model as the judge"
-    )
+    asking = [entry.name for entry in entries if "llm" in entry.needs or (entry.judged and judge == "llm")]
+    judged = " with the offline judge" if any(entry.judged for entry in entries) else ""
+    by = f"the scorer {asking[0]}" if asking else f"scoring by {', '.join(names)}{judged}"
     llm = llm_options(args, needed=bool(asking), by=by)
     n = N_DELPHI if args.protocol == "delphi" else N_EXAMPLES.default
+    embedder = args.embedder or EMBEDDER.default
+    if args.embedder is None and (
+        "embedding" in args.negatives or any("embedder" in entry.needs for entry in entries)
+    ):
+        embedder = preferences.load().embedder
     chosen = {
         "judge": judge,
         "n_examples": n if args.n_examples is None else args.n_examples,
         "n_negatives": n if args.n_negatives is None else args.n_negatives,
-        "embedder": args.embedder or EMBEDDER.default,
+        "embedder": embedder,
     }
-    embeds = "embedding" in args.negatives or any("embedder" in SCORERS[name].needs for name in names)
-    if args.embedder is None and embeds:
-        chosen["embedder"] = preferences.load().embedder
-    options = []
-    for name in names:
-        values = option_values(args, SCORERS, SCORERS[name], ScoreOptions) | chosen
-        options.append(ScoreOptions(scorer=name, llm=llm if name in asking else None, **values).check())
-    return options
+    return [
+        ScoreOptions(
+            scorer=entry.name,
+            llm=llm if entry.name in asking else None,
+            **option_values(args, SCORERS, entry, ScoreOptions) | chosen,
+        ).check()
+        for entry in entries
+    ]
 
 
 def chosen_explanations(
     resources: "Resources", args: argparse.Namespace, latents: Sequence[int] | None
 ) -> list[str]:
-    """Ids of the explanations to score. Raises UnknownName for an id that is not there, or is of another coder."""
+    """Ids of the explanations to score. Raises UnknownName for an id that does not exist, UserError for one of another coder or
+    latent."""
     from autointerp.pipeline.pending import shown_explanations
 
     annotations = resources.annotations
@@ -152,21 +140,21 @@ def chosen_explanations(
             explanation = annotations.explanation(id_)
             if explanation.coder != args.coder or (latents is not None and explanation.latent not in latents):
                 raise UserError(
-                    f"explanation {id_} is of latent {explanation.latent} of {explanation.coder}, which is not asked for."
+                    f"explanation {id_} belongs to latent {explanation.latent} of {explanation.coder}, which was not selected."
                 )
         return ids
     if args.explainer is None and not args.all_versions:
         return shown_explanations(annotations, args.coder, latents)
     wanted = None if latents is None else set(latents)
-    found: dict[Any, str] = {}
+    newest: dict[int | str, str] = {}
     for explanation in annotations.iter_explanations(args.coder, explainer=args.explainer):
         if wanted is None or explanation.latent in wanted:
-            found[explanation.id if args.all_versions else explanation.latent] = explanation.id
-    return list(found.values())
+            newest[explanation.id if args.all_versions else explanation.latent] = explanation.id
+    return list(newest.values())
 
 
 def embed_first(resources: "Resources", options: "ScoreOptions", n_items: int) -> None:
-    """Embed every window of the corpus, once, where the negatives come from there or the scorer would embed about as many.
+    """Embed every window of the corpus, once, where negatives are drawn by meaning or the scorer would embed about as many.
     Raises UserError when that fails."""
     needed = "embedding" in options.negatives
     places = resources.store.window_places(options.window)
@@ -178,7 +166,7 @@ def embed_first(resources: "Resources", options: "ScoreOptions", n_items: int) -
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import embed_job, job_kinds
 
-    say(f"Embedding the {places.n_windows:,} windows of the corpus first; that is done once.")
+    say(f"Embedding the {places.n_windows:,} windows of the corpus first; this is done once.")
     runner = JobRunner(resources.annotations, job_kinds(resources))
     with watching(resources.annotations) as watch:
         job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
@@ -192,54 +180,50 @@ def _score(
     from autointerp.jobs.kinds import score_job
     from autointerp.pipeline.pending import unscored
 
-    def make_job(items: Sequence[str]) -> dict[str, Any]:
-        return score_job(coder, items, [options])
+    return work_through(
+        resources,
+        ids,
+        lambda items: score_job(coder, items, [options]),
+        lambda items: unscored(resources.annotations, coder, items, [options]),
+        redo=redo,
+    )
 
-    def undone(items: Sequence[str]) -> list[str]:
-        return unscored(resources.annotations, coder, items, [options])
 
-    return work_through(resources, ids, make_job, undone, redo=redo)
-
-
-def _typical(
+def _summary(
     resources: "Resources", coder: str, ids: Sequence[str], options: "ScoreOptions"
 ) -> dict[str, Any]:
-    """The median of the newest good scores of these explanations in this very configuration, and of their floors."""
+    """Medians of the newest scores of these explanations with this exact configuration, and of their floors; under the delphi
+    protocol also the figures that the reference pipeline would print."""
     import numpy as np
 
     from autointerp.records import config_hash
 
-    known = resources.annotations.newest_scores(
+    newest = resources.annotations.newest_scores(
         coder,
         scorer=options.scorer,
         judge=options.judge_name,
         config_hash=config_hash(options.identity()),
     )
-    found = [known[id_] for id_ in ids if id_ in known]
-    values = [one.value for one in found if one.value is not None]
-    floors = [one.floor for one in found if one.floor is not None]
-    return {
+    scores = [newest[id_] for id_ in ids if id_ in newest]
+    values = [score.value for score in scores if score.value is not None]
+    floors = [score.floor for score in scores if score.floor is not None]
+    summary: dict[str, Any] = {
+        "explanations": len(ids),
         "n_scored": len(values),
         "median": float(np.median(values)) if values else None,
         "median_floor": float(np.median(floors)) if floors else None,
-        "answered": sum(one.n for one in found),
-        "unparsed": sum(one.unparsed for one in found),
-        **(
-            {"pooled": _pooled(resources, coder, [one.id for one in found])}
-            if options.protocol == "delphi"
-            else {}
-        ),
+        "answered": sum(score.n for score in scores),
+        "unparsed": sum(score.unparsed for score in scores),
     }
+    if options.protocol == "delphi":
+        from dataclasses import asdict
 
+        from autointerp.pipeline.score import pooled_scores
 
-def _pooled(resources: "Resources", coder: str, score_ids: Sequence[str]) -> dict[str, Any]:
-    """The figures that the reference pipeline would print for these scores."""
-    from dataclasses import asdict
-
-    from autointerp.pipeline.score import pooled_scores
-
-    found, weighted = pooled_scores(resources.store, resources.annotations, coder, score_ids)
-    return {**asdict(found), "frequency_weighted_f1": weighted}
+        score_ids = [score.id for score in scores]
+        pooled, weighted = pooled_scores(resources.store, resources.annotations, coder, score_ids)
+        summary["pooled"] = {**asdict(pooled), "frequency_weighted_f1": weighted}
+    return summary
 
 
 def _head(options: "ScoreOptions") -> dict[str, Any]:
@@ -253,41 +237,39 @@ def _head(options: "ScoreOptions") -> dict[str, Any]:
     }
 
 
-def _line(result: dict[str, Any], done: Done) -> str:
-    judge = JUDGES.get(result["judge"], str(result["judge"])) + (
-        f" {printable(result['model'])}" if result["model"] else ""
-    )
-    text = f"{result['scorer']} ({judge}): {report(done, 'explanations')}"
+def _text(result: dict[str, Any], done: Done) -> str:
+    judge = judge_label(result["judge"], result["model"])
+    lines = [f"{result['scorer']} ({judge}): {report(done, 'explanations')}"]
     if result["median"] is not None:
         floor = "no floor" if result["median_floor"] is None else f"median floor {result['median_floor']:.2f}"
-        text += f"\n  median {result['median']:.2f}, {floor}, over {result['n_scored']:,} explanations"
+        scored, total = result["n_scored"], result["explanations"]
+        share = f"all {total:,} scored" if scored == total else f"{scored:,} of {total:,} scored"
+        lines.append(f"  median {result['median']:.2f}, {floor}, {share}")
     if result["unparsed"]:
         asked = result["answered"] + result["unparsed"]
-        text += (
-            f"\n  {result['unparsed']:,} of {asked:,} answers could not be read and are in no figure; the same command with "
-            "--redo asks for them again, and for no other"
+        lines.append(
+            f"  {result['unparsed']:,} of {asked:,} answers could not be read and count in no figure; the same command with "
+            "--redo asks only for these again"
         )
     if "pooled" in result:
         pooled = result["pooled"]
-        figures = ", ".join(
-            f"{name} {pooled[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1")
+        names = ("accuracy", "precision", "recall", "f1")
+        lines.append(
+            f"  pooled over latents, as delphi does: {', '.join(f'{name} {pooled[name]:.3f}' for name in names)}, "
+            f"F1 weighted by frequency {pooled['frequency_weighted_f1']:.3f}; {pooled['failed']:,} answers could not be read"
         )
-        text += (
-            f"\n  pooled over latents, as delphi does it: {figures}, F1 weighted by firings "
-            f"{pooled['frequency_weighted_f1']:.3f}; {pooled['failed']:,} answers could not be read"
-        )
-    return text
+    return "\n".join(lines)
 
 
 def _unexplained(
     resources: "Resources", args: argparse.Namespace, latents: Sequence[int] | None, ids: Sequence[str]
 ) -> int | None:
-    """How many of the asked latents have no explanation; `None` when all explained ones were asked for."""
+    """How many of the selected latents have no explanation; `None` when all explained ones are selected."""
     from autointerp.pipeline.pending import shown_explanations
 
     if latents is None:
         return None
-    if args.all_versions or args.explanation:  # several of one latent, or some of some
+    if args.all_versions or args.explanation:  # several for one latent, or for some latents only
         ids = shown_explanations(resources.annotations, args.coder, latents)
     return len(latents) - len(ids)
 
@@ -298,13 +280,13 @@ def _dry_run(
     from autointerp.pipeline.estimate import add_estimates, estimate_score, extrapolate
     from autointerp.pipeline.pending import unscored
 
-    parts = []
+    annotations = resources.annotations
+    estimates = []
     for options in scorers:
-        todo = ids if args.redo else unscored(resources.annotations, args.coder, ids, [options])
-        parts.append(
+        todo = ids if args.redo else unscored(annotations, args.coder, ids, [options])
+        estimates.append(
             extrapolate(
-                todo,
-                lambda id_, o=options: estimate_score(resources, resources.annotations.explanation(id_), o),
+                todo, lambda id_, o=options: estimate_score(resources, annotations.explanation(id_), o)
             )
         )
     document = {
@@ -312,12 +294,14 @@ def _dry_run(
         "coder": args.coder,
         "dry_run": True,
         "n_explanations": len(ids),
-        **preview_document(add_estimates(parts)),
+        **preview_document(add_estimates(estimates)),
         "scorers": [
-            {**_head(options), **preview_document(part)} for options, part in zip(scorers, parts, strict=True)
+            {**_head(options), **preview_document(estimate)}
+            for options, estimate in zip(scorers, estimates, strict=True)
         ],
     }
     texts = [
-        f"{o.scorer}: {preview_text(part, 'explanations')}" for o, part in zip(scorers, parts, strict=True)
+        f"{options.scorer}: {preview_text(estimate, 'explanations')}"
+        for options, estimate in zip(scorers, estimates, strict=True)
     ]
     write_result(document, "\n\n".join(texts), as_json=args.json)

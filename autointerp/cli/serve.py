@@ -1,4 +1,4 @@
-"""Run the app on a store and print its address. Without STORE: $AUTOINTERP_STORE, else the demo's store."""
+"""Run the app on a store and print its address. Without STORE, the app opens $AUTOINTERP_STORE, else the demo store."""
 
 import argparse
 import errno
@@ -18,27 +18,26 @@ PORTS_TRIED = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", nargs="?", type=Path, metavar="STORE", help="a store's folder")
+    parser.add_argument("store", nargs="?", type=Path, metavar="STORE", help="folder of the store")
     parser.add_argument(
         "--port",
         type=int,
-        help=f"fail when this one is taken (default: {settings.DEFAULT_PORT}, or the next free one)",
+        help=f"port to listen on, an error if it is in use (default: {settings.DEFAULT_PORT}, or the next free one)",
     )
     parser.add_argument(
         "--host",
         default="localhost",
-        help="address to listen on; 0.0.0.0 opens the app to the network, without any sign-in (default: localhost)",
+        help="address to listen on; 0.0.0.0 opens the app to the network, without sign-in (default: localhost)",
     )
-    parser.add_argument("--read-only", action="store_true", help="hide everything that writes")
+    parser.add_argument("--read-only", action="store_true", help="hide everything that changes the store")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Become the Streamlit server: from here on this process is it, so signals and exit codes are its own."""
+    """Replace this process by the Streamlit server, so that signals and exit codes are its own."""
     root = settings.checkout()
     if root is None:
         raise UserError(
-            "the app's app.py is not beside the package: run this from an editable installation of a checkout "
-            "(git clone, then make setup)."
+            "app.py is not beside the package. Run this from a checkout (git clone, then make setup)."
         )
     store = (args.store or settings.configured_store()).expanduser().absolute()
     if args.store is not None:
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
         Store.open(store)
     elif not store.exists():
-        say(f"No store at {store} yet: the app will say how to build one.")
+        say(f"No store at {store} yet; the app says how to build one.")
     port = choose_port(args.host, args.port)
     url = f"http://{'localhost' if args.host == '0.0.0.0' else args.host}:{port}"
     read_only = args.read_only or settings.is_read_only()
@@ -54,9 +53,9 @@ def run(args: argparse.Namespace) -> None:
     if read_only:
         environment[settings.ENV_READ_ONLY] = "1"
     document = {"url": url, "port": port, "store": str(store), "read_only": read_only}
-    write_result(document, f"autointerp on {store}\n  {url}\n  Ctrl-C stops it.", as_json=args.json)
+    write_result(document, f"autointerp on {store}\n  {url}\n  Stop it with Ctrl-C.", as_json=args.json)
     if args.json:
-        os.dup2(2, 1)  # Streamlit's own greeting is no part of the document
+        os.dup2(2, 1)  # keeps Streamlit's greeting out of the document
     options = {
         "server.address": args.host,
         "server.port": port,
@@ -75,13 +74,13 @@ def choose_port(host: str, wanted: int | None) -> int:
     """The wanted port, or the first free one from the default on.
 
     Raises:
-        UserError: The wanted port is taken or out of range, none of the next hundred is free, or the host is not ours.
+        UserError: The wanted port is taken or out of range, none of the next hundred is free, or the host is not this machine.
     """
     if wanted is not None:
         if not 1 <= wanted <= 65535:
             raise UserError(f"--port {wanted}: a port is a number from 1 to 65535.")
         if not is_free(host, wanted):
-            raise UserError(f"port {wanted} is in use. Leave --port out to have a free one picked.")
+            raise UserError(f"port {wanted} is in use. Leave --port out to take a free one.")
         return wanted
     first = settings.DEFAULT_PORT
     for port in range(first, first + PORTS_TRIED):
@@ -95,10 +94,10 @@ def choose_port(host: str, wanted: int | None) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now.
+    """Whether a server could listen on this port now.
 
     Raises:
-        UserError: The host is no address of this machine.
+        UserError: The host is not an address of this machine.
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -110,11 +109,11 @@ def is_free(host: str, port: int) -> bool:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
         except PermissionError as error:
-            raise UserError(f"port {port} needs more rights than you have; take one above 1023.") from error
+            raise UserError(f"no permission to use port {port}; choose one above 1023.") from error
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False
             if error.errno == errno.EADDRNOTAVAIL and len(addresses) > 1:
-                continue  # localhost names ::1 too, also where IPv6 is switched off
+                continue  # localhost also names ::1, even where IPv6 is off
             raise UserError(f"--host {host!r}: {error.strerror}.") from error
     return True

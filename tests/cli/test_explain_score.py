@@ -10,7 +10,7 @@ import pytest
 
 from autointerp.cli import explain, score
 from autointerp.cli.main import build_parser
-from autointerp.cli.shared.choosing import llm_options
+from autointerp.cli.shared.arguments import llm_options
 from autointerp.explain.options import ExplainOptions
 from autointerp.llm.options import LLMOptions
 from autointerp.records import Explanation, new_id, now

@@ -14,7 +14,8 @@ from pytest_httpserver import HTTPServer
 
 from autointerp.cli.main import main
 from autointerp.cli.shared import batch
-from autointerp.cli.shared.job_progress import PlainJobs, cost_text, duration
+from autointerp.cli.shared.jobs import cost_text, job_report
+from autointerp.cli.shared.progress import PlainLines, duration
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner, kinds
 from autointerp.jobs.kinds import explain_job, job_kinds
@@ -93,7 +94,7 @@ def test_failed_items_are_shown_with_their_causes(tiny_store: Store, run_json: R
 def test_cancel_and_retry(store: Store, run_json: RunJson, run_text: RunText):
     job = queue(store, [0, 1, 2])
     assert run_json("jobs", store.path, "cancel", job.id)["state"] == "cancelled"
-    assert "over already" in run_text("jobs", store.path, "cancel", job.id)[1]
+    assert "already over" in run_text("jobs", store.path, "cancel", job.id)[1]
     waiting = run_json("jobs", store.path, "retry", job.id, "--queue")
     assert (waiting["state"], waiting["left"]) == ("queued", 3)
     done = run_json("jobs", store.path, "retry", job.id)
@@ -182,7 +183,7 @@ def test_retry_asks_another_model_from_then_on(
         (["retry", "01ABC"], "unknown job"),
         (["cancel", "u"], "unknown job"),
         (["list", "01ABC"], "takes no id"),
-        (["show", "0"], "jobs have ids like"),
+        (["show", "0"], "is not unique"),
         (["--limit", "0"], "--limit"),
         (["show", "0", "--queue"], "--queue"),
     ],
@@ -248,7 +249,8 @@ def test_memory_holds_a_page_of_items(store: Store, monkeypatch: pytest.MonkeyPa
 def test_progress_lines(store: Store, tmp_path: Path):
     with Annotations(store.path) as annotations, (tmp_path / "log").open("w+") as stream:
         runner = JobRunner(annotations, job_kinds(Resources(store, annotations)))
-        runner.run(**explain_job("sae", [0, 1], ExplainOptions()), watch=PlainJobs(stream, interval_s=1000))
+        lines = PlainLines(stream, interval_s=1000)
+        runner.run(**explain_job("sae", [0, 1], ExplainOptions()), watch=lambda job: lines(job_report(job)))
         stream.seek(0)
         assert stream.read().splitlines() == [
             "explain 2 features of sae: pattern: 0 of 2",
@@ -257,7 +259,7 @@ def test_progress_lines(store: Store, tmp_path: Path):
 
 
 def test_a_cost_of_which_a_part_is_unknown_is_not_known(store: Store, run_json: RunJson, run_text: RunText):
-    """The part that has a price is told under another name."""
+    """The part that has a price has a name of its own."""
     job = queue(store, [0, 1])
     with Annotations(store.path) as annotations:
         claim = annotations.jobs.claim(new_owner(), ["explain"], job_id=job.id)
@@ -267,10 +269,10 @@ def test_a_cost_of_which_a_part_is_unknown_is_not_known(store: Store, run_json: 
         ended = annotations.jobs.finish(claim)
     (shown,) = run_json("jobs", store.path)["jobs"]
     assert (shown["cost"], shown["cost_known"], shown["unpriced"]) == (None, 0.25, 1)
-    assert "at least 0.25, a part has no price" in run_text("jobs", store.path)[1]
+    assert "at least 0.25 (part of it has no price)" in run_text("jobs", store.path)[1]
     done = batch.Done(2, succeeded=2, jobs=[ended])
     assert (done.as_dict()["cost"], done.as_dict()["cost_known"]) == (None, 0.25)
-    assert "100 tokens, cost at least 0.25, a part has no price" in batch.report(done, "latents")
+    assert "100 tokens, cost at least 0.25 (part of it has no price)" in batch.report(done, "latents")
 
 
 def test_words_for_cost_and_time():

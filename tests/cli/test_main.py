@@ -114,7 +114,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(
 ):
     monkeypatch.setattr(info, "run", raising(KeyboardInterrupt()))
     assert main(["info", "s"]) == 130
-    assert "run the same command again" in capfd.readouterr().err
+    assert "run the same command again to continue" in capfd.readouterr().err
 
 
 def test_a_reader_that_leaves_early_is_no_error():

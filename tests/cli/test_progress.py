@@ -4,16 +4,16 @@ import io
 
 import pytest
 
-from autointerp.cli.shared.progress import PlainProgress, progress_bars
+from autointerp.cli.shared.progress import PlainLines, Stages, progress_bars
 from autointerp.types import Progress
 
 
 def test_plain_lines_come_at_the_start_at_intervals_and_at_the_end(monkeypatch: pytest.MonkeyPatch):
-    clock = iter([0.0, 1.0, 5.0, 11.0, 12.0, 12.5])
-    monkeypatch.setattr("autointerp.cli.shared.progress.time.monotonic", lambda: next(clock))
+    now = 0.0
+    monkeypatch.setattr("autointerp.cli.shared.progress.time.monotonic", lambda: now)
     stream = io.StringIO()
-    report = PlainProgress(stream, interval_s=10)
-    for done in (0, 100, 500, 1_100, 1_200, 1_200):
+    report = Stages(PlainLines(stream, interval_s=10))
+    for now, done in ((0, 0), (1, 100), (5, 500), (11, 1_100), (12, 1_200), (12.5, 1_200)):  # noqa: B007
         report(Progress("caching", done, 1_200))
     assert stream.getvalue().splitlines() == [
         "caching: 0 of 1,200 tokens",
@@ -24,7 +24,7 @@ def test_plain_lines_come_at_the_start_at_intervals_and_at_the_end(monkeypatch: 
 
 def test_stages_are_reported_apart():
     stream = io.StringIO()
-    report = PlainProgress(stream)
+    report = Stages(PlainLines(stream))
     report(Progress("caching", 1, 10))
     report(Progress("writing", 0, 3, "coders"))
     assert stream.getvalue().splitlines() == ["caching: 1 of 10 tokens", "writing: 0 of 3 coders"]

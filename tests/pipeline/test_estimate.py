@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from autointerp.cli.shared.rehearsal import preview_document, preview_text
+from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.errors import UserError
 from autointerp.pipeline.estimate import SAMPLE, Estimate, add_estimates, extrapolate, sample_places
 from autointerp.ui.jobs.batch_form import amount

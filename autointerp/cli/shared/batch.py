@@ -1,8 +1,8 @@
-"""What `explain` and `score` have in common: do what is not done yet, as jobs, and say how it went.
+"""What `explain` and `score` have in common: do what is not done yet, as jobs, and report the outcome.
 
-The same command again goes on: work that a killed process left behind is continued first, then what has no good result of
-this very configuration is done. Results are in the store as they come; memory holds ids of items, a page of them at work, and
-the results of one commit.
+The same command again continues: first the work that a killed process left behind, then whatever has no good result with this
+exact configuration. Results are stored as they come; memory holds the ids of the items, a page of items and the results of one
+commit.
 """
 
 import re
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.shared.job_progress import Watch, cost_text, describe_job, job_bars
+from autointerp.cli.shared.jobs import cost_text, describe_job, job_report
 from autointerp.cli.shared.output import printable, say
+from autointerp.cli.shared.progress import reports
 from autointerp.errors import AutointerpError, StoreReadOnly, UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from autointerp.store.annotations import Annotations
 
 Item = int | str
+Watch = Callable[["Job"], None]
 POLL_SECONDS = 1.0
 _PAGE = 5000
 _CAUSES, _NAMED = 10, 10
@@ -30,8 +32,8 @@ _CAUSES, _NAMED = 10, 10
 
 @dataclass
 class Done:
-    """What came of a list of items: `already` had a good result before, `left` were not tried. `failures`: causes with how
-    many items met them and the first of these; numbers in a cause are left out of the comparison."""
+    """The outcome for a list of items: `already` had a good result before, `left` were not tried. `failures`: causes, each with
+    the number of items it stopped and the first of these; causes that differ only in numbers are one."""
 
     wanted: int
     already: int = 0
@@ -46,17 +48,17 @@ class Done:
 
     @property
     def stopped(self) -> str | None:
-        """Why the work ended before its end, if it did."""
+        """Why the work ended early, if it did."""
         return next((job.error or job.state for job in self.jobs if job.state != "done" and job.n_left), None)
 
     @property
     def cost(self) -> float | None:
-        """`None` where any part has no price; see `cost_known`."""
+        """`None` where part of it has no price; see `cost_known`."""
         return None if any(job.n_unpriced for job in self.jobs) else self.cost_known
 
     @property
     def cost_known(self) -> float:
-        """Of what has a price."""
+        """The sum of what has a price."""
         return sum(job.cost for job in self.jobs)
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def open_resources(path: Path) -> "Iterator[Resources]":
     with Annotations(store.path) as annotations:
         if annotations.read_only:
             raise StoreReadOnly(
-                f"nothing can be written to {str(annotations.path)!r}. Check permissions and free disk space."
+                f"{str(annotations.path)!r} cannot be written. Check permissions and free disk space."
             )
         yield Resources(store, annotations)
 
@@ -100,8 +102,8 @@ def work_through(
     *,
     redo: bool = False,
 ) -> Done:
-    """Do here, as one job, what `undone` says has no good result of `items` (with `redo`: all of them). Raises
-    KeyboardInterrupt with what to do next, and whatever the job's set-up raises."""
+    """Do in this process, as one job, those of `items` that have no good result according to `undone` (with `redo`: all).
+    Raises KeyboardInterrupt with how to continue, and whatever the set-up of the job raises."""
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import job_kinds
 
@@ -113,20 +115,19 @@ def work_through(
         resources.annotations.jobs.recover()
         covered: set[Item] = set()
         for job_id in _unfinished(resources.annotations, make_job(items), wanted):
-            say(f"Continuing what an earlier run left unfinished: job {job_id}.")
-            covered.update(one.item for one in job_items(resources.annotations, job_id))
+            say(f"Continuing unfinished job {job_id}.")
+            covered.update(item.item for item in job_items(resources.annotations, job_id))
             done.jobs.append(runner.run_job(job_id, watch=watch))
         todo = [item for item in (items if redo else undone(items)) if item not in covered]
         if todo:
             done.jobs.append(runner.run(**make_job(todo), watch=watch))
-    failed, done.failures = causes(resources.annotations, done.jobs, wanted)
-    done.failed = failed
+    done.failed, done.failures = causes(resources.annotations, done.jobs, wanted)
     done.succeeded = sum(job.n_done for job in done.jobs) if redo else before - len(undone(items))
     return done
 
 
 def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:
-    """Continue one job here: what it has not tried, and what failed. `payload`: what it is told from now on."""
+    """Continue a job in this process: what it has not tried, and what failed. `payload`: its new settings, if they change."""
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import job_kinds
 
@@ -144,9 +145,9 @@ def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | 
 
 
 def report(done: Done, what: str) -> str:
-    """The counts in a sentence or two, with the commonest causes of failures under them."""
+    """The counts in a sentence, with the commonest causes of failures under it."""
     if done.wanted and done.already == done.wanted:
-        return f"nothing to do, all {done.wanted:,} {what} were done before."
+        return f"nothing to do: all {done.wanted:,} {what} are done with this exact configuration."
     parts = [f"{done.succeeded:,} of {done.wanted:,} {what} done"]
     if done.already:
         parts.append(f"{done.already:,} were done before")
@@ -163,11 +164,10 @@ def report(done: Done, what: str) -> str:
 
 
 def check_end(done: Done, store: Path, *, retried: bool = False) -> None:
-    """Raises UserError when the work stopped before its end, or when nothing succeeded: now or before, or now of what was
-    `retried`."""
+    """Raises UserError when the work stopped early, or when nothing succeeded: now or before, or, when `retried`, now."""
     unfinished = [job.id for job in done.jobs if job.n_failed or job.n_left]
     again = (
-        f" To go on: the same command again, or autointerp jobs {store} retry {unfinished[-1]}"
+        f" To continue, run the same command again, or: autointerp jobs {store} retry {unfinished[-1]}"
         if unfinished
         else ""
     )
@@ -176,37 +176,32 @@ def check_end(done: Done, store: Path, *, retried: bool = False) -> None:
     if done.failed and not done.succeeded and (retried or not done.already):
         raise UserError(f"all {done.failed:,} failed, the first with: {done.failures[0]['error']}{again}")
     if done.failed:
-        say(f"The failed ones are recorded with their cause.{again}")
+        say(f"Failures are recorded with their cause.{again}")
 
 
 def causes(
     annotations: "Annotations", jobs: "Sequence[Job]", wanted: "set[Item] | None" = None
 ) -> tuple[int, list[dict[str, Any]]]:
-    """How many items failed, and why: alike but for numbers counts as one cause, the commonest first."""
-    n, found = 0, dict[str, dict[str, Any]]()
-    for job in jobs:
-        if not job.n_failed:
+    """How many items failed, and why: causes that differ only in numbers are one, the commonest first."""
+    n, by_text = 0, dict[str, dict[str, Any]]()
+    failed = (item for job in jobs if job.n_failed for item in job_items(annotations, job.id, state="failed"))
+    for item in failed:
+        if wanted is not None and item.item not in wanted:
             continue
-        for one in job_items(annotations, job.id, state="failed"):
-            if wanted is not None and one.item not in wanted:
-                continue
-            n += 1
-            error = one.error or "unknown"
-            cause = found.setdefault(
-                re.sub(r"\d+", "#", error)[:200],
-                {
-                    "error": error,
-                    "error_kind": one.error_kind,
-                    "retryable": one.retryable,
-                    "n": 0,
-                    "items": [],
-                },
-            )
-            cause["n"] += 1
-            if len(cause["items"]) < _NAMED:
-                cause["items"].append(one.item)
-    ranked = sorted(found.values(), key=lambda cause: -cause["n"])
-    return n, ranked[:_CAUSES]
+        n += 1
+        error = item.error or "unknown"
+        first = {
+            "error": error,
+            "error_kind": item.error_kind,
+            "retryable": item.retryable,
+            "n": 0,
+            "items": [],
+        }
+        cause = by_text.setdefault(re.sub(r"\d+", "#", error)[:200], first)
+        cause["n"] += 1
+        if len(cause["items"]) < _NAMED:
+            cause["items"].append(item.item)
+    return n, sorted(by_text.values(), key=lambda cause: -cause["n"])[:_CAUSES]
 
 
 def job_items(annotations: "Annotations", job_id: str, **filters: Any) -> "Iterator[JobItem]":
@@ -219,25 +214,25 @@ def job_items(annotations: "Annotations", job_id: str, **filters: Any) -> "Itera
 
 @contextmanager
 def watching(annotations: "Annotations") -> Iterator[Watch]:
-    """Shows jobs, also while nothing of them is committed, and says after Ctrl-C what became of the last one."""
+    """Shows jobs, also while they commit nothing, and says after Ctrl-C what became of the last one."""
     last: list[str] = []
     over = threading.Event()
     lock = threading.Lock()
 
-    with job_bars() as show:
+    with reports() as show:
 
         def watch(job: "Job") -> None:
             with lock:
                 last[:] = [job.id]
-                show(job)
+                show(job_report(job))
 
-        def look() -> None:
+        def poll() -> None:
             while not over.wait(POLL_SECONDS):
-                with suppress(AutointerpError):  # a busy file is no reason to stop looking
+                with suppress(AutointerpError):  # a busy file is no reason to stop
                     if last and (job := annotations.jobs.get(last[0])).is_active:
                         watch(job)
 
-        poller = threading.Thread(target=look, name="watch-jobs", daemon=True)
+        poller = threading.Thread(target=poll, name="watch-jobs", daemon=True)
         poller.start()
         try:
             yield watch
@@ -252,10 +247,9 @@ def _interrupted(annotations: "Annotations", last: Sequence[str]) -> str:
     if not last:
         return ""
     job = annotations.jobs.get(last[0])
-    kept = f"Stopped. {job.n_done:,} of {job.total:,} are done and kept"
     failed = f", {job.n_failed:,} failed" if job.n_failed else ""
     return (
-        f"\n{kept}{failed}. The same command again goes on from there; so does\n"
+        f"\nStopped. {job.n_done:,} of {job.total:,} are done and kept{failed}. To continue, run the same command again, or:\n"
         f"  autointerp jobs {annotations.path.parent} retry {job.id}"
     )
 
@@ -265,13 +259,11 @@ def _unfinished(annotations: "Annotations", job: Mapping[str, Any], wanted: set[
     from autointerp.records import canonical_json
 
     payload = canonical_json(job["payload"])
-    same = [
-        one.id
-        for one in annotations.jobs.active()
-        if one.kind == job["kind"] and one.state != "preparing" and canonical_json(one.payload) == payload
-    ]
     return [
-        id_
-        for id_ in reversed(same)
-        if any(one.item in wanted for one in job_items(annotations, id_, state="pending"))
+        active.id
+        for active in reversed(annotations.jobs.active())
+        if active.kind == job["kind"]
+        and active.state != "preparing"
+        and canonical_json(active.payload) == payload
+        and any(item.item in wanted for item in job_items(annotations, active.id, state="pending"))
     ]

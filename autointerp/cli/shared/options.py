@@ -11,24 +11,24 @@ from autointerp.registry import Entry, Option, Registry
 def add_options(
     group: argparse._ArgumentGroup, registry: Registry[Any], *, unset: Collection[str] = ()
 ) -> None:
-    """One argument for each option of any entry. Of those `unset`, the value is None where none is given."""
+    """One argument for each option of any entry. Those in `unset` are None when not given, instead of their default."""
     for option in registry.options():
         default = None if option.name in unset else option.default
-        words: dict[str, Any] = {"dest": option.name, "default": default, "help": _help(registry, option)}
+        settings: dict[str, Any] = {"dest": option.name, "default": default, "help": _help(registry, option)}
         if option.kind is bool:
-            words["action"] = "store_false" if option.default else "store_true"
+            settings["action"] = "store_false" if option.default else "store_true"
         else:
-            words |= {"type": _reader(option), "choices": option.choices or None}
-            words |= {"nargs": "+"} if option.several else {}
+            settings |= {"type": _reader(option), "choices": option.choices or None}
+            settings |= {"nargs": "+"} if option.several else {}
             if option.metavar or not option.choices:
-                words["metavar"] = option.metavar or ("TEXT" if option.kind is str else "N")
-        group.add_argument(option.option_string, **words)
+                settings["metavar"] = option.metavar or ("TEXT" if option.kind is str else "N")
+        group.add_argument(option.option_string, **settings)
 
 
 def option_values(
     args: argparse.Namespace, registry: Registry[Any], entry: Entry, record: type
 ) -> dict[str, Any]:
-    """Arguments of `record`, the options of `entry`, its own ones in `extra`."""
+    """Arguments of `record`, the options of `entry`; what is no field of it in `extra`."""
     names = {each.name for each in fields(record)}
     values: dict[str, Any] = {"extra": {}}
     for option in registry.options():
@@ -42,23 +42,30 @@ def option_values(
 
 
 def entries_help(registry: Registry[Any]) -> str:
-    """`pattern: Token and phrase statistics; ...`, an entry after the other."""
-    return "; ".join(f"{name} ({entry.help[:1].lower()}{entry.help[1:]})" for name, entry in registry.items())
+    """`pattern (token and phrase statistics ...), ...`: every entry with its help."""
+    return ", ".join(f"{name} ({_lower(entry.help)})" for name, entry in registry.items())
 
 
 def _reader(option: Option) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         return option.kind(option.renamed.get(text, text))
 
-    read.__name__ = option.kind.__name__  # argparse names it where a value is refused
+    read.__name__ = option.kind.__name__  # argparse names it when it refuses a value
     return read
 
 
 def _help(registry: Registry[Any], option: Option) -> str:
-    text = option.cli_help or f"{option.help[:1].lower()}{option.help[1:]}"
+    text = option.cli_help or _lower(option.help)
+    notes = []
     users = registry.users(option)
     if len(users) < len(registry):
-        text = f"{text}; {', '.join(users)} only"
-    if option.kind is bool or option.default is None or "(default" in text:
-        return text
-    return f"{text} (default: {' '.join(option.default) if option.several else option.default})"
+        notes.append(f"{', '.join(users)} only")
+    if option.kind is not bool and option.default is not None and "(default" not in text:
+        notes.append(f"default: {' '.join(option.default) if option.several else option.default}")
+    if notes and "(default" in text:  # its own words for the default end it
+        return f"{text.removesuffix(')')}; {notes[0]})"
+    return f"{text} ({'; '.join(notes)})" if notes else text
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

@@ -1,0 +1,144 @@
+"""Explanations of a latent and their scores, as commands show them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autointerp.cli.shared.output import printable
+from autointerp.explain.registry import explainer_label
+from autointerp.score.registry import JUDGES, SCORERS
+
+if TYPE_CHECKING:
+    from autointerp.records import Explanation, Score
+    from autointerp.store.annotations import Annotations
+
+_SPENT = ("tokens_in", "tokens_out", "cost", "duration")
+_EXPLANATION = ("id", "text", "explainer", "model", "author", "parent", "created", "prompt_version", "seed")
+_EXPLANATION += ("config", "example_ids", "reasoning", "parts", *_SPENT)
+_SCORE = (
+    "id",
+    "scorer",
+    "judge",
+    "model",
+    "protocol",
+    "negatives",
+    "metric",
+    "value",
+    "auroc",
+    "n",
+    "n_pos",
+    "n_neg",
+)
+_SCORE += (
+    "tpr_by_quantile",
+    "tnr",
+    "unparsed",
+    "floor",
+    "n_floor",
+    "created",
+    "prompt_version",
+    "seed",
+    "config",
+    *_SPENT,
+)
+_FAILURE = ("id", "model", "error", "error_kind", "retryable", "created")
+
+
+def open_annotations(store: Path) -> "Annotations":
+    """The store's annotations; empty, and no file is made, where nothing was ever written."""
+    from autointerp.store.annotations import Annotations
+    from autointerp.store.annotations.database import FILE
+
+    return Annotations(store, read_only=not (store / FILE).exists())
+
+
+def describe_explanations(annotations: "Annotations", coder: str, latent: int) -> dict[str, Any]:
+    """`explanations`, newest first, each with its `scores`; failed attempts, which have no text and no value, in `failures`."""
+    shown = annotations.shown(coder, latent)
+    pin = annotations.pinned(coder, latent)
+    scores = annotations.scores_of_latent(coder, latent)
+    explanations, failures = [], []
+    for explanation in annotations.explanations(coder, latent):
+        if explanation.status == "failed":
+            failures.append(_failure("explanation", explanation.explainer, explanation))
+            continue
+        explanations.append(
+            {
+                **_values(explanation, _EXPLANATION),
+                "reply": explanation.reply_ref,
+                "shown": shown is not None and shown.id == explanation.id,
+                "pinned": pin is not None and pin.explanation_id == explanation.id,
+                "scores": [
+                    _score(annotations, score)
+                    for score in scores
+                    if score.explanation_id == explanation.id and score.status == "ok"
+                ],
+            }
+        )
+    failures += [_failure("score", score.scorer, score) for score in scores if score.status == "failed"]
+    return {"explanations": explanations, "failures": failures}
+
+
+def _values(record: "Explanation | Score", names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
+def _score(annotations: "Annotations", score: "Score") -> dict[str, Any]:
+    return {
+        **_values(score, _SCORE),
+        "ci": [score.ci_low, score.ci_high],
+        "floor_explanation": score.floor_explanation_id,
+        "example_ids": annotations.judged_example_ids(score.id),
+    }
+
+
+def _failure(what: str, method: str, record: "Explanation | Score") -> dict[str, Any]:
+    explanation = getattr(record, "explanation_id", None)
+    return {"what": what, "method": method, "explanation": explanation, **_values(record, _FAILURE)}
+
+
+def explanations_text(document: dict[str, Any]) -> list[str]:
+    """As text: `=` before the explanation that lists show."""
+    lines: list[str] = []
+    if document["explanations"]:
+        lines += ["", "explanations"]
+    for explanation in document["explanations"]:
+        sign = "=" if explanation["shown"] else " "
+        source = (explanation_label(explanation), explanation["author"], explanation["created"][:10])
+        notes = [printable(note) for note in source] + ["pinned"] * explanation["pinned"]
+        lines.append(f"{sign} {printable(explanation['text'])}  ({', '.join(notes)})")
+        ordered = sorted(explanation["scores"], key=lambda score: SCORERS.place(score["scorer"]))
+        lines += [f"      {score_line(score)}" for score in ordered]
+    if document["failures"]:
+        lines += ["", "failed"]
+    for failure in document["failures"]:
+        name = f"{failure['what']} by {printable(failure['method'])}"
+        lines.append(f"  {failure['created'][:10]}  {name}: {printable(failure['error'])}")
+    return lines
+
+
+def explanation_label(explanation: dict[str, Any]) -> str:
+    """The explainer and its model, where it has one."""
+    label = explainer_label(explanation["explainer"])
+    return f"{label}, {explanation['model']}" if explanation["model"] else label
+
+
+def judge_label(judge: str, model: str | None) -> str:
+    """Who answered: `offline judge`, `LLM gpt-x`, `embedder all-MiniLM-L6-v2`."""
+    label = JUDGES.get(judge, judge)
+    return printable(f"{label} {model}" if model else label)
+
+
+def score_line(score: dict[str, Any]) -> str:
+    """A score with what it takes to judge it: interval, floor, n, judge, negatives."""
+    low, high = score["ci"]
+    interval = "no interval" if low is None else f"[{low:.2f}, {high:.2f}]"
+    floor = "no floor" if score["floor"] is None else f"floor {score['floor']:.2f}"
+    if score["n_floor"] not in (None, score["n"]):
+        floor += f" (n {score['n_floor']})"
+    parts = [f"{score['scorer']} {score['value']:.2f} {interval}", floor, f"n {score['n']}"]
+    parts += [judge_label(score["judge"], score["model"]), f"negatives {score['negatives']}"]
+    if score["unparsed"]:
+        parts.append(f"{score['unparsed']} unparsed")
+    if score["protocol"] != "held-out":
+        parts.append(f"{score['protocol']} protocol")
+    return ", ".join(parts)
