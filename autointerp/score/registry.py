@@ -117,15 +117,23 @@ _JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerEntry(Entry):
-    """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen."""
+    """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen. `high`,
+    `low`: what an explanation does that scores high or low, for pairs of scorers that disagree."""
 
     metric: Metric
     answered_by: str = ""
+    high: str = ""
+    low: str = ""
 
     @property
     def judged(self) -> bool:
         """Whether a judge, offline or language model, answers."""
         return "judge" in self.needs
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is chosen until someone chooses: it asks no language model, not even the store's own."""
+        return not self.needs & {"llm", "text_model"}
 
 
 def _judged_version(options: Any) -> str:
@@ -158,6 +166,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         label="Detection",
         help="A judge says in which texts the latent fires",
         metric="balanced_accuracy",
+        high="tells activating from non-activating texts",
+        low="does not tell activating from non-activating texts: it is too broad, or names a common token",
         needs=frozenset({"judge", "negatives"}),
         options=_JUDGED,
         build="autointerp.score.judged:build",
@@ -168,6 +178,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         label="Fuzzing",
         help="A judge says in which texts the right tokens are marked",
         metric="balanced_accuracy",
+        high="names the active tokens",
+        low="does not name the active tokens",
         needs=frozenset({"judge", "negatives"}),
         options=(*_JUDGED, WRONG_MARKS),
         build="autointerp.score.judged:build",
@@ -179,6 +191,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help="Similarity of explanation and text by a sentence encoder",
         metric="auroc",
         answered_by="embedder",
+        high="names the topic of activating texts",
+        low="is about form (a word piece, a position, punctuation), not about a topic",
         needs=frozenset({"embedder", "negatives"}),
         options=(*_EXAMPLES, EMBEDDER),
         build="autointerp.score.embedding:build",
@@ -189,6 +203,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help="How much likelier the explanation makes the text to the store's own language model",
         metric="auroc",
         answered_by="language model",
+        high="makes activating texts easier to predict",
+        low="does not make activating texts easier to predict",
         needs=frozenset({"text_model", "negatives"}),
         options=_EXAMPLES,
         build="autointerp.score.surprisal:build",
@@ -200,6 +216,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help="A language model predicts the activation of every token",
         metric="correlation",
         answered_by="llm",
+        high="tells where and how strongly the feature fires",
+        low="does not tell where or how strongly the feature fires",
         needs=frozenset({"llm"}),
         options=_EXAMPLES,
         build="autointerp.score.simulation:build",

@@ -45,7 +45,7 @@ def test_from_the_overview_to_a_feature_and_on(
 
     for name, section in (
         ("Top", "top"),
-        ("Quantiles", "quantiles"),
+        ("Deciles", "quantiles"),
         ("Non-activating", "non_activating"),
         ("Random", "random"),
     ):

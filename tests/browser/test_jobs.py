@@ -58,12 +58,12 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
     at.goto("/settings")
     at.choose_new("Server", model.url)
     at.enter(page.get_by_label("API key for this session", exact=True), KEY)
-    expect(page.get_by_text("was typed in this session")).to_be_visible()
+    expect(page.get_by_text("Using the key typed for")).to_be_visible()
     expect(page.get_by_label("API key for this session", exact=True)).to_have_value("")
     at.click(page.get_by_role("button", name="Test connection"))
     expect(page.get_by_text("offers 2 models")).to_be_visible()
     at.choose_new("Model", "m")
-    at.enter(page.get_by_label("Requests at once", exact=True), "1")
+    at.enter(page.get_by_label("Concurrent requests", exact=True), "1")
     at.click(page.get_by_role("button", name="Test connection"))
     expect(page.get_by_text("answered in")).to_be_visible()
     expect(page.get_by_text("JSON schema")).to_be_visible()
@@ -75,7 +75,7 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
     at.click(page.get_by_role("link", name="Jobs"))
     expect(page.get_by_text("No jobs yet")).to_be_visible()
     at.click(page.get_by_role("button", name="New batch"))
-    at.click(page.get_by_text("These", exact=True))
+    at.click(page.get_by_text("Selected", exact=True))
     # Not 2: it fires too rarely to be scored.
     at.enter(page.get_by_label("Numbers and ranges", exact=True), "0-1,3-4,6-7")
     at.choose("Explainer", "LLM")
@@ -112,15 +112,15 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
     # The rest, with an unusable answer to every question that is asked anew.
     model.fault = lambda question, times: "prose"
     at.click(row(page, label).get_by_role("button", name="Continue"))
-    expect(row(page, label).get_by_text("done, with failures")).to_be_visible()
+    expect(row(page, label).get_by_text("done, some failed")).to_be_visible()
     expect(row(page, label)).to_contain_text("6 of 6")
     at.click(row(page, label).get_by_role("link", name=label))
     expect(page).to_have_url(re.compile("job="))
     expect(page.get_by_role("heading", name=label)).to_be_visible()
-    causes = page.locator("table.list").filter(has_text="For example")
+    causes = page.locator("table.list").filter(has_text="Example")
     expect(causes.locator("tbody tr")).to_have_count(1)
     at.click(page.get_by_text("sae, default (m), detection (offline judge)"))
-    expect(page.get_by_text("typed for a session, kept in memory only")).to_be_visible()
+    expect(page.get_by_text("typed in a session, kept in memory only")).to_be_visible()
 
     model.fault = lambda question, times: None
     at.click(page.get_by_role("button", name=re.compile("Retry . failed")))

@@ -47,7 +47,7 @@ def test_explanations_are_embedded_beside_the_page(server: Server, visit: Open, 
     rows = page.locator("table.list.explained tbody tr")
     expect(rows).to_have_count(25)
     page.goto(f"{server.url}/features?coder=sae&mode=meaning&search=purring+pets")
-    expect(page.get_by_text(re.compile(f"None of the {N_LATENTS} explanations has been embedded"))).to_be_visible()  # fmt: skip
+    expect(page.get_by_text(re.compile(f"None of the {N_LATENTS} explanations is embedded"))).to_be_visible()  # fmt: skip
     strip = page.locator(".root", has_text="embed the explanations of sae")
     expect(strip).to_be_visible()
     expect(strip.get_by_role("button", name="Cancel")).to_be_visible()

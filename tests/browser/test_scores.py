@@ -62,7 +62,7 @@ def test_search_explanations_by_their_words(scored_server: Server, visit: Open):
     expect(page).to_have_url(re.compile(r"mode=words.*search=emoji"))
     expect(rows(page)).to_have_count(1)
     expect(rows(page).first.locator(".says")).to_contain_text("The first half of an emoji.")
-    expect(page.get_by_text("whole words before parts of words")).to_be_visible()
+    expect(page.get_by_text("whole words first, then shorter explanations")).to_be_visible()
     at.click(rows(page).first)
     expect(page).to_have_url(re.compile(r"/feature\?coder=sae&latent=1"))
 
@@ -73,13 +73,13 @@ def test_another_search_is_not_sorted_like_the_list_before(scored_server: Server
     at.goto("/features?sort=max")
     at.enter(page.get_by_label("Search", exact=True), "<script>")
     expect(page).not_to_have_url(re.compile("sort="))
-    expect(page.get_by_text("how strongly a feature fires there")).to_be_visible()
+    expect(page.get_by_text("mean activation there")).to_be_visible()
 
 
 def test_explanations_are_text(scored_server: Server, visit: Open):
     at = visit(scored_server)
     at.goto("/features?coder=sae&mode=words&search=stranger")
-    expect(at.page.get_by_text("No explanation holds every word")).to_be_visible()  # not the shown one
+    expect(at.page.get_by_text("No explanation contains every word")).to_be_visible()  # not the shown one
     at.goto("/features?coder=sae&sort=latent")
     expect(rows(at.page).first).to_contain_text("Script tags that call alert, in web pages.")
     expect(at.page.locator("table.list.explained")).not_to_contain_text("\u202e")

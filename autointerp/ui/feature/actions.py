@@ -18,12 +18,14 @@ from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.explain import written_explanation
 from autointerp.records import Explanation, Record, Score
 from autointerp.score.options import ScoreOptions
+from autointerp.score.registry import JUDGE, SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import NewJob
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import close_right
 from autointerp.ui.feature.versions import Versions, load
 from autointerp.ui.shared import job_strip, llm_settings, services
+from autointerp.ui.shared.options import plain_score
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain
@@ -156,10 +158,11 @@ def _score_jobs(
 
 def is_quick(store: Store, options: ScoreOptions) -> bool:
     """Whether a score takes no more than moments: no language model, and no model that has to be loaded first."""
-    if options.scorer == "embedding":
-        loaded = services.resources(store).has_embedder(options.embedder)
-        return loaded and llm_settings.has_embeddings(store, options.embedder)
-    return options.judged and options.judge == "offline"
+    needs = SCORERS[options.scorer].needs
+    if options.needs_llm or "text_model" in needs:
+        return False
+    loaded = "embedder" not in needs or services.resources(store).has_embedder(options.embedder)
+    return loaded and ("embedder" not in needs or llm_settings.has_embeddings(store, options.embedder))
 
 
 def _queue(
@@ -287,7 +290,8 @@ def as_before(versions: Versions, options: Sequence[ScoreOptions]) -> list[Score
 
 def default_scores(store: Store) -> list[ScoreOptions]:
     """The scores of a new version unless someone chooses: everything that works without a language model here."""
-    options = [ScoreOptions(scorer="detection"), ScoreOptions(scorer="fuzzing")]
-    if llm_settings.has_embeddings(store):
-        options.append(ScoreOptions(scorer="embedding", embedder=llm_settings.embedder_name()))
-    return options
+    embedded = llm_settings.has_embeddings(store)
+    usual = [
+        name for name, entry in SCORERS.items() if entry.usual and (embedded or "embedder" not in entry.needs)
+    ]
+    return [plain_score(name, JUDGE.default, None) for name in usual]

@@ -121,7 +121,7 @@ def _explain(llm: LLMOptions | None) -> ExplainOptions:
 
 def _scores(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
     form = f"{KEY}_s"
-    usual = [name for name in ("detection", "fuzzing", "embedding") if name in SCORERS]
+    usual = [name for name, entry in SCORERS.items() if entry.usual]
     names = options.scorers(form, "Scorers", list(SCORERS), usual)
     judge = options.judge(form, names, llm)
     if judge == "llm" or any("llm" in SCORERS[name].needs for name in names):

@@ -52,7 +52,7 @@ class Written:
 
     @property
     def n_explained(self) -> int:
-        return sum(one.explanations.num_rows for one in self.coders.values())
+        return sum(coder.explanations.num_rows for coder in self.coders.values())
 
     def scores(self, coder: str, kind: ScoreKind) -> Scores:
         """One number per latent of the coder."""

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from autointerp.score.population import agreement, disagreement
+from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
 from autointerp.ui.overview.data import Written
 from autointerp.ui.overview.rows import features, open_feature
@@ -20,48 +21,22 @@ N_APART = 4
 MAX_POINTS = 4000
 RARE = 0.05
 """Pairs of scorers that share fewer features than this part of what the most common pair shares are listed last."""
-APART = {
-    (
-        "fuzzing",
-        "detection",
-    ): "it names the tokens, not when they count: marked, they are recognised, but in a whole text it "
-    "does not tell whether the feature fires. Often too broad, or about one common token.",
-    (
-        "detection",
-        "fuzzing",
-    ): "it describes the text around, not what fires: it knows which texts, and takes the wrong tokens "
-    "for the active ones.",
-    (
-        "embedding",
-        "detection",
-    ): "the topic is right and the condition is missing: texts about the same, with and without the "
-    "feature, look alike to it.",
-    (
-        "detection",
-        "embedding",
-    ): "it is about form (a piece of a word, a position, a sign), which vectors of meaning hardly see.",
-    ("embedding", "fuzzing"): "the topic is right, the tokens are not named.",
-    ("fuzzing", "embedding"): "it names tokens whose texts share no topic.",
-    ("simulation", "detection"): "it tells strong from weak within a text, and claims too many texts.",
-    ("detection", "simulation"): "it tells which texts, and not where or how strongly.",
-}
-"""What a high score by the first scorer and a low one by the second usually means."""
 
 
 def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], params: dict[str, str]) -> None:
     """Agreement of every two kinds; one pair looked at more closely."""
     pooled = {kind: written.pooled(coders, kind) for kind in kinds}
-    found = {(a, b): agreement(pooled[a].value, pooled[b].value) for a, b in combinations(kinds, 2)}
-    most = max((agree.n for agree in found.values()), default=0)
-    pairs = [pair for pair, agree in found.items() if agree.n >= 3]
+    agreed = {(a, b): agreement(pooled[a].value, pooled[b].value) for a, b in combinations(kinds, 2)}
+    most = max((agreed[pair].n for pair in agreed), default=0)
+    pairs = [pair for pair in agreed if agreed[pair].n >= 3]
     # What stands on a handful of features comes last.
-    pairs.sort(key=lambda pair: found[pair].n < RARE * most)
+    pairs.sort(key=lambda pair: agreed[pair].n < RARE * most)
     if not pairs:
         st.caption("No two kinds of scores have three features in common, so there is nothing to compare.")
         return
     asked = (params.get("x"), params.get("y"))
     pair = next((pair for pair in pairs if (pair[0].key, pair[1].key) == asked), None)
-    shown = pair or max(pairs, key=lambda one: (one[0].scorer != one[1].scorer, found[one].n))
+    shown = pair or max(pairs, key=lambda pair: (pair[0].scorer != pair[1].scorer, agreed[pair].n))
     left, right = st.columns([5, 7], gap="medium")
     with left:
         st.caption(
@@ -79,9 +54,9 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
                 "go": {**({"of": params["of"]} if "of" in params else {}), "x": a.key, "y": b.key},
                 "cells": [
                     f"{'▸ ' if (a, b) == shown else ''}{names[a]} / {names[b]}",
-                    fmt.decimal(found[a, b].spearman, 2),
-                    fmt.decimal(found[a, b].pearson, 2),
-                    fmt.count(found[a, b].n),
+                    fmt.decimal(agreed[a, b].spearman, 2),
+                    fmt.decimal(agreed[a, b].pearson, 2),
+                    fmt.count(agreed[a, b].n),
                 ],
             }
             for a, b in pairs
@@ -109,7 +84,9 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
         st.caption("Click a point to open its feature.")
     points = [(*written.place(coders, int(at)), float(x.value[at]), float(y.value[at])) for at in both]
     names = (score_text.name(pair[0], written.kinds), score_text.name(pair[1], written.kinds))
-    floors = [float(np.nanmedian(one.floor)) if not np.isnan(one.floor).all() else None for one in (x, y)]
+    floors = [
+        float(np.nanmedian(scores.floor)) if not np.isnan(scores.floor).all() else None for scores in (x, y)
+    ]
     event: Any = st.plotly_chart(
         charts.score_scatter(names, points, (floors[0], floors[1])), key="scatter", on_select="rerun",
         selection_mode="points", config={"displayModeBar": False},
@@ -128,14 +105,17 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
         order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
         chosen = [int(i) for i in order[:N_APART] if sign * gap[i] > 0]
         names = [plain(score_text.name(kind, written.kinds)) for kind in (high, low)]
-        meaning = APART.get((high.scorer, low.scorer))
-        said = (
-            f" Usually {meaning}"
-            if meaning
-            else " They ask different questions: compare their judged examples."
-        )
-        st.caption(f"**High on {names[0]}, low on {names[1]}.**{said}")
+        st.caption(f"**High on {names[0]}, low on {names[1]}.** {_meaning(high.scorer, low.scorer)}")
         if chosen:
             features(written, coders, chosen, [high, low], f"apart_{sign}")
         else:
             st.caption("None: both rank all features alike.")
+
+
+def _meaning(high: str, low: str) -> str:
+    """What a high score by one scorer and a low one by the other usually says of an explanation."""
+    does = SCORERS[high].high if high in SCORERS else ""
+    does_not = SCORERS[low].low if low in SCORERS else ""
+    if high == low or not does or not does_not:
+        return "They ask different questions: compare their judged examples."
+    return f"Usually the explanation {does}, but {does_not}."

@@ -32,9 +32,13 @@ def features(
     for coder, latent in named:
         annotated = written.coders[coder]
         shown = annotated.shown([latent]).get(latent)
-        found = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
+        scores = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
         title = f"{coder} #{latent}" if len(coders) > 1 else f"#{latent}"
-        cells = [title, explanation_cell(shown), *(score_text.cell(one) if one else None for one in found)]
+        cells = [
+            title,
+            explanation_cell(shown),
+            *(score_text.cell(score) if score else None for score in scores),
+        ]
         rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
     clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key=f"features_{key}")
     if clicked:

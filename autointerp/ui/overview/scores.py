@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 
 from autointerp.errors import StoreError
-from autointerp.explain.registry import explainer_label
 from autointerp.score.population import spread
 from autointerp.store import ScoreKind, Store
 from autointerp.types import CoderInfo
@@ -17,6 +16,7 @@ from autointerp.ui.overview.data import Coverage, Written
 from autointerp.ui.overview.rows import features, open_feature
 from autointerp.ui.shared import charts, components, job_strip, job_text, score_text, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.explanation_cell import written_by
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import bound, current
 from autointerp.ui.shared.text import plain, visible
@@ -119,11 +119,7 @@ def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]
 def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
     columns: list[dict[str, Any]] = [
         {"title": "Coder", "kind": "link", "cls": "name"},
-        {
-            "title": "Explained",
-            "num": True,
-            "help": "Live features with an explanation",
-        },
+        {"title": "Explained", "num": True, "help": "Live features with an explanation"},
         {"title": "Failed", "num": True, "help": "Features whose only attempts at an explanation failed"},
         *(
             {
@@ -151,16 +147,15 @@ _SCORED = "median, and how many of the explained features are scored"
 
 
 def _part(n: int, of: int) -> str:
-    return f"{fmt.count(n)} of {fmt.count(of)}  ({fmt.share(n / of if of else None)})"
+    return f"all {fmt.count(of)}" if n == of else f"{fmt.count(n)} of {fmt.count(of)}"
 
 
 def _median(written: Written, cover: Coverage, kind: ScoreKind) -> str:
     n = cover.scored.get(kind, 0)
     if not n:
         return fmt.NONE
-    scores = written.scores(cover.coder, kind)
-    share = fmt.share(n / cover.explained if cover.explained else None)
-    return f"{fmt.decimal(float(np.nanmedian(scores.value)), 2)}  ({share}, n {fmt.count(n)})"
+    median = float(np.nanmedian(written.scores(cover.coder, kind).value))
+    return f"median {fmt.decimal(median, 2)}, {_part(n, cover.explained)} scored"
 
 
 def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
@@ -170,13 +165,10 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
             boxes = []
             for index, coder in enumerate(written.coders):
                 scores = written.scores(coder, kind)
-                found = spread(scores.value, scores.ci_low, scores.floor)
-                if found is not None:
-                    boxes.append(
-                        charts.ScoreBox(
-                            coder, charts.colour(index), found.n, found.percentiles, found.mean, found.floor
-                        )
-                    )
+                box = spread(scores.value, scores.ci_low, scores.floor)
+                if box is not None:
+                    colour = charts.colour(index)
+                    boxes.append(charts.ScoreBox(coder, colour, box.n, box.percentiles, box.mean, box.floor))
             with place:
                 figure = charts.score_boxes(score_text.name(kind, written.kinds), boxes)
                 st.plotly_chart(figure, key=f"spread_{kind.key}", config={"displayModeBar": False})
@@ -236,15 +228,15 @@ def _recent(store: Store) -> None:
             {"title": "Created", "num": True, "cls": "name"},
         ]
         rows = []
-        for one in latest:
-            by = f"{one.author} (person)" if one.explainer == "person" else explainer_label(one.explainer)
-            cell = {"text": visible(one.text)[:300] or "(empty)", "marks": [visible(by)], "help": one.created}
-            rows.append(
-                {
-                    "go": {"coder": one.coder, "latent": one.latent},
-                    "cells": [f"{one.coder} #{one.latent}", cell, job_text.ago(one.created)],
-                }
-            )
+        for explanation in latest:
+            feature = {"coder": explanation.coder, "latent": explanation.latent}
+            cell = {
+                "text": visible(explanation.text)[:300] or "(empty)",
+                "marks": [visible(written_by(explanation.explainer, explanation.author))],
+                "help": explanation.created,
+            }
+            name = f"{explanation.coder} #{explanation.latent}"
+            rows.append({"go": feature, "cells": [name, cell, job_text.ago(explanation.created)]})
         clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key="latest")
         if clicked:
             open_feature(str(clicked["coder"]), int(clicked["latent"]))

@@ -11,13 +11,16 @@ MAX_TEXT = 400
 """Characters of an explanation that go to the page; a table shows two lines of them."""
 
 
+def written_by(explainer: str, author: str | None) -> str:
+    """The explainer, or the person."""
+    return f"{author} (person)" if explainer == "person" else explainer_label(explainer)
+
+
 def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
     """Text, who wrote it, and what marks it out; without one, why."""
     if shown is None:
         return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained"}
-    by = explainer_label(shown.explainer)
-    if shown.explainer == "person":
-        by = f"{shown.author} (person)"
+    by = written_by(shown.explainer, shown.author)
     marks = [visible(by), *(["pinned"] if shown.pinned else [])]
     text = visible(shown.text)
     written = f"{by}{', ' + shown.model if shown.model else ''}, {fmt.minute(shown.created)} UTC"
