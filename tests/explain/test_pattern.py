@@ -1,7 +1,6 @@
 """The explainer without a model."""
 
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -176,15 +175,11 @@ def test_context_words_that_may_be_chance_are_left_out() -> None:
     assert explain(windows, silent) == 'The word "fox".'
 
 
-def test_it_is_deterministic_and_quick() -> None:
+def test_it_is_deterministic() -> None:
     given = heldout(40, 40, length=32)
     evidence = Evidence("sae", 3, given.activating, 10.0, given.non_activating)
     texts = {PatternExplainer().explain(evidence).text for _ in range(3)}
     assert len(texts) == 1
-    started = time.process_time()
-    for _ in range(10):
-        PatternExplainer().explain(evidence)
-    assert time.process_time() - started < 5, "0.1 s is usual"
 
 
 def test_provenance_and_failure() -> None:
