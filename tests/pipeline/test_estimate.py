@@ -27,16 +27,16 @@ def test_one_item_that_was_tried_before_does_not_speak_for_all():
     found = extrapolate(range(1536), lambda item: KNOWN if item == 0 else NEW)
     assert (found.sampled, found.exact, found.n_requests) == (SAMPLE, False, pytest.approx(3 * 1536))
     assert found.cost == pytest.approx(0.5 * 1536, rel=0.11)
-    assert f"an estimate from {SAMPLE} of 1,536 features" in amount(found, "feature")
+    assert f"estimated from {SAMPLE} of 1,536 features" in amount(found, "feature")
 
 
 def test_where_all_that_was_looked_at_is_known_the_others_are_not():
     places = set(sample_places(1536))
     found = extrapolate(range(1536), lambda item: KNOWN if item in places else NEW)
     assert found.all_known
-    said = amount(found, "feature")
-    assert "not known" in said
-    assert "0.00" not in said
+    text = amount(found, "feature")
+    assert "the cost of the others is unknown" in text
+    assert "0.00" not in text
     document = preview_document(found)
     assert (document["cost"], document["tokens_in"]) == (None, None)
     assert "not known" in preview_text(found, "latents")
@@ -45,15 +45,13 @@ def test_where_all_that_was_looked_at_is_known_the_others_are_not():
 def test_all_of_a_few_tell_exactly():
     found = extrapolate(range(4), lambda item: KNOWN if item == 0 else NEW)
     assert (found.exact, found.n_requests, found.from_cache, found.cost) == (True, 12, 3, 1.5)
-    assert amount(found, "feature").startswith(
-        "about 12 requests, 3 of them answered before and free; 300 tokens in"
-    )
-    assert "cost nothing" in amount(extrapolate(range(4), lambda item: KNOWN), "feature")
+    assert amount(found, "feature").startswith("about 12 requests, 3 cached; 300 tokens in")
+    assert "no cost" in amount(extrapolate(range(4), lambda item: KNOWN), "feature")
     two = add_estimates(
         [found, extrapolate(range(4), lambda item: Estimate(n_requests=1, tokens_in=5, cost=None))]
     )
     assert (two.n_requests, two.cost) == (16, None)
-    assert "unknown cost" in amount(two, "feature")
+    assert "cost unknown" in amount(two, "feature")
 
 
 def test_what_would_fail_is_told():
@@ -62,7 +60,7 @@ def test_what_would_fail_is_told():
             raise UserError("too few *examples*")
         return NEW
 
-    assert "2 of the 4 looked at would fail: too few \\*examples\\*" in amount(
+    assert "2 of 4 sampled would fail: too few \\*examples\\*" in amount(
         extrapolate(range(4), preview), "feature"
     )
     with pytest.raises(UserError, match="all 1 items"):
