@@ -136,9 +136,9 @@ def meaning(store: Store, path: Path, name: str, rng: np.random.Generator) -> di
             put(texts[at : min(at + 2000, nine_tenths)])
 
         def search(known: StoreEmbedder, query: str) -> None:
-            coverage(annotations, known, name)  # as a page does
+            coverage(annotations, known, [name])  # as a page does
             search_explanations(
-                annotations, known, name, query, limit=500, mode="semantic", embed_missing=False
+                annotations, known, [name], query, limit=500, mode="semantic", embed_missing=False
             )
 
         partly = StoreEmbedder(store, embedder)

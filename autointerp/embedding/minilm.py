@@ -27,6 +27,7 @@ from autointerp.types import Progress, ProgressCallback, no_progress
 
 Precision = Literal["float32", "bfloat16"]
 
+_MAX_TOKENS = 256
 _BATCH_TOKENS, _BATCH_TEXTS = 2048, 64
 _FEW = 16  # texts that are embedded beside a larger piece of work
 _BLOCK = 2048  # texts that are sorted by length together; other callers get their turn after each block
@@ -37,7 +38,7 @@ class MiniLM:
     """A BERT encoder with mean pooling from a sentence-transformers folder. Thread-safe.
 
     `sha256`: of the weights, checked. `precision`: `None` picks the fastest that this processor computes natively. Texts are
-    cut after `max_tokens` word pieces. Raises ModelLoadError.
+    cut after 256 word pieces. Raises ModelLoadError.
     """
 
     def __init__(
@@ -45,9 +46,8 @@ class MiniLM:
         folder: Path,
         *,
         name: str,
-        sha256: str | None = None,
+        sha256: str,
         precision: Precision | None = None,
-        max_tokens: int = 256,
     ):
         weights = folder / "model.safetensors"
         try:
@@ -55,11 +55,11 @@ class MiniLM:
             self.fingerprint = hashlib.sha256(weights.read_bytes()).hexdigest()
         except (OSError, ValueError) as error:
             raise ModelLoadError(
-                f"the embedder {name} cannot be read from {folder} ({error}). {_REPAIR}"
+                f"The embedder {name} cannot be read from {folder} ({error}). {_REPAIR}"
             ) from error
-        if sha256 is not None and self.fingerprint != sha256:
+        if self.fingerprint != sha256:
             raise ModelLoadError(
-                f"the weights of the embedder {name} in {folder} are not the published ones (SHA-256 {self.fingerprint}, "
+                f"The weights of the embedder {name} in {folder} are not the published ones (SHA-256 {self.fingerprint}, "
                 f"expected {sha256}). {_REPAIR}"
             )
         self.name = name
@@ -72,10 +72,10 @@ class MiniLM:
             model.load_state_dict(state)
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:
-            raise ModelLoadError(f"the embedder {name} cannot be used ({error}). {_REPAIR}") from error
+            raise ModelLoadError(f"The embedder {name} cannot be used ({error}). {_REPAIR}") from error
         self._model = model.to(getattr(torch, self.precision)).eval()
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_truncation(_MAX_TOKENS)
 
     def embed(self, texts: Sequence[str], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
         """Float32[ndarray, "n d"], unit length. Reports "embed" in texts."""
@@ -86,8 +86,8 @@ class MiniLM:
             block = [clean(text) for text in texts[at : at + _BLOCK]]
             ids = [encoding.ids for encoding in self._tokenizer.encode_batch(block)]
             batches = in_batches([len(text_ids) for text_ids in ids])
-            made = pool.map(self._forward, ([ids[row] for row in rows] for rows in batches))
-            for rows, part in zip(batches, made, strict=True):
+            parts = pool.map(self._forward, ([ids[row] for row in rows] for rows in batches))
+            for rows, part in zip(batches, parts, strict=True):
                 vectors[at + rows] = part
                 done += len(rows)
                 progress(Progress("embed", done, len(texts), "texts"))
@@ -102,8 +102,10 @@ class MiniLM:
 
 def native_precision() -> Precision:
     """bfloat16 where the processor has instructions for it; elsewhere it would be emulated, and slower than float32."""
-    able = torch.cpu.get_capabilities()
-    return "bfloat16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
+    supported = torch.cpu.get_capabilities()
+    return (
+        "bfloat16" if any(supported.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
+    )
 
 
 def in_batches(lengths: Sequence[int]) -> list[NDArray[np.int64]]:

@@ -61,8 +61,8 @@ def _nearest(
         rows, block = first + keep, np.ascontiguousarray(block[keep].T)
         for which, values in enumerate(block):
             top = nearest_first(values, depth)
-            found = np.concatenate([best[which][0], rows[top]])
+            nearest = np.concatenate([best[which][0], rows[top]])
             cosine = np.concatenate([best[which][1], values[top]])
             top = nearest_first(cosine, depth)
-            best[which] = (found[top], cosine[top])
+            best[which] = (nearest[top], cosine[top])
     return [rows for rows, _ in best]

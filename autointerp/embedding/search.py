@@ -5,25 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autointerp.embedding.explanations import as_list, index_of
+from autointerp.embedding.explanations import index_of
 from autointerp.embedding.lookup import StoreEmbedder
 from autointerp.errors import UserError
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.store.embeddings.reader import nearest_first
-from autointerp.types import ProgressCallback, no_progress
 
-Mode = Literal["semantic", "keyword", "hybrid"]
+Mode = Literal["semantic", "hybrid"]
 
 KEYWORD_WEIGHT = 0.4
-"""What all of a query's words in a text add to its cosine in "hybrid": about as much as lies between related and not."""
+"""Added to the cosine in "hybrid" for a text with all words of the query: about the difference between related and not."""
 
 
 @dataclass(frozen=True)
-class FoundWindow:
+class WindowHit:
     """A window and its cosine with the query."""
 
     context: int
@@ -33,16 +31,11 @@ class FoundWindow:
 
 
 @dataclass(frozen=True)
-class FoundExplanation:
-    """A shown explanation. `similarity`: cosine with the query; `words`: share of the query's words in the text, rare words
-    counting more; `score`: what the order goes by."""
+class ExplanationHit:
+    """A latent whose shown explanation fits the query. `score`: the cosine, with the words counted in "hybrid"."""
 
     coder: str
     latent: int
-    explanation_id: str
-    text: str
-    similarity: float
-    words: float
     score: float
 
 
@@ -53,81 +46,61 @@ def search_windows(
     *,
     limit: int = 50,
     window: int = DEFAULT_WINDOW,
-    contexts: NDArray[np.bool_] | None = None,
-) -> list[FoundWindow]:
+) -> list[WindowHit]:
     """Windows of the corpus nearest in meaning to `query`, at most one per context, nearest first.
 
-    `contexts` Bool[ndarray, " n_contexts"]: only these. Raises UserError before the store is embedded, or for an empty query.
+    Raises UserError before the store is embedded, or for an empty query.
     """
     _check(query)
     embeddings = embedder.windows(window)
     if embeddings is None:
         raise UserError(
-            f"The windows of this store have not been embedded with {embedder.name} yet: start it on the Settings page, or "
-            "run autointerp demo again for the demo."
+            f"The windows of this store have not been embedded with {embedder.name} yet. Embed them on the Settings page; for "
+            "the demo, run autointerp demo again."
         )
     vector = embedder.embed_queries([query])[0]
-    rows, values = embeddings.search(vector, limit * embeddings.places.per_context, contexts)
-    found: dict[int, FoundWindow] = {}
+    rows, values = embeddings.search(vector, limit * embeddings.places.per_context)
+    nearest: dict[int, WindowHit] = {}
     for row, value in zip(rows.tolist(), values.tolist(), strict=True):
-        context, start, end = embeddings.places.place(row)
-        if context not in found:
-            found[context] = FoundWindow(context, start, end, value)
-    return list(found.values())[:limit]
+        hit = WindowHit(*embeddings.places.place(row), value)
+        nearest.setdefault(hit.context, hit)
+    return list(nearest.values())[:limit]
 
 
 def search_explanations(
     annotations: Annotations,
     embedder: StoreEmbedder,
-    coders: str | Iterable[str],
+    coders: Iterable[str],
     query: str,
     *,
     limit: int = 100,
     mode: Mode = "hybrid",
     embed_missing: bool = True,
-    progress: ProgressCallback = no_progress,
-) -> list[FoundExplanation]:
+) -> list[ExplanationHit]:
     """Shown explanations of `coders` that fit `query`, best first, equals by coder and latent.
 
-    "semantic" goes by the cosine, "keyword" by the words (texts with none of them are left out), "hybrid" by the cosine plus
-    `KEYWORD_WEIGHT` times the words. Explanations not yet embedded are embedded now and kept, 10^5 in minutes; without
-    `embed_missing` they can only be found by their words, with a cosine of 0. See `coverage` for how many these are and
-    `embed_explanations` for doing it beforehand. Raises UserError.
+    "semantic" ranks by the cosine, "hybrid" by the cosine plus `KEYWORD_WEIGHT` times the share of the query's words in the
+    text. Explanations not yet embedded are embedded now and kept, 10^5 in minutes; without `embed_missing` only "hybrid" finds
+    them, by their words. `coverage` counts them, `embed_explanations` embeds them beforehand. Raises UserError.
     """
     _check(query)
-    vector = np.zeros(0) if mode == "keyword" else embedder.embed_queries([query])[0]
-    found: list[FoundExplanation] = []
-    for coder in as_list(coders):
+    vector = embedder.embed_queries([query])[0]
+    hits: list[ExplanationHit] = []
+    for coder in coders:
         index = index_of(annotations, embedder, coder)
-        words = index.words(query)
-        similarity, known = np.zeros(len(words), np.float32), np.zeros(len(words), np.bool_)
-        if mode != "keyword":
-            if embed_missing:
-                index.embed_missing(progress)
-            vectors, known = index.vectors()
-            similarity = np.where(known, vectors @ vector, np.float32(0))
-        score = {
-            "semantic": similarity,
-            "keyword": words,
-            "hybrid": similarity + KEYWORD_WEIGHT * words,
-        }[mode]
-        wanted = {"semantic": known, "keyword": words > 0, "hybrid": known | (words > 0)}[mode]
-        places = np.flatnonzero(wanted)
-        for i in places[nearest_first(np.asarray(score[places], dtype=np.float32), limit)].tolist():
-            found.append(
-                FoundExplanation(
-                    coder,
-                    index.latents[i],
-                    index.ids[i],
-                    index.texts[i],
-                    float(similarity[i]),
-                    float(words[i]),
-                    float(score[i]),
-                )
-            )
-    return sorted(found, key=lambda one: -one.score)[:limit]
+        if embed_missing:
+            index.embed_missing()
+        vectors, embedded = index.vectors()
+        score, eligible = np.where(embedded, vectors @ vector, np.float32(0)), embedded
+        if mode == "hybrid":
+            words = index.words(query)
+            score, eligible = score + KEYWORD_WEIGHT * words, embedded | (words > 0)
+        rows = np.flatnonzero(eligible)
+        best = rows[nearest_first(score[rows], limit)]
+        hits += [ExplanationHit(coder, index.latents[i], float(score[i])) for i in best.tolist()]
+    return sorted(hits, key=lambda hit: -hit.score)[:limit]
 
 
 def _check(query: str) -> None:
     if not query.strip():
-        raise UserError("The search is empty: type a few words.")
+        raise UserError("The search is empty. Type a few words.")

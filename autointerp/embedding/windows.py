@@ -1,6 +1,6 @@
 """Embedding every window of a store, once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from autointerp.embedding.base import TextEmbedder
 from autointerp.settings import DEFAULT_WINDOW
@@ -19,23 +19,22 @@ def embed_store(
     window: int = DEFAULT_WINDOW,
     stride: int | None = None,
     progress: ProgressCallback = no_progress,
-    cancelled: Callable[[], bool] = lambda: False,
     block: int = 4096,
-) -> WindowEmbeddings | None:
+) -> WindowEmbeddings:
     """Embed all windows of `window` tokens, one at every `stride` (default: side by side), unless that is done already.
 
     What a stopped or killed call has finished is kept, and the next one goes on from there: at most `block` windows are
-    computed twice. Another process at the same work is waited for. `progress` (in windows) may raise to stop; `cancelled` is
-    asked with it, and then `None` is returned. Raises StoreReadOnly, UserError for an impossible window.
+    computed twice. Another process at the same work is waited for. `progress` (in windows) may raise to stop. Raises
+    StoreReadOnly, UserError for an impossible window.
     """
     places = store.window_places(window, stride)
 
     def complete() -> WindowEmbeddings | None:
-        found = store.embeddings(embedder.name, window=window, stride=stride)
-        return found if found is not None and found.fingerprint == embedder.fingerprint else None
+        stored = store.embeddings(embedder.name, window=window, stride=stride)
+        return stored if stored is not None and stored.fingerprint == embedder.fingerprint else None
 
-    if (found := complete()) is not None:
-        return found
+    if (embeddings := complete()) is not None:
+        return embeddings
     n = places.n_windows
     writer = EmbeddingWriter(
         store.path,
@@ -49,24 +48,23 @@ def embed_store(
         waiting=lambda: progress(Progress(STAGE, 0, n, "windows")),
     )
     with writer:
-        if (found := complete()) is not None:
+        if (embeddings := complete()) is not None:
             writer.discard()  # another process finished while this one waited
-            return found
+            return embeddings
         left = writer.todo()
         done = n - sum(end - first for _, first, end in left)
         progress(Progress(STAGE, done, n, "windows"))
         for number, first, end in left:
-            if cancelled():
-                return None
-            before = done
 
-            def report(step: Progress, before: int = before) -> None:
+            def report(step: Progress, before: int = done) -> None:
                 progress(Progress(STAGE, before + step.done, n, "windows"))
 
             writer.put(number, embedder.embed(window_texts(store, places, range(first, end)), report))
             done += end - first
         writer.finish()
-    return complete()
+    embeddings = complete()
+    assert embeddings is not None
+    return embeddings
 
 
 def window_texts(store: Store, places: Places, rows: Iterable[int]) -> list[str]:

@@ -7,13 +7,12 @@ from autointerp.llm.errors import Cancelled
 
 
 class CancelToken:
-    """Handed to every call of one piece of work; `cancel()` from any thread aborts them all at once. Thread-safe."""
+    """Shared by all calls of one task; `cancel()` aborts them all at once. Thread-safe."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._callbacks: dict[int, Callable[[], None]] = {}
-        self._next = 0
+        self._callbacks: dict[object, Callable[[], None]] = {}
 
     @property
     def cancelled(self) -> bool:
@@ -29,19 +28,18 @@ class CancelToken:
     def check(self) -> None:
         """Raise `Cancelled` once `cancel` was called."""
         if self.cancelled:
-            raise Cancelled("Cancelled before the model answered. Run it again to go on where it stopped.")
+            raise Cancelled("Cancelled before the model answered. Run it again to continue.")
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` at `cancel` (at once if that has been); returns a function that takes it back."""
+        """Call `callback` at `cancel` (at once if that has been); returns a function that undoes this."""
         with self._lock:
-            if not self._event.is_set():
-                number = self._next
-                self._next += 1
-                self._callbacks[number] = callback
-                return lambda: self._forget(number)
+            if not self.cancelled:
+                place = object()
+                self._callbacks[place] = callback
+                return lambda: self._forget(place)
         callback()
         return lambda: None
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, place: object) -> None:
         with self._lock:
-            self._callbacks.pop(number, None)
+            self._callbacks.pop(place, None)

@@ -28,12 +28,12 @@ class EndpointCheck:
         return self.error is None
 
 
-def check_endpoint(client: Client, *, max_tokens: int = 200) -> EndpointCheck:
+def check_endpoint(client: Client) -> EndpointCheck:
     """Ask one short question and report on the reply; never raises an `LLMError`."""
     request = ChatRequest.of(
         'For each word say 1 if it is a colour, else 0: red, table. Answer in JSON: {"answers": [.., ..]}.',
         schema=list_schema(2),
-        max_tokens=max_tokens,
+        max_tokens=200,
         top_logprobs=5,
         allow_truncated=True,
     )

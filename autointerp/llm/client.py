@@ -48,7 +48,7 @@ class Client:
         transport: Transport | None = None,
     ):
         if not model.strip():
-            raise LLMError("No model given. Name one that the server offers, for example with --llm.")
+            raise LLMError("No model given. Name one, for example with --llm.")
         if max_in_flight < 1 or not timeout > 0:
             raise LLMError(
                 f"max_in_flight must be at least 1 and timeout above 0, got {max_in_flight} and {timeout}"
@@ -138,18 +138,17 @@ class Client:
         questions: Iterable[Question[T]],
         *,
         cancel: CancelToken | None = None,
-        window: int | None = None,
     ) -> Iterator[Outcome[T]]:
-        """Outcomes as they come, one per question, failures included; at most `window` questions are held at once.
+        """Outcomes as they come, one per question, failures included; twice `max_in_flight` questions are held at once.
 
         After a cancel or at the end of the budget no further question is taken; those in flight still report. Closing
         the iterator cancels what is in flight.
         """
-        window = window or 2 * self.max_in_flight
+        window = 2 * self.max_in_flight
         stop = CancelToken()
         undo = cancel.on_cancel(stop.cancel) if cancel is not None else lambda: None
         source = enumerate(questions)
-        pending: dict[Future[Answer[T]], tuple[int, Question[T]]] = {}
+        pending: dict[Future[Answer[T]], int] = {}
         done: queue.SimpleQueue[Future[Answer[T]]] = queue.SimpleQueue()
         more = True
         try:
@@ -160,12 +159,12 @@ class Client:
                         more = False
                         break
                     future = self.submit(question.request, question.validate, cancel=stop)
-                    pending[future] = (index, question)
+                    pending[future] = index
                     future.add_done_callback(done.put)
                 more = more and not stop.cancelled
                 if pending:
                     future = done.get()
-                    outcome = _outcome(*pending.pop(future), future)
+                    outcome = _outcome(pending.pop(future), future)
                     more = more and not isinstance(outcome.error, Cancelled | BudgetExceeded)
                     yield outcome
         finally:
@@ -200,9 +199,7 @@ class Client:
     def _wait(self, future: "Future[T]") -> T:
         if event_loop.in_loop_thread():
             future.cancel()
-            raise RuntimeError(
-                "ask and complete would wait for ever inside the client's own loop; use submit"
-            )
+            raise RuntimeError("ask and complete would deadlock in the client's own loop; use submit")
         try:
             return future.result()
         except CancelledError:
@@ -211,13 +208,13 @@ class Client:
             future.cancel()  # does nothing unless the wait was interrupted, for example by Ctrl-C
 
 
-def _outcome(index: int, question: Question[T], future: "Future[Answer[T]]") -> Outcome[T]:
+def _outcome(index: int, future: "Future[Answer[T]]") -> Outcome[T]:
     try:
-        return Outcome(index, question, future.result(), None)
+        return Outcome(index, future.result(), None)
     except LLMError as error:
-        return Outcome(index, question, None, error)
+        return Outcome(index, None, error)
     except CancelledError:
-        return Outcome(index, question, None, Cancelled("The client was closed before the model answered."))
+        return Outcome(index, None, Cancelled("The client was closed before the model answered."))
 
 
 def _close_soon(transport: Transport, writer: CacheWriter) -> None:

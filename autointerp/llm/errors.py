@@ -25,9 +25,9 @@ from autointerp.llm.usage import Usage
 class LLMError(UserError):
     """Base of the family.
 
-    `usage`: what the failed attempts cost all the same. `texts`: replies that could not be used, oldest first, for the
-    record, and `complaints`: what all but the last were answered with. `reply_ref`: where the client's cache keeps them with
-    their request, if it does.
+    `usage`: what the failed attempts cost all the same. `texts`: the unusable replies, oldest first, and `complaints`: what was
+    wrong with each but the last, as the model was told. `reply_ref`: the key under which the client's cache keeps them, if it
+    does.
     """
 
     kind = "llm"
@@ -41,8 +41,8 @@ class LLMError(UserError):
 
 
 class Transient(LLMError):
-    """A failure that another try may heal. `retry_after`: seconds the server asked for. `overload`: send less.
-    `max_attempts`: a bound of its own, below the client's."""
+    """A failure that may go away on retry. `retry_after`: seconds to wait, as the server asked. `overload`: send less.
+    `max_attempts`: at most so many, if below the client's limit."""
 
     kind = "transient"
     retryable = True
@@ -54,9 +54,8 @@ class Transient(LLMError):
         retry_after: float | None = None,
         overload: bool = False,
         max_attempts: int | None = None,
-        usage: Usage | None = None,
     ):
-        super().__init__(message, usage=usage)
+        super().__init__(message)
         self.retry_after = retry_after
         self.overload = overload
         self.max_attempts = max_attempts
@@ -111,15 +110,8 @@ class RequestRejected(LLMError):
 
     kind = "rejected"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        about: frozenset[str] = frozenset(),
-        usage: Usage | None = None,
-        texts: tuple[str, ...] = (),
-    ):
-        super().__init__(message, usage=usage, texts=texts)
+    def __init__(self, message: str, *, about: frozenset[str] = frozenset()):
+        super().__init__(message)
         self.about = about
 
 

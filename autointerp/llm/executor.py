@@ -15,7 +15,7 @@ from autointerp.llm import errors, parameters
 from autointerp.llm.cache import CacheWriter, ReplyCache, next_place, unusable_place
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.costs import CostEstimator
-from autointerp.llm.limits import AdaptiveLimit, Breaker, Permit, RetryPolicy
+from autointerp.llm.limits import AdaptiveLimit, Breaker, RetryPolicy
 from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message
 from autointerp.llm.parsing import looks_like_refusal, only_thought
 from autointerp.llm.transport import Transport
@@ -235,7 +235,7 @@ class Executor:
         self, request: ChatRequest, dropped: frozenset[str], *, first: bool
     ) -> ChatReply | errors.LLMError:
         """Send once. Failures of the exchange are returned; only what ends the question at once is raised."""
-        permit = await self.limit.acquire(first=first)
+        epoch = await self.limit.acquire(first=first)
         reserved: Usage | None = None
         result: ChatReply | errors.LLMError | None = None
         try:
@@ -244,7 +244,7 @@ class Executor:
             result = await self._exchange(request, dropped)
             return result
         finally:
-            self._settle(permit, reserved, result)
+            self._settle(epoch, reserved, result)
 
     async def _exchange(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply | errors.LLMError:
         try:
@@ -263,9 +263,7 @@ class Executor:
             return error
         return replace(reply, usage=self.costs.priced(reply.usage, request, reply.model))
 
-    def _settle(
-        self, permit: Permit, reserved: Usage | None, result: ChatReply | errors.LLMError | None
-    ) -> None:
+    def _settle(self, epoch: int, reserved: Usage | None, result: ChatReply | errors.LLMError | None) -> None:
         """Book one attempt; `result` is `None` when it was cancelled or never sent."""
         usage = None if result is None else result.usage
         error = result if isinstance(result, errors.LLMError) else None
@@ -273,7 +271,7 @@ class Executor:
         pause = error.retry_after if isinstance(error, errors.Transient) and overload else None
         if pause is not None and pause > self.retry.patience:
             pause = None  # nobody will wait that long: let each request fail with the server's message
-        self.limit.release(permit, ok=isinstance(result, ChatReply), overload=overload, pause=pause)
+        self.limit.release(epoch, ok=isinstance(result, ChatReply), overload=overload, pause=pause)
         if result is not None:
             self.breaker.record(error)
             self.counts["rate_limited"] += isinstance(error, errors.RateLimited)

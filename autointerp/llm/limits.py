@@ -1,4 +1,4 @@
-"""How many requests fly at once, when to try again, and when to stop trying."""
+"""How many requests are in flight, when to retry, and when to give up."""
 
 import asyncio
 import random
@@ -18,18 +18,18 @@ from autointerp.llm.errors import (
     UnknownModel,
 )
 
-_BELIEVED = 3
-"""How often in a row a wait that a server asks for is kept to, however short."""
-_LONGEST_DOUBT = 5.0
-"""Seconds that are waited at most, after that, where the server asks for less."""
+_TRUSTED = 3
+"""Attempts for which a server's Retry-After is taken as it is, however short."""
+_LONGEST_OWN = 5.0
+"""Seconds that are waited at most, after those attempts, where the server asks for less."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """Exponential back-off with jitter, in seconds: the n-th wait is drawn from [0.5, 1] * min(cap, base * 2^n).
 
-    `max_attempts` bounds failures of the server, `max_unreachable` attempts to connect. Being told to wait (429, 503 with
-    Retry-After) is no failure and bounded only by `patience`, the sum of all waits of one request.
+    `max_attempts` bounds failures of the server, `max_unreachable` attempts to connect. A request to wait (429, 503 with
+    Retry-After) is not a failure and bounded only by `patience`, the sum of all waits of one request.
     """
 
     max_attempts: int = 6
@@ -53,9 +53,9 @@ class RetryPolicy:
             return None
         delay = min(self.cap, self.base * 2 ** (attempt - 1)) * jitter.uniform(0.5, 1.0)
         if asked is not None:
-            # Never earlier than asked; spread a little so that waiting requests do not return as one wave. A server that says
-            # "at once" (0, or a date that has passed) again and again is believed a few times: nothing else bounds the tries.
-            own = min(delay, _LONGEST_DOUBT) if attempt > _BELIEVED else 0.0
+            # Never earlier than asked; spread a little so that waiting requests do not return as one wave. A server that asks
+            # for no wait (0, or a past date) again and again is trusted a few times only: nothing else bounds the attempts.
+            own = min(delay, _LONGEST_OWN) if attempt > _TRUSTED else 0.0
             delay = max(asked + jitter.uniform(0.0, min(1.0, 0.1 * asked + 0.05)), own)
         return delay if waited + delay <= self.patience else None
 
@@ -78,19 +78,12 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     return None
 
 
-@dataclass
-class Permit:
-    """The right to one request in flight; `epoch` counts the halvings before it was given."""
-
-    epoch: int
-
-
 class AdaptiveLimit:
     """Requests in flight between 1 and `maximum`, in the manner of TCP. Belongs to one event loop.
 
     Starts at half of the maximum and grows by one per success until the first overload; from then on by one per
-    round of successes. An overload halves it, once for all requests of the same round, and a Retry-After holds every
-    request back, not only the one that was told.
+    round of successes. An overload halves it, once for all requests of the same round, and a Retry-After delays all
+    requests, not only the one that received it.
     """
 
     def __init__(self, maximum: int):
@@ -106,8 +99,9 @@ class AdaptiveLimit:
     def waiting(self) -> int:
         return sum(not ticket.done() for ticket in self._waiting)
 
-    async def acquire(self, *, first: bool = False) -> Permit:
-        """Wait for a free place; `first` queues before the others (a request that has waited before)."""
+    async def acquire(self, *, first: bool = False) -> int:
+        """Wait for a free slot; `first` queues before the others (a request that has waited before). Returns the number of
+        halvings so far, which `release` wants back."""
         while not self._free():
             ticket = asyncio.get_running_loop().create_future()
             (self._waiting.appendleft if first else self._waiting.append)(ticket)
@@ -116,22 +110,22 @@ class AdaptiveLimit:
                 await ticket
             except asyncio.CancelledError:
                 if not ticket.cancelled():
-                    self._wake()  # the place offered to us goes to another
+                    self._wake()  # the slot offered to us goes to another
                 raise
             first = True  # woken but overtaken: keep the place in the queue
         self.in_flight += 1
-        return Permit(self._epoch)
+        return self._epoch
 
     def release(
-        self, permit: Permit, *, ok: bool = False, overload: bool = False, pause: float | None = None
+        self, epoch: int, *, ok: bool = False, overload: bool = False, pause: float | None = None
     ) -> None:
-        """Give a permit back. `ok`: the server coped; `overload`: it did not; `pause`: seconds it wants silence."""
+        """Free a slot. `ok`: the server coped; `overload`: it did not; `pause`: seconds without requests that it asks for."""
         if ok:
             busy = self.in_flight >= int(self.limit)
             step = 1.0 if self._epoch == 0 else 1.0 / self.limit
             if busy:
                 self.limit = min(float(self.maximum), self.limit + step)
-        elif overload and permit.epoch == self._epoch:
+        elif overload and epoch == self._epoch:
             self.limit = max(1.0, self.limit / 2)
             self._epoch += 1
         if pause:
@@ -164,8 +158,8 @@ class AdaptiveLimit:
 
 
 class Breaker:
-    """Spares a server that cannot serve us, and us the wait: after `threshold` failures in a row of the hopeless kind
-    (no server, wrong key, unknown model) requests fail at once with the last error; one in `cooldown` seconds probes."""
+    """After `threshold` failures in a row that no retry heals (no server, wrong key, unknown model), requests fail at once with
+    the last error, except one probe every `cooldown` seconds."""
 
     def __init__(
         self, threshold: int = 8, cooldown: float = 2.0, clock: Callable[[], float] = time.monotonic
@@ -186,12 +180,8 @@ class Breaker:
             return
         raise type(self._error)(str(self._error))
 
-    @property
-    def open(self) -> bool:
-        return self._failures >= self.threshold
-
     def record(self, error: LLMError | None) -> None:
-        """Note how a request ended; anything but a hopeless error closes the breaker."""
+        """Note how a request ended; any other outcome closes the breaker."""
         if isinstance(error, ServerUnreachable | AuthError | QuotaExceeded | UnknownModel):
             self._failures += 1
             self._error = error

@@ -145,19 +145,17 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True)
 class Question(Generic[T]):
-    """A request with its validator; `tag` is the caller's own handle."""
+    """A request with its validator."""
 
     request: ChatRequest
     validate: Callable[[ChatReply], T]
-    tag: Any = None
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """How one question ended: either an answer or an error. `index` counts the questions."""
+    """How one question ended: either an answer or an error. `index`: its place among the questions."""
 
     index: int
-    question: Question[T]
     answer: Answer[T] | None
     error: LLMError | None
 

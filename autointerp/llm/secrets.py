@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from autointerp.llm.errors import AuthError
 
-# A key is only ever sent to the host it was issued for; AUTOINTERP_API_KEY is the user's word for "any server I name".
-HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_API_KEY"}
-ANY_HOST_KEY = "AUTOINTERP_API_KEY"
+# A key is only ever sent to the host it was issued for; AUTOINTERP_API_KEY is for whichever server the user names.
+_HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_API_KEY"}
+_ANY_HOST_KEY = "AUTOINTERP_API_KEY"
 
 _MASK = "[hidden]"
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}  # str.lower can change a text's length
@@ -34,8 +34,8 @@ class Secret:
         text = (value or "").strip()
         if not all("!" <= character <= "~" for character in text):
             raise AuthError(
-                "The API key contains spaces, line breaks or characters that no key has. Copy it again, without quotes "
-                "or surrounding text."
+                "The API key contains spaces, line breaks or other characters that no key has. Copy it again, without "
+                "quotes or surrounding text."
             )
         self.__value = text
 
@@ -63,13 +63,15 @@ def find_key(
         return api_key
     if api_key is not None:
         return Secret(api_key)
-    if env.get(ANY_HOST_KEY, "").strip():
-        return Secret(env[ANY_HOST_KEY])
+    variable = key_variable(base_url, env)
+    return Secret(env[variable]) if variable else Secret()
+
+
+def key_variable(base_url: str, env: Mapping[str, str] = os.environ) -> str | None:
+    """The environment variable with the key for `base_url`, if one is set."""
     host = urlsplit(base_url).hostname or ""
-    for known, variable in HOST_KEYS.items():
-        if host == known or host.endswith("." + known):
-            return Secret(env.get(variable))
-    return Secret()
+    names = [name for owner, name in _HOST_KEYS.items() if host == owner or host.endswith("." + owner)]
+    return next((name for name in [_ANY_HOST_KEY, *names] if env.get(name, "").strip()), None)
 
 
 def redact(text: str, secret: Secret | None = None) -> str:

@@ -164,7 +164,7 @@ def test_a_read_only_app_says_what_to_do(
 ):
     with Annotations(explained_store.path) as annotations:
         store = Store.open(explained_store.path)
-        embed_explanations(annotations, StoreEmbedder(store, embedder), "transcoder")
+        embed_explanations(annotations, StoreEmbedder(store, embedder), ["transcoder"])
     app = search(open_page, explained_store, coder="sae")
     monkeypatch.setenv(ENV_READ_ONLY, "1")
     del app.query_params["coder"]

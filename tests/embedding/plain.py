@@ -78,7 +78,7 @@ def hard(
                 row
                 for row in range(len(full))
                 if not forbidden[row // per_context]
-                and row // per_context not in {one // per_context for one in chosen}
+                and row // per_context not in {other // per_context for other in chosen}
             ]
             if free and len(chosen) < n:
                 chosen.append(min(free, key=lambda row: (-cosine[row], row)))

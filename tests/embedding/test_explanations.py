@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp.embedding import StoreEmbedder, coverage, embed_explanations, search_explanations
-from autointerp.embedding import explanations as explanations_module
+from autointerp.embedding import Coverage, StoreEmbedder, coverage, embed_explanations, search_explanations
+from autointerp.embedding.search import KEYWORD_WEIGHT
 from autointerp.errors import StoreReadOnly
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import embed_explanations_job, job_kinds
@@ -42,9 +42,7 @@ def annotations(tiny_store: Store) -> Annotations:
     return Annotations(tiny_store.path)
 
 
-def found_by(
-    annotations: Annotations, known: StoreEmbedder, query: str, **more: Any
-) -> list[tuple[str, int]]:
+def ranked(annotations: Annotations, known: StoreEmbedder, query: str, **more: Any) -> list[tuple[str, int]]:
     hits = search_explanations(annotations, known, ["sae", "transcoder"], query, **more)
     return [(hit.coder, hit.latent) for hit in hits]
 
@@ -52,7 +50,7 @@ def found_by(
 def test_what_is_embedded_is_counted(tiny_store: Store, annotations: Annotations, hashed: HashEmbedder):
     known = StoreEmbedder(tiny_store, hashed)
     both = ["sae", "transcoder"]
-    assert coverage(annotations, known, both) == explanations_module.Coverage(0, 0, 0)
+    assert coverage(annotations, known, both) == Coverage(0, 0, 0)
     write(annotations, "sae", ["a" * 10, "b" * 5000, "a" * 10])
     write(annotations, "transcoder", ["c"])
     before = coverage(annotations, known, both)
@@ -62,7 +60,7 @@ def test_what_is_embedded_is_counted(tiny_store: Store, annotations: Annotations
     StoreEmbedder(tiny_store, hashed).embed_queries(["a" * 10])  # as another process does
     after = coverage(annotations, known, both)
     assert (after.embedded, after.missing, after.characters) == (2, 2, 1001)
-    assert coverage(annotations, known, "transcoder").embedded == 0
+    assert coverage(annotations, known, ["transcoder"]).embedded == 0
     hashed.asked.clear()
     assert embed_explanations(annotations, known, both) == 2
     assert sorted(hashed.asked) == ["b" * 5000, "c"]
@@ -80,17 +78,18 @@ def test_only_what_is_embedded_is_searched_until_it_is(
     hashed.asked.clear()
     query = "Fires on word 5."
     part: dict[str, Any] = {"embed_missing": False, "mode": "semantic"}
-    assert found_by(annotations, known, query, **part) == [("sae", 5), ("sae", 2)]
-    hit = search_explanations(annotations, known, "sae", query, **part)[0]
-    assert hit.similarity == pytest.approx(1, abs=1e-3)
+    assert ranked(annotations, known, query, **part) == [("sae", 5), ("sae", 2)]
+    hit = search_explanations(annotations, known, ["sae"], query, **part)[0]
+    assert hit.score == pytest.approx(1, abs=1e-3)
     # By their words the others are found all the same, after what is near in meaning too.
-    both = search_explanations(annotations, known, "sae", "word 3.", embed_missing=False, mode="hybrid")
+    both = search_explanations(annotations, known, ["sae"], "word 3.", embed_missing=False, mode="hybrid")
     assert {hit.latent for hit in both} == set(range(6))
-    assert next(hit for hit in both if hit.latent == 3).similarity == 0
+    score = next(hit.score for hit in both if hit.latent == 3)
+    assert score == pytest.approx(KEYWORD_WEIGHT)  # no cosine
     assert "Fires on word 3." not in hashed.asked
-    assert found_by(annotations, known, query, mode="semantic")[0] == ("sae", 5)
-    assert len(found_by(annotations, known, query, mode="semantic")) == 7
-    assert len(found_by(annotations, known, query, **part)) == 7
+    assert ranked(annotations, known, query, mode="semantic")[0] == ("sae", 5)
+    assert len(ranked(annotations, known, query, mode="semantic")) == 7
+    assert len(ranked(annotations, known, query, **part)) == 7
 
 
 def test_new_texts_do_not_cost_the_old_ones(
@@ -98,17 +97,17 @@ def test_new_texts_do_not_cost_the_old_ones(
 ):
     known = StoreEmbedder(tiny_store, hashed)
     write(annotations, "sae", texts_of(7))
-    embed_explanations(annotations, known, "sae")
-    coverage(annotations, known, "sae")
+    embed_explanations(annotations, known, ["sae"])
+    coverage(annotations, known, ["sae"])
     looked: list[str] = []
-    find = known._texts.find
-    monkeypatch.setattr(known._texts, "find", lambda texts: (looked.extend(texts), find(texts))[1])
+    find = known.texts.find
+    monkeypatch.setattr(known.texts, "find", lambda texts: (looked.extend(texts), find(texts))[1])
     write(annotations, "sae", ["Another text."], first=3)
-    assert coverage(annotations, known, "sae").missing == 1
+    assert coverage(annotations, known, ["sae"]).missing == 1
     assert looked == ["Another text."]
-    assert coverage(annotations, known, "sae").missing == 1
+    assert coverage(annotations, known, ["sae"]).missing == 1
     assert looked == ["Another text."]  # nothing has been added since
-    assert found_by(annotations, known, "Another text.", mode="semantic")[0] == ("sae", 3)
+    assert ranked(annotations, known, "Another text.", mode="semantic")[0] == ("sae", 3)
 
 
 class Stop(Exception):
@@ -129,12 +128,12 @@ def test_a_stop_keeps_what_was_embedded(
             raise Stop
 
     with pytest.raises(Stop):
-        embed_explanations(annotations, known, "sae", progress=progress)
-    assert coverage(annotations, known, "sae").embedded == 30
+        embed_explanations(annotations, known, ["sae"], progress=progress)
+    assert coverage(annotations, known, ["sae"]).embedded == 30
     assert [step.done for step in reports] == sorted(step.done for step in reports)
     assert {(step.total, step.unit) for step in reports} == {(60, "texts")}
     hashed.asked.clear()
-    assert embed_explanations(annotations, known, "sae") == 30
+    assert embed_explanations(annotations, known, ["sae"]) == 30
     assert len(hashed.asked) == 30
 
 
@@ -143,10 +142,10 @@ def test_where_nothing_can_be_kept_it_says_so(
 ):
     known = StoreEmbedder(tiny_store, hashed)
     write(annotations, "sae", ["a"])
-    monkeypatch.setattr(known._texts, "put", lambda vectors: False)
-    with pytest.raises(StoreReadOnly, match="cannot be kept"):
-        embed_explanations(annotations, known, "sae")
-    assert found_by(annotations, known, "a", mode="semantic") == [("sae", 0)]  # a search goes on from memory
+    monkeypatch.setattr(known.texts, "put", lambda vectors: False)
+    with pytest.raises(StoreReadOnly, match="cannot be written"):
+        embed_explanations(annotations, known, ["sae"])
+    assert ranked(annotations, known, "a", mode="semantic") == [("sae", 0)]  # a search goes on from memory
 
 
 # The job -----------------------------------------------------------------------------------------
@@ -196,13 +195,13 @@ def test_the_job_tells_how_far_it_is_stops_soon_and_goes_on(
         annotations.jobs.cancel(job.id)
         assert runner.wait(job.id, timeout=60).state == "cancelled"
         slow.limit = sys.maxsize
-        kept = coverage(annotations, known, "sae").embedded
+        kept = coverage(annotations, known, ["sae"]).embedded
         assert kept == 80
         slow.asked.clear()
         runner.retry(job.id)
         assert runner.wait(job.id, timeout=120).state == "done"
     assert len(slow.asked) == 400 - kept
-    assert coverage(annotations, known, "sae").missing == 0
+    assert coverage(annotations, known, ["sae"]).missing == 0
 
 
 def _embed_in_a_process(path: Path) -> None:
@@ -227,19 +226,19 @@ def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, 
     resources = Resources(tiny_store, annotations)
     known = resources.embedder("hash")
     deadline = time.monotonic() + 60
-    while coverage(annotations, known, "sae").embedded < 80:
+    while coverage(annotations, known, ["sae"]).embedded < 80:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    kept = coverage(annotations, known, "sae").embedded
+    kept = coverage(annotations, known, ["sae"]).embedded
     assert kept in (80, 120)
     job = annotations.jobs.active()[0]
     ended = JobRunner(annotations, job_kinds(resources)).run_job(job.id)
     assert (ended.state, ended.n_failed) == ("done", 0)
     assert len(slow.asked) == 400 - kept
-    assert coverage(annotations, known, "sae").missing == 0
+    assert coverage(annotations, known, ["sae"]).missing == 0
 
 
 def test_the_real_embedder_finds_the_same_either_way(
@@ -247,9 +246,9 @@ def test_the_real_embedder_finds_the_same_either_way(
 ):
     write(annotations, "sae", ["Names of months and days.", "Closing brackets.", "Cats and kittens."])
     ahead = StoreEmbedder(tiny_store, minilm)
-    embed_explanations(annotations, ahead, "sae")
-    hits = search_explanations(annotations, ahead, "sae", "felines", mode="semantic", embed_missing=False)
+    embed_explanations(annotations, ahead, ["sae"])
+    hits = search_explanations(annotations, ahead, ["sae"], "felines", mode="semantic", embed_missing=False)
     assert hits[0].latent == 2
     later = StoreEmbedder(tiny_store, minilm)
-    again = search_explanations(annotations, later, "sae", "felines", mode="semantic")
-    assert np.allclose([hit.similarity for hit in hits], [hit.similarity for hit in again])
+    again = search_explanations(annotations, later, ["sae"], "felines", mode="semantic")
+    assert np.allclose([hit.score for hit in hits], [hit.score for hit in again])

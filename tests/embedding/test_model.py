@@ -1,5 +1,6 @@
 """The default embedder against plain numpy and against sentence-transformers."""
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from autointerp.embedding import TextEmbedder, load_embedder
-from autointerp.embedding.load import shipped_folder
-from autointerp.embedding.minilm import MiniLM, in_batches
+from autointerp.embedding.load import SHA256, shipped_folder
+from autointerp.embedding.minilm import MiniLM, Precision, in_batches
 from autointerp.errors import ModelLoadError
 from autointerp.types import Progress
 from tests.embedding import plain
@@ -36,9 +37,13 @@ HOSTILE = [
 ]
 
 
+def shipped(precision: Precision) -> MiniLM:
+    return MiniLM(shipped_folder(), name="shipped", sha256=SHA256, precision=precision)
+
+
 @pytest.fixture(scope="module")
 def float32() -> TextEmbedder:
-    return load_embedder(precision="float32")
+    return shipped("float32")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +64,8 @@ def test_sentence_transformers_agree_to_rounding(float32: TextEmbedder, referenc
 
 def test_bfloat16_has_a_cosine_above_9998_with_the_reference(reference: SentenceTransformer):
     expected = reference.encode(ORDINARY, normalize_embeddings=True, show_progress_bar=False)
-    found = load_embedder(precision="bfloat16").embed(ORDINARY)
-    assert (found * expected).sum(axis=1).min() > 0.9998
+    vectors = shipped("bfloat16").embed(ORDINARY)
+    assert (vectors * expected).sum(axis=1).min() > 0.9998
 
 
 def test_any_text_has_a_unit_vector(minilm: TextEmbedder):
@@ -116,13 +121,14 @@ def test_a_query_does_not_wait_for_a_corpus(minilm: TextEmbedder):
 def test_other_weights_are_refused(tmp_path: Path):
     for file in shipped_folder().glob("*.json"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    weights = b"other weights"
+    (tmp_path / "model.safetensors").write_bytes(weights)
     with pytest.raises(ModelLoadError, match=r"not the published ones.*Install it again"):
         MiniLM(tmp_path, name="fake", sha256="0" * 64)
     with pytest.raises(ModelLoadError, match="cannot be used"):
-        MiniLM(tmp_path, name="fake")
+        MiniLM(tmp_path, name="fake", sha256=hashlib.sha256(weights).hexdigest())
     with pytest.raises(ModelLoadError, match="cannot be read"):
-        MiniLM(tmp_path / "nothing", name="fake")
+        MiniLM(tmp_path / "nothing", name="fake", sha256=SHA256)
 
 
 def test_any_sentence_transformers_folder_will_do(float32: TextEmbedder):

@@ -85,7 +85,7 @@ def test_records_survive_json(content: str, system: str | None, top: list[tuple[
 def test_a_token_budget_stops_cleanly_and_is_kept() -> None:
     budget = Budget(max_tokens=1000)
     cache = MemoryCache()
-    questions = [Question(ChatRequest.of(f"{i}", max_tokens=40), text, tag=i) for i in range(200)]
+    questions = [Question(ChatRequest.of(f"{i}", max_tokens=40), text) for i in range(200)]
     with MockClient(lambda request: "x" * 120, budget=budget, cache=cache, delay=0.002) as client:
         outcomes = list(client.ask_many(questions))
     answered = [outcome for outcome in outcomes if outcome.answer is not None]
@@ -98,7 +98,7 @@ def test_a_token_budget_stops_cleanly_and_is_kept() -> None:
     assert budget.spent.total_tokens == sum(o.answer.reply.usage.total_tokens for o in answered if o.answer)
     assert "press Retry" in str(stopped[0].error)
     with MockClient(lambda request: "x", budget=Budget(max_tokens=0), cache=cache) as client:
-        known = client.submit(answered[0].question.request)
+        known = client.submit(questions[answered[0].index].request)
         assert known.result(60).reply.cached  # what is paid for stays free
 
 
@@ -173,13 +173,13 @@ def test_many_questions_stream_through_a_bounded_window() -> None:
         nonlocal begun
         for i in range(500):
             begun += 1
-            yield Question(ChatRequest.of(str(i)), text, tag=i)
+            yield Question(ChatRequest.of(str(i)), text)
 
     with MockClient(lambda request: request.messages[0].content, max_in_flight=4) as client:
         seen = []
         for outcome in client.ask_many(questions()):
             assert outcome.answer is not None
-            assert outcome.answer.value == str(outcome.question.tag)
+            assert outcome.answer.value == str(outcome.index)
             seen.append(outcome.index)
             assert begun - len(seen) <= 8
     assert sorted(seen) == list(range(500))

@@ -376,7 +376,7 @@ def test_a_third_of_faults_and_a_retry_afterwards(server: FakeServer, connect: C
     cache = MemoryCache()
     retry = RetryPolicy(max_attempts=2, base=0.005, cap=0.02, patience=10)
     client = connect(max_in_flight=8, cache=cache, retry=retry)
-    questions = [Question(ChatRequest.of(f"question {i}"), list_answer(2), tag=i) for i in range(120)]
+    questions = [Question(ChatRequest.of(f"question {i}"), list_answer(2)) for i in range(120)]
     outcomes = list(client.ask_many(questions))
     assert sorted(outcome.index for outcome in outcomes) == list(range(120))
     assert all((outcome.answer is None) != (outcome.error is None) for outcome in outcomes)

@@ -106,13 +106,13 @@ def test_the_limit_is_kept_and_no_place_is_lost(
 
         async def work(ending: str) -> None:
             nonlocal most
-            permit = await limit.acquire(first=order.random() < 0.3)
+            slot = await limit.acquire(first=order.random() < 0.3)
             most = max(most, limit.in_flight)
             try:
                 for _ in range(order.randrange(3)):
                     await asyncio.sleep(0)
             finally:
-                limit.release(permit, ok=ending == "ok", overload=ending == "overload")
+                limit.release(slot, ok=ending == "ok", overload=ending == "overload")
             assert 1 <= limit.limit <= maximum
 
         tasks = [asyncio.create_task(work(ending)) for ending in endings]
@@ -132,15 +132,15 @@ def test_one_round_of_overloads_halves_once_and_growth_is_slow_afterwards() -> N
     async def play() -> None:
         limit = AdaptiveLimit(64)
         assert limit.limit == 32
-        permits = [await limit.acquire() for _ in range(32)]
-        for permit in permits:
-            limit.release(permit, overload=True)
+        slots = [await limit.acquire() for _ in range(32)]
+        for slot in slots:
+            limit.release(slot, overload=True)
         assert limit.limit == 16
         for _ in range(16):
-            permits = [await limit.acquire() for _ in range(int(limit.limit))]
-            limit.release(permits[0], ok=True)  # only a full house grows
-            for permit in permits[1:]:
-                limit.release(permit, ok=True)
+            slots = [await limit.acquire() for _ in range(int(limit.limit))]
+            limit.release(slots[0], ok=True)  # only a full house grows
+            for slot in slots[1:]:
+                limit.release(slot, ok=True)
         assert 16.9 < limit.limit < 18
 
     run(play())

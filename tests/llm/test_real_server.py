@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -25,6 +24,8 @@ from autointerp.llm import (
     list_schema,
 )
 from tests.mock_client import MemoryCache
+
+from .conftest import until
 
 START = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
 
@@ -82,11 +83,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
             [sys.executable, "-c", START, *options], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        deadline = time.monotonic() + 120
-        while not healthy(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.1)
+        until(lambda: process.poll() is not None or healthy(f"http://127.0.0.1:{port}/health"), 180)
+        assert process.poll() is None, log.read_text()[-3000:]
         yield f"http://127.0.0.1:{port}/v1", str(folder / "tiny")
     finally:
         process.terminate()
@@ -150,9 +148,7 @@ def test_the_client_speaks_with_a_server_that_is_not_ours(served: tuple[str, str
 
         token = CancelToken()
         endless = client.submit(ChatRequest.of("go on", max_tokens=900), cancel=token)
-        deadline = time.monotonic() + 60
-        while not client.stats.in_flight and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(lambda: client.stats.in_flight == 1)
         token.cancel()
         with pytest.raises(Cancelled):
             endless.result(60)
@@ -161,7 +157,7 @@ def test_the_client_speaks_with_a_server_that_is_not_ours(served: tuple[str, str
 def test_its_test_button_and_its_unknown_models(served: tuple[str, str]) -> None:
     url, model = served
     with Client(model, base_url=url) as client:
-        result = check_endpoint(client, max_tokens=8)
+        result = check_endpoint(client)
         assert result.ok, result.error
         assert result.text
         assert not result.structured

@@ -14,7 +14,7 @@ from autointerp.errors import UserError
 from autointerp.llm import Secret
 from autointerp.llm.endpoints import base_url as full_url
 from autointerp.llm.endpoints import identity
-from autointerp.llm.secrets import ANY_HOST_KEY, HOST_KEYS
+from autointerp.llm.secrets import key_variable
 from autointerp.ui.shared import services
 from autointerp.ui.shared.session import open_store
 
@@ -93,13 +93,7 @@ def load_secrets() -> None:
 
 def variable(base_url: str, env: Mapping[str, str] = os.environ) -> str | None:
     """The environment variable whose key `find_key` would send to this server."""
-    if env.get(ANY_HOST_KEY, "").strip():
-        return ANY_HOST_KEY
-    host = endpoint_of(base_url).split("/")[0].rsplit("@", 1)[-1].rsplit(":", 1)[0]
-    for known, name in HOST_KEYS.items():
-        if (host == known or host.endswith("." + known)) and env.get(name, "").strip():
-            return name
-    return None
+    return key_variable(f"https://{endpoint_of(base_url)}", env)
 
 
 def lend(base_url: str) -> str | None:
