@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> None:
         for options in scorers:
             embed_first(resources, options, len(ids))
         n_unexplained = _unexplained(resources, args, latents, ids)
-        outcomes = [_score(resources, args.coder, ids, options, redo=args.redo) for options in scorers]
+        outcomes = [
+            score_explanations(resources, args.coder, ids, [options], redo=args.redo) for options in scorers
+        ]
         results = [
             {**_head(options), **done.as_dict(), **_summary(resources, args.coder, ids, options)}
             for options, done in zip(scorers, outcomes, strict=True)
@@ -163,29 +165,42 @@ def embed_first(resources: "Resources", options: "ScoreOptions", n_items: int) -
         return
     if resources.store.embeddings(options.embedder, window=options.window) is not None:
         return
+    say(f"Embedding the {places.n_windows:,} windows of the corpus first; this is done once.")
+    embed_windows(resources, options)
+
+
+def embed_windows(resources: "Resources", options: "ScoreOptions", *, quiet: bool = False) -> None:
+    """Raises UserError when it fails."""
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import embed_job, job_kinds
 
-    say(f"Embedding the {places.n_windows:,} windows of the corpus first; this is done once.")
     runner = JobRunner(resources.annotations, job_kinds(resources))
-    with watching(resources.annotations) as watch:
+    with watching(resources.annotations, quiet=quiet) as watch:
         job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
     if job.state != "done":
         raise UserError(f"the windows could not be embedded: {job.error or job.state}")
 
 
-def _score(
-    resources: "Resources", coder: str, ids: Sequence[str], options: "ScoreOptions", *, redo: bool
+def score_explanations(
+    resources: "Resources",
+    coder: str,
+    ids: Sequence[str],
+    scorers: "Sequence[ScoreOptions]",
+    *,
+    redo: bool = False,
+    quiet: bool = False,
 ) -> Done:
+    """Score here, as one job, the explanations without a good score by one of `scorers`; see `work_through`."""
     from autointerp.jobs.kinds import score_job
     from autointerp.pipeline.pending import unscored
 
     return work_through(
         resources,
         ids,
-        lambda items: score_job(coder, items, [options]),
-        lambda items: unscored(resources.annotations, coder, items, [options]),
+        lambda items: score_job(coder, items, scorers),
+        lambda items: unscored(resources.annotations, coder, items, scorers),
         redo=redo,
+        quiet=quiet,
     )
 
 

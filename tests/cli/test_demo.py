@@ -11,9 +11,10 @@ import pytest
 
 from autointerp import settings
 from autointerp.cli import demo
-from autointerp.demo import build, complete
+from autointerp.cli.shared import complete
+from autointerp.cli.shared.complete import Completion, Missing
+from autointerp.demo import build
 from autointerp.demo.build import DemoBuild
-from autointerp.demo.complete import Completion, Missing
 from tests.cli.conftest import RunJson, RunText
 
 
@@ -40,18 +41,18 @@ class Rest:
 
 @pytest.fixture
 def rest(monkeypatch: pytest.MonkeyPatch) -> Rest:
-    found = Rest()
+    state = Rest()
 
-    def fake_complete(path: Path, **_: Any) -> Completion:
-        found.asked.append("here")
-        done = Completion(explained=7, scored=6, seconds=2.0) if found.missing else Completion()
-        found.missing = False
+    def fake_complete(path: Path, progress: Any) -> Completion:
+        state.asked.append("here")
+        done = Completion(explained=7, scored=6, seconds=2.0) if state.missing else Completion()
+        state.missing = False
         return done
 
-    monkeypatch.setattr(complete, "complete_demo", fake_complete)
-    monkeypatch.setattr(complete, "missing_in", lambda path: Missing(found.missing, {}, {}))
-    monkeypatch.setattr(demo, "_leave_to_background", lambda path: found.asked.append("background"))
-    return found
+    monkeypatch.setattr(complete, "complete", fake_complete)
+    monkeypatch.setattr(complete, "missing_in", lambda path: Missing(state.missing, {}, {}))
+    monkeypatch.setattr(demo, "_leave_to_background", lambda path: state.asked.append("background"))
+    return state
 
 
 @pytest.mark.usefixtures("rest")
@@ -93,8 +94,8 @@ def test_who_writes_explanations_and_scores(
     assert document["in_background"] is ("background" in asked)
     assert document["explained"] == (0 if left else 7)
     text = run_text("demo", *flags)[1]
-    assert ("see the Jobs page" in text) is ("--background" in flags)
-    assert ("no explanations and scores yet" in text) is ("--no-scores" in flags)
+    assert ("the Jobs page shows progress" in text) is ("--background" in flags)
+    assert ("Explanations and scores are missing" in text) is ("--no-scores" in flags)
 
 
 @pytest.mark.usefixtures("calls")

@@ -1,20 +1,21 @@
-"""Completing the demo: everything once, the ordinary way, whatever is killed."""
+"""The demo's explanations and scores: each once, as the commands make them, whatever is killed."""
 
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from autointerp.demo import complete, crew
-from autointerp.demo.complete import complete_demo, missing, missing_in
+from autointerp.cli.main import main
+from autointerp.cli.shared import complete
+from autointerp.cli.shared.complete import Completion, missing, missing_in
 from autointerp.embedding import coverage
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
@@ -34,23 +35,23 @@ SCORERS = ["detection", "embedding", "fuzzing"]
 def everything(path: Path) -> dict[tuple[str, int], tuple[Explanation, list[Score]]]:
     """By coder and latent: the one explanation and its scores. Fails where a latent has two."""
     store = Store.open(path)
-    found = {}
+    explained = {}
     with Annotations(path) as annotations:
         for info in store.coders():
             for latent in range(info.n_latents):
                 explanations = annotations.explanations(info.coder, latent)
                 assert len(explanations) <= 1, f"{info.coder} {latent} was explained twice"
                 if explanations:
-                    found[info.coder, latent] = (explanations[0], annotations.scores(explanations[0].id))
-    return found
+                    explained[info.coder, latent] = (explanations[0], annotations.scores(explanations[0].id))
+    return explained
 
 
 def assert_complete(path: Path) -> None:
     store = Store.open(path)
-    found = everything(path)
+    explained = everything(path)
     live = {(info.coder, latent) for info in store.coders() for latent in live_latents(store, info.coder)}
-    assert set(found) == live
-    for (coder, latent), (explanation, scores) in found.items():
+    assert set(explained) == live
+    for (coder, latent), (explanation, scores) in explained.items():
         names = sorted(score.scorer for score in scores)
         assert names == (SCORERS if explanation.status == "ok" else []), f"{coder} {latent}: {names}"
     assert store.embeddings("all-MiniLM-L6-v2") is not None
@@ -73,81 +74,99 @@ def figures(path: Path) -> dict[Any, Any]:
     }
 
 
-def test_every_live_latent_is_explained_and_scored_once(tiny_demo: Path):
-    assert missing_in(tiny_demo)
+@pytest.fixture(scope="session")
+def completed(
+    _tiny_demo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Completion, list[Progress]]:
+    """A complete store, made in small parts; what was returned and reported. Not to be written to."""
+    path = shutil.copytree(_tiny_demo, tmp_path_factory.mktemp("completed") / "demo")
     seen: list[Progress] = []
-    done = complete_demo(tiny_demo, n_processes=1, progress=seen.append)
-    assert_complete(tiny_demo)
-    found = everything(tiny_demo)
-    assert done.explained == len(found)
-    assert done.scored == sum(explanation.status == "ok" for explanation, _ in found.values()) > 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(complete, "PART", 10)
+        return path, complete.complete(path, seen.append), seen
+
+
+def test_every_live_latent_is_explained_and_scored_once(completed: tuple[Path, Completion, list[Progress]]):
+    path, done, seen = completed
+    assert_complete(path)
+    explained = everything(path)
+    assert done.explained == len(explained)
+    assert done.scored == sum(explanation.status == "ok" for explanation, _ in explained.values()) > 0
     ends = {step.stage: step for step in seen}
     assert set(ends) == {"embed", "explain", "score"}
     assert all(step.done == step.total for step in ends.values())
-    good = [score for _, scores in found.values() for score in scores if score.status == "ok"]
+    good = [score for _, scores in explained.values() for score in scores if score.status == "ok"]
     assert good
-    with Annotations(tiny_demo) as annotations:
+    with Annotations(path) as annotations:
         for score in good:
             assert score.floor is not None
             assert score.n_pos > 0
             assert score.n_neg > 0
             assert len(annotations.judged(score.id)) == score.n
             assert score.judge == ("embedder" if score.scorer == "embedding" else "offline")
+
+
+def test_a_complete_store_is_left_alone(completed: tuple[Path, Completion, list[Progress]]):
+    path = completed[0]
+    with Annotations(path) as annotations:
         before = [annotations.version(coder) for coder in annotations.counts()], annotations.jobs.recent()
-        again = complete_demo(tiny_demo, n_processes=1)
-        assert not again.worked
+        again = complete.complete(path)
+        assert (again.explained, again.scored) == (0, 0)
         assert before == (
             [annotations.version(coder) for coder in annotations.counts()],
             annotations.jobs.recent(),
         )
 
 
-def test_a_batch_run_finds_nothing_left_to_do(tiny_demo: Path):
-    complete_demo(tiny_demo, n_processes=1)
-    store = Store.open(tiny_demo)
-    with Annotations(tiny_demo) as annotations:
+def test_it_is_what_the_commands_make(
+    tiny_demo: Path, completed: tuple[Path, Completion, list[Progress]], capsys: pytest.CaptureFixture[str]
+):
+    for info in Store.open(tiny_demo).coders():
+        assert main(["explain", str(tiny_demo), info.coder]) == 0
+        assert (
+            main(["score", str(tiny_demo), info.coder, "--scorer", "detection", "fuzzing", "embedding"]) == 0
+        )
+    assert not missing_in(tiny_demo)
+    assert figures(tiny_demo) == figures(completed[0])
+
+
+def test_a_batch_run_finds_nothing_left_to_do(completed: tuple[Path, Completion, list[Progress]]):
+    path = completed[0]
+    store = Store.open(path)
+    with Annotations(path) as annotations:
         for info in store.coders():
-            kept = annotations.iter_explanations(info.coder)
-            good = {one.latent: one.id for one in kept}
+            good = {
+                explanation.latent: explanation.id
+                for explanation in annotations.iter_explanations(info.coder)
+            }
             assert unexplained(annotations, info.coder, good, ExplainOptions()) == []
-            for scorer in ("detection", "fuzzing", "embedding"):
+            for scorer in SCORERS:
                 failed = {
-                    s.explanation_id
+                    score.explanation_id
                     for id_ in good.values()
-                    for s in annotations.scores(id_)
-                    if s.scorer == scorer and s.status == "failed"
+                    for score in annotations.scores(id_)
+                    if score.scorer == scorer and score.status == "failed"
                 }
                 left = unscored(annotations, info.coder, good.values(), [ScoreOptions(scorer=scorer)])
                 assert set(left) == failed
 
 
-def test_two_processes_come_to_the_same(tiny_demo: Path, tmp_path: Path):
-    import shutil
-
-    other = shutil.copytree(tiny_demo, tmp_path / "other")
-    complete_demo(tiny_demo, n_processes=1)
-    seen: list[Progress] = []
-    complete_demo(other, n_processes=2, progress=seen.append)
-    assert_complete(other)
-    assert figures(other) == figures(tiny_demo)
-    assert {step.stage for step in seen if step.done == step.total} == {"embed", "explain", "score"}
-
-
 def test_what_failed_is_tried_once(tiny_demo: Path):
+    store = Store.open(tiny_demo)
     with Annotations(tiny_demo) as annotations:
-        store = Store.open(tiny_demo)
+        resources = Resources(store, annotations)
         coder = store.coders()[0].coder
         latent = live_latents(store, coder)[0]
         annotations.add(
             Explanation(
-                coder=coder, latent=latent, text="", explainer="pattern", config=crew.EXPLAIN.identity(),
+                coder=coder, latent=latent, text="", explainer="pattern", config=complete.EXPLAIN.identity(),
                 status="failed", error="no reason",
             )
         )  # fmt: skip
-        assert latent not in missing(store, annotations).explain[coder]
+        assert latent not in missing(resources).latents[coder]
         annotations.add(Explanation(coder=coder, latent=latent, text="By hand.", explainer="person"))
-        assert latent not in missing(store, annotations).explain[coder]
-        assert missing(store, annotations).score == {}
+        assert latent not in missing(resources).latents[coder]
+        assert missing(resources).explanations == {}
 
 
 def test_a_job_left_behind_is_continued(tiny_demo: Path):
@@ -156,18 +175,16 @@ def test_a_job_left_behind_is_continued(tiny_demo: Path):
     latents = live_latents(store, coder)[:5]
     with Annotations(tiny_demo) as annotations:
         runner = JobRunner(annotations, job_kinds(Resources(store, annotations)))
-        job = runner.submit(**explain_job(coder, latents, crew.EXPLAIN))
+        job = runner.submit(**explain_job(coder, latents, complete.EXPLAIN))
         persons = runner.submit(**explain_job(coder, latents, ExplainOptions(n_examples=7)))
-        complete_demo(tiny_demo, n_processes=1)
+        complete.complete(tiny_demo)
         assert annotations.jobs.get(job.id).n_left == 0
         assert annotations.jobs.get(persons.id).state == "queued"
     assert_complete(tiny_demo)
 
 
 def test_two_runs_at_once_do_the_work_of_one(tiny_demo: Path):
-    threads = [
-        threading.Thread(target=complete_demo, args=(tiny_demo,), kwargs={"n_processes": 1}) for _ in range(2)
-    ]
+    threads = [threading.Thread(target=complete.complete, args=(tiny_demo,)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -178,35 +195,26 @@ def test_two_runs_at_once_do_the_work_of_one(tiny_demo: Path):
 def test_a_cancelled_job_is_told_and_the_next_run_does_the_rest(
     tiny_demo: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def cancelled(worker: Any, task: Any, report: Any) -> None:
-        if task.stage != "score":
-            original(worker, task, report)
-
-    original = crew._Worker.do
     with monkeypatch.context() as patch:
-        patch.setattr(crew._Worker, "do", cancelled)
-        with pytest.raises(UserError, match="not complete"):
-            complete_demo(tiny_demo, n_processes=1)
-    assert complete_demo(tiny_demo, n_processes=1).explained == 0
+        patch.setattr(complete, "_scoring", lambda left: [])
+        with pytest.raises(UserError, match="incomplete"):
+            complete.complete(tiny_demo)
+    assert complete.complete(tiny_demo).explained == 0
     assert_complete(tiny_demo)
-
-
-def _complete(path: Path) -> None:
-    complete_demo(path, n_processes=2)
 
 
 def _begun(path: Path, n: int) -> bool:
     with Annotations(path) as annotations:
         counted = annotations.counts().values()
-        return sum(one["explanations"] + one["scores"] for one in counted) >= n
+        return sum(rows["explanations"] + rows["scores"] for rows in counted) >= n
 
 
 def test_killed_at_random_it_goes_on_and_nobody_outlives_it(tiny_demo: Path):
     spawn = multiprocessing.get_context("spawn")
     rng = random.Random(1)
     kills = 0
-    for round_ in range(3):
-        process = spawn.Process(target=_complete, args=(tiny_demo,))
+    for round_ in range(2):
+        process = spawn.Process(target=complete.complete, args=(tiny_demo,))
         process.start()
         assert process.pid is not None
         deadline = time.monotonic() + 200
@@ -223,12 +231,12 @@ def test_killed_at_random_it_goes_on_and_nobody_outlives_it(tiny_demo: Path):
         process.join()
         _, alive = psutil.wait_procs(children, timeout=30)
         assert alive == []
-    assert kills >= 2
-    complete_demo(tiny_demo, n_processes=1)
+    assert kills >= 1
+    complete.complete(tiny_demo)
     assert_complete(tiny_demo)
 
 
-def test_a_killed_process_of_the_crew_is_told(tiny_demo: Path):
+def test_a_killed_process_is_told(tiny_demo: Path):
     def kill(step: Progress) -> None:
         if step.stage == "explain":
             for child in psutil.Process().children(recursive=True):
@@ -236,15 +244,6 @@ def test_a_killed_process_of_the_crew_is_told(tiny_demo: Path):
                     child.kill()
 
     with pytest.raises(UserError, match="was killed"):
-        complete_demo(tiny_demo, n_processes=2, progress=kill)
-    complete_demo(tiny_demo, n_processes=1)
+        complete.complete(tiny_demo, kill)
+    complete.complete(tiny_demo)
     assert_complete(tiny_demo)
-
-
-def test_tasks_cover_everything_in_even_parts():
-    left = complete.Missing(True, {"a": [1, 2]}, {"a": [str(i) for i in range(1700)], "b": ["x"]})
-    tasks = complete._scoring(left)
-    assert Counter(id_ for task in tasks for id_ in task.items if task.coder == "a") == Counter(
-        str(i) for i in range(1700)
-    )
-    assert [len(task.items) for task in tasks] == [567, 567, 566, 1]

@@ -101,9 +101,10 @@ def work_through(
     undone: Callable[[Sequence[Any]], Sequence[Any]],
     *,
     redo: bool = False,
+    quiet: bool = False,
 ) -> Done:
     """Do in this process, as one job, those of `items` that have no good result according to `undone` (with `redo`: all).
-    Raises KeyboardInterrupt with how to continue, and whatever the set-up of the job raises."""
+    `quiet`: without a bar. Raises KeyboardInterrupt with how to continue, and whatever the set-up of the job raises."""
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import job_kinds
 
@@ -111,11 +112,12 @@ def work_through(
     done = Done(len(items), already=0 if redo else len(items) - before)
     wanted = set(items)
     runner = JobRunner(resources.annotations, job_kinds(resources))
-    with watching(resources.annotations) as watch:
+    with watching(resources.annotations, quiet=quiet) as watch:
         resources.annotations.jobs.recover()
         covered: set[Item] = set()
         for job_id in _unfinished(resources.annotations, make_job(items), wanted):
-            say(f"Continuing unfinished job {job_id}.")
+            if not quiet:
+                say(f"Continuing unfinished job {job_id}.")
             covered.update(item.item for item in job_items(resources.annotations, job_id))
             done.jobs.append(runner.run_job(job_id, watch=watch))
         todo = [item for item in (items if redo else undone(items)) if item not in covered]
@@ -213,8 +215,11 @@ def job_items(annotations: "Annotations", job_id: str, **filters: Any) -> "Itera
 
 
 @contextmanager
-def watching(annotations: "Annotations") -> Iterator[Watch]:
-    """Shows jobs, also while they commit nothing, and says after Ctrl-C what became of the last one."""
+def watching(annotations: "Annotations", *, quiet: bool = False) -> Iterator[Watch]:
+    """Shows jobs, also while they commit nothing, and says after Ctrl-C what became of the last one. `quiet`: does neither."""
+    if quiet:
+        yield lambda job: None
+        return
     last: list[str] = []
     over = threading.Event()
     lock = threading.Lock()
