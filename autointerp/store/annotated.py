@@ -23,8 +23,6 @@ from autointerp.store.corpus.search import escape
 
 PERSON = "person"
 """The explainer of what people write."""
-SCORERS = ("detection", "fuzzing", "embedding", "simulation", "surprisal")
-"""The order in which kinds of scores are offered; unknown ones come after."""
 REST = 20.0
 """An update that took one second is not repeated for this many seconds ..."""
 LONGEST_REST = 4.0
@@ -46,13 +44,6 @@ class ScoreKind:
         """The kind as one word, for addresses: `detection~offline~held-out~random`."""
         parts = (self.scorer, self.judge, self.protocol, self.negatives)
         return "~".join(parts if self.model is None else (*parts, self.model))
-
-    @property
-    def order(self) -> tuple:
-        """Where it stands among others: known scorers first, the usual protocol and negatives before others."""
-        place = SCORERS.index(self.scorer) if self.scorer in SCORERS else len(SCORERS)
-        unusual = (self.protocol != "held-out", self.negatives != "random")
-        return place, self.scorer, *unusual, self.protocol, self.negatives, self.judge, self.model or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +270,13 @@ class AnnotatedStore:
             self._kept[name] = (made, end + min(REST * (end - begin), LONGEST_REST))
             return made
 
-    def kinds(self, coders: Iterable[str]) -> dict[ScoreKind, int]:
-        """Kinds of scores of these coders with the number of latents that have one, in the order to offer them."""
+    def kinds(self, coders: Iterable[str], order: Callable[[ScoreKind], Any]) -> dict[ScoreKind, int]:
+        """Kinds of scores of these coders with the number of latents that have one, sorted by `order`."""
         counts: dict[ScoreKind, int] = {}
         for name in coders:
             for kind, n in self.coder(name).kinds.items():
                 counts[kind] = counts.get(kind, 0) + n
-        return dict(sorted(counts.items(), key=lambda item: item[0].order))
+        return {kind: counts[kind] for kind in sorted(counts, key=order)}
 
     def explainers(self, coders: Iterable[str]) -> dict[str, int]:
         """Explainers of shown explanations with the number of latents, most first."""

@@ -216,8 +216,8 @@ def test_pages_are_the_plain_list_cut_up(made: tuple, query: dict, size: int):
 
 def test_kinds_and_explainers_are_counted(made: tuple):
     store, annotations, frame = made
-    found = annotated_store(annotations).kinds(N)
-    assert list(found) == sorted(KINDS, key=lambda kind: kind.order)
+    kinds = annotated_store(annotations).kinds(N, order=lambda kind: kind.key)
+    assert list(kinds) == sorted(KINDS, key=lambda kind: kind.key)
     counted = annotated_store(annotations).explainers(N)
     assert counted == frame[frame["explained"]]["explainer"].value_counts().to_dict()
     assert annotated_store(annotations).coder("a").any_score.num_rows > 0

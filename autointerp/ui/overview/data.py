@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
 from autointerp.store.annotations import Annotations
 from autointerp.types import CoderInfo
+from autointerp.ui.shared import score_text
 
 Float = NDArray[np.float64]
 _FIELDS = ("value", "ci_low", "ci_high", "floor")
@@ -47,7 +48,7 @@ class Written:
         kept = annotated_store(annotations)
         self.infos = {info.coder: info for info in infos}
         self.coders: dict[str, CoderAnnotations] = {info.coder: kept.coder(info.coder) for info in infos}
-        self.kinds = kept.kinds(self.coders)
+        self.kinds = kept.kinds(self.coders, score_text.order)
         self._path = str(store.path)
 
     @property

@@ -10,7 +10,7 @@ from autointerp.store import Store
 from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore, annotated_store
 from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import services
+from autointerp.ui.shared import score_text, services
 from autointerp.ui.shared.labels import judge_label, scorer_label
 from autointerp.ui.shared.text import visible
 
@@ -63,7 +63,7 @@ def _explanations(store: Store, ranking: Ranking) -> _Explained:
         latents = [row.latent for row in ranking.rows if row.coder == name]
         written = kept.coder(name)
         found.text.update({(name, latent): shown for latent, shown in written.shown(latents).items()})
-        for kind in sorted(written.kinds, key=lambda kind: kind.order):
+        for kind in sorted(written.kinds, key=score_text.order):
             for latent, score in written.shown_scores(kind, latents).items():
                 found.score.setdefault((name, latent), (kind, score))
     return found

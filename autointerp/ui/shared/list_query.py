@@ -10,7 +10,7 @@ import streamlit as st
 from autointerp.errors import StoreError
 from autointerp.store import LatentQuery, ScoreKind, Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.shared import services
+from autointerp.ui.shared import score_text, services
 from autointerp.ui.shared.state import HUMAN, SCORE_SORTS, STATES, FeaturesState, sorts
 from autointerp.ui.shared.text import plain
 
@@ -40,7 +40,7 @@ def read_annotations(store: Store, coders: list[str], state: FeaturesState) -> L
     try:
         annotations = services.annotations(store)
         cached = annotated_store(annotations)
-        kinds, explainers = cached.kinds(coders), cached.explainers(coders)
+        kinds, explainers = cached.kinds(coders, score_text.order), cached.explainers(coders)
     except StoreError as error:
         st.warning(f"Cannot read explanations and scores: {plain(str(error))}")
         return ListAnnotations(None, {}, {}, None)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
+from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.labels import NEGATIVES, judge_label, metric_label, scorer_label
@@ -47,6 +48,13 @@ def interval(low: float | None, high: float | None) -> str:
 def axis_place(number: float | None) -> float | None:
     """A place on an axis from 0 to 1; what lies beyond stands at its end."""
     return None if number is None else round(min(max(number, 0.0), 1.0), 4)
+
+
+def order(kind: ScoreKind) -> tuple:
+    """Sorts kinds of scores: by scorer as registered, the usual protocol and negatives first."""
+    unusual = (kind.protocol != "held-out", kind.negatives != "random")
+    place = SCORERS.place(kind.scorer)
+    return place, kind.scorer, *unusual, kind.protocol, kind.negatives, kind.judge, kind.model or ""
 
 
 def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
