@@ -37,8 +37,6 @@ GROUPS = {
 }
 """Headings of the groups of examples."""
 N_EXAMPLES = 20
-N_HARD_FROM = 5
-"""Most similar latents to take hard negatives from."""
 _EXAMPLE = (
     "context",
     "start",
@@ -95,9 +93,9 @@ def example_groups(
     """Every group of one latent, drawn with the seed of `args`."""
     import numpy as np
 
+    from autointerp.pipeline.negatives import similar_latents
     from autointerp.sampling import build_groups
 
-    neighbours = coder.neighbours(latent, "decoder", N_HARD_FROM)
     groups = build_groups(
         coder.activations(latent),
         store.tokens,
@@ -107,7 +105,7 @@ def example_groups(
         n_per_quantile=max(1, args.n // 10),
         n_non_activating=args.n,
         rng=np.random.default_rng([args.seed, latent]),
-        neighbour_acts=[(n.latent, coder.activations(n.latent)) for n in neighbours],
+        neighbour_acts=[(near, coder.activations(near)) for near in similar_latents(coder, latent)],
         dedupe=args.distinct,
     )
     return {str(name): examples for name, examples in groups.items()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autointerp.embedding.base import TextEmbedder
 from autointerp.errors import StoreReadOnly
-from autointerp.sampling import Window
+from autointerp.sampling import Spans, Window
 from autointerp.store import Store
 from autointerp.store.embeddings.reader import WindowEmbeddings
 from autointerp.store.embeddings.texts import TextVectors
@@ -100,23 +100,30 @@ class StoreEmbedder:
         return n_embedded
 
     def embed_windows(self, items: Sequence[HasWindow]) -> NDArray[np.float32]:
-        """Float32[ndarray, "n d"]: stored vectors where the window is one of the store's, others embedded now."""
+        """`embed_places` of the windows of `items`."""
         examples = [item.window.example for item in items]
-        places = np.array([(e.context, e.start, len(e.token_ids)) for e in examples], dtype=np.int64)
-        places = places.reshape(len(items), 3)
-        vectors = np.zeros((len(items), self.embedder.dim), dtype=np.float32)
-        stored = np.zeros(len(items), dtype=bool)
-        for length in set(places[:, 2].tolist()):
-            embeddings = self.windows(length)
+        spans = [(e.context, e.start, e.start + len(e.token_ids)) for e in examples]
+        return self.embed_places(np.array(spans, dtype=np.int64).reshape(-1, 3))
+
+    def embed_places(self, places: Spans) -> NDArray[np.float32]:
+        """Float32[ndarray, "n d"]: stored vectors where the window at a place is one of the store's, others embedded now."""
+        context, start, stop = places.T
+        sizes = stop - start
+        vectors = np.zeros((len(places), self.embedder.dim), dtype=np.float32)
+        is_stored = np.zeros(len(places), dtype=bool)
+        for size in set(sizes.tolist()):
+            embeddings = self.windows(size)
             if embeddings is not None:
-                alike = np.flatnonzero(places[:, 2] == length)
-                rows = embeddings.places.rows(*places[alike].T)
-                vectors[alike[rows >= 0]] = embeddings.take(rows[rows >= 0])
-                stored[alike[rows >= 0]] = True
-        missing = np.flatnonzero(~stored).tolist()
-        if missing:
-            texts = [items[i].window.text for i in missing]
-            vectors[missing] = self.embedder.embed(texts).astype(np.float16)
+                alike = np.flatnonzero(sizes == size)
+                rows = embeddings.places.rows(context[alike], start[alike], sizes[alike])
+                stored = alike[rows >= 0]
+                vectors[stored] = embeddings.take(rows[rows >= 0])
+                is_stored[stored] = True
+        missing = np.flatnonzero(~is_stored)
+        if len(missing):
+            tokens = self.store.tokens
+            texts = ["".join(self.store.decode(tokens[c, a:b])) for c, a, b in places[missing].tolist()]
+            vectors[missing] = self.embedder.embed(texts).astype(np.float16).astype(np.float32)
         return vectors
 
     def _embed(

@@ -1,7 +1,5 @@
-"""Embedding scores where the vectors of the windows are stored: places in the corpus and numbers are all that is touched.
-
-The same score as the scorer gives to windows that were cut out and decoded (a test compares), in a fraction of the time: this
-is what a batch over a whole coder spends its seconds on.
+"""Embedding scores from places in the corpus and vectors: nothing is cut out or decoded but windows that are not embedded yet.
+A batch of explanations is scored at once: this is what a job over a whole coder spends its seconds on.
 """
 
 import threading
@@ -9,21 +7,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
-from autointerp.pipeline.examples import heldout_places
+from autointerp.pipeline.examples import HeldoutPlaces, heldout_places
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Score
-from autointerp.sampling import Drawn
 from autointerp.score.embedding import Embedding
 from autointerp.score.options import ScoreOptions, plan_seed
 from autointerp.score.plan import Plan
-from autointerp.store.embeddings.reader import WindowEmbeddings
+
+if TYPE_CHECKING:
+    from autointerp.embedding import StoreEmbedder
 
 MAX_BLOCK = 64
 MAX_NUMBERS = 1 << 18
@@ -85,13 +85,9 @@ class EmbeddingBatches:
 def score_stored(
     resources: Resources, scorer: Embedding, explanations: Sequence[Explanation], options: ScoreOptions
 ) -> list[Score | None]:
-    """The embedding scores of explanations of one coder on their held-out windows, `None` where anything is out of the ordinary
-    (other negatives, windows that are not embedded, nothing to score), for which there is the long way. Raises UserError."""
-    ordinary = (options.negatives, options.protocol, options.centre) == (("random",), "held-out", False)
+    """The embedding scores of explanations of one coder on their held-out windows, `None` where there is nothing to score, for
+    which `score` has the words. Windows that are not embedded are embedded now. Raises UserError."""
     embedder = resources.embedder(options.embedder)
-    embedded = embedder.windows(options.window) if ordinary else None
-    if embedded is None:
-        return [None] * len(explanations)
     good = [one for one in explanations if one.status == "ok" and one.text.strip()]
     floors = [resources.floors.choose(one, options) for one in good]
     texts = [
@@ -104,7 +100,7 @@ def score_stored(
     for one, places, floor, some in zip(good, drawn, floors, texts, strict=True):
         vectors = np.stack(list(islice(queries, len(some))))
         if places is not None:
-            found[one.id] = _score(scorer, one, options, embedded, places, vectors, floor)
+            found[one.id] = _score(scorer, one, options, embedder, places, vectors, floor)
     return [found.get(one.id) for one in explanations]
 
 
@@ -112,26 +108,21 @@ def _score(
     scorer: Embedding,
     explanation: Explanation,
     options: ScoreOptions,
-    embedded: WindowEmbeddings,
-    places: tuple[Drawn, float],
+    embedder: "StoreEmbedder",
+    places: HeldoutPlaces,
     queries: NDArray[np.float32],
     floor: Explanation | None,
 ) -> Score | None:
-    drawn, latent_max = places
-    n_pos, n = len(drawn.activating), len(drawn.activating) + len(drawn.non_activating)
+    both = places.activating + places.non_activating
+    n_pos, n = len(places.activating), len(both)
+    if not 0 < n_pos < n:
+        return None
     seed = plan_seed(explanation.latent, options)
     order = np.random.default_rng(seed).permutation(n)
-    windows = np.concatenate([drawn.activating, drawn.non_activating])[order]
-    context, start, stop = windows.T
-    rows = embedded.places.rows(context, start, stop - start)
-    if not 0 < n_pos < n or (rows < 0).any():
-        return None
-    vectors = embedded.take(rows)
+    asked = both.take(order.tolist())
+    vectors = embedder.embed_places(asked.spans)
     if not (np.isfinite(vectors).all() and np.isfinite(queries).all()):
         return None
-    truth = order < n_pos
-    quantiles = [*drawn.quantile.tolist(), *[None] * (n - n_pos)]
-    quantile = [quantiles[i] for i in order.tolist()]
-    plan = Plan((), latent_max, options.negatives_name, seed)
-    score = scorer.score_vectors(explanation, floor, queries, vectors, windows, truth, quantile, plan)
+    plan = Plan((), places.latent_max, options.negatives_name, seed)
+    score = scorer.score_vectors(explanation, floor, queries, vectors, asked, order < n_pos, plan)
     return None if score.value is None else replace(score, config=options.identity())

@@ -6,42 +6,40 @@ can be compared with the others on the same held-out examples.
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autointerp.errors import NoExamples, UserError
+from autointerp.errors import NoExamples
 from autointerp.explain.evidence import Evidence
 from autointerp.explain.options import ExplainOptions
+from autointerp.pipeline.negatives import near_in_meaning, similar_latents
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation
 from autointerp.sampling import (
-    Ask,
-    Drawn,
+    NeighbourActivations,
+    Places,
+    Request,
+    Sizes,
     Spans,
     Split,
-    Window,
-    avoid_windows,
     build_groups,
-    draw_heldout,
+    cut_many,
     make_windows,
     positive_windows,
+    sample,
     split_contexts,
 )
-from autointerp.sampling.windows import check_window, cut
+from autointerp.sampling.windows import check_window, falling
 from autointerp.score import delphi
 from autointerp.score.options import ScoreOptions
 from autointerp.score.scorer import Heldout
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
-from autointerp.types import Example, LatentActivations, Relation
+from autointerp.types import Example, LatentActivations
 
 N_QUANTILES = 10
-N_NEIGHBOURS = 5
-"""Nearest latents whose contexts serve as hard negatives."""
-_RELATIONS: tuple[Relation, ...] = ("decoder", "encoder", "cofiring")
 _SPLIT, _EXPLAIN, _SCORE = 0, 1, 2  # generators that must not repeat each other
 
 
@@ -68,7 +66,8 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     """
     store, coder = resources.store, resources.store.coder(coder_name)
     acts = resources.activations.get(coder, latent)
-    _check_live(coder, latent, acts)
+    if not len(acts.token):
+        raise _never_fires(coder, latent)
     split = split_of(store, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction)
     rng = np.random.default_rng([_EXPLAIN, options.seed, latent])
     n = options.n_examples
@@ -107,6 +106,16 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     )
 
 
+@dataclass(frozen=True)
+class HeldoutPlaces:
+    """Where the windows lie that a scorer may ask about; all activations of their latent, and the greatest of them."""
+
+    activating: Places
+    non_activating: Places
+    acts: LatentActivations
+    latent_max: float
+
+
 class _Last(threading.local):
     """What a thread selected last, with what it depends on: several scorers in turn ask about the same."""
 
@@ -118,66 +127,83 @@ _last = _Last()
 
 
 def select_heldout(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Heldout:
-    """What a scorer may ask about: the held-out side of the split, less every context that the explanation, or a version it was
-    edited from, was made from, and every near-duplicate of these windows: the same boilerplate may stand in many contexts.
-
-    Raises UserError for a latent that never fires, and for negatives near in meaning where windows are not embedded.
-    """
-    coder = resources.store.coder(explanation.coder)
-    key = (str(resources.store.path), explanation.id, coder.info.created, options.drawing)
+    """`heldout_places` of one explanation, cut out. Raises UserError, also for a latent that never fires."""
+    store, coder = resources.store, resources.store.coder(explanation.coder)
+    key = (str(store.path), explanation.id, coder.info.created, options.drawing)
     if _last.heldout is None or _last.key != key:
-        _last.key, _last.heldout = key, _select_heldout(resources, coder, explanation, options)
+        (places,) = heldout_places(resources, [explanation], options)
+        if places is None:
+            raise _never_fires(coder, explanation.latent)
+        parts = [
+            cut_many(places.acts, store.tokens, part) for part in (places.activating, places.non_activating)
+        ]
+        _last.heldout = Heldout(
+            activating=make_windows(parts[0], store.decode),
+            non_activating=make_windows(parts[1], store.decode),
+            latent_max=places.latent_max,
+            negatives="+".join(options.negatives),
+            centred=options.centre,
+        )
+        _last.key = key
     return _last.heldout
 
 
-def _select_heldout(
-    resources: Resources, coder: CoderStore, explanation: Explanation, options: ScoreOptions
-) -> Heldout:
-    store, latent = resources.store, explanation.latent
-    acts = resources.activations.get(coder, latent)
-    _check_live(coder, latent, acts)
+def heldout_places(
+    resources: Resources, explanations: Sequence[Explanation], options: ScoreOptions
+) -> list[HeldoutPlaces | None]:
+    """What a scorer may ask about, for each of some explanations of one coder, all at once: the held-out side of the split,
+    less every context that the explanation, or a version it was edited from, was made from, and every near-duplicate of these
+    windows: the same boilerplate may stand in many contexts.
+
+    `None` for a latent that never fires. Raises UserError for negatives near in meaning where windows are not embedded.
+    """
+    if not explanations:
+        return []
+    store, coder = resources.store, resources.store.coder(explanations[0].coder)
+    every = resources.activations.get_all(coder, [explanation.latent for explanation in explanations])
     if options.protocol == "delphi":
-        return _as_delphi(store, acts, options)
-    lineage = lineage_of(store, resources.annotations, explanation)
-    shown = lineage.shown
-    split = split_of(store, acts, latent, seed=lineage.split_seed, heldout_fraction=lineage.heldout_fraction)
-    contexts = split.heldout.copy()
-    contexts[shown[:, 0]] = False
-    rng = np.random.default_rng([_SCORE, options.seed, latent])
+        return [_as_delphi(store, acts, options) if len(acts.token) else None for acts in every]
     parts = _parts(options)
-    groups = build_groups(
-        acts,
-        store.tokens,
-        rng=rng,
-        window=options.window,
-        n_top=0,
-        n_random=0,
-        n_per_quantile=-(-options.n_examples // N_QUANTILES),
-        n_non_activating=parts.get("random", 0),
-        n_hard=parts.get("neighbours", 0),
-        neighbour_acts=_neighbours(coder, latent) if "neighbours" in parts else (),
-        centre=_centre(store, options),
-        contexts=contexts,
-        count_duplicates=False,
-        avoid=avoid_windows(acts, store.tokens, shown),
+    requests: list[Request] = []
+    for explanation, acts in zip(explanations, every, strict=True):
+        if len(acts.token):
+            latent, lineage = explanation.latent, lineage_of(store, resources.annotations, explanation)
+            split = split_of(
+                store, acts, latent, seed=lineage.split_seed, heldout_fraction=lineage.heldout_fraction
+            )
+            contexts = split.heldout.copy()
+            contexts[lineage.shown[:, 0]] = False
+            rng = np.random.default_rng([_SCORE, options.seed, latent])
+            neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
+            requests.append(Request(acts, rng, contexts, lineage.shown, neighbours))
+    sizes = Sizes(
+        per_quantile=-(-options.n_examples // N_QUANTILES),
+        non_activating=parts.get("random", 0),
+        hard=parts.get("neighbours", 0),
     )
-    negatives = list(groups["non_activating"])
-    if "embedding" in parts:
-        n_hard = parts["embedding"]
-        # Some more: those that are there already, from another source, are left out.
-        places = _near_in_meaning(store, acts, options, ~contexts, n_hard + len(negatives), rng)
-        made = _cut_silent(
-            store, acts, places, options.window, source="embedding", taken=negatives, shown=shown
+    groups = sample(requests, store.tokens, sizes, window=options.window, centre=_centre(store, options))
+    selected = iter(zip(requests, groups, strict=True))
+    found: list[HeldoutPlaces | None] = []
+    for acts in every:
+        if not len(acts.token):
+            found.append(None)
+            continue
+        request, group = next(selected)
+        order = _evenly(group["quantiles"].quantile)[: options.n_examples]
+        negatives = group["non_activating"]
+        if "embedding" in parts:
+            negatives += near_in_meaning(
+                store,
+                request,
+                negatives,
+                parts["embedding"],
+                embedder=options.embedder,
+                window=options.window,
+            )
+        found.append(
+            HeldoutPlaces(group["quantiles"].take(order), negatives, acts, float(acts.activation.max()))
         )
-        negatives += made[:n_hard]
-    activating = _spread(groups["quantiles"])[: options.n_examples]
-    return Heldout(
-        activating=make_windows(activating, store.decode),
-        non_activating=make_windows(negatives, store.decode),
-        latent_max=float(acts.activation.max()),
-        negatives="+".join(options.negatives),
-        centred=options.centre,
-    )
+    return found
 
 
 @dataclass(frozen=True)
@@ -206,120 +232,42 @@ def lineage_of(store: Store, annotations: Annotations, explanation: Explanation)
     return Lineage(int(config.get("split_seed", 0)), float(config.get("heldout_fraction", 0.5)), shown)
 
 
-def heldout_places(
-    resources: Resources, explanations: Sequence[Explanation], options: ScoreOptions
-) -> list[tuple[Drawn, float] | None]:
-    """Where the windows of `select_heldout` lie, for options whose negatives are random ones alone, and the latent's maximum,
-    of many explanations of one coder at once. `None` for a latent that never fires."""
-    if not explanations:
-        return []
-    store, coder = resources.store, resources.store.coder(explanations[0].coder)
-    every = resources.activations.get_all(coder, [explanation.latent for explanation in explanations])
-    asks: list[Ask] = []
-    for explanation, acts in zip(explanations, every, strict=True):
-        if len(acts.token):
-            lineage = lineage_of(store, resources.annotations, explanation)
-            asks.append(
-                Ask(
-                    acts,
-                    lineage.shown,
-                    split_rng=_split_rng(lineage.split_seed, explanation.latent),
-                    rng=np.random.default_rng([_SCORE, options.seed, explanation.latent]),
-                    heldout_fraction=lineage.heldout_fraction,
-                )
-            )
-    found = draw_heldout(
-        asks,
-        store.tokens,
-        window=options.window,
-        n_per_quantile=-(-options.n_examples // N_QUANTILES),
-        n_non_activating=options.n_negatives,
-    )
-    orders = [_evenly(drawn.quantile.tolist())[: options.n_examples] for drawn in found]
-    places = iter(
-        Drawn(drawn.activating[order], drawn.quantile[order], drawn.non_activating)
-        for drawn, order in zip(found, orders, strict=True)
-    )
-    return [(next(places), float(acts.activation.max())) if len(acts.token) else None for acts in every]
-
-
 def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
     """Where the strongest token of a window is to stand: at three quarters, for a latent looks back."""
     width = check_window(options.window, store.ctx_len)
     return min(width - width // 4, width - 1) if options.centre else None
 
 
-def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> Heldout:
+def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> HeldoutPlaces:
     """The reference's choices: one population without a split, equal draws from ten slices, fixed seeds."""
     width = check_window(options.window, store.ctx_len)
-    found = positive_windows(acts, ctx_len=store.ctx_len, window=width)
-    falling = [
-        cut(acts, store.tokens, int(found.context[i]), int(found.start[i]), int(found.stop[i]), quantile=0)
-        for i in found.by_strength
-    ]
-    activating = delphi.draw(falling, options.n_examples)
+    windows = positive_windows(acts, ctx_len=store.ctx_len, window=width)
+    spans = np.stack([windows.context, windows.start, windows.stop], axis=1)[falling(windows.maximum)]
+    ranks, quantiles = delphi.draw(len(spans), options.n_examples)
+    n = len(ranks)
     per_context = -(-store.ctx_len // width)
     firing = np.zeros(store.n_contexts * per_context, dtype=bool)
-    firing[found.context * per_context + found.start // width] = True
+    firing[windows.context * per_context + windows.start // width] = True
     silent = np.flatnonzero(~firing)
-    negatives = [
-        cut(
-            acts,
-            store.tokens,
-            number // per_context,
-            start,
-            min(start + width, store.ctx_len),
-            source="random",
-        )
-        for number in silent[delphi.draw_negatives(len(silent), options.n_negatives)].tolist()
-        for start in [number % per_context * width]
-    ]
-    return Heldout(
-        activating=make_windows(activating, store.decode),
-        non_activating=make_windows(negatives, store.decode),
-        latent_max=float(acts.activation.max()),
-        negatives="random",
+    number = silent[delphi.draw_negatives(len(silent), options.n_negatives)]
+    start = number % per_context * width
+    negatives = np.stack([number // per_context, start, np.minimum(start + width, store.ctx_len)], axis=1)
+    return HeldoutPlaces(
+        Places(spans[ranks], quantiles, ["activating"] * n, [None] * n, [0] * n),
+        Places.negatives(negatives, "random"),
+        acts,
+        float(acts.activation.max()),
     )
 
 
-def _check_live(coder: CoderStore, latent: int, acts: LatentActivations) -> None:
-    if not len(acts.token):
-        raise NoExamples(
-            f"latent {latent} of {coder.info.coder} never fires in this corpus: there is nothing to go by."
-        )
+def _neighbours(coder: CoderStore, latent: int) -> NeighbourActivations:
+    return [(near, coder.activations(near)) for near in similar_latents(coder, latent)]
 
 
-def _near_in_meaning(
-    store: Store,
-    acts: LatentActivations,
-    options: ScoreOptions,
-    excluded: NDArray[np.bool_],
-    n: int,
-    rng: np.random.Generator,
-) -> list[tuple[int, int]]:
-    """Context and start of up to `n` windows whose meaning is near that of the activating ones, none in a context `excluded`
-    Bool[ndarray, " n_contexts"]."""
-    from autointerp.embedding import hard_contexts
-
-    embeddings = store.embeddings(options.embedder, window=options.window)
-    if embeddings is None:
-        raise UserError(
-            f"Negatives similar in meaning need embeddings of windows of {options.window} tokens, and this store has none: "
-            "embed it first (Settings page), or choose other negatives."
-        )
-    windows = positive_windows(acts, ctx_len=store.ctx_len, window=options.window)
-    per_context = -(-store.ctx_len // options.window)
-    rows = windows.context * per_context + windows.start // options.window
-    chosen = hard_contexts(embeddings, rows, excluded, n, rng)
-    return [(int(row) // per_context, int(row) % per_context * options.window) for row in chosen]
-
-
-def _neighbours(coder: CoderStore, latent: int) -> list[tuple[int, LatentActivations]]:
-    for relation in _RELATIONS:
-        near = coder.neighbours(latent, relation, N_NEIGHBOURS)
-        if near:
-            return [(one.latent, coder.activations(one.latent)) for one in near]
-    return []
+def _never_fires(coder: CoderStore, latent: int) -> NoExamples:
+    return NoExamples(
+        f"latent {latent} of {coder.info.coder} never fires in this corpus: there is nothing to go by."
+    )
 
 
 def _parts(options: ScoreOptions) -> dict[str, int]:
@@ -348,33 +296,5 @@ def _distinct(examples: Iterable[Example]) -> list[Example]:
     return list({_place(one): one for one in reversed(list(examples))}.values())[::-1]
 
 
-def _cut_silent(
-    store: Store,
-    acts: LatentActivations,
-    places: Iterable[tuple[int, int]],
-    window: int,
-    *,
-    source: str,
-    taken: Sequence[Example],
-    shown: Spans,
-) -> list[Example]:
-    """Silent windows at `places`, each text once, and none that was taken or shown already."""
-    seen = {one.token_ids.tobytes() for one in taken}
-    seen |= {
-        store.tokens[context, start:stop].astype(np.int64).tobytes()
-        for context, start, stop in shown.tolist()
-    }
-    width = check_window(window, store.ctx_len)
-    made = []
-    for context, start in places:
-        one = cut(acts, store.tokens, context, start, min(start + width, store.ctx_len), source=source)
-        text = one.token_ids.tobytes()
-        if one.max_activation <= 0 and text not in seen:
-            seen.add(text)
-            made.append(replace(one, source=source))
-    return made
-
-
-def _place(one: Example | Window) -> tuple[int, int]:
-    example = one.example if isinstance(one, Window) else one
+def _place(example: Example) -> tuple[int, int]:
     return example.context, example.start

@@ -1,13 +1,5 @@
 """Examples of a latent: windows and their text, groups, negatives, the split. Arrays and a generator in, examples out."""
 
-from autointerp.sampling.groups import (
-    Avoid,
-    NeighbourActivations,
-    avoid_windows,
-    build_groups,
-    within,
-)
-from autointerp.sampling.many import Ask, Drawn, draw_heldout
 from autointerp.sampling.marking import (
     DEFAULT_MARKERS,
     MARK_SHARE,
@@ -20,26 +12,36 @@ from autointerp.sampling.marking import (
     runs,
     visible_marks,
 )
+from autointerp.sampling.sampler import NeighbourActivations, Request, Sizes, build_groups, sample
 from autointerp.sampling.split import Split, split_contexts
 from autointerp.sampling.texts import Window, example_id, make_windows, random_texts
-from autointerp.sampling.windows import Spans, Windows, example, no_spans, positive_windows, signatures
+from autointerp.sampling.windows import (
+    Places,
+    Spans,
+    Windows,
+    cut,
+    cut_many,
+    example,
+    no_spans,
+    positive_windows,
+)
 
 __all__ = [
     "DEFAULT_MARKERS",
     "MARK_SHARE",
-    "Ask",
-    "Avoid",
-    "Drawn",
     "Markers",
     "NeighbourActivations",
+    "Places",
+    "Request",
+    "Sizes",
     "Spans",
     "Split",
     "Window",
     "Windows",
-    "avoid_windows",
     "build_groups",
     "choose_markers",
-    "draw_heldout",
+    "cut",
+    "cut_many",
     "example",
     "example_id",
     "levels",
@@ -51,8 +53,7 @@ __all__ = [
     "positive_windows",
     "random_texts",
     "runs",
-    "signatures",
+    "sample",
     "split_contexts",
     "visible_marks",
-    "within",
 ]

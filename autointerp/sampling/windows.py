@@ -9,7 +9,6 @@ before to `AFTER` tokens after, within the context row. Repeated boilerplate is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,48 @@ def no_spans() -> Spans:
     return np.zeros((0, 3), dtype=np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Windows that were chosen, but not cut out: what an `Example` says without tokens and activations. All fields have one
+    length; see `Example` for those after `spans`."""
+
+    spans: Spans
+    quantile: Sequence[int | None]
+    source: Sequence[str]
+    neighbour: Sequence[int | None]
+    n_duplicates: Sequence[int]
+
+    @classmethod
+    def negatives(cls, spans: Spans, source: str, neighbour: Sequence[int | None] | None = None) -> "Places":
+        """Windows in which the latent does not fire, all from one source."""
+        n = len(spans)
+        return cls(spans, [None] * n, [source] * n, [None] * n if neighbour is None else neighbour, [0] * n)
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __add__(self, other: "Places") -> "Places":
+        if not len(other):
+            return self
+        return Places(
+            np.concatenate([self.spans, other.spans]),
+            [*self.quantile, *other.quantile],
+            [*self.source, *other.source],
+            [*self.neighbour, *other.neighbour],
+            [*self.n_duplicates, *other.n_duplicates],
+        )
+
+    def take(self, indices: Sequence[int]) -> "Places":
+        """These of them, in this order."""
+        return Places(
+            self.spans[indices],
+            [self.quantile[i] for i in indices],
+            [self.source[i] for i in indices],
+            [self.neighbour[i] for i in indices],
+            [self.n_duplicates[i] for i in indices],
+        )
+
+
 @dataclass(frozen=True)
 class Windows:
     """Positive windows in corpus order; all arrays Int64[ndarray, " n"] but `maximum` Float32[ndarray, " n"].
@@ -48,23 +89,6 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.context)
-
-    @cached_property
-    def by_strength(self) -> NDArray[np.intp]:
-        """Indices in falling order of maximum, ties by position."""
-        return falling(self.maximum)
-
-    @cached_property
-    def rank(self) -> NDArray[np.int64]:
-        """Int64[ndarray, " n"]: 0 = greatest maximum, ties by position."""
-        rank = np.empty(len(self), dtype=np.int64)
-        rank[self.by_strength] = np.arange(len(self))
-        return rank
-
-    @property
-    def quantile(self) -> NDArray[np.int64]:
-        """Int64[ndarray, " n"]: 0 = strongest tenth; all quantiles hold equally many windows, up to one."""
-        return quantile_of_rank(self.rank, len(self))
 
 
 def quantile_of_rank(rank: NDArray[np.int64], n: int | NDArray[np.int64]) -> NDArray[np.int64]:
@@ -271,45 +295,36 @@ def cut(
     )
 
 
-def cut_many(
-    acts: LatentActivations,
-    tokens: Tokens,
-    places: Sequence[tuple[int, int, int]],
-    *,
-    quantile: Sequence[int] | None = None,
-    source: str = "activating",
-    n_duplicates: Sequence[int] | None = None,
-    neighbour: Sequence[int] | None = None,
-) -> list[Example]:
-    """`cut` for many windows (context, start, stop) at once; the other sequences hold one value per window."""
-    if not places:
+def cut_many(acts: LatentActivations, tokens: Tokens, places: Places) -> list[Example]:
+    """Tokens and activations of the windows at `places`, as Examples."""
+    if not len(places):
         return []
-    context, start, stop = np.array(places, dtype=np.int64).T
-    width = int((stop - start).max())
+    tokens = np.asarray(tokens)  # a memory map's own type costs a little at every slice
+    context, start, stop = places.spans.T
     first = context * tokens.shape[1] + start
     sizes = stop - start
+    width = int(sizes.max())
     flat = tokens.reshape(-1)
-    offsets = np.arange(width)
     # Windows at the end of a row may be shorter; what is read beyond them is not used.
-    ids = flat[np.minimum(first[:, None] + offsets, flat.size - 1)].astype(np.int64)
+    ids = flat[np.minimum(first[:, None] + np.arange(width), flat.size - 1)].astype(np.int64)
     low, high = np.searchsorted(acts.token, first), np.searchsorted(acts.token, first + sizes)
     counts = high - low
     owner = np.repeat(np.arange(len(places)), counts)
     at = np.arange(len(owner)) + np.repeat(low - (np.cumsum(counts) - counts), counts)
     activations = np.zeros((len(places), width), dtype=np.float32)
     activations[owner, acts.token[at] - first[owner]] = acts.activation[at]
-    tops = activations.max(axis=1).tolist() if width else [0.0] * len(places)
+    tops = activations.max(axis=1).tolist()
     return [
         Example(
-            context=place[0],
-            start=place[1],
-            token_ids=ids[i, : place[2] - place[1]],
-            activations=activations[i, : place[2] - place[1]],
+            context=row,
+            start=begin,
+            token_ids=ids[i, : end - begin],
+            activations=activations[i, : end - begin],
             max_activation=tops[i],
-            quantile=None if quantile is None else quantile[i],
-            source=source if tops[i] > 0 or source != "activating" else "random",
-            n_duplicates=0 if n_duplicates is None else n_duplicates[i],
-            neighbour=None if neighbour is None else neighbour[i],
+            quantile=places.quantile[i],
+            source=places.source[i],
+            n_duplicates=places.n_duplicates[i],
+            neighbour=places.neighbour[i],
         )
-        for i, place in enumerate(places)
+        for i, (row, begin, end) in enumerate(places.spans.tolist())
     ]

@@ -13,22 +13,21 @@ Everything else in this package follows the protocol `held-out`.
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.records import JudgedExample, Protocol
-from autointerp.sampling import MARK_SHARE, Window, marks_above
+from autointerp.sampling import MARK_SHARE, marks_above
 from autointerp.score.classify import Classifier
 from autointerp.score.judges.base import Judge, Task
 from autointerp.score.metrics import auroc
 from autointerp.score.plan import Item, Plan
 from autointerp.score.resampling import Resamples
 from autointerp.score.scorer import Heldout
-from autointerp.types import Example
 
 SAMPLING_SEED = 22
 NEGATIVES_SEED = 42
@@ -38,29 +37,28 @@ N_TRAIN = 40
 N_TEST = 50
 N_QUANTILES = 10
 
-E = TypeVar("E", Example, Window)
 
-
-def draw(examples: Sequence[E], n: int, n_quantiles: int = N_QUANTILES) -> list[E]:
-    """`n` of the activating examples, which come in falling order of maximum: equally many from each of `n_quantiles` slices
-    of equal size (the rest at the tail is never drawn), with the slice as the quantile. One fixed seed."""
+def draw(n_available: int, n: int, n_quantiles: int = N_QUANTILES) -> tuple[list[int], list[int]]:
+    """Which `n` of the activating examples, by rank in falling order of maximum, and the quantile of each: equally many from
+    each of `n_quantiles` slices of equal size (the rest at the tail is never drawn). One fixed seed."""
     rng = random.Random(SAMPLING_SEED)
-    size, per_quantile = len(examples) // n_quantiles, n // n_quantiles
-    chosen: list[E] = []
+    size, per_quantile = n_available // n_quantiles, n // n_quantiles
+    ranks: list[int] = []
+    quantiles: list[int] = []
     for quantile in range(n_quantiles):
-        slice_ = list(examples[quantile * size : (quantile + 1) * size])
-        drawn = slice_ if len(slice_) < per_quantile else rng.sample(slice_, per_quantile)
-        chosen += [_in_quantile(one, quantile) for one in drawn]
-    return chosen
+        slice_ = range(quantile * size, (quantile + 1) * size)
+        drawn = list(slice_) if size < per_quantile else rng.sample(slice_, per_quantile)
+        ranks += drawn
+        quantiles += [quantile] * len(drawn)
+    return ranks, quantiles
 
 
 def draw_both(
-    examples: Sequence[E], n_train: int = N_TRAIN, n_test: int = N_TEST
-) -> tuple[list[E], list[E], int]:
-    """The explainer's and the test examples, and how many of the test examples the explainer saw."""
-    train, test = draw(examples, n_train), draw(examples, n_test)
-    shown = {_place(one) for one in train}
-    return train, test, sum(_place(one) in shown for one in test)
+    n_available: int, n_train: int = N_TRAIN, n_test: int = N_TEST
+) -> tuple[list[int], list[int], int]:
+    """Ranks of the explainer's and of the test examples, and how many of the test examples the explainer saw."""
+    train, test = draw(n_available, n_train)[0], draw(n_available, n_test)[0]
+    return train, test, len(set(train) & set(test))
 
 
 def draw_negatives(n_available: int, n: int) -> NDArray[np.int64]:
@@ -208,14 +206,3 @@ def frequency_weighted_f1(latents: Iterable[tuple[int, Sequence[JudgedExample]]]
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
-
-
-def _in_quantile(one: E, quantile: int) -> E:
-    if isinstance(one, Window):
-        return one.with_example(replace(one.example, quantile=quantile))
-    return replace(one, quantile=quantile)
-
-
-def _place(one: Example | Window) -> tuple[int, int]:
-    example = one.example if isinstance(one, Window) else one
-    return example.context, example.start

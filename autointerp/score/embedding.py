@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autointerp.llm import CancelToken, Client
 from autointerp.records import Explanation, JudgedExample, Metric, Score
+from autointerp.sampling import Places
 from autointerp.score.metrics import auroc
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
@@ -66,20 +67,19 @@ class Embedding(Scorer):
         floor: Explanation | None,
         queries: NDArray[np.float32],
         windows: NDArray[np.float32],
-        places: NDArray[np.int64],
+        places: Places,
         truth: NDArray[np.bool_],
-        quantile: Sequence[int | None],
         plan: Plan,
     ) -> Score:
         """`score` where all vectors are at hand: `queries` of the explanation, then of the floor's where there is one, and
-        windows of both classes, Float32[ndarray, "n d"], with their (context, start, stop), Int64[ndarray, "n 3"], whether they
-        are activating, Bool[ndarray, " n"], and the quantiles of those that are. `plan` says what to record; its items are not
-        read. The cosines must be finite.
+        windows of both classes, Float32[ndarray, "n d"], with their places and whether they are activating,
+        Bool[ndarray, " n"]. `plan` says what to record; its items are not read. The cosines must be finite.
         """
         started = time.perf_counter()
         values = [windows @ query for query in queries]
-        summary = summarise_values(truth, values[0].astype(np.float64), quantile, self.resamples)
-        examples = zip(places.tolist(), truth.tolist(), values[0].tolist(), quantile, strict=True)
+        summary = summarise_values(truth, values[0].astype(np.float64), places.quantile, self.resamples)
+        answers = (truth.tolist(), values[0].tolist(), places.quantile, places.source)
+        examples = zip(places.spans.tolist(), *answers, strict=True)
         return self._record(
             explanation,
             plan,
@@ -95,18 +95,8 @@ class Embedding(Scorer):
             floor_explanation_id=floor.id if floor is not None and len(values) > 1 else None,
             duration=time.perf_counter() - started,
             judged=tuple(
-                JudgedExample(
-                    i,
-                    context,
-                    start,
-                    stop - start,
-                    fires,
-                    None,
-                    value,
-                    q,
-                    "activating" if fires else "random",
-                )
-                for i, ((context, start, stop), fires, value, q) in enumerate(examples)
+                JudgedExample(i, context, start, stop - start, fires, None, value, quantile, source)
+                for i, ((context, start, stop), fires, value, quantile, source) in enumerate(examples)
             ),
         )
 

@@ -98,7 +98,7 @@ def test_held_out_from_what_was_shown(resources: Resources, embedder: Counting) 
         assert drawn is not None
         shown = {int(one.split(":")[0]) for one in explanation.example_ids}
         assert shown
-        asked = {*drawn[0].activating[:, 0].tolist(), *drawn[0].non_activating[:, 0].tolist()}
+        asked = {*drawn.activating.spans[:, 0].tolist(), *drawn.non_activating.spans[:, 0].tolist()}
         assert latent == EVERYWHERE or asked
         assert not shown & asked
 

@@ -1,20 +1,25 @@
 """The examples: what the explainer saw is never asked about, whatever the seeds."""
 
+import argparse
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autointerp.cli import latent as latent_command
 from autointerp.embedding import embed_store
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.registry import SAMPLING
 from autointerp.pipeline.examples import select_evidence, select_heldout
+from autointerp.pipeline.negatives import similar_latents
 from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
 from autointerp.score import delphi
 from autointerp.score.options import ScoreOptions
+from autointerp.ui.feature import data
+from autointerp.ui.shared import services
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE, explain_once, write_once
 
@@ -166,3 +171,23 @@ def test_that_windows_are_not_centred_is_no_new_configuration():
         assert kind(centre=True).identity() == {**kind().identity(), "centre": True}
     with pytest.raises(UserError, match="fixed places"):
         ScoreOptions(protocol="delphi", centre=True).check()
+
+
+def test_page_and_command_line_show_the_hard_negatives_that_a_scorer_uses(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+):
+    """The latents that lend contexts are the same wherever hard negatives are drawn."""
+    coder = resources.store.coder("sae")
+    assert similar_latents(coder, CAT) == [DOG]
+    assert similar_latents(coder, DEAD) == []
+    explanation = explain_once(resources, "sae", CAT, ExplainOptions())
+    options = ScoreOptions(negatives=("neighbours",), window=8)
+    scored = {w.example.neighbour for w in select_heldout(resources, explanation, options).non_activating}
+    feature = data.Feature(resources.store, coder, CAT, coder.stats(CAT), coder.activations(CAT), None)
+    monkeypatch.setattr(services, "resources", lambda store: resources)
+    shown = data.examples_by_group(feature, data.Counts(hard=10), 8)["non_activating"]
+    args = argparse.Namespace(window=8, n=10, seed=0, distinct=False)
+    told = latent_command.example_groups(resources.store, coder, CAT, args)["non_activating"]
+    by_page = {example.neighbour for example in shown if example.source == "neighbours"}
+    by_command = {example.neighbour for example in told if example.source == "neighbours"}
+    assert scored == by_page == by_command == {DOG}

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.sampling.windows import cut, cut_many
+from autointerp.sampling.windows import Places, cut, cut_many
 from autointerp.types import LatentActivations
 
 N, LENGTH = 6, 10
@@ -25,15 +25,14 @@ def cases(draw: st.DrawFn) -> tuple[LatentActivations, np.ndarray, list[tuple[in
     return acts, tokens, places
 
 
-@given(cases(), st.sampled_from(["activating", "random", "neighbours"]))
+@given(cases(), st.sampled_from(["random", "neighbours"]))
 def test_it_is_cut_repeated(
     case: tuple[LatentActivations, np.ndarray, list[tuple[int, int, int]]], source: str
 ) -> None:
     acts, tokens, places = case
     numbers = list(range(len(places)))
-    together = cut_many(
-        acts, tokens, places, source=source, quantile=numbers, n_duplicates=numbers, neighbour=numbers
-    )
+    spans = np.array(places, dtype=np.int64).reshape(-1, 3)
+    together = cut_many(acts, tokens, Places(spans, numbers, [source] * len(places), numbers, numbers))
     assert len(together) == len(places)
     for i, (made, (context, start, stop)) in enumerate(zip(together, places, strict=True)):
         one = cut(acts, tokens, context, start, stop, source=source, quantile=i, n_duplicates=i, neighbour=i)
@@ -45,7 +44,6 @@ def test_it_is_cut_repeated(
             "start",
             "max_activation",
             "quantile",
-            "source",
             "n_duplicates",
             "neighbour",
         ):

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autointerp.sampling import Ask, avoid_windows, build_groups, draw_heldout, split_contexts
-from autointerp.sampling.groups import peaks
-from autointerp.types import Example, LatentActivations
+from autointerp.sampling import Places, Request, Sizes, sample, split_contexts
+from autointerp.sampling.sampler import peaks
+from autointerp.types import LatentActivations
 
 quick = settings(max_examples=400, deadline=None)
 
@@ -79,8 +79,10 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
-def places(examples: list[Example]) -> list[list[int]]:
-    return [[one.context, one.start, one.start + len(one.token_ids)] for one in examples]
+def fields(places: Places) -> list[list[object]]:
+    return [
+        list(values) for values in (places.quantile, places.source, places.neighbour, places.n_duplicates)
+    ]
 
 
 def texts(case: Case, spans: np.ndarray) -> set[tuple[int, ...]]:
@@ -90,39 +92,22 @@ def texts(case: Case, spans: np.ndarray) -> set[tuple[int, ...]]:
 @quick
 @given(case=cases())
 def test_each_gets_what_it_would_get_alone(case: Case) -> None:
-    asks = [
-        Ask(acts, shown, case.split_rng(i), case.rng(i), case.fraction)
-        for i, (acts, shown) in enumerate(zip(case.acts, case.shown, strict=True))
-    ]
-    found = draw_heldout(
-        asks,
-        case.tokens,
-        window=case.window,
-        n_per_quantile=case.n,
-        n_non_activating=case.n_non_activating,
-    )
-    assert len(found) == len(case.acts)
-    for i, drawn in enumerate(found):
-        alone = build_groups(
-            case.acts[i],
-            case.tokens,
-            rng=case.rng(i),
-            window=case.window,
-            n_top=0,
-            n_random=0,
-            n_per_quantile=case.n,
-            n_non_activating=case.n_non_activating,
-            n_hard=0,
-            contexts=case.contexts(i),
-            avoid=avoid_windows(case.acts[i], case.tokens, case.shown[i]),
-        )
-        assert drawn.activating.tolist() == places(alone["quantiles"])
-        assert drawn.quantile.tolist() == [one.quantile for one in alone["quantiles"]]
-        assert drawn.non_activating.tolist() == places(alone["non_activating"])
-        assert {int(context) for context in drawn.activating[:, 0]} <= set(np.flatnonzero(case.contexts(i)))
+    def request(i: int) -> Request:
+        near = [(j, acts) for j, acts in enumerate(case.acts) if j != i]
+        return Request(case.acts[i], case.rng(i), case.contexts(i), case.shown[i], near)
+
+    sizes = Sizes(case.n, case.n, case.n, case.n_non_activating, case.n)
+    together = sample([request(i) for i in range(len(case.acts))], case.tokens, sizes, window=case.window)
+    assert len(together) == len(case.acts)
+    for i, groups in enumerate(together):
+        (alone,) = sample([request(i)], case.tokens, sizes, window=case.window)
+        for name, places in groups.items():
+            assert places.spans.tolist() == alone[name].spans.tolist()
+            assert fields(places) == fields(alone[name])
+            assert {int(context) for context in places.spans[:, 0]} <= set(np.flatnonzero(case.contexts(i)))
         shown = texts(case, case.shown[i])
-        assert not shown & texts(case, drawn.activating)
-        assert not shown & texts(case, drawn.non_activating)
+        assert not shown & texts(case, groups["quantiles"].spans)
+        assert not shown & texts(case, groups["non_activating"].spans)
 
 
 @quick

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.sampling import build_groups, example, positive_windows, signatures, split_contexts, within
+from autointerp.sampling import Windows, build_groups, example, positive_windows, split_contexts
+from autointerp.sampling.sampler import within
+from autointerp.sampling.windows import falling, quantile_of_rank, signatures
 from autointerp.types import Example, LatentActivations
 
 quick = settings(max_examples=60, deadline=None)
@@ -41,6 +43,13 @@ def check_example(made: Example, acts: LatentActivations, tokens: np.ndarray) ->
     assert type(made.token_ids) is np.ndarray
 
 
+def quantiles_of(found: Windows) -> np.ndarray:
+    """The tenth of each window by its maximum, ties by position."""
+    rank = np.empty(len(found), dtype=np.int64)
+    rank[falling(found.maximum)] = np.arange(len(found))
+    return quantile_of_rank(rank, len(found))
+
+
 @quick
 @given(case=latents(), window=st.none() | st.integers(1, 50))
 def test_aligned_windows_by_definition(
@@ -60,10 +69,11 @@ def test_aligned_windows_by_definition(
     rows = zip(found.context, found.start, found.stop, found.peak, found.maximum, strict=True)
     assert [tuple(map(float, row)) for row in rows] == [tuple(map(float, row)) for row in expected]
     order = sorted(range(len(expected)), key=lambda i: (-expected[i][4], expected[i][3]))
-    assert found.by_strength.tolist() == order
-    sizes = Counter(found.quantile.tolist()).values()
+    assert falling(found.maximum).tolist() == order
+    quantile = quantiles_of(found)
+    sizes = Counter(quantile.tolist()).values()
     assert not sizes or max(sizes) - min(sizes) <= 1
-    assert all(found.quantile[order[i]] <= found.quantile[order[i + 1]] for i in range(len(order) - 1))
+    assert all(quantile[order[i]] <= quantile[order[i + 1]] for i in range(len(order) - 1))
 
 
 @quick
@@ -122,7 +132,7 @@ def test_groups_are_what_they_say(
         rows = [places[made.context, made.start] for made in groups[name]]
         assert len(set(rows)) == len(rows)
         for made, row in zip(groups[name], rows, strict=True):
-            assert made.quantile == found.quantile[row]
+            assert made.quantile == quantiles_of(found)[row]
             assert made.source == "activating"
         if dedupe:
             marks = signatures(found.peak, tokens)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from autointerp.errors import UserError
+from autointerp.sampling import Places
 from autointerp.score.compare import difference
 from autointerp.score.embedding import Embedding
 from autointerp.score.plan import Item
@@ -56,9 +57,14 @@ def test_vectors_at_hand_get_the_same_score() -> None:
         texts[1],
         embedder.embed_queries(["fox fox", "lazy dog"]),
         embedder.embed_windows(plan.items),
-        np.array([(w.example.context, w.example.start, w.example.start + len(w.texts)) for w in windows]),
+        Places(
+            np.array([(w.example.context, w.example.start, w.example.start + len(w.texts)) for w in windows]),
+            [w.example.quantile for w in windows],
+            [w.example.source for w in windows],
+            [None] * len(windows),
+            [0] * len(windows),
+        ),
         np.array([bool(item.truth) for item in plan.items]),
-        [item.window.example.quantile for item in plan.items],
         plan,
     )
     assert found.judged == expected.judged

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from autointerp.pipeline.negatives import similar_latents
 from autointerp.sampling import build_groups, example
 from autointerp.sampling.windows import cut
 from autointerp.store import CoderStore, Store
@@ -27,8 +28,6 @@ from autointerp.ui.shared import services
 from autointerp.ui.shared.session import file_identity
 
 RELATIONS: tuple[Relation, ...] = ("decoder", "encoder", "cofiring")
-HARD_FROM = 5
-"""How many of the nearest latents may lend their contexts as hard negatives."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,7 @@ def surroundings(feature: Feature) -> Surroundings:
 def examples_by_group(feature: Feature, wanted: Counts, window: int | None) -> dict[Group, list[Example]]:
     """Windows by group; the same ones for the same feature whenever it is looked at."""
     coder, activations = feature.coder, services.resources(feature.store).activations
-    lenders: dict[int, None] = {}
-    if wanted.hard:
-        for kind in ("encoder", "decoder", "cofiring"):
-            near = coder.neighbours(feature.latent, kind, limit=HARD_FROM)
-            lenders |= dict.fromkeys(neighbour.latent for neighbour in near)
+    similar = similar_latents(coder, feature.latent) if wanted.hard else []
     return build_groups(
         feature.activations,
         feature.store.tokens,
@@ -141,7 +136,7 @@ def examples_by_group(feature: Feature, wanted: Counts, window: int | None) -> d
         n_non_activating=wanted.non_activating,
         n_hard=wanted.hard,
         rng=np.random.default_rng([feature.latent, 0]),
-        neighbour_acts=[(near, activations.get(coder, near)) for near in list(lenders)[:HARD_FROM]],
+        neighbour_acts=[(near, activations.get(coder, near)) for near in similar],
     )
 
 
