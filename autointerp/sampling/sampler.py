@@ -126,8 +126,15 @@ def sample(
     """
     if not requests:
         return []
-    axis = _Axis(requests, np.asarray(tokens), check_window(window, tokens.shape[1]), centre, dedupe)
-    counted = count_duplicates and dedupe
+    width = check_window(window, tokens.shape[1])
+    axis = _Axis(
+        requests,
+        np.asarray(tokens),
+        width,
+        centre=centre,
+        dedupe=dedupe,
+        counted=count_duplicates and dedupe,
+    )
     seen = axis.seen_negatives()
     # The order in which each latent's generator is used must stay: stored examples and scores depend on it.
     random = [axis.random(i, sizes.random) for i in range(len(requests))]
@@ -136,9 +143,9 @@ def sample(
     quantiles = axis.quantiles(sizes.per_quantile)
     return [
         {
-            "random": axis.places(i, random[i], counted),
-            "top": axis.places(i, axis.top(i, sizes.top), counted),
-            "quantiles": axis.places(i, quantiles[i], counted),
+            "random": axis.places(i, random[i]),
+            "top": axis.places(i, axis.top(i, sizes.top)),
+            "quantiles": axis.places(i, quantiles[i]),
             "non_activating": silent[i] + hard[i],
         }
         for i in range(len(requests))
@@ -150,9 +157,17 @@ class _Axis:
     counted through all latents; latent `i` has those from `ends[i]` to `ends[i + 1]`."""
 
     def __init__(
-        self, requests: Sequence[Request], tokens: Tokens, width: int, centre: int | None, dedupe: bool
+        self,
+        requests: Sequence[Request],
+        tokens: Tokens,
+        width: int,
+        *,
+        centre: int | None,
+        dedupe: bool,
+        counted: bool,
     ):
-        self.requests, self.tokens, self.width, self.dedupe = requests, tokens, width, dedupe
+        self.requests, self.tokens, self.width = requests, tokens, width
+        self.dedupe, self.counted = dedupe, counted
         self.n_contexts, self.ctx_len = tokens.shape
         self.every = self._all_activations()
         self.allowed = np.ones(len(requests) * self.n_contexts, dtype=bool)
@@ -167,7 +182,6 @@ class _Axis:
             self.windows if centre is None else positive_windows(acts, ctx_len=self.ctx_len, window=width)
         )
         self.ends = self._ends(self.windows.context)
-        self._sorted_marks: dict[int, NDArray[Any]] = {}
         pairs = pairwise(self.ends.tolist())
         self.by_rank = np.concatenate([falling(self.windows.maximum[a:b]) + a for a, b in pairs])
 
@@ -226,8 +240,8 @@ class _Axis:
                     chosen[i] += self._first_unseen(ranks, left, seen, texts)
         return [sorted(ranks) for ranks in chosen]
 
-    def places(self, i: int, ranks: list[int], counted: bool) -> Places:
-        """Where latent `i`'s windows of these ranks lie; with `counted`, how many others look like each."""
+    def places(self, i: int, ranks: list[int]) -> Places:
+        """Where latent `i`'s windows of these ranks lie."""
         at = np.array(ranks, dtype=np.int64)
         begin, end = self.ends[i : i + 2]
         quantile = quantile_of_rank(at - begin, end - begin).tolist()
@@ -236,7 +250,7 @@ class _Axis:
             quantile=quantile,
             source=["activating"] * len(at),
             neighbour=[None] * len(at),
-            n_duplicates=self._copies(i, at) if counted else [0] * len(at),
+            n_duplicates=self._copies(i, at) if self.counted else [0] * len(at),
         )
 
     def _first_unseen(
@@ -280,12 +294,22 @@ class _Axis:
         """What tells windows apart: near-duplicates share a mark. Without `dedupe` every window has its own."""
         if not self.dedupe:
             return ranks
+        if self.counted:
+            return self._every_mark[self.by_rank[ranks]]
         return signatures(self.windows.peak[self.by_rank[ranks]] % self.tokens.size, self.tokens)
+
+    @cached_property
+    def _every_mark(self) -> NDArray[np.uint64]:
+        """Of all windows in the order of the corpus, which is the fastest to read them in."""
+        return signatures(self.windows.peak % self.tokens.size, self.tokens)
+
+    @cached_property
+    def _sorted_marks(self) -> list[NDArray[np.uint64]]:
+        """Of each latent."""
+        return [np.sort(self._every_mark[begin:end]) for begin, end in pairwise(self.ends.tolist())]
 
     def _copies(self, i: int, ranks: NDArray[np.int64]) -> list[int]:
         """How many other windows of latent `i` look like each."""
-        if i not in self._sorted_marks:
-            self._sorted_marks[i] = np.sort(self._marks(np.arange(*self.ends[i : i + 2])))
         every, marks = self._sorted_marks[i], self._marks(ranks)
         first = np.searchsorted(every, marks, side="left")
         return (np.searchsorted(every, marks, side="right") - first - 1).tolist()
@@ -328,7 +352,7 @@ class _Axis:
     def hard(self, i: int, n: int, seen: set[Hashable]) -> Places:
         """Windows in which a neighbour fires and latent `i` does not: in turn from each neighbour, random among its windows."""
         request = self.requests[i]
-        queues: list[NDArray[np.int64]] = []
+        lent: list[tuple[NDArray[np.int64], ...]] = []
         for latent, acts in request.neighbours:
             if request.contexts is not None:
                 acts = within(acts, request.contexts, self.ctx_len)
@@ -337,13 +361,12 @@ class _Axis:
             token = request.acts.token
             silent = np.searchsorted(token, row + windows.start) == np.searchsorted(token, row + windows.stop)
             at = request.rng.permutation(np.flatnonzero(silent))[: 3 * n]
-            lender = np.full(len(at), latent)
-            queues.append(
-                np.stack([windows.context[at], windows.start[at], windows.stop[at], lender], axis=1)
-            )
-        turns = np.array(
-            [queue[turn] for turn in range(3 * n) for queue in queues if turn < len(queue)], dtype=np.int64
-        ).reshape(-1, 4)
+            turn, lender = np.arange(len(at)), np.full(len(at), latent)
+            lent.append((windows.context[at], windows.start[at], windows.stop[at], lender, turn))
+        if not lent:
+            return Places.negatives(no_spans(), "neighbours")
+        *columns, turn = (np.concatenate(column) for column in zip(*lent, strict=True))
+        turns = np.stack(columns, axis=1)[np.argsort(turn, kind="stable")]
         chosen: list[int] = []
         take_unseen(enumerate(self._keys(turns[:, :3])), n, seen, chosen)
         return Places.negatives(turns[chosen, :3], "neighbours", turns[chosen, 3].tolist())
