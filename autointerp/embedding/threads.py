@@ -1,4 +1,4 @@
-"""Threads that each compute alone: torch's own threads turned off in them.
+"""Threads that each compute on one core, with torch's own threading turned off.
 
 Torch splits every matrix product over all cores and waits for the slowest. On a machine that does anything else, pages
 for example, that waiting costs more than the work: with another program on both of two cores, texts took seven times as long

@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Replies by key: usable ones under their request's, the others where no question looks.
+    """Replies by key: usable ones under their request's key, unusable ones under a key that no request has.
 
-    `get` runs in the background loop of the clients, so it must be a quick look-up that waits for nobody; `put` runs in a
+    `get` runs in the background loop of the clients, so it must be a quick, non-blocking look-up; `put` runs in a
     thread of its own.
     """
 
@@ -42,7 +42,7 @@ class CacheWriter:
                 return False
             return True
 
-        # A cancelled question does not take its reply back: it is paid for, and written all the same.
+        # The reply to a cancelled question is paid for, and written all the same.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, write))
 
     def close(self) -> None:
@@ -51,11 +51,10 @@ class CacheWriter:
 
 
 def next_place(key: str) -> str:
-    """Where the cache keeps the answer to a question whose reply under `key` can no longer be used."""
+    """The key of the answer to a question whose reply under `key` can no longer be used."""
     return hashlib.sha256(f"after {key}".encode()).hexdigest()
 
 
 def unusable_place(key: str, texts: tuple[str, ...]) -> str:
-    """Where the cache keeps replies that nobody could use: by their text, for the next try gets others and both are referred
-    to. No look-up comes here."""
+    """The key of unusable replies. It depends on their texts, so that those of a later attempt do not replace them."""
     return hashlib.sha256(json.dumps(["unusable", key, *texts]).encode()).hexdigest()

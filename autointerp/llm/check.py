@@ -1,4 +1,4 @@
-"""The test button of the settings: is there a model at the other end, and what can it do?"""
+"""The Test button in Settings: does a model answer, and what does the server support?"""
 
 from dataclasses import dataclass, field
 

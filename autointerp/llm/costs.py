@@ -1,4 +1,4 @@
-"""What tokens cost, what a request may cost at most, and the budget that a piece of work must keep to.
+"""What tokens cost, what a request may cost at most, and the budget of a job.
 
 No prices are shipped, for they change monthly: the user sets them, and an unknown price stays unknown.
 """
@@ -30,7 +30,7 @@ class Price:
     def __post_init__(self) -> None:
         for value in (self.prompt, self.completion, self.cached):
             if value is not None and not 0 <= value < float("inf"):
-                raise UserError(f"a price per million tokens must be 0 or more, got {value!r}")
+                raise UserError(f"A price per million tokens must be 0 or more, got {value!r}")
 
     def of(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
         """The cost of one call."""
@@ -57,7 +57,7 @@ class PriceTable:
                 )
             except (KeyError, TypeError, ValueError, AttributeError):
                 raise UserError(
-                    f"the price of {name!r} must be an object with numbers `prompt` and `completion` per million tokens"
+                    f"The price of {name!r} must be an object with numbers `prompt` and `completion` per million tokens"
                 ) from None
         return PriceTable(table)
 
@@ -72,8 +72,8 @@ class Budget:
     """Counts tokens and money across clients and threads; a call is sent only if its estimate still fits.
 
     Calls in flight hold reservations (prompt estimate plus `max_tokens`), so that many at once cannot overshoot together.
-    What a call really used is counted when it returns; replies from the cache cost nothing. `spent`: what the same work had
-    used before it was interrupted.
+    What a call really used is counted when it returns; replies from the cache cost nothing. `spent`: used by the same job
+    before it was interrupted.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Budget:
     ):
         for name, limit in (("max_tokens", max_tokens), ("max_cost", max_cost)):
             if limit is not None and not limit >= 0:
-                raise UserError(f"a budget's {name} must be 0 or more, got {limit!r}")
+                raise UserError(f"A budget's {name} must be 0 or more, got {limit!r}")
         self.max_tokens = max_tokens
         self.max_cost = max_cost
         self._lock = threading.Lock()
@@ -174,7 +174,7 @@ class CostEstimator:
             return guess
         if self.budget is not None and self.budget.max_cost is not None and not self._reports_cost:
             raise NoPrice(
-                f"The model {request.model or self._model!r} has no price, so a budget in money cannot be kept. Set its price "
+                f"The model {request.model or self._model!r} has no price, so a cost budget cannot be enforced. Set its price "
                 f"in Settings, or give the budget in tokens."
             )
         return replace(guess, cost=self._highest_cost)

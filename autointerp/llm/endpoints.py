@@ -1,4 +1,4 @@
-"""Addresses of servers: the usual ones by name, and typed ones put in order."""
+"""Server addresses: the usual ones by name, typed ones normalised."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ ENDPOINTS = {
 def base_url(text: str) -> str:
     """A full base URL from a name in `ENDPOINTS` or what a person types: scheme added, `/chat/completions` cut off.
 
-    Raises `WrongURL`, also for an address with a password or a query in it, for an address is shown and stored.
+    Raises `WrongURL`, also for an address with a password or a query in it, since addresses are shown and stored.
     """
     text = text.strip()
     if text.lower() in ENDPOINTS:
@@ -37,7 +37,7 @@ def base_url(text: str) -> str:
         raise WrongURL("The base URL is malformed. It should look like https://host:port/v1.") from None
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise WrongURL(
-            "The base URL must hold no user name, password, query or fragment. Give the key as an API key instead."
+            "The base URL must not contain a user name, password, query or fragment. Give the key as an API key instead."
         )
     if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in text):
         raise WrongURL(

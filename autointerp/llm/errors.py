@@ -143,7 +143,7 @@ class NoPrice(BudgetExceeded):
 
 
 class Cancelled(LLMError):
-    """Stopped by the user before an answer was there."""
+    """Stopped by the user before the answer came."""
 
     kind = "cancelled"
     retryable = True

@@ -20,7 +20,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
 
 
 def in_loop_thread() -> bool:
-    """Whether the caller runs inside the loop, where waiting for it would wait for ever."""
+    """Whether the caller runs inside the loop, where waiting for it would deadlock."""
     try:
         return asyncio.get_running_loop() is _loop
     except RuntimeError:

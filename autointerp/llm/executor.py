@@ -111,14 +111,14 @@ class Executor:
         key = request.key(self.endpoint, self.model)
         async with self._alone(key):  # the same question twice at once is one call
             place = key
-            while (known := self.cache.get(place)) is not None:
-                known = replace(known, cached=True, key=place)
-                value, problem = _checked(known, request, validate)
+            while (kept := self.cache.get(place)) is not None:
+                kept = replace(kept, cached=True, key=place)
+                value, problem = _checked(kept, request, validate)
                 if problem is None:
                     self.counts["cache_hits"] += 1
-                    return Answer(value, known)
-                # It was of use once, to another validator or an older parser, and the first reply kept under a key stays: the
-                # new one goes to the next place, or it would be asked for, and paid, again and again.
+                    return Answer(value, kept)
+                # Another validator or an older parser could use it, and the first reply kept under a key stays: the new one
+                # goes to the next place, or it would be asked for, and paid for, again and again.
                 place = next_place(place)
             try:
                 answer = await self._ask_twice(request, validate, place)

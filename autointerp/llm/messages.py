@@ -1,4 +1,4 @@
-"""What goes to a model and what comes back: plain frozen records that turn into JSON and back without loss."""
+"""Requests to a model and its replies: plain frozen records that convert to JSON and back without loss."""
 
 import hashlib
 import json
@@ -87,8 +87,8 @@ class ChatReply:
     `logprobs` is `None` when none were asked for or the server gives none; `prompt_logprobs` likewise, and its first
     entry is `None` as the first token has no past. `usage` covers every attempt behind the answer, also for a reply
     from the cache (`cached`), where `spent` is zero. `dropped`: request features that the server does not take.
-    `discarded`: earlier unusable replies to the same question, and `complaints`: what each was answered with when it was asked
-    again, after the beginning of that reply; empty where the question was only repeated. `seconds`: from the first try to the
+    `discarded`: earlier unusable replies to the same question, and `complaints`: what the model was then told, after the
+    beginning of that reply; empty where the question was only repeated. `seconds`: from the first try to the
     answer.
     """
 

@@ -1,4 +1,4 @@
-"""Which language model to ask, as chosen by a person: a small frozen record that turns into JSON and back."""
+"""Which language model to ask: a small frozen record that converts to JSON and back."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -31,13 +31,12 @@ class LLMOptions:
         return {"model": self.model, "endpoint": identity(base_url(self.base_url))}
 
     def check(self) -> Self:
-        """Raises UserError for what no server takes."""
+        """Raises UserError for settings that cannot work."""
         if not self.model.strip():
-            raise UserError("No language model named. Give the name of one that the server offers.")
+            raise UserError("No language model named. Name one that the server offers.")
         if not 1 <= self.max_in_flight <= 1024 or not self.timeout > 0:
             raise UserError(
-                f"{self.max_in_flight} requests at once with {self.timeout} s each: accepted are 1 to 1,024 requests and a "
-                "time above 0."
+                f"Requests in flight must be 1 to 1,024 and the timeout above 0 s, got {self.max_in_flight} and {self.timeout}."
             )
         self.identity()
         return self
@@ -56,7 +55,7 @@ class LLMOptions:
 
 
 def check_llm(llm: LLMOptions | None, *, needed: bool, by: str) -> None:
-    """Raises UserError where `by`, which asks a language model, has none or one that no server takes."""
+    """Raises UserError where `by` needs a language model and has none, or one whose settings cannot work."""
     if needed and llm is None:
         raise UserError(
             f"{by} asks a language model, and none is chosen. Name a model and its server (Settings page; --llm and "

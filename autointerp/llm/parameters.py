@@ -1,4 +1,4 @@
-"""Which optional parameters a server accepts: found out by trying, remembered per endpoint and model."""
+"""Which optional parameters a server accepts: learned by trying, remembered per endpoint and model."""
 
 import re
 import threading
@@ -34,9 +34,9 @@ def dropped(endpoint: str, model: str) -> frozenset[str]:
 def drop(endpoint: str, model: str, names: frozenset[str]) -> frozenset[str]:
     """Remember that `names` are not accepted; returns those not known before."""
     with _lock:
-        known = dropped(endpoint, model)
-        _dropped[endpoint, model] = known | names
-    return names - known
+        before = dropped(endpoint, model)
+        _dropped[endpoint, model] = before | names
+    return names - before
 
 
 def used(request: ChatRequest, dropped: frozenset[str]) -> list[str]:
@@ -97,8 +97,7 @@ def arguments(request: ChatRequest, model: str, dropped: frozenset[str]) -> dict
 
 
 def sendable(text: str) -> str:
-    """`text` as UTF-8 can hold it: models and corpora do produce halves of surrogate pairs, and a re-ask repeats what the model
-    said."""
+    """`text` with `?` for each lone surrogate, which UTF-8 cannot encode; corpora and models produce them."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -11,6 +11,7 @@ from autointerp.llm.errors import BadAnswer
 from autointerp.llm.messages import ChatReply
 
 _MAX_TEXT = 200_000  # characters; longer answers are not searched for JSON
+_KEY = "answers"
 _MAX_LITERAL = 20_000
 _MAX_CANDIDATES = 200
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -48,30 +49,28 @@ def parse_json_answer(
     raise BadAnswer(f"the answer holds no JSON {shape}: {_excerpt(text)}")
 
 
-def list_answer(
-    n: int, *, key: str = "answers", low: float = 0, high: float = 1
-) -> Callable[[ChatReply], list[float]]:
-    """A validator for exactly `n` numbers in [low, high], as `list_schema(n)` asks for.
+def list_answer(n: int, *, high: float = 1) -> Callable[[ChatReply], list[float]]:
+    """A validator for exactly `n` numbers in [0, high], as `list_schema(n)` asks for.
 
-    Takes the list under `key` of the last object that has it. Only where none has: an object's only list, else a bare list,
+    Takes the list under "answers" of the last object that has it. Only where none has: an object's only list, else a bare list,
     and neither where several of them could be meant. Takes numbers, booleans, digits in quotes, yes/no.
     """
 
     def validate(reply: ChatReply) -> list[float]:
         text = _plain(reply.text)
         groups = _groups(text)
-        keyed = _with_key(groups, key)
+        keyed = _with_key(groups, _KEY)
         if keyed is not None:
-            if not isinstance(keyed[key], list):
-                raise BadAnswer(f"the answer has no list under {key!r}")
-            return _numbers(keyed[key], n, low, high)
+            if not isinstance(keyed[_KEY], list):
+                raise BadAnswer(f"the answer has no list under {_KEY!r}")
+            return _numbers(keyed[_KEY], n, high)
         complaint: BadAnswer | None = None
         for group in groups:
             for candidates in _lists(group, n, text):
                 read: list[list[float]] = []
                 for value in candidates:
                     try:
-                        read.append(_numbers(value, n, low, high))
+                        read.append(_numbers(value, n, high))
                     except BadAnswer as error:
                         complaint = complaint or error
                 if any(numbers != read[0] for numbers in read):
@@ -79,10 +78,10 @@ def list_answer(
                 if read:
                     return read[0]
         if complaint is None and any(isinstance(value, dict) for group in groups for value in group):
-            raise BadAnswer(f"the answer has no list under {key!r}")
+            raise BadAnswer(f"the answer has no list under {_KEY!r}")
         if complaint is None and any(groups):
             # Questions number their texts: "[1] 0" and "text [1] does not fit" answer text 1 with no.
-            raise BadAnswer("the list does not stand for itself")
+            raise BadAnswer("the list does not stand on its own")
         raise complaint or BadAnswer(f"the answer holds no JSON object or list: {_excerpt(text)}")
 
     return validate
@@ -104,15 +103,15 @@ def _lists(group: list[Any], n: int, text: str) -> Iterator[list[list[Any]]]:
     yield bare
 
 
-def _numbers(values: list[Any], n: int, low: float, high: float) -> list[float]:
+def _numbers(values: list[Any], n: int, high: float) -> list[float]:
     if len(values) != n:
         raise BadAnswer(f"the list has {len(values)} entries, {n} were asked for")
     numbers = []
     for item in values:
         number = _number(item)
-        if number is None or not low <= number <= high:
+        if number is None or not 0 <= number <= high:
             raise BadAnswer(
-                f"the list holds {str(item)[:40]!r}; each entry must be a number from {low:g} to {high:g}"
+                f"the list holds {str(item)[:40]!r}; each entry must be a number from 0 to {high:g}"
             )
         numbers.append(number)
     return numbers
@@ -128,9 +127,9 @@ def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def list_schema(n: int, *, key: str = "answers", low: int = 0, high: int = 1) -> dict[str, Any]:
-    item = {"type": "integer", "enum": list(range(low, high + 1))}
-    return object_schema({key: {"type": "array", "items": item, "minItems": n, "maxItems": n}})
+def list_schema(n: int, *, high: int = 1) -> dict[str, Any]:
+    item = {"type": "integer", "enum": list(range(high + 1))}
+    return object_schema({_KEY: {"type": "array", "items": item, "minItems": n, "maxItems": n}})
 
 
 def looks_like_refusal(text: str) -> bool:

@@ -251,12 +251,12 @@ def _prompt_logprobs(rows: Any) -> tuple[TokenLogprob | None, ...] | None:
     result: list[TokenLogprob | None] = []
     for row in rows:
         entries = [_candidate(item) for item in _object(row).values()]
-        known = [item for item in entries if item is not None]
-        if not known:
+        candidates = [item for item in entries if item is not None]
+        if not candidates:
             result.append(None)
             continue
-        best_first = tuple(sorted(known, key=lambda item: -item[1]))
-        result.append(TokenLogprob(*known[0], best_first))
+        best_first = tuple(sorted(candidates, key=lambda item: -item[1]))
+        result.append(TokenLogprob(*candidates[0], best_first))
     return tuple(result)
 
 

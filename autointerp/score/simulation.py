@@ -43,8 +43,8 @@ class Simulation(Scorer):
 
     `mode`: "slots" reads the expected strength at each token from the log probabilities of the prompt, one cheap pass per
     window, on servers that give them (vLLM); "answers" asks for a list of numbers; "auto" tries the first once and goes on
-    with the second where the server has none. That it has none is kept like any reply, so that it costs nothing to be told
-    again. Predictions are 0 to 10. Windows whose answer cannot be read are left out.
+    with the second where the server has none. The reply to that probe is cached like any other. Predictions are 0 to 10.
+    Windows whose answer cannot be read are left out.
 
     Source: Bills et al. 2023, as used in arXiv 2410.13928.
     """
@@ -65,7 +65,7 @@ class Simulation(Scorer):
         self.client = client
         self.mode: Mode = mode
         self.cancel = cancel
-        self._found: Mode = mode
+        self._chosen: Mode = mode
         self._lock = threading.Lock()
 
     @property
@@ -78,11 +78,11 @@ class Simulation(Scorer):
 
     @property
     def prompt_version(self) -> str | None:
-        return prompt.SLOT_VERSION if self._found == "slots" else prompt.VERSION
+        return prompt.SLOT_VERSION if self._chosen == "slots" else prompt.VERSION
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return {"mode": self._found}
+        return {"mode": self._chosen}
 
     def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
         return simple_plan(heldout, rng)
@@ -90,12 +90,12 @@ class Simulation(Scorer):
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         windows = [item.window for item in plan.items]
         tried = Collected(0)
-        if self._found == "auto":
+        if self._chosen == "auto":
             tried = self._probe(explanation.text, windows[0])
             if tried.failure is not None:
-                # Which mode the server can do is not known, so nothing is asked: value and floor must be of one mode.
+                # Which mode the server supports is unknown, so nothing is asked: value and floor must be of one mode.
                 return tried.verdicts([Verdict(error="the server could not be asked")] * len(windows))
-        if self._found == "slots":
+        if self._chosen == "slots":
             questions = [
                 Question(self.slot_request(explanation.text, window), _slot_reader(window.texts))
                 for window in windows
@@ -104,7 +104,7 @@ class Simulation(Scorer):
             questions = [
                 Question(
                     self.request(explanation.text, window),
-                    list_answer(len(window.texts), low=0, high=10),
+                    list_answer(len(window.texts), high=10),
                 )
                 for window in windows
             ]
@@ -121,7 +121,7 @@ class Simulation(Scorer):
         question = prompt.QUESTION.format(explanation=one_line(explanation.strip()), tokens=tokens)
         return ChatRequest(
             (*opening(prompt.SYSTEM, prompt.SHOTS), Message("user", question)),
-            schema=list_schema(n, low=0, high=10),
+            schema=list_schema(n, high=10),
             max_tokens=24 + 8 * n,
         )
 
@@ -147,7 +147,7 @@ class Simulation(Scorer):
         """`kept` replies tell the mode. Where none does, the question that finds it out comes first, and then lists are asked
         for, which cost more."""
         windows = [item.window for item in plan.items]
-        mode, first = self._found, []
+        mode, first = self._chosen, []
         if mode == "auto":
             probe = self.slot_request(explanations[0], windows[0])
             reply = kept(probe)
@@ -159,18 +159,17 @@ class Simulation(Scorer):
         return first + [ask(text, window) for text in explanations for window in windows]
 
     def _probe(self, explanation: str, window: Window) -> Collected:
-        """Finds out, with the first window, which mode the server can do. What was asked is in the cache afterwards."""
+        """Finds out with the first window which mode the server supports; the reply is in the cache afterwards."""
         question = Question(self.slot_request(explanation, window), _probe_reader(window.texts))
         collected = collect(self.client.ask_many([question], cancel=self.cancel), 1)
         answer = collected.answers[0]
         if isinstance(answer, RequestRejected):
-            collected.failure = None  # perhaps of a question in this form only: the other form will tell
+            collected.failure = None  # perhaps only this form of the question: the other will tell
         if collected.failure is None:
             none = isinstance(answer, LLMError) or answer.value is None
-            found: Mode = "answers" if none else "slots"
             with self._lock:
-                if self._found == "auto":  # the first to find out decides for all
-                    self._found = found
+                if self._chosen == "auto":  # the first probe decides for all
+                    self._chosen = "answers" if none else "slots"
         return collected
 
 
@@ -192,10 +191,10 @@ def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> l
     Raises: BadAnswer: when the turn is not found in the prompt's tokens, or no digit is among a place's candidates.
     """
     prompt_text = "".join("" if token is None else token.token for token in tokens)
-    found = list(_slot_pattern(texts).finditer(prompt_text))
-    if not found:
+    matches = list(_slot_pattern(texts).finditer(prompt_text))
+    if not matches:
         raise BadAnswer("the prompt's tokens do not hold the text that was asked about")
-    places = [found[-1].start(number) for number in range(1, len(texts) + 1)]
+    places = [matches[-1].start(number) for number in range(1, len(texts) + 1)]
     strengths: list[float] = []
     start, remaining = 0, iter(places)
     place = next(remaining, None)
@@ -209,8 +208,8 @@ def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> l
 
 
 def _slot_pattern(texts: Sequence[str]) -> re.Pattern[str]:
-    """`slot_text` as servers tell their tokens, with a group at each placeholder. A character that is split over several tokens
-    comes as replacement characters, as letters that stand for its bytes, or not at all; with such letters, blanks, tabs and
+    """`slot_text` as servers spell their tokens, with a group at each placeholder. A character split over several tokens comes
+    as replacement characters, as letters that stand for its bytes, or not at all; with such letters, blanks, tabs and
     line breaks are letters too."""
     lines = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""Surprisal: does the explanation make the activating texts likelier to a language model?"""
+"""Surprisal: does the explanation make the activating texts more likely under a language model?"""
 
 import copy
 import threading
@@ -80,18 +80,18 @@ class Surprisal(Scorer):
     def _neutral_log_probs(self, texts: Sequence[str]) -> list[float]:
         """The same for every explanation, so the latest are kept. Other threads may drop any of them at any time."""
         distinct = dict.fromkeys(texts)
-        known = {text: value for text in distinct if (value := self._neutral.get(text)) is not None}
-        missing = [text for text in distinct if text not in known]
+        kept = {text: value for text in distinct if (value := self._neutral.get(text)) is not None}
+        missing = [text for text in distinct if text not in kept]
         if missing:
             values = self.text_model.log_probs(self._entry(prompt.NEUTRAL), missing)
-            found = dict(zip(missing, values, strict=True))
-            known |= found
+            new = dict(zip(missing, values, strict=True))
+            kept |= new
             with self._lock:
-                self._neutral.update(found)
+                self._neutral.update(new)
         with self._lock:
             while len(self._neutral) > 20_000:
                 self._neutral.popitem(last=False)
-        return [known[text] for text in texts]
+        return [kept[text] for text in texts]
 
     def _entry(self, explanation: str) -> str:
         prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX
@@ -147,10 +147,10 @@ class CausalTextModel:
             last = torch.log_softmax(start.logits[0, -1].float(), dim=-1)
             for begin in range(0, len(order), self._batch):
                 rows = order[begin : begin + self._batch]
-                found = self._continue(
+                sums = self._continue(
                     start.past_key_values, last, len(head), [bodies[i] for i in rows], device
                 )
-                for i, value in zip(rows, found, strict=True):
+                for i, value in zip(rows, sums, strict=True):
                     values[i] = value
         return values
 
@@ -187,7 +187,7 @@ class CausalTextModel:
 
     def _check_length(self, n_head: int, n_body: int) -> None:
         if n_head == 0:
-            raise UserError("The language model's tokenizer made no token of the prompt.")
+            raise UserError("The language model's tokenizer made no tokens from the prompt.")
         limit = self.max_tokens
         if limit is not None and n_head + n_body > limit:
             raise UserError(

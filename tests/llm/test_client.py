@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -31,6 +30,8 @@ from autointerp.llm import (
     list_answer,
 )
 from tests.mock_client import MemoryCache, MockClient
+
+from .conftest import until
 
 HI = ChatRequest.of("hi")
 QUICK = RetryPolicy(base=0.001, cap=0.01)
@@ -189,10 +190,7 @@ def test_leaving_the_stream_cancels_what_flies() -> None:
     with MockClient(lambda request: "x", delay=0.5, max_in_flight=4) as client:
         for _ in client.ask_many(Question(ChatRequest.of(str(i)), text) for i in range(100)):
             break
-        deadline = time.monotonic() + 60
-        while client.stats.in_flight and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert client.stats.in_flight == 0
+        until(lambda: client.stats.in_flight == 0)
         assert len(client.requests) < 30
 
 

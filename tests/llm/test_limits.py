@@ -148,12 +148,11 @@ def test_one_round_of_overloads_halves_once_and_growth_is_slow_afterwards() -> N
 
 def test_a_pause_holds_everybody() -> None:
     async def play() -> None:
-        limit = AdaptiveLimit(8)
-        limit.release(await limit.acquire(), overload=True, pause=0.1)
-        loop = asyncio.get_running_loop()
+        limit, loop = AdaptiveLimit(8), asyncio.get_running_loop()
         start = loop.time()
+        limit.release(await limit.acquire(), overload=True, pause=0.1)
         await asyncio.gather(*(limit.acquire() for _ in range(2)))
-        assert 0.1 <= loop.time() - start < 2
+        assert loop.time() - start >= 0.1
 
     run(play())
 

@@ -1,15 +1,18 @@
 """Simulation in both modes."""
 
+import asyncio
 import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
 from autointerp.llm import AuthError, ChatReply, ChatRequest, Client, RequestRejected, TokenLogprob, Usage
+from autointerp.records import Score
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.simulation import Simulation, read_slots, slot_text
 from tests.mock_client import MemoryCache, MockClient
@@ -157,18 +160,26 @@ def test_what_would_be_sent_is_told_by_the_mode_where_it_is_known(slots: bool) -
 def test_what_another_thread_found_out_stands() -> None:
     """One mode for all scores of a run: they would not be comparable."""
 
-    def server(request: ChatRequest) -> ChatReply:
-        scorer._found = "slots"  # as another latent's thread does meanwhile
-        reply = with_slots(request)
-        texts = request.messages[-1].content
-        return replace(reply, prompt_logprobs=()) if texts == slot_text(first.texts) else reply
+    others: list[Score] = []
+
+    async def poor(request: ChatRequest) -> ChatReply:
+        if not others:  # another latent is scored while this probe is on its way
+            others.append(await asyncio.to_thread(scorer.run, explained("cats"), given, seed=0))
+        return replace(with_slots(request), prompt_logprobs=())
+
+    def server(request: ChatRequest) -> Any:
+        about_first = request.messages[-1].content == slot_text(first.texts)
+        return (
+            poor(request) if about_first and "foxes" in request.messages[-2].content else with_slots(request)
+        )
 
     given = heldout(6, 6)
     with MockClient(server) as client:
         scorer = Simulation(client)
         first = scorer.plan(given, np.random.default_rng(0)).items[0].window
         result = scorer.run(explained("foxes"), given, seed=0)
-    assert scorer._found == "slots"
+    assert scorer.config == {"mode": "slots"}
+    assert (others[0].prompt_version, others[0].unparsed) == (prompt.SLOT_VERSION, 0)
     assert (result.prompt_version, result.unparsed) == (prompt.SLOT_VERSION, 1)
 
 
