@@ -132,12 +132,12 @@ class UnknownName(UserError):
 
     kind = "unknown_name"
 
-    def __init__(self, what: str, given: object, choices: Sequence[str]):
+    def __init__(self, what: str, given: object, choices: Sequence[str], message: str | None = None):
         self.what = what
         self.given = given
         self.nearest = nearest(str(given), choices)
-        listed = ", ".join(self.nearest) if self.nearest else "none exist"
-        super().__init__(f"unknown {what} {given!r}. Nearest: {listed}.")
+        listed = f" Nearest: {', '.join(self.nearest)}." if self.nearest else ""
+        super().__init__(message or f"unknown {what} {given!r}.{listed}")
 
 
 def nearest(given: str, choices: Sequence[str], n: int = 5) -> list[str]:

@@ -22,7 +22,7 @@ def live_latents(store: Store, coder: str) -> list[int]:
 def unexplained(
     annotations: Annotations, coder: str, latents: Iterable[int], options: ExplainOptions
 ) -> list[int]:
-    """Of `latents` those without a good explanation of this very configuration."""
+    """Of `latents` those without a good explanation with this exact configuration."""
     done = annotations.explained(
         coder, explainer=options.explainer, config_hash=config_hash(options.identity())
     )
@@ -42,7 +42,7 @@ def shown_explanations(
 def unscored(
     annotations: Annotations, coder: str, explanation_ids: Iterable[str], options: Sequence[ScoreOptions]
 ) -> list[str]:
-    """Of the explanations those that lack a good score of this very configuration by any of `options`."""
+    """Of the explanations those that lack a good score with this exact configuration by any of `options`."""
     done = [
         annotations.scored(
             coder, scorer=one.scorer, judge=one.judge_name, config_hash=config_hash(one.identity())
@@ -60,19 +60,18 @@ def parse_latents(text: str, coder: CoderStore) -> list[int]:
     found: set[int] = set()
     parts = text.split(",")
     if len(parts) > MAX_RANGES:
-        raise UserError(f"{len(parts):,} ranges of features; at most {MAX_RANGES:,} are read.")
+        raise UserError(f"{len(parts):,} ranges; give at most {MAX_RANGES:,}.")
     for part in parts:
         match = _RANGE.fullmatch(part)
         if not match:
             given = part.strip()
             given = given if len(given) <= 40 else f"{given[:37]}..."
             raise UserError(
-                f"{given!r} is no number and no range. Write numbers from 0 and ranges with commas between them, such as "
-                "0-99,512."
+                f"{given!r} is not a number or a range. Give numbers from 0 and ranges, separated by commas, such as 0-99,512."
             )
         first = coder.check_latent(int(match[1]))
         last = first if match[2] is None else coder.check_latent(int(match[2]))
         if last < first:
-            raise UserError(f"The range {part.strip()} runs backwards. Write {last}-{first}.")
+            raise UserError(f"The range {part.strip()} runs backwards; write {last}-{first}.")
         found.update(range(first, last + 1))
     return sorted(found)

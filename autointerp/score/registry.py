@@ -78,7 +78,7 @@ FLOOR = Option(
     default=True,
     kind=bool,
     flag="--no-floor",
-    cli_help="leave out the floor; halves the calls",
+    cli_help="leave out the floor, which halves the number of requests",
     in_app=False,
 )
 BATCH = Option(

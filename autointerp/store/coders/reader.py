@@ -285,5 +285,6 @@ def _check_latent(latent: object, n_latents: int) -> int:
     if index is None or not 0 <= index < n_latents:
         closest = 0 if index is None or index < 0 else n_latents - 1
         near = [str(near) for near in range(max(0, closest - 2), min(n_latents, closest + 3))]
-        raise UnknownName(f"latent (0 to {n_latents - 1})", latent, near)
+        message = f"latent {latent!r} does not exist; this coder has latents 0 to {n_latents - 1}."
+        raise UnknownName("latent", latent, near, message)
     return index
