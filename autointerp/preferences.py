@@ -1,4 +1,4 @@
-"""What one person sets once: which language model to ask, what it costs, how much to spend, which embedder.
+"""What a person sets once: which language model to ask, what it costs, how much to spend, which embedder.
 
 A store is shared and travels; an endpoint and a budget are personal. So they live beside the person, in
 `$XDG_CONFIG_HOME/autointerp/settings.json` (`~/.config` by default; `AUTOINTERP_CONFIG` names another file), for the app and
@@ -44,7 +44,7 @@ class Preferences:
     embedder: str = DEFAULT_EMBEDDER
 
     def check(self) -> Self:
-        """Raises UserError with the way out."""
+        """Raises UserError."""
         for name, text in (("model", self.model), ("server", self.base_url)):
             if redact(text) != text:
                 raise UserError(
@@ -82,10 +82,10 @@ def load(path: Path | None = None) -> Preferences:
     """The stored preferences; defaults where none are stored. Raises UserError for a file that cannot be used."""
     path = path or config_file()
     data = _read(path)
-    known = {one.name: data[one.name] for one in fields(Preferences) if one.name in data}
+    values = {field.name: data[field.name] for field in fields(Preferences) if field.name in data}
     try:
-        _check_types(known)
-        return Preferences(**known).check()
+        _check_types(values)
+        return Preferences(**values).check()
     except (UserError, TypeError, ValueError) as error:
         raise UserError(
             f"The settings in {path} cannot be used: {error} Correct or remove the file."
@@ -139,7 +139,7 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _check_types(known: Mapping[str, Any]) -> None:
+def _check_types(values: Mapping[str, Any]) -> None:
     def number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -156,7 +156,7 @@ def _check_types(known: Mapping[str, Any]) -> None:
         "max_cost": ("a number or null", lambda v: v is None or number(v)),
         "prices": ("an object", lambda v: isinstance(v, dict)),
     }
-    for name, value in known.items():
+    for name, value in values.items():
         wanted, fits = accepted[name]
         if not fits(value):
             raise UserError(f"`{name}` must be {wanted}.")

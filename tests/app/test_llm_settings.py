@@ -333,7 +333,7 @@ def test_where_nothing_can_be_written_the_session_keeps_it(run, config: Path):
     app = run()
     pick(app, "llm_draft_model", "m")
     app.button(key="llm_save").click().run()
-    assert "hold for this session" in messages(app)
+    assert "apply to this session only" in messages(app)
     assert app.button(key="llm_save").disabled
 
 

@@ -116,25 +116,23 @@ def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind
     with left:
         st.segmented_control(
             "Features", list(DEAD), format_func=DEAD.__getitem__, required=True,
-            **bound("dead", state.dead, reset=("page",), encode=lambda v: None if v == "hide" else v),
+            **bound("dead", state.dead, reset=("page",), encode=lambda v: None if v == "hide" else v, firm=True),
         )  # fmt: skip
         for each in statistic_filters():
             _number(each, state)
     with right:
         st.selectbox(
             "Explanation", list(STATES), format_func=lambda key: STATES[key][0],
-            **bound("explained", state.explained, reset=("page",), encode=_unless_any),
+            **bound("explained", state.explained, reset=("page",), encode=_unless_any, firm=True),
         )  # fmt: skip
-        known = [_ANY, *explainers]
-        if state.explainer and state.explainer not in known:
-            known.append(state.explainer)
+        names = list(dict.fromkeys([_ANY, *explainers, *([state.explainer] if state.explainer else [])]))
         st.selectbox(
-            "Explainer", known, format_func=lambda name: _explainer(name, explainers),
-            **bound("explainer", state.explainer or _ANY, reset=("page",), encode=_unless_any),
+            "Explainer", names, format_func=lambda name: _explainer(name, explainers),
+            **bound("explainer", state.explainer or _ANY, reset=("page",), encode=_unless_any, firm=True),
         )  # fmt: skip
         st.selectbox(
             "Chosen by", list(HUMAN), format_func=lambda key: HUMAN[key][0],
-            **bound("human", state.human, reset=("page",), encode=_unless_any),
+            **bound("human", state.human, reset=("page",), encode=_unless_any, firm=True),
         )  # fmt: skip
         if kind is None:
             st.caption("Filters by score appear once something is scored.")
@@ -148,7 +146,7 @@ def _number(bounds: NumberFilter, state: FeaturesState) -> None:
     clipped = None if typed is None else min(max(typed, bounds.low), bounds.high)
     st.number_input(
         bounds.label, min_value=bounds.low, max_value=bounds.high, step=None, format="%g", placeholder="any",
-        **bound(bounds.param, clipped, reset=("page",)),
+        **bound(bounds.param, clipped, reset=("page",), late=True),
     )  # fmt: skip
 
 

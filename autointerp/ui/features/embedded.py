@@ -1,10 +1,4 @@
-"""Explanations that search by meaning cannot see yet: a few are embedded at once, many by a job, and the page says which.
-
-found, at_once = look(annotations, embedder, coders)
-if found.missing and not at_once:
-    tell(store, annotations, embedder, coders, found)
-search_explanations(..., embed_missing=at_once)
-"""
+"""Explanations that search by meaning cannot see yet: a few are embedded at once, many by a job, and the page says which."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -40,28 +34,26 @@ def look(
     once: not while a job is at it, which would have to be waited for."""
     from autointerp.embedding import coverage
 
-    found = coverage(annotations, embedder, coders)
-    few = found.missing > 0 and found.characters <= FEW_CHARACTERS
-    return found, few and _active(annotations, embedder.name, coders) is None
+    covered = coverage(annotations, embedder, coders)
+    few = covered.missing > 0 and covered.characters <= FEW_CHARACTERS
+    return covered, few and _active(annotations, embedder.name, coders) is None
 
 
-def tell(
-    store: Store, annotations: Annotations, embedder: "StoreEmbedder", coders: Sequence[str], found: "Coverage"
+def draw(
+    store: Store, annotations: Annotations, embedder: "StoreEmbedder", coders: Sequence[str], covered: "Coverage"
 ) -> None:  # fmt: skip
     """What is searched and what is not, and the job that embeds the rest: the first search of a session starts it, later ones
     offer it."""
     job = _active(annotations, embedder.name, coders)
     if not job_strip.writable(store):
-        st.info(
-            _said(embedder.name, found, job)
-            + (
-                ""
-                if job
-                else " This app is read-only: search by meaning in an app that can write to the store, or run the embedding "
-                "scorer from the command line:"
+        status = _status(embedder.name, covered, job)
+        if job is not None:
+            st.info(status)
+        else:
+            st.info(
+                f"{status} This app is read-only: search by meaning in an app that can write to the store, or run the "
+                "embedding scorer from the command line:"
             )
-        )
-        if job is None:
             lines = [f"autointerp score {store.path} {coder} --scorer embedding" for coder in coders]
             st.code("\n".join(lines), language=None, wrap_lines=True)
         return
@@ -72,32 +64,32 @@ def tell(
         job = _active(annotations, embedder.name, coders)
     elif job is not None:
         started[key] = job.id
-    st.info(_said(embedder.name, found, job))
+    st.info(_status(embedder.name, covered, job))
     if job is None:
         st.button(
-            f"Embed {'all' if not found.embedded else f'the remaining {fmt.count(found.missing)}'}", type="primary",
+            f"Embed {'all' if not covered.embedded else f'the remaining {fmt.count(covered.missing)}'}", type="primary",
             key="embed_explanations", icon=":material/hub:", on_click=_start, args=(store, embedder.name, coders, key),
         )  # fmt: skip
     if key in started:
         job_strip.draw([started[key]], key="embed_explanations_strip")
     elif trouble := st.session_state.pop(job_strip.MESSAGE, None):
         st.error(plain(trouble, 500))
-    if job is not None and not found.embedded:
+    if job is not None and not covered.embedded:
         st.fragment(_look_again, run_every=_LOOK_SECONDS)(annotations, job.id)
 
 
-def _said(name: str, found: "Coverage", job: Job | None) -> str:
-    if found.embedded:
+def _status(name: str, covered: "Coverage", job: Job | None) -> str:
+    if covered.embedded:
         rest = (
-            f"the remaining {fmt.count(found.missing)} are being embedded."
+            f"the remaining {fmt.count(covered.missing)} are being embedded."
             if job is not None
-            else f"the remaining {fmt.count(found.missing)} are not embedded with {plain(name, 80)} yet."
+            else f"the remaining {fmt.count(covered.missing)} are not embedded with {plain(name, 80)} yet."
         )
-        return f"Searching **{fmt.count(found.embedded)} of {fmt.count(found.total)}** explanations by meaning; {rest}"
-    seconds = found.characters / _CHARACTERS_PER_SECOND
+        return f"Searching **{fmt.count(covered.embedded)} of {fmt.count(covered.total)}** explanations by meaning; {rest}"
+    seconds = covered.characters / _CHARACTERS_PER_SECOND
     takes = f" (about {round(seconds / 60)} min on two cores)" if seconds >= 90 else ""
     return (
-        f"None of the {fmt.plural(found.total, 'explanation')} is embedded with {plain(name, 80)} yet, so meaning finds "
+        f"None of the {fmt.plural(covered.total, 'explanation')} is embedded with {plain(name, 80)} yet, so meaning finds "
         "nothing. "
         + (
             f"They are being embedded now{takes}; "

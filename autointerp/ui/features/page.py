@@ -37,10 +37,7 @@ def draw() -> None:
         infos = store.coders()
         if not infos:
             st.title("Features", anchor=False)
-            st.info(
-                "This store has no coders yet. Cache one: "
-                "`autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
-            )
+            components.no_coders()
             return
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]

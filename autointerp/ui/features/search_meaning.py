@@ -37,19 +37,16 @@ def contexts(store: Store, state: FeaturesState) -> SearchResults | None:
     if vectors is None:
         _offer_to_embed(store, embedder.name)
         return None
-    found = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
+    windows = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
     st.caption(
-        f"The **{fmt.plural(len(found), 'window')}** closest in meaning, at most one per context; embedder "
+        f"The **{fmt.plural(len(windows), 'window')}** closest in meaning, at most one per context; embedder "
         f"{plain(embedder.name)}. Click one to see only the features that fire in its context."
     )
     rows = []
-    for window in found[:SHOWN]:
+    for window in windows[:SHOWN]:
         text = "".join(store.decode(store.tokens[window.context, window.start : window.end]))
-        cells = [
-            fmt.count(window.context),
-            fmt.decimal(window.similarity, 2),
-            " ".join(visible(text).split()),
-        ]
+        shown = " ".join(visible(text).split())
+        cells = [fmt.count(window.context), fmt.decimal(window.similarity, 2), shown]
         rows.append({"go": {"context": window.context}, "cells": cells})
     columns = [
         {"title": "Context", "kind": "link"},
@@ -58,8 +55,8 @@ def contexts(store: Store, state: FeaturesState) -> SearchResults | None:
     ]
     hit_table(columns, rows)
     places = vectors.places
-    ids = tuple(window.context * places.per_context + window.start // places.stride for window in found)
-    weights = tuple(max(window.similarity, 0.0) for window in found)
+    ids = tuple(window.context * places.per_context + window.start // places.stride for window in windows)
+    weights = tuple(max(window.similarity, 0.0) for window in windows)
     return SearchResults(
         spots=Spots(ids, places.window, weights=weights),
         order="Best match: mean activation there (as a share of the maximum, closer windows counting more), minus that in "
@@ -84,27 +81,22 @@ def explanations(
 
     covered, at_once = embedded.look(annotations, embedder, coders)
     if covered.missing and not at_once:
-        embedded.tell(store, annotations, embedder, coders, covered)
+        embedded.draw(store, annotations, embedder, coders, covered)
         if not covered.embedded and state.mode == "meaning":
             return None
-    found = search_explanations(
+    hits = search_explanations(
         annotations, embedder, coders, state.search, limit=MAX_EXPLANATIONS,
         mode="hybrid" if state.mode == "both" else "semantic", embed_missing=at_once,
     )  # fmt: skip
     matches = {}
     for coder in coders:
-        mine = [one for one in found if one.coder == coder]
-        matches[coder] = pa.table(
-            {
-                "latent": pa.array([one.latent for one in mine], pa.uint32()),
-                "relevance": pa.array([one.score for one in mine], pa.float64()),
-            }
-        )
-    how = (
-        "cosine similarity plus matching words (rare ones count more)"
-        if state.mode == "both"
-        else "cosine similarity"
-    )
+        own = [hit for hit in hits if hit.coder == coder]
+        latents = pa.array([hit.latent for hit in own], pa.uint32())
+        relevance = pa.array([hit.score for hit in own], pa.float64())
+        matches[coder] = pa.table({"latent": latents, "relevance": relevance})
+    how = "cosine similarity"
+    if state.mode == "both":
+        how += " plus matching words (rare ones count more)"
     return SearchResults(
         matches=matches,
         order=f"Best match: {how}; embedder {embedder.name}",
@@ -129,12 +121,7 @@ def no_explanations(store: Store, state: FeaturesState) -> None:
         "by one on the Feature page, or all from the command line (no language model needed):"
     )
     st.code(f"autointerp explain {store.path} {coder} --explainer pattern", language=None, wrap_lines=True)
-    st.button(
-        "Search contexts",
-        key="to_contexts",
-        on_click=change,
-        kwargs={"mode": None, "page": None},
-    )
+    st.button("Search contexts", key="to_contexts", on_click=change, kwargs={"mode": None, "page": None})
 
 
 def _embedder(store: Store) -> "StoreEmbedder | None":

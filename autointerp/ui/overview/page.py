@@ -43,7 +43,7 @@ def draw() -> None:
         for problem in store.problems():
             st.warning(plain(problem))
         if not infos:
-            no_coders(store)
+            components.no_coders()
             return
         clicked = components.table(
             {"columns": COLUMNS, "rows": [coder_row(info) for info in infos], "page": "features"},
@@ -98,16 +98,6 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             fmt.size(info.bytes_on_disk),
         ],
     }
-
-
-def no_coders(store: Store) -> None:
-    """What to do with a store that holds a corpus only."""
-    st.info("This store has no coders yet. Cache one, then reload this page:")
-    st.code(
-        f"autointerp cache {store.path} --model MODEL --coder NAME=PATH --hookpoint layers.2.mlp",
-        language=None,
-        wrap_lines=True,
-    )
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

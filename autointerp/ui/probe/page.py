@@ -45,10 +45,7 @@ def draw() -> None:
         infos = store.coders()
         if not infos:
             st.title("Probe", anchor=False)
-            st.info(
-                "This store has no coders yet. Cache one: "
-                "`autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
-            )
+            components.no_coders()
             return
         _body()
 
@@ -133,13 +130,13 @@ def _passage(store: Store) -> str:
 
 def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
     try:
-        found = probing.run(store, state.text, coders)
+        probed = probing.run(store, state.text, coders)
     except UserError as error:
         st.error(sentence(error, 2000))
         return
-    for reason in found.failed.values():
+    for reason in probed.failed.values():
         st.error(plain(reason, 2000))
-    result = found.result
+    result = probed.result
     if not result.coders:
         return
     for note in probing.notes(result):

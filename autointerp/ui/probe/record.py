@@ -57,16 +57,16 @@ class _Explained:
 
 
 def _explanations(store: Store, ranking: Ranking) -> _Explained:
-    found = _Explained({}, {})
+    explained = _Explained({}, {})
     kept = annotated_store(services.annotations(store))
     for name in dict.fromkeys(row.coder for row in ranking.rows):
         latents = [row.latent for row in ranking.rows if row.coder == name]
         written = kept.coder(name)
-        found.text.update({(name, latent): shown for latent, shown in written.shown(latents).items()})
+        explained.text.update({(name, latent): shown for latent, shown in written.shown(latents).items()})
         for kind in sorted(written.kinds, key=score_text.order):
             for latent, score in written.shown_scores(kind, latents).items():
-                found.score.setdefault((name, latent), (kind, score))
-    return found
+                explained.score.setdefault((name, latent), (kind, score))
+    return explained
 
 
 def _row(

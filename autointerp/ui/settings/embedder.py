@@ -26,10 +26,10 @@ def section(store: Store | None) -> None:
         "corpus is embedded once; the vectors are kept in the store."
     )
     chosen = llm_settings.embedder_name()
-    found = list_embeddings(store.path) if store is not None else []
+    stored = list_embeddings(store.path) if store is not None else []
     if not settings.is_read_only():
         typed = str(st.session_state.get(_CHOICE) or chosen)
-        names = list(dict.fromkeys([chosen, typed, DEFAULT_EMBEDDER, *(name for name, _, _ in found)]))
+        names = list(dict.fromkeys([chosen, typed, DEFAULT_EMBEDDER, *(name for name, _, _ in stored)]))
         picked = st.selectbox(
             "Embedder", names, index=0, key=_CHOICE, accept_new_options=True, label_visibility="collapsed",
             help="The default, or the folder of any sentence-transformers model",
@@ -44,25 +44,25 @@ def section(store: Store | None) -> None:
     if store is None:
         st.caption("Open a store to see whether its windows are embedded.")
         return
-    known = store.embeddings(chosen)
-    if known is not None:
-        st.caption("✓ " + told(known))
+    vectors = store.embeddings(chosen)
+    if vectors is not None:
+        st.caption("✓ " + described(vectors))
     else:
         _missing(store, chosen)
     others = [
         f"{plain(name, 80)}, windows of {window}"
-        for name, window, _ in found
+        for name, window, _ in stored
         if (name, window) != (chosen, DEFAULT_WINDOW)
     ]
     if others:
         st.caption("Also in this store: " + "; ".join(others) + ".")
 
 
-def told(known: WindowEmbeddings) -> str:
+def described(vectors: WindowEmbeddings) -> str:
     """What a store has, as Markdown."""
     return (
-        f"Embedded with {plain(known.name, 80)}: {fmt.plural(len(known), 'window')} of "
-        f"{known.window} tokens, {known.dim} dimensions, {fmt.size(known.vectors.nbytes)} ({plain(known.precision)})."
+        f"Embedded with {plain(vectors.name, 80)}: {fmt.plural(len(vectors), 'window')} of "
+        f"{vectors.window} tokens, {vectors.dim} dimensions, {fmt.size(vectors.vectors.nbytes)} ({plain(vectors.precision)})."
     )
 
 

@@ -13,30 +13,32 @@ import streamlit as st
 from streamlit.components import v2
 
 _ASSETS = files("autointerp.ui") / "assets"
-_ROOT = '<div class="root"></div>'
 Callback = Callable[[], None]
 
 
-def _component(name: str) -> Callable[..., Any]:
-    def text(file: str) -> str:
-        return (_ASSETS / file).read_text(encoding="utf-8")
-
-    return v2.component(
-        f"autointerp_{name}",
-        html=_ROOT,
-        css=text("base.css") + text(f"{name}.css"),
-        js=text("dom.js") + text(f"{name}.js"),
-    )
+def _text(file: str) -> str:
+    return (_ASSETS / file).read_text(encoding="utf-8")
 
 
 @cache
 def _mount(name: str) -> Callable[..., Any]:
-    return _component(name)
+    css, js = _text("base.css") + _text(f"{name}.css"), _text("dom.js") + _text(f"{name}.js")
+    return v2.component(f"autointerp_{name}", html='<div class="root"></div>', css=css, js=js)
 
 
 def icon() -> str:
     """The browser tab's icon, as SVG; a named icon would be fetched from the network."""
-    return (_ASSETS / "icon.svg").read_text(encoding="utf-8")
+    return _text("icon.svg")
+
+
+def no_coders() -> None:
+    """What to do with a store that holds a corpus only."""
+    st.info("This store has no coders yet. Cache one, then reload this page:")
+    st.code(
+        "autointerp cache STORE --model MODEL --coder NAME=PATH --hookpoint layers.2.mlp",
+        language=None,
+        wrap_lines=True,
+    )
 
 
 def triggered(key: str, event: str) -> Any:

@@ -53,11 +53,11 @@ def remember(job_id: str) -> None:
         own.remove(job_id)
     own.append(job_id)
     del own[:-MAX_OWN]
-    _known(SEEN_ACTIVE).add(job_id)
-    _known(GONE).discard(job_id)
+    _ids(SEEN_ACTIVE).add(job_id)
+    _ids(GONE).discard(job_id)
 
 
-def _known(name: str) -> set[str]:
+def _ids(name: str) -> set[str]:
     return st.session_state.setdefault(name, set())
 
 
@@ -79,10 +79,10 @@ def draw(job_ids: Sequence[str] | None = None, *, on_done: OnDone | None = None,
 
 
 def _watched(store: Store, job_ids: Sequence[str] | None) -> list[Job]:
-    """The jobs to tell about: active ones, those whose end is news, and those that did not go well."""
-    gone, seen = _known(GONE), _known(SEEN_ACTIVE)
+    """The jobs to show: active ones, those whose end is news, and those that did not go well."""
+    gone, seen = _ids(GONE), _ids(SEEN_ACTIVE)
     table = services.annotations(store).jobs
-    found = []
+    watched = []
     for job_id in st.session_state.get(OWN, []) if job_ids is None else job_ids:
         if job_id in gone:
             continue
@@ -91,8 +91,8 @@ def _watched(store: Store, job_ids: Sequence[str] | None) -> list[Job]:
         except UnknownName:  # of another store, or removed
             continue
         if job.is_active or job_id in seen or not _went_well(job):
-            found.append(job)
-    return found
+            watched.append(job)
+    return watched
 
 
 def _went_well(job: Job) -> bool:
@@ -102,7 +102,7 @@ def _went_well(job: Job) -> bool:
 def _strip(
     store: Store, job_ids: Sequence[str] | None, on_done: OnDone | None, key: str, polled: bool
 ) -> None:
-    seen = _known(SEEN_ACTIVE)
+    seen = _ids(SEEN_ACTIVE)
     jobs = _watched(store, job_ids)
     ended = False
     for job in jobs:
@@ -119,9 +119,8 @@ def _strip(
         sent = components.jobs(record(jobs), key=key, on_act=lambda: act(store, key))
         if sent and sent["act"] == "open":
             st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
-    told = st.session_state.pop(MESSAGE, None)
-    if told:
-        st.warning(plain(told, 500))
+    if message := st.session_state.pop(MESSAGE, None):
+        st.warning(plain(message, 500))
 
 
 def act(store: Store, key: str) -> None:
@@ -132,7 +131,7 @@ def act(store: Store, key: str) -> None:
     job_id = str(sent.get("id"))
     try:
         if sent.get("act") == "dismiss":
-            _known(GONE).add(job_id)
+            _ids(GONE).add(job_id)
         elif sent.get("act") == "cancel" and writable(store):
             services.annotations(store).jobs.cancel(job_id)
             services.resources(store).keys.drop_unused()
@@ -163,7 +162,7 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
     actions = job_actions(job) if writable else []
     if not job.is_active:
         actions.append(("dismiss", "Dismiss", "Hide it here; it stays on the Jobs page"))
-    known = [cost, cost_help] if job.tokens_in or job.tokens_out or job.cost else None
+    priced = [cost, cost_help] if job.tokens_in or job.tokens_out or job.cost else None
     return {
         "id": job.id,
         "state": job.state,
@@ -173,7 +172,7 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
             job_text.progress(job),
             job_text.rate(job) if job.rate and job.state == "running" else None,
             f"{eta} left" if job.eta_seconds and job.n_left else None,
-            known,
+            priced,
             actions,
         ],
     }
@@ -198,7 +197,7 @@ def job_actions(job: Job) -> list[tuple[str, ...]]:
     only = job.n_done and job.n_failed
     label = f"Retry {left:,} failed" if only and not job.n_left else "Retry" if not job.n_done else "Continue"
     help_text = f"Runs the {left:,} that failed or were not tried"
-    whom, note = (visible(said) for said in job_retry.whom(job.payload, further=job_retry.used_up(job)))
+    whom, note = (visible(text) for text in job_retry.whom(job.payload, further=job_retry.used_up(job)))
     return [("retry", label, f"{help_text}. {whom}" if whom else help_text, *([note] if note else []))]
 
 

@@ -81,11 +81,11 @@ def step(store: Store, here: Place, by: int) -> tuple[Place, int] | None:
     if at is None:
         return None
     place = (at + by) % walk.total
-    found = _row(store, walk, place)
-    if found == here and walk.total > 1:  # the list was changed meanwhile
+    row = _row(store, walk, place)
+    if row == here and walk.total > 1:  # the list was changed meanwhile
         place = (place + by) % walk.total
-        found = _row(store, walk, place)
-    return None if found is None else (found, place)
+        row = _row(store, walk, place)
+    return None if row is None else (row, place)
 
 
 def _walk(store: Store) -> Walk | None:
@@ -102,10 +102,10 @@ def _walk(store: Store) -> Walk | None:
 def _again(store: Store, key: str) -> Walk | None:
     """The list of an address that this session has not seen."""
     try:
-        found = query_of_address(store, dict(parse_qsl(key, keep_blank_values=True)))
-        if found is None:
+        listed = query_of_address(store, dict(parse_qsl(key, keep_blank_values=True)))
+        if listed is None:
             return None
-        coders, query = found
+        coders, query = listed
         page = list_latents(store, coders, replace(query, limit=1, offset=0), annotations=_annotations(store))
     except UserError:
         return None

@@ -16,7 +16,7 @@ from autointerp.ui.shared import llm_check, llm_keys
 from autointerp.ui.shared.text import plain, sentence
 
 _UNSAVED = "preferences_of_session"
-_SAID = "preferences_said"
+_MESSAGE = "preferences_said"
 _DRAFT = "llm_draft"
 _KEY_FIELD = "llm_key"
 _PRICES = ("prompt", "completion", "cached")
@@ -32,11 +32,11 @@ def current() -> LLMOptions | None:
 
     Raises UserError where the settings file cannot be used, StoreError without a store.
     """
-    found = chosen()
-    if found is None:
+    llm = chosen()
+    if llm is None:
         return None
     llm_keys.load_secrets()
-    return replace(found, key_ref=llm_keys.lend(found.base_url))
+    return replace(llm, key_ref=llm_keys.lend(llm.base_url))
 
 
 def chosen() -> LLMOptions | None:
@@ -135,14 +135,13 @@ def _key(base_url: str) -> None:
         placeholder="Type or paste a key, then press Enter", on_change=llm_keys.take, args=(_KEY_FIELD, base_url),
         help="Kept only in this app's memory, until you remove it, type another or the app stops (closing the tab is "
         "not enough). It is never written to the store, the settings file, a log or an address. Setting it in the environment "
-        "or in "
-        "Streamlit's secrets is better.",
+        "or in Streamlit's secrets is better.",
     )  # fmt: skip
     problem = llm_keys.problem()
     if problem:
         st.error(plain(problem))
     host = plain(llm_keys.endpoint_of(base_url).split("/")[0] or "this server", 80)
-    found = llm_keys.variable(base_url)
+    variable = llm_keys.variable(base_url)
     other = llm_keys.typed_for_another(base_url)
     if llm_keys.typed(base_url):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -151,8 +150,8 @@ def _key(base_url: str) -> None:
                 "Remove", key="llm_forget", type="tertiary", on_click=llm_keys.forget,
                 help="Remove it from memory; jobs started with it keep it until they end",
             )  # fmt: skip
-    elif found:
-        st.caption(f"✓ Using {plain(found)} from the environment or the secrets for {host}.")
+    elif variable:
+        st.caption(f"✓ Using {plain(variable)} from the environment or the secrets for {host}.")
     elif other:
         st.caption(f"The key you typed is for {plain(other, 80)} and is not sent to {host}.")
     else:
@@ -216,17 +215,15 @@ def _buttons(kept: Preferences, draft: Preferences) -> None:
         changed = asdict(draft) != asdict(kept)
         st.button("Save", key="llm_save", type="primary", disabled=not changed, on_click=_keep, args=(draft,))
         test = st.button(
-            "Test connection",
-            key="llm_test",
-            help="Lists the server's models and asks one short question (about 60 tokens)",
-        )
-        said = st.session_state.pop(_SAID, None)
-        if said:
-            st.caption(said)
+            "Test connection", key="llm_test", help="Lists the server's models and asks one short question (about 60 tokens)"
+        )  # fmt: skip
+        message = st.session_state.pop(_MESSAGE, None)
+        if message:
+            st.caption(message)
         elif changed:
             st.caption("Not saved yet.")
         else:
-            st.caption(f"Kept in {plain(str(config_file()), 200)}, for the command line too.")
+            st.caption(f"Saved in {plain(str(config_file()), 200)}, which the command line uses too.")
     if test:
         with st.spinner("Asking the server …"):
             llm_check.run(draft)
@@ -238,12 +235,12 @@ def _keep(chosen: Preferences) -> None:
         chosen.check()
         save(chosen)
     except UserError as error:
-        st.session_state[_SAID] = plain(str(error), 500)
+        st.session_state[_MESSAGE] = plain(str(error), 500)
         try:
             st.session_state[_UNSAVED] = chosen.check()
         except UserError:
             return
-        st.session_state[_SAID] += " They hold for this session."
+        st.session_state[_MESSAGE] += " They apply to this session only."
     else:
         st.session_state.pop(_UNSAVED, None)
-        st.session_state[_SAID] = "Saved."
+        st.session_state[_MESSAGE] = "Saved."

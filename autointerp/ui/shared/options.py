@@ -24,9 +24,15 @@ MOST = 1000
 NO_LLM = "No language model is chosen. Any OpenAI-compatible server will do, also a local one."
 
 
-def kept(form: str, name: str, default: Any, allowed: Sequence[Any] | None = None) -> dict[str, Any]:
-    """`key` and `on_change` of a widget whose choice lasts for the session. `allowed`: what can be chosen now, which may be
-    less than when the choice was made."""
+def kept(
+    form: str, name: str, default: Any, allowed: Sequence[Any] | None = None, *, typed: bool = False
+) -> dict[str, Any]:
+    """Arguments of a widget whose choice lasts for the session. `allowed`: what can be chosen now, which may be less than when
+    the choice was made. `typed`: for a field that is typed into.
+
+    The browser draws what is in a popover only once it is opened, perhaps several runs later, and learns a value from the run
+    before (Streamlit 1.67). So every run tells it: a field through its default, which leaves alone what is being typed.
+    """
     choices: dict[str, Any] = st.session_state.setdefault(CHOICES, {})
     key = f"{form}_{name}"
     present = st.session_state.get(key, choices.get(key, default))
@@ -35,12 +41,13 @@ def kept(form: str, name: str, default: Any, allowed: Sequence[Any] | None = Non
         value = [choice for choice in present if choice in allowed]
     elif allowed is not None and present not in allowed:
         value = default
-    if key not in st.session_state or value != present:
-        st.session_state[key] = value
 
     def keep() -> None:
         choices[key] = st.session_state[key]
 
+    if typed:
+        return {"key": key, "on_change": keep, "value": value}
+    st.session_state[key] = value
     return {"key": key, "on_change": keep}
 
 
@@ -172,7 +179,9 @@ def _number(form: str, option: Option, default: Any) -> Any:
     low = option.kind(option.minimum or 0)
     high = option.kind(option.maximum if option.maximum is not None else MOST)
     high = max(min(high, 2**31), low)
-    value = st.number_input(option.label, low, high, help=option.help, **kept(form, option.name, default))
+    value = st.number_input(
+        option.label, low, high, help=option.help, **kept(form, option.name, default, typed=True)
+    )
     return None if value is None else option.kind(value)
 
 

@@ -1,4 +1,4 @@
-"""The subject model behind the pages: one prober per process and store, and what it found on a text."""
+"""The subject model behind the pages: one prober per process and store, and what it does on a text."""
 
 import gc
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MAX_CHARS = 4000
 
 
 @dataclass(frozen=True)
-class Found:
+class Probed:
     """`failed`: why coders were left out, by coder; a coder is in either."""
 
     result: ProbeResult
@@ -34,7 +34,7 @@ def _prober(path: str, created: str, _store: Store) -> Prober:
     return Prober(_store)
 
 
-def run(store: Store, text: str, coders: Sequence[str]) -> Found:
+def run(store: Store, text: str, coders: Sequence[str]) -> Probed:
     """What `coders` do on `text`. Raises UserError when nothing can be run; a spinner says so while the model is loaded."""
     probe = prober(store)
     failed: dict[str, str] = {}
@@ -42,7 +42,7 @@ def run(store: Store, text: str, coders: Sequence[str]) -> Found:
         failed = _load(store, probe, coders)
     usable = [name for name in coders if name not in failed]
     files = tuple(file_identity(store.coder(name).info) for name in usable)
-    return Found(_run(str(store.path), files, text, probe, usable), failed)
+    return Probed(_run(str(store.path), files, text, probe, usable), failed)
 
 
 def _load(store: Store, probe: Prober, coders: Sequence[str]) -> dict[str, str]:
@@ -72,16 +72,16 @@ def _run(path: str, files: tuple[str, ...], text: str, _probe: Prober, _coders: 
 
 def notes(result: ProbeResult) -> list[str]:
     """What happened to the text on its way into the model, as sentences."""
-    said = []
+    notes = []
     n = len(result.token_ids) - result.n_added
     if result.cut:
-        said.append(f"Text truncated to its first {n:,} tokens.")
+        notes.append(f"Text truncated to its first {n:,} tokens.")
     if len(result.token_ids) > result.ctx_len:
         rows = -(-len(result.token_ids) // result.ctx_len)
-        said.append(
+        notes.append(
             f"The text is longer than a context ({result.ctx_len} tokens): it was run as {rows} separate contexts, as "
             "documents are when they are cached."
         )
     if result.n_replaced:
-        said.append("Lone surrogates were replaced by U+FFFD.")
-    return said
+        notes.append("Lone surrogates were replaced by U+FFFD.")
+    return notes

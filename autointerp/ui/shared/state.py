@@ -65,11 +65,8 @@ def whole(value: str | None) -> int | None:
 
 def number(value: str | None) -> float | None:
     """A finite, non-negative number, else `None`."""
-    try:
-        parsed = float(value) if value is not None else None
-    except ValueError:
-        return None
-    return parsed if parsed is not None and 0 <= parsed < float("inf") else None
+    parsed = signed(value)
+    return parsed if parsed is not None and parsed >= 0 else None
 
 
 def signed(value: str | None) -> float | None:
@@ -232,22 +229,24 @@ def bound(
     reset: tuple[str, ...] = (),
     encode: Callable[[Any], Any] = lambda v: v,
     firm: bool = False,
+    late: bool = False,
 ) -> dict[str, Any]:
     """`key` and `on_change` for a widget that shows parameter `name`: it starts at `value` (as parsed from the address) and
     writes `encode(new value)` back, `None` meaning the default; `reset` names parameters that a change invalidates.
 
     `firm` tells the browser the value in every run, not only when it changed: a multiselect that the browser draws late (its
     script is loaded after the page) otherwise takes its own default, nothing, and sends that back (Streamlit 1.67). Not for
-    fields that are typed into: it would overwrite what is typed.
+    fields that are typed into: it would overwrite what is typed. `late` does the same for such a field, through its default.
     """
     key = f"url_{name}"
-    if firm or st.session_state.get(key, _UNSET) != value:
+    changed = st.session_state.get(key, _UNSET) != value
+    if firm or changed:
         st.session_state[key] = value
 
     def write() -> None:
         change(**{name: encode(st.session_state[key]), **dict.fromkeys(reset)})
 
-    return {"key": key, "on_change": write}
+    return {"key": key, "on_change": write} | ({"value": value} if late and not changed else {})
 
 
 _UNSET = object()
