@@ -86,6 +86,7 @@ def run(store: Store, coder, latents: list[int], judge: OfflineJudge, annotation
     floor = Explanation(
         coder=coder.name, latent=0, text='The word "other", right after "each".', explainer="person"
     )
+    annotations.add(floor)
     for at, latent in enumerate(latents):
         rng = np.random.default_rng([latent, 1])
         with clock("read"):
@@ -121,7 +122,7 @@ def run(store: Store, coder, latents: list[int], judge: OfflineJudge, annotation
                 fuzzing.run(explained, Heldout(groups[2], groups[3], maximum), seed=latent, floor=floor)
             ]
         waiting += [explained, *scored]
-        if len(waiting) and (at % BATCH == BATCH - 1 or at == len(latents) - 1):
+        if at % BATCH == BATCH - 1 or at == len(latents) - 1:
             with clock("write"):
                 annotations.add(*waiting)
             waiting = []

@@ -122,9 +122,9 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def clicks(pages: dict[str, Page], n: int) -> dict[str, list[list[float]]]:
-    """`n` measured clicks on each page, in turn, in blocks; the first block of each is thrown away."""
+    """`n` measured clicks on each page (whole blocks of them), in turn; the first block of each is thrown away."""
     samples: dict[str, list[list[float]]] = {name: [] for name in pages}
-    for block in range(n // BLOCK + 1):
+    for block in range(-(-n // BLOCK) + 1):
         for name, page in pages.items():
             page.bring_to_front()
             for _ in range(BLOCK):
@@ -169,18 +169,18 @@ def measure(store: Path, coder: str, n: int, chromium: str) -> dict[str, Any]:
             page.locator(".near, .note").first.wait_for(timeout=60000)
         samples = clicks(pages, n)
         browser.close()
-    found: dict[str, Any] = {}
+    views: dict[str, Any] = {}
     for name, rows in samples.items():
-        found[name] = {
+        views[name] = {
             "dom_ms": percentiles([row[0] for row in rows]),
             "paint_ms": percentiles([row[1] for row in rows]),
             "tokens": round(float(np.mean([row[2] for row in rows]))),
             "clicks": len(rows),
         }
-    base = found["empty page"]["dom_ms"]["p95"]
+    base = views["empty page"]["dom_ms"]["p95"]
     for name in VIEWS:
-        found[name]["ratio_p95"] = round(found[name]["dom_ms"]["p95"] / base, 2)
-    return found
+        views[name]["ratio_p95"] = round(views[name]["dom_ms"]["p95"] / base, 2)
+    return views
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """The corpus of a store: made once from whatever text is given, used by every later coder."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,17 @@ from autointerp.types import Progress, ProgressCallback
 
 DEFAULT_CTX_LEN = 128
 DEFAULT_N_TOKENS = 1_000_000
+MODEL_KEYS = [
+    "name",
+    "source",
+    "revision",
+    "d_model",
+    "n_layers",
+    "vocab_size",
+    "architecture",
+    "fingerprint",
+]
+"""What a store records of its subject model."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +62,6 @@ class CorpusRequest:
         return "documents" if self.documents is not None else None
 
 
-def fingerprint(subject: SubjectModel) -> str:
-    """16 hex digits that tell two models apart, from a few values of each weight; the same for any loading dtype."""
-    digest = hashlib.sha256()
-    for name, weight in subject.base.named_parameters():
-        flat = weight.detach().reshape(-1)
-        some = flat[:: max(1, len(flat) // 64)][:64].bfloat16().float().cpu().numpy()
-        digest.update(f"{name}{tuple(weight.shape)}".encode() + some.tobytes())
-    return digest.hexdigest()[:16]
-
-
 def open_or_make(
     path: Path, subject: SubjectModel, request: CorpusRequest, progress: ProgressCallback
 ) -> Store:
@@ -69,23 +69,22 @@ def open_or_make(
 
     Raises StoreError for a request that contradicts the store, CorpusError for text that cannot be cached.
     """
-    given = [
-        s for s in (request.text, request.dataset, request.token_ids, request.documents) if s is not None
-    ]
-    if len(given) > 1:
+    sources = (request.text, request.dataset, request.token_ids, request.documents)
+    n_given = sum(source is not None for source in sources)
+    if n_given > 1:
         raise CorpusError("give one source of text: files, a dataset, token ids or documents, not several")
     if (path / "store.json").exists():
         store = Store.open(path)
         _check_agreement(store, subject, request)
         return store
-    if not given:
+    if not n_given:
         raise CorpusError(f"{path} holds no store yet, so its text is needed: files, a dataset or token ids")
     return _make(path, subject, request, progress)
 
 
 def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest) -> None:
     model, corpus, tokenizer = store.meta["model"], store.meta["corpus"], store.meta["tokenizer"]
-    if model.get("fingerprint", fingerprint(subject)) != fingerprint(subject):
+    if model.get("fingerprint", subject.fingerprint) != subject.fingerprint:
         raise StoreError(
             f"{store.path} holds activations of {model.get('name')}, not of {subject.name} (its weights differ). Choose "
             "another folder for this model."
@@ -114,13 +113,14 @@ def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest
 def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: ProgressCallback) -> Store:
     n_asked = request.n_tokens or (DEFAULT_N_TOKENS if request.token_ids is None else None)
     rows = None if request.token_ids is None else load_token_ids(request.token_ids, request.ctx_len)
-    ctx_len = rows.shape[1] if rows is not None else request.ctx_len or _default_ctx_len(subject)
+    ctx_len = (
+        rows.shape[1]
+        if rows is not None
+        else request.ctx_len or min(DEFAULT_CTX_LEN, subject.max_ctx_len or DEFAULT_CTX_LEN)
+    )
     if ctx_len < 1:
         raise CorpusError(f"context length {ctx_len}: at least 1 token is needed")
-    if subject.max_ctx_len is not None and ctx_len > subject.max_ctx_len:
-        raise CorpusError(
-            f"context length {ctx_len} is more than {subject.name} can take: {subject.max_ctx_len} at most"
-        )
+    subject.check_ctx_len(ctx_len)
     if n_asked is not None and n_asked < ctx_len:
         raise CorpusError(f"{n_asked} tokens do not fill one context of {ctx_len}")
     if subject.tokenizer is None:
@@ -131,16 +131,7 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
     packer = Packer(ctx_len, max_rows)
     writer = CorpusWriter(
         path,
-        model={
-            "name": subject.name,
-            "source": subject.source,
-            "revision": subject.revision,
-            "d_model": subject.d_model,
-            "n_layers": subject.n_layers,
-            "vocab_size": subject.vocab_size,
-            "architecture": subject.architecture,
-            "fingerprint": fingerprint(subject),
-        },
+        model={key: getattr(subject, key) for key in MODEL_KEYS},
         tokenizer={
             "source": subject.source,
             "separator": separator(subject.tokenizer),
@@ -159,7 +150,7 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
         )
         done = 0
         for block in blocks:
-            _check_ids(block, subject)
+            subject.check_ids(block)
             writer.append(block)
             done += block.size
             progress(
@@ -191,17 +182,3 @@ def _row_blocks(rows: NDArray[np.integer], max_rows: int | None) -> Iterator[NDA
         )
     for start in range(0, n, 4096):
         yield np.asarray(rows[start : min(start + 4096, n)])
-
-
-def _check_ids(block: NDArray[np.integer], subject: SubjectModel) -> None:
-    # The writer's vocabulary may be larger than the embedding: tokens added to a tokenizer but not to its model.
-    low, high = (int(block.min()), int(block.max())) if block.size else (0, 0)
-    if low < 0 or high >= subject.vocab_size:
-        raise CorpusError(
-            f"token id {low if low < 0 else high} is outside the vocabulary of {subject.name} "
-            f"({subject.vocab_size} tokens): these ids come from another tokenizer"
-        )
-
-
-def _default_ctx_len(subject: SubjectModel) -> int:
-    return min(DEFAULT_CTX_LEN, subject.max_ctx_len or DEFAULT_CTX_LEN)

@@ -1,6 +1,6 @@
 """How well a coder stands in for its target: FVU, L0, and the cross-entropy that splicing it in costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autointerp.errors import BadActivations
 from autointerp.models.coders.coder import SparseActivations, SparseCoder
-from autointerp.models.hooks import Tap, TapReader, hooked
+from autointerp.models.hooks import Tap, hooked, reading
 from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from autointerp.types import Fidelity, Progress, ProgressCallback, no_progress
@@ -103,7 +103,7 @@ def measure(
     sums = {name: Sums() for name in targets}
     clean, spliced = CrossEntropy(), {name: CrossEntropy() for name in targets}
     zero = {target: CrossEntropy() for target in targets.values()}
-    reader = TapReader(subject.base, [tap for name in targets for tap in (coders[name].tap, targets[name])])
+    taps = [tap for name in targets for tap in (coders[name].tap, targets[name])]
     passes = 1 + (len(targets) + len(zero) if causal else 0)
     total = len(contexts) * store.ctx_len * passes
     done = 0
@@ -111,7 +111,7 @@ def measure(
         rows = store.tokens[contexts[start : start + batch_size]].astype(np.int64)
         ids = torch.from_numpy(rows).to(subject.device)
         mask = position_mask(ids, subject.bos_token_id if skip_bos else None)
-        seen = _clean_pass(subject, reader, ids, mask, clean)
+        seen = _clean_pass(subject, taps, ids, mask, clean)
         done += ids.numel()
         for name, target in targets.items():
             coder, truth = coders[name], seen[target]
@@ -153,13 +153,13 @@ def position_mask(ids: Tensor, bos: int | None) -> Tensor:
 
 
 def _clean_pass(
-    subject: SubjectModel, reader: TapReader, ids: Tensor, mask: Tensor, losses: CrossEntropy
+    subject: SubjectModel, taps: Sequence[Tap], ids: Tensor, mask: Tensor, losses: CrossEntropy
 ) -> dict[Tap, Tensor]:
     if not subject.is_causal:
-        with reader.attached():
-            return reader.read(ids)
+        with reading(subject.base, taps) as read:
+            return read(ids)
     seen: dict[Tap, Tensor] = {}
-    with hooked(subject.base, reader.taps, seen.__setitem__):
+    with hooked(subject.base, taps, seen.__setitem__):
         losses.add(subject.model(input_ids=ids).logits, ids, mask)
     return {tap: tensor.reshape(*ids.shape, -1) for tap, tensor in seen.items()}
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autointerp.models.coders.coder import SparseCoder
-from autointerp.models.coders.topk import group_size, top_k
+from autointerp.models.coders.topk import group_size, sorted_top_k
 from autointerp.models.subject import SubjectModel
 from autointerp.types import Progress, ProgressCallback, no_progress
 
@@ -63,24 +63,15 @@ def promoted_tokens(
     rows = max(16, BLOCK_BYTES // (4 * vocab))
     groups = group_size(vocab, n)
     buffer = torch.empty(min(rows, len(directions)), vocab, device=matrix.device)
-    out = PromotedTokens(
-        np.empty((len(directions), n), np.int32),
-        np.empty((len(directions), n), np.float32),
-        np.empty((len(directions), n), np.int32),
-        np.empty((len(directions), n), np.float32),
-    )
+    out = PromotedTokens(*(np.empty((len(directions), n), dtype) for dtype in (np.int32, np.float32) * 2))
     with torch.inference_mode():
         for start in range(0, len(directions), rows):
             part = slice(start, min(start + rows, len(directions)))
             values = torch.mm(directions[part], matrix.T, out=buffer[: part.stop - start])
-            for ids, tops, sign in (
-                (out.promoted, out.promoted_values, 1.0),
-                (out.suppressed, out.suppressed_values, -1.0),
-            ):
-                best, tokens = top_k(values if sign > 0 else values.neg_(), n, groups)
-                order = best.argsort(dim=1, descending=True, stable=True)
-                ids[part] = tokens.gather(1, order).cpu().numpy()
-                tops[part] = best.gather(1, order).mul_(sign).cpu().numpy()
+            best, tokens = sorted_top_k(values, n, groups)
+            out.promoted[part], out.promoted_values[part] = tokens.cpu().numpy(), best.cpu().numpy()
+            worst, tokens = sorted_top_k(values.neg_(), n, groups)
+            out.suppressed[part], out.suppressed_values[part] = tokens.cpu().numpy(), -worst.cpu().numpy()
             progress(Progress("promoted tokens", part.stop, len(directions), "latents"))
     return out
 
@@ -111,11 +102,8 @@ def final_norm_gain(subject: SubjectModel) -> tuple[Tensor, bool] | None:
 
 
 def _find_final_norm(subject: SubjectModel) -> nn.Module | None:
-    for holder in (
-        subject.base,
-        getattr(subject.base, "decoder", None),
-        getattr(subject.base, "language_model", None),
-    ):
+    base = subject.base
+    for holder in (base, getattr(base, "decoder", None), getattr(base, "language_model", None)):
         for name in FINAL_NORMS:
             norm = getattr(holder, name, None)
             if isinstance(norm, nn.Module) and "norm" in type(norm).__name__.lower():

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autointerp.models.coders.topk import group_size, top_k
+from autointerp.models.coders.topk import group_size, sorted_top_k
 from autointerp.store.coders.spool import stable_order
 
 N_NEIGHBOURS = 10
@@ -47,10 +47,9 @@ def nearest_by_cosine(weight: Tensor, live: NDArray[np.bool_], n: int = N_NEIGHB
             similar = torch.mm(unit[start:stop], unit.T, out=buffer[: stop - start])
             similar[:, len(alive) :] = -2.0
             similar[torch.arange(stop - start), torch.arange(start, stop)] = -2.0
-            best, columns = top_k(similar, keep, groups)
-            order = best.argsort(dim=1, descending=True, stable=True)
-            ids[alive[start:stop], :keep] = alive[columns.gather(1, order).cpu().numpy()]
-            values[alive[start:stop], :keep] = best.gather(1, order).clamp_(-1.0, 1.0).cpu().numpy()
+            best, columns = sorted_top_k(similar, keep, groups)
+            ids[alive[start:stop], :keep] = alive[columns.cpu().numpy()]
+            values[alive[start:stop], :keep] = best.clamp_(-1.0, 1.0).cpu().numpy()
     return ids, values
 
 

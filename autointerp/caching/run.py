@@ -18,7 +18,7 @@ from autointerp.caching.tokenize import TextDocument
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.loading import load_coder
-from autointerp.models.hooks import Tap, TapReader
+from autointerp.models.hooks import Tap, reading
 from autointerp.models.subject import SubjectModel, load_subject
 from autointerp.store import Store
 from autointerp.store.files import check_name
@@ -84,11 +84,7 @@ def cache(
     loaded = {name: load_coder(spec, subject=subject, hookpoint=hookpoint) for name, spec in coders.items()}
     request = CorpusRequest(text, dataset, token_ids, documents, corpus_name, n_tokens, ctx_len)
     store = open_or_make(Path(store_path), subject, request, progress)
-    if subject.max_ctx_len is not None and store.ctx_len > subject.max_ctx_len:
-        raise CorpusError(
-            f"{store.path} has contexts of {store.ctx_len} tokens, more than {subject.name} can take: "
-            f"{subject.max_ctx_len} at most"
-        )
+    subject.check_ctx_len(store.ctx_len)
     done = {info.coder: info for info in store.coders()}
     missing = {}
     for name, coder in loaded.items():
@@ -176,20 +172,17 @@ def _read_all(
     bos = subject.bos_token_id if options.skip_bos else None
     position_counts = np.zeros(store.ctx_len, dtype=np.int64)
     total = store.n_contexts * store.ctx_len
-    with TapReader(subject.base, list(by_tap)).attached() as reader:
+    with reading(subject.base, list(by_tap)) as read:
         for start in range(0, store.n_contexts, options.batch_size):
             rows = np.asarray(store.tokens[start : start + options.batch_size], dtype=np.int64)
+            subject.check_ids(rows)
             ids = torch.from_numpy(rows).to(subject.device)
-            if not subject.check_ids(ids):
-                raise CorpusError(
-                    f"contexts {start} to {start + len(rows) - 1} hold a token id outside the vocabulary of {subject.name}"
-                )
             mask = position_mask(ids, bos)
             kept = mask.cpu().numpy()
             position_counts += kept.sum(0)
             token = np.flatnonzero(kept) + start * store.ctx_len
             whole = len(token) == kept.size
-            for tap, activations in reader.read(ids).items():
+            for tap, activations in read(ids).items():
                 x = activations.reshape(-1, activations.shape[-1]) if whole else activations[mask]
                 x = x.float()
                 _check_finite(x, tap, token, store.ctx_len)

@@ -33,7 +33,6 @@ class Packer:
     documents: list[tuple[str, int, int]] = field(default_factory=list)
     n_tokens: int = 0
     _rest: list[NDArray[np.int64]] = field(default_factory=list)
-    _held: int = 0
     _rows: int = 0
 
     @property
@@ -49,7 +48,6 @@ class Packer:
         else:
             self.documents.append((name, self.n_tokens, len(ids)))
         self._rest.append(ids)
-        self._held += len(ids)
         self.n_tokens += len(ids)
 
     def take(self) -> NDArray[np.int64]:
@@ -60,13 +58,12 @@ class Packer:
             n = min(n, self.max_rows - self._rows)
         self._rows += n
         self._rest = [flat[n * self.ctx_len :]]
-        self._held = len(self._rest[0])
         return flat[: n * self.ctx_len].reshape(n, self.ctx_len)
 
     @property
     def held(self) -> int:
         """Tokens waiting to be taken."""
-        return self._held
+        return self.n_tokens - self._rows * self.ctx_len
 
     def placed(self) -> list[tuple[str, int, int]]:
         """Documents that have a token in a taken row, cut at the end of the last row."""
@@ -76,11 +73,8 @@ class Packer:
 
 def separator(tokenizer: Any) -> int | None:
     """The id put before each document, see the module's docstring; `None` when the tokenizer has no such token."""
-    for name in ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"):
-        value = getattr(tokenizer, name, None)
-        if isinstance(value, int):
-            return value
-    return None
+    ids = (getattr(tokenizer, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep"))
+    return next((value for value in ids if isinstance(value, int)), None)
 
 
 def tokenize(

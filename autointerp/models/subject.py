@@ -1,16 +1,21 @@
 """Subject models: any causal or encoder model of transformers, from a hub name or a folder."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import nn
 
-from autointerp.errors import ModelLoadError, UnknownName
+from autointerp.errors import CorpusError, ModelLoadError, UnknownName
 from autointerp.models.hooks import Tap, hooked
 
 CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel)$")
@@ -39,21 +44,25 @@ class SubjectModel:
     max_ctx_len: int | None
     is_causal: bool
     device: torch.device
-    _modules: dict[str, nn.Module] = field(default_factory=dict, repr=False)
 
-    def hookpoints(self) -> list[str]:
-        """Paths of all modules below the base model, in definition order."""
-        return list(self.modules())
-
+    @cached_property
     def modules(self) -> dict[str, nn.Module]:
-        """Path to module, without the base model itself."""
-        if not self._modules:
-            self._modules = {name: module for name, module in self.base.named_modules() if name}
-        return self._modules
+        """Hookpoint (path) to module, in definition order, without the base model itself."""
+        return {name: module for name, module in self.base.named_modules() if name}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that tell two models apart, from a few values of each weight; the same for any loading dtype."""
+        digest = hashlib.sha256()
+        for name, weight in self.base.named_parameters():
+            flat = weight.detach().reshape(-1)
+            some = flat[:: max(1, len(flat) // 64)][:64].bfloat16().float().cpu().numpy()
+            digest.update(f"{name}{tuple(weight.shape)}".encode() + some.tobytes())
+        return digest.hexdigest()[:16]
 
     def resolve(self, hookpoint: str) -> str:
         """The path of `hookpoint` in the base model; the base model's own prefix may stand before it."""
-        names = self.modules()
+        names = self.modules
         parts = hookpoint.strip().strip(".").split(".")
         prefix = getattr(self.model, "base_model_prefix", "") or getattr(self.base, "base_model_prefix", "")
         for skip in ((), (prefix,), ("model",), ("transformer",)):
@@ -63,7 +72,7 @@ class SubjectModel:
 
     def suggestions(self) -> list[str]:
         """Hookpoints worth offering: without containers, leaves and repeats inside layers, blocks first."""
-        names = [n for n, m in self.modules().items() if not isinstance(m, (nn.ModuleList, nn.Dropout))]
+        names = [n for n, m in self.modules.items() if not isinstance(m, (nn.ModuleList, nn.Dropout))]
         blocks = [n for n in names if re.search(r"\.\d+(\.[a-z_]+)?$", n)]
         return blocks + [n for n in names if n not in set(blocks)]
 
@@ -93,9 +102,21 @@ class SubjectModel:
         """Number of components of the vectors at `tap`."""
         return self.probe([tap])[tap]
 
-    def check_ids(self, ids: Tensor) -> bool:
-        """Whether all ids lie in the vocabulary."""
-        return bool(ids.numel() == 0 or (int(ids.min()) >= 0 and int(ids.max()) < self.vocab_size))
+    def check_ids(self, ids: NDArray[np.integer]) -> None:
+        """CorpusError unless all ids lie in the embedding's vocabulary (a tokenizer's may be larger)."""
+        low, high = (int(ids.min()), int(ids.max())) if ids.size else (0, 0)
+        if low < 0 or high >= self.vocab_size:
+            raise CorpusError(
+                f"token id {low if low < 0 else high} is outside the vocabulary of {self.name} (0 to {self.vocab_size - 1}): "
+                "it comes from another tokenizer"
+            )
+
+    def check_ctx_len(self, ctx_len: int) -> None:
+        """CorpusError unless the model can take contexts of this length."""
+        if self.max_ctx_len is not None and ctx_len > self.max_ctx_len:
+            raise CorpusError(
+                f"context length {ctx_len} is more than {self.name} can take: {self.max_ctx_len} at most"
+            )
 
     @property
     def unembedding(self) -> nn.Module | None:
@@ -126,12 +147,9 @@ def load_subject(
 
     from_hub: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     path = Path(name_or_path)
-    if not path.exists() and (path.is_absolute() or len(path.parts) != 2):
-        known = "/" not in name_or_path and not name_or_path.startswith(".")
-        if not known:
-            raise ModelLoadError(
-                f"no model at {name_or_path}: there is no such folder, and it is no hub name (owner/name)"
-            )
+    looks_local = path.is_absolute() or name_or_path.startswith(".") or len(path.parts) > 2
+    if looks_local and not path.exists():
+        raise ModelLoadError(f"no model at {name_or_path}: no such folder, and not a hub name (owner/name)")
     device, torch_dtype = _device(device), _dtype(dtype)
     try:
         config = transformers.AutoConfig.from_pretrained(name_or_path, **from_hub)
@@ -143,10 +161,8 @@ def load_subject(
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
         raise ModelLoadError(_explain(name_or_path, error)) from error
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise ModelLoadError(f"the weights of {name_or_path} are damaged: {error}") from error
-        raise
+    except SafetensorError as error:
+        raise ModelLoadError(f"the weights of {name_or_path} are damaged: {error}") from error
     missing = sorted(str(key) for key in info["missing_keys"] if not OPTIONAL_WEIGHTS.search("." + key))
     head_missing = [key for key in info["missing_keys"] if key not in missing and "pooler" not in key]
     if missing:
@@ -155,8 +171,7 @@ def load_subject(
         )
     model = model.eval().requires_grad_(False).to(device)
     model.config.use_cache = False
-    base = model.base_model
-    text_config = config.get_text_config()
+    base, text_config = model.base_model, config.get_text_config()
     tokenizer = _tokenizer(name_or_path, from_hub)
     return SubjectModel(
         model=model,
@@ -219,8 +234,8 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
 
 
 def _explain(name: str, error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     whole = str(error)
+    text = (whole.strip() or type(error).__name__).splitlines()[0]
     if "trust_remote_code" in whole:
         return f"{name} brings its own code, which is not run unless you ask for it (trust_remote_code)"
     if "safetensors" in whole and isinstance(error, OSError):
@@ -251,15 +266,9 @@ def _tokenizer(name: str, options: dict[str, Any]) -> Any:
 
 
 def _bos(tokenizer: Any, config: Any) -> int | None:
-    for holder, field_name in (
-        (tokenizer, "bos_token_id"),
-        (tokenizer, "cls_token_id"),
-        (config, "bos_token_id"),
-    ):
-        value = getattr(holder, field_name, None)
-        if isinstance(value, int):
-            return value
-    return None
+    places = ((tokenizer, "bos_token_id"), (tokenizer, "cls_token_id"), (config, "bos_token_id"))
+    ids = (getattr(holder, name, None) for holder, name in places)
+    return next((value for value in ids if isinstance(value, int)), None)
 
 
 def _max_ctx_len(base: nn.Module, config: Any) -> int | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import BadActivations, CoderLoadError, CorpusError, ModelLoadError, UserError
+from autointerp.errors import BadActivations, CoderLoadError, ModelLoadError, UserError
 from autointerp.models.coders import registry
 from autointerp.probe import sources
 from autointerp.probe.result import ProbeResult, RankBy, Ranking, TextActivations, rank
@@ -183,7 +183,6 @@ class Prober:
         return self._subject
 
     def _load_subject(self) -> "SubjectModel":
-        from autointerp.caching.corpus import fingerprint
         from autointerp.models.subject import load_subject
 
         model = self._store.meta["model"]
@@ -200,7 +199,7 @@ class Prober:
             ) from error
         if subject.tokenizer is None:
             raise ModelLoadError(f"{folder} has no tokenizer, so {what} cannot be run on text")
-        if model.get("fingerprint") not in (None, fingerprint(subject)):
+        if model.get("fingerprint") not in (None, subject.fingerprint):
             raise ModelLoadError(
                 f"{folder} holds other weights than {self._store.path} was made from, so activations would not match "
                 f"the store. Put the old weights back, or build the store again from these."
@@ -223,10 +222,7 @@ class Prober:
         cut: bool,
         n_replaced: int,
     ) -> ProbeResult:
-        if int(ids.min()) < 0 or int(ids.max()) >= subject.vocab_size:
-            raise CorpusError(
-                f"token ids reach from {ids.min()} to {ids.max()}; {subject.name} has 0 to {subject.vocab_size - 1}"
-            )
+        subject.check_ids(ids)
         texts = tuple(self._store.decode(ids))
         coders = {info.coder: self._coders[_key(info)] for info in infos}
         weights = sum(weight.numel() for weight in subject.base.parameters())
@@ -244,7 +240,7 @@ class Prober:
         """What each tap holds on every token, Float32[Tensor, "tokens width"]; whole rows first, the shorter last one alone."""
         import torch
 
-        from autointerp.models.hooks import TapReader
+        from autointerp.models.hooks import reading
 
         if not taps:
             return {}
@@ -255,9 +251,9 @@ class Prober:
         if n_whole < len(ids):
             batches.append(torch.from_numpy(ids[None, n_whole:]).to(subject.device))
         parts: dict[Tap, list[torch.Tensor]] = {tap: [] for tap in taps}
-        with torch.inference_mode(), TapReader(subject.base, taps).attached() as reader:
+        with torch.inference_mode(), reading(subject.base, taps) as read:
             for batch in batches:
-                for tap, tensor in reader.read(batch).items():
+                for tap, tensor in read(batch).items():
                     parts[tap].append(tensor.reshape(-1, tensor.shape[-1]).float())
         return {tap: torch.cat(tensors) for tap, tensors in parts.items()}
 

@@ -24,7 +24,7 @@ from autointerp.types import Relation
 from autointerp.ui.overview.page import coder_row
 from tests.caching.conftest import Lab
 from tests.caching.plain import dense_from_store, hidden
-from tests.models.toy import FORMAT, VARIANTS, ToyCoder
+from tests.models.toy import FORMAT, VARIANTS, ToyCoder, from_dense
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -228,7 +228,7 @@ def test_flat_and_square_activations_are_one_thing() -> None:
     values = torch.tensor([[1.0, 0.0], [2.0, 3.0], [0.0, 0.0]])
     latents = torch.tensor([[4, 1], [0, 2], [1, 3]])
     dense = torch.zeros(3, 5).scatter_(1, latents, values)
-    square, flat = SparseActivations(values, latents), SparseActivations.from_dense(dense)
+    square, flat = SparseActivations(values, latents), from_dense(dense)
     rows = torch.randn(5, 3)
     torch.testing.assert_close(square.decode(rows), dense @ rows)
     torch.testing.assert_close(flat.decode(rows), dense @ rows)
@@ -240,7 +240,7 @@ def test_flat_and_square_activations_are_one_thing() -> None:
         ]  # fmt: skip
         assert acts.first_not_finite() is None
     dense[1, 2] = torch.nan
-    assert SparseActivations.from_dense(dense).first_not_finite() == 1
+    assert from_dense(dense).first_not_finite() == 1
     assert (
         SparseActivations(values * torch.tensor([[1.0], [1.0], [torch.nan]]), latents).first_not_finite() == 2
     )

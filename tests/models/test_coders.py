@@ -13,7 +13,7 @@ from autointerp.errors import CoderLoadError, ModelLoadError, UnknownName
 from autointerp.models.coders.coder import CoderSpec, SparseActivations
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.coders.topk import TopKEncoder, top_k
-from autointerp.models.hooks import Tap, TapReader
+from autointerp.models.hooks import Tap, reading
 from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import save_bert, save_coder, save_gpt2, save_llama, save_neox, save_opt
 
@@ -168,9 +168,9 @@ def test_neurons_are_what_the_down_projection_reads(case: str, tmp_path: Path) -
     assert coder.tap == Tap(down, "input")
     assert (coder.n_latents, coder.k, coder.d_out) == (width, 8, 16)
     assert coder.target is not None
-    with TapReader(subject.base, [coder.tap, coder.target]).attached() as reader:
-        read = reader.read(torch.arange(12).view(2, 6))
-    x, target = read[coder.tap].reshape(12, width), read[coder.target].reshape(12, 16)
+    with reading(subject.base, [coder.tap, coder.target]) as read:
+        tensors = read(torch.arange(12).view(2, 6))
+    x, target = tensors[coder.tap].reshape(12, width), tensors[coder.target].reshape(12, 16)
     acts = coder.encode(x)
     assert torch.equal(acts.values.sort(1, descending=True).values, x.topk(8, dim=1).values.clamp(min=0))
     # With every neuron kept, negative ones included, the decoder is the down-projection itself.
@@ -195,7 +195,7 @@ def test_hookpoint_from_folder_name_or_given(tmp_path: Path, subject: SubjectMod
     save_coder(tmp_path / "seeded" / "layers.2" / "seed1")
     assert load_coder(str(tmp_path / "seeded"), subject=subject).hookpoint == "layers.2"
     bare = save_coder(tmp_path / "mine")
-    with pytest.raises(ModelLoadError, match=r"'mine' is no hookpoint.*layers\.0"):
+    with pytest.raises(ModelLoadError, match=r"'mine' is not a hookpoint.*layers\.0"):
         load_coder(str(bare), subject=subject)
     assert load_coder(str(bare), subject=subject, hookpoint="layers.0.mlp").hookpoint == "layers.0.mlp"
     with pytest.raises(UnknownName):
@@ -294,7 +294,7 @@ def test_no_such_coder(name: str, tmp_path: Path, subject: SubjectModel) -> None
 
 def test_kind_cannot_contradict_the_file(tmp_path: Path, subject: SubjectModel) -> None:
     folder = save_coder(tmp_path / "layers.1.mlp", transcode=True)
-    with pytest.raises(CoderLoadError, match="says itself"):
+    with pytest.raises(CoderLoadError, match="says that it is a"):
         load_coder(CoderSpec(str(folder), kind="sae"), subject=subject)
     with pytest.raises(CoderLoadError, match="skip connection"):
         load_coder(CoderSpec(str(folder), kind="skip_transcoder"), subject=subject)

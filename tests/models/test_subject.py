@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autointerp.errors import ModelLoadError, UnknownName
-from autointerp.models.hooks import Tap, TapReader, hooked
+from autointerp.models.hooks import Tap, hooked, reading
 from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import VOCAB, save_bert, save_gpt2, save_llama, save_neox, save_opt
 
@@ -53,7 +53,7 @@ def test_hookpoint_with_and_without_prefix(family: tuple[SubjectModel, str, str]
     subject, prefix, hookpoint = family
     assert subject.resolve(hookpoint) == hookpoint
     assert subject.resolve(f"{prefix}.{hookpoint}") == hookpoint
-    assert hookpoint in subject.hookpoints()
+    assert hookpoint in subject.modules
 
 
 def test_unknown_hookpoint_lists_near_ones(subjects: dict[str, SubjectModel]) -> None:
@@ -78,21 +78,21 @@ def test_taps_hold_what_the_module_gets_and_gives(family: tuple[SubjectModel, st
         subject.base(input_ids=ids)
     handle.remove()
     tap = Tap(hookpoint, side)  # type: ignore[arg-type]
-    with TapReader(subject.base, [tap]).attached() as reader:
-        read = reader.read(ids)[tap]
-    assert read.shape == (2, 10, 16)
-    assert torch.equal(read, seen[0].reshape(2, 10, 16))
+    with reading(subject.base, [tap]) as read:
+        tensor = read(ids)[tap]
+    assert tensor.shape == (2, 10, 16)
+    assert torch.equal(tensor, seen[0].reshape(2, 10, 16))
 
 
 def test_input_passed_as_keyword(subjects: dict[str, SubjectModel]) -> None:
     """Attention modules get `hidden_states=` by name."""
     subject = subjects["gpt2"]
     taps = [Tap("h.1.attn", "input"), Tap("h.1.ln_1", "output"), Tap("layers.1.self_attn", "input")]
-    with TapReader(subject.base, taps[:2]).attached() as reader:
-        read = reader.read(torch.arange(6)[None])
-    assert torch.equal(read[taps[0]], read[taps[1]])
-    with TapReader(subjects["llama"].base, taps[2:]).attached() as reader:
-        assert reader.read(torch.arange(6)[None])[taps[2]].shape == (1, 6, 16)
+    with reading(subject.base, taps[:2]) as read:
+        tensors = read(torch.arange(6)[None])
+    assert torch.equal(tensors[taps[0]], tensors[taps[1]])
+    with reading(subjects["llama"].base, taps[2:]) as read:
+        assert read(torch.arange(6)[None])[taps[2]].shape == (1, 6, 16)
 
 
 def test_nothing_runs_after_the_last_tap(subjects: dict[str, SubjectModel]) -> None:
@@ -104,8 +104,8 @@ def test_nothing_runs_after_the_last_tap(subjects: dict[str, SubjectModel]) -> N
         if name
     ]
     taps = [Tap("layers.1.mlp", "input"), Tap("layers.0.mlp", "output")]
-    with TapReader(subject.base, taps).attached() as reader:
-        reader.read(torch.arange(8)[None])
+    with reading(subject.base, taps) as read:
+        read(torch.arange(8)[None])
     for handle in handles:
         handle.remove()
     assert "layers.0.mlp" in called
@@ -116,8 +116,8 @@ def test_nothing_runs_after_the_last_tap(subjects: dict[str, SubjectModel]) -> N
 def test_no_hook_is_left(subjects: dict[str, SubjectModel]) -> None:
     subject = subjects["neox"]
     tap = Tap("layers.0.mlp", "output")
-    with TapReader(subject.base, [tap]).attached() as reader:
-        reader.read(torch.arange(8)[None])
+    with reading(subject.base, [tap]) as read:
+        read(torch.arange(8)[None])
     assert subject.base(input_ids=torch.arange(8)[None]).last_hidden_state.shape == (1, 8, 16)
 
 

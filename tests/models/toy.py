@@ -27,6 +27,13 @@ VARIANTS: dict[str, tuple[str, Tap, Tap | None]] = {
 N_LATENTS = 40
 
 
+def from_dense(dense: Tensor) -> SparseActivations:
+    """The entries of `dense` Float32[Tensor, "n n_latents"] that are not zero (NaN included)."""
+    entries = dense != 0
+    offsets = torch.nn.functional.pad(entries.sum(1).cumsum(0), (1, 0))
+    return SparseActivations(dense[entries], entries.nonzero()[:, 1], offsets)
+
+
 class ToyCoder(SparseCoder):
     """All variants in one, told apart by `variant`."""
 
@@ -49,13 +56,13 @@ class ToyCoder(SparseCoder):
         pre = x @ self.W_enc.T + self.bias
         match self.variant:
             case "relu":
-                return SparseActivations.from_dense(pre.relu())
+                return from_dense(pre.relu())
             case "gated":
-                return SparseActivations.from_dense(((pre - self.threshold) > 0) * (pre * 1.5 + 0.1).relu())
+                return from_dense(((pre - self.threshold) > 0) * (pre * 1.5 + 0.1).relu())
             case "batch_topk":  # at inference, one threshold for all latents
-                return SparseActivations.from_dense(pre * (pre > float(self.threshold[0])))
+                return from_dense(pre * (pre > float(self.threshold[0])))
             case _:
-                return SparseActivations.from_dense(pre * (pre > self.threshold))
+                return from_dense(pre * (pre > self.threshold))
 
     def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
         assert self.W_dec is not None

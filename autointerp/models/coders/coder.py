@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,13 +49,6 @@ class SparseActivations:
     values: Tensor
     latents: Tensor
     offsets: Tensor | None = None
-
-    @classmethod
-    def from_dense(cls, dense: Tensor) -> Self:
-        """The entries of `dense` Float32[Tensor, "n n_latents"] that are not zero (NaN included)."""
-        there = dense != 0
-        offsets = torch.nn.functional.pad(there.sum(1).cumsum(0), (1, 0))
-        return cls(dense[there], there.nonzero()[:, 1], offsets)
 
     def firing(self, token: NDArray[np.int64]) -> Firing:
         """The entries that fire, as numpy arrays. `token` Int64[ndarray, " n"]: what each row of the batch is called."""
@@ -113,8 +106,11 @@ class SparseCoder(ABC):
         """Activations, all >= 0, of `x` Float32[Tensor, "n d_in"]. NaN in, NaN out. Not thread-safe."""
 
     def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
-        """Float32[Tensor, "n d_out"]: the stand-in for the target, from what `encode` made of `x`."""
-        raise NotImplementedError(f"coder {self.source} has no decoder")
+        """Float32[Tensor, "n d_out"]: the stand-in for the target, from what `encode` made of `x`. Here the sum of the
+        latents' directions; only for a coder with a target."""
+        if self.W_dec is None:
+            raise NotImplementedError(f"coder {self.source} has no decoder")
+        return acts.decode(self.W_dec)
 
     def weights(self) -> tuple[Tensor, ...]:
         """What tells the coder from others of its shape. Extend it by whatever else `encode` depends on (thresholds, gates)."""

@@ -45,8 +45,7 @@ class NeuronCoder(SparseCoder):
 
     def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
         """See `SparseCoder.decode`: the kept neurons through the down-projection, with its bias."""
-        assert self.W_dec is not None
-        y = acts.decode(self.W_dec)
+        y = super().decode(acts, x)
         return y if self._bias is None else y + self._bias
 
 
@@ -60,7 +59,7 @@ def load(spec: CoderSpec, subject: SubjectModel) -> NeuronCoder:
     n_neurons = subject.width(Tap(path, "input"))
     k = int(k_given[0]) if k_given else min(DEFAULT_K, n_neurons)
     check_k(spec.source, k, n_neurons)
-    return NeuronCoder(spec.source, hookpoint, path, subject.modules()[path], k, subject.device)
+    return NeuronCoder(spec.source, hookpoint, path, subject.modules[path], k, subject.device)
 
 
 def find_down_projection(subject: SubjectModel, hookpoint: str) -> str:
@@ -68,10 +67,9 @@ def find_down_projection(subject: SubjectModel, hookpoint: str) -> str:
 
     Found by the names that transformers' models use; within a whole block, attention's own projections are left out.
     """
-    modules = subject.modules()
     inside = {
         name: module
-        for name, module in modules.items()
+        for name, module in subject.modules.items()
         if (name == hookpoint or name.startswith(hookpoint + "."))
         and isinstance(module, (nn.Linear, Conv1D))
         and not ATTENTION.search(name)

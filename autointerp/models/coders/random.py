@@ -33,11 +33,6 @@ class RandomCoder(SparseCoder):
         """See `SparseCoder.encode`."""
         return self._encoder.encode(x)
 
-    def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
-        """See `SparseCoder.decode`."""
-        assert self.W_dec is not None
-        return acts.decode(self.W_dec)
-
 
 def load(spec: CoderSpec, subject: SubjectModel) -> RandomCoder:
     """From `random:<hookpoint>:<n_latents>:<k>[:seed]`. It reads and rebuilds the hookpoint's output, or the given side."""

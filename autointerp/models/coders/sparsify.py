@@ -46,8 +46,7 @@ class SparsifyCoder(SparseCoder):
 
     def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
         """See `SparseCoder.decode`."""
-        assert self.W_dec is not None
-        y = acts.decode(self.W_dec) + self.b_dec
+        y = super().decode(acts, x) + self.b_dec
         return y if self.W_skip is None else y + x @ self.W_skip.T
 
 
@@ -94,9 +93,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise CoderLoadError(f"{path} holds a {type(config).__name__}, not an object of settings")
     for key in ("d_in", "k"):
         if not isinstance(config.get(key), int) or isinstance(config.get(key), bool) or config[key] < 1:
-            raise CoderLoadError(
-                f"{path} gives no positive whole number for {key!r} (it gives {config.get(key)!r})"
-            )
+            raise CoderLoadError(f"{path}: {key!r} must be a positive whole number, not {config.get(key)!r}")
     if config.get("activation", "topk") not in ("topk", "groupmax"):
         raise CoderLoadError(f"{path}: activation {config['activation']!r} is not one of topk, groupmax")
     return config
@@ -112,7 +109,7 @@ def read_weights(path: Path, config: dict[str, Any], device: torch.device) -> di
         with safe_open(str(path), framework="pt", device="cpu") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, ValueError) as error:
-        raise CoderLoadError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+        raise CoderLoadError(f"{path} is not a safetensors file, or is damaged: {error}") from error
     d = config["d_in"]
     n = weights["encoder.weight"].shape[0] if "encoder.weight" in weights else 0
     expected = {"encoder.weight": (n, d), "encoder.bias": (n,), "W_dec": (n, d), "b_dec": (d,)}
@@ -143,11 +140,13 @@ def _kind_and_side(config: dict[str, Any], spec: CoderSpec) -> tuple[str, Side]:
     if spec.kind is not None and spec.kind != kind:
         if spec.kind not in KINDS or (spec.kind == "skip_transcoder") != (kind == "skip_transcoder"):
             raise CoderLoadError(
-                f"coder {spec.source} is a {kind} and cannot be taken as {spec.kind}: "
+                f"coder {spec.source} is a {kind} and cannot be loaded as a {spec.kind}: "
                 f"it {'has' if kind == 'skip_transcoder' else 'lacks'} a skip connection"
             )
         if config.get("transcode"):
-            raise CoderLoadError(f"coder {spec.source} says itself that it is a {kind}, not a {spec.kind}")
+            raise CoderLoadError(
+                f"{CONFIG} of coder {spec.source} says that it is a {kind}, not a {spec.kind}"
+            )
         kind = spec.kind
     natural: Side = "output" if kind == "sae" else "input"
     if kind != "sae" and spec.side == "output":
@@ -168,8 +167,7 @@ def _hookpoint(folder: Path, spec: CoderSpec, subject: SubjectModel) -> str:
             continue
     some = ", ".join(subject.suggestions()[:5])
     raise ModelLoadError(
-        f"the folder name {resolved.name!r} is no hookpoint of {subject.name}; give the coder's hookpoint. "
-        f"Some of them: {some}."
+        f"the folder name {resolved.name!r} is not a hookpoint of {subject.name}; give the coder's hookpoint, such as {some}."
     )
 
 

@@ -30,6 +30,13 @@ def top_k(pre: Tensor, k: int, groups: int) -> tuple[Tensor, Tensor]:
     return values, columns.gather(1, places)
 
 
+def sorted_top_k(pre: Tensor, k: int, groups: int) -> tuple[Tensor, Tensor]:
+    """`top_k`, the largest of each row first."""
+    values, columns = top_k(pre, k, groups)
+    order = values.argsort(dim=1, descending=True, stable=True)
+    return values.gather(1, order), columns.gather(1, order)
+
+
 def group_max(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The largest of each of k contiguous groups of columns: values and columns."""
     values, places = pre.unflatten(-1, (k, -1)).max(dim=-1)
