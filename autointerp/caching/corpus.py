@@ -1,4 +1,4 @@
-"""The corpus of a store: made once from whatever text is given, used by every later coder."""
+"""The corpus of a store: tokenized once, used by every later coder."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ MODEL_KEYS = [
 
 @dataclass(frozen=True)
 class CorpusRequest:
-    """What the caller asks a corpus to be; `None` = no opinion. At most one of the four sources is given."""
+    """What a corpus should be; `None` = not stated. At most one of the four sources is given."""
 
     text: Sequence[str | Path] | None = None
     dataset: str | None = None
@@ -91,22 +91,21 @@ def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest
         )
     if request.ctx_len is not None and request.ctx_len != store.ctx_len:
         raise StoreError(
-            f"{store.path} has contexts of {store.ctx_len} tokens, not {request.ctx_len}. Leave the context length out, "
-            "or choose another folder."
+            f"{store.path} has contexts of {store.ctx_len} tokens, not {request.ctx_len}. Omit the context length, or choose "
+            "another folder."
         )
     name = request.source_name()
     if name is not None and name != corpus.get("name"):
         raise StoreError(
-            f"{store.path} already holds the text {corpus.get('name')!r}, not {name!r}. Leave the text out to add coders "
-            "over what it holds, or choose another folder."
+            f"{store.path} already holds the text {corpus.get('name')!r}, not {name!r}. Omit the text to add coders to "
+            "this store, or choose another folder."
         )
-    if request.n_tokens is not None and request.n_tokens // store.ctx_len != store.n_contexts:
-        # Asking again for more than the text had is no conflict.
-        if request.n_tokens == tokenizer.get("n_tokens_asked"):
-            return
+    # Asking again for the same number, of which the text had fewer, is no conflict.
+    asked_before = request.n_tokens in (None, tokenizer.get("n_tokens_asked"))
+    if not asked_before and request.n_tokens // store.ctx_len != store.n_contexts:
         raise StoreError(
-            f"{store.path} holds {corpus['n_tokens']:,} tokens, not {request.n_tokens:,}. Leave the number out to use "
-            "them, or choose another folder."
+            f"{store.path} holds {corpus['n_tokens']:,} tokens, not {request.n_tokens:,}. Omit the number to use them, or "
+            "choose another folder."
         )
 
 

@@ -133,7 +133,7 @@ def measure(
         progress(Progress("fidelity", done, total))
     for name, figures in sums.items():
         if not np.isfinite(figures.squared_error):
-            raise BadActivations(f"coder {name!r} rebuilds {targets[name]} as NaN or infinity")
+            raise BadActivations(f"coder {name!r} reconstructs {targets[name]} as NaN or infinity")
     return {
         name: Fidelity(
             fvu=figures.fvu,

@@ -101,18 +101,16 @@ class Recording:
 
     def _absent(self) -> dict[str, str]:
         """Why figures that other coders have are missing here."""
-        no_tokens = why_no_promoted_tokens(self.subject, self.coder)
-        reasons = {
-            "fidelity": None if self.coder.target else "The coder has no decoder.",
-            "promoted_tokens": no_tokens,
-            "decoder": "The coder's latents have no decoder directions."
-            if self.coder.W_dec is None
-            else None,
-            "encoder": "The coder's latents have no encoder directions."
-            if self.coder.W_enc is None
-            else None,
-        }
-        return {figure: reason for figure, reason in reasons.items() if reason is not None}
+        coder, absent = self.coder, {}
+        if coder.target is None:
+            absent["fidelity"] = "The coder has no decoder."
+        if reason := why_no_promoted_tokens(self.subject, coder):
+            absent["promoted_tokens"] = reason
+        if coder.W_dec is None:
+            absent["decoder"] = "The coder's latents have no decoder directions."
+        if coder.W_enc is None:
+            absent["encoder"] = "The coder's latents have no encoder directions."
+        return absent
 
     def finish(
         self, position_counts: NDArray[np.int64], fidelity: Fidelity | None, progress: ProgressCallback

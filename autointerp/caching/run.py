@@ -64,10 +64,10 @@ def cache(
 ) -> list[CoderInfo]:
     """Cache what every latent of `coders` (name to spec) fires on, and finish their files.
 
-    An existing store keeps its text: a source of text is needed for a new one only, and must not contradict what is
-    there. Coders that are complete are skipped (`overwrite`: written anew); all others share one forward pass per batch,
-    which ends after the last module read. Killed at any time, the next call goes on: the corpus and each coder appear
-    complete or not at all. `skip_bos` leaves the positions of BOS tokens out. Returns the asked coders' infos, in order.
+    An existing store keeps its text: a source of text is needed only for a new one, and must not contradict what is there.
+    Complete coders are skipped (`overwrite`: cached again); the others share one forward pass per batch, which ends after the
+    last module read. A run that was killed can be repeated: the corpus and each coder appear complete or not at all.
+    `skip_bos` leaves out the positions of BOS tokens. Returns the infos of `coders`, in order.
 
     Raises UserError of the kind that fits (see `autointerp.errors`), with nothing half-written left.
     """
@@ -86,16 +86,13 @@ def cache(
     store = open_or_make(Path(store_path), subject, request, progress)
     subject.check_ctx_len(store.ctx_len)
     done = {info.coder: info for info in store.coders()}
-    missing = {}
+    missing = {name: coder for name, coder in loaded.items() if overwrite or name not in done}
     for name, coder in loaded.items():
-        if name in done and not overwrite:
+        if name not in missing:
             _check_same(done[name], coder, options)
-        else:
-            missing[name] = coder
     if missing:
-        done |= {
-            info.coder: info for info in _cache_missing(store, subject, missing, options, overwrite, progress)
-        }
+        infos = _cache_missing(store, subject, missing, options, overwrite, progress)
+        done |= {info.coder: info for info in infos}
     return [done[name] for name in coders]
 
 
@@ -109,7 +106,7 @@ def _check_same(info: CoderInfo, coder: SparseCoder, options: Options) -> None:
     if info.config.get("skip_bos", options.skip_bos) != options.skip_bos:
         kept = "left out" if info.config["skip_bos"] else "kept"
         raise StoreError(
-            f"coder {info.coder!r} was cached with BOS positions {kept}; it cannot be mixed. Use another name."
+            f"coder {info.coder!r} was cached with BOS positions {kept}. To cache it otherwise, use another name."
         )
 
 

@@ -1,15 +1,14 @@
 """From text to rows of token ids.
 
 Documents are packed one after the other and cut into rows of `ctx_len` tokens; the last, partial row is dropped. Each
-document begins with one separator token: the tokenizer's BOS, else its EOS, else CLS or SEP, as language models and
-sparsify's coders are trained (where BOS and EOS are one token, that is "documents joined by EOS, EOS first"). Rows that
-start inside a document get no extra token: no token is ever inserted or removed at a row's border.
+document begins with one separator token, as in the training of language models and of sparsify's coders: the tokenizer's BOS,
+else its EOS, else CLS or SEP. No token is inserted or removed where a row begins inside a document.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,11 @@ class Packer:
 
     @property
     def full(self) -> bool:
-        """Whether `max_rows` rows are there (or waiting to be taken)."""
+        """Whether there are tokens for `max_rows` rows."""
         return self.max_rows is not None and self.n_tokens >= self.max_rows * self.ctx_len
 
     def add(self, name: str, ids: NDArray[np.int64], *, continued: bool = False) -> None:
-        """One document's ids; `continued` ones belong to the document before."""
+        """Add one document's ids, or, with `continued`, more ids of the document before."""
         if continued and self.documents:
             name, first, size = self.documents[-1]
             self.documents[-1] = (name, first, size + len(ids))
@@ -51,7 +50,7 @@ class Packer:
         self.n_tokens += len(ids)
 
     def take(self) -> NDArray[np.int64]:
-        """The whole rows held so far, Int64[ndarray, "rows ctx_len"]; the rest waits for more."""
+        """The complete rows held so far, Int64[ndarray, "rows ctx_len"]; the remainder is kept."""
         flat = np.concatenate(self._rest) if self._rest else np.zeros(0, np.int64)
         n = len(flat) // self.ctx_len
         if self.max_rows is not None:
@@ -88,12 +87,8 @@ def tokenize(
     any_text = False
     for batch in _batches(_pieces(documents)):
         any_text = True
-        encoded = tokenizer(
-            [text for _, text, _ in batch],
-            add_special_tokens=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
+        texts = [text for _, text, _ in batch]
+        encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
         for (name, _, continued), ids in zip(batch, encoded["input_ids"], strict=True):
             prefix = [] if continued or start is None else [start]
             packer.add(name, np.asarray([*prefix, *ids], dtype=np.int64), continued=continued)
@@ -102,9 +97,7 @@ def tokenize(
         if packer.full:
             return
     if not any_text:
-        raise CorpusError(
-            "the text is empty: there is nothing to cache. Give files or a dataset with text in them."
-        )
+        raise CorpusError("the text is empty: there is nothing to cache")
     yield packer.take()
 
 
@@ -146,8 +139,8 @@ def read_text_files(paths: Sequence[str | Path]) -> Iterator[TextDocument]:
     """
     for path in map(Path, paths):
         if not path.is_file():
-            what = "a folder; give its files, or use it as a dataset" if path.is_dir() else "no such file"
-            raise CorpusError(f"text {path}: {what}.")
+            why = "a folder: give its files, or use it as a dataset" if path.is_dir() else "no such file"
+            raise CorpusError(f"text {path}: {why}")
         try:
             if path.suffix == ".jsonl":
                 yield from _read_jsonl(path)
@@ -191,25 +184,25 @@ def read_dataset(name: str, split: str = "train") -> Iterator[TextDocument]:
                 str(folder) if folder.exists() else name, split=split, streaming=True
             )
         rows = iter(loaded)
-        first = list(islice(rows, 1))
+        first = next(rows, None)
     except CorpusError:
         raise
     except Exception as error:  # datasets raises its own, pyarrow's, fsspec's and httpx's
         raise CorpusError(
             f"dataset {name} cannot be loaded: {type(error).__name__}: {str(error)[:300]}"
         ) from error
-    if not first:
-        raise CorpusError(f"dataset {name} is empty.")
-    columns = [key for key, value in first[0].items() if isinstance(value, str)]
+    if first is None:
+        raise CorpusError(f"dataset {name} is empty")
+    columns = [key for key, value in first.items() if isinstance(value, str)]
     if not columns:
-        raise CorpusError(f"dataset {name} has no column of text; its columns: {', '.join(first[0])}")
+        raise CorpusError(f"dataset {name} has no text column; its columns: {', '.join(first)}")
     column = "text" if "text" in columns else columns[0]
-    for number, row in enumerate(record for part in (first, rows) for record in part):
+    for number, row in enumerate(chain([first], rows)):
         yield f"{name}:{number}", row[column] or ""
 
 
 def load_token_ids(source: str | Path | NDArray[np.integer], ctx_len: int | None) -> NDArray[np.integer]:
-    """Rows of token ids, Int[ndarray, "rows ctx_len"], from a `.npy` file (mapped, never unpickled) or an array.
+    """Rows of token ids, Int[ndarray, "rows ctx_len"], from a `.npy` file (memory-mapped, never unpickled) or an array.
 
     One axis: cut into rows of `ctx_len` (default 128), the rest dropped. Two axes: a row is a context.
     """
@@ -227,7 +220,7 @@ def load_token_ids(source: str | Path | NDArray[np.integer], ctx_len: int | None
     if ids.ndim == 2:
         if ctx_len is not None and ids.shape[1] != ctx_len:
             raise CorpusError(
-                f"token ids {name} come in rows of {ids.shape[1]}, but the context length asked is {ctx_len}"
+                f"token ids {name} come in rows of {ids.shape[1]}, but the context length is to be {ctx_len}"
             )
         return ids
     ctx_len = ctx_len or 128

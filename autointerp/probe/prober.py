@@ -7,6 +7,7 @@ of another size may differ in the last bit of a float32). The model runs in floa
 dtype differs by that dtype's rounding.
 """
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 1024
 CHARS_PER_TOKEN = 64
-"""Of a text far longer than asked for, only so many characters per token are looked at."""
+"""A text is cut to this many characters per token before it is tokenized."""
 BATCH_ROWS = 32
 SMALL = 4e9
-"""Multiplications below which one CPU thread does the work (about 0.1 s): several would wait for each other, for seconds on a
-machine that is busy with a job."""
+"""Multiplications below which one CPU thread does the work (about 0.1 s): on a busy machine, several threads wait seconds for
+each other."""
 
 
 class Prober:
@@ -95,28 +96,19 @@ class Prober:
             raise UserError(f"max_tokens is {max_tokens}; at least 1 is needed")
         infos = self._infos(coders)
         if not text:
-            raise UserError("the text is empty: type something to run the model on")
-        whole = text.isascii() or text.encode("utf-8", errors="replace").decode("utf-8") == text
-        clean = text if whole else "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+            raise UserError("the text is empty")
+        clean, n_replaced = re.subn("[\ud800-\udfff]", "\ufffd", text)
         looked_at = clean[: CHARS_PER_TOKEN * max_tokens]
         with self._lock:
             subject = self._load(infos, progress)
             start = self._separator(subject)
-            ids = np.asarray(
-                [*start, *subject.tokenizer(looked_at, add_special_tokens=False, verbose=False)["input_ids"]],
-                dtype=np.int64,
-            )
+            encoded = subject.tokenizer(looked_at, add_special_tokens=False, verbose=False)
+            ids = np.asarray([*start, *encoded["input_ids"]], dtype=np.int64)
             if len(ids) == len(start):
-                raise UserError("this text has no tokens: type something else")
+                raise UserError("the text has no tokens")
             cut = len(ids) > max_tokens or len(looked_at) < len(clean)
-            return self._run(
-                subject,
-                ids[:max_tokens],
-                infos,
-                n_added=len(start),
-                cut=cut,
-                n_replaced=sum(a != b for a, b in zip(text, clean, strict=True)) if not whole else 0,
-            )
+            kept = ids[:max_tokens]
+            return self._run(subject, kept, infos, n_added=len(start), cut=cut, n_replaced=n_replaced)
 
     def run_ids(
         self,
@@ -132,7 +124,7 @@ class Prober:
         infos = self._infos(coders)
         ids = np.asarray(list(token_ids), dtype=np.int64)
         if not len(ids):
-            raise UserError("no token ids: there is nothing to run the model on")
+            raise UserError("no token ids")
         with self._lock:
             return self._run(self._load(infos, progress), ids, infos, n_added=0, cut=False, n_replaced=0)
 
@@ -287,7 +279,7 @@ def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
         if folder is None:
             raise CoderLoadError(sources.missing(what, info.source))
         spec = CoderSpec(folder, info.hookpoint, info.kind)
-    # Stores of before this was recorded do not say which side of the hookpoint a coder reads: the checksum tells.
+    # Older stores do not record which side of the hookpoint a coder reads; its checksum tells.
     sides = [info.config["side"]] if "side" in info.config else [None, "input", "output"]
     for side in sides:
         try:
@@ -299,7 +291,7 @@ def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
                 ) from error
             continue
         if info.config.get("weights") in (None, coder.checksum()):
-            coder.W_dec = None  # only encoding is asked for here; half of the memory
+            coder.W_dec = None  # only the encoder is used; half of the memory
             return coder
     raise CoderLoadError(
         f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
@@ -318,9 +310,8 @@ def _encode(
 
     from autointerp.caching.fidelity import position_mask
 
-    mask = position_mask(
-        torch.from_numpy(ids), subject.bos_token_id if info.config.get("skip_bos", True) else None
-    )
+    bos = subject.bos_token_id if info.config.get("skip_bos", True) else None
+    mask = position_mask(torch.from_numpy(ids), bos)
     kept = mask.numpy()
     position = np.flatnonzero(kept)
     with torch.inference_mode():

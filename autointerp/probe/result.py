@@ -1,4 +1,4 @@
-"""What a probe finds, and the order of the latents that fire. numpy only."""
+"""The activations on a text, and the ranking of the latents that fire. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,24 +106,13 @@ def rank(
             tops = np.asarray(maxima[name][latents], dtype=np.float64)
             values = np.divide(values, tops, out=np.full(len(tops), np.inf), where=tops > 0)
         parts.append((np.full(len(latents), index), latents, values, where))
-    of, latents, values, where = (
-        (np.concatenate(column) for column in zip(*parts, strict=True)) if parts else _NONE
-    )
+    if not parts:
+        return Ranking([], 0, 0)
+    of, latents, values, where = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((latents, of, -values))[:limit]
-    rows = [
-        Ranked(names[coder], latent, value, at)
-        for coder, latent, value, at in zip(
-            of[order].tolist(),
-            latents[order].tolist(),
-            values[order].tolist(),
-            where[order].tolist(),
-            strict=True,
-        )
-    ]
+    columns = (column[order].tolist() for column in (of, latents, values, where))
+    rows = [Ranked(names[coder], *rest) for coder, *rest in zip(*columns, strict=True)]
     return Ranking(rows, n_firing, n_dense)
-
-
-_NONE = tuple(np.zeros(0, dtype=np.int64) for _ in range(4))
 
 
 def _scored(

@@ -117,9 +117,8 @@ def read_weights(path: Path, config: dict[str, Any], device: torch.device) -> di
         expected["W_skip"] = (d, d)
     for name, shape in expected.items():
         if name not in weights:
-            raise CoderLoadError(
-                f"{path} lacks the weight {name!r}; it holds {', '.join(sorted(weights)) or 'nothing'}"
-            )
+            held = ", ".join(sorted(weights)) or "nothing"
+            raise CoderLoadError(f"{path} lacks the weight {name!r}; it holds {held}")
         if tuple(weights[name].shape) != shape:
             raise CoderLoadError(
                 f"{path}: weight {name!r} has shape {tuple(weights[name].shape)}, but {CONFIG} (d_in {d}) needs {shape}"
