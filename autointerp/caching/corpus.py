@@ -101,10 +101,10 @@ def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest
             "this store, or choose another folder."
         )
     # Asking again for the same number, of which the text had fewer, is no conflict.
-    asked_before = request.n_tokens in (None, tokenizer.get("n_tokens_asked"))
-    if not asked_before and request.n_tokens // store.ctx_len != store.n_contexts:
+    n, asked_before = request.n_tokens, tokenizer.get("n_tokens_asked")
+    if n is not None and n != asked_before and n // store.ctx_len != store.n_contexts:
         raise StoreError(
-            f"{store.path} holds {corpus['n_tokens']:,} tokens, not {request.n_tokens:,}. Omit the number to use them, or "
+            f"{store.path} holds {corpus['n_tokens']:,} tokens, not {n:,}. Omit the number to use them, or "
             "choose another folder."
         )
 

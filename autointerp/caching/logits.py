@@ -63,7 +63,13 @@ def promoted_tokens(
     rows = max(16, BLOCK_BYTES // (4 * vocab))
     groups = group_size(vocab, n)
     buffer = torch.empty(min(rows, len(directions)), vocab, device=matrix.device)
-    out = PromotedTokens(*(np.empty((len(directions), n), dtype) for dtype in (np.int32, np.float32) * 2))
+    shape = (len(directions), n)
+    out = PromotedTokens(
+        np.empty(shape, np.int32),
+        np.empty(shape, np.float32),
+        np.empty(shape, np.int32),
+        np.empty(shape, np.float32),
+    )
     with torch.inference_mode():
         for start in range(0, len(directions), rows):
             part = slice(start, min(start + rows, len(directions)))
