@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Relation = Literal["decoder", "encoder", "cofiring"]
 Group = Literal["random", "top", "quantiles", "non_activating"]
 
+N_QUANTILES = 10
+"""Into how many parts of equal size the windows of a latent are divided by their maximum; 0 is the strongest."""
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -67,7 +67,6 @@ def main() -> int:
                 store.decode(made.token_ids)
 
     def rest(latent: int) -> None:
-        coder.quantile_edges(latent)
         coder.logits(latent)
         for relation in ("decoder", "encoder", "cofiring"):
             coder.neighbours(latent, relation)

@@ -37,9 +37,8 @@ from autointerp.score.options import ScoreOptions
 from autointerp.score.scorer import Heldout
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
-from autointerp.types import Example, LatentActivations
+from autointerp.types import N_QUANTILES, Example, LatentActivations
 
-N_QUANTILES = 10
 _SPLIT, _EXPLAIN, _SCORE = 0, 1, 2  # generators that must not repeat each other
 
 

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.sampling.windows import (
-    N_QUANTILES,
     Places,
     Spans,
     Tokens,
@@ -39,7 +38,7 @@ from autointerp.sampling.windows import (
     signatures,
     strongest,
 )
-from autointerp.types import Example, Group, LatentActivations
+from autointerp.types import N_QUANTILES, Example, Group, LatentActivations
 
 SPARE = 4
 """Windows looked at beyond those that are wanted, at first: near-duplicates are few."""

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UserError
-from autointerp.types import Example, LatentActivations
+from autointerp.types import N_QUANTILES, Example, LatentActivations
 
 BEFORE = 8
 AFTER = 4
-N_QUANTILES = 10
 
 Tokens = NDArray[np.integer]
 """Int[ndarray, "n_contexts ctx_len"]: the corpus, usually mapped from disk."""

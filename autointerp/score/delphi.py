@@ -28,6 +28,7 @@ from autointerp.score.metrics import auroc
 from autointerp.score.plan import Item, Plan
 from autointerp.score.resampling import Resamples
 from autointerp.score.scorer import Heldout
+from autointerp.types import N_QUANTILES
 
 SAMPLING_SEED = 22
 NEGATIVES_SEED = 42
@@ -35,7 +36,6 @@ SHUFFLE_SEED = 42
 BATCH = 5
 N_TRAIN = 40
 N_TEST = 50
-N_QUANTILES = 10
 
 
 def draw(n_available: int, n: int, n_quantiles: int = N_QUANTILES) -> tuple[list[int], list[int]]:

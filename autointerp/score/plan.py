@@ -10,8 +10,6 @@ from autointerp.errors import Failure
 from autointerp.records import JudgedExample, Protocol
 from autointerp.sampling import Window
 
-N_QUANTILES = 10
-
 
 class Item(NamedTuple):
     """One thing a judge is asked about: a window, whether the right answer is yes (`None` for token-wise scorers), and the

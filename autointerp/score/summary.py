@@ -19,8 +19,9 @@ from autointerp.score.metrics import (
     resampled_correlation,
     resampled_rate,
 )
-from autointerp.score.plan import N_QUANTILES, Item, Verdict
+from autointerp.score.plan import Item, Verdict
 from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_out
+from autointerp.types import N_QUANTILES
 
 
 @dataclass(frozen=True)

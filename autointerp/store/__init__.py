@@ -10,10 +10,10 @@ from autointerp.store.annotated import (
 )
 from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
-from autointerp.store.coders.reader import CoderStore, LatentTable
+from autointerp.store.coders.reader import CoderStore
 from autointerp.store.coders.spool import LatentBlock
 from autointerp.store.coders.writer import CoderWriter
-from autointerp.store.corpus.search import ContextHit, ContextHits, hit_tokens
+from autointerp.store.corpus.search import ContextHit, hit_tokens
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
 from autointerp.store.corpus.writer import CorpusWriter
 from autointerp.store.listing import list_latents
@@ -30,13 +30,11 @@ __all__ = [
     "CoderStore",
     "CoderWriter",
     "ContextHit",
-    "ContextHits",
     "CorpusWriter",
     "LatentBlock",
     "LatentPage",
     "LatentQuery",
     "LatentRow",
-    "LatentTable",
     "Layout",
     "ScoreKind",
     "ShownExplanation",

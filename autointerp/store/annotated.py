@@ -9,7 +9,7 @@ batch writes without end, that happens at most every few seconds.
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -79,25 +79,19 @@ class ShownScore:
         return self.n_pos + self.n_neg
 
 
+@dataclass(eq=False)
 class CoderAnnotations:
     """One coder's annotations at one moment.
 
     `explanations`, `scores`, `failures`: the tables of `Annotations.summary`, `.score_summary`, `.failure_summary`.
     """
 
-    def __init__(
-        self,
-        version: int,
-        explanations: pa.Table,
-        scores: pa.Table,
-        failures: pa.Table,
-    ):
-        self.version = version
-        self.explanations = explanations
-        self.scores = scores
-        self.failures = failures
-        self._values: dict[ScoreKind, pa.Table] = {}
-        self._of_kind: dict[ScoreKind, pa.Table] = {}
+    version: int
+    explanations: pa.Table
+    scores: pa.Table
+    failures: pa.Table
+    _values: dict[ScoreKind, pa.Table] = field(default_factory=dict)
+    _of_kind: dict[ScoreKind, pa.Table] = field(default_factory=dict)
 
     @cached_property
     def latents(self) -> NDArray[np.int64]:
@@ -110,7 +104,7 @@ class CoderAnnotations:
         columns = ["scorer", "judge", "protocol", "negatives", "model"]
         shown = self.scores.filter(self.scores["shown"]).select(columns)
         # Grouping needs plain strings: dictionaries of parts of the table may differ.
-        plain = shown.cast(_plain_schema(columns))
+        plain = shown.cast(pa.schema({name: pa.string() for name in columns}))
         counted = plain.group_by(columns).aggregate([([], "count_all")]).to_pylist()
         return {ScoreKind(*(row[name] for name in columns)): row["count_all"] for row in counted}
 
@@ -205,7 +199,7 @@ class CoderAnnotations:
 
     def shown(self, latents: Sequence[int]) -> dict[int, ShownExplanation]:
         """The shown explanations of these latents, where there is one."""
-        columns = (
+        columns = [
             "explanation_id",
             "text",
             "explainer",
@@ -214,7 +208,7 @@ class CoderAnnotations:
             "created",
             "pinned",
             "n_explanations",
-        )
+        ]
         return {
             latent: ShownExplanation(*(row[name] for name in columns))
             for latent, row in _rows(self.explanations, self.latents, latents)
@@ -223,7 +217,7 @@ class CoderAnnotations:
     def shown_scores(self, kind: ScoreKind, latents: Sequence[int]) -> dict[int, ShownScore]:
         """The scores of this kind that the shown explanations of these latents have."""
         table = self.of_kind(kind)
-        columns = ("score_id", "value", "ci_low", "ci_high", "n_pos", "n_neg", "unparsed", "floor", "metric")
+        columns = ["score_id", "value", "ci_low", "ci_high", "n_pos", "n_neg", "unparsed", "floor", "metric"]
         return {
             latent: ShownScore(*(row[name] for name in columns))
             for latent, row in _rows(table, table["latent"].to_numpy(), latents)
@@ -260,15 +254,15 @@ class AnnotatedStore:
             if kept is not None and kept[0].version == version:
                 return kept[0]
             begin = self._clock()
-            made = CoderAnnotations(
+            current = CoderAnnotations(
                 version,
                 annotations.summary(name),
                 annotations.score_summary(name),
                 annotations.failure_summary(name),
             )
             end = self._clock()
-            self._kept[name] = (made, end + min(REST * (end - begin), LONGEST_REST))
-            return made
+            self._kept[name] = (current, end + min(REST * (end - begin), LONGEST_REST))
+            return current
 
     def kinds(self, coders: Iterable[str], order: Callable[[ScoreKind], Any]) -> dict[ScoreKind, int]:
         """Kinds of scores of these coders with the number of latents that have one, sorted by `order`."""
@@ -305,10 +299,6 @@ def _compute() -> Any:
     import pyarrow.compute
 
     return pyarrow.compute
-
-
-def _plain_schema(columns: Sequence[str]) -> pa.Schema:
-    return pa.schema({name: pa.string() for name in columns})
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -106,7 +106,7 @@ class Workspace:
         self.path = parent / f".{what}.tmp-{os.getpid()}-{secrets.token_hex(3)}"
         with writing(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            remove_stale_workspaces(parent)
+            _remove_stale_workspaces(parent)
             self.path.mkdir()
             self._lock: IO[bytes] | None = open(self.path / "lock", "wb")  # noqa: SIM115 - held until close()
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,14 +126,11 @@ class Workspace:
             self._lock = None
 
 
-def remove_stale_workspaces(parent: Path) -> list[Path]:
-    """Removes the workspaces whose writer is dead and returns their paths."""
-    removed = []
+def _remove_stale_workspaces(parent: Path) -> None:
+    """Removes the workspaces whose writer is dead."""
     for path in parent.glob(".*.tmp-*"):
         if path.is_dir() and _is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
-            removed.append(path)
-    return removed
 
 
 def _is_abandoned(workspace: Path) -> bool:

@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,17 +162,26 @@ def test_read_only_reads_while_another_writes(tmp_path: Path) -> None:
             reader.add(explain(9))
 
 
-def test_a_full_disk_is_an_error_with_a_name_and_loses_nothing(annotations: Annotations) -> None:
-    annotations.add(explain(1))
-    with annotations._database.write() as connection:
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    # The same connection comes back from the pool; the limit makes SQLite believe that the disk is full.
-    connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-    with pytest.raises(StoreReadOnly, match="full"):
-        annotations.add(*(explain(i, "x" * 5000) for i in range(100)))
-    assert annotations.summary("sae").num_rows == 1
-    annotations.add(explain(2))
-    assert annotations.summary("sae").num_rows == 2
+def test_a_full_disk_is_an_error_with_a_name_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Annotations(tmp_path) as annotations:
+        annotations.add(explain(1))
+    connect = sqlite3.connect
+
+    def connect_to_a_full_disk(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect_to_a_full_disk)
+    with Annotations(tmp_path) as annotations:
+        with pytest.raises(StoreReadOnly, match="full"):
+            annotations.add(*(explain(i, "x" * 5000) for i in range(100)))
+        assert annotations.summary("sae").num_rows == 1
+        annotations.add(explain(2))
+        assert annotations.summary("sae").num_rows == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")

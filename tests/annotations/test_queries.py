@@ -1,6 +1,5 @@
 """Versions, pins, summaries, search, replies."""
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -143,15 +142,3 @@ def test_replies_are_kept_once(annotations: Annotations) -> None:
     kept = replies.get("new")
     assert kept is not None
     assert (kept.tokens_in, kept.tokens_out, kept.cost) == (1, 6, None)
-
-
-def test_summaries_of_many_latents_take_no_time_that_grows_with_their_square(
-    annotations: Annotations,
-) -> None:
-    added = [explain(i, "text") for i in range(3000)]
-    annotations.add(*added)
-    annotations.add(*(scored(e, 0.5, scorer=s) for e in added for s in ("detection", "fuzzing", "embedding")))
-    start = time.process_time()
-    assert annotations.score_summary("sae").num_rows == 9000
-    assert annotations.summary("sae").num_rows == 3000
-    assert time.process_time() - start < 10, "0.1 s is usual; a scan per row takes minutes"

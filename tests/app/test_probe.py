@@ -14,6 +14,7 @@ from autointerp.ui.shared import payload
 from tests.app.reading import links, messages, record
 from tests.app.test_pages import HOSTILE
 from tests.caching.conftest import Lab, lab, store, subject
+from tests.quantiles import quantile_edges
 
 __all__ = ["Lab", "lab", "store", "subject"]
 
@@ -252,7 +253,7 @@ def test_window_maxima_are_those_of_the_stores_quantiles(store: Store):
     for latent in range(0, 64, 5):
         acts = store.coder("sae").activations(latent)
         maxima = try_text.window_maxima(acts.token, acts.activation, store.ctx_len)
-        edges = store.coder("sae").quantile_edges(latent)
+        edges = quantile_edges(store, "sae", latent)
         if len(maxima):
             assert maxima[-1] == np.nanmax(edges) == store.coder("sae").stats(latent).max_activation
             assert maxima[0] == np.nanmin(edges)

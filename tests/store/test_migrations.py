@@ -12,6 +12,7 @@ from autointerp.errors import StoreTooNew
 from autointerp.store import CoderStore, LatentQuery, Store, list_latents, migrations
 from autointerp.store.migrations import Step
 from tests.conftest import CoderSpec, write_coder
+from tests.quantiles import quantile_edges
 
 OLD = Path(__file__).parent / "old" / "format_2.zip"
 """A store of format 2 with two coders and embeddings, and `expected.json`: all of it as the program that wrote it read it."""
@@ -38,13 +39,13 @@ def check(store: Store, expected: dict) -> None:
     for name, coder in expected["coders"].items():
         assert asdict(store.coder(name).info).items() >= coder["info"].items()
         for latent, row in enumerate(coder["latents"]):
-            assert latent_as_stored(store.coder(name), latent) == row
+            assert latent_as_stored(store, store.coder(name), latent) == row
     for table, rows in expected["sql"].items():
         columns = ", ".join(f'"{column}"' for column in rows[0])
         assert store.sql(f"SELECT {columns} FROM {table} ORDER BY ALL").to_pylist() == rows
 
 
-def latent_as_stored(coder: CoderStore, latent: int) -> dict:
+def latent_as_stored(store: Store, coder: CoderStore, latent: int) -> dict:
     acts, stats = coder.activations(latent), coder.stats(latent)
     promoted, suppressed = coder.logits(latent)
     names = (
@@ -58,7 +59,7 @@ def latent_as_stored(coder: CoderStore, latent: int) -> dict:
         "activation": acts.activation.tolist(),
         "quantiles": [
             [None if np.isnan(edge) else edge for edge in row]
-            for row in coder.quantile_edges(latent).tolist()
+            for row in quantile_edges(store, coder.name, latent).tolist()
         ],
         "histogram": coder.histogram(latent).counts.tolist(),
         "promoted": [asdict(logit) for logit in promoted],

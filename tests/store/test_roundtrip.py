@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import BadActivations
-from autointerp.store import CoderWriter, Store
+from autointerp.store import CoderWriter, LatentBlock, Store
 from autointerp.store.coders import spool as spool_module
+from autointerp.store.coders import statistics
 from autointerp.store.coders.reader import CoderStore
 from tests.conftest import CoderSpec, StoreFactory
+from tests.quantiles import quantile_edges
 
 CTX_LEN, N_CONTEXTS, N_LATENTS = 48, 6, 5
 GRID = CTX_LEN * N_CONTEXTS
@@ -91,7 +93,7 @@ def test_many_small_runs_and_blocks_give_the_same(
 ) -> None:
     whole = write(corpus, rows)
     expected = [
-        (whole.stats(i), whole.activations(i).token.tolist(), whole.quantile_edges(i).tolist())
+        (whole.stats(i), whole.activations(i).token.tolist(), quantile_edges(corpus, "c", i).tolist())
         for i in range(5)
     ]
     with monkeypatch.context() as patch:
@@ -107,7 +109,7 @@ def test_many_small_runs_and_blocks_give_the_same(
         for i, (stats, token, edges) in enumerate(expected):
             assert pieces.stats(i) == stats
             assert pieces.activations(i).token.tolist() == token
-            assert np.array_equal(pieces.quantile_edges(i), edges, equal_nan=True)
+            assert np.array_equal(quantile_edges(corpus, "c", i), edges, equal_nan=True)
 
 
 @any_store
@@ -141,7 +143,7 @@ def test_statistics_agree_with_plain_python(corpus: Store, rows: dict[tuple[int,
         assert stats["positional"] == pytest.approx(positional(mine), abs=1e-6)
         assert histogram.counts.sum() == n
         assert histogram.edges[-1] == np.float32(top)
-        assert np.allclose(coder.quantile_edges(latent), quantiles(mine), equal_nan=True)
+        assert np.allclose(quantile_edges(corpus, "c", latent), quantiles(mine), equal_nan=True)
 
 
 def positional(mine: dict[int, float]) -> float:
@@ -172,25 +174,23 @@ def quantiles(mine: dict[int, float]) -> np.ndarray:
     return edges
 
 
-def test_sparse_and_dense_counting_agree() -> None:
-    from autointerp.store.coders import statistics
-
+@pytest.mark.parametrize("n_values", [60, 60_000])
+def test_edges_of_quantiles_whether_values_are_few_or_many(n_values: int) -> None:
+    """Few different values are counted, many are sorted."""
     rng = np.random.default_rng(0)
-    n, rows, vocab = 40, 3000, 50
-    local = np.sort(rng.integers(0, n - 3, rows))
-    counts = np.bincount(local, minlength=n)
-    ids = rng.integers(0, vocab, rows).astype(np.uint16)
-    dense = statistics._most_frequent(local, ids, counts, vocab)
-    sparse = statistics._most_frequent_sparse(local, ids, counts, vocab)
-    assert np.array_equal(dense[1], sparse[1])
-    assert np.array_equal(dense[0][counts > 0], sparse[0][counts > 0])
-    bits = rng.integers(1, 60, rows).astype(np.uint16)
-    places = np.arange(rows)
-    expected = bits[np.lexsort((-bits.astype(int), local))]
-    assert np.array_equal(statistics._at_ranks(bits, local, counts, places), expected)
-    wide = rng.integers(1, 60000, rows).astype(np.uint16)
-    expected = wide[np.lexsort((-wide.astype(int), local))]
-    assert np.array_equal(statistics._at_ranks(wide, local, counts, places), expected)
+    counts = np.bincount(rng.integers(0, 37, 3000), minlength=40)
+    token = np.concatenate([32 * np.arange(n) for n in counts]).astype(np.uint64)  # a window each
+    bits = rng.integers(1, n_values, len(token)).astype(np.uint16)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    rows = statistics.quantiles(LatentBlock(0, offsets, token, bits, 1.0), ctx_len=32)
+    expected = []
+    for latent in range(40):
+        ranked = sorted(bits[offsets[latent] : offsets[latent + 1]].tolist(), reverse=True)
+        for quantile in range(10):
+            inside = [value for rank, value in enumerate(ranked) if rank * 10 // len(ranked) == quantile]
+            expected += [(latent, quantile, min(inside), max(inside))] if inside else []
+    names = ("latent", "quantile", "low", "high")
+    assert sorted(zip(*(rows[name].tolist() for name in names), strict=True)) == expected
 
 
 def test_large_and_tiny_values_stay_firing_and_exact(corpus: Store) -> None:

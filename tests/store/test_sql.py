@@ -26,13 +26,6 @@ def test_views_agree_with_the_reader(tiny_store: Store) -> None:
             assert tiny_store.sql(
                 f"SELECT * FROM {name}.activations WHERE latent = {latent}"
             ).num_rows == len(acts.token)
-            edges = tiny_store.sql(
-                f"SELECT * FROM {name}.quantiles WHERE latent = {latent} ORDER BY quantile"
-            ).to_pydict()
-            expected = coder.quantile_edges(latent)
-            assert np.array_equal(
-                expected[edges["quantile"]], np.array([edges["low"], edges["high"]]).T.reshape(-1, 2)
-            )
             histogram = coder.histogram(latent)
             bins = tiny_store.sql(
                 f"SELECT bin, low, n FROM {name}.histograms WHERE latent = {latent}"

@@ -16,6 +16,7 @@ from autointerp.store.coders.half import decode, encode_signed
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.coders.tables import PER_UNIT, decode_similarity, encode_similarity
 from autointerp.types import Relation
+from tests.quantiles import quantile_edges
 
 CTX_LEN, N_CONTEXTS, N_LATENTS = 48, 6, 5
 GRID = CTX_LEN * N_CONTEXTS
@@ -83,10 +84,9 @@ def test_derived_statistics_equal_the_stored_ones(
         read = []
         for latent in range(N_LATENTS):
             known = coder.activations(latent)
-            histogram, edges = coder.histogram(latent), coder.quantile_edges(latent)
+            histogram, edges = coder.histogram(latent), quantile_edges(corpus, "c", latent)
             assert histogram.counts.sum() == len(known.token)
             assert np.array_equal(histogram.counts, coder.histogram(latent, known).counts)
-            assert np.array_equal(edges, coder.quantile_edges(latent, known), equal_nan=True)
             read += [histogram.edges.tobytes(), histogram.counts.tolist(), edges.tobytes()]
         tables = [
             corpus.sql(f"SELECT * FROM c.{table} ORDER BY ALL").to_pydict()
@@ -130,25 +130,11 @@ def test_only_frequent_latents_have_stored_rows(corpus: Store) -> None:
     rows = {(token, latent): 1.0 + token % 7 for latent, n in enumerate((0, 3, 4, 200)) for token in range(n)}
     with derived_up_to(3):
         write(corpus, "c", rows)
-    generation = corpus._catalog.current()
+    generation = corpus.generation()
     alias = generation.coder("c").alias
     for table in ("histograms", "quantiles"):
         stored = generation.columns(f"SELECT DISTINCT latent FROM {alias}.{table} ORDER BY latent")["latent"]
         assert stored.tolist() == [2, 3]
-
-
-@given(
-    counts=arrays.arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 90)), rows=st.integers(1, 500)
-)
-def test_the_order_on_disk_is_by_pieces_then_counts(counts: np.ndarray, rows: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coder_writer, "_SORTED_ROWS", rows)
-        order = coder_writer._storage_order(counts)
-    assert sorted(order.tolist()) == list(range(len(counts)))
-    piece = ((np.cumsum(counts) - counts) // rows)[order]
-    assert (np.diff(piece) >= 0).all()
-    same = np.diff(piece) == 0
-    assert (np.diff(counts[order])[same] >= 0).all()
 
 
 @any_store
@@ -208,7 +194,7 @@ def test_logits_and_neighbours_come_back(corpus: Store, seed: int, m: int, tied:
     coder = write(
         corpus, "c", {(0, 1): 1.0}, neighbours=relations, logits=(ids[0], values[0], ids[1], values[1])
     )
-    scale = corpus._catalog.current().coder("c").logit_scale
+    scale = corpus.generation().coder("c").logit_scale
     for latent in range(N_LATENTS):
         for relation, (wanted, similar) in relations.items():
             kept = wanted[latent] >= 0
@@ -241,7 +227,7 @@ def test_relations_that_agree_are_stored_once(corpus: Store) -> None:
         "cofiring": (ids, similar / 2),
     }
     coder = write(corpus, "c", {(0, 1): 1.0}, neighbours=neighbours)
-    attached = corpus._catalog.current().coder("c")
+    attached = corpus.generation().coder("c")
     assert attached.relations == {"cofiring": "cofiring", "decoder": "decoder", "encoder": "decoder"}
     assert coder.neighbours(1, "encoder") == coder.neighbours(1, "decoder") != coder.neighbours(1, "cofiring")
     counted = corpus.sql("SELECT relation, count(*) AS n FROM c.neighbours GROUP BY ALL ORDER BY ALL")

@@ -93,26 +93,26 @@ class Annotations:
 
     def explanation(self, explanation_id: str) -> Explanation:
         """Raises UnknownName."""
-        found = self._explanations("WHERE e.id = ?", (explanation_id,))
-        if not found:
+        explanations = self._explanations("WHERE e.id = ?", (explanation_id,))
+        if not explanations:
             raise UnknownName("explanation", explanation_id, [])
-        return found[0]
+        return explanations[0]
 
     def explanations_of(self, explanation_ids: Sequence[str]) -> list[Explanation]:
         """Those among these ids that exist, in this order."""
         ids = json.dumps(list(explanation_ids))
-        found = self._explanations("WHERE e.id IN (SELECT value FROM json_each(?))", (ids,))
-        known = {explanation.id: explanation for explanation in found}
-        return [known[id_] for id_ in explanation_ids if id_ in known]
+        explanations = self._explanations("WHERE e.id IN (SELECT value FROM json_each(?))", (ids,))
+        by_id = {explanation.id: explanation for explanation in explanations}
+        return [by_id[id_] for id_ in explanation_ids if id_ in by_id]
 
     def texts(self, explanation_ids: Sequence[str]) -> list[str]:
         """The texts of good explanations among these, in no order."""
         with self._database.read() as connection:
-            found = connection.execute(
+            texts = connection.execute(
                 "SELECT text FROM explanations WHERE id IN (SELECT value FROM json_each(?)) AND status = 'ok'",
                 (json.dumps(list(explanation_ids)),),
             ).fetchall()
-        return [text for (text,) in found]
+        return [text for (text,) in texts]
 
     def explanations(self, coder: str, latent: int, *, failed: bool = True) -> list[Explanation]:
         """All versions, newest first."""
@@ -123,12 +123,12 @@ class Annotations:
 
     def shown(self, coder: str, latent: int) -> Explanation | None:
         """The pinned explanation, else the newest good one."""
-        found = self._explanations(
+        explanations = self._explanations(
             "WHERE e.seq = coalesce((SELECT explanation FROM pins WHERE coder = ?1 AND latent = ?2),"
             " (SELECT max(seq) FROM explanations WHERE coder = ?1 AND latent = ?2 AND status = 'ok'))",
             (coder, latent),
         )
-        return found[0] if found else None
+        return explanations[0] if explanations else None
 
     def _explanations(self, where: str, parameters: tuple) -> list[Explanation]:
         with self._database.read() as connection:
@@ -157,29 +157,29 @@ class Annotations:
     def scored_since(self, explanation_id: str, since: str) -> set[str]:
         """Hashes of the configurations of its good scores made at `since` (as `created`) or later."""
         with self._database.read() as connection:
-            found = connection.execute(
+            hashes = connection.execute(
                 "SELECT s.config_hash FROM scores s JOIN explanations e ON e.seq = s.explanation"
                 " WHERE e.id = ? AND s.status = 'ok' AND s.created >= ?",
                 (explanation_id, since),
             ).fetchall()
-        return {hash_ for (hash_,) in found}
+        return {hash_ for (hash_,) in hashes}
 
     def floor_used(self, explanation_id: str, hash_: str) -> Explanation | None:
         """The floor's explanation in its newest good score of this configuration."""
-        found = self._explanations(
+        explanations = self._explanations(
             "WHERE e.seq = (SELECT floor_explanation FROM scores WHERE explanation ="
             " (SELECT seq FROM explanations WHERE id = ?) AND config_hash = ? AND status = 'ok'"
             " AND floor_explanation IS NOT NULL ORDER BY seq DESC LIMIT 1)",
             (explanation_id, hash_),
         )
-        return found[0] if found else None
+        return explanations[0] if explanations else None
 
     def score(self, score_id: str) -> Score:
         """Raises UnknownName."""
-        found = self._scores("WHERE s.id = ?", (score_id,))
-        if not found:
+        scores = self._scores("WHERE s.id = ?", (score_id,))
+        if not scores:
             raise UnknownName("score", score_id, [])
-        return found[0]
+        return scores[0]
 
     def _scores(self, where: str, parameters: tuple) -> list[Score]:
         with self._database.read() as connection:
@@ -195,12 +195,12 @@ class Annotations:
     def judged_example_ids(self, score_id: str) -> list[str]:
         """`context:start:window` of the judged examples of one score."""
         with self._database.read() as connection:
-            found = connection.execute(
+            places = connection.execute(
                 "SELECT j.context, j.start, j.window FROM scores s JOIN judged_examples j ON j.score = s.seq"
                 " WHERE s.id = ? ORDER BY j.i",
                 (score_id,),
             ).fetchall()
-        return [example_id(*row) for row in found]
+        return [example_id(*row) for row in places]
 
     # Many latents --------------------------------------------------------------------------------
 
@@ -221,13 +221,13 @@ class Annotations:
                     " ORDER BY seq LIMIT :page) ORDER BY e.seq",
                     {"coder": coder, "seq": seq, "explainer": explainer, "failed": failed, "page": page},
                 ).fetchall()
-                found = EXPLANATIONS.records(Explanation, rows_)
-                if not found:
+                explanations = EXPLANATIONS.records(Explanation, rows_)
+                if not explanations:
                     return
                 (seq,) = connection.execute(
-                    "SELECT seq FROM explanations WHERE id = ?", (found[-1].id,)
+                    "SELECT seq FROM explanations WHERE id = ?", (explanations[-1].id,)
                 ).fetchone()
-            yield from found
+            yield from explanations
 
     def explained(self, coder: str, *, explainer: str, config_hash: str) -> dict[int, str]:
         """Latents that have a good explanation of this very configuration, with the newest one's id: what a batch skips."""
@@ -257,12 +257,12 @@ class Annotations:
 
     def newest_scores(self, coder: str, *, scorer: str, judge: str, config_hash: str) -> dict[str, Score]:
         """By explanation its newest good score of this very configuration."""
-        found = self._scores(
+        scores = self._scores(
             "WHERE s.seq IN (SELECT max(s.seq) FROM explanations e JOIN scores s ON s.explanation = e.seq WHERE e.coder = ?"
             " AND s.scorer = ? AND s.judge = ? AND s.config_hash = ? AND s.status = 'ok' GROUP BY e.seq)",
             (coder, scorer, judge, config_hash),
         )
-        return {score.explanation_id: score for score in found}
+        return {score.explanation_id: score for score in scores}
 
     def latest(self, limit: int = 10) -> list[Explanation]:
         """The newest good explanations of any latent, newest first."""

@@ -30,16 +30,9 @@ class Replies:
             ).fetchone()
         if row is None:
             return None
-        request, reply, *rest = row
-        return StoredReply(
-            key=key,
-            request=_unpack(request),
-            reply=_unpack(reply),
-            created=rest[0],
-            tokens_in=rest[1],
-            tokens_out=rest[2],
-            cost=rest[3],
-        )
+        request, reply, created, n_in, n_out, cost = row
+        about = {"created": created, "tokens_in": n_in, "tokens_out": n_out, "cost": cost}
+        return StoredReply(key=key, request=_unpack(request), reply=_unpack(reply), **about)
 
     def put(
         self,

@@ -1,4 +1,4 @@
-"""Reading one sparse coder: statistics, activations, histogram, quantiles, logits and neighbours of a latent."""
+"""Reading one sparse coder: statistics, activations, histogram, logits and neighbours of a latent."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.half import decode, encode_positive
 from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock
-from autointerp.store.coders.statistics import N_BINS, N_QUANTILES, histograms, quantiles
+from autointerp.store.coders.statistics import N_BINS, histograms
 from autointerp.store.coders.tables import AttachedCoder, decode_similarity, latents
 from autointerp.types import (
     CoderInfo,
@@ -127,21 +127,6 @@ class CoderStore:
         counts[rows["bin"]] = rows["n"]
         return Histogram(np.linspace(0, top, N_BINS + 1, dtype=np.float32), counts)
 
-    def quantile_edges(self, latent: int, known: LatentActivations | None = None) -> NDArray[np.float32]:
-        """Float32[ndarray, "10 2"]: lowest and highest window maximum of each quantile, row 0 = strongest tenth; NaN where
-        a quantile is empty. Windows of 32 tokens (see `autointerp.store.coders.statistics`). `known` as for `histogram`."""
-        generation, coder, latent = self._checked(latent)
-        if self._is_derived(coder, latent):
-            rows = quantiles(_block(generation, coder, latent, known), coder.info.ctx_len)
-        else:
-            rows = generation.columns(
-                f"SELECT quantile, low, high FROM {coder.alias}.quantiles WHERE latent = ?", [latent]
-            )
-        edges = np.full((N_QUANTILES, 2), np.nan, dtype=np.float32)
-        edges[rows["quantile"], 0] = decode(rows["low"], coder.info.scale)
-        edges[rows["quantile"], 1] = decode(rows["high"], coder.info.scale)
-        return edges
-
     def logits(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
         """Promoted and suppressed tokens, strongest first; both empty when the coder has none."""
         generation, coder, latent = self._checked(latent)
@@ -236,7 +221,7 @@ class CoderStore:
         return computed.blocks(*self._current(), max_rows)
 
     def _is_derived(self, coder: AttachedCoder, latent: int) -> bool:
-        """Whether the latent's histogram and quantiles are worked out from its activations."""
+        """Whether the latent's histogram is worked out from its activations."""
         return int(self.table().columns["n_activations"][latent]) <= coder.derived_up_to
 
     def _current(self) -> tuple[Generation, AttachedCoder]:

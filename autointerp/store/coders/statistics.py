@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from autointerp.store.coders.half import decode
 from autointerp.store.coders.spool import LatentBlock, stable_order
+from autointerp.types import N_QUANTILES
 
 WINDOW = 32
-N_QUANTILES = 10
 N_BINS = 40
 DERIVED_UP_TO = 4096
 """Latents that fire more often have their histogram and quantiles stored; for the others the same functions work them out

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.store.coders.definitions import STATISTICS, Statistic, stored
-from autointerp.store.coders.statistics import N_BINS, N_QUANTILES, WINDOW
+from autointerp.store.coders.statistics import N_BINS, WINDOW
 from autointerp.store.database import quote
-from autointerp.types import CoderInfo, Relation
+from autointerp.types import N_QUANTILES, CoderInfo, Relation
 
 # `place` = slot * tokens of the corpus + token index, where the slot counts latents in the order of their rows on disk
 # (nearly that of their numbers, see `coder_writer`). It rises through the whole table, so that DuckDB stores gaps: 1.3 to 1.8

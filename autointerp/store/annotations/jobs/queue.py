@@ -32,8 +32,10 @@ from autointerp.store.annotations.jobs.recovery import recover
 from autointerp.store.annotations.jobs.rows import (
     CHUNK,
     SELECT,
+    SELECT_ITEM,
     chunks,
     insert_items,
+    to_item,
     to_job,
 )
 
@@ -109,12 +111,12 @@ class JobQueue:
         """Newest first; all states, or some."""
         wanted = json.dumps(states)
         with self._database.read() as connection:
-            found = connection.execute(
+            rows_ = connection.execute(
                 f"{SELECT} WHERE ? = 'null' OR state IN (SELECT value FROM json_each(?))"
                 " ORDER BY seq DESC LIMIT ? OFFSET ?",
                 (wanted, wanted, limit, offset),
             ).fetchall()
-        return [to_job(row) for row in found]
+        return [to_job(row) for row in rows_]
 
     def active(self) -> list[Job]:
         """Jobs that are waiting or running, newest first."""
@@ -123,10 +125,10 @@ class JobQueue:
     def followers(self, job_id: str) -> list[Job]:
         """The jobs that were queued when items of this one ended, oldest first; see `ItemResult.follow`."""
         with self._database.read() as connection:
-            found = connection.execute(
+            rows_ = connection.execute(
                 f"{SELECT} WHERE json_extract(payload, '$.after') = ? ORDER BY seq", (job_id,)
             ).fetchall()
-        return [to_job(row) for row in found]
+        return [to_job(row) for row in rows_]
 
     def items(
         self, job_id: str, *, state: ItemState | None = None, limit: int = 1000, offset: int = 0
@@ -140,7 +142,7 @@ class JobQueue:
         """Why items failed, the most frequent cause first; errors beyond `limit` different ones are left out."""
         with self._database.read() as connection:
             self._row(connection, job_id)
-            found = connection.execute(
+            rows_ = connection.execute(
                 "WITH failed AS (SELECT *, row_number() OVER (PARTITION BY error ORDER BY i) AS place FROM job_items"
                 " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed')"
                 " SELECT error, error_kind, max(retryable), count(*) AS n, json_group_array(i) FILTER (WHERE place <= 20)"
@@ -150,7 +152,7 @@ class JobQueue:
             ).fetchall()
         return [
             Cause(Failure(error or "", kind or "error", bool(may)), n, tuple(sorted(json.loads(first))))
-            for error, kind, may, n, first in found
+            for error, kind, may, n, first in rows_
         ]
 
     def items_at(self, job_id: str, places: Sequence[int]) -> list[JobItem]:
@@ -162,22 +164,10 @@ class JobQueue:
         with self._database.read() as connection:
             self._row(connection, job_id)
             rows_ = connection.execute(
-                "SELECT i, item, state, attempts, error, error_kind, retryable FROM job_items"
-                f" WHERE job = (SELECT seq FROM jobs WHERE id = ?) {where}",
+                f"{SELECT_ITEM} WHERE job = (SELECT seq FROM jobs WHERE id = ?) {where}",
                 (job_id, *parameters),
             ).fetchall()
-        return [
-            JobItem(
-                i=i,
-                item=json.loads(item),
-                state=state,
-                attempts=attempts,
-                error=error,
-                error_kind=kind,
-                retryable=bool(may),
-            )
-            for i, item, state, attempts, error, kind, may in rows_
-        ]
+        return [to_item(row) for row in rows_]
 
     @staticmethod
     def _row(connection: sqlite3.Connection, job_id: str) -> tuple:

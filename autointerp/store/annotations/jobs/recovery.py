@@ -3,7 +3,7 @@
 from autointerp.records import now
 from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.jobs.records import Job, is_dead
-from autointerp.store.annotations.jobs.rows import claims_where
+from autointerp.store.annotations.jobs.rows import SELECT_CLAIM, to_claim
 
 SILENT_SECONDS = 30.0
 """An owner on another machine that has not been heard of for this long is taken for dead."""
@@ -16,18 +16,17 @@ def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> li
     """Queue again the running jobs of dead owners; cancel those that were asked to stop, give up those that keep
     killing their process, drop those whose submission died halfway. Returns them as they were."""
     with database.read() as connection:
-        suspects = [
-            (seq, claims, job)
-            for seq, claims, job in claims_where(connection, "state IN ('running', 'preparing')")
-            if is_dead(job.owner, job.heartbeat, silent_seconds=silent_seconds)
-        ]
+        rows = connection.execute(f"{SELECT_CLAIM} WHERE state IN ('running', 'preparing')").fetchall()
     recovered = []
-    for seq, claims, job in suspects:
+    for claim in map(to_claim, rows):
+        job = claim.job
+        if not is_dead(job.owner, job.heartbeat, silent_seconds=silent_seconds):
+            continue
         with database.write(durable=True) as connection:
             if job.state == "preparing":
                 changed = connection.execute(
                     "DELETE FROM jobs WHERE seq = ? AND state = 'preparing' AND heartbeat = ?",
-                    (seq, job.heartbeat),
+                    (claim.seq, job.heartbeat),
                 )
             else:
                 changed = connection.execute(
@@ -38,8 +37,11 @@ def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> li
                     " result' END, error_kind = CASE WHEN cancel THEN 'cancelled' WHEN crashes + 1 >= :max THEN 'crashed' END,"
                     " retryable = cancel WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
                     {
-                        **{"max": MAX_CRASHES, "now": now(), "seq": seq, "claims": claims},
-                        **{"beat": job.heartbeat},
+                        "max": MAX_CRASHES,
+                        "now": now(),
+                        "seq": claim.seq,
+                        "claims": claim.number,
+                        "beat": job.heartbeat,
                     },
                 )
             if changed.rowcount:

@@ -9,13 +9,16 @@ from itertools import islice
 from typing import Any
 
 from autointerp.records import canonical_json
-from autointerp.store.annotations.jobs.records import Claim, Job
+from autointerp.store.annotations.jobs.records import Claim, Job, JobItem
 
 CHUNK = 2000
 """Items per transaction while a long job is submitted."""
 
 COLUMNS = [field.name for field in fields(Job)]
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"
+_ITEM_COLUMNS = [field.name for field in fields(JobItem)]
+SELECT_ITEM = f"SELECT {', '.join(_ITEM_COLUMNS)} FROM job_items"
+SELECT_CLAIM = f"SELECT seq, {', '.join(COLUMNS)} FROM jobs"
 
 
 def chunks(iterator: Iterator[Any]) -> Iterator[list[Any]]:
@@ -35,11 +38,6 @@ def insert_items(
     )
 
 
-def claims_where(connection: sqlite3.Connection, where: str) -> list[tuple[int, int, Job]]:
-    found = connection.execute(f"SELECT seq, {', '.join(COLUMNS)} FROM jobs WHERE {where}").fetchall()
-    return [(claim.seq, claim.number, claim.job) for claim in map(to_claim, found)]
-
-
 def to_claim(row: tuple) -> Claim:
     job = to_job(row[1:])
     return Claim(seq=row[0], number=job.claims, job=job)
@@ -50,3 +48,8 @@ def to_job(row: tuple) -> Job:
     values["payload"] = json.loads(values["payload"])
     values["cancel"], values["retryable"] = bool(values["cancel"]), bool(values["retryable"])
     return Job(**values)
+
+
+def to_item(row: tuple) -> JobItem:
+    values = dict(zip(_ITEM_COLUMNS, row, strict=True))
+    return JobItem(**{**values, "item": json.loads(values["item"]), "retryable": bool(values["retryable"])})

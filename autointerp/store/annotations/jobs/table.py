@@ -18,7 +18,9 @@ from autointerp.store.annotations.columns import clean
 from autointerp.store.annotations.jobs.queue import JobQueue, queue_job
 from autointerp.store.annotations.jobs.records import Claim, ItemResult, Job, JobState
 from autointerp.store.annotations.jobs.recovery import SILENT_SECONDS, recover
-from autointerp.store.annotations.jobs.rows import COLUMNS, SELECT, to_claim, to_job
+from autointerp.store.annotations.jobs.rows import COLUMNS, SELECT, SELECT_CLAIM, to_claim, to_job
+
+_REFUSALS = (UserError, TypeError, ValueError, OverflowError, sqlite3.IntegrityError)
 
 
 class ClaimLost(Exception):
@@ -51,31 +53,28 @@ class JobTable(JobQueue):
         """The claim that `submit(owner=...)` made."""
         with self._database.read() as connection:
             row = connection.execute(
-                f"SELECT seq, {', '.join(COLUMNS)} FROM jobs WHERE id = ? AND owner = ? AND state = 'running'",
-                (job_id, owner),
+                f"{SELECT_CLAIM} WHERE id = ? AND owner = ? AND state = 'running'", (job_id, owner)
             ).fetchone()
         return None if row is None else to_claim(row)
 
     def has_work(self, kinds: Sequence[str]) -> bool:
         """Whether `claim` or `recover` may find something; reads only, so polling costs other writers nothing."""
         with self._database.read() as connection:
-            return (
-                connection.execute(
-                    "SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'preparing')"
-                    " AND kind IN (SELECT value FROM json_each(?)) LIMIT 1",
-                    (json.dumps(list(kinds)),),
-                ).fetchone()
-                is not None
-            )
+            row = connection.execute(
+                "SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'preparing')"
+                " AND kind IN (SELECT value FROM json_each(?)) LIMIT 1",
+                (json.dumps(list(kinds)),),
+            ).fetchone()
+        return row is not None
 
     def pending(self, claim: Claim, *, after: int, limit: int) -> list[tuple[int, Any]]:
         """The next items to work on, as (i, item), with i above `after`."""
         with self._database.read() as connection:
-            found = connection.execute(
+            rows_ = connection.execute(
                 "SELECT i, item FROM job_items WHERE job = ? AND i > ? AND state = 'pending' ORDER BY i LIMIT ?",
                 (claim.seq, after, limit),
             ).fetchall()
-        return [(i, json.loads(item)) for i, item in found]
+        return [(i, json.loads(item)) for i, item in rows_]
 
     def complete(
         self, claim: Claim, results: Sequence[tuple[ItemResult, Sequence[Record]]]
@@ -98,13 +97,7 @@ class JobTable(JobQueue):
                     try:
                         rows.write(connection, records)
                         _follow(connection, claim, result, stopping)
-                    except (
-                        UserError,
-                        TypeError,
-                        ValueError,
-                        OverflowError,
-                        sqlite3.IntegrityError,
-                    ) as refusal:
+                    except _REFUSALS as refusal:
                         connection.execute("ROLLBACK TO item")
                         refused.append((result, refusal))
                         kind = refusal.kind if isinstance(refusal, AutointerpError) else "bug"
@@ -182,7 +175,7 @@ class JobTable(JobQueue):
             )
 
     def recover(self, *, silent_seconds: float = SILENT_SECONDS) -> list[Job]:
-        """Queue again the running jobs of dead owners, see `job_recovery`. Returns them as they were."""
+        """Queue again the running jobs of dead owners, see `recovery.recover`. Returns them as they were."""
         return recover(self._database, silent_seconds=silent_seconds)
 
     @staticmethod
