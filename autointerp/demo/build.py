@@ -19,12 +19,12 @@ CORPUS_NAME = "held-out docstrings of installed libraries"
 HOOKPOINT = "layers.2.mlp"
 N_LATENTS, K = 1536, 24
 MARK = "demo.json"
-"""Says that `autointerp demo` made the folder, and from what; only such a folder is ever replaced."""
+"""File that says `autointerp demo` made the folder, and from what; only such a folder is ever replaced."""
 
 
 @dataclass(frozen=True)
 class DemoBuild:
-    """What `build_demo` did. `built` is false when the store was complete already."""
+    """What `build_demo` did; `built` is false when the store was already complete."""
 
     path: Path
     built: bool
@@ -49,37 +49,37 @@ def build_demo(
     n_tokens: int = N_TOKENS,
     progress: ProgressCallback = no_progress,
 ) -> DemoBuild:
-    """Build the demo store at `path`, or recognise a complete one.
+    """Build the demo store at `path`, unless it is complete.
 
-    An interrupted build goes on where it stopped. A store made from other weights, a damaged one, one of an older format, and
-    any with `force`, is built anew beside the old one and replaces it at the end. Explanations and scores come along from a
-    store that was made from the same weights and text, except with `force`.
+    An interrupted build is continued. With `force`, or when the store is damaged, of an older format, or made from other
+    weights, a new one is built beside it and replaces it at the end. Explanations and scores are kept if weights and text are
+    the same, except with `force`.
 
     Raises:
-        UserError: `path` holds something that is not a demo store; nothing is touched.
-        ModelLoadError: The shipped weights are not there.
+        UserError: `path` is not empty and not a demo store; nothing is touched.
+        ModelLoadError: The shipped weights are missing.
     """
     start = time.monotonic()
     weights = weights or settings.demo_weights()
     if not (weights / "model" / "config.json").is_file():
         raise ModelLoadError(
-            f"the demo's weights are not in {weights}: run this from a checkout of the repository."
+            f"the demo's weights are missing from {weights}: run this from a checkout of the repository."
         )
     coders = demo_coders(weights)
     mark = fingerprint(weights, coders, n_tokens)
-    found = _found_mark(path)
-    if found == mark and not force:
+    old_mark = _read_mark(path)
+    if old_mark == mark and not force:
         state = _state(path, set(coders))
         if state == "complete":
             return DemoBuild(path, False, time.monotonic() - start, list(coders))
         if state == "unfinished":
             _cache(path, weights, coders, n_tokens, progress)
             return DemoBuild(path, True, time.monotonic() - start, list(coders))
-    if found is None:
+    if old_mark is None:
         _begin(path, mark)
         _cache(path, weights, coders, n_tokens, progress)
     else:
-        same = found == mark and not force
+        same = old_mark == mark and not force
         _replace(path, mark, weights, coders, n_tokens, progress, keep_written=same)
     return DemoBuild(path, True, time.monotonic() - start, list(coders))
 
@@ -110,7 +110,7 @@ def _state(path: Path, coders: set[str]) -> str:
         return "damaged"
 
 
-def _found_mark(path: Path) -> str | None:
+def _read_mark(path: Path) -> str | None:
     """The fingerprint of the demo store at `path`; `None` when nothing is there."""
     try:
         mark = json.loads((path / MARK).read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def _found_mark(path: Path) -> str | None:
         return "unreadable"
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(
-            f"{path} holds something that `autointerp demo` did not make. Name an empty or new folder with --store."
+            f"{path} is not empty, and `autointerp demo` did not make it. Name an empty or new folder with --store."
         )
     return None
 
@@ -143,8 +143,8 @@ def _replace(
     progress: ProgressCallback,
     keep_written: bool,
 ) -> None:
-    """Build in a hidden folder beside `path`, then swap the two; the old store serves readers until then. `keep_written`:
-    explanations and scores come along, where the text is still the same."""
+    """Build in a hidden folder beside `path`, then swap the two; the old store can be read until then. `keep_written`: copy
+    explanations and scores, if the text is the same."""
     from autointerp.store.annotations.copying import copy_annotations
     from autointerp.store.files import Workspace
 

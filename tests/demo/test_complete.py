@@ -28,6 +28,14 @@ from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress
+from tests.kills import N_KILLS
+
+
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process instead of two: half the time to start them."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
 
 SCORERS = ["detection", "embedding", "fuzzing"]
 
@@ -169,6 +177,7 @@ def test_what_failed_is_tried_once(tiny_demo: Path):
         assert missing(resources).explanations == {}
 
 
+@pytest.mark.usefixtures("one_core")
 def test_a_job_left_behind_is_continued(tiny_demo: Path):
     store = Store.open(tiny_demo)
     coder = store.coders()[0].coder
@@ -183,6 +192,7 @@ def test_a_job_left_behind_is_continued(tiny_demo: Path):
     assert_complete(tiny_demo)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_two_runs_at_once_do_the_work_of_one(tiny_demo: Path):
     threads = [threading.Thread(target=complete.complete, args=(tiny_demo,)) for _ in range(2)]
     for thread in threads:
@@ -192,6 +202,7 @@ def test_two_runs_at_once_do_the_work_of_one(tiny_demo: Path):
     assert_complete(tiny_demo)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_a_cancelled_job_is_told_and_the_next_run_does_the_rest(
     tiny_demo: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -210,15 +221,27 @@ def _begun(path: Path, n: int) -> bool:
 
 
 def test_killed_at_random_it_goes_on_and_nobody_outlives_it(tiny_demo: Path):
+    def kill_children(step: Progress) -> None:
+        if step.stage == "explain":
+            for child in psutil.Process().children(recursive=True):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+
+    with pytest.raises(UserError, match="was killed"):
+        complete.complete(tiny_demo, kill_children)
     spawn = multiprocessing.get_context("spawn")
     rng = random.Random(1)
     kills = 0
-    for round_ in range(2):
+    for round_ in range(max(1, N_KILLS // 2)):
         process = spawn.Process(target=complete.complete, args=(tiny_demo,))
         process.start()
         assert process.pid is not None
         deadline = time.monotonic() + 200
-        while process.is_alive() and not _begun(tiny_demo, 1 + 40 * round_) and time.monotonic() < deadline:
+        while (
+            process.is_alive()
+            and not _begun(tiny_demo, 1 + 40 * (round_ % 3))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.3))
         try:
@@ -232,18 +255,5 @@ def test_killed_at_random_it_goes_on_and_nobody_outlives_it(tiny_demo: Path):
         _, alive = psutil.wait_procs(children, timeout=30)
         assert alive == []
     assert kills >= 1
-    complete.complete(tiny_demo)
-    assert_complete(tiny_demo)
-
-
-def test_a_killed_process_is_told(tiny_demo: Path):
-    def kill(step: Progress) -> None:
-        if step.stage == "explain":
-            for child in psutil.Process().children(recursive=True):
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
-
-    with pytest.raises(UserError, match="was killed"):
-        complete.complete(tiny_demo, kill)
     complete.complete(tiny_demo)
     assert_complete(tiny_demo)
