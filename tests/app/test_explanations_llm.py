@@ -105,7 +105,7 @@ def test_rescore_by_a_model_and_look_into_its_prompt(
     assert edited.text in codes(app)
     sent = model.n_requests
     app = feature(open_page, explained_store, panel="rescore")
-    assert "answered before and free" in messages(app)
+    assert "6 cached" in messages(app)
     app.button(key="run_score").click().run()
     wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 6)
     assert model.n_requests == sent

@@ -12,11 +12,13 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.jobs import Job
 from autointerp.jobs.kinds import explain_job, score_job
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.explain import written_explanation
 from autointerp.records import Explanation, Record, Score
+from autointerp.registry import Entry
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import JUDGE, SCORERS
 from autointerp.store import Store
@@ -158,11 +160,10 @@ def _score_jobs(
 
 def is_quick(store: Store, options: ScoreOptions) -> bool:
     """Whether a score takes no more than moments: no language model, and no model that has to be loaded first."""
-    needs = SCORERS[options.scorer].needs
-    if options.needs_llm or "text_model" in needs:
-        return False
-    loaded = "embedder" not in needs or services.resources(store).has_embedder(options.embedder)
-    return loaded and ("embedder" not in needs or llm_settings.has_embeddings(store, options.embedder))
+    if "embedder" in options.entry.needs:
+        loaded = services.resources(store).has_embedder(options.embedder)
+        return loaded and llm_settings.has_embeddings(store, options.embedder)
+    return not options.needs_llm and "text_model" not in options.entry.needs
 
 
 def _queue(
@@ -217,14 +218,10 @@ def arrived(store: Store, job: Job) -> None:
             _remember(follower, started)
             job_strip.remember(follower.id)
     versions = load(annotations, started.coder, started.latent, None)
-    made = [
-        version
-        for version in versions.explanations
-        if version.created >= started.created and version.explainer != "person"
-    ]
-    if job.kind != "explain" or not made:
+    by_machine = (version for version in versions.explanations if version.explainer != "person")
+    new = next(by_machine, None)
+    if job.kind != "explain" or new is None or new.created < started.created:
         return
-    new = made[0]
     if new.status == "ok":
         st.session_state[NEW_VERSION] = NewVersion(started.coder, started.latent, new.id, started.shown)
     if st.session_state.get(LAST_FEATURE) == (started.coder, started.latent):
@@ -249,39 +246,37 @@ def explain_options(explanation: Explanation, llm: LLMOptions | None) -> Explain
     person wrote."""
     if explanation.explainer == "person":
         raise UserError("A person wrote this version: there is nothing to run again.")
-    recorded = _recorded(ExplainOptions, explanation.config)
-    return ExplainOptions(**{**recorded, "explainer": explanation.explainer, "llm": llm}).check()
+    recorded = _recorded(ExplainOptions, EXPLAINERS.find(explanation.explainer), explanation.config)
+    options = ExplainOptions.from_dict({**recorded, "explainer": explanation.explainer})
+    return replace(options, llm=llm).check()
 
 
 def score_options(score: Score, llm: LLMOptions | None) -> ScoreOptions:
     """The options that a score was made with, asking the model that is chosen now. Raises UserError."""
-    recorded = _recorded(ScoreOptions, score.config)
-    recorded |= {"scorer": score.scorer, "judge": "llm" if score.judge == "llm" else "offline"}
-    recorded["negatives"] = tuple(recorded.get("negatives", ("random",)))
-    options = ScoreOptions(**recorded)
+    recorded = _recorded(ScoreOptions, SCORERS.find(score.scorer), score.config)
+    judge = "llm" if score.judge == "llm" else JUDGE.default
+    options = ScoreOptions.from_dict({**recorded, "scorer": score.scorer, "judge": judge})
     return replace(options, llm=llm if options.needs_llm else None).check()
 
 
-def _recorded(kind: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    names = {option.name for option in fields(kind)} - {"llm", "judge"}
-    return {name: value for name, value in config.items() if name in names}
+def _recorded(kind: type[Any], entry: Entry, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a stored configuration, without what else identifies a result and without the model and judge."""
+    names = {field.name for field in fields(kind)} | {option.name for option in entry.options}
+    return {name: value for name, value in config.items() if name in names - {"llm", "judge", "extra"}}
 
 
 def as_before(versions: Versions, options: Sequence[ScoreOptions]) -> list[ScoreOptions]:
     """`options`, each as the version in sight was scored by that scorer and judge, if it was: so that the new version and the
     old one are judged on the same examples."""
-    before = (
-        [] if versions.current is None else [score for score, _ in versions.newest_scores(versions.current)]
-    )
+    before = {  # the newest of each scorer and judge: later keys replace earlier ones
+        (score.scorer, score.judge): score
+        for score in reversed(versions.scores_of(versions.current) if versions.current else [])
+        if score.status == "ok"
+    }
     chosen = []
     for option in options:
-        same = [
-            score
-            for score in before
-            if (score.scorer, score.judge, score.status) == (option.scorer, option.judge_name, "ok")
-        ]
+        newest = before.get((option.scorer, option.judge_name))
         try:
-            newest = max(same, key=lambda score: score.created, default=None)
             chosen.append(option if newest is None else score_options(newest, option.llm))
         except UserError:  # made with options that no longer exist
             chosen.append(option)

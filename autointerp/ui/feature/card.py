@@ -103,9 +103,8 @@ def notes(versions: Versions) -> list[str]:
         remarks.append("The version in the address does not exist; this is the one shown everywhere.")
     newest = next(iter(versions.explanations), None)
     if newest is not None and newest is not current and newest.status == "failed":
-        remarks.append(
-            f"✕ Version {versions.number(newest)}, the newest, failed: {visible(newest.error or '')}"
-        )
+        failure = visible(newest.error or "")
+        remarks.append(f"✕ Version {versions.number(newest)}, the newest, failed: {failure}")
     if current is not None and shown is not None and current is not shown:
         why = "pinned" if versions.pin else "the newest"
         remarks.append(f"Other pages show version {versions.number(shown)} ({why}).")

@@ -42,11 +42,8 @@ def draw(feature: Feature, versions: Versions, state: ExplanationState, *, writa
             st.caption("with", width="content")
             _picker(versions, with_text, "version", second)
     if first is None or second is None or first is second or "failed" in (first.status, second.status):
-        st.info(
-            "Choose two different versions."
-            if len(with_text) > 1
-            else "Only one version has a text. Regenerate or edit it first."
-        )
+        alone = "Only one version has a text. Regenerate or edit it first."
+        st.info("Choose two different versions." if len(with_text) > 1 else alone)
         return
     drawn = record(services.resources(feature.store), versions, first, second)
     components.comparison(drawn, key=KEY, on_open=_opened)
@@ -150,26 +147,29 @@ def pairs(
 
 
 def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, Any]:
-    known = a or b
-    assert known is not None
+    score = a or b
+    assert score is not None
     row: dict[str, Any] = {
-        "name": scorer_label(known.scorer),
-        "judge": visible(feature_versions.judged_by(known)),
-        "against": known.negatives.replace("_", " ").replace("+", " + "),
+        "name": scorer_label(score.scorer),
+        "judge": visible(feature_versions.judged_by(score)),
+        "against": feature_versions.negatives(score),
         "a": feature_versions.figures(a) if a else None,
         "b": feature_versions.figures(b) if b else None,
     }
     if a is None or b is None:
         return row | {"said": "Only one version has this score."}
-    difference, said = compared(resources, a, b)
+    difference, verdict = compared(resources, a, b)
     if difference is None or difference.value is None:
-        return row | {"said": said}
+        return row | {"said": verdict}
+    figures = (difference.value, difference.ci_low, difference.ci_high)
+    # From -1 to 1, on an axis from 0 to 1.
+    value, low, high = (None if figure is None else (figure + 1) / 2 for figure in figures)
     return row | {
         "difference": fmt.signed(difference.value),
         "ci": difference_interval(difference),
         "n": counted(difference),
-        "plot": plot(_halved(difference.value), _halved(difference.ci_low), _halved(difference.ci_high), 0.5),
-        "said": said,
+        "plot": plot(value, low, high, 0.5),
+        "said": verdict,
         "clear": is_clear(difference),
     }
 
@@ -178,11 +178,6 @@ def counted(difference: Difference) -> str:
     """How many examples of each class both have answered."""
     unpaired = f", {difference.unpaired} unpaired" if difference.unpaired else ""
     return f"{difference.n_pos}+{difference.n_neg}{unpaired}"
-
-
-def _halved(value: float | None) -> float | None:
-    """A place between -1 and 1 as one between 0 and 1."""
-    return None if value is None else (value + 1) / 2
 
 
 def compared(resources: Resources, a: Score, b: Score) -> tuple[Difference | None, str]:
@@ -243,7 +238,7 @@ def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
     for a, b in pairs(versions, old, new):
         if a is None or b is None:
             continue
-        difference, said = compared(services.resources(store), a, b)
+        difference, verdict = compared(services.resources(store), a, b)
         # Without an interval a figure says nothing, and in bold type it would be believed.
         sound = difference is not None and (difference.ci_low is not None or is_same(difference))
         unlike = difference is not None and not sound and difference.unpaired > 0
@@ -255,7 +250,7 @@ def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
                 "difference": fmt.signed(difference.value) if difference is not None and sound else "",
                 "ci": difference_interval(difference) if difference is not None and sound else "",
                 "n": "" if difference is None or unlike else f"n {counted(difference)}",
-                "said": "on different examples" if unlike else short(said),
+                "said": "on different examples" if unlike else short(verdict),
             }
         )
     remark = DIFFERENT_EXAMPLES if different_examples else "" if lines else "no score in common"
@@ -269,7 +264,7 @@ def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
     }
 
 
-def short(said: str) -> str:
+def short(verdict: str) -> str:
     """The short form, as the last part of a line: up to the first colon, without a capital."""
-    start = visible(said.split(":")[0].rstrip("."))
+    start = visible(verdict.split(":")[0].rstrip("."))
     return start[:1].lower() + start[1:]

@@ -32,9 +32,8 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
     judged = annotations.judged(score.id)
     _title(score)
     if score.status == "failed":
-        st.error(
-            f"**Failed.** {plain(score.error or 'No cause was recorded.', 1000)}", icon=":material/error:"
-        )
+        cause = plain(score.error or "No cause was recorded.", 1000)
+        st.error(f"**Failed.** {cause}", icon=":material/error:")
         fails_again = score.error_kind and not score.retryable
         st.caption(
             "A failure is never counted as a score. Retry, below the explanation, runs it again."
@@ -79,7 +78,7 @@ def _title(score: Score) -> None:
         st.markdown(f"**{plain(scorer_label(score.scorer))}**", width="content")
         parts = [
             feature_versions.judged_by(score),
-            f"negatives: {score.negatives.replace('_', ' ').replace('+', ' + ')}" if score.negatives else "",
+            f"negatives: {feature_versions.negatives(score)}" if score.negatives else "",
             f"{score.protocol} protocol",
             f"{fmt.minute(score.created)} UTC",
         ]
@@ -96,15 +95,12 @@ def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
         ["n", f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"],
     ]
     if score.metric == "balanced_accuracy":
-        yes = [example for example in judged if example.truth and example.answer is not None]
-        no = [example for example in judged if example.truth is False and example.answer is not None]
-        hits, rejections = (
-            sum(bool(example.answer) for example in yes),
-            sum(not example.answer for example in no),
-        )
+        answered = [example for example in judged if example.answer is not None]
+        yes = [bool(example.answer) for example in answered if example.truth]
+        no = [not example.answer for example in answered if example.truth is False]
         rows += [
-            ["True positives", f"{hits} of {len(yes)}", "Activating examples answered yes"],
-            ["True negatives", f"{rejections} of {len(no)}", "Non-activating examples answered no"],
+            ["True positives", f"{sum(yes)} of {len(yes)}", "Activating examples answered yes"],
+            ["True negatives", f"{sum(no)} of {len(no)}", "Non-activating examples answered no"],
         ]
         if score.auroc is not None:
             rows.append(["AUROC", fmt.decimal(score.auroc, 2), "From the judge's graded answers"])
@@ -219,12 +215,7 @@ def _reply(title: str, text: object) -> None:
 def messages(prompt: Any) -> None:
     """A prompt's messages, each as it is sent."""
     for message in prompt:
-        role, content = (
-            (message.get("role", ""), message.get("content", ""))
-            if isinstance(message, dict)
-            else (message.role, message.content)
-        )
-        st.caption(plain(str(role)))
-        st.code(
-            visible(str(content)), language=None, wrap_lines=True, height=None if len(content) < 1500 else 320
-        )
+        parts = message if isinstance(message, dict) else vars(message)
+        role, content = str(parts.get("role", "")), str(parts.get("content", ""))
+        st.caption(plain(role))
+        st.code(visible(content), language=None, wrap_lines=True, height=None if len(content) < 1500 else 320)

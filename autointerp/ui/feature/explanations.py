@@ -1,5 +1,7 @@
 """The explanation side of the page: what stands above the statistics, and what takes the place of the contexts."""
 
+import json
+
 import streamlit as st
 
 from autointerp.errors import UserError
@@ -181,7 +183,8 @@ def _provenance(feature: Feature, versions: Versions) -> None:
     with st.expander(f"How version {versions.number(version)} was made"):
         components.facts(feature_versions.provenance(version), key="explanation_provenance")
         if version.config:
-            st.code(feature_versions.options_text(dict(version.config)), language=None, height=160)
+            config = json.dumps(dict(version.config), indent=2, sort_keys=True, default=str)
+            st.code(config, language=None, height=160)
         if version.reasoning:
             st.caption("Reasoning")
             st.code(visible(version.reasoning), language=None, wrap_lines=True, height=240)

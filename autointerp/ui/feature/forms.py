@@ -9,10 +9,11 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.registry import EXPLAINERS
-from autointerp.pipeline.estimate import Estimate, estimate_explanation, estimate_score
+from autointerp.llm.options import LLMOptions
+from autointerp.pipeline.estimate import Estimate, add_estimates, estimate_explanation, estimate_score
 from autointerp.pipeline.explain import MAX_TEXT
-from autointerp.records import Explanation
 from autointerp.score.options import ScoreOptions
+from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import actions
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.drill import messages
@@ -35,14 +36,18 @@ def regenerate(feature: Feature, versions: Versions) -> None:
         chosen = options.explain("explain", llm, names, asking, _next_seeds(versions), about)
         if llm is None:
             options.model_line(llm)
-        usual = [score.scorer for score in actions.default_scores(feature.store)]
         note = "As the version in sight was scored; otherwise on held-out examples"
-        scorers = options.scorers("then", "Score it too", options.usable_scorers(llm), usual, note)
+        scorers = _scorers("then", "Score it too", feature, llm, note)
         judge = options.judge("then", scorers, llm, "llm")
         then = actions.as_before(versions, [options.plain_score(name, judge, llm) for name in scorers])
         _preview_explain(feature, versions, chosen, then)
         shown = versions.current.id if versions.current else None
         run_and_close("Explain", "run_explain", actions.explain, feature, shown, chosen, then)
+
+
+def _scorers(form: str, label: str, feature: Feature, llm: LLMOptions | None, note: str = "") -> list[str]:
+    usual = [score.scorer for score in actions.default_scores(feature.store)]
+    return options.scorers(form, label, options.usable_scorers(llm), usual, note)
 
 
 def _next_seeds(versions: Versions) -> dict[str, int]:
@@ -57,47 +62,32 @@ def _next_seeds(versions: Versions) -> dict[str, int]:
 def _preview_explain(
     feature: Feature, versions: Versions, chosen: ExplainOptions, then: Sequence[ScoreOptions]
 ) -> None:
-    asking = [one for one in then if one.needs_llm]
+    resources, asking = services.resources(feature.store), [score for score in then if score.needs_llm]
     if not chosen.needs_llm:
-        st.caption("No prompt and no cost: the pattern explainer counts tokens and phrases, in milliseconds.")
+        st.caption("No prompt and no cost: this explainer asks no language model.")
     try:
         if chosen.needs_llm:
-            _preview(
-                estimate_explanation(
-                    services.resources(feature.store), versions.coder, versions.latent, chosen
-                )
-            )
+            _preview(estimate_explanation(resources, versions.coder, versions.latent, chosen))
         if asking:
-            # The text is not there yet: one of usual length stands for it.
-            likely = Explanation(
-                coder=versions.coder, latent=versions.latent, text=USUAL_TEXT, explainer=chosen.explainer
-            )
-            previews = [estimate_score(services.resources(feature.store), likely, one) for one in asking]
-            st.caption(f"Scores: {_amount(previews)}")
+            likely = options.likely_explanation(versions.coder, versions.latent, chosen)
+            estimates = [estimate_score(resources, likely, score) for score in asking]
+            st.caption(f"Scores: {_amount(add_estimates(estimates))}")
     except UserError as error:
         st.warning(sentence(error, 600))
 
 
-USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
-
-
-def _amount(previews: Sequence[Estimate]) -> str:
+def _amount(estimate: Estimate) -> str:
     """`12 requests: about 4,100 tokens in, at most 900 out, cost 0.0012`."""
-    total = sum(one.n_requests for one in previews)
-    known = sum(one.from_cache for one in previews)
-    costs = [one.cost for one in previews]
-    cost = (
-        "unknown (no price in Settings)" if None in costs else fmt.money(sum(cost or 0.0 for cost in costs))
-    )
-    cached = f", {known} answered before and free" if known else ""
+    cost = "unknown (no price in Settings)" if estimate.cost is None else fmt.money(estimate.cost)
+    cached = f", {fmt.count(estimate.from_cache)} cached" if estimate.from_cache else ""
     return (
-        f"{fmt.plural(total, 'request')}{cached}: about {fmt.count(sum(one.tokens_in for one in previews))} tokens in, at most "
-        f"{fmt.count(sum(one.tokens_out for one in previews))} out, cost {cost if total > known else fmt.money(0)}"
+        f"{fmt.plural(estimate.n_requests, 'request')}{cached}: about {fmt.count(estimate.tokens_in)} tokens in, "
+        f"at most {fmt.count(estimate.tokens_out)} out, cost {fmt.money(0) if estimate.all_known else cost}"
     )
 
 
 def _preview(preview: Estimate) -> None:
-    st.caption(_amount([preview]) + (f". {preview.note}" if preview.note else ""))
+    st.caption(_amount(preview) + (f". {preview.note}" if preview.note else ""))
     with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
         messages(preview.messages)
 
@@ -113,8 +103,7 @@ def rescore(feature: Feature, versions: Versions) -> None:
         return
     llm = actions.llm_options()
     with st.container(border=True):
-        usual = [score.scorer for score in actions.default_scores(feature.store)]
-        names = options.scorers("choice", "Scorers", options.usable_scorers(llm), usual)
+        names = _scorers("choice", "Scorers", feature, llm)
         options.model_line(llm)
         judge = options.judge("choice", names, llm, "llm")
         chosen = options.scores("choice", names, judge, llm, feature.store)
@@ -123,20 +112,20 @@ def rescore(feature: Feature, versions: Versions) -> None:
 
 
 def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[ScoreOptions]) -> None:
-    asking = [one for one in chosen if one.needs_llm]
+    asking = [score for score in chosen if score.needs_llm]
     if not asking:
         st.caption("No prompt and no cost: nothing here asks a language model.")
         return
     resources, current = services.resources(feature.store), versions.current
     assert current is not None
     try:
-        previews = [estimate_score(resources, current, one) for one in asking]
+        estimates = [estimate_score(resources, current, score) for score in asking]
     except UserError as error:
         st.warning(sentence(error, 600))
         return
-    for one, preview in zip(asking, previews, strict=True):
-        st.caption(f"**{one.scorer.capitalize()}**, the floor's requests included")
-        _preview(preview)
+    for score, estimate in zip(asking, estimates, strict=True):
+        st.caption(f"**{SCORERS.label(score.scorer)}**, the floor's requests included")
+        _preview(estimate)
 
 
 def run_and_close(label: str, key: str, act: Any, *arguments: Any) -> None:

@@ -5,6 +5,7 @@ threshold: an example counts as wrong when it loses at least half of its pairs a
 AUROC is made of. A token-wise one has neither; its examples are ordered by correlation, lowest first.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,14 +44,11 @@ class JudgedWindow:
     r: float | None = None
 
     @property
-    def fires(self) -> bool | None:
-        """Whether the latent fires in the text; `None` when the text is gone."""
-        return None if self.example is None else bool(self.example.max_activation > 0)
-
-    @property
     def positive(self) -> bool | None:
-        """What the judge should have answered; where it is not asked, whether the latent fires."""
-        return self.fires if self.judged.truth is None else self.judged.truth
+        """What the judge should have answered; where it is not asked, whether the latent fires (`None`: the text is gone)."""
+        if self.judged.truth is not None or self.example is None:
+            return self.judged.truth
+        return bool(self.example.max_activation > 0)
 
     @property
     def unparsed(self) -> bool:
@@ -71,18 +69,17 @@ class Part:
 def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExample]) -> list[JudgedWindow]:
     """Joins the judged examples with their windows, and works out what was right."""
     lost = _lost_pairs(judged) if score.metric == "auroc" else {}
-    windows = []
-    for answer in judged:
+
+    def joined(answer: JudgedExample) -> JudgedWindow:
         example = _example(feature, answer)
         if score.metric == "auroc":
             share = lost.get(answer.i)
-            right = None if share is None else share < 0.5
-            windows.append(JudgedWindow(answer, example, right, lost=share))
-        elif score.metric == "correlation":
-            windows.append(JudgedWindow(answer, example, None, r=_correlation(answer, example)))
-        else:
-            windows.append(JudgedWindow(answer, example, answer.correct))
-    return windows
+            return JudgedWindow(answer, example, None if share is None else share < 0.5, lost=share)
+        if score.metric == "correlation":
+            return JudgedWindow(answer, example, None, r=_correlation(answer, example))
+        return JudgedWindow(answer, example, answer.correct)
+
+    return [joined(answer) for answer in judged]
 
 
 def _example(feature: Feature, judged: JudgedExample) -> Example | None:
@@ -149,7 +146,8 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
         read = [window for window in windows if not window.unparsed]
         rows = sorted(read, key=lambda window: (window.r is None, window.r or 0.0))
         texts = Part("texts", "Texts", "lowest correlation first", rows)
-        return _filled([texts, replace(unparsed, rows=[window for window in windows if window.unparsed])])
+        unread = [window for window in windows if window.unparsed]
+        return [part for part in (texts, replace(unparsed, rows=unread)) if part.rows]
     names = _NAMES["fuzzing" if score.scorer == "fuzzing" else score.metric]
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
@@ -162,16 +160,11 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
     for key, rows in buckets.items():
         falling = key in ("fp", "tn")  # what a judge was surest of, or came nearest to getting wrong
         rows.sort(key=lambda window: window.judged.value or 0.0, reverse=falling)
-    return _filled(
-        [
-            replace(unparsed, rows=rows) if key == "unparsed" else Part(key, *names[key], rows)
-            for key, rows in buckets.items()
-        ]
-    )
-
-
-def _filled(found: Sequence[Part]) -> list[Part]:
-    return [part for part in found if part.rows]
+    return [
+        replace(unparsed, rows=rows) if key == "unparsed" else Part(key, *names[key], rows)
+        for key, rows in buckets.items()
+        if rows
+    ]
 
 
 _NAMES: dict[str, dict[str, tuple[str, str]]] = {
@@ -308,32 +301,22 @@ def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
     values = score.value_by_quantile if graded else score.tpr_by_quantile
     if not any(value is not None for value in values):
         return []
-    counts = [0] * len(values)
-    n_negative = 0
-    for window in windows:
-        quantile = window.judged.quantile
-        if window.unparsed:
-            continue
-        if window.judged.truth is False:
-            n_negative += 1
-        elif quantile is not None and quantile < len(counts):
-            counts[quantile] += 1
+    read = [window.judged for window in windows if not window.unparsed]
+    counts = Counter(example.quantile for example in read if example.truth is not False)
     what = "score on this decile alone" if graded else "true positive rate"
     columns: list[dict[str, Any]] = [
         {
             "label": str(q + 1),
             "value": value,
             "text": fmt.decimal(value, 2),
-            "title": f"{payload.decile(q)}: {what} {fmt.decimal(value, 2)}, n {n}",
-            "n": n,
+            "title": f"{payload.decile(q)}: {what} {fmt.decimal(value, 2)}, n {counts[q]}",
+            "n": counts[q],
             "quantile": q,
         }
-        for q, (value, n) in enumerate(zip(values, counts, strict=True))
+        for q, value in enumerate(values)
     ]
     if score.tnr is not None:
-        rate = fmt.decimal(score.tnr, 2)
-        title = f"non-activating: true negative rate {rate}, n {n_negative}"
-        columns.append(
-            {"label": "non-act.", "value": score.tnr, "text": rate, "title": title, "n": n_negative}
-        )
+        rate, n = fmt.decimal(score.tnr, 2), sum(example.truth is False for example in read)
+        title = f"non-activating: true negative rate {rate}, n {n}"
+        columns.append({"label": "non-act.", "value": score.tnr, "text": rate, "title": title, "n": n})
     return columns

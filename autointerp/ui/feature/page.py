@@ -86,7 +86,7 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
     info = coder.info
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.selectbox(
-            "Coder", [known.coder for known in store.coders()], width=200, label_visibility="collapsed",
+            "Coder", [other.coder for other in store.coders()], width=200, label_visibility="collapsed",
             **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET, *list_walk.RESET)),
         )  # fmt: skip
         st.number_input(

@@ -36,15 +36,11 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
     def near_row(latent: int, value: float) -> dict[str, Any]:
         stats = around.stats[latent]
         token = "" if stats.top_token is None else quoted(text(stats.top_token))
-        return {
-            "latent": latent,
-            "value": fmt.decimal(value, 2),
-            "density": fmt.density(stats.density),
-            "token": token,
-        }
+        density = fmt.density(stats.density)
+        return {"latent": latent, "value": fmt.decimal(value, 2), "density": density, "token": token}
 
-    def logit(found: TokenLogit) -> list[Any]:
-        return [found.token, visible(text(found.token)), found.value, fmt.signed(found.value)]
+    def logit(row: TokenLogit) -> list[Any]:
+        return [row.token, visible(text(row.token)), row.value, fmt.signed(row.value)]
 
     return {
         **feature.address,

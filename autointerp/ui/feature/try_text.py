@@ -62,12 +62,12 @@ def record(feature: Feature, result: ProbeResult) -> dict[str, Any]:
     acts = probing.prober(feature.store).latent(result, feature.coder.info.coder, feature.latent)
     table = payload.TokenTable(lambda _: list(result.texts), feature.store.vocabulary().is_special)
     maxima = window_maxima(feature.activations.token, feature.activations.activation, feature.store.ctx_len)
-    said = verdict(acts, result, maxima, top)
+    judgement = verdict(acts, result, maxima, top)
     n_fires = int((acts > 0).sum())
     strongest = np.argsort(-acts, kind="stable")[: min(MAX_LISTED, n_fires)].tolist()
     return {
         "latent": feature.latent,
-        "verdict": [said.fires, said.headline, said.detail],
+        "verdict": [judgement.fires, judgement.headline, judgement.detail],
         "row": payload.text_row(result.token_ids, acts, table),
         "table": table.entries,
         "max": max(top, float(acts.max(initial=0.0))),

@@ -1,6 +1,5 @@
 """The versions of one feature's explanation with their scores, read afresh in every run (a few indexed rows), and in words."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -99,6 +98,11 @@ def examples_of(protocol: str, explanation: Explanation) -> str:
     return f"{HELD_OUT}, which the author may have seen" if by_person else HELD_OUT
 
 
+def negatives(score: Score) -> str:
+    """Where its non-activating examples came from: `random + neighbours`."""
+    return score.negatives.replace("_", " ").replace("+", " + ")
+
+
 def judged_by(score: Score) -> str:
     return judge_label(score.judge, score.model)
 
@@ -155,8 +159,3 @@ def seconds(duration: float | None) -> str:
     if duration is None:
         return fmt.NONE
     return f"{1000 * duration:.0f} ms" if duration < 1 else f"{duration:.1f} s"
-
-
-def options_text(config: object) -> str:
-    """A configuration for reading."""
-    return json.dumps(config, indent=2, ensure_ascii=True, sort_keys=True, default=str)

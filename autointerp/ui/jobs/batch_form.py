@@ -20,7 +20,7 @@ from autointerp.pipeline.estimate import (
     extrapolate,
 )
 from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
-from autointerp.records import Explanation, config_hash
+from autointerp.records import config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
@@ -39,9 +39,6 @@ WHICH_HELP = (
     "such a score.  \n**All live**: all of them, as new versions; cached replies cost nothing.  \n"
     "**Selected**: numbers and ranges, such as 0-99,512."
 )
-_SAMPLE_TEXT = (
-    "Fires on a family of words that share one meaning, mostly where a clause begins and after punctuation."
-)
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,12 @@ class Plan:
 
     @property
     def n_items(self) -> int:
-        return sum(len(found) for found in self.items.values())
+        return sum(map(len, self.items.values()))
 
     @property
-    def asks(self) -> bool:
-        """Whether a language model is asked."""
-        return bool(self.explain and self.explain.needs_llm) or any(one.needs_llm for one in self.scores)
+    def asking(self) -> list[ExplainOptions | ScoreOptions]:
+        """The parts that ask a language model."""
+        return [part for part in (self.explain, *self.scores) if part is not None and part.needs_llm]
 
 
 def draw(store: Store) -> None:
@@ -75,9 +72,7 @@ def draw(store: Store) -> None:
     except UserError as error:
         st.warning(sentence(error, 800))
         llm = None
-    flow = st.container(
-        horizontal=True, gap="medium"
-    )  # side by side where there is room, else one under the other
+    flow = st.container(horizontal=True, gap="medium")  # side by side where there is room
     left, middle, right = flow.container(width=370), flow.container(width=280), flow.container(width=470)
     with left:
         coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
@@ -86,16 +81,16 @@ def draw(store: Store) -> None:
         )  # fmt: skip
         text = ""
         if which == "some":
-            text = st.text_input(
-                "Numbers and ranges", key=f"{KEY}_latents", placeholder="0-99,512", max_chars=10_000
-            )
+            label = "Numbers and ranges"
+            text = st.text_input(label, key=f"{KEY}_latents", placeholder="0-99,512", max_chars=10_000)
     with middle:
         wants_explain = st.checkbox("Explain", True, key=f"{KEY}_explain")
-        explain = _explain(llm) if wants_explain else None
+        names = list(EXPLAINERS)
+        explain = options.explain(f"{KEY}_e", llm, names, names[0]) if wants_explain else None
     with right:
         wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help=HELD_OUT_HELP)
         scores = tuple(_scores(store, llm)) if wants_score else ()
-    if llm is not None and ((explain and explain.needs_llm) or any(one.needs_llm for one in scores)):
+    if llm is not None and any(part.needs_llm for part in (explain, *scores) if part):
         explain, scores = _with_budget(explain, scores, llm)
     problem, chosen = None, None
     try:
@@ -112,11 +107,6 @@ def draw(store: Store) -> None:
             st.caption(describe(store, chosen))
     if start and chosen is not None:
         _start(store, chosen)
-
-
-def _explain(llm: LLMOptions | None) -> ExplainOptions:
-    names = list(EXPLAINERS)
-    return options.explain(f"{KEY}_e", llm, names, names[0])
 
 
 def _scores(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
@@ -142,17 +132,14 @@ def _with_budget(
     explain: ExplainOptions | None, scores: Sequence[ScoreOptions], llm: LLMOptions
 ) -> tuple[ExplainOptions | None, tuple[ScoreOptions, ...]]:
     flow = st.container(horizontal=True, gap="medium")
-    first, second = flow.container(width=370), flow.container(width=280)
-    with first:
-        max_tokens = st.number_input(
-            "Budget per job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
-            key=f"{KEY}_max_tokens", help="A job stops before the request that would exceed it; results so far are kept",
-        )  # fmt: skip
-    with second:
-        max_cost = st.number_input(
-            "Budget per job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
-            key=f"{KEY}_max_cost",
-        )  # fmt: skip
+    max_tokens = flow.container(width=370).number_input(
+        "Budget per job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
+        key=f"{KEY}_max_tokens", help="A job stops before the request that would exceed it; results so far are kept",
+    )  # fmt: skip
+    max_cost = flow.container(width=280).number_input(
+        "Budget per job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
+        key=f"{KEY}_max_cost",
+    )  # fmt: skip
     limited = replace(
         llm,
         max_tokens=None if max_tokens is None else int(max_tokens),
@@ -160,7 +147,7 @@ def _with_budget(
     )
     if explain is not None and explain.needs_llm:
         explain = replace(explain, llm=limited)
-    return explain, tuple(replace(one, llm=limited) if one.needs_llm else one for one in scores)
+    return explain, tuple(replace(score, llm=limited) if score.needs_llm else score for score in scores)
 
 
 def plan(
@@ -188,16 +175,15 @@ def plan(
         else:
             latents = live_latents(store, coder)
         if explain is not None:
-            items[coder] = (
-                unexplained(annotations, coder, latents, explain) if which == "missing" else latents
-            )
+            missing = which == "missing"
+            items[coder] = unexplained(annotations, coder, latents, explain) if missing else latents
         else:
-            found = shown_explanations(annotations, coder, latents)
-            items[coder] = unscored(annotations, coder, found, scores) if which == "missing" else found
-    made = Plan(explain, tuple(scores), {coder: found for coder, found in items.items() if found})
-    if not made.items:
+            shown = shown_explanations(annotations, coder, latents)
+            items[coder] = unscored(annotations, coder, shown, scores) if which == "missing" else shown
+    items = {coder: wanted for coder, wanted in items.items() if wanted}
+    if not items:
         raise UserError(_nothing(which, explain is not None))
-    return made
+    return Plan(explain, tuple(scores), items)
 
 
 def _nothing(which: Which, explaining: bool) -> str:
@@ -213,55 +199,53 @@ def _nothing(which: Which, explaining: bool) -> str:
 def describe(store: Store, chosen: Plan) -> str:
     """How much work it is, as Markdown."""
     what = "feature" if chosen.explain else "explanation"
-    per = ", ".join(f"{plain(coder, 60)} {fmt.count(len(found))}" for coder, found in chosen.items.items())
-    said = fmt.plural(chosen.n_items, what) + (f" ({per})" if len(chosen.items) > 1 else "")
-    if not chosen.asks:
-        return f"{said}; no language model, no cost"
+    per = ", ".join(f"{plain(coder, 60)} {fmt.count(len(items))}" for coder, items in chosen.items.items())
+    work = fmt.plural(chosen.n_items, what) + (f" ({per})" if len(chosen.items) > 1 else "")
+    if not chosen.asking:
+        return f"{work}; no language model, no cost"
     try:
-        found = estimate(store, chosen)
+        return f"{work}: {amount(estimate(store, chosen), what)}"
     except UserError as error:
-        return f"{said}; the cost cannot be estimated: {plain(str(error), 300)}"
-    return f"{said}: {amount(found, what)}"
+        return f"{work}; the cost cannot be estimated: {plain(str(error), 300)}"
 
 
-def amount(found: Estimate, what: str) -> str:
-    """Requests, tokens and cost, and from how many of the items they are told, as Markdown."""
-    requests = f"about {fmt.plural(round(found.n_requests), 'request')}"
-    if not found.exact:
-        requests = f"estimated from {found.sampled} of {fmt.plural(found.n_items, what)}: {requests}"
+def amount(total: Estimate, what: str) -> str:
+    """Requests, tokens and cost, and how many of the items were sampled for them, as Markdown."""
+    requests = f"about {fmt.plural(total.n_requests, 'request')}"
+    if not total.exact:
+        requests = f"estimated from {total.sampled} of {fmt.plural(total.n_items, what)}: {requests}"
     failing = ""
-    if found.unusable:
+    if total.unusable:
         failing = (
-            f"; {found.unusable} of {found.sampled} sampled would fail: {plain(found.problem or '', 300)}"
+            f"; {total.unusable} of {total.sampled} sampled would fail: {plain(total.problem or '', 300)}"
         )
-    if found.all_known:
-        known = "all cached, no cost"
-        if not found.exact:
-            known = f"all cached among the {found.sampled} sampled; the cost of the others is unknown"
-        return f"{requests}, {known}{failing}"
+    if total.all_known:
+        cached = "all cached, no cost"
+        if not total.exact:
+            cached = f"all cached among the {total.sampled} sampled; the cost of the others is unknown"
+        return f"{requests}, {cached}{failing}"
     cost = "cost unknown (set the model's prices in Settings)"
-    if found.cost is not None:
-        cost = f"cost at most {fmt.money(found.cost)}"
-    cached = f", {fmt.count(round(found.from_cache))} cached" if found.from_cache else ""
+    if total.cost is not None:
+        cost = f"cost at most {fmt.money(total.cost)}"
+    cached = f", {fmt.count(total.from_cache)} cached" if total.from_cache else ""
     return (
-        f"{requests}{cached}; {fmt.short_count(round(found.tokens_in))} tokens in, at most "
-        f"{fmt.short_count(round(found.tokens_out))} out, {cost}{failing}"
+        f"{requests}{cached}; {fmt.short_count(total.tokens_in)} tokens in, at most "
+        f"{fmt.short_count(total.tokens_out)} out, {cost}{failing}"
     )
 
 
 def estimate(store: Store, chosen: Plan) -> Estimate:
     """From some ten items, spread over all coders. Raises UserError when none of them can be done."""
-    items = [(coder, item) for coder, found in chosen.items.items() for item in found]
-    parts: list[ExplainOptions | ScoreOptions] = [one for one in chosen.scores if one.needs_llm]
-    if chosen.explain is not None and chosen.explain.needs_llm:
-        parts.insert(0, chosen.explain)
+    items = [(coder, item) for coder, wanted in chosen.items.items() for item in wanted]
     path = str(store.path)
 
-    def told_by(part: ExplainOptions | ScoreOptions) -> Estimate:
+    def of_all(part: ExplainOptions | ScoreOptions) -> Estimate:
         key = config_hash(part.to_dict())
-        return extrapolate(items, lambda at: _preview(path, at[0], at[1], key, store, chosen.explain, part))
+        return extrapolate(
+            items, lambda item: _preview(path, item[0], item[1], key, store, chosen.explain, part)
+        )
 
-    return add_estimates([told_by(part) for part in parts])
+    return add_estimates([of_all(part) for part in chosen.asking])
 
 
 @st.cache_data(show_spinner=False, max_entries=512, ttl=600)
@@ -279,11 +263,7 @@ def _preview(
         return estimate_explanation(resources, coder, int(item), _part)
     if _explain is None:
         return estimate_score(resources, resources.annotations.explanation(str(item)), _part)
-    # The text is not there yet: one of usual length stands for it.
-    likely = Explanation(
-        coder=coder, latent=int(item), text=_SAMPLE_TEXT, explainer=_explain.explainer, author=""
-    )
-    return estimate_score(resources, likely, _part)
+    return estimate_score(resources, options.likely_explanation(coder, int(item), _explain), _part)
 
 
 def _start(store: Store, chosen: Plan) -> None:
@@ -294,10 +274,10 @@ def _start(store: Store, chosen: Plan) -> None:
     try:
         for coder, items in chosen.items.items():
             if chosen.explain is not None:
-                work_ = explain_job(coder, [int(item) for item in items], chosen.explain, chosen.scores)
+                job = explain_job(coder, [int(item) for item in items], chosen.explain, chosen.scores)
             else:
-                work_ = score_job(coder, [str(item) for item in items], chosen.scores)
-            job_strip.remember(runner.submit(**work_).id)
+                job = score_job(coder, [str(item) for item in items], chosen.scores)
+            job_strip.remember(runner.submit(**job).id)
     except UserError as error:
         st.error(sentence(error, 800))
         return

@@ -7,6 +7,9 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UnknownName
+from autointerp.explain.registry import EXPLAINERS
+from autointerp.registry import Entry
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import Cause, Job, JobItem
 from autointerp.store.annotations.jobs.records import ItemState
@@ -23,39 +26,21 @@ ITEMS_PAGE = 50
 MAX_CAUSES = 40
 
 NAMES = {
-    "activations": "Activations listed",
     "base_url": "Server",
-    "batch": "Texts per prompt",
-    "centre": "Centred",
     "coder": "Coder",
-    "embedder": "Embedder",
     "explainer": "Explainer",
-    "floor": "Floor",
-    "graded": "Graded answers",
-    "heldout_fraction": "Held-out fraction",
-    "judge": "Judge",
     "key_ref": "API key",
     "max_cost": "Budget, cost",
     "max_in_flight": "Concurrent requests",
     "max_tokens": "Budget, tokens",
     "model": "Model",
-    "n_contrast": "Non-activating examples",
-    "n_examples": "Activating examples",
-    "n_negatives": "Non-activating examples",
-    "negatives": "Source of non-activating examples",
     "prices": "Prices",
-    "protocol": "Protocol",
-    "reasoning": "Reasoning",
-    "sampling": "Sampling",
     "scorer": "Scorer",
-    "seed": "Seed",
-    "split_seed": "Split seed",
     "timeout": "Timeout, s",
-    "window": "Tokens each",
-    "wrong_marks": "Wrong marks in",
 }
+"""Titles of what is no option of an explainer or scorer."""
 FIRST = ("explainer", "scorer", "judge", "protocol", "negatives", "model", "base_url", "key_ref", "prices")
-JUDGES_ONLY = ("judge", "batch", "graded", "wrong_marks", "protocol")
+OPTIONS = {option.name for option in (*EXPLAINERS.options(), *SCORERS.options())}
 PARTS = {
     "explain": "Explain",
     "then": "Then score",
@@ -92,7 +77,7 @@ def page(store: Store, state: JobsState) -> None:
     header.title(plain(job.label, 120), anchor=False)
     interval = table.BUSY_SECONDS if job.is_active else None
     st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
-    _told(job)
+    _settings(job)
     _items(store, job, state)
 
 
@@ -108,9 +93,9 @@ def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
         components.jobs(
             record(job, writable=job_strip.writable(store)), key=KEY, on_act=lambda: job_strip.act(store, KEY)
         )
-        told = st.session_state.pop(job_strip.MESSAGE, None)
-        if told:
-            st.warning(plain(told, 500))
+        message = st.session_state.pop(job_strip.MESSAGE, None)
+        if message:
+            st.warning(plain(message, 500))
         components.facts(facts(job), key="job_facts")
     if job.state == "failed" and job.error and not job.n_failed:
         st.error(plain(job.error, 2000), icon=":material/error:")
@@ -152,10 +137,10 @@ def moment(stamp: str | None, *, seconds: bool = False) -> str:
     return fmt.NONE if when is None else when.strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''}")
 
 
-# What it was told --------------------------------------------------------------------------------
+# Its settings ------------------------------------------------------------------------------------
 
 
-def _told(job: Job) -> None:
+def _settings(job: Job) -> None:
     st.subheader("Settings", anchor=False)
     rows = [{"cells": list(row)} for row in configuration(job.payload)]
     if not rows:
@@ -171,12 +156,12 @@ def _gist(payload: Mapping[str, Any]) -> list[str]:
     gist = [plain(str(payload["coder"]), 60)] if "coder" in payload else []
     for name in PARTS:
         for part in _parts(payload.get(name)):
-            who = part.get("explainer") or part.get("scorer")
-            judge = part.get("judge") if part.get("scorer") in ("detection", "fuzzing") else None
-            llm = part.get("llm") or {}
+            entry, llm = _entry(part), part.get("llm")
+            label = entry.label if entry else part.get("explainer") or part.get("scorer")
+            judge = part.get("judge") if entry and entry.option("judge") else None
             model = llm.get("model") if isinstance(llm, Mapping) else None
             how = labels.judge_label(str(judge), model) if judge else model
-            gist.append(plain(f"{who}{f' ({how})' if how else ''}", 100))
+            gist.append(plain(f"{label}{f' ({how})' if how else ''}", 100))
     return gist or [plain(f"{name} {value}", 80) for name, value in payload.items()][:4]
 
 
@@ -187,23 +172,27 @@ def configuration(payload: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name, value in payload.items():
         parts = _parts(value)
         if not parts:
-            rows.append(("", *_told_option(name, value)))
+            rows.append(("", NAMES.get(name, name), _value(name, value)))
         for number, part in enumerate(parts, start=1):
             title = PARTS.get(name, name) + (f" {number}" if len(parts) > 1 else "")
-            for option, choice in _in_order(part):
-                if option == "llm" and isinstance(choice, Mapping):
+            entry = _entry(part)
+            for key, choice in _in_order(part):
+                option = entry.option(key) if entry else None
+                if key == "llm" and isinstance(choice, Mapping):
                     models.append((f"{title}: language model", choice))
-                elif choice is not None and not (option in JUDGES_ONLY and _unjudged(part)):
-                    rows.append((title, *_told_option(option, choice)))
+                elif choice is not None and (option or not entry or key not in OPTIONS):
+                    rows.append((title, option.label if option else NAMES.get(key, key), _value(key, choice)))
     if models and all(choice == models[0][1] for _, choice in models):
         models = [("Language model", models[0][1])]
     for title, model in models:
-        rows += [(title, *_told_option(option, choice)) for option, choice in _in_order(model)]
+        rows += [(title, NAMES.get(key, key), _value(key, choice)) for key, choice in _in_order(model)]
     return [(visible(part), visible(option), visible(choice)) for part, option, choice in rows]
 
 
-def _unjudged(part: Mapping[str, Any]) -> bool:
-    return part.get("scorer") not in ("detection", "fuzzing")
+def _entry(part: Mapping[str, Any]) -> Entry | None:
+    """Whose options these are, where it is still there."""
+    explainer, scorer = (str(part.get(name, "")) for name in ("explainer", "scorer"))
+    return EXPLAINERS.get(explainer) or SCORERS.get(scorer)
 
 
 def _in_order(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -214,26 +203,25 @@ def _in_order(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _parts(value: Any) -> list[Mapping[str, Any]]:
     if isinstance(value, Mapping):
         return [value]
-    if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
+    if isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
         return list(value)
     return []
 
 
-def _told_option(name: str, value: Any) -> tuple[str, str]:
-    title = NAMES.get(name, name)
+def _value(name: str, value: Any) -> str:
     if name == "key_ref":
-        return title, "from the environment" if value is None else "typed in a session, kept in memory only"
+        return "from the environment" if value is None else "typed in a session, kept in memory only"
     if name == "prices" and not value:
-        return title, "unknown"
+        return "unknown"
     if name == "prices" and isinstance(value, Mapping):
-        return title, "; ".join(f"{model}: {_price(price)}" for model, price in value.items())[:500]
+        return "; ".join(f"{model}: {_price(price)}" for model, price in value.items())[:500]
     if value is None:
-        return title, "no limit" if name in ("max_tokens", "max_cost") else fmt.NONE
+        return "no limit" if name in ("max_tokens", "max_cost") else fmt.NONE
     if isinstance(value, bool):
-        return title, "yes" if value else "no"
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return title, ", ".join(str(one) for one in value)[:500]
-    return title, str(value)[:500].replace("non_activating", "non-activating")
+        return ", ".join(map(str, value))[:500]
+    return str(value)[:500].replace("non_activating", "non-activating")
 
 
 def _price(price: Any) -> str:
@@ -254,34 +242,34 @@ def group_causes(causes: Sequence[Cause]) -> list[Cause]:
     groups: dict[str, Cause] = {}
     for cause in causes:
         key = _NUMBER.sub("#", _ID.sub("#", cause.failure.error))
-        known = groups.get(key)
-        if known is None:
+        group = groups.get(key)
+        if group is None:
             groups[key] = cause
         else:
-            first = tuple(sorted({*known.first, *cause.first})[:20])
-            groups[key] = Cause(known.failure, known.n + cause.n, first)
+            first = tuple(sorted({*group.first, *cause.first})[:20])
+            groups[key] = Cause(group.failure, group.n + cause.n, first)
     return sorted(groups.values(), key=lambda cause: -cause.n)
 
 
 def features_of(store: Store, job: Job, items: Sequence[JobItem]) -> dict[int, tuple[str, int]]:
     """Place of an item -> the feature (coder, latent) that it is about, where it is about one that exists."""
     coders = {info.coder: info.n_latents for info in store.coders()}
-    found: dict[int, tuple[str, int]] = {}
+    features: dict[int, tuple[str, int]] = {}
     annotations = services.annotations(store)
-    for one in items:
-        if isinstance(one.item, int) and not isinstance(one.item, bool):
-            coder, latent = str(job.payload.get("coder", "")), one.item
-        elif isinstance(one.item, str):
+    for row in items:
+        if isinstance(row.item, int) and not isinstance(row.item, bool):
+            coder, latent = str(job.payload.get("coder", "")), row.item
+        elif isinstance(row.item, str):
             try:
-                explanation = annotations.explanation(one.item)
+                explanation = annotations.explanation(row.item)
             except UnknownName:
                 continue
             coder, latent = explanation.coder, explanation.latent
         else:
             continue
         if 0 <= latent < coders.get(coder, 0):
-            found[one.i] = (coder, latent)
-    return found
+            features[row.i] = (coder, latent)
+    return features
 
 
 def _items(store: Store, job: Job, state: JobsState) -> None:
@@ -289,7 +277,8 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
     st.subheader("Items", anchor=False)
     if job.n_failed:
         _causes(store, job)
-    shown = state.items or _first_of(counts)
+    present: list[ItemState] = [name for name in ITEMS if counts[name]]  # failures first
+    shown: ItemState = state.items or (present[0] if present else "failed")
     st.segmented_control(
         "Which items", list(ITEMS), format_func=lambda name: f"{ITEMS[name]} ({fmt.count(counts[name])})",
         required=True, label_visibility="collapsed", **bound("items", shown, reset=("items_page",)),
@@ -313,14 +302,6 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
             )  # fmt: skip
 
 
-def _first_of(counts: Mapping[ItemState, int]) -> ItemState:
-    """Failures first, where there are any."""
-    for name in ITEMS:
-        if counts[name]:
-            return name
-    return "failed"
-
-
 def _causes(store: Store, job: Job) -> None:
     table = services.annotations(store).jobs
     causes = group_causes(table.causes(job.id))[:MAX_CAUSES]
@@ -329,17 +310,9 @@ def _causes(store: Store, job: Job) -> None:
     rows: list[dict[str, Any]] = []
     for cause in causes:
         feature = features.get(cause.first[0]) if cause.first else None
-        row: dict[str, Any] = {
-            "cells": [
-                fmt.count(cause.n),
-                visible(cause.failure.error)[:1000],
-                f"#{feature[1]}" if feature else "",
-                "may succeed" if cause.failure.retryable else "will fail again",
-            ]
-        }
-        if feature:
-            row["go"] = {"coder": feature[0], "latent": feature[1]}
-        rows.append(row)
+        again = "may succeed" if cause.failure.retryable else "will fail again"
+        example = f"#{feature[1]}" if feature else ""
+        rows.append(_row(feature, fmt.count(cause.n), visible(cause.failure.error)[:1000], example, again))
     columns = [
         {"title": "Failed", "num": True},
         {"title": "Cause", "help": "Errors that differ only in numbers are grouped"},
@@ -347,35 +320,36 @@ def _causes(store: Store, job: Job) -> None:
         {
             "title": "Retry",
             "cls": "name",
-            "help": "Whether a retry can help without a change to the options or to Settings",
+            "help": "Whether it can help without a change to the options or to Settings",
         },
     ]
-    _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_causes"))
+    _table(columns, rows, "job_causes")
 
 
 def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> None:
     features = features_of(store, job, items)
     rows: list[dict[str, Any]] = []
-    for one in items:
-        feature = features.get(one.i)
-        name = (
-            f"{feature[0]} #{feature[1]}"
-            if feature
-            else visible("whole job" if one.item is None else str(one.item))[:80]
-        )
-        row: dict[str, Any] = {"cells": [name, fmt.count(one.attempts), visible(one.error or "")[:1000]]}
-        if feature:
-            row["go"] = {"coder": feature[0], "latent": feature[1]}
-        rows.append(row)
+    for item in items:
+        feature = features.get(item.i)
+        other = visible("whole job" if item.item is None else str(item.item))[:80]
+        name = f"{feature[0]} #{feature[1]}" if feature else other
+        rows.append(_row(feature, name, fmt.count(item.attempts), visible(item.error or "")[:1000]))
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Attempts", "num": True, "help": "Including retries"},
         {"title": "Cause" if shown == "failed" else ""},
     ]
-    _open(components.table({"columns": columns, "rows": rows, "page": "feature"}, key="job_items"))
+    _table(columns, rows, "job_items")
 
 
-def _open(clicked: dict[str, Any] | None) -> None:
+def _row(feature: tuple[str, int] | None, *cells: str) -> dict[str, Any]:
+    go = {"go": {"coder": feature[0], "latent": feature[1]}} if feature else {}
+    return {"cells": list(cells), **go}
+
+
+def _table(columns: list[dict[str, Any]], rows: list[dict[str, Any]], key: str) -> None:
+    """A click on a row goes to its feature."""
+    clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key=key)
     if clicked:
         where = {"coder": str(clicked["coder"]), "latent": str(clicked["latent"])}
         st.switch_page("pages/feature.py", query_params=where)

@@ -72,9 +72,9 @@ def _table(store: Store, busy: bool) -> None:
         if sent and sent["act"] == "open":
             change(job=str(sent["id"]), new=None)
             st.rerun()
-        told = st.session_state.pop(job_strip.MESSAGE, None)
-        if told:
-            st.warning(plain(told, 500))
+        message = st.session_state.pop(job_strip.MESSAGE, None)
+        if message:
+            st.warning(plain(message, 500))
         _pages(state, more)
 
 
@@ -87,12 +87,9 @@ def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]
         active = sorted(table.active(), key=lambda job: job.state != "running")[:MAX_ACTIVE]
     if state.show == "active":
         return active, [], False
-    found = table.recent(
-        states=states or ("done", "failed", "cancelled"),
-        limit=PAGE_SIZE + 1,
-        offset=PAGE_SIZE * (state.page - 1),
-    )
-    return active, found[:PAGE_SIZE], len(found) > PAGE_SIZE
+    ended = states or ("done", "failed", "cancelled")
+    jobs = table.recent(states=ended, limit=PAGE_SIZE + 1, offset=PAGE_SIZE * (state.page - 1))
+    return active, jobs[:PAGE_SIZE], len(jobs) > PAGE_SIZE
 
 
 def _empty(store: Store, state: JobsState) -> None:

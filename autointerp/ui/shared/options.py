@@ -11,6 +11,7 @@ import streamlit as st
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.llm.options import LLMOptions
+from autointerp.records import Explanation
 from autointerp.registry import Option
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import JUDGE, SCORERS
@@ -21,6 +22,7 @@ from autointerp.ui.shared.text import plain
 CHOICES = "option_choices"
 MOST = 1000
 """Of anything counted in a form; the command line takes more."""
+USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
 NO_LLM = "No language model is chosen. Any OpenAI-compatible server will do, also a local one."
 
 
@@ -130,6 +132,11 @@ def plain_score(scorer: str, judge_name: str, llm: LLMOptions | None, **values: 
     return ScoreOptions(scorer=scorer, judge=judge_name, llm=asked, embedder=embedder, **values)
 
 
+def likely_explanation(coder: str, latent: int, options: ExplainOptions) -> Explanation:
+    """Stands for one that is not made yet, in estimates of what scoring it costs: its text is of the usual length."""
+    return Explanation(coder=coder, latent=latent, text=USUAL_TEXT, explainer=options.explainer)
+
+
 def model_line(llm: LLMOptions | None) -> None:
     """Which language model is asked; where none is chosen, how to choose one."""
     if llm is None:
@@ -161,16 +168,15 @@ def _widgets(
 ) -> dict[str, Any]:
     """Draws the options that the app shows and returns their values by name. `seed`: place and default of the seed."""
     values: dict[str, Any] = {}
-    numbers = [
-        option for option in options if option.in_app and option.kind in (int, float) and not option.choices
-    ]
+    options = [option for option in options if option.in_app]
+    numbers = [option for option in options if option.kind in (int, float) and not option.choices]
     for start in range(0, len(numbers), 2):
         for column, option in zip(st.columns(2), numbers[start : start + 2], strict=False):
             place, default = seed if seed and option.name == "seed" else (form, option.default)
             with column:
                 values[option.name] = _number(place, option, default)
     for option in options:
-        if option.in_app and option not in numbers:
+        if option not in numbers:
             values[option.name] = _choice(form, option, (left_out or {}).get(option.name, set()))
     return values
 
