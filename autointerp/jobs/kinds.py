@@ -53,10 +53,10 @@ def explain_job(
     payload: dict[str, Any] = {
         "coder": coder,
         "explain": _stored(options),
-        "then": [_stored(one.check()) for one in then],
+        "then": [_stored(scorer.check()) for scorer in then],
     }
     if later:
-        payload["later"] = [_stored(one.check()) for one in later]
+        payload["later"] = [_stored(scorer.check()) for scorer in later]
     return {
         "kind": "explain",
         "payload": payload,
@@ -71,10 +71,10 @@ def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[Scor
         raise UserError("no scorer chosen: name at least one.")
     return {
         "kind": "score",
-        "payload": {"coder": coder, "score": [_stored(one.check()) for one in options]},
+        "payload": {"coder": coder, "score": [_stored(scorer.check()) for scorer in options]},
         "items": explanation_ids,
         "label": _label(
-            "score", coder, explanation_ids, "explanation", ", ".join(one.scorer for one in options)
+            "score", coder, explanation_ids, "explanation", ", ".join(choice.scorer for choice in options)
         ),
     }
 
@@ -142,7 +142,7 @@ class _Setup:
                     session,
                     EmbeddingBatches(session),
                     ExplainOptions.from_dict(explain).check() if explain else None,
-                    tuple(ScoreOptions.from_dict(one).check() for one in scores),
+                    tuple(ScoreOptions.from_dict(stored).check() for stored in scores),
                 )
                 if context.job.kind == "score":
                     _embed_texts(state, payload, context)
@@ -155,7 +155,7 @@ class _Setup:
 def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) -> None:
     """The vectors of a large job's explanations and of what their floors are drawn from, many at once: one at a time takes
     three times as long. What goes wrong here is told by the items, each of which meets it too."""
-    names = {one.embedder for one in state.score if one.scorer == "embedding"}
+    names = {options.embedder for options in state.score if options.scorer == "embedding"}
     if not names or context.job.total < _TEXTS_AT_ONCE:
         return
     annotations, coder = state.resources.annotations, str(payload["coder"])
@@ -165,7 +165,7 @@ def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) ->
             embedder.embed_ahead(state.resources.floors.texts(coder), context.progress)
             offset = 0
             while page := annotations.jobs.items(context.job.id, state="pending", limit=_PAGE, offset=offset):
-                embedder.embed_ahead(annotations.texts([str(one.item) for one in page]), context.progress)
+                embedder.embed_ahead(annotations.texts([str(row.item) for row in page]), context.progress)
                 offset += len(page)
     context.stage = None
 
@@ -173,10 +173,8 @@ def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) ->
 def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
     assert state.explain is not None
-    coder, latent = (
-        str(payload["coder"]),
-        state.resources.store.coder(str(payload["coder"])).check_latent(item),
-    )
+    coder = str(payload["coder"])
+    latent = state.resources.store.coder(coder).check_latent(item)
     with _stopping():
         explanation = _of_this_job(state, payload, coder, latent, context)
         new = explanation is None
@@ -250,7 +248,7 @@ def _scores(
 
 def _later(payload: Mapping[str, Any], explanation: Explanation, context: Context) -> tuple[NewJob, ...]:
     """The job that scores a new explanation by what takes longer."""
-    options = [ScoreOptions.from_dict(one) for one in payload.get("later") or ()]
+    options = [ScoreOptions.from_dict(stored) for stored in payload.get("later") or ()]
     if not options:
         return ()
     work = score_job(str(payload["coder"]), [explanation.id], options)
@@ -277,10 +275,10 @@ def _of_this_job(
     """The explanation that an earlier attempt of this job stored, when only its scores failed; by whichever model it asked."""
     assert state.explain is not None
     ways = [state.explain, *(replace(state.explain, llm=llm) for llm in earlier(payload))]
-    wanted = {config_hash(one.identity()) for one in ways}
-    for one in state.resources.annotations.explanations(coder, latent, failed=False):
-        if one.config_hash in wanted and one.created >= context.job.created:
-            return one
+    wanted = {config_hash(options.identity()) for options in ways}
+    for explanation in state.resources.annotations.explanations(coder, latent, failed=False):
+        if explanation.config_hash in wanted and explanation.created >= context.job.created:
+            return explanation
     return None
 
 
@@ -358,7 +356,7 @@ def _joined(failures: Sequence[Failure]) -> Failure | None:
 def _workers(payload: Mapping[str, Any]) -> int:
     """As many latents at once as the server takes requests; one for work that keeps this process's own cores busy."""
     options = [payload.get("explain"), *(payload.get("then") or ()), *(payload.get("score") or ())]
-    asked = [one["llm"]["max_in_flight"] for one in options if one and one.get("llm")]
+    asked = [stored["llm"]["max_in_flight"] for stored in options if stored and stored.get("llm")]
     return min(MAX_WORKERS, max(asked, default=1))
 
 

@@ -29,8 +29,8 @@ def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = Fa
     changed = dict(payload)
     before = LLMOptions.from_dict(part["llm"]) if (part := payload.get("explain") or {}).get("llm") else None
     if before is not None and before.identity() != llm.identity():
-        told = {"model": before.model, "base_url": before.base_url}
-        changed["earlier"] = [*(one for one in payload.get("earlier") or () if one != told), told]
+        last = {"model": before.model, "base_url": before.base_url}
+        changed["earlier"] = [*(asked for asked in payload.get("earlier") or () if asked != last), last]
     for name in _PARTS:
         value = payload.get(name)
         if isinstance(value, Mapping):
@@ -44,7 +44,7 @@ def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = Fa
 
 def earlier(payload: Mapping[str, Any]) -> list[LLMOptions]:
     """Whom the job asked for explanations before it was redirected: what they wrote for it is not asked for again."""
-    return [LLMOptions.from_dict(one) for one in payload.get("earlier") or ()]
+    return [LLMOptions.from_dict(asked) for asked in payload.get("earlier") or ()]
 
 
 def _redirected_part(part: Mapping[str, Any], llm: LLMOptions, limits: bool) -> dict[str, Any]:
@@ -57,5 +57,5 @@ def _redirected_part(part: Mapping[str, Any], llm: LLMOptions, limits: bool) -> 
 
 def _parts(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     values = [payload.get(name) for name in _PARTS]
-    found = [part for value in values for part in (value if isinstance(value, list | tuple) else [value])]
-    return [part for part in found if isinstance(part, Mapping)]
+    parts = [part for value in values for part in (value if isinstance(value, list | tuple) else [value])]
+    return [part for part in parts if isinstance(part, Mapping)]

@@ -38,15 +38,15 @@ class ActivationCache:
     def get_all(self, coder: CoderStore, latents: Sequence[int]) -> list[LatentActivations]:
         """`get` of each, one after the other."""
         info = coder.info
-        found = []
+        activations = []
         with self._lock:
             for latent in latents:
                 key = (info.coder, info.created, latent)
                 if key not in self._kept:
                     self._read(coder, key)
                 self._kept.move_to_end(key)
-                found.append(self._kept[key])
-        return found
+                activations.append(self._kept[key])
+        return activations
 
     def _read(self, coder: CoderStore, key: _Key) -> None:
         name, created, latent = key
@@ -63,10 +63,10 @@ class ActivationCache:
         else:
             self._keep(key, [coder.activations(latent)])
 
-    def _keep(self, key: _Key, found: list[LatentActivations]) -> None:
+    def _keep(self, key: _Key, activations: list[LatentActivations]) -> None:
         name, created, first = key
         n_new = 0
-        for latent, acts in enumerate(found, start=first):
+        for latent, acts in enumerate(activations, start=first):
             wanted = (
                 len(acts.token) > 0 or latent == first
             )  # dead latents between live ones are not asked for

@@ -65,9 +65,9 @@ class EmbeddingBatches:
                     block = self._block(explanation)
                     scores = score_stored(self._session.resources, scorer, block, options)
                     self._scored |= {(e.id, options): s for e, s in zip(block, scores, strict=True)}
-                found = self._scored.pop(key)
-                if found is not None:
-                    return found
+                scored = self._scored.pop(key)
+                if scored is not None:
+                    return scored
         return score(self._session, explanation, options)
 
     def _block(self, explanation: Explanation) -> list[Explanation]:
@@ -77,8 +77,8 @@ class EmbeddingBatches:
             return [explanation]
         store = self._session.resources.store
         coder = store.coder(explanation.coder)
-        following = [one for one in self._order[at : at + MAX_BLOCK] if one.coder == explanation.coder]
-        n = coder.table().columns["n_activations"][[one.latent for one in following]] + store.n_contexts
+        following = [other for other in self._order[at : at + MAX_BLOCK] if other.coder == explanation.coder]
+        n = coder.table().columns["n_activations"][[other.latent for other in following]] + store.n_contexts
         return following[: max(1, int(np.searchsorted(np.cumsum(n), MAX_NUMBERS, side="right")))]
 
 
@@ -88,20 +88,20 @@ def score_stored(
     """The embedding scores of explanations of one coder on their held-out windows, `None` where there is nothing to score, for
     which `score` has the words. Windows that are not embedded are embedded now. Raises UserError."""
     embedder = resources.embedder(options.embedder)
-    good = [one for one in explanations if one.status == "ok" and one.text.strip()]
-    floors = [resources.floors.choose(one, options) for one in good]
+    good = [e for e in explanations if e.status == "ok" and e.text.strip()]
+    floors = [resources.floors.choose(explanation, options) for explanation in good]
     texts = [
-        [one.text, *([floor.text] if floor and floor.text.strip() else [])]
-        for one, floor in zip(good, floors, strict=True)
+        [explanation.text, *([floor.text] if floor and floor.text.strip() else [])]
+        for explanation, floor in zip(good, floors, strict=True)
     ]
     queries = iter(embedder.embed_queries([text for some in texts for text in some]))
     drawn = heldout_places(resources, good, options)
-    found = {}
-    for one, places, floor, some in zip(good, drawn, floors, texts, strict=True):
+    scores = {}
+    for explanation, places, floor, some in zip(good, drawn, floors, texts, strict=True):
         vectors = np.stack(list(islice(queries, len(some))))
         if places is not None:
-            found[one.id] = _score(scorer, one, options, embedder, places, vectors, floor)
-    return [found.get(one.id) for one in explanations]
+            scores[explanation.id] = _score(scorer, explanation, options, embedder, places, vectors, floor)
+    return [scores.get(explanation.id) for explanation in explanations]
 
 
 def _score(

@@ -100,7 +100,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
         activating=make_windows(chosen, store.decode),
         latent_max=float(acts.activation.max()),
         non_activating=make_windows(groups["non_activating"], store.decode),
-        promoted=[words.text(one.token) for one in promoted],
+        promoted=[words.text(logit.token) for logit in promoted],
         suppressed=[words.text(one.token) for one in suppressed],
     )
 
@@ -182,10 +182,10 @@ def heldout_places(
     )
     groups = sample(requests, store.tokens, sizes, window=options.window, centre=_centre(store, options))
     selected = iter(zip(requests, groups, strict=True))
-    found: list[HeldoutPlaces | None] = []
+    heldout: list[HeldoutPlaces | None] = []
     for acts in every:
         if not len(acts.token):
-            found.append(None)
+            heldout.append(None)
             continue
         request, group = next(selected)
         order = _evenly(group["quantiles"].quantile)[: options.n_examples]
@@ -199,10 +199,10 @@ def heldout_places(
                 embedder=options.embedder,
                 window=options.window,
             )
-        found.append(
+        heldout.append(
             HeldoutPlaces(group["quantiles"].take(order), negatives, acts, float(acts.activation.max()))
         )
-    return found
+    return heldout
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _parts(options: ScoreOptions) -> dict[str, int]:
 
 def _spread(examples: Sequence[Example]) -> list[Example]:
     """The same examples in an order of which any beginning holds the quantiles evenly."""
-    return [examples[i] for i in _evenly([one.quantile for one in examples])]
+    return [examples[i] for i in _evenly([example.quantile for example in examples])]
 
 
 def _evenly(quantiles: Sequence[int | None]) -> list[int]:
@@ -292,7 +292,7 @@ def _evenly(quantiles: Sequence[int | None]) -> list[int]:
 
 
 def _distinct(examples: Iterable[Example]) -> list[Example]:
-    return list({_place(one): one for one in reversed(list(examples))}.values())[::-1]
+    return list({_place(example): example for example in reversed(list(examples))}.values())[::-1]
 
 
 def _place(example: Example) -> tuple[int, int]:

@@ -45,9 +45,9 @@ def unscored(
     """Of the explanations those that lack a good score with this exact configuration by any of `options`."""
     done = [
         annotations.scored(
-            coder, scorer=one.scorer, judge=one.judge_name, config_hash=config_hash(one.identity())
+            coder, scorer=choice.scorer, judge=choice.judge_name, config_hash=config_hash(choice.identity())
         )
-        for one in options
+        for choice in options
     ]
     return [id_ for id_ in explanation_ids if not all(id_ in some for some in done)]
 
@@ -57,7 +57,7 @@ def parse_latents(text: str, coder: CoderStore) -> list[int]:
 
     Raises UserError for anything else, UnknownName for numbers that the coder does not have.
     """
-    found: set[int] = set()
+    latents: set[int] = set()
     parts = text.split(",")
     if len(parts) > MAX_RANGES:
         raise UserError(f"{len(parts):,} ranges; give at most {MAX_RANGES:,}.")
@@ -73,5 +73,5 @@ def parse_latents(text: str, coder: CoderStore) -> list[int]:
         last = first if match[2] is None else coder.check_latent(int(match[2]))
         if last < first:
             raise UserError(f"The range {part.strip()} runs backwards; write {last}-{first}.")
-        found.update(range(first, last + 1))
-    return sorted(found)
+        latents.update(range(first, last + 1))
+    return sorted(latents)

@@ -43,13 +43,13 @@ def marks_above(
 
 def runs(marks: Collection[int]) -> list[tuple[int, int]]:
     """Stretches of neighbouring positions as half-open (start, end), ascending."""
-    found: list[tuple[int, int]] = []
+    stretches: list[tuple[int, int]] = []
     for position in sorted(set(marks)):
-        if found and found[-1][1] == position:
-            found[-1] = (found[-1][0], position + 1)
+        if stretches and stretches[-1][1] == position:
+            stretches[-1] = (stretches[-1][0], position + 1)
         else:
-            found.append((position, position + 1))
-    return found
+            stretches.append((position, position + 1))
+    return stretches
 
 
 def mark(texts: Sequence[str], marks: Collection[int], markers: Markers = DEFAULT_MARKERS) -> str:

@@ -56,10 +56,10 @@ class Embedding(Scorer):
     ) -> tuple[Verdicts, Verdicts | None]:
         windows = self.embedder.embed_windows(plan.items)
         queries = self.embedder.embed_queries(
-            [told.text for told in (explanation, floor) if told is not None]
+            [asked.text for asked in (explanation, floor) if asked is not None]
         )
-        found = [_verdicts(windows @ query) for query in queries]
-        return found[0], found[1] if floor is not None else None
+        verdicts = [_verdicts(windows @ query) for query in queries]
+        return verdicts[0], verdicts[1] if floor is not None else None
 
     def score_vectors(
         self,

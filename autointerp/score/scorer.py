@@ -94,9 +94,9 @@ class Scorer(ABC):
     ) -> tuple[Verdicts, Verdicts | None]:
         """The verdicts on `explanation`, and on `floor` where there is one and any of the first could be read: else there is
         nothing to hold against it, and asking would be paid for nothing."""
-        found = self.answer(explanation, plan)
-        in_vain = found.failure is not None or not any(one.parsed for one in found.verdicts)
-        return found, None if floor is None or in_vain else self.answer(floor, plan)
+        answers = self.answer(explanation, plan)
+        in_vain = answers.failure is not None or not any(verdict.parsed for verdict in answers.verdicts)
+        return answers, None if floor is None or in_vain else self.answer(floor, plan)
 
     def run(
         self, explanation: Explanation, heldout: Heldout, *, seed: int, floor: Explanation | None = None
@@ -155,7 +155,8 @@ class Scorer(ABC):
     def _floor(self, plan: Plan, answers: Verdicts, other: Verdicts) -> tuple[float | None, int]:
         """The floor and how many items it stands on: of those that the value is made of, the ones that `other` could be read
         on too."""
-        kept = [i for i, one in enumerate(answers.verdicts) if one.parsed and other.verdicts[i].parsed]
+        pairs = zip(answers.verdicts, other.verdicts, strict=True)
+        kept = [i for i, (verdict, floor) in enumerate(pairs) if verdict.parsed and floor.parsed]
         return value_of(self.metric, [plan.items[i] for i in kept], [other.verdicts[i] for i in kept]), len(
             kept
         )
