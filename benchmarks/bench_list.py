@@ -67,7 +67,7 @@ def measure(store: Store, annotations: Annotations, pages: int) -> dict[str, dic
     """Pages of 25 with previews, and searches of explanations."""
     name = store.coders()[0].coder
     kept = annotated_store(annotations)
-    kind = next(iter(kept.kinds([name])))
+    kind = next(iter(kept.kinds([name], order)))
 
     def page(number: int, query: LatentQuery, with_scores: bool = True) -> None:
         found = list_latents(store, [name], query, annotations=annotations if with_scores else None)
@@ -112,6 +112,7 @@ def meaning(store: Store, path: Path, name: str, rng: np.random.Generator) -> di
     """Milliseconds, megabytes, and explanations embedded per second."""
     from autointerp.embedding import StoreEmbedder, coverage, load_embedder, search_explanations
     from autointerp.store.embeddings.texts import TextVectors
+from autointerp.ui.shared.score_text import order
 
     embedder = load_embedder()
     embedder.embed(["warm"] * 300)
