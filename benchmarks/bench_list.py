@@ -28,6 +28,7 @@ from make_store import make_store
 from autointerp.records import Explanation, Record, Score
 from autointerp.store import LatentQuery, Store, annotated_store, list_latents
 from autointerp.store.annotations import Annotations
+from autointerp.ui.shared.score_text import order
 
 GOAL_MS = 100.0
 SCORERS = ("detection", "fuzzing", "embedding")
@@ -112,7 +113,6 @@ def meaning(store: Store, path: Path, name: str, rng: np.random.Generator) -> di
     """Milliseconds, megabytes, and explanations embedded per second."""
     from autointerp.embedding import StoreEmbedder, coverage, load_embedder, search_explanations
     from autointerp.store.embeddings.texts import TextVectors
-from autointerp.ui.shared.score_text import order
 
     embedder = load_embedder()
     embedder.embed(["warm"] * 300)
