@@ -54,6 +54,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports
+	$(BIN)/python tests/circles.py
 
 chromium:
 	@sh tests/browser/get_chromium.sh
