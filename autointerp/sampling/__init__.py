@@ -1,5 +1,6 @@
 """Examples of a latent: windows and their text, groups, negatives, the split. Arrays and a generator in, examples out."""
 
+from autointerp.sampling.axis import NeighbourActivations, Request
 from autointerp.sampling.marking import (
     DEFAULT_MARKERS,
     MARK_SHARE,
@@ -12,7 +13,7 @@ from autointerp.sampling.marking import (
     runs,
     visible_marks,
 )
-from autointerp.sampling.sampler import NeighbourActivations, Request, Sizes, build_groups, sample
+from autointerp.sampling.sampler import Sizes, build_groups, sample
 from autointerp.sampling.split import Split, split_contexts
 from autointerp.sampling.texts import Window, example_id, make_windows, random_texts
 from autointerp.sampling.windows import (

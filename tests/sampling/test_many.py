@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.sampling import Places, Request, Sizes, sample, split_contexts
-from autointerp.sampling.sampler import peaks
+from autointerp.sampling.axis import peaks
 from autointerp.types import LatentActivations
 
 quick = settings(max_examples=400, deadline=None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autointerp.errors import UserError
 from autointerp.sampling import Windows, build_groups, example, positive_windows, split_contexts
-from autointerp.sampling.sampler import within
+from autointerp.sampling.axis import within
 from autointerp.sampling.windows import falling, quantile_of_rank, signatures
 from autointerp.types import Example, LatentActivations
 
