@@ -57,7 +57,10 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
             }
             for kind, rows in around.neighbours.items()
         ],
-        "no_neighbours": "None: no feature has a similar direction or fires on the same tokens.",
+        "no_neighbours": next(
+            (info.absent[relation] for relation in RELATIONS if relation in info.absent),
+            "None: no feature has a similar direction or fires on the same tokens.",
+        ),
         "peek": _peek(feature, peek) if peek is not None and peek in around.stats else None,
     }
 
