@@ -1,7 +1,8 @@
 """Stores for tests, made by the real writers: `store_factory` from literals, `tiny_store` full of hostile tokens."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("repeatable", derandomize=True, **_PATIENT)
 settings.register_profile("explore", max_examples=1000, **_PATIENT)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _same_main_module() -> Iterator[None]:
+    """AppTest leaves its script behind as `__main__`, which a process that a later test starts would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
 
 HOSTILE_PIECES: list[bytes] = [
     b"<|endoftext|>",

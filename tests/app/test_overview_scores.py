@@ -70,8 +70,8 @@ def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
     app = open_page(scored_store, "overview")
     _, coverage, best, worst, pairs, *_ = tables(app)
     assert [row["cells"][:3] for row in coverage["rows"]] == [
-        ["sae", "6 of 7  (86 %)", "0"],
-        ["transcoder", "5 of 5  (100 %)", "0"],
+        ["sae", "6 of 7", "0"],
+        ["transcoder", "all 5", "0"],
     ]
     assert coverage["rows"][0]["cells"][3].endswith("(100 %, n 6)")
     assert rows(best)[:3] == [("sae", 4), ("transcoder", 5), ("transcoder", 4)]
@@ -104,7 +104,7 @@ def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: 
     ]  # fmt: skip
     apart = tables(app)[tables(app).index(pairs) + 1 :]
     assert rows(apart[1])[0] == ("sae", 6)  # fuzzing high, detection low
-    assert "names the tokens, not when they count" in messages(app)
+    assert "does not tell activating from non-activating texts" in messages(app)
     assert apart[1]["rows"][0]["cells"][0] == "#6"
 
 
@@ -134,7 +134,7 @@ def test_one_coder_one_score(open_page, scored_store: Store):
 def test_hostile_texts_failures_and_many_kinds(open_page, explained_store: Explained):
     app = open_page(explained_store, "overview")
     coverage = tables(app)[1]
-    assert coverage["rows"][0]["cells"][:3] == ["sae", "6 of 7  (86 %)", "1"]
+    assert coverage["rows"][0]["cells"][:3] == ["sae", "6 of 7", "1"]
     titles = [column["title"] for column in coverage["columns"]]
     assert "Embedding · embedder MiniLM" in titles
     assert not app.get("html")

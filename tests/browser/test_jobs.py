@@ -120,7 +120,7 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
     heading = page.get_by_role("columnheader", name="Example", exact=True)
     causes = page.locator("table.list").filter(has=heading)
     expect(causes.locator("tbody tr")).to_have_count(1)
-    at.click(page.get_by_text("sae, default (m), detection (offline judge)"))
+    at.click(page.get_by_text("sae, LLM (m), Detection (offline judge)"))
     expect(page.get_by_text("typed in a session, kept in memory only")).to_be_visible()
 
     model.fault = lambda question, times: None
