@@ -73,7 +73,7 @@ def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
         ["sae", "6 of 7", "0"],
         ["transcoder", "all 5", "0"],
     ]
-    assert coverage["rows"][0]["cells"][3].endswith("(100 %, n 6)")
+    assert coverage["rows"][0]["cells"][3].endswith("all 6 scored")
     assert rows(best)[:3] == [("sae", 4), ("transcoder", 5), ("transcoder", 4)]
     assert rows(worst)[0] == ("sae", 6)
     assert "n 11" in messages(app)
