@@ -13,6 +13,7 @@ from autointerp.llm import Secret
 from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from autointerp.ui.shared.session import freeze_later_imports
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,12 @@ class Services:
         resources = Resources(store, annotations)
         if annotations.read_only:
             return Services(store, annotations, resources, None)
-        runner = JobRunner(annotations, job_kinds(resources), ended=resources.keys.drop_unused)
+
+        def ended() -> None:
+            resources.keys.drop_unused()
+            freeze_later_imports()
+
+        runner = JobRunner(annotations, job_kinds(resources), ended=ended)
         return Services(store, annotations, resources, runner.start())
 
     def close(self) -> None:

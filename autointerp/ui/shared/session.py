@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,17 @@ def freeze_imports() -> None:
     # At exit the frozen must be seen again, or DuckDB's bindings report every one of their objects as a leak.
     atexit.register(_end_quietly)
     atexit.register(gc.unfreeze)
+
+
+def freeze_later_imports() -> None:
+    """The same for a library of models that a job has imported since, once."""
+    if "transformers" in sys.modules and not _frozen_later.is_set():
+        _frozen_later.set()
+        gc.collect()
+        gc.freeze()
+
+
+_frozen_later = threading.Event()
 
 
 def _end_quietly() -> None:
