@@ -4,6 +4,7 @@ The command line's help, the app's forms and the tables of the documentation are
 imported here or where entries are defined: what does the work is named as "module:function" and imported when it is built.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
@@ -159,14 +160,15 @@ class Registry(dict[str, E]):
         return [name for name, entry in self.items() if entry.option(option.name) is not None]
 
 
-class Chosen:
+class Chosen(ABC):
     """What the records of options share: `extra` holds the options that a single entry knows, flat in JSON."""
 
     extra: Mapping[str, Any]
 
     @property
+    @abstractmethod
     def entry(self) -> Entry:
-        raise NotImplementedError
+        """What was chosen."""
 
     def value(self, name: str) -> Any:
         """Of any option of the entry: a field, else an extra one or its default. Raises UnknownName."""
