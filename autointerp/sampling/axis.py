@@ -85,6 +85,8 @@ class Axis:
         self.by_rank = np.concatenate([falling(self.windows.maximum[a:b]) + a for a, b in pairs])
 
     def _all_activations(self) -> LatentActivations:
+        if len(self.requests) == 1:
+            return self.requests[0].acts
         sizes = [len(request.acts.token) for request in self.requests]
         token = np.empty(sum(sizes), dtype=np.int64)
         at = 0
@@ -230,6 +232,8 @@ class Axis:
 
     def _avoided_marks(self) -> list[set[int]]:
         """Per latent the signatures of the windows to avoid in which it fires."""
+        if not len(self._avoided):
+            return [set() for _ in self.requests]
         context, start, stop = self._avoided.T
         owner = np.repeat(np.arange(len(self.requests)), np.diff(self._avoided_ends))
         row = owner * self.tokens.size + context * self.ctx_len
