@@ -1,6 +1,8 @@
 """The default embedder against plain numpy and against sentence-transformers."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -116,6 +118,15 @@ def test_a_query_does_not_wait_for_a_corpus(minilm: TextEmbedder):
     minilm.embed(["a query"])
     assert corpus.is_alive()
     corpus.join()
+
+
+def test_the_first_text_waits_for_torch_alone():
+    code = (
+        "import sys; from autointerp.embedding import load_embedder; load_embedder().embed(['x']); "
+        "print(*{'transformers', 'sentence_transformers', 'scipy', 'sympy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_other_weights_are_refused(tmp_path: Path):
