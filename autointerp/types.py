@@ -89,6 +89,8 @@ class CoderInfo:
     source: str
     created: str
     config: dict = field(default_factory=dict)
+    cofiring_share: float | None = None
+    """The share of tokens counted for co-firing, 0 to 1; `None` where no older program recorded it."""
 
     @property
     def l0(self) -> float | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autointerp.caching.logits import promoted_tokens, why_no_promoted_tokens
-from autointerp.caching.neighbours import CofiringSample, Neighbours, nearest_by_cosine
+from autointerp.caching.neighbours import Cofiring, Neighbours, nearest_by_cosine
 from autointerp.errors import BadActivations
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.subject import SubjectModel
@@ -51,11 +51,9 @@ class Recording:
         self._skip_bos, self._logits, self._overwrite = skip_bos, logits, overwrite
         self._live = np.zeros(coder.n_latents, dtype=bool)
         self._writer: CoderWriter | None = None
-        self._cofiring: CofiringSample | None = None
+        self._cofiring: Cofiring | None = None
         if neighbours:
-            self._cofiring = CofiringSample(
-                n_latents=coder.n_latents, k=coder.k, n_contexts=store.n_contexts, ctx_len=store.ctx_len
-            )
+            self._cofiring = Cofiring(coder.n_latents)
 
     def add(self, x: Tensor, token: NDArray[np.int64]) -> None:
         """One batch: the tap's vectors Float32[Tensor, "n d_in"] and their token indices, ascending."""
@@ -129,6 +127,7 @@ class Recording:
             position_counts=position_counts,
             logits=tokens,
             neighbours=self._neighbours(named),
+            cofiring_share=self._cofiring.share if self._cofiring else None,
             fidelity=fidelity,
             progress=named,
         )

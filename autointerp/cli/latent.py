@@ -130,6 +130,7 @@ def describe(
             relation: [{"latent": n.latent, "value": n.value} for n in coder.neighbours(latent, relation)]
             for relation in ("decoder", "encoder", "cofiring")
         },
+        "cofiring_share": coder.info.cofiring_share,
         "examples": {
             name: [{field: getattr(example, field) for field in _EXAMPLE} for example in examples]
             for name, examples in groups.items()

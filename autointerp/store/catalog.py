@@ -160,6 +160,7 @@ class Generation:
             **{**described, "coder": path.stem},
             fidelity=Fidelity(**fidelity) if fidelity else None,
             bytes_on_disk=path.stat().st_size,
+            cofiring_share=meta.get("cofiring_share"),
         )
         return AttachedCoder(
             alias if steps else file,

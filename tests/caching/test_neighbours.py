@@ -11,36 +11,31 @@ from hypothesis import strategies as st
 
 from autointerp.caching import neighbours
 from autointerp.caching.logits import promoted_tokens, why_no_promoted_tokens
-from autointerp.caching.neighbours import CofiringSample, nearest_by_cosine
+from autointerp.caching.neighbours import Cofiring, nearest_by_cosine
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import save_bert, save_gpt2, save_llama, save_neox, save_opt
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.integers(2, 40),
-    st.integers(1, 5),
-    st.integers(1, 30),
-    st.integers(0, 99),
-    st.booleans(),
-    st.booleans(),
-)
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(1, 30), st.integers(0, 99), st.booleans())
 def test_cofiring_is_the_jaccard_index(
-    n_latents: int, k: int, n_tokens: int, seed: int, sparse: bool, fixed: bool
+    n_latents: int, k: int, n_tokens: int, seed: int, counted: bool
 ) -> None:
     k = min(k, n_latents)
     rng = np.random.default_rng(seed)
     latents = np.stack([rng.choice(n_latents, k, replace=False) for _ in range(n_tokens)])
     acts = rng.random((n_tokens, k)) * (rng.random((n_tokens, k)) < 0.7)
-    sample = CofiringSample(n_latents=n_latents, k=k if fixed else None, n_contexts=n_tokens, ctx_len=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "DENSE_LATENTS", 0 if sparse else 4096)
-        for start in range(0, n_tokens, 7):
-            part = slice(start, start + 7)
-            fires = acts[part] > 0
-            sample.add(latents[part][fires], np.repeat(np.arange(n_tokens)[part], fires.sum(1)))
-        ids, values = sample.nearest(4)
+        patch.setattr(neighbours, "COUNTED_LATENTS", 4096 if counted else 0)
+        patch.setattr(neighbours, "COUNTED_AT_ONCE", 12)
+        cofiring = Cofiring(n_latents)
+    for start in range(0, n_tokens, 7):
+        part = slice(start, start + 7)
+        fires = acts[part] > 0
+        cofiring.add(latents[part][fires], np.repeat(np.arange(n_tokens)[part], fires.sum(1)))
+    ids, values = cofiring.nearest(4)
+    assert cofiring.share == 1
     fires = np.zeros((n_tokens, n_latents), bool)
     for token in range(n_tokens):
         fires[token, latents[token][acts[token] > 0]] = True
@@ -58,34 +53,37 @@ def test_cofiring_is_the_jaccard_index(
                 assert jaccard[neighbour] == pytest.approx(value)
 
 
-def test_cofiring_sample_is_bounded_and_spread() -> None:
-    sample = CofiringSample(n_latents=64, k=4, n_contexts=1000, ctx_len=8, max_pairs=16 * 8 * 50)
-    assert sample.every == 20
-    for context in range(1000):
-        token = np.arange(context * 8, context * 8 + 8)
-        sample.add(np.tile(np.arange(4), 8), np.repeat(token, 4))
-    assert sample.n_tokens == 50 * 8
-
-
 @pytest.mark.parametrize("batch", [1, 7, 500])
-def test_a_sample_of_any_number_per_token_is_bounded_and_does_not_depend_on_batches(batch: int) -> None:
+@pytest.mark.parametrize("limit", [{"max_pairs": 3000}, {"max_firings": 600}])
+def test_a_sample_is_bounded_and_does_not_depend_on_batches(batch: int, limit: dict[str, int]) -> None:
     rng = np.random.default_rng(1)
     counts = rng.integers(0, 9, 500)
     latents = [rng.choice(32, n, replace=False) for n in counts]
 
-    def sampled(size: int) -> CofiringSample:
-        sample = CofiringSample(n_latents=32, k=None, n_contexts=50, ctx_len=10, max_pairs=3000)
+    def sampled(size: int) -> Cofiring:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(neighbours, "COUNTED_LATENTS", 0)
+            cofiring = Cofiring(32, **limit)
         for start in range(0, 500, size):
             part = slice(start, start + size)
-            sample.add(np.concatenate(latents[part]), np.repeat(np.arange(500)[part], counts[part]))
-        return sample
+            cofiring.add(np.concatenate(latents[part]), np.repeat(np.arange(500)[part], counts[part]))
+        return cofiring
 
-    sample, whole = sampled(batch), sampled(500)
-    assert sample.n_tokens == whole.n_tokens
-    assert 20 < sample.n_tokens < 200
+    cofiring, whole = sampled(batch), sampled(500)
+    assert cofiring.share == whole.share
+    assert 0.05 < cofiring.share < 0.6
     assert all(
-        np.array_equal(mine, other) for mine, other in zip(sample.nearest(), whole.nearest(), strict=True)
+        np.array_equal(mine, other) for mine, other in zip(cofiring.nearest(), whole.nearest(), strict=True)
     )
+
+
+def test_a_small_coder_counts_every_token_whatever_the_corpus() -> None:
+    cofiring = Cofiring(64, max_firings=10, max_pairs=10)
+    for context in range(1000):
+        token = np.arange(context * 8, context * 8 + 8)
+        cofiring.add(np.tile(np.arange(4), 8), np.repeat(token, 4))
+    assert cofiring.share == 1
+    assert cofiring.nearest(3)[1][0].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("n_latents", [5, 64, 1500])

@@ -139,12 +139,13 @@ class CoderWriter:
         logits: Logits | None = None,
         neighbours: Neighbours | None = None,
         fidelity: Fidelity | None = None,
+        cofiring_share: float | None = None,
         progress: ProgressCallback = no_progress,
     ) -> CoderInfo:
         """Sorts, computes statistics, writes and publishes the file; closes the writer.
 
         `n_tokens`: positions that could fire (masked ones excluded). `position_counts` Int[ndarray, " ctx_len"]: rows that
-        could fire at each position, all by default.
+        could fire at each position, all by default. `cofiring_share`: of tokens counted for co-firing.
         """
         store = self.store
         if position_counts is None:
@@ -163,7 +164,14 @@ class CoderWriter:
                     logit_scale = self._write_logits(database, logits)
                     self._write_neighbours(database, neighbours or {}, relations)
                     self._write_meta(
-                        database, n_tokens, n_dead, logits is not None, logit_scale, relations, fidelity
+                        database,
+                        n_tokens,
+                        n_dead,
+                        logits is not None,
+                        logit_scale,
+                        relations,
+                        fidelity,
+                        cofiring_share,
                     )
                     database.close()
                 except BaseException:
@@ -303,6 +311,7 @@ class CoderWriter:
         logit_scale: float,
         relations: Mapping[Relation, Relation],
         fidelity: Fidelity | None,
+        cofiring_share: float | None,
     ) -> None:
         meta = {
             "format": migrations.FORMAT,
@@ -315,6 +324,7 @@ class CoderWriter:
             "logit_scale": logit_scale,
             "corpus_sha256": self.store.meta["corpus"]["sha256"],
             "relations": dict(relations),
+            "cofiring_share": cofiring_share,
             "statistics": {"window": WINDOW, "bins": N_BINS, "derived_up_to": DERIVED_UP_TO},
             "versions": package_versions(),
             "complete": time.time(),

@@ -42,6 +42,7 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
     def logit(row: TokenLogit) -> list[Any]:
         return [row.token, visible(text(row.token)), row.value, fmt.signed(row.value)]
 
+    sampled = info.cofiring_share is not None and info.cofiring_share < 1
     return {
         **feature.address,
         "facts": facts(feature.stats, info, text),
@@ -51,8 +52,9 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
         "neighbours": [
             {
                 "key": kind,
-                "title": RELATIONS[kind][0],
-                "help": RELATIONS[kind][1],
+                "title": RELATIONS[kind][0] + (", sampled" if kind == "cofiring" and sampled else ""),
+                "help": RELATIONS[kind][1]
+                + (f", {_counted(info.cofiring_share)}" if kind == "cofiring" else ""),
                 "rows": [near_row(near.latent, near.value) for near in rows],
             }
             for kind, rows in around.neighbours.items()
@@ -63,6 +65,15 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
         ),
         "peek": _peek(feature, peek) if peek is not None and peek in around.stats else None,
     }
+
+
+def _counted(share: float | None) -> str:
+    """Which tokens the Jaccard index of co-firing is about."""
+    if share is None:
+        return "counted on a sample of the contexts where the corpus is large"
+    return (
+        "counted on all tokens" if share == 1 else f"counted on a sample of {fmt.share(share)} of the tokens"
+    )
 
 
 def _peek(feature: Feature, latent: int) -> dict[str, Any]:
