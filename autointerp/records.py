@@ -58,7 +58,7 @@ class Explanation:
 
     `explainer` is the method ("default", "pattern", "person", ...), `model` the language model behind it if any, `author`
     the person or "autointerp". `parent` is the version this one was edited from. `example_ids` are the examples shown to
-    the explainer, activating ones first. `reasoning`: the steps that a model wrote first, when asked to. `parts`: what an
+    the explainer, activating ones first. `reasoning`: what a model wrote or thought first. `parts`: what an
     explainer states as data beside its sentence, JSON. `reply_ref` is the key of the stored reply, which holds the exact prompt
     too. Tokens and `cost` (in the currency of the price table, `None` when unknown) are what this explanation paid; `duration`
     in seconds.

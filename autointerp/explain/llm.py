@@ -23,6 +23,7 @@ from autointerp.llm import (
     Usage,
     object_schema,
     parse_json_answer,
+    split_reasoning,
 )
 from autointerp.records import Explanation
 from autointerp.sampling import (
@@ -214,7 +215,9 @@ class LLMExplainer:
         if _DECLINES.match(text.strip()):
             raise BadAnswer(f"the explanation declines to explain: {one_line(text.strip())[:100]!r}")
         reasoning = value.get("reasoning")
-        return " ".join(text.split()), reasoning if isinstance(reasoning, str) else None
+        if not isinstance(reasoning, str):
+            reasoning = reply.reasoning or split_reasoning(reply.text)[0] or None
+        return " ".join(text.split()), reasoning
 
     def _problem(self, evidence: Evidence) -> Failure | None:
         if not evidence.activating:

@@ -25,7 +25,7 @@ from autointerp.llm.errors import (
 from autointerp.llm.executor import Stats
 from autointerp.llm.limits import RetryPolicy
 from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message, Outcome, Question, TokenLogprob
-from autointerp.llm.parsing import list_answer, list_schema, object_schema, parse_json_answer
+from autointerp.llm.parsing import list_answer, list_schema, object_schema, parse_json_answer, split_reasoning
 from autointerp.llm.secrets import Secret, find_key, redact
 from autointerp.llm.usage import Usage
 
@@ -70,4 +70,5 @@ __all__ = [
     "object_schema",
     "parse_json_answer",
     "redact",
+    "split_reasoning",
 ]

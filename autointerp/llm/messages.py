@@ -89,7 +89,7 @@ class ChatReply:
     from the cache (`cached`), where `spent` is zero. `dropped`: request features that the server does not take.
     `discarded`: earlier unusable replies to the same question, and `complaints`: what the model was then told, after the
     beginning of that reply; empty where the question was only repeated. `seconds`: from the first try to the
-    answer.
+    answer. `reasoning`: what the model thought, where the server keeps it apart from the text.
     """
 
     text: str
@@ -106,6 +106,7 @@ class ChatReply:
     complaints: tuple[str, ...] = ()
     created: str = ""
     seconds: float = 0.0
+    reasoning: str = ""
 
     @property
     def spent(self) -> Usage:

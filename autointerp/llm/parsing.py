@@ -14,7 +14,18 @@ _MAX_TEXT = 200_000  # characters; longer answers are not searched for JSON
 _KEY = "answers"
 _MAX_LITERAL = 20_000
 _MAX_CANDIDATES = 200
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHT = r"(?:seed:)?(?:think(?:ing)?|reasoning|thought)"
+_TAG = re.compile(
+    rf"(?P<end></{_THOUGHT}>|\[/think\]|\u25c1/think\u25b7|<\|end_thinking\|>|<\|end_of_thought\|>|<channel\|>"
+    r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"|assistantfinal)"
+    rf"|<{_THOUGHT}>|\[think\]|\u25c1think\u25b7|<\|start_thinking\|>|<\|begin_of_thought\|>|<\|channel>thought"
+    r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)[^<]*<\|message\|>"
+    r"|\Aanalysis(?-i:(?=[A-Z]))",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Where thinking begins or ends (group `end`), as reasoning models of various makers write it; last in each half, gpt-oss where
+the server takes special tokens out."""
 _FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)```", re.DOTALL)
 _ON_A_LINE = re.compile(r"^[^\S\n]*\[[^\[\]]*\][^\S\n]*$", re.MULTILINE)
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'"})
@@ -132,14 +143,27 @@ def list_schema(n: int, *, high: int = 1) -> dict[str, Any]:
     return object_schema({_KEY: {"type": "array", "items": item, "minItems": n, "maxItems": n}})
 
 
+def split_reasoning(text: str) -> tuple[str, str]:
+    """What a model thought before it answered, without its tags, and the answer. Thinking is everything up to its last end, for
+    servers may take the tag out that begins it, and everything from a beginning that has no end. What JSON holds is no tag."""
+    masked = text
+    for start, end in _balanced(text) if _TAG.search(text) else ():
+        if _TAG.search(text, start, end) and isinstance(_read(text[start:end]), dict | list):
+            masked = masked[:start] + " " * (end - start) + masked[end:]
+    tags = list(_TAG.finditer(masked))
+    begin = max((tag.end() for tag in tags if tag["end"]), default=0)
+    end = min((tag.start() for tag in tags if tag.start() >= begin), default=len(text))
+    return _TAG.sub("", text[:begin] + text[end:]).strip(), text[begin:end].strip()
+
+
 def looks_like_refusal(text: str) -> bool:
     """Whether prose begins as refusals do. Used only where no answer could be read."""
-    return bool(_REFUSAL.match(_THINKING.sub("", text).strip()))
+    return bool(_REFUSAL.match(split_reasoning(text)[1]))
 
 
 def only_thought(text: str) -> bool:
     """Whether `text` is nothing but thinking, which some servers leave out."""
-    return not _THINKING.sub("", text).strip()
+    return not split_reasoning(text)[1]
 
 
 def _number(item: Any) -> float | None:
@@ -161,12 +185,12 @@ def _number(item: Any) -> float | None:
 
 def _plain(text: str) -> str:
     """The answer without the model's thinking. Raises `BadAnswer` for nothing and for too much."""
-    text = _THINKING.sub("", text).strip()
-    if not text:
-        raise BadAnswer("the answer is empty")
     if len(text) > _MAX_TEXT:
         raise BadAnswer(f"the answer has {len(text):,} characters and is not JSON of the asked shape")
-    return text
+    thought, answer = split_reasoning(text)
+    if not answer:
+        raise BadAnswer("the answer is nothing but thinking" if thought else "the answer is empty")
+    return answer
 
 
 def _groups(text: str) -> list[list[Any]]:
@@ -175,7 +199,7 @@ def _groups(text: str) -> list[list[Any]]:
     whole = _read(text)
     if isinstance(whole, dict | list):
         return [[whole]]
-    groups = (reversed(_FENCE.findall(text)), _balanced(text))
+    groups = (reversed(_FENCE.findall(text)), (text[start:end] for start, end in _balanced(text)))
     return [[value for value in map(_read, group) if isinstance(value, dict | list)] for group in groups]
 
 
@@ -210,8 +234,8 @@ def _python_words(source: str) -> str:
     return re.sub(r"(?<![\w'\"])(true|false|null)(?![\w'\"])", lambda match: words[match[1]], source)
 
 
-def _balanced(text: str) -> Iterator[str]:
-    """Outermost bracketed stretches of `text`, last first; brackets in double-quoted strings do not count."""
+def _balanced(text: str) -> list[tuple[int, int]]:
+    """Where the outermost brackets of `text` begin and end, last first; those in double-quoted strings do not count."""
     spans: list[tuple[int, int]] = []
     stack: list[tuple[str, int]] = []
     quoted = escaped = False
@@ -236,8 +260,7 @@ def _balanced(text: str) -> Iterator[str]:
                 spans.append((start, position + 1))
             else:
                 stack.clear()
-    for start, end in spans[: -_MAX_CANDIDATES - 1 : -1]:
-        yield text[start:end]
+    return spans[: -_MAX_CANDIDATES - 1 : -1]
 
 
 def _excerpt(text: str, length: int = 120) -> str:

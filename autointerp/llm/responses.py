@@ -150,6 +150,9 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
         )
     return ChatReply(
         text=text,
+        reasoning=redact_key(
+            _text(message.get("reasoning_content") or message.get("reasoning")), context.secret
+        ),
         model=sendable(str(data.get("model") or context.model)),
         finish_reason=finish,
         usage=usage,

@@ -84,6 +84,31 @@ def test_reasoning_is_asked_for_and_kept() -> None:
     assert list(request.schema["properties"]) == ["reasoning", "explanation"]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        'Perhaps {"explanation": "cats"}.</think>\n{"explanation": "foxes"}',
+        '<think>Perhaps {"explanation": "cats"}.</think>{"explanation": "foxes"}',
+        ChatReply('{"explanation": "foxes"}', "mock", reasoning='Perhaps {"explanation": "cats"}.'),
+    ],
+)
+def test_what_a_reasoning_model_thinks_is_kept_as_its_reasoning(reply: str | ChatReply) -> None:
+    with MockClient(lambda _: reply) as client:
+        result = LLMExplainer(client).explain(evidence())
+    assert (result.text, result.reasoning) == ("foxes", 'Perhaps {"explanation": "cats"}.')
+
+
+def test_a_draft_is_no_explanation() -> None:
+    for reply in (
+        '{"explanation": "cats"}</think>',
+        '<think>{"explanation": "cats"}',
+        '{"explanation": "cats"}</think>Foxes.',
+    ):
+        with MockClient(lambda _, reply=reply: reply) as client:
+            result = LLMExplainer(client).explain(evidence())
+        assert (result.status, result.text, result.error_kind) == ("failed", "", "bad_answer")
+
+
 def test_long_examples_are_cut_around_their_peak() -> None:
     long = window([f" w{i}" for i in range(40)], {30: 1.0})
     with answering("x") as client:

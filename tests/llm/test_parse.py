@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.llm import BadAnswer, ChatReply, list_answer, parse_json_answer
-from autointerp.llm.parsing import looks_like_refusal
+from autointerp.llm.parsing import looks_like_refusal, only_thought, split_reasoning
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -70,7 +70,17 @@ def test_usual_forms(text: str, value: Any) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, "{" * 50_000 + "}" * 50_000, '{"a":' * 30_000, "[]" * 60_000 + "x", "x" * 10**6]
+    "text",
+    [
+        "</think>{" * 15_000,
+        '{"a":"<think>"}' * 12_000,
+        "<think>" * 25_000,
+        "[" * 100_000,
+        "{" * 50_000 + "}" * 50_000,
+        '{"a":' * 30_000,
+        "[]" * 60_000 + "x",
+        "x" * 10**6,
+    ],
 )
 def test_hostile_lengths_end_quickly(text: str) -> None:
     with pytest.raises(BadAnswer):
@@ -146,6 +156,79 @@ def test_the_object_with_the_key_goes_before_others() -> None:
         "explanation": "x"
     }
     assert parse_json_answer('{"other": "x"}', "object", key="explanation") == {"other": "x"}
+
+
+HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>"
+DRAFT = 'Perhaps {"answers": [1]}'
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "<think>{}</think>",
+        "<Thinking>\n{}\n</Thinking>\n",
+        "<reasoning>{}</reasoning>",
+        "<thought>{}</thought>",
+        "<seed:think>{}</seed:think>",
+        "[THINK]{}[/THINK]",
+        "\u25c1think\u25b7{}\u25c1/think\u25b7",
+        "<|START_THINKING|>{}<|END_THINKING|>",
+        "<|begin_of_thought|>{}<|end_of_thought|>",
+        HARMONY,
+        HARMONY.replace("final", "final <|constrain|>json"),
+        HARMONY.replace("<|end|>", "<|end|><|start|>assistant<|channel|>commentary<|message|>{}<|end|>"),
+        "analysis{}assistantfinal",  # the same where the server takes special tokens out
+        "<|channel>thought\n{}<channel|>",
+        "{}</think>",  # servers that open the tag in the prompt
+        "<think>{}</think> no: {}</think>",
+        "{}\u25c1/think\u25b7",
+    ],
+)
+@pytest.mark.parametrize(
+    "answer", ['{"answers": [0]}', "```json\n[0]\n```", '{"answers": [0], "why": "</think>"}']
+)
+def test_what_was_thought_is_no_answer(thought: str, answer: str) -> None:
+    written = thought.replace("{}", DRAFT)
+    assert list_answer(1)(ChatReply(f"{written}{answer}", "m")) == [0]
+    thoughts, rest = split_reasoning(f"{written}{answer}")
+    assert rest.strip() == answer
+    assert DRAFT in thoughts
+    with pytest.raises(BadAnswer, match="no JSON"):
+        parse_json_answer(f"{written}It is not active.")
+
+
+def test_stray_brackets_in_thinking_hide_no_answer() -> None:
+    assert list_answer(1)(ChatReply('<think>how to write "{"? [</think>{"answers": [0]}', "m")) == [0]
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        *("<think>", "<thinking>", "<reasoning>", "[THINK]", "\u25c1think\u25b7", "<|START_THINKING|>"),
+        *("<|channel|>analysis<|message|>", "analysis", "<|channel>thought\n", "Well. </think><think>"),
+    ],
+)
+def test_thinking_that_does_not_end_is_no_answer(opening: str) -> None:
+    for text in (opening + DRAFT, f"{opening}{DRAFT}\n"):
+        with pytest.raises(BadAnswer, match="thinking"):
+            list_answer(1)(ChatReply(text, "m"))
+        assert only_thought(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"explanation": "The tags <think> and </think>."}',
+        'Sure: {"explanation": "The tag </think>."}',
+        '```json\n{"explanation": "The tag <think>."}\n```',
+        '<think>tags</think>{"explanation": "The tag </think>."}',
+        '{"explanation": "analysis, as in \\"[THINK]\\""}',
+    ],
+)
+def test_a_tag_that_is_quoted_is_part_of_the_answer(text: str) -> None:
+    assert parse_json_answer(text, "object", key="explanation") == json.loads(
+        text[text.index("{") : text.rindex("}") + 1]
+    )
 
 
 def test_refusals() -> None:

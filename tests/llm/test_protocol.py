@@ -16,7 +16,7 @@ from autointerp.llm import (
     list_schema,
 )
 
-from .conftest import FakeServer, as_json, completion, failure, reply, until
+from .conftest import KEY, FakeServer, as_json, completion, failure, reply, until
 
 HI = ChatRequest.of("hi")
 Connect = Callable[..., Client]
@@ -140,6 +140,13 @@ def test_logprobs_of_answers_and_prompts(server: FakeServer, connect: Connect) -
     data["choices"][0]["logprobs"] = {"content": [{"token": "1", "logprob": None}]}
     server.script(as_json(data))
     assert connect().complete(ChatRequest.of("hi", top_logprobs=2)).logprobs is None
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_that_a_server_keeps_apart(server: FakeServer, connect: Connect, field: str) -> None:
+    server.script(reply(message={"role": "assistant", "content": "[1]", field: f"Hm, {KEY}?"}))
+    answer = connect().complete(HI)
+    assert (answer.text, answer.reasoning) == ("[1]", "Hm, [hidden]?")
 
 
 def test_log_probabilities_above_0_are_0(server: FakeServer, connect: Connect) -> None:
