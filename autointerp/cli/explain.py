@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
-from autointerp.cli.shared.batch import Done, check_end, open_resources, report, work_through
+from autointerp.cli.shared.batch import check_end, explain_latents, open_resources, report
 from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import write_result
@@ -54,29 +54,6 @@ def run(args: argparse.Namespace) -> None:
     document = {**_head(args), "config": options.identity(), **done.as_dict()}
     write_result(document, report(done, "latents"), as_json=args.json)
     check_end(done, args.store)
-
-
-def explain_latents(
-    resources: "Resources",
-    coder: str,
-    latents: Sequence[int],
-    options: "ExplainOptions",
-    *,
-    redo: bool = False,
-    quiet: bool = False,
-) -> Done:
-    """Explain here, as one job, the latents without a good explanation of this configuration; see `work_through`."""
-    from autointerp.jobs.kinds import explain_job
-    from autointerp.pipeline.pending import unexplained
-
-    return work_through(
-        resources,
-        latents,
-        lambda items: explain_job(coder, items, options),
-        lambda items: unexplained(resources.annotations, coder, items, options),
-        redo=redo,
-        quiet=quiet,
-    )
 
 
 def explain_options(args: argparse.Namespace) -> "ExplainOptions":

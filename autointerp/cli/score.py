@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
-from autointerp.cli.shared.batch import Done, check_end, open_resources, report, watching, work_through
+from autointerp.cli.shared.batch import (
+    Done,
+    check_end,
+    embed_windows,
+    open_resources,
+    report,
+    score_explanations,
+)
 from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.cli.shared.explanations import judge_label
 from autointerp.cli.shared.options import add_options, entries_help, option_values
@@ -161,47 +168,12 @@ def embed_first(resources: "Resources", options: "ScoreOptions", n_items: int) -
     needed = "embedding" in options.negatives
     places = resources.store.window_places(options.window)
     many = n_items * (options.n_examples + options.n_negatives) > places.n_windows / 2
-    if not needed and not (options.scorer == "embedding" and many and not options.centre):
+    if not needed and not ("embedder" in options.entry.needs and many and not options.centre):
         return
     if resources.store.embeddings(options.embedder, window=options.window) is not None:
         return
     say(f"Embedding the {places.n_windows:,} windows of the corpus first; this is done once.")
     embed_windows(resources, options)
-
-
-def embed_windows(resources: "Resources", options: "ScoreOptions", *, quiet: bool = False) -> None:
-    """Raises UserError when it fails."""
-    from autointerp.jobs import JobRunner
-    from autointerp.jobs.kinds import embed_job, job_kinds
-
-    runner = JobRunner(resources.annotations, job_kinds(resources))
-    with watching(resources.annotations, quiet=quiet) as watch:
-        job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
-    if job.state != "done":
-        raise UserError(f"the windows could not be embedded: {job.error or job.state}")
-
-
-def score_explanations(
-    resources: "Resources",
-    coder: str,
-    ids: Sequence[str],
-    scorers: "Sequence[ScoreOptions]",
-    *,
-    redo: bool = False,
-    quiet: bool = False,
-) -> Done:
-    """Score here, as one job, the explanations without a good score by one of `scorers`; see `work_through`."""
-    from autointerp.jobs.kinds import score_job
-    from autointerp.pipeline.pending import unscored
-
-    return work_through(
-        resources,
-        ids,
-        lambda items: score_job(coder, items, scorers),
-        lambda items: unscored(resources.annotations, coder, items, scorers),
-        redo=redo,
-        quiet=quiet,
-    )
 
 
 def _summary(

@@ -19,8 +19,10 @@ from autointerp.cli.shared.progress import reports
 from autointerp.errors import AutointerpError, StoreReadOnly, UserError
 
 if TYPE_CHECKING:
+    from autointerp.explain.options import ExplainOptions
     from autointerp.jobs import Job, JobItem
     from autointerp.pipeline.resources import Resources
+    from autointerp.score.options import ScoreOptions
     from autointerp.store.annotations import Annotations
 
 Item = int | str
@@ -94,7 +96,7 @@ def open_resources(path: Path) -> "Iterator[Resources]":
         yield Resources(store, annotations)
 
 
-def work_through(
+def _work_through(
     resources: "Resources",
     items: Sequence[Item],
     make_job: Callable[[Sequence[Any]], Mapping[str, Any]],
@@ -126,6 +128,64 @@ def work_through(
     done.failed, done.failures = causes(resources.annotations, done.jobs, wanted)
     done.succeeded = sum(job.n_done for job in done.jobs) if redo else before - len(undone(items))
     return done
+
+
+def explain_latents(
+    resources: "Resources",
+    coder: str,
+    latents: Sequence[int],
+    options: "ExplainOptions",
+    *,
+    redo: bool = False,
+    quiet: bool = False,
+) -> Done:
+    """Explain here, as one job, the latents without a good explanation of this configuration; see `_work_through`."""
+    from autointerp.jobs.kinds import explain_job
+    from autointerp.pipeline.pending import unexplained
+
+    return _work_through(
+        resources,
+        latents,
+        lambda items: explain_job(coder, items, options),
+        lambda items: unexplained(resources.annotations, coder, items, options),
+        redo=redo,
+        quiet=quiet,
+    )
+
+
+def score_explanations(
+    resources: "Resources",
+    coder: str,
+    ids: Sequence[str],
+    scorers: "Sequence[ScoreOptions]",
+    *,
+    redo: bool = False,
+    quiet: bool = False,
+) -> Done:
+    """Score here, as one job, the explanations without a good score by one of `scorers`; see `_work_through`."""
+    from autointerp.jobs.kinds import score_job
+    from autointerp.pipeline.pending import unscored
+
+    return _work_through(
+        resources,
+        ids,
+        lambda items: score_job(coder, items, scorers),
+        lambda items: unscored(resources.annotations, coder, items, scorers),
+        redo=redo,
+        quiet=quiet,
+    )
+
+
+def embed_windows(resources: "Resources", options: "ScoreOptions", *, quiet: bool = False) -> None:
+    """Raises UserError when it fails."""
+    from autointerp.jobs import JobRunner
+    from autointerp.jobs.kinds import embed_job, job_kinds
+
+    runner = JobRunner(resources.annotations, job_kinds(resources))
+    with watching(resources.annotations, quiet=quiet) as watch:
+        job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
+    if job.state != "done":
+        raise UserError(f"the windows could not be embedded: {job.error or job.state}")
 
 
 def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:

@@ -21,9 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autointerp.cli.explain import explain_latents
-from autointerp.cli.score import embed_windows, score_explanations
-from autointerp.cli.shared.batch import open_resources
+from autointerp.cli.shared.batch import embed_windows, explain_latents, open_resources, score_explanations
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import Job, JobRunner
@@ -48,7 +46,7 @@ _EMBED_JOB = embed_job(SCORES[-1].embedder, SCORES[-1].window)
 _UNITS = {"embed": "windows", "explain": "latents", "score": "explanations"}
 
 Task = tuple[Any, ...]
-"""A function for another process and its arguments."""
+"""A function for another process, and its arguments after the resources."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def complete(path: Path, progress: ProgressCallback = no_progress) -> Completion
         with _processes(path, min(2, os.cpu_count() or 1)) as pool:
 
             def work(tasks: Sequence[Task], report: Callable[[], None]) -> None:
-                running = {pool.submit(task, *arguments) for task, *arguments in tasks}
+                running = {pool.submit(_work, *task) for task in tasks}
                 while running:
                     ended, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
                     for future in ended:
@@ -140,13 +138,21 @@ def complete(path: Path, progress: ProgressCallback = no_progress) -> Completion
 
             work([(_continue, job.id) for job in unfinished], _reporter(resources, {}, progress))
             unexplained = missing(resources)
+            tasks: list[Task] = [
+                (explain_latents, coder, part, EXPLAIN) for coder, part in _parts(unexplained.latents)
+            ]
             totals = {"explain": _count(unexplained.latents)}
             if unexplained.windows:
                 totals["embed"] = resources.store.window_places(SCORES[-1].window).n_windows
-            work(_explaining(unexplained), _reporter(resources, totals, progress))
+                tasks.insert(0, (embed_windows, SCORES[-1]))
+            work(tasks, _reporter(resources, totals, progress))
+            # Only when all is explained: the floor of a score is another explanation's.
             unscored = missing(resources)
             totals = {"score": _count(unscored.explanations)}
-            work(_scoring(unscored), _reporter(resources, totals, progress))
+            tasks = [
+                (score_explanations, coder, part, SCORES) for coder, part in _parts(unscored.explanations)
+            ]
+            work(tasks, _reporter(resources, totals, progress))
         if missing(resources):
             raise UserError(
                 "explanations and scores are incomplete: a job was cancelled or failed, see the Jobs page. The same command "
@@ -172,17 +178,7 @@ def _alone(path: Path, progress: ProgressCallback) -> Iterator[None]:
         yield
 
 
-# Tasks, and how far they are -----------------------------------------------------------------------
-
-
-def _explaining(left: Missing) -> list[Task]:
-    windows: list[Task] = [(_embed,)] if left.windows else []
-    return windows + [(_explain, coder, part) for coder, part in _parts(left.latents)]
-
-
-def _scoring(left: Missing) -> list[Task]:
-    """Only when all is explained: the floor of a score is another explanation's."""
-    return [(_score, coder, part) for coder, part in _parts(left.explanations)]
+# Parts of the work, and how far they are -----------------------------------------------------------------------
 
 
 def _parts(items: Mapping[str, Sequence[Any]]) -> list[tuple[str, Sequence[Any]]]:
@@ -281,21 +277,10 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _continue(job_id: str) -> None:
+def _work(task: Callable[..., object], *arguments: Any) -> None:
     assert _resources is not None
-    JobRunner(_resources.annotations, job_kinds(_resources)).run_job(job_id)
+    task(_resources, *arguments, quiet=True)
 
 
-def _embed() -> None:
-    assert _resources is not None
-    embed_windows(_resources, SCORES[-1], quiet=True)
-
-
-def _explain(coder: str, latents: Sequence[int]) -> None:
-    assert _resources is not None
-    explain_latents(_resources, coder, latents, EXPLAIN, quiet=True)
-
-
-def _score(coder: str, explanation_ids: Sequence[str]) -> None:
-    assert _resources is not None
-    score_explanations(_resources, coder, explanation_ids, SCORES, quiet=True)
+def _continue(resources: Resources, job_id: str, *, quiet: bool) -> None:
+    JobRunner(resources.annotations, job_kinds(resources)).run_job(job_id)
