@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from autointerp.errors import UserError
-from autointerp.llm import PriceTable, redact
+from autointerp.llm.costs import PriceTable
 from autointerp.llm.endpoints import base_url as full_url
+from autointerp.llm.secrets import redact
 from autointerp.settings import DEFAULT_EMBEDDER
 
 ENV_CONFIG = "AUTOINTERP_CONFIG"

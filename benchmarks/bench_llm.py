@@ -14,7 +14,9 @@ import sys
 import threading
 import time
 
-from autointerp.llm import ChatReply, ChatRequest, Client, Question, list_answer, list_schema
+from autointerp.llm.client import Client
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Question
+from autointerp.llm.parsing import list_answer, list_schema
 
 BODY = json.dumps(
     {
@@ -79,8 +81,8 @@ def measure(port: int, latency: float, in_flight: int, requests: int) -> dict[st
 
     def work() -> None:
         nonlocal running
-        for outcome in client.ask_many(questions):
-            assert outcome.answer is not None, outcome.error
+        for _, answer in client.ask_many(questions):
+            assert isinstance(answer, Answer), answer
         running = False
 
     with Client(

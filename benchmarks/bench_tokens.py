@@ -27,7 +27,8 @@ import numpy as np
 
 from autointerp import settings
 from autointerp.explain.options import ExplainOptions
-from autointerp.llm import ChatReply, ChatRequest, Client, Usage
+from autointerp.llm.client import Client
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.pipeline.examples import select_heldout
 from autointerp.pipeline.explain import explain
 from autointerp.pipeline.resources import Resources

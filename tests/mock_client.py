@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from autointerp.llm import ChatReply, ChatRequest, Client, LLMError, Usage
+from autointerp.llm.client import Client
+from autointerp.llm.errors import LLMError
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 
 Line = str | ChatReply | BaseException
 Script = Iterable[Line] | Callable[[ChatRequest], Line]

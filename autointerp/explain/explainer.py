@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from autointerp.explain.evidence import Evidence
-from autointerp.llm import ChatRequest
+from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation
 
 

@@ -10,21 +10,11 @@ from autointerp.errors import Failure, UserError
 from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.prompts import default as prompt
-from autointerp.llm import (
-    BadAnswer,
-    BudgetExceeded,
-    Cancelled,
-    CancelToken,
-    ChatReply,
-    ChatRequest,
-    Client,
-    LLMError,
-    Message,
-    Usage,
-    object_schema,
-    parse_json_answer,
-    split_reasoning,
-)
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
+from autointerp.llm.errors import BadAnswer, BudgetExceeded, Cancelled, LLMError
+from autointerp.llm.messages import ChatReply, ChatRequest, Message, Usage
+from autointerp.llm.parsing import object_schema, parse_json_answer, split_reasoning
 from autointerp.records import Explanation
 from autointerp.sampling import (
     DEFAULT_MARKERS,

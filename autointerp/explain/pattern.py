@@ -14,7 +14,9 @@ from autointerp.explain.evidence import NO_EXAMPLES, Evidence
 from autointerp.explain.naming import Frequencies, Peak, Selection, core_of, select
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.wording import VERSION, sentences
-from autointerp.llm import CancelToken, ChatRequest, Client
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
+from autointerp.llm.messages import ChatRequest
 from autointerp.parts import Form, Hedge, Named, Parts
 from autointerp.records import Explanation
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs

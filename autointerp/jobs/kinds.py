@@ -10,8 +10,9 @@ from autointerp.errors import Failure, UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
 from autointerp.jobs.llm import earlier
-from autointerp.llm import CancelToken, Usage
+from autointerp.llm.cancel import CancelToken
 from autointerp.llm.errors import BudgetExceeded, Cancelled
+from autointerp.llm.messages import Usage
 from autointerp.pipeline.embedding_scores import EmbeddingBatches
 from autointerp.pipeline.explain import explain
 from autointerp.pipeline.keys import KeyGone

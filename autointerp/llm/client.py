@@ -1,6 +1,7 @@
 """Asking language models: many questions at once, each answered, recorded as failed, or never sent."""
 
 import asyncio
+import os
 import queue
 import threading
 import weakref
@@ -8,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar
 
-from autointerp.llm import event_loop
 from autointerp.llm.cache import CacheWriter, ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.costs import Budget, CostEstimator, PriceTable
@@ -17,12 +17,42 @@ from autointerp.llm.endpoints import identity
 from autointerp.llm.errors import BudgetExceeded, Cancelled, LLMError
 from autointerp.llm.executor import Executor, Stats
 from autointerp.llm.limits import AdaptiveLimit, RetryPolicy
-from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Outcome, Question
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Question, Usage
 from autointerp.llm.secrets import Secret, find_key
 from autointerp.llm.transport import OpenAITransport, Transport
-from autointerp.llm.usage import Usage
 
 T = TypeVar("T")
+
+_loop_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """One for all clients of a process. Started at the first call in a daemon thread, so it never keeps the process alive."""
+    global _loop
+    with _loop_lock:
+        if _loop is None or _loop.is_closed():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="autointerp-llm", daemon=True).start()
+            _loop = loop
+        return _loop
+
+
+def in_loop_thread() -> bool:
+    """Whether the caller runs inside the loop, where waiting for it would deadlock."""
+    try:
+        return asyncio.get_running_loop() is _loop
+    except RuntimeError:
+        return False
+
+
+def _after_fork() -> None:
+    # Threads do not survive a fork; the child starts its own.
+    global _loop, _loop_lock
+    _loop, _loop_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Client:
@@ -47,12 +77,6 @@ class Client:
         prices: PriceTable | None = None,
         transport: Transport | None = None,
     ):
-        if not model.strip():
-            raise LLMError("No model given. Name one, for example with --llm.")
-        if max_in_flight < 1 or not timeout > 0:
-            raise LLMError(
-                f"max_in_flight must be at least 1 and timeout above 0, got {max_in_flight} and {timeout}"
-            )
         self.model = model.strip()
         self.base_url = full_url(base_url)
         self.endpoint = identity(self.base_url)
@@ -61,11 +85,12 @@ class Client:
         self._transport = transport or OpenAITransport(
             self.base_url, self.model, self._secret, timeout=timeout, max_in_flight=max_in_flight
         )
+        self.limit = AdaptiveLimit(max_in_flight)
         self._executor = Executor(
             transport=self._transport,
             endpoint=self.endpoint,
             model=self.model,
-            limit=AdaptiveLimit(max_in_flight),
+            limit=self.limit,
             retry=retry or RetryPolicy(),
             timeout=timeout,
             cache=cache,
@@ -76,6 +101,7 @@ class Client:
                 reports_cost=self.endpoint.startswith("openrouter.ai"),
             ),
         )
+        self.stats: Stats = self._executor.stats
         self._lock = threading.Lock()
         self._pending: set[Future[Any]] = set()
         self._closed = False
@@ -90,11 +116,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def stats(self) -> Stats:
-        """Counters since the client was made."""
-        return self._executor.stats()
 
     def estimate(self, request: ChatRequest) -> Usage:
         """An upper guess of the tokens (and cost, if the price is known) of one request, before it is sent."""
@@ -116,7 +137,7 @@ class Client:
         with self._lock:
             if self._closed:
                 raise LLMError("This client is closed; make a new one.")
-            loop = event_loop.background_loop()
+            loop = background_loop()
             future = asyncio.run_coroutine_threadsafe(self._executor.run(request, check, cancel), loop)
             self._pending.add(future)
         future.add_done_callback(self._forget)
@@ -138,8 +159,8 @@ class Client:
         questions: Iterable[Question[T]],
         *,
         cancel: CancelToken | None = None,
-    ) -> Iterator[Outcome[T]]:
-        """Outcomes as they come, one per question, failures included; twice `max_in_flight` questions are held at once.
+    ) -> Iterator[tuple[int, Answer[T] | LLMError]]:
+        """The place of each question and how it ended, as they end; twice `max_in_flight` questions are held at once.
 
         After a cancel or at the end of the budget no further question is taken; those in flight still report. Closing
         the iterator cancels what is in flight.
@@ -164,9 +185,9 @@ class Client:
                 more = more and not stop.cancelled
                 if pending:
                     future = done.get()
-                    outcome = _outcome(pending.pop(future), future)
-                    more = more and not isinstance(outcome.error, Cancelled | BudgetExceeded)
-                    yield outcome
+                    ended = self._ended(future)
+                    more = more and not isinstance(ended, Cancelled | BudgetExceeded)
+                    yield pending.pop(future), ended
         finally:
             undo()
             if pending:
@@ -181,7 +202,7 @@ class Client:
             except TimeoutError:
                 raise LLMError(f"{self.base_url} did not list its models in time.") from None
 
-        return sorted(self._wait(asyncio.run_coroutine_threadsafe(listed(), event_loop.background_loop())))
+        return sorted(self._wait(asyncio.run_coroutine_threadsafe(listed(), background_loop())))
 
     def close(self) -> None:
         """Cancel what is in flight and drop the connections. Idempotent."""
@@ -196,8 +217,14 @@ class Client:
         with self._lock:
             self._pending.discard(future)
 
+    def _ended(self, future: "Future[Answer[T]]") -> Answer[T] | LLMError:
+        try:
+            return self._wait(future)
+        except LLMError as error:
+            return error
+
     def _wait(self, future: "Future[T]") -> T:
-        if event_loop.in_loop_thread():
+        if in_loop_thread():
             future.cancel()
             raise RuntimeError("ask and complete would deadlock in the client's own loop; use submit")
         try:
@@ -208,18 +235,9 @@ class Client:
             future.cancel()  # does nothing unless the wait was interrupted, for example by Ctrl-C
 
 
-def _outcome(index: int, future: "Future[Answer[T]]") -> Outcome[T]:
-    try:
-        return Outcome(index, future.result(), None)
-    except LLMError as error:
-        return Outcome(index, None, error)
-    except CancelledError:
-        return Outcome(index, None, Cancelled("The client was closed before the model answered."))
-
-
 def _close_soon(transport: Transport, writer: CacheWriter) -> None:
     async def close() -> None:
         await transport.close()
         writer.close()
 
-    asyncio.run_coroutine_threadsafe(close(), event_loop.background_loop())
+    asyncio.run_coroutine_threadsafe(close(), background_loop())

@@ -12,8 +12,7 @@ from typing import Any
 
 from autointerp.errors import UserError
 from autointerp.llm.errors import BudgetExceeded, NoPrice
-from autointerp.llm.messages import ChatRequest
-from autointerp.llm.usage import Usage
+from autointerp.llm.messages import ChatRequest, Usage
 
 _UNBOUNDED_ANSWER = 1024  # tokens assumed for an answer without max_tokens, until a longer one is seen
 _CHAT_FRAME = 40  # characters that the chat format adds to a prompt, about

@@ -19,7 +19,7 @@ Every message says what happened and what to do, and has passed `redact`: no key
 """
 
 from autointerp.errors import UserError
-from autointerp.llm.usage import Usage
+from autointerp.llm.messages import Usage
 
 
 class LLMError(UserError):

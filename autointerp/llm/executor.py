@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,10 +15,9 @@ from autointerp.llm.cache import CacheWriter, ReplyCache, next_place, unusable_p
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.costs import CostEstimator
 from autointerp.llm.limits import AdaptiveLimit, Breaker, RetryPolicy
-from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message, Usage
 from autointerp.llm.parsing import looks_like_refusal, only_thought
 from autointerp.llm.transport import Transport
-from autointerp.llm.usage import Usage
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +27,14 @@ _QUOTED = 2000  # characters of an unusable answer that the re-ask repeats
 _ROOM_TO_THINK = 4096  # tokens for the re-ask of a model that was still thinking when its room ended
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stats:
     """Counters of one client. `sent` counts attempts; `usage` what was really spent (`cost` `None` once unknown)."""
 
-    sent: int
-    answered: int
-    failed: int
-    retried: int
-    rate_limited: int
-    reasked: int
-    cache_hits: int
-    cache_errors: int
-    in_flight: int
-    waiting: int
-    limit: int
-    usage: Usage
+    sent: int = 0
+    retried: int = 0
+    rate_limited: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass
@@ -62,22 +52,8 @@ class Executor:
     writer: CacheWriter = field(default_factory=CacheWriter)
     breaker: Breaker = field(default_factory=Breaker)
     jitter: random.Random = field(default_factory=random.Random)
-    counts: Counter[str] = field(default_factory=Counter)
-    usage: Usage = field(default_factory=Usage)
+    stats: Stats = field(default_factory=Stats)
     _keys: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
-
-    def stats(self) -> Stats:
-        limit = self.limit
-        counted = (
-            "sent", "answered", "failed", "retried", "rate_limited", "reasked", "cache_hits", "cache_errors",
-        )  # fmt: skip
-        return Stats(
-            **{name: self.counts[name] for name in counted},
-            in_flight=limit.in_flight,
-            waiting=limit.waiting,
-            limit=int(limit.limit),
-            usage=self.usage,
-        )
 
     async def run(
         self, request: ChatRequest, validate: Callable[[ChatReply], T], cancel: CancelToken | None
@@ -93,14 +69,9 @@ class Executor:
         undo = cancel.on_cancel(stop)
         try:
             cancel.check()
-            answer = await self._answer(request, validate)
-            self.counts["answered"] += 1
-            return answer
+            return await self._answer(request, validate)
         except asyncio.CancelledError:
             cancel.check()
-            raise
-        except errors.LLMError:
-            self.counts["failed"] += 1
             raise
         finally:
             undo()
@@ -115,7 +86,6 @@ class Executor:
                 kept = replace(kept, cached=True, key=place)
                 value, problem = _checked(kept, request, validate)
                 if problem is None:
-                    self.counts["cache_hits"] += 1
                     return Answer(value, kept)
                 # Another validator or an older parser could use it, and the first reply kept under a key stays: the new one
                 # goes to the next place, or it would be asked for, and paid for, again and again.
@@ -150,9 +120,7 @@ class Executor:
 
     async def _keep(self, key: str, request: ChatRequest, reply: ChatReply) -> bool:
         assert self.cache is not None
-        kept = await self.writer.put(self.cache, key, request, reply)
-        self.counts["cache_errors"] += not kept
-        return kept
+        return await self.writer.put(self.cache, key, request, reply)
 
     async def _ask_twice(
         self, request: ChatRequest, validate: Callable[[ChatReply], T], key: str
@@ -162,7 +130,6 @@ class Executor:
         value, problem = _checked(first, request, validate)
         if problem is None:
             return Answer(value, replace(first, key=key, seconds=time.monotonic() - started))
-        self.counts["reasked"] += 1
         again = _again(request, first, problem)
         complaints = (again.messages[-1].content if len(again.messages) > len(request.messages) else "",)
         try:
@@ -227,7 +194,7 @@ class Executor:
             if delay is None:
                 raise await self._final(result, failures)
             logger.debug("retrying in %.2f s: %s", delay, result)
-            self.counts["retried"] += 1
+            self.stats.retried += 1
             waited += delay
             await asyncio.sleep(delay)
 
@@ -240,7 +207,7 @@ class Executor:
         result: ChatReply | errors.LLMError | None = None
         try:
             reserved = await self._reserve(request)
-            self.counts["sent"] += 1
+            self.stats.sent += 1
             result = await self._exchange(request, dropped)
             return result
         finally:
@@ -274,11 +241,11 @@ class Executor:
         self.limit.release(epoch, ok=isinstance(result, ChatReply), overload=overload, pause=pause)
         if result is not None:
             self.breaker.record(error)
-            self.counts["rate_limited"] += isinstance(error, errors.RateLimited)
+            self.stats.rate_limited += isinstance(error, errors.RateLimited)
         if reserved is not None and self.costs.budget is not None:
             self.costs.budget.settle(reserved, usage)
         if usage is not None:
-            self.usage += usage
+            self.stats.usage += usage
 
     async def _reserve(self, request: ChatRequest) -> Usage | None:
         budget = self.costs.budget
@@ -344,10 +311,8 @@ def _again(request: ChatRequest, reply: ChatReply, problem: str) -> ChatRequest:
         return replace(request, max_tokens=max(2 * request.max_tokens, room))
     if not reply.text.strip():
         return request
-    return request.then(
-        Message("assistant", reply.text[:_QUOTED]),
-        Message(
-            "user",
-            f"This answer cannot be used: {problem}. Answer again, in the format asked for and nothing else.",
-        ),
+    complaint = (
+        f"This answer cannot be used: {problem}. Answer again, in the format asked for and nothing else."
     )
+    turns = (Message("assistant", reply.text[:_QUOTED]), Message("user", complaint))
+    return replace(request, messages=request.messages + turns)

@@ -3,15 +3,38 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, TypeVar
-
-from autointerp.llm.errors import LLMError
-from autointerp.llm.usage import Usage
 
 T = TypeVar("T")
 
 Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and money. `cached_tokens` of `prompt_tokens` came from the server's prefix cache. `cost` in the currency
+    of the price table, `None` when no price is known. `estimated`: the server gave no counts, we guessed."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = 0.0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        unknown = self.cost is None or other.cost is None
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            None if unknown else (self.cost or 0.0) + (other.cost or 0.0),
+            self.estimated or other.estimated,
+        )
 
 
 @dataclass(frozen=True)
@@ -49,21 +72,12 @@ class ChatRequest:
         head = (Message("system", system),) if system is not None else ()
         return ChatRequest((*head, Message("user", user)), **options)
 
-    def then(self, *turns: Message) -> "ChatRequest":
-        """The same request with further turns."""
-        return replace(self, messages=self.messages + turns)
-
     @property
     def n_chars(self) -> int:
         return sum(len(message.content) for message in self.messages)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> "ChatRequest":
-        messages = tuple(Message(**message) for message in data["messages"])
-        return ChatRequest(**{**data, "messages": messages})
 
     def key(self, endpoint: str, model: str) -> str:
         """SHA-256 of everything that determines the reply; `endpoint` is host and path, without scheme or key."""
@@ -150,15 +164,6 @@ class Question(Generic[T]):
 
     request: ChatRequest
     validate: Callable[[ChatReply], T]
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[T]):
-    """How one question ended: either an answer or an error. `index`: its place among the questions."""
-
-    index: int
-    answer: Answer[T] | None
-    error: LLMError | None
 
 
 def _logprobs(rows: Sequence[Mapping[str, Any] | None] | None) -> Any:

@@ -10,10 +10,9 @@ from typing import Any
 
 from autointerp.llm import errors
 from autointerp.llm.limits import retry_after
-from autointerp.llm.messages import ChatReply, TokenLogprob
+from autointerp.llm.messages import ChatReply, TokenLogprob, Usage
 from autointerp.llm.parameters import OPTIONAL, named, sendable
 from autointerp.llm.secrets import Secret, redact
-from autointerp.llm.usage import Usage
 
 _TOO_LONG = re.compile(
     r"context_length|context (?:length|window|size)|maximum (?:context|model|input|prompt) ?length|exceed_context"

@@ -9,7 +9,8 @@ import numpy as np
 
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
-from autointerp.llm import ChatRequest, Client, Message
+from autointerp.llm.client import Client
+from autointerp.llm.messages import ChatRequest, Message
 from autointerp.pipeline.examples import select_evidence, select_heldout
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session

@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from autointerp.errors import UserError
-from autointerp.llm import Secret
+from autointerp.llm.secrets import Secret
 from autointerp.records import new_id
 from autointerp.store.annotations import Annotations
 

@@ -5,7 +5,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UserError
-from autointerp.llm import Budget, ChatReply, ChatRequest, Client, PriceTable
+from autointerp.llm.client import Client
+from autointerp.llm.costs import Budget, PriceTable
+from autointerp.llm.messages import ChatReply, ChatRequest
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.activations import ActivationCache
 from autointerp.pipeline.floors import Floors

@@ -7,7 +7,10 @@ from typing import Self
 
 from autointerp.explain.explainer import Explainer
 from autointerp.explain.options import ExplainOptions
-from autointerp.llm import Budget, CancelToken, Client, Usage
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
+from autointerp.llm.costs import Budget
+from autointerp.llm.messages import Usage
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.score.options import ScoreOptions

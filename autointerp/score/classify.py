@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.llm import ChatReply, ChatRequest
+from autointerp.llm.messages import ChatReply, ChatRequest
 from autointerp.records import Explanation, Metric
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
 from autointerp.score.judges.base import Judge, Shown, Task

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.llm import CancelToken, Client
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
 from autointerp.records import Explanation, JudgedExample, Metric, Score
 from autointerp.sampling import Places
 from autointerp.score.metrics import auroc

@@ -1,6 +1,7 @@
 """Builds the scorers whose questions a judge answers, by the protocol chosen."""
 
-from autointerp.llm import CancelToken, Client
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
 from autointerp.score.classify import Classifier, Detection, Fuzzing
 from autointerp.score.delphi import BATCH, DelphiDetection, DelphiFuzzing
 from autointerp.score.judges.base import Judge

@@ -3,10 +3,11 @@
 What there is sixty of in a score is a tuple, which is made several times as fast as a frozen dataclass."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from autointerp.errors import Failure
+from autointerp.llm.messages import Usage
 from autointerp.records import JudgedExample, Protocol
 from autointerp.sampling import Window
 
@@ -59,9 +60,7 @@ class Verdicts:
     answers where some could not be read."""
 
     verdicts: tuple[Verdict, ...]
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float | None = 0.0
+    usage: Usage = field(default_factory=Usage)
     failure: Failure | None = None
     retryable: bool = False
 
@@ -86,8 +85,3 @@ def judged_examples(items: Sequence[Item], verdicts: Sequence[Verdict]) -> tuple
         )
         for i, (item, verdict) in enumerate(zip(items, verdicts, strict=True))
     )
-
-
-def add_costs(a: float | None, b: float | None) -> float | None:
-    """A sum in which one unknown price makes the whole unknown."""
-    return None if a is None or b is None else a + b

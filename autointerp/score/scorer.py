@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autointerp.errors import Failure
-from autointerp.llm import ChatReply, ChatRequest
+from autointerp.llm.messages import ChatReply, ChatRequest
 from autointerp.records import Explanation, JudgedExample, Metric, Protocol, Score
 from autointerp.sampling import Window
-from autointerp.score.plan import Item, Plan, Verdicts, add_costs, judged_examples
+from autointerp.score.plan import Item, Plan, Verdicts, judged_examples
 from autointerp.score.resampling import Resamples
 from autointerp.score.summary import summarise, value_of
 
@@ -127,6 +127,7 @@ class Scorer(ABC):
                 error=f"{other.failure.error} (asked about the floor's explanation)"
             )
         ok = failure is None
+        usage = answers.usage if other is None else answers.usage + other.usage
         floored, n_floor = self._floor(plan, answers, other) if ok and other is not None else (None, None)
         return self._record(
             explanation,
@@ -144,9 +145,9 @@ class Scorer(ABC):
             floor=floored,
             n_floor=n_floor,
             floor_explanation_id=floor.id if floor is not None and floored is not None else None,
-            tokens_in=answers.tokens_in + (other.tokens_in if other else 0),
-            tokens_out=answers.tokens_out + (other.tokens_out if other else 0),
-            cost=add_costs(answers.cost, other.cost if other else 0.0),
+            tokens_in=usage.prompt_tokens,
+            tokens_out=usage.completion_tokens,
+            cost=usage.cost,
             duration=time.perf_counter() - started,
             judged=judged,
             **({} if failure is None else {"status": "failed", **failure._asdict()}),

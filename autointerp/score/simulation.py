@@ -1,6 +1,5 @@
 """Simulation: predict the activation of every token from the explanation alone."""
 
-import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -8,25 +7,16 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from autointerp.llm import (
-    BadAnswer,
-    CancelToken,
-    ChatReply,
-    ChatRequest,
-    Client,
-    LLMError,
-    Message,
-    Question,
-    RequestRejected,
-    TokenLogprob,
-    list_answer,
-    list_schema,
-)
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
+from autointerp.llm.errors import BadAnswer, LLMError, RequestRejected
+from autointerp.llm.messages import ChatReply, ChatRequest, Message, Question, TokenLogprob, Usage
+from autointerp.llm.parsing import list_answer, list_schema
 from autointerp.records import Explanation, Metric
 from autointerp.sampling import Window, one_line
-from autointerp.score.judges.llm import Collected, collect, opening
+from autointerp.score.judges.llm import Collected, ask_all, digits_at, opening, tokens_at
 from autointerp.score.options import ScoreOptions
-from autointerp.score.plan import Plan, Verdict, Verdicts, add_costs
+from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.resampling import Resamples
 from autointerp.score.resources import Resources
@@ -89,12 +79,13 @@ class Simulation(Scorer):
 
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         windows = [item.window for item in plan.items]
-        tried = Collected(0)
+        spent = Usage()
         if self._chosen == "auto":
             tried = self._probe(explanation.text, windows[0])
             if tried.failure is not None:
                 # Which mode the server supports is unknown, so nothing is asked: value and floor must be of one mode.
                 return tried.verdicts([Verdict(error="the server could not be asked")] * len(windows))
+            spent = tried.usage
         if self._chosen == "slots":
             questions = [
                 Question(self.slot_request(explanation.text, window), _slot_reader(window.texts))
@@ -108,10 +99,8 @@ class Simulation(Scorer):
                 )
                 for window in windows
             ]
-        collected = collect(self.client.ask_many(questions, cancel=self.cancel), len(questions))
-        collected.tokens_in += tried.tokens_in
-        collected.tokens_out += tried.tokens_out
-        collected.cost = add_costs(collected.cost, tried.cost)
+        collected = ask_all(self.client, questions, self.cancel)
+        collected.usage += spent
         return collected.verdicts([_verdict(answer) for answer in collected.answers])
 
     def request(self, explanation: str, window: Window) -> ChatRequest:
@@ -161,7 +150,7 @@ class Simulation(Scorer):
     def _probe(self, explanation: str, window: Window) -> Collected:
         """Finds out with the first window which mode the server supports; the reply is in the cache afterwards."""
         question = Question(self.slot_request(explanation, window), _probe_reader(window.texts))
-        collected = collect(self.client.ask_many([question], cancel=self.cancel), 1)
+        collected = ask_all(self.client, [question], self.cancel)
         answer = collected.answers[0]
         if isinstance(answer, RequestRejected):
             collected.failure = None  # perhaps only this form of the question: the other will tell
@@ -195,16 +184,7 @@ def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> l
     if not matches:
         raise BadAnswer("the prompt's tokens do not hold the text that was asked about")
     places = [matches[-1].start(number) for number in range(1, len(texts) + 1)]
-    strengths: list[float] = []
-    start, remaining = 0, iter(places)
-    place = next(remaining, None)
-    for token in tokens:
-        end = start + (0 if token is None else len(token.token))
-        while token is not None and place is not None and start <= place < end:
-            strengths.append(_expected(token, place - start))
-            place = next(remaining, None)
-        start = end
-    return strengths
+    return [_expected(token, place) for token, place in tokens_at(tokens, places)]
 
 
 def _slot_pattern(texts: Sequence[str]) -> re.Pattern[str]:
@@ -222,13 +202,10 @@ def _slot_pattern(texts: Sequence[str]) -> re.Pattern[str]:
 
 
 def _expected(token: TokenLogprob, place: int) -> float:
-    before = token.token[:place]
     mass = weighted = 0.0
-    for candidate, logprob in token.top:
-        digit = candidate[place : place + 1]
-        if candidate[:place] == before and digit.isascii() and digit.isdigit():
-            mass += math.exp(logprob)
-            weighted += int(digit) * math.exp(logprob)
+    for digit, probability in digits_at(token.top, token.token[:place]):
+        mass += probability
+        weighted += digit * probability
     if mass <= 0:
         raise BadAnswer("no digit is among the candidates at a place where one was expected")
     return weighted / mass * 10 / _SLOT_MAX

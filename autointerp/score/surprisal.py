@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from autointerp.errors import Failure, UserError
-from autointerp.llm import CancelToken, Client
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
 from autointerp.records import Explanation, Metric
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts

@@ -262,7 +262,7 @@ def test_the_key_is_kept_under_a_name_only(run, served: FakeServer, config: Path
         found = llm_settings.current()
         st.session_state["found"] = found
         if found and found.key_ref:
-            from autointerp.llm import ChatRequest
+            from autointerp.llm.messages import ChatRequest
 
             with services.resources(open_store()).client(found) as client:
                 client.complete(ChatRequest.of("hello"))

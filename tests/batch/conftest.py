@@ -10,7 +10,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from autointerp.cli.main import main
-from autointerp.llm import RetryPolicy
+from autointerp.llm.limits import RetryPolicy
 from autointerp.store import Store
 from tests.batch.served import ScriptedServer
 from tests.conftest import CoderSpec, StoreFactory

@@ -7,7 +7,8 @@ import numpy as np
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.pattern import PatternExplainer
 from autointerp.explain.registry import N_CONTRAST, N_EXAMPLES, SEED, ExplainerEntry
-from autointerp.llm import CancelToken, Client
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
 from autointerp.records import Explanation, Metric
 from autointerp.registry import Option
 from autointerp.score.options import ScoreOptions

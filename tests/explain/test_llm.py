@@ -8,7 +8,9 @@ import pytest
 from autointerp.errors import UserError
 from autointerp.explain.evidence import Evidence
 from autointerp.explain.llm import LLMExplainer
-from autointerp.llm import Budget, BudgetExceeded, ChatReply, PromptTooLong, Usage
+from autointerp.llm.costs import Budget
+from autointerp.llm.errors import BudgetExceeded, PromptTooLong
+from autointerp.llm.messages import ChatReply, Usage
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window
 

@@ -10,7 +10,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from autointerp.llm import Client, RetryPolicy
+from autointerp.llm.client import Client
+from autointerp.llm.limits import RetryPolicy
 
 KEY = "test-key-0123456789abcdef"
 QUICK = RetryPolicy(base=0.01, cap=0.05, patience=20.0)

@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.llm import (
+from autointerp.llm.endpoints import base_url, identity, is_local
+from autointerp.llm.errors import (
     AuthError,
     BadAnswer,
     LLMError,
     RateLimited,
-    RetryPolicy,
     ServerUnreachable,
     Transient,
     WrongURL,
 )
-from autointerp.llm.endpoints import base_url, identity, is_local
-from autointerp.llm.limits import AdaptiveLimit, Breaker, retry_after
+from autointerp.llm.limits import AdaptiveLimit, Breaker, RetryPolicy, retry_after
 from autointerp.llm.parameters import blame
 
 

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from werkzeug import Response
 
-from autointerp.llm import ChatRequest, Client, Refused, list_answer, list_schema
+from autointerp.llm.client import Client
+from autointerp.llm.errors import Refused
+from autointerp.llm.messages import ChatRequest
+from autointerp.llm.parsing import list_answer, list_schema
 
 from .conftest import FakeServer, as_json, completion, reply
 

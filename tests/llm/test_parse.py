@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.llm import BadAnswer, ChatReply, list_answer, parse_json_answer
-from autointerp.llm.parsing import looks_like_refusal, only_thought, split_reasoning
+from autointerp.llm.errors import BadAnswer
+from autointerp.llm.messages import ChatReply
+from autointerp.llm.parsing import (
+    list_answer,
+    looks_like_refusal,
+    only_thought,
+    parse_json_answer,
+    split_reasoning,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -6,15 +6,10 @@ from typing import Any
 import pytest
 from werkzeug import Response
 
-from autointerp.llm import (
-    AuthError,
-    ChatRequest,
-    Client,
-    RequestRejected,
-    TokenLogprob,
-    list_answer,
-    list_schema,
-)
+from autointerp.llm.client import Client
+from autointerp.llm.errors import AuthError, RequestRejected
+from autointerp.llm.messages import ChatRequest, TokenLogprob
+from autointerp.llm.parsing import list_answer, list_schema
 
 from .conftest import KEY, FakeServer, as_json, completion, failure, reply, until
 
@@ -166,11 +161,11 @@ def test_the_number_in_flight_grows_to_the_limit_and_halves_on_429(
 
     server.answer = answer
     client = connect(max_in_flight=16)
-    assert client.stats.limit == 8
+    assert client.limit.limit == 8
     futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(90)]
     [future.result(60) for future in futures]
-    assert client.stats.limit == 16
+    assert client.limit.limit == 16
     assert 8 < server.most <= 16
     futures = [client.submit(ChatRequest.of(f"{i}")) for i in range(16)]
     [future.result(60) for future in futures]
-    assert 8 <= client.stats.limit <= 10
+    assert 8 <= client.limit.limit <= 10

@@ -11,18 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from autointerp.llm import (
-    BadAnswer,
-    Cancelled,
-    CancelToken,
-    ChatRequest,
-    Client,
-    Question,
-    UnknownModel,
-    check_endpoint,
-    list_answer,
-    list_schema,
-)
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.check import check_endpoint
+from autointerp.llm.client import Client
+from autointerp.llm.errors import BadAnswer, Cancelled, UnknownModel
+from autointerp.llm.messages import Answer, ChatRequest, Question
+from autointerp.llm.parsing import list_answer, list_schema
 from tests.mock_client import MemoryCache
 
 from .conftest import until
@@ -144,11 +138,11 @@ def test_the_client_speaks_with_a_server_that_is_not_ours(served: tuple[str, str
             for i in range(8)
         ]
         outcomes = list(client.ask_many(questions))
-        assert all(outcome.answer is not None and outcome.answer.value for outcome in outcomes)
+        assert all(isinstance(answer, Answer) and answer.value for _, answer in outcomes)
 
         token = CancelToken()
         endless = client.submit(ChatRequest.of("go on", max_tokens=900), cancel=token)
-        until(lambda: client.stats.in_flight == 1)
+        until(lambda: client.limit.in_flight == 1)
         token.cancel()
         with pytest.raises(Cancelled):
             endless.result(60)
@@ -158,9 +152,8 @@ def test_its_test_button_and_its_unknown_models(served: tuple[str, str]) -> None
     url, model = served
     with Client(model, base_url=url) as client:
         result = check_endpoint(client)
-        assert result.ok, result.error
-        assert result.text
-        assert not result.structured
-        assert not result.logprobs
+        assert result.reply.text
+        assert not result.value
+        assert result.reply.logprobs is None
     with Client("somebody/else", base_url=url) as client, pytest.raises(UnknownModel, match="somebody/else"):
         client.complete(ChatRequest.of("hi", max_tokens=1))

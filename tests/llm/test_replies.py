@@ -4,15 +4,9 @@ import itertools
 
 import pytest
 
-from autointerp.llm import (
-    BadAnswer,
-    ChatReply,
-    ChatRequest,
-    LLMError,
-    RequestRejected,
-    Usage,
-    list_answer,
-)
+from autointerp.llm.errors import BadAnswer, LLMError, RequestRejected
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
+from autointerp.llm.parsing import list_answer
 from tests.mock_client import MemoryCache, MockClient
 
 HI = ChatRequest.of("hi")
@@ -32,7 +26,6 @@ def test_a_second_time_is_free_and_sends_nothing() -> None:
     assert second.value == first.value
     assert second.reply.spent == Usage()
     assert second.reply.usage == first.reply.usage
-    assert client.stats.cache_hits == 1
 
 
 def test_the_same_question_twice_at_once_is_one_call() -> None:
@@ -153,5 +146,4 @@ def test_a_cache_that_cannot_write_loses_no_answer(caplog: pytest.LogCaptureFixt
         reply = client.complete(HI)
     assert reply.text == "yes"
     assert reply.key == ""  # rows that named it would be refused: there is no such reply
-    assert client.stats.cache_errors == 1
     assert "disk full" in caplog.text

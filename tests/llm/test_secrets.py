@@ -11,7 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug import Response
 
-from autointerp.llm import AuthError, ChatRequest, Client, LLMError, RetryPolicy, Secret, find_key, redact
+from autointerp.llm.client import Client
+from autointerp.llm.errors import AuthError, LLMError
+from autointerp.llm.limits import RetryPolicy
+from autointerp.llm.messages import ChatRequest
+from autointerp.llm.secrets import Secret, find_key, redact
 from tests.mock_client import MemoryCache
 
 from .conftest import KEY, FakeServer, as_json, failure, reply

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from autointerp.errors import UserError
-from autointerp.llm import ChatRequest
+from autointerp.llm.messages import ChatRequest
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores

@@ -8,8 +8,8 @@ import pytest
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobKind, JobRunner, Outcome
 from autointerp.jobs.kinds import explain_job
-from autointerp.llm import Secret
 from autointerp.llm.options import LLMOptions
+from autointerp.llm.secrets import Secret
 from autointerp.pipeline.resources import Resources
 from autointerp.score.options import ScoreOptions
 from tests.pipeline.conftest import CAT, explain_once

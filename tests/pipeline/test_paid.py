@@ -15,7 +15,8 @@ import pytest
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import Job, JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds
-from autointerp.llm import Budget, ChatRequest
+from autointerp.llm.costs import Budget
+from autointerp.llm.messages import ChatRequest
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Score

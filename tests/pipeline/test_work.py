@@ -11,8 +11,9 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
 from autointerp.jobs.llm import redirected
-from autointerp.llm import Budget, ChatReply, ChatRequest, PriceTable, Usage
+from autointerp.llm.costs import Budget, PriceTable
 from autointerp.llm.errors import QuotaExceeded
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.estimate import estimate_score
 from autointerp.pipeline.explain import MAX_TEXT

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import Failure
-from autointerp.llm import ChatRequest
+from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import Window
 from autointerp.score.judges.base import Shown

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.errors import Failure, UserError
+from autointerp.llm.messages import Usage
 from autointerp.records import Explanation
 from autointerp.sampling import runs
 from autointerp.score.classify import Detection, Fuzzing, place_runs
@@ -98,7 +99,7 @@ def test_a_floor_that_could_not_be_asked_fails_the_score_and_its_retry_is_whole(
         def judge(self, task: str, explanation: Explanation, shown: Sequence[Shown]) -> Verdicts:
             if explanation.text == "other" and self.broken:
                 failure = Failure("busy", "rate_limited", retryable=True)
-                return Verdicts(tuple(Verdict() for _ in shown), tokens_in=3, failure=failure)
+                return Verdicts(tuple(Verdict() for _ in shown), Usage(3), failure=failure)
             return super().judge(task, explanation, shown)
 
     judge = Flaky(lambda _task, explanation, one: explanation == "fox" and " fox" in one.texts)

@@ -9,18 +9,10 @@ from typing import Any
 import pytest
 
 from autointerp.errors import UserError
-from autointerp.llm import (
-    Budget,
-    BudgetExceeded,
-    Cancelled,
-    CancelToken,
-    ChatReply,
-    ChatRequest,
-    Outcome,
-    RequestRejected,
-    TokenLogprob,
-    Usage,
-)
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.costs import Budget
+from autointerp.llm.errors import BudgetExceeded, Cancelled, RequestRejected
+from autointerp.llm.messages import ChatReply, ChatRequest, TokenLogprob, Usage
 from autointerp.score.classify import Detection, Fuzzing
 from autointerp.score.judges.base import Shown
 from autointerp.score.judges.llm import LLMJudge, probabilities
@@ -206,7 +198,7 @@ class StopsAfter(MockClient):
 
     n = 2
 
-    def ask_many(self, questions: Any, **options: Any) -> Iterator[Outcome[Any]]:
+    def ask_many(self, questions: Any, **options: Any) -> Iterator[tuple[int, Any]]:
         asked = list(super().ask_many(list(questions)[: self.n], **options))
         options["cancel"].cancel()
         yield from asked

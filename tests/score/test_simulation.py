@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr
 
-from autointerp.llm import AuthError, ChatReply, ChatRequest, Client, RequestRejected, TokenLogprob, Usage
+from autointerp.llm.client import Client
+from autointerp.llm.errors import AuthError, RequestRejected
+from autointerp.llm.messages import ChatReply, ChatRequest, TokenLogprob, Usage
 from autointerp.records import Score
 from autointerp.score.prompts import simulation as prompt
 from autointerp.score.simulation import Simulation, read_slots, slot_text

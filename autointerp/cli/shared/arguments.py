@@ -111,7 +111,7 @@ def _price(args: argparse.Namespace, model: str) -> dict[str, dict[str, float]]:
         return {}
     if args.price_in is None or args.price_out is None:
         raise UserError("--price-in and --price-out belong together: give both, per million tokens.")
-    from autointerp.llm import PriceTable
+    from autointerp.llm.costs import PriceTable
 
     price = {"prompt": args.price_in, "completion": args.price_out}
     if args.price_cached is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from autointerp.llm import ChatRequest
+from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation
 from autointerp.score.plan import Verdicts
 

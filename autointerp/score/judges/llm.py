@@ -3,32 +3,20 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 from autointerp.errors import Failure, UserError
-from autointerp.llm import (
-    Answer,
-    BadAnswer,
-    BudgetExceeded,
-    Cancelled,
-    CancelToken,
-    ChatReply,
-    ChatRequest,
-    Client,
-    LLMError,
-    Message,
-    Outcome,
-    Question,
-    Refused,
-    TokenLogprob,
-    list_answer,
-    list_schema,
-)
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
+from autointerp.llm.errors import BadAnswer, BudgetExceeded, Cancelled, LLMError, Refused
+from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Message, Question, TokenLogprob, Usage
+from autointerp.llm.parsing import list_answer, list_schema
 from autointerp.records import Explanation
 from autointerp.sampling import DEFAULT_MARKERS, Markers, choose_markers, mark, one_line
 from autointerp.score.judges.base import Shown, Task
-from autointerp.score.plan import Verdict, Verdicts, add_costs
+from autointerp.score.plan import Verdict, Verdicts
 from autointerp.score.prompts import detection, fuzzing
 
 _PROMPTS: Mapping[Task, ModuleType] = MappingProxyType({"detection": detection, "fuzzing": fuzzing})
@@ -80,15 +68,16 @@ class LLMJudge:
             Question(self._request(task, explanation.text, batch), list_answer(len(batch)))
             for batch in batches
         ]
-        outcomes = collect(self.client.ask_many(questions, cancel=self.cancel), len(questions))
-        verdicts = [
-            verdict
-            for outcome, batch in zip(outcomes.answers, batches, strict=True)
-            for verdict in self._verdicts(outcome, len(batch))
-        ]
-        return outcomes.verdicts(verdicts)
+        collected = ask_all(self.client, questions, self.cancel)
+        return collected.verdicts(
+            [
+                verdict
+                for answer, batch in zip(collected.answers, batches, strict=True)
+                for verdict in self._verdicts(answer, len(batch))
+            ]
+        )
 
-    def _verdicts(self, answer: "Answer[Any] | LLMError", n: int) -> list[Verdict]:
+    def _verdicts(self, answer: Answer[Any] | LLMError, n: int) -> list[Verdict]:
         if isinstance(answer, LLMError):
             return [Verdict(error=str(answer), reply_ref=answer.reply_ref)] * n
         numbers, reply = answer.value, answer.reply
@@ -128,52 +117,41 @@ def opening(system: str, shots: Sequence[tuple[str, str]]) -> tuple[Message, ...
     return (Message("system", system), *turns)
 
 
+@dataclass
 class Collected:
-    """Answers by question, their cost, and the first error that is no fault of an answer."""
+    """Answers by question, what they used, and the first error that is no fault of an answer."""
 
-    def __init__(self, n: int):
-        self.answers: list[Answer[Any] | LLMError] = [BadAnswer("the question was not asked")] * n
-        self.tokens_in = 0
-        self.tokens_out = 0
-        self.cost: float | None = 0.0
-        self.failure: LLMError | None = None
-
-    def add(self, outcome: Outcome[Any]) -> None:
-        error = outcome.error
-        self.answers[outcome.index] = outcome.answer or error or BadAnswer("no answer")
-        usage = outcome.answer.reply.spent if outcome.answer is not None else error.usage if error else None
-        if usage is not None:
-            self.tokens_in += usage.prompt_tokens
-            self.tokens_out += usage.completion_tokens
-            self.cost = add_costs(self.cost, usage.cost)
-        if isinstance(error, Cancelled | BudgetExceeded):
-            raise error
-        if error is not None and not isinstance(error, BadAnswer | Refused) and self.failure is None:
-            self.failure = error
+    answers: list[Answer[Any] | LLMError]
+    usage: Usage
+    failure: LLMError | None
 
     def verdicts(self, verdicts: Sequence[Verdict]) -> Verdicts:
-        failure = self.failure
         return Verdicts(
             tuple(verdicts),
-            self.tokens_in,
-            self.tokens_out,
-            self.cost,
-            failure=None if failure is None else Failure.of(failure),
+            self.usage,
+            failure=None if self.failure is None else Failure.of(self.failure),
             retryable=any(isinstance(answer, BadAnswer) for answer in self.answers),
         )
 
 
-def collect(outcomes: Iterable[Outcome[Any]], n: int) -> Collected:
-    """All `n` outcomes; raises `Cancelled` or `BudgetExceeded` when one of them ends that way, and `Cancelled` when some never
-    come: after a cancel no further question is taken, and one that was not asked is no answer that could not be read."""
-    collected = Collected(n)
-    n_come = 0
-    for outcome in outcomes:
-        collected.add(outcome)
-        n_come += 1
-    if n_come < n:
-        raise Cancelled(f"Stopped when {n_come} of {n} questions had been asked. What was answered is kept.")
-    return collected
+def ask_all(client: Client, questions: Sequence[Question[Any]], cancel: CancelToken | None) -> Collected:
+    """Raises `Cancelled` or `BudgetExceeded` when a question ends that way, and `Cancelled` when some are not asked: after a
+    cancel no further question is taken, and one that was not asked is no answer that could not be read."""
+    ended: dict[int, Answer[Any] | LLMError] = {}
+    usage = Usage()
+    for i, answer in client.ask_many(questions, cancel=cancel):
+        if isinstance(answer, Cancelled | BudgetExceeded):
+            raise answer
+        usage += answer.reply.spent if isinstance(answer, Answer) else answer.usage or Usage()
+        ended[i] = answer
+    n = len(questions)
+    if len(ended) < n:
+        raise Cancelled(
+            f"Stopped when {len(ended)} of {n} questions had been asked. What was answered is kept."
+        )
+    errors = [answer for answer in ended.values() if isinstance(answer, LLMError)]
+    failure = next((error for error in errors if not isinstance(error, BadAnswer | Refused)), None)
+    return Collected([ended[i] for i in range(n)], usage, failure)
 
 
 def probabilities(reply: ChatReply, answers: Sequence[float]) -> list[float] | None:
@@ -185,16 +163,44 @@ def probabilities(reply: ChatReply, answers: Sequence[float]) -> list[float] | N
     places = _places(text, answers)
     if places is None:
         return None
-    found: list[float] = []
-    start, wanted = 0, iter(places)
-    place = next(wanted, None)
-    for token in reply.logprobs:
-        end = start + len(token.token)
-        while place is not None and start <= place < end:
-            found.append(_graded(token, place - start))
-            place = next(wanted, None)
-        start = end
-    return found if len(found) == len(answers) else None
+    return [
+        _graded(token, place, answer)
+        for (token, place), answer in zip(tokens_at(reply.logprobs, places), answers, strict=True)
+    ]
+
+
+def tokens_at(tokens: Iterable[TokenLogprob | None], places: Sequence[int]) -> list[tuple[TokenLogprob, int]]:
+    """The token that holds each of some characters, ascending, of the text that `tokens` make, and where in the token it is."""
+    held: list[tuple[TokenLogprob, int]] = []
+    start = 0
+    for token in tokens:
+        if token is not None:
+            end = start + len(token.token)
+            held += [(token, place - start) for place in places if start <= place < end]
+            start = end
+    return held
+
+
+def digits_at(candidates: Iterable[tuple[str, float]], before: str) -> list[tuple[int, float]]:
+    """The digits that may follow `before` within a token, with their probabilities."""
+    following = [
+        (candidate[len(before) : len(before) + 1], logprob)
+        for candidate, logprob in candidates
+        if candidate.startswith(before)
+    ]
+    return [
+        (int(digit), math.exp(logprob)) for digit, logprob in following if digit.isascii() and digit.isdigit()
+    ]
+
+
+def _graded(token: TokenLogprob, place: int, answer: float) -> float:
+    """The weight of 1 against 0 at one character of a token; the `answer` itself where neither is a candidate."""
+    candidates = dict([*token.top, (token.token, token.logprob)]).items()
+    mass = {0: 0.0, 1: 0.0}
+    for digit, probability in digits_at(candidates, token.token[:place]):
+        mass[digit] = mass.get(digit, 0.0) + probability
+    total = mass[0] + mass[1]
+    return mass[1] / total if total > 0 else answer
 
 
 def _places(text: str, answers: Sequence[float]) -> list[int] | None:
@@ -205,18 +211,6 @@ def _places(text: str, answers: Sequence[float]) -> list[int] | None:
         if [float(digit[0]) for digit in digits] == list(answers):
             return [digit.start() for digit in digits]
     return None
-
-
-def _graded(token: TokenLogprob, place: int) -> float:
-    """The weight of 1 against 0 at one character of a token, among candidates that agree before that character."""
-    before = token.token[:place]
-    mass = {"0": 0.0, "1": 0.0}
-    for candidate, logprob in dict([*token.top, (token.token, token.logprob)]).items():
-        digit = candidate[place : place + 1]
-        if digit in mass and candidate[:place] == before:
-            mass[digit] += math.exp(logprob)
-    total = mass["0"] + mass["1"]
-    return mass["1"] / total if total > 0 else float(token.token[place])
 
 
 def _text(shown: Shown, markers: Markers) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.llm import ChatRequest
+from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation
 from autointerp.score.judges.base import Shown, Task
 from autointerp.score.judges.clues import Clues, clues_of

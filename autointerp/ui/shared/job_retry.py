@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from autointerp.errors import UserError
 from autointerp.jobs.llm import asked, redirected
-from autointerp.llm import BudgetExceeded
+from autointerp.llm.errors import BudgetExceeded
 from autointerp.llm.options import LLMOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Job

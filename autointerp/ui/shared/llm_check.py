@@ -1,11 +1,16 @@
 """The test button of the settings: asks the server what it offers and one short question, and shows what came back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.llm import Client, EndpointCheck, LLMError, PriceTable, RetryPolicy, check_endpoint
+from autointerp.llm.check import check_endpoint
+from autointerp.llm.client import Client
+from autointerp.llm.costs import PriceTable
+from autointerp.llm.errors import LLMError
+from autointerp.llm.limits import RetryPolicy
+from autointerp.llm.messages import Answer
 from autointerp.preferences import Preferences
 from autointerp.ui.shared import components, job_text, llm_keys
 from autointerp.ui.shared import format as fmt
@@ -19,13 +24,16 @@ _MAX_LISTED = 2000
 
 @dataclass(frozen=True)
 class Tested:
-    """What came back from one server. `check` is `None` when no model was named; `error` for settings that cannot be."""
+    """What the server at `endpoint` said. `answer`: the model's, and whether it is as requested; `failure`: why there is none;
+    neither when no model was named. `error` for settings that cannot be."""
 
     base_url: str
     model: str
     models: tuple[str, ...] = ()
     models_error: str = ""
-    check: EndpointCheck | None = None
+    endpoint: str = ""
+    answer: Answer[bool] | None = None
+    failure: LLMError | None = None
     error: str = ""
 
 
@@ -66,8 +74,11 @@ def ask(draft: Preferences) -> Tested:
             models_error = str(error)
             if error.kind in ("unreachable", "auth") or not draft.model:
                 return Tested(draft.base_url, draft.model, error=models_error)
-        check = check_endpoint(client) if draft.model else None
-    return Tested(draft.base_url, draft.model, models, models_error, check)
+        tested = Tested(draft.base_url, draft.model, models, models_error, client.endpoint)
+        try:
+            return replace(tested, answer=check_endpoint(client)) if draft.model else tested
+        except LLMError as error:
+            return replace(tested, failure=error)
 
 
 def show(draft: Preferences) -> None:
@@ -78,22 +89,22 @@ def show(draft: Preferences) -> None:
     if tested.error:
         st.error(plain(tested.error, 1500), icon=":material/cloud_off:")
         return
-    check = tested.check
-    if check is None:
-        n = len(tested.models)
-        said = f"The server offers {fmt.plural(n, 'model')}: choose one above." if n else ""
-        st.info(said or "The server does not list its models: type a name above.")
-        return
-    if check.error is not None:
-        st.error(plain(str(check.error), 1500), icon=":material/cloud_off:")
+    answer, failure = tested.answer, tested.failure
+    if failure is not None:
+        st.error(plain(str(failure), 1500), icon=":material/cloud_off:")
         nearby = [name for name in tested.models if draft.model.lower() in name.lower()]
-        if tested.models and check.error.kind == "unknown_model" and "It offers" not in str(check.error):
+        if tested.models and failure.kind == "unknown_model" and "It offers" not in str(failure):
             st.caption(
                 "It offers " + ", ".join(plain(name, 80) for name in (nearby or tested.models)[:12]) + "."
             )
+    elif answer is None:
+        n = len(tested.models)
+        said = f"The server offers {fmt.plural(n, 'model')}: choose one above." if n else ""
+        st.info(said or "The server does not list its models: type a name above.")
     else:
-        said = f"{plain(check.model, 120)} at {plain(check.endpoint, 120)} answered in {job_text.duration(check.seconds)}"
-        if check.structured:
+        reply = answer.reply
+        said = f"{plain(reply.model, 120)} at {plain(tested.endpoint, 120)} answered in {job_text.duration(reply.seconds)}"
+        if answer.value:
             st.success(f"{said}.", icon=":material/check_circle:")
         else:
             st.warning(
@@ -101,23 +112,24 @@ def show(draft: Preferences) -> None:
                 "A stronger model, or a server that supports JSON schemas, will do better.",
                 icon=":material/rule:",
             )
-        components.facts(facts(tested, check), key="llm_facts")
-    if check.text:
+        components.facts(facts(tested, answer), key="llm_facts")
+    if text := answer.reply.text if answer is not None else "\n".join(failure.texts if failure else ()):
         with st.expander("Reply"):
-            st.code(visible(check.text)[:4000], language=None, wrap_lines=True)
+            st.code(visible(text)[:4000], language=None, wrap_lines=True)
 
 
-def facts(tested: Tested, check: EndpointCheck) -> list[list[str]]:
+def facts(tested: Tested, answer: Answer[bool]) -> list[list[str]]:
     """What the server can do, as named values."""
     if tested.models:
         listed = ", ".join(tested.models[:12]) + (" …" if len(tested.models) > 12 else "")
         models = ["Models offered", fmt.count(len(tested.models)), visible(listed)]
     else:
         models = ["Models offered", "not listed", visible(tested.models_error)]
-    taken = "json_schema" not in check.dropped
-    usage = check.usage
+    reply = answer.reply
+    taken = "json_schema" not in reply.dropped
+    usage = reply.usage
     return [
-        ["Latency", job_text.duration(check.seconds), "From request to complete answer"],
+        ["Latency", job_text.duration(reply.seconds), "From request to complete answer"],
         models,
         [
             "JSON schema",
@@ -128,12 +140,12 @@ def facts(tested: Tested, check: EndpointCheck) -> list[list[str]]:
         ],
         [
             "Answer",
-            "as requested" if check.structured else "not as requested",
+            "as requested" if answer.value else "not as requested",
             "Whether the reply was a list of two numbers, as requested. If not, expect unparsed answers.",
         ],
         [
             "Log probabilities",
-            "available" if check.logprobs else "not available",
+            "available" if reply.logprobs is not None else "not available",
             "Needed for graded answers; without them answers are yes or no",
         ],
         [

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.llm import Secret
 from autointerp.llm.endpoints import base_url as full_url
 from autointerp.llm.endpoints import identity
-from autointerp.llm.secrets import key_variable
+from autointerp.llm.secrets import Secret, key_variable
 from autointerp.ui.shared import services
 from autointerp.ui.shared.session import open_store
 

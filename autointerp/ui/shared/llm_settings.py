@@ -8,7 +8,7 @@ import streamlit as st
 
 from autointerp import settings
 from autointerp.errors import UserError
-from autointerp.llm import ENDPOINTS
+from autointerp.llm.endpoints import ENDPOINTS
 from autointerp.llm.options import LLMOptions
 from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, save
 from autointerp.store import Store

@@ -9,7 +9,7 @@ import streamlit as st
 from autointerp import settings
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import job_kinds
-from autointerp.llm import Secret
+from autointerp.llm.secrets import Secret
 from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
