@@ -172,12 +172,12 @@ def test_older_jobs_are_on_further_pages(open_page, tiny_store: Store, annotatio
         annotations.jobs.cancel(job.id)
     app = open_page(tiny_store, "jobs")
     assert [row["Job"]["label"] for row in rows(app).values()] == [f"job {n}" for n in range(59, 34, -1)]
-    app.button(key="jobs_older").click().run()
-    app.button(key="jobs_older").click().run()
+    app.button(key="page_older").click().run()
+    app.button(key="page_older").click().run()
     assert not app.exception
     assert len(rows(app)) == 10
-    assert app.button(key="jobs_older").disabled
-    app.button(key="jobs_newer").click().run()
+    assert app.button(key="page_older").disabled
+    app.button(key="page_newer").click().run()
     assert app.query_params["page"] == "2"
 
 

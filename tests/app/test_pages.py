@@ -78,7 +78,7 @@ def test_overview_lists_coders_with_their_figures(open_page, tiny_store: Store):
         "+1.500",
     )
     assert figures["Kind"] == "SAE"
-    assert dict(zip(titles, transcoder["cells"], strict=True))["FVU"] == "–"
+    assert dict(zip(titles, transcoder["cells"], strict=True))["FVU"] == ["–", "Not measured."]
     assert len(app.get("plotly_chart")) == 4
 
 

@@ -86,8 +86,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
         td.className = "kwic snippet";
         append(td, append(el("div", "text"), append(el("div", "half"), el("span", "t", clean(cell[0]))), append(el("div", "half"), el("span", "t hit", clean(cell[1])), el("span", "t", clean(cell[2])))));
       } else {
-        td.textContent = cell;
-        if (column.help) td.title = column.help;
+        const [text, help] = Array.isArray(cell) ? cell : [cell, column.help]; // a cell may have a help of its own
+        td.textContent = text;
+        if (help) td.title = help;
       }
       append(tr, td);
     });

@@ -22,7 +22,7 @@ from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import components, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.labels import scorer_label
-from autointerp.ui.shared.state import bound, change
+from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import visible
 
 KEY = "comparison"
@@ -54,10 +54,7 @@ def draw(feature: Feature, versions: Versions, state: ExplanationState, *, writa
 def _picker(versions: Versions, with_text: list[Explanation], name: str, chosen: Explanation | None) -> None:
     numbers = {version.id: f"version {versions.number(version)}" for version in with_text}
     value = chosen.id if chosen and chosen.id in numbers else None
-    st.selectbox(
-        name, list(numbers), format_func=numbers.__getitem__, label_visibility="collapsed", width=130,
-        **bound(name, value),
-    )  # fmt: skip
+    choose(st.selectbox, name, numbers, name, value, width=130)
 
 
 def _opened() -> None:

@@ -9,11 +9,11 @@ import streamlit as st
 from autointerp.types import Example, Group
 from autointerp.ui.feature import data
 from autointerp.ui.feature.data import Feature
-from autointerp.ui.feature.state import WINDOWS, FeatureState
+from autointerp.ui.feature.state import CONTEXT, WINDOWS, FeatureState
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity
-from autointerp.ui.shared.state import suggestion, suggestions, whole
+from autointerp.ui.shared.state import suggest, whole
 from autointerp.ui.shared.text import plain
 
 KEY = "contexts"
@@ -95,9 +95,8 @@ def _linked(feature: Feature, state: FeatureState) -> Example | None:
             f"Context {plain(state.context, 60)} does not exist: contexts are numbered 0 to "
             f"{feature.store.n_contexts - 1:,}. This feature is strongest in:"
         )
-        with suggestions():
-            for near in data.strongest_contexts(feature):
-                suggestion(f"context {near}", context=int(near), start=None)
+        near = data.strongest_contexts(feature)
+        suggest((f"context {context}", {"context": context, "start": None}) for context in near)
         return None
     return data.linked_example(feature, context, whole(state.start), WINDOWS[state.window])
 
@@ -110,7 +109,6 @@ def _dead(feature: Feature) -> None:
         "It may fire on more text: cache the coder again with a larger `--n-tokens`. Previous and Next skip dead features."
     )
     if info.n_dead < info.n_latents:
-        with suggestions():
-            nearest_live = (feature.coder.next_live(feature.latent, step) for step in (-1, 1))
-            for near in dict.fromkeys(nearest_live):
-                suggestion(f"Nearest live feature: #{near}", latent=near, context=None, start=None, peek=None)
+        near = {feature.coder.next_live(feature.latent, step): None for step in (-1, 1)}
+        elsewhere = dict.fromkeys(CONTEXT)
+        suggest((f"Nearest live feature: #{latent}", {"latent": latent, **elsewhere}) for latent in near)

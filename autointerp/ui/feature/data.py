@@ -4,11 +4,10 @@ The records are shared between sessions and must not be changed.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from autointerp.pipeline.negatives import similar_latents
 from autointerp.sampling import build_groups, example
@@ -26,8 +25,6 @@ from autointerp.types import (
 )
 from autointerp.ui.shared import services
 from autointerp.ui.shared.session import file_identity
-
-RELATIONS: tuple[Relation, ...] = ("decoder", "encoder", "cofiring")
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def surroundings(feature: Feature) -> Surroundings:
     coder = feature.coder
     promoted, suppressed = coder.logits(feature.latent) if coder.info.has_logits else ([], [])
     near: dict[Relation, list[Neighbour]] = {
-        kind: coder.neighbours(feature.latent, kind) for kind in RELATIONS
+        kind: coder.neighbours(feature.latent, kind) for kind in get_args(Relation)
     }
     latents = sorted({neighbour.latent for rows in near.values() for neighbour in rows})
     return Surroundings(promoted, suppressed, near, {latent: coder.stats(latent) for latent in latents})
@@ -162,9 +159,8 @@ def centred(feature: Feature, shown: Example, window: int) -> Example:
     return replace(shown, start=start, token_ids=moved.token_ids, activations=moved.activations)
 
 
-def strongest_contexts(feature: Feature, n: int = 5) -> NDArray[np.int64]:
+def strongest_contexts(feature: Feature, n: int = 5) -> list[int]:
     """The contexts of the strongest activations, strongest first."""
     acts = feature.activations
     order = np.argsort(-acts.activation, kind="stable")[: 20 * n]
-    contexts = dict.fromkeys((acts.token[order] // feature.store.ctx_len).tolist())
-    return np.array(list(contexts)[:n], dtype=np.int64)
+    return list(dict.fromkeys((acts.token[order] // feature.store.ctx_len).tolist()))[:n]

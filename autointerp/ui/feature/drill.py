@@ -1,6 +1,6 @@
 """Every judged example of one score, where the contexts stand otherwise: filters, the element, prompt and reply on request."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -15,7 +15,7 @@ from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationS
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.labels import metric_label, scorer_label
-from autointerp.ui.shared.state import bound, change
+from autointerp.ui.shared.state import bound, change, choose
 from autointerp.ui.shared.text import plain, visible
 
 KEY = "judged"
@@ -116,36 +116,21 @@ def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationSt
     sources = {example.source for example in judged if not example.truth}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if score.metric != "correlation":
-            st.segmented_control(
-                "Answers", list(VERDICTS), format_func=VERDICTS.__getitem__, required=True, label_visibility="collapsed",
-                **_bound("verdict", state.verdict),
-            )  # fmt: skip
-        st.selectbox(
-            "Class", list(CLASSES), format_func=CLASSES.__getitem__, label_visibility="collapsed", width=150,
-            **_bound("class", state.examples),
-        )  # fmt: skip
-        deciles = {"any": "Any decile", **{str(q): payload.decile(q).capitalize() for q in range(10)}}
-        st.selectbox(
-            "Decile", list(deciles), format_func=deciles.__getitem__, label_visibility="collapsed", width=150,
-            help="Activation decile of the activating examples, 1 = strongest",
-            **bound(
-                "quantile", "any" if state.quantile is None else str(state.quantile), reset=("example",),
-                encode=lambda v: None if v == "any" else v,
-            ),
-        )  # fmt: skip
+            _narrow(st.segmented_control, "Answers", VERDICTS, "verdict", state.verdict)
+        _narrow(st.selectbox, "Class", CLASSES, "class", state.examples, width=150)
+        deciles = {"all": "Any decile", **{str(q): payload.decile(q).capitalize() for q in range(10)}}
+        quantile = "all" if state.quantile is None else str(state.quantile)
+        help_ = "Activation decile of the activating examples, 1 = strongest"
+        _narrow(st.selectbox, "Decile", deciles, "quantile", quantile, width=150, help=help_)
         if len(sources) > 1 or state.source != "all":
             names = {key: name for key, name in SOURCES.items() if key in {"all", state.source, *sources}}
-            st.selectbox(
-                "Source", list(names), format_func=names.__getitem__, label_visibility="collapsed", width=140,
-                help="Source of the non-activating examples", **_bound("source", state.source),
-            )  # fmt: skip
-        st.toggle(
-            "True activations", help=OVERLAY_HELP, **bound("overlay", state.overlay, encode=lambda v: 1 if v else None)
-        )  # fmt: skip
+            help_ = "Source of the non-activating examples"
+            _narrow(st.selectbox, "Source", names, "source", state.source, width=140, help=help_)
+        st.toggle("True activations", help=OVERLAY_HELP, **bound("overlay", state.overlay))
 
 
-def _bound(name: str, value: str) -> dict[str, Any]:
-    return bound(name, value, reset=("example",), encode=lambda v: None if v == "all" else v)
+def _narrow(widget: Any, label: str, options: Mapping[str, str], name: str, value: str, **look: Any) -> None:
+    choose(widget, label, options, name, value, "all", reset=("example",), **look)
 
 
 def _acted() -> None:

@@ -20,7 +20,7 @@ from autointerp.ui.feature.drill import messages
 from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import options, services
-from autointerp.ui.shared.state import bound, change
+from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import sentence
 
 # Regenerate ------------------------------------------------------------------------------------
@@ -152,10 +152,7 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
     with st.container(border=True):
         if base is not None:
             starts = {"edit": f"From version {versions.number(base)}", "write": "From nothing"}
-            st.segmented_control(
-                "Start", list(starts), format_func=starts.__getitem__, required=True, label_visibility="collapsed",
-                **bound("panel", "edit" if edit else "write"),
-            )  # fmt: skip
+            choose(st.segmented_control, "Start", starts, "panel", "edit" if edit else "write")
         text = st.text_area(
             f"Edit version {versions.number(current)}" if current else "Your explanation", key=key, height=110,
             placeholder="What does this feature respond to? One or two sentences.",

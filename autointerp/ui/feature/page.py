@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from autointerp.errors import UnknownName, nearest
+from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
 from autointerp.ui.feature import contexts, data, explanations, panel, try_text
-from autointerp.ui.feature.state import GROUPS, RESET, WINDOWS, FeatureState
+from autointerp.ui.feature.state import CONTEXT, GROUPS, RESET, WINDOWS, FeatureState
 from autointerp.ui.shared import components, list_walk
 from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store
-from autointerp.ui.shared.state import bound, change, current, suggestion, suggestions
+from autointerp.ui.shared.state import bound, change, choose, current, suggest, unknown_coder
 from autointerp.ui.shared.text import plain
 
 TRAIL = "feature_trail"
@@ -50,17 +50,12 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
     the page where it does not exist."""
     names = [info.coder for info in store.coders()]
     if not names:
-        st.info(
-            "This store has no coders yet. Cache one: `autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES`."
-        )
+        components.no_coders()
         st.stop()
     last_coder, last_latent = st.session_state.get(LAST_FEATURE, (None, None))
     name = state.coder if state.coder is not None else last_coder if last_coder in names else names[0]
     if name not in names:
-        st.warning(f"Coder “{plain(name, 60)}” does not exist. The closest names:")
-        with suggestions():
-            for near in nearest(name, names):
-                suggestion(plain(near), coder=near, latent=None, context=None, start=None, peek=None)
+        unknown_coder(name, names, "latent", *CONTEXT)
         st.stop()
     coder = store.coder(name)
     if state.latent is None:
@@ -74,11 +69,8 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
         st.warning(
             f"Feature {plain(state.latent, 60)} does not exist: {plain(name)} has features 0 to {last:,}. The closest:"
         )
-        with suggestions():
-            for near in error.nearest:
-                suggestion(
-                    f"{plain(name)} \\#{near}", coder=name, latent=near, context=None, start=None, peek=None
-                )
+        elsewhere = {"coder": name, **dict.fromkeys(CONTEXT)}
+        suggest((f"{plain(name)} \\#{near}", elsewhere | {"latent": near}) for near in error.nearest)
         st.stop()
 
 
@@ -87,11 +79,11 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.selectbox(
             "Coder", [other.coder for other in store.coders()], width=200, label_visibility="collapsed",
-            **bound("coder", info.coder, reset=("latent", "context", "start", "peek", *RESET, *list_walk.RESET)),
+            **bound("coder", info.coder, reset=("latent", *RESET, *list_walk.RESET)),
         )  # fmt: skip
         st.number_input(
             "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=130, label_visibility="collapsed",
-            **bound("latent", latent, reset=("context", "start", "peek", *RESET, *list_walk.RESET)),
+            **bound("latent", latent, reset=(*RESET, *list_walk.RESET)),
         )  # fmt: skip
         st.badge(registry.kind(info.kind).label, color="gray")
         st.caption(plain(_where(info)), width="stretch")
@@ -120,17 +112,12 @@ def _where(info: CoderInfo) -> str:
 
 def _controls(state: FeatureState) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.segmented_control(
-            "Contexts", list(GROUPS), format_func=GROUPS.__getitem__, required=True, label_visibility="collapsed",
-            **bound("group", state.group, encode=lambda v: None if v == "all" else v),
-        )  # fmt: skip
-        st.segmented_control(
-            "Window", list(WINDOWS), format_func=str.capitalize, required=True, label_visibility="collapsed",
-            help="Window length: 16 tokens, 32, or the whole context",
-            **bound("window", state.window, encode=lambda v: None if v == "medium" else v),
-        )  # fmt: skip
-        st.toggle("Align peaks", **bound("align", state.align, encode=lambda v: 1 if v else None))
-        st.toggle("Whitespace", **bound("whitespace", state.whitespace, encode=lambda v: 1 if v else None))
+        choose(st.segmented_control, "Contexts", GROUPS, "group", state.group, "all")
+        lengths = {name: name.capitalize() for name in WINDOWS}
+        help_ = "Window length: 16 tokens, 32, or the whole context"
+        choose(st.segmented_control, "Window", lengths, "window", state.window, "medium", help=help_)
+        st.toggle("Align peaks", **bound("align", state.align))
+        st.toggle("Whitespace", **bound("whitespace", state.whitespace))
 
 
 def goto(coder: str, latent: int, **more: int | None) -> None:
@@ -140,7 +127,7 @@ def goto(coder: str, latent: int, **more: int | None) -> None:
         trail: list[tuple[str, int]] = st.session_state.setdefault(TRAIL, [])
         trail.append(here)
         del trail[:-TRAIL_LENGTH]
-    change(coder=coder, latent=latent, context=None, start=None, peek=None, **RESET, **more)
+    change(coder=coder, latent=latent, **RESET, **more)
 
 
 def _here() -> tuple[CoderStore, int]:
@@ -169,7 +156,7 @@ def _back() -> None:
     if trail:
         coder, latent = trail.pop()
         st.session_state[_WENT_BACK] = True
-        change(coder=coder, latent=latent, context=None, start=None, peek=None, **RESET)
+        change(coder=coder, latent=latent, **RESET)
 
 
 def _open_clicked() -> None:

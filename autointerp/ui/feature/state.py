@@ -33,7 +33,8 @@ SOURCES = {
 """Where a non-activating example comes from."""
 
 FILTERS = ("verdict", "class", "quantile", "source", "overlay", "example")
-RESET: dict[str, None] = dict.fromkeys(("version", "score", "against", "panel", *FILTERS))
+CONTEXT = ("context", "start", "peek")
+RESET: dict[str, None] = dict.fromkeys((*CONTEXT, "version", "score", "against", "panel", *FILTERS))
 """What a step to another feature clears."""
 
 ID_LENGTH = 64

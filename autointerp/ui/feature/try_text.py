@@ -36,7 +36,7 @@ def draw(feature: Feature) -> None:
     st.text_area(
         "Test your own text", height=68, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
         placeholder="Test your own text: does it fire? Ctrl+Enter runs the model; the text stays as you move on.",
-        **bound(PARAM, text, encode=lambda v: v or None),
+        **bound(PARAM, text, ""),
     )  # fmt: skip
     if not text:
         return

@@ -2,6 +2,7 @@
 the address."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -19,6 +20,7 @@ from autointerp.ui.shared.state import (
     NumberFilter,
     bound,
     change,
+    choose,
     current,
     statistic_filters,
 )
@@ -38,25 +40,18 @@ _PLACEHOLDERS = {
 
 def which(names: list[str], state: FeaturesState) -> None:
     """The coder, or all."""
-    st.selectbox(
-        "Coder", [ALL, *names], width=145, label_visibility="collapsed",
-        **bound("coder", state.coder or ALL, reset=("page",), encode=lambda v: None if v == ALL else v),
-    )  # fmt: skip
+    options = {name: name for name in (ALL, *names)}
+    choose(st.selectbox, "Coder", options, "coder", state.coder or ALL, ALL, reset=("page",), width=145)
 
 
 def search_box(state: FeaturesState) -> None:
     """One box, and what it searches. A new search brings its own order."""
-    st.selectbox(
-        "Search in", list(MODES), format_func=MODES.__getitem__, width=190, label_visibility="collapsed",
-        **bound(
-            "mode", state.mode, reset=("page", "context", "sort", "order", "regex"),
-            encode=lambda v: None if v == "text" else v,
-        ),
-    )  # fmt: skip
+    reset = ("page", "context", "sort", "order")
+    choose(st.selectbox, "Search in", MODES, "mode", state.mode, "text", reset=(*reset, "regex"), width=190)
     st.text_input(
         "Search", width="stretch", label_visibility="collapsed", icon=":material/search:",
         placeholder=_PLACEHOLDERS[state.mode], max_chars=500,
-        **bound("search", state.search, reset=("page", "context", "sort", "order"), encode=lambda v: v.strip() or None),
+        **bound("search", state.search, "", reset=reset, encode=str.strip),
     )  # fmt: skip
 
 
@@ -64,10 +59,7 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
     """The score shown, and what the list is sorted by."""
     if kind is not None:
         names = {offered.key: score_text.name(offered, kinds) for offered in kinds}
-        st.selectbox(
-            "Score shown", list(names), format_func=lambda key: names.get(str(key), ""), width=205,
-            label_visibility="collapsed", **bound("score", kind.key, reset=("page",)),
-        )  # fmt: skip
+        choose(st.selectbox, "Score shown", names, "score", kind.key, reset=("page",), width=205)
     offered = _orders(searching=state.searching, scored=kind is not None)
     shown = state.sort if state.sort in offered else "density"
     key = "url_sort"
@@ -114,26 +106,17 @@ def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind
     """Everything that narrows the list, in a popover."""
     left, right = st.columns(2, gap="medium")
     with left:
-        st.segmented_control(
-            "Features", list(DEAD), format_func=DEAD.__getitem__, required=True,
-            **bound("dead", state.dead, reset=("page",), encode=lambda v: None if v == "hide" else v, firm=True),
-        )  # fmt: skip
+        _narrow(st.segmented_control, "Features", DEAD, "dead", state.dead, "hide")
         for each in statistic_filters():
             _number(each, state)
     with right:
-        st.selectbox(
-            "Explanation", list(STATES), format_func=lambda key: STATES[key][0],
-            **bound("explained", state.explained, reset=("page",), encode=_unless_any, firm=True),
-        )  # fmt: skip
-        names = list(dict.fromkeys([_ANY, *explainers, *([state.explainer] if state.explainer else [])]))
-        st.selectbox(
-            "Explainer", names, format_func=lambda name: _explainer(name, explainers),
-            **bound("explainer", state.explainer or _ANY, reset=("page",), encode=_unless_any, firm=True),
-        )  # fmt: skip
-        st.selectbox(
-            "Chosen by", list(HUMAN), format_func=lambda key: HUMAN[key][0],
-            **bound("human", state.human, reset=("page",), encode=_unless_any, firm=True),
-        )  # fmt: skip
+        states = {key: label for key, (label, _) in STATES.items()}
+        _narrow(st.selectbox, "Explanation", states, "explained", state.explained)
+        offered = [*explainers, *([state.explainer] if state.explainer else [])]
+        names = {_ANY: "Any"} | {name: _explainer(name, explainers) for name in offered}
+        _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
+        people = {key: label for key, (label, _) in HUMAN.items()}
+        _narrow(st.selectbox, "Chosen by", people, "human", state.human)
         if kind is None:
             st.caption("Filters by score appear once something is scored.")
             return
@@ -150,11 +133,13 @@ def _number(bounds: NumberFilter, state: FeaturesState) -> None:
     )  # fmt: skip
 
 
-def _unless_any(value: str) -> str | None:
-    return None if value == _ANY else value
+def _narrow(
+    widget: Any, label: str, options: Mapping[str, str], name: str, value: str, all_: str = _ANY
+) -> None:
+    """One filter; `all_` leaves nothing out."""
+    look = {"label_visibility": "visible", "firm": True}
+    choose(widget, label, options, name, value, all_, reset=("page",), **look)
 
 
 def _explainer(name: str, counts: Mapping[str, int]) -> str:
-    if name == _ANY:
-        return "Any"
     return f"{visible(explainer_label(name))[:60]} ({fmt.count(counts.get(name, 0))})"

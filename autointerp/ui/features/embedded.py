@@ -9,8 +9,8 @@ from autointerp.errors import UserError
 from autointerp.jobs import Job
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from autointerp.ui.shared import components, job_strip, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, services
 from autointerp.ui.shared.text import plain
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def draw(
                 f"{status} This app is read-only: search by meaning in an app that can write to the store, or run the "
                 "embedding scorer from the command line:"
             )
-            lines = [f"autointerp score {store.path} {coder} --scorer embedding" for coder in coders]
-            st.code("\n".join(lines), language=None, wrap_lines=True)
+            scoring = (f"autointerp score {store.path} {coder} --scorer embedding" for coder in coders)
+            components.commands(*scoring)
         return
     key = (str(store.path), embedder.name, *sorted(coders))
     started: dict[tuple[str, ...], str] = st.session_state.setdefault(STARTED, {})
@@ -72,8 +72,8 @@ def draw(
         )  # fmt: skip
     if key in started:
         job_strip.draw([started[key]], key="embed_explanations_strip")
-    elif trouble := st.session_state.pop(job_strip.MESSAGE, None):
-        st.error(plain(trouble, 500))
+    else:
+        job_strip.show_message()
     if job is not None and not covered.embedded:
         st.fragment(_look_again, run_every=_LOOK_SECONDS)(annotations, job.id)
 

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 import numpy as np
 import streamlit as st
 
-from autointerp.errors import nearest
 from autointerp.store import LatentPage, Store, list_latents
 from autointerp.types import CoderInfo
 from autointerp.ui.features import controls, search
@@ -22,8 +21,7 @@ from autointerp.ui.shared.state import (
     change,
     current,
     sorts,
-    suggestion,
-    suggestions,
+    unknown_coder,
 )
 from autointerp.ui.shared.text import plain
 
@@ -42,10 +40,7 @@ def draw() -> None:
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]
         if state.coder is not None and state.coder not in names:
-            st.warning(f"Coder “{plain(state.coder, 60)}” does not exist. The closest names:")
-            with suggestions():
-                for near in nearest(state.coder, names):
-                    suggestion(plain(near), coder=near, page=None)
+            unknown_coder(state.coder, names, "page")
             return
         st.session_state[LIST_PARAMS] = current()
         _body()
@@ -66,11 +61,7 @@ def _body() -> None:
             results = search.run(store, listed.annotations, coders, state)
             if results is None:
                 return
-        query = (
-            latent_query(state, listed.kind, results.spots, results.matches)
-            if results
-            else latent_query(state, listed.kind)
-        )
+        query = latent_query(state, listed.kind, results and results.spots, results and results.matches)
         ready = all(store.coder(name).has(query.computed) for name in coders)
         with nullcontext() if ready else st.spinner("Computing this statistic for every feature, once…"):
             page = list_latents(store, coders, query, annotations=listed.annotations)
@@ -157,9 +148,7 @@ def _summary(
         st.info("No failed explanations.")
     elif not listed.n_explained and state.explained in {"yes", "unscored"}:
         st.info("Nothing is explained yet. Open a feature and press Explain, or explain them all:")
-        st.code(
-            f"autointerp explain STORE {plain(state.coder or 'CODER')} --explainer pattern", language=None
-        )
+        components.commands(f"autointerp explain STORE {state.coder or 'CODER'} --explainer pattern")
     else:
         st.info(f"No feature passes these filters{hidden}. Relax them under Filters, or show dead features.")
 

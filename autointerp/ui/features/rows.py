@@ -1,13 +1,13 @@
 """The rows of the Features page: explanation, score and statistics as text, and the strongest context of each with the
 peaks under one another."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, Statistic, Store
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload, score_text, statistics
+from autointerp.ui.shared.components import Column
 from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.state import SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
@@ -82,25 +82,6 @@ def record(
         "sort": "low" if state.sort in SCORE_SORTS else state.sort,
         "descending": state.descending,
     }
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the list: what stands in the cell of a row, how `list.js` draws it, and what a click on its head sorts by (a
-    name as in the address)."""
-
-    title: str
-    cell: Callable[[LatentRow], Any]
-    kind: str = ""
-    cls: str = ""
-    num: bool = False
-    sort: str = ""
-    help: str = ""
-
-    @property
-    def head(self) -> dict[str, Any]:
-        """What the page gets of it."""
-        return {name: value for name, value in asdict(self).items() if name != "cell" and value}
 
 
 def _statistic(statistic: Statistic, ctx_len: int, text: TokenText) -> Column:

@@ -24,8 +24,8 @@ from autointerp.records import config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
+from autointerp.ui.shared import components, job_strip, llm_settings, options, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, llm_settings, options, services
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain, sentence
@@ -63,9 +63,7 @@ def draw(store: Store) -> None:
     """The form. Starts jobs and closes itself."""
     names = [info.coder for info in store.coders()]
     if not names:
-        st.info(
-            "This store has no coders yet. Cache one: `autointerp cache STORE --model MODEL --coder NAME=PATH`."
-        )
+        components.no_coders()
         return
     try:
         llm = llm_settings.current()

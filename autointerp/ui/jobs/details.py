@@ -18,7 +18,7 @@ from autointerp.ui.jobs.state import ITEMS, JobsState
 from autointerp.ui.shared import components, job_strip, job_text, labels, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages
-from autointerp.ui.shared.state import bound, change, suggestion, suggestions
+from autointerp.ui.shared.state import change, choose, pager, suggest
 from autointerp.ui.shared.text import plain, visible
 
 KEY = "job"
@@ -70,9 +70,8 @@ def page(store: Store, state: JobsState) -> None:
             f"Job “{plain(job_id, 60)}” does not exist."
             + (" The newest are:" if error.nearest else " There are no jobs yet: start one with New batch.")
         )
-        with suggestions():
-            for near in error.nearest:
-                suggestion(_named(store, near), job=near, items=None, items_page=None)
+        elsewhere = {"items": None, "items_page": None}
+        suggest((_named(store, near), {"job": near, **elsewhere}) for near in error.nearest)
         return
     header.title(plain(job.label, 120), anchor=False)
     interval = table.BUSY_SECONDS if job.is_active else None
@@ -90,27 +89,12 @@ def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
         job = services.annotations(store).jobs.get(job_id)
         if job.is_active != was_active or job.n_failed > 1.1 * n_failed:
             st.rerun()  # the rest of the page has something new to show
-        components.jobs(
-            record(job, writable=job_strip.writable(store)), key=KEY, on_act=lambda: job_strip.act(store, KEY)
-        )
-        message = st.session_state.pop(job_strip.MESSAGE, None)
-        if message:
-            st.warning(plain(message, 500))
+        drawn = table.record([job], writable=job_strip.writable(store), named=False)
+        components.jobs(drawn, key=KEY, on_act=lambda: job_strip.act(store, KEY))
+        job_strip.show_message()
         components.facts(facts(job), key="job_facts")
     if job.state == "failed" and job.error and not job.n_failed:
         st.error(plain(job.error, 2000), icon=":material/error:")
-
-
-def record(job: Job, *, writable: bool) -> dict[str, Any]:
-    """The table's row without the label, which is the page's title."""
-    whole = table.record([job], writable=writable)
-    at = next(place for place, column in enumerate(whole["columns"]) if column.get("kind") == "job")
-
-    def without(cells: list[Any]) -> list[Any]:
-        return [*cells[:at], *cells[at + 1 :]]
-
-    rows = [{**row, "cells": without(row["cells"])} for row in whole["rows"]]
-    return {**whole, "columns": without(whole["columns"]), "rows": rows}
 
 
 def facts(job: Job) -> list[list[str]]:
@@ -279,10 +263,8 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
         _causes(store, job)
     present: list[ItemState] = [name for name in ITEMS if counts[name]]  # failures first
     shown: ItemState = state.items or (present[0] if present else "failed")
-    st.segmented_control(
-        "Which items", list(ITEMS), format_func=lambda name: f"{ITEMS[name]} ({fmt.count(counts[name])})",
-        required=True, label_visibility="collapsed", **bound("items", shown, reset=("items_page",)),
-    )  # fmt: skip
+    labels = {str(name): f"{label} ({fmt.count(counts[name])})" for name, label in ITEMS.items()}
+    choose(st.segmented_control, "Which items", labels, "items", shown, reset=("items_page",))
     items = services.annotations(store).jobs.items(
         job.id, state=shown, limit=ITEMS_PAGE + 1, offset=ITEMS_PAGE * (state.items_page - 1)
     )
@@ -290,16 +272,7 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
         st.caption("None.")
     else:
         _item_table(store, job, items[:ITEMS_PAGE], shown)
-    if state.items_page > 1 or len(items) > ITEMS_PAGE:
-        with st.container(horizontal=True):
-            st.button(
-                "Previous", key="items_previous", disabled=state.items_page == 1, on_click=change,
-                kwargs={"items_page": state.items_page - 1 if state.items_page > 2 else None},
-            )  # fmt: skip
-            st.button(
-                "Next", key="items_next", disabled=len(items) <= ITEMS_PAGE, on_click=change,
-                kwargs={"items_page": state.items_page + 1},
-            )  # fmt: skip
+    pager("items_page", state.items_page, more=len(items) > ITEMS_PAGE, names=("Previous", "Next"))
 
 
 def _causes(store: Store, job: Job) -> None:
@@ -323,7 +296,7 @@ def _causes(store: Store, job: Job) -> None:
             "help": "Whether it can help without a change to the options or to Settings",
         },
     ]
-    _table(columns, rows, "job_causes")
+    components.links(columns, rows, page="feature", key="job_causes")
 
 
 def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> None:
@@ -339,17 +312,9 @@ def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> Non
         {"title": "Attempts", "num": True, "help": "Including retries"},
         {"title": "Cause" if shown == "failed" else ""},
     ]
-    _table(columns, rows, "job_items")
+    components.links(columns, rows, page="feature", key="job_items")
 
 
 def _row(feature: tuple[str, int] | None, *cells: str) -> dict[str, Any]:
     go = {"go": {"coder": feature[0], "latent": feature[1]}} if feature else {}
     return {"cells": list(cells), **go}
-
-
-def _table(columns: list[dict[str, Any]], rows: list[dict[str, Any]], key: str) -> None:
-    """A click on a row goes to its feature."""
-    clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key=key)
-    if clicked:
-        where = {"coder": str(clicked["coder"]), "latent": str(clicked["latent"])}
-        st.switch_page("pages/feature.py", query_params=where)

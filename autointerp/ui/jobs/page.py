@@ -8,10 +8,8 @@ from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
 from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
 from autointerp.ui.shared import components, job_strip, job_text, services
-from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages, open_store
-from autointerp.ui.shared.state import bound, change, current
-from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.state import change, choose, current, pager
 
 KEY = "jobs"
 PAGE_SIZE = 25
@@ -36,8 +34,12 @@ def draw() -> None:
                 batch_form.draw(store)
         elif not may:
             st.caption("Read-only: jobs can be viewed, not started or stopped.")
-        busy = bool(services.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1))
+        busy = _busy(store)
         st.fragment(_table, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(store, busy)
+
+
+def _busy(store: Store) -> bool:
+    return bool(services.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1))
 
 
 def _form_button(state: JobsState) -> None:
@@ -55,12 +57,10 @@ def _table(store: Store, busy: bool) -> None:
     with messages():
         state = JobsState.parse(current())
         active, ended, more = _listed(store, state)
-        if bool(services.annotations(store).jobs.recent(states=SHOWS["active"][1], limit=1)) != busy:
+        if _busy(store) != busy:
             st.rerun()  # to look more, or less, often
-        st.segmented_control(
-            "Which jobs", list(SHOWS), format_func=lambda name: SHOWS[name][0], required=True, label_visibility="collapsed",
-            **bound("show", state.show, reset=("page",), encode=lambda v: None if v == "all" else v),
-        )  # fmt: skip
+        shows = {name: label for name, (label, _) in SHOWS.items()}
+        choose(st.segmented_control, "Which jobs", shows, "show", state.show, "all", reset=("page",))
         rows = active + ended
         if not rows:
             _empty(store, state)
@@ -72,10 +72,8 @@ def _table(store: Store, busy: bool) -> None:
         if sent and sent["act"] == "open":
             change(job=str(sent["id"]), new=None)
             st.rerun()
-        message = st.session_state.pop(job_strip.MESSAGE, None)
-        if message:
-            st.warning(plain(message, 500))
-        _pages(state, more)
+        job_strip.show_message()
+        pager("page", state.page, more=more, names=("Newer", "Older"))
 
 
 def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]:
@@ -106,23 +104,7 @@ def _empty(store: Store, state: JobsState) -> None:
     coders = store.coders()
     name = coders[0].coder if coders else "CODER"
     st.info("No jobs yet. Start one with New batch, from a Feature page, or from the command line:")
-    st.code(
-        f"autointerp explain {store.path} {name} --explainer pattern\n"
+    components.commands(
+        f"autointerp explain {store.path} {name} --explainer pattern",
         f"autointerp score {store.path} {name} --scorer detection",
-        language=None,
-        wrap_lines=True,
     )
-
-
-def _pages(state: JobsState, more: bool) -> None:
-    if state.page == 1 and not more:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Newer", key="jobs_newer", disabled=state.page == 1, on_click=change,
-            kwargs={"page": state.page - 1 if state.page > 2 else None},
-        )  # fmt: skip
-        st.button(
-            "Older", key="jobs_older", disabled=not more, on_click=change, kwargs={"page": state.page + 1}
-        )
-        st.caption(f"Page {fmt.count(state.page)}")

@@ -16,6 +16,7 @@ from autointerp.ui.shared.text import plain
 BINS = 36
 _FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 is no better than predicting the mean"
 _CE = "Increase in cross-entropy, in nats per token, when the coder's output replaces the module's"
+_NO_CE = "Needs a causal language model, and a coder whose output replaces that of a module."
 _ZERO = "The same with zeros in place of the module's output: the scale for CE +"
 COLUMNS: list[dict[str, Any]] = [
     {"title": "Coder", "kind": "link", "cls": "name"},
@@ -45,12 +46,7 @@ def draw() -> None:
         if not infos:
             components.no_coders()
             return
-        clicked = components.table(
-            {"columns": COLUMNS, "rows": [coder_row(info) for info in infos], "page": "features"},
-            key="coders",
-        )
-        if clicked:
-            st.switch_page("pages/features.py", query_params={"coder": str(clicked["coder"])})
+        components.links(COLUMNS, [coder_row(info) for info in infos], page="features", key="coders")
         _plots(store, infos)
     # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
     from autointerp.ui.overview import scores
@@ -79,8 +75,8 @@ def store_facts(store: Store) -> list[list[str]]:
 
 
 def coder_row(info: CoderInfo) -> dict[str, Any]:
-    """One coder's figures as text; a click opens its features."""
-    fidelity = info.fidelity
+    """One coder's figures as text, a missing one with its reason; a click opens its features."""
+    fidelity, absent = info.fidelity, info.absent.get("fidelity", "Not measured.")
     return {
         "go": {"coder": info.coder},
         "cells": [
@@ -88,12 +84,14 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             registry.kind(info.kind).label,
             info.hookpoint,
             fmt.count(info.n_latents),
-            fmt.count(info.k),
+            fmt.count(info.k) if info.k is not None else [fmt.NONE, "Varies by token."],
             fmt.short_count(info.n_tokens),
             fmt.decimal(info.l0, 1),
-            fmt.decimal(fidelity.fvu if fidelity else None),
-            fmt.signed(fidelity.ce_increase if fidelity else None, 3),
-            fmt.signed(fidelity.ce_increase_zero if fidelity else None, 3),
+            fmt.decimal(fidelity.fvu) if fidelity else [fmt.NONE, absent],
+            *(
+                fmt.signed(value, 3) if value is not None else [fmt.NONE, _NO_CE if fidelity else absent]
+                for value in (fidelity and fidelity.ce_increase, fidelity and fidelity.ce_increase_zero)
+            ),
             fmt.share(info.n_dead / info.n_latents) if info.n_latents else fmt.NONE,
             fmt.size(info.bytes_on_disk),
         ],
@@ -116,9 +114,8 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
     dead = [info.n_dead / info.n_latents for info in infos]
     left, middle, right = st.columns(3)
     with left:
-        _plot(
-            charts.bars("Fraction of variance unexplained", names, fvu, [fmt.decimal(v) for v in fvu]), "fvu"
-        )
+        title = "Fraction of variance unexplained"
+        _plot(charts.bars(title, names, fvu, [fmt.decimal(v) for v in fvu]), "fvu")
     with middle:
         if any(value is not None for value in ce):
             title = "CE increase, share of zero ablation"

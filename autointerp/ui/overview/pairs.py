@@ -11,10 +11,10 @@ from autointerp.score.population import agreement, disagreement
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
 from autointerp.ui.overview.data import Written
-from autointerp.ui.overview.rows import features, open_feature
+from autointerp.ui.overview.rows import features
 from autointerp.ui.shared import charts, components, score_text
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.state import bound, change
+from autointerp.ui.shared.state import bound, change, flag
 from autointerp.ui.shared.text import plain
 
 N_APART = 4
@@ -65,10 +65,7 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
         if clicked:
             change(x=str(clicked["x"]), y=str(clicked["y"]))
             st.rerun(scope="fragment")
-        if st.toggle(
-            "Plot every feature",
-            **bound("plot", params.get("plot") == "1", encode=lambda v: 1 if v else None),
-        ):
+        if st.toggle("Plot every feature", **bound("plot", flag(params.get("plot")))):
             _scatter(written, coders, shown)
     with right:
         _apart(written, coders, shown)
@@ -94,7 +91,7 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
     picked = event.selection.points if event else []
     if picked and len(picked[0].get("customdata", ())) == 2:
         coder, latent = picked[0]["customdata"]
-        open_feature(str(coder), int(latent))
+        st.switch_page("pages/feature.py", query_params={"coder": str(coder), "latent": str(latent)})
 
 
 def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:

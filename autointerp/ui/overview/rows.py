@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import streamlit as st
-
 from autointerp.store import ScoreKind
 from autointerp.ui.overview.data import Written
 from autointerp.ui.shared import components, score_text
@@ -15,7 +13,6 @@ def features(
     written: Written, coders: Sequence[str], chosen: Sequence[int], kinds: Sequence[ScoreKind], key: str
 ) -> None:
     """Features in rows, with what explains them and the scores of these kinds."""
-    named = [written.place(coders, at) for at in chosen]
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Explanation", "kind": "explanation"},
@@ -29,22 +26,12 @@ def features(
         ),
     ]
     rows = []
-    for coder, latent in named:
+    for coder, latent in (written.place(coders, at) for at in chosen):
         annotated = written.coders[coder]
         shown = annotated.shown([latent]).get(latent)
         scores = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
         title = f"{coder} #{latent}" if len(coders) > 1 else f"#{latent}"
-        cells = [
-            title,
-            explanation_cell(shown),
-            *(score_text.cell(score) if score else None for score in scores),
-        ]
+        figures = (score_text.cell(score) if score else None for score in scores)
+        cells = [title, explanation_cell(shown), *figures]
         rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
-    clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key=f"features_{key}")
-    if clicked:
-        open_feature(str(clicked["coder"]), int(clicked["latent"]))
-
-
-def open_feature(coder: str, latent: int) -> None:
-    """Go to its page."""
-    st.switch_page("pages/feature.py", query_params={"coder": coder, "latent": str(latent)})
+    components.links(columns, rows, page="feature", key=f"features_{key}")

@@ -13,12 +13,12 @@ from autointerp.store import ScoreKind, Store
 from autointerp.types import CoderInfo
 from autointerp.ui.overview import pairs
 from autointerp.ui.overview.data import Coverage, Written
-from autointerp.ui.overview.rows import features, open_feature
+from autointerp.ui.overview.rows import features
 from autointerp.ui.shared import charts, components, job_strip, job_text, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import written_by
 from autointerp.ui.shared.session import messages, open_store
-from autointerp.ui.shared.state import bound, current
+from autointerp.ui.shared.state import bound, choose, current
 from autointerp.ui.shared.text import plain, visible
 
 ALL = "All coders"
@@ -52,11 +52,9 @@ def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
         "Nothing is explained yet. Open a feature and press Explain, or explain and score all live features from the Jobs page "
         "or the command line. No language model is needed:"
     )
-    st.code(
-        f"autointerp explain {store.path} {coder} --explainer pattern\n"
-        f"autointerp score {store.path} {coder} --scorer detection --scorer fuzzing",
-        language=None,
-        wrap_lines=True,
+    components.commands(
+        f"autointerp explain {store.path} {coder} --explainer pattern",
+        f"autointerp score {store.path} {coder} --scorer detection fuzzing",
     )
     st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
 
@@ -74,17 +72,12 @@ def _explained(written: Written) -> None:
     _spreads(written, kinds)
     coder = params.get("of") if params.get("of") in names else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.selectbox(
-            "Features of", [ALL, *names], width=190, label_visibility="collapsed",
-            **bound("of", coder or ALL, encode=lambda v: None if v == ALL else v),
-        )  # fmt: skip
+        options = {name: name for name in (ALL, *names)}
+        choose(st.selectbox, "Features of", options, "of", coder or ALL, ALL, width=190)
         chosen = next((kind for kind in kinds if kind.key == params.get("score")), None)
         chosen = chosen or max(kinds, key=lambda kind: written.kinds[kind])
         labels = {kind.key: score_text.name(kind, written.kinds) for kind in kinds}
-        st.selectbox(
-            "Score", list(labels), format_func=lambda key: labels.get(str(key), ""), width=280,
-            label_visibility="collapsed", **bound("score", chosen.key),
-        )  # fmt: skip
+        choose(st.selectbox, "Score", labels, "score", chosen.key, width=280)
     among = [coder] if coder else names
     _extremes(written, among, chosen)
     if len(kinds) > 1:
@@ -138,9 +131,7 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
             rows.append(
                 {"go": {"coder": coder}, "cells": [*cells, *(_median(written, cover, k) for k in kinds)]}
             )
-    clicked = components.table({"columns": columns, "rows": rows, "page": "features"}, key="coverage")
-    if clicked:
-        st.switch_page("pages/features.py", query_params={"coder": str(clicked["coder"]), "sort": "low"})
+    components.links(columns, rows, page="features", key="coverage", sort="low")
 
 
 _SCORED = "median, and how many of the explained features are scored"
@@ -237,6 +228,4 @@ def _recent(store: Store) -> None:
             }
             name = f"{explanation.coder} #{explanation.latent}"
             rows.append({"go": feature, "cells": [name, cell, job_text.ago(explanation.created)]})
-        clicked = components.table({"columns": columns, "rows": rows, "page": "feature"}, key="latest")
-        if clicked:
-            open_feature(str(clicked["coder"]), int(clicked["latent"]))
+        components.links(columns, rows, page="feature", key="latest")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from autointerp.errors import UserError, nearest
+from autointerp.errors import UserError
 from autointerp.models.coders import registry
 from autointerp.probe import Ranking
 from autointerp.store import Store
@@ -15,7 +15,7 @@ from autointerp.ui.probe.state import MAX_ROWS, PAGE, SCALES, ProbeState
 from autointerp.ui.shared import components, probing
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages, open_store
-from autointerp.ui.shared.state import bound, change, current, suggestion, suggestions
+from autointerp.ui.shared.state import bound, change, choose, current, unknown_coder
 from autointerp.ui.shared.text import plain, quoted, sentence
 
 KEY = "probe"
@@ -75,10 +75,7 @@ def _chosen(state: ProbeState, infos: Sequence[CoderInfo]) -> list[str]:
         trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
         return (trained or names)[:MAX_DEFAULT]
     for unknown in [name for name in state.coders if name not in names][:3]:
-        st.warning(f"Coder “{plain(unknown, 60)}” does not exist. The closest names:")
-        with suggestions():
-            for near in nearest(unknown, names, n=3):
-                suggestion(plain(near), coders=near)
+        unknown_coder(unknown, names, parameter="coders")
     return [name for name in names if name in state.coders]
 
 
@@ -86,21 +83,18 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
     st.text_area(
         "Text", height=92, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
         placeholder="Type a text and press Ctrl+Enter: which features fire on it?",
-        **bound("text", state.text, reset=("token", "rows"), encode=lambda v: v or None),
+        **bound("text", state.text, "", reset=("token", "rows")),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.multiselect(
             "Coders", [info.coder for info in infos], width=500, placeholder="Choose coders",
             **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
         )  # fmt: skip
-        st.segmented_control(
-            "Rank by", list(RANK_LABELS), format_func=RANK_LABELS.__getitem__, required=True, help=RANK_HELP,
-            **bound("rank", state.rank, reset=("rows",), encode=lambda v: None if v == "max" else v),
-        )  # fmt: skip
-        st.segmented_control(
-            "Scale", list(SCALES), format_func=SCALES.__getitem__, required=True, help=SCALE_HELP,
-            **bound("scale", state.scale, reset=("rows",), encode=str),
-        )  # fmt: skip
+        look = {"reset": ("rows",), "label_visibility": "visible"}
+        choose(
+            st.segmented_control, "Rank by", RANK_LABELS, "rank", state.rank, "max", help=RANK_HELP, **look
+        )
+        choose(st.segmented_control, "Scale", SCALES, "scale", state.scale, help=SCALE_HELP, **look)
         clipped = None if state.density is None else min(state.density, 100.0)
         st.number_input(
             "Density at most (%)", min_value=0.0, max_value=100.0, step=None, format="%g", placeholder="any", width=150,

@@ -4,7 +4,8 @@ Their script is ours and fixed; everything from a store arrives as data and beco
 addresses, while a plain click comes back as a trigger, so that the session and its caches stay.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -34,11 +35,31 @@ def icon() -> str:
 def no_coders() -> None:
     """What to do with a store that holds a corpus only."""
     st.info("This store has no coders yet. Cache one, then reload this page:")
-    st.code(
-        "autointerp cache STORE --model MODEL --coder NAME=PATH --hookpoint layers.2.mlp",
-        language=None,
-        wrap_lines=True,
-    )
+    commands("autointerp cache STORE --model MODEL --coder NAME=PATH --hookpoint layers.2.mlp")
+
+
+def commands(*lines: str) -> None:
+    """Lines to copy into a terminal."""
+    st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what stands in the cell of a row's record, how the element draws it, and what a click on its head
+    sorts by (a name as in the address)."""
+
+    title: str
+    cell: Callable[[Any], Any]
+    kind: str = ""
+    cls: str = ""
+    num: bool = False
+    sort: str = ""
+    help: str = ""
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What the page gets of it."""
+        return {name: value for name, value in asdict(self).items() if name != "cell" and value}
 
 
 def triggered(key: str, event: str) -> Any:
@@ -67,6 +88,14 @@ def table(data: dict[str, Any], *, key: str, on_sort: Callback | None = None) ->
         data=data, key=key, on_open_change=lambda: None, on_sort_change=on_sort or (lambda: None)
     )
     return result.open
+
+
+def links(columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, **params: str) -> None:
+    """A table whose rows lead to `page`, with their `go` records and `params` as its address."""
+    clicked = table({"columns": columns, "rows": rows, "page": page}, key=key)
+    if clicked:
+        where = {name: str(value) for name, value in clicked.items()}
+        st.switch_page(f"pages/{page}.py", query_params={**where, **params})
 
 
 def jobs(data: dict[str, Any], *, key: str, on_act: Callback) -> dict[str, Any] | None:

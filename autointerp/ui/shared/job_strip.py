@@ -119,6 +119,11 @@ def _strip(
         sent = components.jobs(record(jobs), key=key, on_act=lambda: act(store, key))
         if sent and sent["act"] == "open":
             st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
+    show_message()
+
+
+def show_message() -> None:
+    """Why what was last asked for could not be done, once."""
     if message := st.session_state.pop(MESSAGE, None):
         st.warning(plain(message, 500))
 
@@ -168,7 +173,7 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
         "state": job.state,
         "cells": [
             job_text.state(job),
-            {"label": visible(job.label), "href": f"jobs?job={job.id}", "note": error_note(job)},
+            name(job),
             job_text.progress(job),
             job_text.rate(job) if job.rate and job.state == "running" else None,
             f"{eta} left" if job.eta_seconds and job.n_left else None,
@@ -178,11 +183,11 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
     }
 
 
-def error_note(job: Job) -> str:
-    """Why it did not go well, on one line; nothing for a job that was merely cancelled."""
-    if job.is_active or not job.error or job.error == job.state:
-        return ""
-    return visible(job_text.first_line(job.error))
+def name(job: Job) -> dict[str, str]:
+    """What it does, its page, and on one line why it did not go well; nothing for a job that was merely cancelled."""
+    failed = not job.is_active and job.error and job.error != job.state
+    note = visible(job_text.first_line(job.error)) if failed else ""
+    return {"label": visible(job.label), "href": f"jobs?job={job.id}", "note": note}
 
 
 def job_actions(job: Job) -> list[tuple[str, ...]]:

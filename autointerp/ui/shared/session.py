@@ -15,6 +15,7 @@ from autointerp import settings
 from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
 from autointerp.store import Store
 from autointerp.types import CoderInfo
+from autointerp.ui.shared import components
 from autointerp.ui.shared.text import sentence
 
 STORE_KEY = "store_path"
@@ -22,7 +23,6 @@ LAST_FEATURE = "feature_last"
 """The feature seen last: coder and latent."""
 LIST_PARAMS = "features_params"
 """The address of the list as it was seen last."""
-BUILD_DEMO = "make demo"
 
 
 @st.cache_resource(show_spinner=False)
@@ -97,13 +97,8 @@ def explain_store_error(error: StoreError) -> None:
     if isinstance(error, StoreIncomplete):
         st.markdown("Run the command that was building it again: it resumes where it stopped.")
     st.markdown("Build the demo store, cache a model of your own, or open another store:")
-    st.code(
-        f"{BUILD_DEMO}\n"
-        "autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES\n"
-        "autointerp serve STORE",
-        language=None,
-        wrap_lines=True,
-    )
+    cache = "autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES"
+    components.commands("make demo", cache, "autointerp serve STORE")
     st.page_link("pages/settings.py", label="Choose another store", icon=":material/settings:")
 
 

@@ -6,14 +6,16 @@ back to defaults; names and numbers that must exist (coder, latent, context) are
 the nearest valid ones.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import streamlit as st
 
+from autointerp.errors import nearest
 from autointerp.store import STATISTICS
 from autointerp.store.queries import Dead, Human, State
+from autointerp.ui.shared.text import plain
 
 SCORE_SORTS = {"low": "ci_low", "score": "score", "above": "above_floor"}
 
@@ -130,12 +132,11 @@ class FeaturesState:
     their tables; `page` counts from 1.
 
     `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder` and `context` are as given: the page checks them
-    against the store. `chosen_sort`: whether the address names an order, or what is searched for decides.
+    against the store.
     """
 
     coder: str | None
     sort: str
-    chosen_sort: bool
     descending: bool
     dead: Dead
     filters: Mapping[str, float]
@@ -178,7 +179,6 @@ class FeaturesState:
         return FeaturesState(
             coder=params.get("coder"),
             sort=sort,
-            chosen_sort=sort != natural,
             descending=choice(params.get("order"), ORDERS, "asc" if sort == "latent" else "desc") == "desc",
             dead=cast(Dead, choice(params.get("dead"), DEAD, "hide")),
             filters={param: value for param, value in typed.items() if value is not None},
@@ -199,40 +199,58 @@ def current() -> dict[str, str]:
 
 
 def change(**changes: str | int | float | None) -> None:
-    """Set parameters of the address, `None` removes one; one message to the browser."""
+    """Set parameters of the address, `None` and False remove one, True is 1; one message to the browser."""
     params: dict[str, str] = current()
     for name, value in changes.items():
-        if value is None:
+        if value is None or value is False:
             params.pop(name, None)
+        elif value is True:
+            params[name] = "1"
         else:
             params[name] = f"{value:g}" if isinstance(value, float) else str(value)
     st.query_params.from_dict(params)
 
 
-def suggestions() -> Any:
-    """Where `suggestion`s stand: side by side, as many as fit."""
-    return st.container(horizontal=True, gap="small")
+def suggest(ways: Iterable[tuple[str, Mapping[str, Any]]], about: str = "") -> None:
+    """Ways to other states of the same page, with labels, after a wrong address; `about` tells two such sets apart. They are no
+    page links: one to the page it stands on changes what is shown and leaves the address as it was (Streamlit 1.67)."""
+    with st.container(horizontal=True, gap="small"):
+        for place, (label, changes) in enumerate(ways):
+            st.button(label, key=f"suggestion_{about}_{place}_{label}", on_click=change, kwargs=dict(changes))
 
 
-def suggestion(label: str, **changes: str | int | None) -> None:
-    """A way to another state of the same page, after a wrong address. Not a page link: one that leads to the page it stands
-    on changes what is shown and leaves the address as it was (Streamlit 1.67)."""
-    st.button(
-        label, key=f"suggestion_{label}_{sorted(changes.items(), key=str)}", on_click=change, kwargs=changes
-    )
+def unknown_coder(name: str, names: Sequence[str], *reset: str, parameter: str = "coder") -> None:
+    """Says that a coder in the address does not exist, and leads to those with the closest names."""
+    st.warning(f"Coder “{plain(name, 60)}” does not exist. The closest names:")
+    others = nearest(name, names)
+    suggest([(plain(other), {parameter: other, **dict.fromkeys(reset)}) for other in others], name)
+
+
+def pager(parameter: str, page: int, *, more: bool, names: tuple[str, str]) -> None:
+    """Buttons to the page before and the next one of a list, where it has more than one; `more`: whether one follows."""
+    if page == 1 and not more:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, to, there in zip(names, (page - 1, page + 1), (page > 1, more), strict=True):
+            st.button(
+                name, key=f"{parameter}_{name.lower()}", disabled=not there, on_click=change,
+                kwargs={parameter: to if to > 1 else None},
+            )  # fmt: skip
+        st.caption(f"Page {page:,}")
 
 
 def bound(
     name: str,
     value: Any,
+    default: Any = None,
     *,
-    reset: tuple[str, ...] = (),
-    encode: Callable[[Any], Any] = lambda v: v,
+    reset: Sequence[str] = (),
+    encode: Callable[[Any], Any] = lambda value: value,
     firm: bool = False,
     late: bool = False,
 ) -> dict[str, Any]:
     """`key` and `on_change` for a widget that shows parameter `name`: it starts at `value` (as parsed from the address) and
-    writes `encode(new value)` back, `None` meaning the default; `reset` names parameters that a change invalidates.
+    writes `encode(new value)` back, nothing where that is `default`; `reset` names parameters that a change invalidates.
 
     `firm` tells the browser the value in every run, not only when it changed: a multiselect that the browser draws late (its
     script is loaded after the page) otherwise takes its own default, nothing, and sends that back (Streamlit 1.67). Not for
@@ -244,9 +262,32 @@ def bound(
         st.session_state[key] = value
 
     def write() -> None:
-        change(**{name: encode(st.session_state[key]), **dict.fromkeys(reset)})
+        written = encode(st.session_state[key])
+        change(**{name: None if written == default else written, **dict.fromkeys(reset)})
 
     return {"key": key, "on_change": write} | ({"value": value} if late and not changed else {})
 
 
 _UNSET = object()
+
+
+def choose(
+    widget: Callable[..., Any],
+    label: str,
+    options: Mapping[str, str],
+    name: str,
+    value: str | None,
+    default: str | None = None,
+    *,
+    reset: Sequence[str] = (),
+    firm: bool = False,
+    **look: Any,
+) -> None:
+    """A widget (`st.selectbox`, `st.segmented_control`) to choose one of `options`, keys with their labels, bound to parameter
+    `name`. Its label is for screen readers, unless `look` says otherwise."""
+    if widget is st.segmented_control:
+        look["required"] = True
+    look = {"label_visibility": "collapsed", **look}
+    # A choice of the run before may be gone.
+    shown = bound(name, value, default, reset=reset, firm=firm)
+    widget(label, list(options), format_func=lambda key: options.get(str(key), ""), **look, **shown)
