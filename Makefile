@@ -12,11 +12,11 @@ LARGE := data/stores/large
 # Test processes side by side: one more than cores, for tests also wait (for browsers, servers, other processes).
 JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
-.PHONY: help setup demo test soak check bench chromium format clean
+.PHONY: help setup demo test soak check style bench chromium format clean
 
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first)'
-	@echo 'make test      format, lint, types, layers, then every test (sets up .venv and a Chromium first)'
+	@echo 'make test      format, lint, layers, types and every test (sets up .venv and a Chromium first)'
 	@echo 'make soak      the tests of sudden deaths, with twenty kills each; a quarter of an hour'
 	@echo 'make check     only format, lint, types and layers'
 	@echo 'make bench     the benchmarks; half an hour'
@@ -43,16 +43,21 @@ demo: setup
 	$(BIN)/autointerp demo --background
 	$(BIN)/autointerp serve
 
-test: check chromium
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+# Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py.
+test: style chromium
+	@types=$$(mktemp); $(BIN)/pyright --warnings >$$types 2>&1 & checking=$$!; \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
+	wait $$checking || failed=1; echo '== types'; cat $$types; rm $$types; exit $$failed
 
 soak: setup
 	AUTOINTERP_KILLS=20 $(BIN)/python -m pytest tests/batch/test_kills.py tests/jobs/test_processes.py
 
-check: setup
+check: style
+	$(BIN)/pyright --warnings
+
+style: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports
 	$(BIN)/python tests/circles.py
 

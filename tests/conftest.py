@@ -23,6 +23,29 @@ settings.register_profile("explore", max_examples=1000, **_PATIENT)
 settings.load_profile("repeatable")
 
 
+SLOWEST_FIRST = (
+    "demo",
+    "browser",
+    "batch",
+    "caching",
+    "jobs",
+    "embedding",
+    "app",
+    "cli",
+    "llm",
+    "store",
+    "pipeline",
+)
+"""Folders in the order in which several processes should take up their files: a long one taken last would run alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` hands files out in this order; within a folder it stays as it is."""
+    rank = {name: at for at, name in enumerate(SLOWEST_FIRST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
+
+
 @pytest.fixture(autouse=True)
 def _same_main_module() -> Iterator[None]:
     """AppTest leaves its script behind as `__main__`, which a process that a later test starts would run."""
