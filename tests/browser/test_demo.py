@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from autointerp.demo.build import build_demo
 from tests.browser.conftest import Open, Server, start_server
 
-N_TOKENS = 128 * 150
+N_TOKENS = 128 * 60
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,14 @@ def test_every_coder_can_be_looked_at(scheme: str, demo_server: Server, visit: O
     page = at.page
     at.goto("/")
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
-    for coder in ("sae", "sae-seed1", "transcoder", "skip-transcoder", "sae-l1", "neurons", "random"):
+    coders = ("sae", "sae-seed1", "transcoder", "skip-transcoder", "sae-l1", "neurons", "random")
+    for coder in coders:
         expect(page.get_by_role("link", name=coder, exact=True)).to_be_visible()
+    for coder in coders:
         at.goto(f"/feature?coder={coder}")
         root = page.locator(f'.root[data-coder="{coder}"][data-latent]')
         expect(root.locator('section[data-group="top"] .row .t.peak').first).to_be_attached()
         at.check()
-        at.goto("/")
 
 
 def test_searching_the_text_leads_to_features(demo_server: Server, visit: Open):

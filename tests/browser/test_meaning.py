@@ -11,6 +11,7 @@ from autointerp.preferences import ENV_CONFIG
 from autointerp.records import Explanation
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from tests.browser.acting import REST_MS
 from tests.browser.conftest import Open, Server, start_server
 from tests.conftest import CoderSpec, StoreFactory
 
@@ -47,12 +48,13 @@ def test_explanations_are_embedded_beside_the_page(server: Server, visit: Open, 
     rows = page.locator("table.list.explained tbody tr")
     expect(rows).to_have_count(25)
     page.goto(f"{server.url}/features?coder=sae&mode=meaning&search=purring+pets")
-    expect(page.get_by_text(re.compile(f"None of the {N_LATENTS} explanations is embedded"))).to_be_visible()  # fmt: skip
+    none_yet = page.get_by_text(re.compile(f"None of the {N_LATENTS} explanations is embedded"))
+    expect(none_yet).to_be_visible(timeout=REST_MS)  # the model is loaded first
     strip = page.locator(".root", has_text="embed the explanations of sae")
     expect(strip).to_be_visible()
     expect(strip.get_by_role("button", name="Cancel")).to_be_visible()
     # When the job is over the page shows what it brought, by itself.
-    expect(rows).to_have_count(25)
+    expect(rows).to_have_count(25, timeout=REST_MS)
     expect(rows.first).to_contain_text("Cats, kittens")
     expect(page.get_by_text("None of the")).to_have_count(0)
     expect(strip).to_have_count(0)
