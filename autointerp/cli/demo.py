@@ -16,7 +16,7 @@ from autointerp.cli.shared.progress import progress_bars
 NAME = "demo"
 HELP = "build the demo store"
 
-_NICENESS = 5  # the app on the same machine goes first
+NICENESS = 5  # the app on the same machine goes first
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     left = bool(complete.missing_in(path))
     in_background = left and args.background
     if in_background:
-        _leave_to_background(path)
+        leave_to_background(path)
     worked = built.built or rest.explained or rest.scored
     text = f"The demo store at {path} is {'built' if worked else 'already complete'}."
     if in_background:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     write_result(document, text, as_json=args.json)
 
 
-def _leave_to_background(path: Path) -> None:
+def leave_to_background(path: Path) -> None:
     """A process of its own, so that the app's pages do not share an interpreter with it. It ends with the work, or on Ctrl-C
     in the terminal; the app or the next run goes on with what is left."""
     child = subprocess.Popen(
@@ -82,4 +82,4 @@ def _leave_to_background(path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, child.pid, _NICENESS)
+        os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)

@@ -17,7 +17,7 @@ from autointerp.store.embeddings.texts import TextVectors
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 _IN_MEMORY = 50_000
-_BATCH = 512
+BATCH = 512
 """Texts embedded between two writes: what a stop or a kill may cost, a few seconds' work."""
 _STAGE, _UNIT = "embed", "texts"
 
@@ -61,8 +61,8 @@ class StoreEmbedder:
         rest = [text for text in distinct if text not in vectors]
         vectors |= self.texts.get(rest)
         missing = [text for text in rest if text not in vectors]
-        for at in range(0, len(missing), _BATCH):
-            new = self._embed(missing[at : at + _BATCH])
+        for at in range(0, len(missing), BATCH):
+            new = self._embed(missing[at : at + BATCH])
             self.texts.put(new)
             vectors |= new
         with self._lock:
@@ -82,8 +82,8 @@ class StoreEmbedder:
         total = len(set(texts))
         done, n_embedded = total - len(missing), 0
         progress(Progress(_STAGE, done, total, _UNIT))
-        for at in range(0, len(missing), _BATCH):
-            batch = missing[at : at + _BATCH]
+        for at in range(0, len(missing), BATCH):
+            batch = missing[at : at + BATCH]
             new = self.texts.missing(batch)  # another process may be embedding the same texts
 
             def report(step: Progress, before: int = done + len(batch) - len(new)) -> None:

@@ -323,10 +323,10 @@ def _encode(
             f"{subject.name} and of the coder."
         )
     latent, position, activation = acts.firing(position)
-    return TextActivations(position, latent, _as_stored(activation, info.scale), ~kept)
+    return TextActivations(position, latent, as_stored(activation, info.scale), ~kept)
 
 
-def _as_stored(activation: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+def as_stored(activation: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """Rounded to the float16 that the store would hold; what is too large for one as it is (the corpus set the scale)."""
     fits = activation <= MAX_HALF * scale
     rounded = activation.copy()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 
+MAX_NEUTRAL = 20_000
+"""Texts whose log-probability without an explanation is kept."""
 _ROOM = 512
 """Tokens that the examples of the task, an explanation and a text need together."""
 
@@ -90,7 +92,7 @@ class Surprisal(Scorer):
             with self._lock:
                 self._neutral.update(new)
         with self._lock:
-            while len(self._neutral) > 20_000:
+            while len(self._neutral) > MAX_NEUTRAL:
                 self._neutral.popitem(last=False)
         return [kept[text] for text in texts]
 

@@ -15,7 +15,7 @@ import pytest
 from autointerp.errors import StoreBusy, StoreDamaged, StoreReadOnly, StoreTooNew
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.store.annotations import Annotations
-from autointerp.store.annotations.database import FILE, _migrate
+from autointerp.store.annotations.database import FILE, migrate
 from autointerp.store.annotations.schema import MIGRATIONS, VERSION
 
 
@@ -25,7 +25,7 @@ def explain(latent: int, text: str = "text") -> Explanation:
 
 def file_of_version(folder: Path, version: int) -> sqlite3.Connection:
     connection = sqlite3.connect(folder / FILE, isolation_level=None)
-    _migrate(connection, MIGRATIONS[:version])
+    migrate(connection, MIGRATIONS[:version])
     return connection
 
 
@@ -51,7 +51,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
     with closing(file_of_version(tmp_path, 1)) as connection:
         before = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
         with pytest.raises(sqlite3.OperationalError):
-            _migrate(connection, (MIGRATIONS[0], "CREATE TABLE half (x);\nCREATE TABLE half (x);\n"))
+            migrate(connection, (MIGRATIONS[0], "CREATE TABLE half (x);\nCREATE TABLE half (x);\n"))
         assert connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == before
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 

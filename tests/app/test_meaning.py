@@ -46,7 +46,7 @@ class GatedEmbedder:
 def embedder(monkeypatch: pytest.MonkeyPatch) -> GatedEmbedder:
     made = GatedEmbedder()
     monkeypatch.setattr("autointerp.embedding.load_embedder", lambda name=None, **more: made)
-    monkeypatch.setattr("autointerp.embedding.lookup._BATCH", 2)
+    monkeypatch.setattr("autointerp.embedding.lookup.BATCH", 2)
     return made
 
 

@@ -84,7 +84,7 @@ class ScriptedServer:
             if fault is not None:
                 with self.lock:
                     self.faults[fault] += 1
-                return self._fail(fault)
+                return self.fail(fault)
             time.sleep(self.latency)
             text = answer(body)
             with self.lock:
@@ -94,7 +94,7 @@ class ScriptedServer:
             with self.lock:
                 self.now -= 1
 
-    def _fail(self, fault: str) -> Response:
+    def fail(self, fault: str) -> Response:
         if fault == "429":
             return error(429, "slow down", headers={"Retry-After": "0.05"})
         if fault == "slow":

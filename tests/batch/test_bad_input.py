@@ -76,7 +76,7 @@ def test_what_no_request_survives_stops_the_run_and_a_retry_goes_on(
 ) -> None:
     response, message = FATAL[case]
     server.fault = lambda question, times: case
-    monkeypatch.setattr(server, "_fail", lambda fault: response)
+    monkeypatch.setattr(server, "fail", lambda fault: response)
     ran = explain(command, store)
     assert ran.code == 2
     assert message in ran.err
@@ -113,7 +113,7 @@ def test_a_prompt_too_long_is_a_recorded_failure(
     too_long = error(400, "This model's maximum context length is 512 tokens.", "context_length_exceeded")
     order: dict[str, int] = {}  # every second question, whatever it says
     server.fault = lambda question, times: "too long" if order.setdefault(question, len(order)) % 2 else None
-    monkeypatch.setattr(server, "_fail", lambda fault: too_long)
+    monkeypatch.setattr(server, "fail", lambda fault: too_long)
     ran = explain(command, store)
     failed = ran.document["failed"]
     assert 0 < failed < LATENTS, "of some, for this test"

@@ -159,15 +159,15 @@ def test_late_overflow_is_rescaled(lab: Lab, subject: SubjectModel, tmp_path: Pa
         """A coder whose first latent's activation is its call number to the power of a million's root."""
 
         def __init__(self) -> None:
-            self._inner = load_coder(lab.specs["sae"], subject=subject)
+            self.inner = load_coder(lab.specs["sae"], subject=subject)
             self.calls = 0
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)
+            return getattr(self.inner, name)
 
         def encode(self, x: torch.Tensor) -> SparseActivations:
             self.calls += 1
-            acts = self._inner.encode(x)
+            acts = self.inner.encode(x)
             return replace(acts, values=acts.values * (1e7 if self.calls == 3 else 1.0))
 
     cache(
@@ -189,7 +189,7 @@ def test_late_overflow_is_rescaled(lab: Lab, subject: SubjectModel, tmp_path: Pa
     assert info.scale > 1
     wanted = np.concatenate(
         [
-            growing._inner.encode(x[row]).firing(np.arange(24)).activation * (1e7 if row == 2 else 1.0)
+            growing.inner.encode(x[row]).firing(np.arange(24)).activation * (1e7 if row == 2 else 1.0)
             for row in range(6)
         ]
     )

@@ -136,7 +136,7 @@ def test_disk_full_or_read_only(
     path = tmp_path / "s"
     cache(path, model=subject, coders={"random": "random:layers.1.mlp:48:3"}, text=[lab.text], ctx_len=24)
     if where == "append":
-        monkeypatch.setattr(spool, "_write", fail)
+        monkeypatch.setattr(spool, "write_array", fail)
     else:
         monkeypatch.setattr(writer.DatabaseWriter, "insert", fail)
     with pytest.raises(StoreReadOnly):

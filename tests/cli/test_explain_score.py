@@ -1,6 +1,7 @@
 """`autointerp explain` and `autointerp score` without a language model; with one they are in tests/batch."""
 
 import argparse
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -314,16 +315,15 @@ def test_wrong_input_is_2_and_says_what_is_right(
 def test_a_store_that_cannot_be_written_says_so(
     store: Store, run_text: RunText, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("autointerp.store.annotations.database.Database._create_or_migrate", refuse)
+    connect = sqlite3.connect
+
+    def connect_without_permission(address: str, **options: Any) -> sqlite3.Connection:
+        return connect(address.replace("mode=rwc", "mode=ro"), **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect_without_permission)
     code, out, err = run_text("explain", store.path, "sae")
     assert (code, out) == (2, "")
     assert "written" in err
-
-
-def refuse(_: object) -> None:
-    from autointerp.errors import StoreReadOnly
-
-    raise StoreReadOnly("no")
 
 
 def test_defaults_are_those_of_the_library():

@@ -240,7 +240,7 @@ def test_ctrl_c_cancels_and_says_how_to_go_on(
 
 def test_memory_holds_a_page_of_items(store: Store, monkeypatch: pytest.MonkeyPatch):
     job = queue(store, list(range(5)))
-    monkeypatch.setattr(batch, "_PAGE", 2)
+    monkeypatch.setattr(batch, "PAGE", 2)
     with Annotations(store.path) as annotations:
         items = batch.job_items(annotations, job.id)
         assert [one.item for one in items] == list(range(5))

@@ -102,11 +102,11 @@ def test_force_keeps_the_old_store_until_the_new_one_is_complete(
 ):
     path = build_tiny().path
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "_cache", fail)
+        patch.setattr("autointerp.caching.cache", fail)
         with pytest.raises(KeyboardInterrupt):
             build_tiny(force=True)
     assert {info.coder for info in Store.open(path).coders()} == NAMES

@@ -117,7 +117,7 @@ class Stop(Exception):
 def test_a_stop_keeps_what_was_embedded(
     tiny_store: Store, annotations: Annotations, hashed: HashEmbedder, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("autointerp.embedding.lookup._BATCH", 10)
+    monkeypatch.setattr("autointerp.embedding.lookup.BATCH", 10)
     known = StoreEmbedder(tiny_store, hashed)
     write(annotations, "sae", texts_of(60))
     reports: list[Progress] = []
@@ -171,7 +171,7 @@ class Slow(HashEmbedder):
 def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     made = Slow()
     monkeypatch.setattr("autointerp.embedding.load_embedder", lambda name=None, **more: made)
-    monkeypatch.setattr("autointerp.embedding.lookup._BATCH", 40)
+    monkeypatch.setattr("autointerp.embedding.lookup.BATCH", 40)
     return made
 
 
@@ -211,7 +211,7 @@ def _embed_in_a_process(path: Path) -> None:
     made = Slow()
     made.limit = 130
     autointerp.embedding.load_embedder = lambda name="", **more: made
-    autointerp.embedding.lookup._BATCH = 40
+    autointerp.embedding.lookup.BATCH = 40
     with Annotations(path) as annotations:
         resources = Resources(Store.open(path), annotations)
         JobRunner(annotations, job_kinds(resources)).run(**embed_explanations_job(["sae"], "hash"))

@@ -35,7 +35,7 @@ def found(tiny_store: Store, hashed: HashEmbedder) -> WindowEmbeddings:
 def test_search_is_a_sort_by_cosine(
     limit: int, some: bool, found: WindowEmbeddings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("autointerp.store.embeddings.reader._BLOCK", 10)
+    monkeypatch.setattr("autointerp.store.embeddings.reader.BLOCK", 10)
     rng = np.random.default_rng(limit)
     query = rng.standard_normal(16).astype(np.float32)
     contexts = rng.random(24) < 0.5 if some else None

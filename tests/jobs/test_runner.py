@@ -1,6 +1,7 @@
 """Runners: items on threads, ends of every kind, stopping, foreground and background."""
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -311,20 +312,28 @@ def test_a_runner_on_a_read_only_store_rests(annotations: Annotations) -> None:
 
 
 def test_a_full_disk_fails_the_job_and_loses_nothing(
-    annotations: Annotations, make_runner: MakeRunner
+    annotations: Annotations, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def big(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
         context.wait(0.002)
         return Outcome(rows=[Explanation(coder="sae", latent=item, text="x" * 8000, explainer="p")])
 
     runner = make_runner(JobKind("big", big), beat_seconds=9.0)
-    with annotations._database.write() as connection:
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    connection.execute(f"PRAGMA max_page_count = {pages + 60}")
+    annotations.close()  # it opens its connections anew
+    connect = sqlite3.connect
+
+    def connect_to_a_small_disk(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 60}")
+        return connection
+
     logging.disable(logging.CRITICAL)
     try:
-        with pytest.raises(StoreReadOnly, match="full"):
-            runner.run("big", {}, range(200))
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", connect_to_a_small_disk)
+            with pytest.raises(StoreReadOnly, match="full"):
+                runner.run("big", {}, range(200))
     finally:
         logging.disable(logging.NOTSET)
     (job,) = annotations.jobs.recent()
@@ -332,7 +341,7 @@ def test_a_full_disk_fails_the_job_and_loses_nothing(
     assert annotations.counts()["sae"]["explanations"] == job.n_done
     assert job.state == "failed"
     assert "disk space" in str(job.error)
-    annotations.close()  # forget the limit
+    annotations.close()  # the disk has room again
     annotations.jobs.retry(job.id)
     assert runner.run_job(job.id).n_done == 200
 

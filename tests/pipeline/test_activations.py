@@ -1,6 +1,8 @@
 """Activations read ahead are the activations."""
 
+import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,23 +75,30 @@ def test_a_walk_in_order_reads_ahead_and_a_jump_does_not(
 
 def test_memory_is_bounded(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activations, "MAX_ROWS", 250)
+    read: list[weakref.ref[LatentActivations]] = []
+    between = CoderStore.activations_between
+
+    def watched(self: CoderStore, first: int, last: int) -> list[LatentActivations]:
+        acts = between(self, first, last)
+        read.extend(map(weakref.ref, acts))
+        return acts
+
+    monkeypatch.setattr(CoderStore, "activations_between", watched)
     coder, ahead = tiny_store.coder("sae"), ActivationCache(tiny_store)
     counts = coder.table().columns["n_activations"]
     for latent in coder.table().live.tolist() * 2:
-        found = ahead.get(coder, latent)
-        kept = sum(len(acts.token) for acts in ahead._kept.values())
-        assert kept <= max(250, len(found.token))
-        assert kept == ahead._rows
-        assert all(len(acts.token) for acts in ahead._kept.values())  # the dead are not kept beside the live
+        wanted = ahead.get(coder, latent)
+        kept = [acts for reference in read if (acts := reference()) is not None]
+        assert sum(len(acts.token) for acts in kept) <= max(250, len(wanted.token))
+        assert all(len(acts.token) for acts in kept)  # the dead are not kept beside the live
+        del kept
     assert counts.sum() > 250  # or the test says nothing
 
 
-def test_a_coder_made_anew_is_read_anew(tiny_store: Store) -> None:
+def test_a_coder_made_anew_is_read_anew(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     coder, ahead = tiny_store.coder("sae"), ActivationCache(tiny_store)
     known = ahead.get(coder, 3)
     assert ahead.get(coder, 3) is known
-    renewed = coder.activations(3)
-    key = next(key for key in ahead._kept if key[2] == 3)
-    ahead._kept[(key[0], "another time", 3)] = ahead._kept.pop(key)
+    monkeypatch.setattr(CoderStore, "info", replace(coder.info, created="another time"))
     assert ahead.get(coder, 3) is not known
-    assert same(ahead.get(coder, 3), renewed)
+    assert same(ahead.get(coder, 3), coder.activations(3))

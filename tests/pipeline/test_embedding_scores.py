@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from autointerp.embedding import StoreEmbedder, embed_store
+from autointerp.embedding import embed_store
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
@@ -38,13 +38,13 @@ class Counting(HashEmbedder):
 
 
 @pytest.fixture
-def embedder(resources: Resources) -> Counting:
-    """The bench's embedder of that name, its windows embedded."""
-    found = Counting()
-    resources._embedders[found.name] = StoreEmbedder(resources.store, found)
-    embed_store(resources.store, found, window=8)
-    found.calls.clear()
-    return found
+def embedder(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    """The only embedder there is; the store's windows are embedded by it."""
+    counting = Counting()
+    monkeypatch.setattr("autointerp.embedding.load_embedder", lambda name: counting)
+    embed_store(resources.store, counting, window=8)
+    counting.calls.clear()
+    return counting
 
 
 def options(embedder: Counting, **more: Any) -> ScoreOptions:

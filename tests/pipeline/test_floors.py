@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from autointerp.pipeline import floors
@@ -113,10 +112,3 @@ def test_a_batch_that_has_just_begun_sees_what_there_is(annotations: Annotations
     assert None not in drawn[1:]
     assert max(Counter(drawn).values()) < 20
     assert len(set(drawn)) > 50
-
-
-def test_the_mix_is_a_permutation_of_ranks() -> None:
-    hashes = np.random.default_rng(0).integers(0, 2**63, size=300).astype(np.uint64)
-    first = [int(np.argmin(floors._mixed(hashes, 0, latent))) for latent in range(3000)]
-    assert len(set(first)) == 300
-    assert max(Counter(first).values()) < 30

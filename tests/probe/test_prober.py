@@ -20,8 +20,10 @@ from autointerp.errors import (
     UserError,
 )
 from autointerp.models.coders.coder import CoderSpec, SparseActivations
+from autointerp.models.coders.sparsify import SparsifyCoder
 from autointerp.models.subject import SubjectModel
 from autointerp.probe import Prober, ProbeResult
+from autointerp.probe.prober import as_stored
 from autointerp.store import Store
 from autointerp.types import Progress
 from tests.models.tiny import TEXT, save_coder, save_neox
@@ -113,10 +115,8 @@ def test_the_side_that_a_coder_reads_is_found_by_its_checksum(
 
 def test_activations_of_any_scale(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
     """Far beyond float16 in the corpus; a text that goes beyond the corpus's range keeps a finite value."""
-    from autointerp.probe.prober import _as_stored
-
-    assert _as_stored(np.array([1e5, 7e9], np.float32), 4.0).tolist() == [99968.0, np.float32(7e9)]
-    assert _as_stored(np.array([1e-12], np.float32), 1.0).tolist() == [2.0**-24]
+    assert as_stored(np.array([1e5, 7e9], np.float32), 4.0).tolist() == [99968.0, np.float32(7e9)]
+    assert as_stored(np.array([1e-12], np.float32), 1.0).tolist() == [2.0**-24]
 
 
 # Texts -------------------------------------------------------------------------------------------
@@ -293,11 +293,10 @@ def test_loading_reports_what_it_does(store: Store) -> None:
 
 def test_nan_is_an_error(store: Store, prober: Prober, monkeypatch: pytest.MonkeyPatch) -> None:
     prober.load(["sae"])
-    coder = next(coder for (name, _), coder in prober._coders.items() if name == "sae")
     monkeypatch.setattr(
-        coder,
+        SparsifyCoder,
         "encode",
-        lambda x: SparseActivations(torch.full((len(x), 1), torch.nan), torch.zeros(len(x), 1).long()),
+        lambda _, x: SparseActivations(torch.full((len(x), 1), torch.nan), torch.zeros(len(x), 1).long()),
     )
     with pytest.raises(BadActivations, match=r"'sae'.*token"):
         prober.run("abc", ["sae"])

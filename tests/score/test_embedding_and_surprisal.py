@@ -1,8 +1,9 @@
 """Scores without a judge: cosine, and a local language model."""
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ class CharTokenizer:
 
 
 @pytest.fixture(scope="module")
-def causal() -> CausalTextModel:
+def neox() -> Any:
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -101,10 +102,17 @@ def causal() -> CausalTextModel:
         max_position_embeddings=1024,
         use_cache=True,
     )
-    return CausalTextModel(GPTNeoXForCausalLM(config), CharTokenizer(), name="tiny", batch=3)
+    return GPTNeoXForCausalLM(config).eval()
 
 
-def test_log_probabilities_with_a_shared_cache_are_those_of_whole_texts(causal: CausalTextModel) -> None:
+@pytest.fixture(scope="module")
+def causal(neox: Any) -> CausalTextModel:
+    return CausalTextModel(neox, CharTokenizer(), name="tiny", batch=3)
+
+
+def test_log_probabilities_with_a_shared_cache_are_those_of_whole_texts(
+    causal: CausalTextModel, neox: Any
+) -> None:
     import torch
 
     texts = [
@@ -117,20 +125,33 @@ def test_log_probabilities_with_a_shared_cache_are_those_of_whole_texts(causal: 
         " b c d",
     ]
     ours = causal.log_probs("Description: x\nExcerpt:", texts)
-    tokenizer, model = CharTokenizer(), causal._model
+    tokenizer = CharTokenizer()
     for text, value in zip(texts, ours, strict=True):
         head = tokenizer("Description: x\nExcerpt:")["input_ids"]
         body = tokenizer(text, add_special_tokens=False)["input_ids"]
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([head + body])).logits[0].log_softmax(-1)
+            logits = neox(input_ids=torch.tensor([head + body])).logits[0].log_softmax(-1)
         plain = sum(float(logits[len(head) + i - 1, token]) for i, token in enumerate(body))
         assert value == pytest.approx(plain, abs=1e-3)
     assert ours[0] == pytest.approx(ours[4], abs=1e-4)
     assert ours == pytest.approx(causal.log_probs("Description: x\nExcerpt:", texts), abs=1e-4)
 
 
+class Asked:
+    """A language model that remembers how often each text was asked for."""
+
+    def __init__(self, model: CausalTextModel) -> None:
+        self.model, self.name, self.max_tokens = model, model.name, model.max_tokens
+        self.asked: Counter[str] = Counter()
+
+    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+        self.asked.update(texts)
+        return self.model.log_probs(prefix, texts)
+
+
 def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel) -> None:
-    scorer = Surprisal(causal)
+    model = Asked(causal)
+    scorer = Surprisal(model)
     result = scorer.run(explained("foxes"), heldout(6, 6), seed=0)
     assert (result.status, result.metric, result.model, result.judge) == (
         "ok",
@@ -139,11 +160,11 @@ def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel
         "language model",
     )
     assert result.value is not None
-    assert len(scorer._neutral) == len(
-        {one.text for one in [*heldout(6, 6).activating, *heldout(6, 6).non_activating]}
-    )
+    first = model.asked.copy()
     again = scorer.run(explained("foxes"), heldout(6, 6), seed=0)
     assert again.value == pytest.approx(result.value)
+    # Each text once beside the explanation and once without it; the second time only beside it.
+    assert (model.asked - first).total() == first.total() - len(first) > 0
 
 
 def test_a_prefix_too_long_for_the_model_is_a_recorded_failure(causal: CausalTextModel) -> None:
@@ -186,7 +207,9 @@ def test_models_with_a_short_context_see_no_examples_of_the_task(room: int | Non
     assert ("short" in (scorer.prompt_version or "")) is not shots
 
 
-def test_neutral_values_that_another_thread_drops_are_not_missed() -> None:
+def test_neutral_values_that_are_dropped_at_once_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when other threads put in many more before they are read."""
+
     class Model:
         name = "model"
         max_tokens = None
@@ -194,11 +217,6 @@ def test_neutral_values_that_another_thread_drops_are_not_missed() -> None:
         def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
             return [float(len(text)) for text in texts]
 
-    class Forgetful(OrderedDict[str, float]):
-        def update(self, *_: object, **__: object) -> None:
-            """What was put in is gone before it is read: others have put in many more."""
-
-    scorer = Surprisal(Model())
-    scorer._neutral = Forgetful()
-    result = scorer.run(explained("foxes"), heldout(), seed=0)
+    monkeypatch.setattr("autointerp.score.surprisal.MAX_NEUTRAL", 0)
+    result = Surprisal(Model()).run(explained("foxes"), heldout(), seed=0)
     assert result.status == "ok"

@@ -1,6 +1,7 @@
 """Our metrics against scikit-learn and scipy."""
 
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -148,10 +149,14 @@ def test_answers_that_differ_are_left_to_the_bootstrap() -> None:
 
 def test_resamples_of_large_classes_do_not_pile_up() -> None:
     resamples = Resamples(0)
+    drawn = []
     for n in range(500, 600):
-        assert resamples.weights(n, n) is not None
-    kept = sum(one.pos.nbytes + one.neg.nbytes for one in resamples._drawn.values())
-    assert kept <= 64 << 20
+        weights = resamples.weights(n, n)
+        assert weights is not None
+        drawn.append(weakref.ref(weights))
+    del weights
+    kept = [weights for reference in drawn if (weights := reference()) is not None]
+    assert 0 < sum(weights.pos.nbytes + weights.neg.nbytes for weights in kept) <= 64 << 20
 
 
 def test_too_few_examples_have_no_interval() -> None:

@@ -274,7 +274,7 @@ def test_a_full_or_locked_disk(tiny_store: Store, monkeypatch: pytest.MonkeyPatc
 
     before = sorted(tiny_store.layout.coders.iterdir())
     with coder_writer(tiny_store) as writer, monkeypatch.context() as patch:
-        patch.setattr(spool_module, "_write", refuse)
+        patch.setattr(spool_module, "write_array", refuse)
         writer.append(np.array([1]), np.array([9]), np.array([4.0], dtype=np.float32))
         with pytest.raises(StoreReadOnly, match=r"full|Make the folder writable"):
             writer.finish(n_tokens=24 * 64)

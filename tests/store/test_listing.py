@@ -1,5 +1,7 @@
 """The list with explanations and scores against a plain pandas implementation, on random data with gaps and ties."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -339,14 +341,13 @@ def test_a_busy_store_is_not_read_at_every_turn(tiny_store: Store, monkeypatch: 
 
 
 def test_kept_annotations_go_with_their_owner(tiny_store: Store):
-    from autointerp.store.annotated import _annotated
-
-    before = len(_annotated)
     annotations = Annotations(tiny_store.path)
-    annotated_store(annotations)
+    kept = weakref.ref(annotated_store(annotations))
+    assert kept() is annotated_store(annotations)
     annotations.close()
     del annotations
-    assert len(_annotated) <= before
+    gc.collect()
+    assert kept() is None
 
 
 TEXTS = ["The word cat.", "concatenation", "cat_name, a CAT", "STRASSE and straße", "", "a.b and $x$", "cat"]

@@ -143,7 +143,7 @@ def test_whatever_the_order_on_disk_everything_reads_the_same(
     corpus: Store, rows: dict[tuple[int, int], float], sorted_rows: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coder_writer, "_SORTED_ROWS", sorted_rows)
+        patch.setattr(coder_writer, "SORTED_ROWS", sorted_rows)
         coder = write(corpus, "c", rows)
     expected = sorted((latent, token, value) for (token, latent), value in rows.items())
     one_by_one = [

@@ -11,7 +11,7 @@ from autointerp.score.compare import Difference
 from autointerp.ui.feature.actions import explain_options
 from autointerp.ui.feature.card import plot
 from autointerp.ui.feature.compare import diff, sentence
-from autointerp.ui.feature.judged import _lost_pairs
+from autointerp.ui.feature.judged import lost_pairs
 from autointerp.ui.feature.state import ExplanationState
 from autointerp.ui.feature.versions import seconds
 from autointerp.ui.shared import format as fmt
@@ -81,12 +81,12 @@ def test_lost_pairs_make_up_the_area():
         JudgedExample(i=i, context=0, start=0, window=1, truth=truth, value=value)
         for i, (truth, value) in enumerate(values)
     ]
-    lost = _lost_pairs(judged)
+    lost = lost_pairs(judged)
     assert lost == {0: 0.0, 1: 0.5, 2: 0.5, 3: 0.25, 4: 0.0}
     of_positives = (lost[0] + lost[1]) / 2
     of_negatives = (lost[2] + lost[3] + lost[4]) / 3
     assert of_positives == pytest.approx(of_negatives)  # 1 - AUROC either way
-    assert _lost_pairs(judged[:2]) == {}
+    assert lost_pairs(judged[:2]) == {}
 
 
 def test_plot_stays_on_its_axis():

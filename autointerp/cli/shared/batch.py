@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Item = int | str
 Watch = Callable[["Job"], None]
 POLL_SECONDS = 1.0
-_PAGE = 5000
+PAGE = 5000
 _CAUSES, _NAMED = 10, 10
 
 
@@ -269,7 +269,7 @@ def causes(
 def job_items(annotations: "Annotations", job_id: str, **filters: Any) -> "Iterator[JobItem]":
     """All items of a job, a page at a time."""
     offset = 0
-    while page := annotations.jobs.items(job_id, limit=_PAGE, offset=offset, **filters):
+    while page := annotations.jobs.items(job_id, limit=PAGE, offset=offset, **filters):
         yield from page
         offset += len(page)
 

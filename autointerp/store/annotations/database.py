@@ -79,7 +79,7 @@ class Database:
         if self.read_only and not self._exists():
             self._empty = True
             connection = self._open(":memory:")
-            _migrate(connection, MIGRATIONS)
+            migrate(connection, MIGRATIONS)
             connection.execute("PRAGMA query_only = ON")
             return connection
         if not self.read_only:
@@ -194,7 +194,7 @@ class Database:
         with self._translated(), closing(self._connect()) as connection:
             self._identify(connection)
             _enter_wal(connection, self.busy_seconds)
-            _migrate(connection, MIGRATIONS)
+            migrate(connection, MIGRATIONS)
 
     def _check_version(self) -> None:
         with self._borrow() as connection:
@@ -213,7 +213,7 @@ class Database:
             closing(sqlite3.connect(copy, isolation_level=None)) as target,
         ):
             source.backup(target)
-            _migrate(target, MIGRATIONS)
+            migrate(target, MIGRATIONS)
         self.close()
         self._source = copy
 
@@ -279,7 +279,7 @@ def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:
             time.sleep(0.01)
 
 
-def _migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...]) -> None:
+def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...]) -> None:
     """Bring a file to `len(migrations)`, one transaction each. Any number of processes may do so at once."""
     while connection.execute("PRAGMA user_version").fetchone()[0] < len(migrations):
         connection.execute("BEGIN IMMEDIATE")

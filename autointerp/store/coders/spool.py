@@ -115,10 +115,10 @@ class Spool:
         offsets = np.zeros(self.n_latents + 1, dtype=np.uint32)
         np.cumsum(np.bincount(latent, minlength=self.n_latents), out=offsets[1:])
         self._runs.append((self._data.seek(0, 2), self._filled, self.scale))
-        _write(self._data, np.take(self._token, order))
-        _write(self._data, np.take(self._bits, order))
+        write_array(self._data, np.take(self._token, order))
+        write_array(self._data, np.take(self._bits, order))
         self._offsets.seek(0, 2)
-        _write(self._offsets, offsets)
+        write_array(self._offsets, offsets)
         self._filled = 0
 
     def blocks(self, max_rows: int = BLOCK_ROWS, max_latents: int = 1 << 13) -> Iterator[LatentBlock]:
@@ -186,7 +186,7 @@ class Spool:
             view = view[n:]
 
 
-def _write(file: FileIO, array: NDArray) -> None:
+def write_array(file: FileIO, array: NDArray) -> None:
     view = array.data.cast("B")
     while len(view):
         view = view[file.write(view) :]

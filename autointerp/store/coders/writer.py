@@ -35,7 +35,7 @@ from autointerp.store.store import Store
 from autointerp.types import CoderInfo, Fidelity, Progress, ProgressCallback, Relation, no_progress
 
 _ROWS_AT_ONCE = 1 << 16
-_SORTED_ROWS = 1 << 16
+SORTED_ROWS = 1 << 16
 
 Logits = tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.integer], NDArray[np.floating]]
 """Promoted token ids and values, suppressed token ids and values, each [n_latents, m], strongest first."""
@@ -334,12 +334,12 @@ class CoderWriter:
 
 
 def _storage_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Latents of a block in the order of their rows on disk: in pieces of about `_SORTED_ROWS` rows, rarest first in each.
+    """Latents of a block in the order of their rows on disk: in pieces of about `SORTED_ROWS` rows, rarest first in each.
 
     DuckDB packs 2,048 gaps into as many bits as the widest needs, so a rare latent among frequent ones costs them all. The
     pieces keep a latent within one or two row groups, where a reader looks for it.
     """
-    piece = (np.cumsum(counts) - counts) // _SORTED_ROWS
+    piece = (np.cumsum(counts) - counts) // SORTED_ROWS
     return np.lexsort((counts, piece))
 
 

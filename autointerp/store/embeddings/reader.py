@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 FORMAT = 1
 IN_MEMORY_BYTES = 256 << 20
 """Up to this size the vectors are kept in memory as float32, which makes repeated searches ten times as fast."""
-_BLOCK = 65_536
+BLOCK = 65_536
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class WindowEmbeddings:
 
     def similarities(self, vectors: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Cosines with Float32[ndarray, "m d"] a block of rows at a time: the first row, Float32[ndarray, "block m"]."""
-        for first in range(0, len(self), _BLOCK):
+        for first in range(0, len(self), BLOCK):
             source = self.vectors if self._float32 is None else self._float32
-            yield first, np.asarray(source[first : first + _BLOCK], dtype=np.float32) @ vectors.T
+            yield first, np.asarray(source[first : first + BLOCK], dtype=np.float32) @ vectors.T
 
     def search(
         self, vector: NDArray[np.float32], limit: int, contexts: NDArray[np.bool_] | None = None

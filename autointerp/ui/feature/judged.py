@@ -68,7 +68,7 @@ class Part:
 
 def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExample]) -> list[JudgedWindow]:
     """Joins the judged examples with their windows, and works out what was right."""
-    lost = _lost_pairs(judged) if score.metric == "auroc" else {}
+    lost = lost_pairs(judged) if score.metric == "auroc" else {}
 
     def joined(answer: JudgedExample) -> JudgedWindow:
         example = _example(feature, answer)
@@ -91,7 +91,7 @@ def _example(feature: Feature, judged: JudgedExample) -> Example | None:
     return cut(feature.activations, store.tokens, judged.context, judged.start, stop)
 
 
-def _lost_pairs(judged: Sequence[JudgedExample]) -> dict[int, float]:
+def lost_pairs(judged: Sequence[JudgedExample]) -> dict[int, float]:
     """For each graded example, the share of the other class on the wrong side of it; ties count half."""
     graded = [
         (example.i, example.truth, example.value)
