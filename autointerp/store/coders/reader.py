@@ -163,14 +163,16 @@ class CoderStore:
         ids, values = rows["ids"][0][:limit].tolist(), decode_similarity(rows["near"][0][:limit]).tolist()
         return [Neighbour(n, value) for n, value in zip(ids, values, strict=True)]
 
-    def density_histogram(self, bins: int = 60) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """log10 density edges Float64[ndarray, " bins+1"] and counts Int64[ndarray, " bins"] over live latents."""
+    def density_histogram(self, per_decade: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """log10 density edges Float64[ndarray, " bins+1"] and counts Int64[ndarray, " bins"] over live latents. The bins of all
+        coders lie on one grid, `per_decade` to a factor of ten, so that their counts compare."""
         table = self.table()
-        if not len(table.live):
-            return np.linspace(-1.0, 0.0, bins + 1), np.zeros(bins, dtype=np.int64)
-        logs = np.log10(table.columns["density"][table.live])
-        counts, edges = np.histogram(logs, bins=bins)
-        return edges, counts
+        places = np.log10(table.columns["density"][table.live]) * per_decade
+        # The rounding puts what lies on an edge but for the last digit on it.
+        bins = np.floor(np.round(places, 9)).astype(np.int64)
+        first = int(bins.min(initial=0))
+        counts = np.bincount(bins - first, minlength=1 - first)
+        return (first + np.arange(len(counts) + 1)) / per_decade, counts
 
     def next_live(self, latent: int, step: int = 1) -> int:
         """The next latent that fires, in the direction of `step`, round the end; `latent` itself when no other does."""

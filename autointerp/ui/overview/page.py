@@ -13,7 +13,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity, messages, open_store
 from autointerp.ui.shared.text import plain
 
-BINS = 36
+BINS_PER_DECADE = 10
 _FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 is no better than predicting the mean"
 _CE = "Increase in cross-entropy, in nats per token, when the coder's output replaces the module's"
 _NO_CE = "Needs a causal language model, and a coder whose output replaces that of a module."
@@ -100,7 +100,7 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
 
 @st.cache_data(show_spinner=False, max_entries=64)
 def _density(path: str, file: str, _store: Store, coder: str) -> charts.DensityCurve:
-    edges, counts = _store.coder(coder).density_histogram(BINS)
+    edges, counts = _store.coder(coder).density_histogram(BINS_PER_DECADE)
     return charts.DensityCurve(coder, np.asarray(edges), np.asarray(counts))
 
 

@@ -156,7 +156,7 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
             boxes = []
             for index, coder in enumerate(written.coders):
                 scores = written.scores(coder, kind)
-                box = spread(scores.value, scores.ci_low, scores.floor)
+                box = spread(scores.value, scores.floor)
                 if box is not None:
                     colour = charts.colour(index)
                     boxes.append(charts.ScoreBox(coder, colour, box.n, box.percentiles, box.mean, box.floor))

@@ -27,7 +27,7 @@ def colour(index: int) -> str:
 
 @dataclass(frozen=True)
 class DensityCurve:
-    """Live latents of one coder by density: `edges` log10 of the density, `counts` latents in each bin."""
+    """Live latents of one coder by density, any: `edges` log10 of the density, `counts` latents in each bin."""
 
     coder: str
     edges: NDArray[np.floating]
@@ -48,7 +48,7 @@ def _layout(figure: "Figure", title: str, **more: Any) -> "Figure":
 
 
 def densities(curves: Sequence[DensityCurve]) -> "Figure":
-    """How often latents fire, per coder, on a logarithmic axis of density in percent."""
+    """How often latents fire: the share of each coder's live latents in bins that all coders share, on a logarithmic axis."""
     from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
@@ -57,12 +57,15 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
         figure.add_trace(
             Scatter(
                 x=100 * centres,
-                y=curve.counts,
+                y=100 * curve.counts / curve.counts.sum(),
                 name=curve.coder,
                 mode="lines",
                 line={"width": 1.8, "shape": "hvh", "color": colour(index)},
-                customdata=[fmt.density(float(value)) for value in centres],
-                hovertemplate="%{customdata}: %{y} features<extra>%{fullData.name}</extra>",
+                customdata=[
+                    (fmt.density(float(value)), fmt.plural(int(count), "feature"))
+                    for value, count in zip(centres, curve.counts, strict=True)
+                ],
+                hovertemplate="about %{customdata[0]}: %{y:.1f} %, %{customdata[1]}<extra>%{fullData.name}</extra>",
             )
         )
     decades = [10.0**power for power in range(-8, 3)]
@@ -73,7 +76,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
         ticktext=[f"{d:g} %" if d >= 0.01 else fmt.density(d / 100) for d in decades],
         showgrid=True,
     )
-    figure.update_yaxes(title={"text": "live features"}, rangemode="tozero")
+    figure.update_yaxes(title={"text": "live features in each tenth of a decade (%)"}, rangemode="tozero")
     legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
     return _layout(figure, "How often features fire", legend=legend, showlegend=True).update_layout(
         height=290
