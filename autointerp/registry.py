@@ -55,6 +55,10 @@ class Option:
     def option_string(self) -> str:
         return self.flag or f"--{self.name.replace('_', '-')}"
 
+    def matters(self, values: Mapping[str, Any]) -> bool:
+        """Whether it changes anything beside these values of other options."""
+        return all(values.get(name) == value for name, value in self.when.items())
+
     def check(self, value: Any) -> None:
         """Raises UserError for a value that is not accepted."""
         values: tuple[Any, ...] = tuple(value) if self.several else (value,)
@@ -204,7 +208,7 @@ class Chosen(ABC):
                 option.check(self.value(option.name))
 
     def _matters(self, option: Option) -> bool:
-        return all(self.value(name) == value for name, value in option.when.items())
+        return option.matters({name: self.value(name) for name in option.when})
 
     @classmethod
     def sorted_out(cls, data: Mapping[str, Any], entry: Entry) -> dict[str, Any]:

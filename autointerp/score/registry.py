@@ -117,11 +117,14 @@ _JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerEntry(Entry):
-    """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen. `high`,
-    `low`: what an explanation does that scores high or low, for pairs of scorers that disagree."""
+    """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen.
+    `marks`: whether the question is if the right tokens are marked, rather than if the latent fires. `grade`: what graded
+    answers are. `high`, `low`: what an explanation does that scores high or low, for pairs of scorers that disagree."""
 
     metric: Metric
     answered_by: str = ""
+    marks: bool = False
+    grade: str = ""
     high: str = ""
     low: str = ""
 
@@ -182,6 +185,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         low="does not name the active tokens",
         needs=frozenset({"judge", "negatives"}),
         options=(*_JUDGED, WRONG_MARKS),
+        marks=True,
         build="autointerp.score.judged:build",
         version=_judged_version,
     ),
@@ -191,6 +195,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help="Similarity of explanation and text by a sentence encoder",
         metric="auroc",
         answered_by="embedder",
+        grade="similarity",
         high="names the topic of activating texts",
         low="is about form (a word piece, a position, punctuation), not about a topic",
         needs=frozenset({"embedder", "negatives"}),

@@ -22,12 +22,22 @@ KIND = "length~ruler~held-out~random"
 LOUDNESS = Option(
     name="loudness", label="Loudness", help="Of the echo", default=0.5, kind=float, minimum=0, maximum=1
 )
+PITCH = Option(
+    name="pitch",
+    label="Pitch",
+    help="Of a loud echo",
+    default=2,
+    kind=int,
+    minimum=1,
+    maximum=3,
+    when={"loudness": 1.0},
+)
 
 
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCORERS, LENGTH.name, LENGTH)
-    monkeypatch.setitem(EXPLAINERS, ECHO.name, replace(ECHO, options=(*ECHO.options, LOUDNESS)))
+    monkeypatch.setitem(EXPLAINERS, ECHO.name, replace(ECHO, options=(*ECHO.options, PITCH, LOUDNESS)))
 
 
 @pytest.fixture
@@ -82,6 +92,16 @@ def test_regenerate_and_rescore_offer_them_with_their_options(open_page, explain
         score = next(score for score in annotations.scores_of_latent("sae", 4) if score.scorer == "length")
     assert score.config["power"] == 3
     assert score_options(score, None).value("power") == 3, "a retry keeps it"
+
+
+def test_an_option_that_would_change_nothing_is_not_drawn(open_page, explained_store: Explained):
+    app = page(open_page, explained_store, latent=4, panel="regenerate")
+    app.selectbox(key="explain_explainer").set_value("echo").run()
+    numbers = {number.label: number for number in app.number_input}
+    assert "Pitch" not in numbers
+    numbers["Loudness"].set_value(1.0).run()
+    assert "Pitch" in {number.label for number in app.number_input}
+    assert not app.exception, app.exception
 
 
 def test_an_explainers_own_option_is_kept_when_it_runs_again(explained_store: Explained):

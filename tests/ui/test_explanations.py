@@ -15,8 +15,7 @@ from autointerp.ui.feature.judged import lost_pairs
 from autointerp.ui.feature.state import ExplanationState
 from autointerp.ui.feature.versions import seconds
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import judge_label
-from autointerp.ui.shared.score_text import standing
+from autointerp.ui.shared.score_text import judge_label, standing
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

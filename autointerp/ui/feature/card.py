@@ -3,13 +3,13 @@
 from typing import Any
 
 from autointerp.records import Explanation, Score
+from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
 from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import metric_label, scorer_label
-from autointerp.ui.shared.score_text import STANDINGS, axis_place, standing
+from autointerp.ui.shared.score_text import STANDINGS, axis_place, metric_label, standing
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import visible
 
@@ -120,7 +120,7 @@ def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": score.id,
         "open": score.id == opened,
-        "name": scorer_label(score.scorer),
+        "name": SCORERS.label(score.scorer),
         "judge": visible(feature_versions.judged_by(score)),
         "against": f"vs {against}" if against not in ("", "none") else "",
         "protocol": protocol,

@@ -21,7 +21,6 @@ from autointerp.ui.feature.state import ExplanationState, open_score
 from autointerp.ui.feature.versions import Versions
 from autointerp.ui.shared import components, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import scorer_label
 from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import visible
 
@@ -73,7 +72,7 @@ def _score_both(feature: Feature, versions: Versions, first: Explanation, second
             except UserError:
                 continue  # it asks a model and none is chosen now
     chosen = list(options.values()) or actions.default_scores(feature.store)
-    names = ", ".join(scorer_label(option.scorer).lower() for option in chosen)
+    names = ", ".join(SCORERS.label(option.scorer).lower() for option in chosen)
     if actions.pressed(
         f"Score both: {names}", "score_both", help="On the same examples: same seed, negatives and protocol"
     ):
@@ -147,7 +146,7 @@ def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, A
     score = a or b
     assert score is not None
     row: dict[str, Any] = {
-        "name": scorer_label(score.scorer),
+        "name": SCORERS.label(score.scorer),
         "judge": visible(feature_versions.judged_by(score)),
         "against": feature_versions.negatives(score),
         "a": feature_versions.figures(a) if a else None,
@@ -242,7 +241,7 @@ def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
         different_examples = different_examples or unlike
         lines.append(
             {
-                "name": scorer_label(a.scorer),
+                "name": SCORERS.label(a.scorer),
                 "judge": visible(feature_versions.judged_by(a)),
                 "difference": fmt.signed(difference.value) if difference is not None and sound else "",
                 "ci": difference_interval(difference) if difference is not None and sound else "",

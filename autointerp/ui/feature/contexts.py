@@ -30,7 +30,7 @@ def draw(feature: Feature, state: FeatureState, *, on_open: Callable[[], None]) 
 def record(feature: Feature, state: FeatureState, linked: Example | None) -> dict[str, Any]:
     """Everything that the element draws."""
     window = WINDOWS[state.window]
-    table = payload.TokenTable(feature.store.decode, feature.store.vocabulary().is_special)
+    table = payload.token_table(feature.store)
 
     def focus(shown: Example) -> Example:
         """With aligned peaks a window is moved so that its peak is in the middle."""

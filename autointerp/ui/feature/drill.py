@@ -7,6 +7,7 @@ import streamlit as st
 
 from autointerp.errors import UnknownName
 from autointerp.records import JudgedExample, Score, StoredReply
+from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
 from autointerp.ui.feature import versions as feature_versions
@@ -14,7 +15,7 @@ from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationState, close_right
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import metric_label, scorer_label
+from autointerp.ui.shared.score_text import metric_label
 from autointerp.ui.shared.state import bound, change, choose
 from autointerp.ui.shared.text import plain, visible
 
@@ -75,7 +76,7 @@ def _close() -> None:
 def _title(score: Score) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         back()
-        st.markdown(f"**{plain(scorer_label(score.scorer))}**", width="content")
+        st.markdown(f"**{plain(SCORERS.label(score.scorer))}**", width="content")
         parts = [
             feature_versions.judged_by(score),
             f"negatives: {feature_versions.negatives(score)}" if score.negatives else "",

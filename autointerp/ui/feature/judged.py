@@ -15,6 +15,7 @@ import numpy as np
 from autointerp.records import JudgedExample, Score
 from autointerp.sampling import visible_marks
 from autointerp.sampling.windows import cut
+from autointerp.score.registry import SCORERS
 from autointerp.types import Example
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import ExplanationState
@@ -49,11 +50,6 @@ class JudgedWindow:
         if self.judged.truth is not None or self.example is None:
             return self.judged.truth
         return bool(self.example.max_activation > 0)
-
-    @property
-    def unparsed(self) -> bool:
-        answers = (self.judged.answer, self.judged.value, self.judged.predicted)
-        return all(answer is None for answer in answers)
 
 
 @dataclass(frozen=True)
@@ -143,12 +139,12 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
     """Errors first, the two kinds apart, worst first in each."""
     unparsed = Part("unparsed", "Unparsed", "unreadable answers, not part of any figure", [])
     if score.metric == "correlation":
-        read = [window for window in windows if not window.unparsed]
+        read = [window for window in windows if window.judged.parsed]
         rows = sorted(read, key=lambda window: (window.r is None, window.r or 0.0))
         texts = Part("texts", "Texts", "lowest correlation first", rows)
-        unread = [window for window in windows if window.unparsed]
+        unread = [window for window in windows if not window.judged.parsed]
         return [part for part in (texts, replace(unparsed, rows=unread)) if part.rows]
-    names = _NAMES["fuzzing" if score.scorer == "fuzzing" else score.metric]
+    names = _NAMES["marks" if _marks(score) else score.metric]
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
         if window.right is None:
@@ -174,7 +170,7 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "tp": ("True positives", "activating, answered yes"),
         "tn": ("True negatives", "non-activating, answered no"),
     },
-    "fuzzing": {
+    "marks": {
         "fp": ("False positives", "wrong tokens marked, answered yes"),
         "fn": ("False negatives", "right tokens marked, answered no"),
         "tp": ("True positives", "right tokens marked, answered yes"),
@@ -194,7 +190,7 @@ def record(
 ) -> dict[str, Any]:
     """Everything that the element draws."""
     windows = judged_windows(feature, score, judged)
-    table = payload.TokenTable(feature.store.decode, feature.store.vocabulary().is_special)
+    table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))
     room, groups = MAX_ROWS, []
     for part in shown:
@@ -230,7 +226,7 @@ def _bars_note(score: Score) -> str:
 def _key(score: Score, *, overlay: bool) -> list[list[str]]:
     """What the marks in the texts mean: `[class, text]` in a row."""
     legend: list[list[str]] = []
-    if score.scorer == "fuzzing":
+    if _marks(score):
         legend += [["t mk", "marked"], ["", " as shown to the judge  "]]
     if score.metric == "correlation":
         legend += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
@@ -276,20 +272,24 @@ def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overl
     return row
 
 
+def _marks(score: Score) -> bool:
+    return score.scorer in SCORERS and SCORERS[score.scorer].marks
+
+
 def _words(window: JudgedWindow, score: Score) -> tuple[str, str]:
     """What the judge answered, and the truth."""
     judged = window.judged
-    if score.scorer == "fuzzing":
+    if _marks(score):
         true = "right marks" if judged.truth else "wrong marks"
     else:
         true = "activating" if window.positive else "non-activating"
     if score.metric == "correlation":
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
-    if window.unparsed:
+    if not judged.parsed:
         return "unparsed", true
     if score.metric == "auroc":
-        graded = f"{'similarity ' if score.scorer == 'embedding' else ''}{fmt.decimal(judged.value, 2)}"
-        return graded, true
+        grade = SCORERS[score.scorer].grade if score.scorer in SCORERS else ""
+        return f"{grade} {fmt.decimal(judged.value, 2)}".lstrip(), true
     answer = "yes" if judged.answer else "no"
     return answer + (f", p {fmt.decimal(judged.value, 2)}" if judged.value is not None else ""), true
 
@@ -301,7 +301,7 @@ def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
     values = score.value_by_quantile if graded else score.tpr_by_quantile
     if not any(value is not None for value in values):
         return []
-    read = [window.judged for window in windows if not window.unparsed]
+    read = [window.judged for window in windows if window.judged.parsed]
     counts = Counter(example.quantile for example in read if example.truth is not False)
     what = "score on this decile alone" if graded else "true positive rate"
     columns: list[dict[str, Any]] = [

@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
-from autointerp.types import TokenLogit
+from autointerp.types import Relation, TokenLogit
 from autointerp.ui.feature import data
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import RELATIONS
-from autointerp.ui.shared.statistics import facts
-from autointerp.ui.shared.text import quoted, token_name, visible
+from autointerp.ui.shared.statistics import facts, token_text
+from autointerp.ui.shared.text import quoted, visible
 
 KEY = "panel"
+RELATIONS: dict[Relation, tuple[str, str]] = {
+    "decoder": ("by decoder", "Cosine similarity of decoder directions: features that write alike"),
+    "encoder": ("by encoder", "Cosine similarity of encoder directions: features that read alike"),
+    "cofiring": ("co-firing", "Jaccard index of the tokens on which two features fire"),
+}
 PEEK_EXAMPLES = 4
 PEEK_WINDOW = 24
 
@@ -28,10 +32,7 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
     """Everything that the element draws."""
     info = feature.coder.info
     around = data.surroundings(feature)
-    vocabulary = feature.store.vocabulary()
-
-    def text(token: int) -> str:
-        return token_name(vocabulary.text(token), vocabulary.bytes(token))
+    text = token_text(feature.store)
 
     def near_row(latent: int, value: float) -> dict[str, Any]:
         stats = around.stats[latent]
@@ -79,7 +80,7 @@ def _counted(share: float | None) -> str:
 def _peek(feature: Feature, latent: int) -> dict[str, Any]:
     """The strongest contexts of a neighbour, seen without leaving."""
     near = data.load(feature.store, feature.coder, latent)
-    table = payload.TokenTable(feature.store.decode, feature.store.vocabulary().is_special)
+    table = payload.token_table(feature.store)
     window = min(PEEK_WINDOW, feature.store.ctx_len)
     examples = data.examples_by_group(near, data.Counts(top=PEEK_EXAMPLES), window)
     stats = near.stats

@@ -72,7 +72,7 @@ def record(feature: Feature, result: ProbeResult) -> dict[str, Any]:
         "table": table.entries,
         "max": max(top, float(acts.max(initial=0.0))),
         "listed": [
-            [at, quoted(result.texts[at]), fmt.exact(float(acts[at])), _share(float(acts[at]), top)]
+            [at, quoted(result.texts[at]), fmt.exact(float(acts[at])), fmt.share_of(float(acts[at]), top)]
             for at in strongest
         ],
         "more": n_fires - len(strongest),
@@ -106,16 +106,14 @@ def verdict(
     if not len(maxima):
         return Verdict(True, headline, f"{strongest}. It never fires in the corpus: nothing to compare with.")
     if value > top:
-        above = f"{strongest}, {_share(value, top)} of its maximum: stronger than anywhere in the corpus."
+        above = (
+            f"{strongest}, {fmt.share_of(value, top)} of its maximum: stronger than anywhere in the corpus."
+        )
         return Verdict(True, headline, above)
     below = float(np.searchsorted(maxima, np.float32(value), side="left")) / len(maxima)
     quantile = min(9, int((1 - below) * 10 - 1e-9)) if below < 1 else 0
     detail = (
-        f"{strongest}, {_share(value, top)} of its maximum: stronger than {fmt.share(below)} of the "
+        f"{strongest}, {fmt.share_of(value, top)} of its maximum: stronger than {fmt.share(below)} of the "
         f"{fmt.plural(len(maxima), 'window')} in which it fires ({payload.decile(quantile)})."
     )
     return Verdict(True, headline, detail)
-
-
-def _share(value: float, top: float) -> str:
-    return fmt.share(value / top) if top > 0 else fmt.NONE

@@ -8,8 +8,7 @@ from autointerp.records import Explanation, Pin, Score
 from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import judge_label
-from autointerp.ui.shared.score_text import interval
+from autointerp.ui.shared.score_text import interval, judge_label
 
 
 @dataclass(frozen=True)

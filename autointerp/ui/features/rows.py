@@ -11,7 +11,6 @@ from autointerp.ui.shared.components import Column
 from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.state import SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
-from autointerp.ui.shared.text import token_name
 
 PREVIEW = 28
 """Tokens in a row's preview."""
@@ -29,15 +28,12 @@ def record(
 ) -> dict[str, Any]:
     """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
     shown; `measure`: a name under which each row's relevance is shown."""
-    table = payload.TokenTable(store.decode, store.vocabulary().is_special)
+    table = payload.token_table(store)
     examples = store.preview_examples(page.rows, min(PREVIEW, store.ctx_len))
     previews = {
         (row.coder, row.stats.latent): example for row, example in zip(page.rows, examples, strict=True)
     }
-    vocabulary = store.vocabulary()
-
-    def text(token: int) -> str:
-        return token_name(vocabulary.text(token), vocabulary.bytes(token))
+    text = statistics.token_text(store)
 
     def name(row: LatentRow) -> str:
         return f"{row.coder} #{row.stats.latent}" if state.coder is None else f"#{row.stats.latent}"

@@ -15,7 +15,7 @@ from autointerp.store.annotations import Cause, Job, JobItem
 from autointerp.store.annotations.jobs.records import ItemState
 from autointerp.ui.jobs import table
 from autointerp.ui.jobs.state import ITEMS, JobsState
-from autointerp.ui.shared import components, job_strip, job_text, labels, services
+from autointerp.ui.shared import components, job_strip, job_text, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages
 from autointerp.ui.shared.state import change, choose, pager, suggest
@@ -144,7 +144,7 @@ def _gist(payload: Mapping[str, Any]) -> list[str]:
             label = entry.label if entry else part.get("explainer") or part.get("scorer")
             judge = part.get("judge") if entry and entry.option("judge") else None
             model = llm.get("model") if isinstance(llm, Mapping) else None
-            how = labels.judge_label(str(judge), model) if judge else model
+            how = score_text.judge_label(str(judge), model) if judge else model
             gist.append(plain(f"{label}{f' ({how})' if how else ''}", 100))
     return gist or [plain(f"{name} {value}", 80) for name, value in payload.items()][:4]
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from autointerp.probe import ProbeResult, Ranked, Ranking
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore, annotated_store
 from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text, services
-from autointerp.ui.shared.labels import judge_label, scorer_label
+from autointerp.ui.shared.score_text import judge_label
 from autointerp.ui.shared.text import visible
 
 AROUND = 40
@@ -87,7 +88,7 @@ def _row(
         "go": {"coder": ranked.coder, "latent": ranked.latent},
         "name": f"{ranked.coder} #{ranked.latent}",
         "value": fmt.activation(value),
-        "share": _share(float(acts[ranked.token]), top),
+        "share": fmt.share_of(float(acts[ranked.token]), top),
         "density": fmt.density(stats.density),
         "p": fires.tolist(),
         "v": acts[fires].tolist(),
@@ -110,13 +111,9 @@ def excerpt(n: int, peak: int, *, first: int = 0, around: int = AROUND) -> tuple
     return start, start + around
 
 
-def _share(value: float, top: float) -> str:
-    return fmt.share(value / top) if top > 0 else fmt.NONE
-
-
 def _score(kind: ScoreKind, score: ShownScore) -> str:
     """A score with all that it takes to read it: `Detection 0.78 (0.70 to 0.85), n 60, floor 0.52, offline judge`."""
-    parts = [f"{scorer_label(kind.scorer)} {fmt.decimal(score.value, 2)}"]
+    parts = [f"{SCORERS.label(kind.scorer)} {fmt.decimal(score.value, 2)}"]
     if score.ci_low is not None and score.ci_high is not None:
         parts[0] += f" ({fmt.decimal(score.ci_low, 2)} to {fmt.decimal(score.ci_high, 2)})"
     parts.append(f"n {fmt.count(score.n)}")

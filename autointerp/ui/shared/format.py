@@ -36,6 +36,11 @@ def share(fraction: float | None) -> str:
     return f"{100 * fraction:.0f} %"
 
 
+def share_of(value: float, maximum: float) -> str:
+    """An activation as a share of the feature's maximum."""
+    return share(value / maximum) if maximum > 0 else NONE
+
+
 def activation(value: float | None) -> str:
     """An activation for reading (two decimals, more when small); `exact` gives all digits."""
     if value is None or math.isnan(value):

@@ -111,7 +111,8 @@ def scores(
         return []
     taken = {option.name: option for name in names for option in SCORERS[name].options if option is not JUDGE}
     with st.popover("Examples and options", icon=":material/tune:"):
-        values = _widgets(form, list(taken.values()), left_out=_missing_sources(store))
+        sources = _missing_sources(store)
+        values = _widgets(form, list(taken.values()), left_out=sources, chosen={"judge": judge_name})
     options = []
     for name in names:
         own = {option.name for option in SCORERS[name].options}
@@ -165,10 +166,25 @@ def _widgets(
     *,
     seed: tuple[str, int] | None = None,
     left_out: Mapping[str, set[str]] | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Draws the options that the app shows and returns their values by name. `seed`: place and default of the seed."""
+    """Draws the options that the app shows and that change anything, and returns their values by name. `seed`: place and
+    default of the seed; `chosen`: what is chosen elsewhere."""
+    values = {} if chosen is None else dict(chosen)
+    shown = [option for option in options if option.in_app]
+    for some in (
+        [option for option in shown if not option.when],
+        [option for option in shown if option.when],
+    ):
+        known = {option.name: option.default for option in options} | values
+        values |= _draw(form, [option for option in some if option.matters(known)], seed, left_out or {})
+    return {name: value for name, value in values.items() if name not in (chosen or ())}
+
+
+def _draw(
+    form: str, options: Sequence[Option], seed: tuple[str, int] | None, left_out: Mapping[str, set[str]]
+) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    options = [option for option in options if option.in_app]
     numbers = [option for option in options if option.kind in (int, float) and not option.choices]
     for start in range(0, len(numbers), 2):
         for column, option in zip(st.columns(2), numbers[start : start + 2], strict=False):
@@ -177,7 +193,7 @@ def _widgets(
                 values[option.name] = _number(place, option, default)
     for option in options:
         if option not in numbers:
-            values[option.name] = _choice(form, option, (left_out or {}).get(option.name, set()))
+            values[option.name] = _choice(form, option, left_out.get(option.name, set()))
     return values
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.store import Store
 from autointerp.types import Example, Histogram
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import visible
@@ -47,6 +48,11 @@ class TokenTable:
             index = self._index[key] = len(self.entries)
             self.entries.append([token, visible(piece), 1 if self.is_special(token) else 0])
         return index
+
+
+def token_table(store: Store) -> TokenTable:
+    """An empty one for tokens of the store."""
+    return TokenTable(store.decode, store.vocabulary().is_special)
 
 
 def text_row(

@@ -1,6 +1,5 @@
 """The subject model behind the pages: one prober per process and store, and what it does on a text."""
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import streamlit as st
 from autointerp.probe import MAX_TOKENS, Prober, ProbeResult
 from autointerp.store import Store
 from autointerp.types import Progress
-from autointerp.ui.shared.session import file_identity
+from autointerp.ui.shared.session import file_identity, freeze_later_imports
 from autointerp.ui.shared.text import plain
 
 MAX_CHARS = 4000
@@ -59,9 +58,7 @@ def _load(store: Store, probe: Prober, coders: Sequence[str]) -> dict[str, str]:
 
         failed = probe.load(coders, progress=report)
     slot.empty()
-    # torch and transformers have been imported now: out of the garbage collector's sight, as the session's start does.
-    gc.collect()
-    gc.freeze()
+    freeze_later_imports()
     return {coder: str(error) for coder, error in failed.items()}
 
 

@@ -1,12 +1,12 @@
 """Scores in words: what a kind of score is called, and what a score says."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from autointerp.score.registry import SCORERS
+from autointerp.records import Score
+from autointerp.score.registry import METRICS, SCORERS
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.labels import NEGATIVES, judge_label, metric_label, scorer_label
 
 SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "value minus floor"}
 
@@ -20,18 +20,40 @@ STANDINGS: dict[Standing, tuple[str, str]] = {
 """What is said of a score, in short and in full."""
 
 
-class Figures(Protocol):
-    """What stored and listed scores share."""
-
-    @property
-    def value(self) -> float | None: ...
-    @property
-    def ci_low(self) -> float | None: ...
-    @property
-    def floor(self) -> float | None: ...
+NEGATIVES = {
+    "random": "random",
+    "neighbours": "hard, a similar feature fires there",
+    "embedding": "hard, similar in meaning",
+    "wrong_marks": "activating texts with wrong tokens marked",
+}
 
 
-def standing(score: Figures) -> Standing:
+def metric_label(metric: str) -> str:
+    """`balanced accuracy (chance 0.5)`."""
+    known = METRICS.get(metric)
+    return f"{known.label} (chance {known.chance:g})" if known else metric
+
+
+def judge_label(judge: str, model: str | None) -> str:
+    """Who answered a scorer's questions, as shown with every score: the offline judge is never taken for a model."""
+    match judge:
+        case "offline":
+            return "offline judge"
+        case "llm":
+            return model or "LLM"
+        case "embedder":
+            return f"embedder {_short(model)}" if model else "embedder"
+        case _:
+            return f"{judge} {_short(model)}" if model else judge
+
+
+def _short(model: str | None) -> str:
+    """`MiniLM` for the default embedder; the last part of other names."""
+    name = (model or "").rsplit("/", 1)[-1]
+    return "MiniLM" if name == "all-MiniLM-L6-v2" else name
+
+
+def standing(score: Score | ShownScore) -> Standing:
     """Whether a score says anything: its interval against the value that a random other explanation gets."""
     if score.floor is None or score.value is None:
         return "unknown"
@@ -59,7 +81,7 @@ def order(kind: ScoreKind) -> tuple:
 
 def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
     """`Detection · offline judge`, with protocol and negatives where they tell it from another of `among`."""
-    parts = [scorer_label(kind.scorer), judge_label(kind.judge, kind.model)]
+    parts = [SCORERS.label(kind.scorer), judge_label(kind.judge, kind.model)]
     alike = [
         other
         for other in among
@@ -76,7 +98,7 @@ def help_text(kind: ScoreKind) -> str:
     """Everything that makes scores of this kind comparable."""
     negatives = " and ".join(NEGATIVES.get(part, part) for part in kind.negatives.split("+"))
     return (
-        f"{scorer_label(kind.scorer)} by {judge_label(kind.judge, kind.model)}; {kind.protocol} protocol; "
+        f"{SCORERS.label(kind.scorer)} by {judge_label(kind.judge, kind.model)}; {kind.protocol} protocol; "
         f"non-activating examples: {negatives}"
     )
 

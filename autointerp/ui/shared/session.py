@@ -37,7 +37,7 @@ def freeze_imports() -> None:
 
 
 def freeze_later_imports() -> None:
-    """The same for a library of models that a job has imported since, once."""
+    """The same for a library of models that a job or a probe has imported since, once."""
     if "torch" in sys.modules and not _frozen_later.is_set():
         _frozen_later.set()
         gc.collect()

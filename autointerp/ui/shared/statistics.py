@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from autointerp.store import STATISTICS, Statistic
+from autointerp.store import STATISTICS, Statistic, Store
 from autointerp.types import CoderInfo, LatentStats
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import quoted
+from autointerp.ui.shared.text import quoted, token_name
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
     "count": fmt.count,
@@ -16,6 +16,12 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "decimal": fmt.decimal,
 }
 TokenText = Callable[[int], str]
+
+
+def token_text(store: Store) -> TokenText:
+    """The name of each token of the store."""
+    vocabulary = store.vocabulary()
+    return lambda token: token_name(vocabulary.text(token), vocabulary.bytes(token))
 
 
 def value(statistic: Statistic, stats: LatentStats, ctx_len: int, text: TokenText) -> str:
