@@ -1,14 +1,12 @@
-"""The Jobs page, the strip and the batch form as AppTest runs them: every state of a job, every kind of address."""
+"""The Jobs page and the strip as AppTest runs them: every state of a job, every kind of address."""
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from autointerp.errors import Failure
-from autointerp.pipeline.estimate import Estimate
 from autointerp.records import Explanation
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
@@ -28,6 +26,9 @@ TOLD = {
     },
     "then": [{"scorer": "detection", "judge": "offline", "negatives": ["random"]}],
 }  # fmt: skip
+
+
+pytestmark = pytest.mark.usefixtures("no_model")
 
 
 @pytest.fixture
@@ -234,123 +235,6 @@ def test_a_page_beyond_the_last(open_page, tiny_store: Store, jobs: dict[str, Jo
     app = open_page(tiny_store, "jobs", page="9999999")
     assert not app.exception
     assert "No older jobs" in messages(app)
-
-
-# The form ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = tmp_path / "settings.json"
-    monkeypatch.setenv("AUTOINTERP_CONFIG", str(file))
-    return file
-
-
-def _form_page() -> None:
-    from autointerp.ui.jobs.page import draw
-
-    draw()
-
-
-@pytest.fixture
-def form(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    """The page without the router: under AppTest that runs a page twice, and a button's click is gone the second time."""
-    monkeypatch.setenv(ENV_STORE, str(tiny_store.path))
-    app = AppTest.from_function(_form_page, default_timeout=180)
-    app.query_params["new"] = "1"
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def test_a_batch_of_these_features(form: AppTest, tiny_store: Store):
-    app = form
-    app.radio(key="batch_which").set_value("some").run()
-    assert app.button(key="batch_start").disabled
-    app.text_input(key="batch_latents").set_value("0, 3-4").run()
-    assert "3 features; no language model" in messages(app)
-    app.pills(key="batch_s_scorers").set_value(["detection"]).run()
-    app.button(key="batch_start").click().run()
-    assert not app.exception
-    assert "new" not in app.query_params
-    with Annotations(tiny_store.path) as annotations:
-        (job,) = annotations.jobs.recent()
-        assert (job.kind, job.total, job.payload["coder"]) == ("explain", 3, "sae")
-        assert [one.item for one in annotations.jobs.items(job.id)] == [0, 3, 4]
-
-
-@pytest.mark.parametrize("text", ["", "x", "4-3", "8", "0-99", "-1", "0,,1", "1e3", "²", "9" * 400])
-def test_features_that_are_none_start_nothing(form: AppTest, text: str):
-    app = form
-    app.radio(key="batch_which").set_value("some").run()
-    app.text_input(key="batch_latents").set_value(text).run()
-    assert not app.exception
-    assert app.button(key="batch_start").disabled
-    assert "⚠" in messages(app)
-
-
-def test_scoring_needs_explanations(form: AppTest, tiny_store: Store):
-    app = form
-    app.checkbox(key="batch_explain").set_value(False).run()
-    assert app.button(key="batch_start").disabled
-    with Annotations(tiny_store.path) as annotations:
-        annotations.add(Explanation(coder="sae", latent=3, text="x", explainer="person", author="t"))
-    app.run()
-    assert not app.exception
-    assert "1 explanation; no language model" in messages(app)
-    app.checkbox(key="batch_score").set_value(False).run()
-    assert "Choose Explain, Score or both" in messages(app).replace("\\", "")
-
-
-def test_a_language_model_has_to_be_chosen_and_is_estimated(open_page, tiny_store: Store, config: Path):
-    app = open_page(tiny_store, "jobs", new="1")
-    app.selectbox(key="batch_e_explainer").set_value("default").run()
-    assert not app.exception
-    assert "none is chosen" in messages(app)
-    assert app.button(key="batch_start").disabled
-    config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
-    app.run()
-    assert not app.exception
-    told = messages(app)
-    assert "requests" in told
-    assert "cost unknown" in told
-    config.write_text(
-        json.dumps(
-            {
-                "model": "m",
-                "base_url": "http://localhost:1/v1",
-                "prices": {"m": {"prompt": 1, "completion": 2}},
-            }
-        )
-    )
-    app.run()
-    assert "at most 0" in messages(app)
-    assert not app.button(key="batch_start").disabled
-
-
-def test_the_estimate_looks_beyond_the_first_feature(
-    form: AppTest, tiny_store: Store, config: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The first one may have been tried on its page, and then costs nothing."""
-    from autointerp.pipeline.resources import Resources
-    from autointerp.ui.jobs import batch_form
-
-    def estimate(resources: Resources, coder: str, latent: int, options: object) -> Estimate:
-        return (
-            Estimate(n_requests=1, from_cache=1)
-            if latent == 0
-            else Estimate(n_requests=1, tokens_in=1000, cost=0.25)
-        )
-
-    monkeypatch.setattr(batch_form, "estimate_explanation", estimate)
-    config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
-    form.checkbox(key="batch_score").set_value(False).run()
-    form.radio(key="batch_which").set_value("some").run()
-    form.text_input(key="batch_latents").set_value("0,3,4").run()
-    form.selectbox(key="batch_e_explainer").set_value("default").run()
-    assert not form.exception
-    assert "3 features: about 3 requests, 1 cached; 2.0 k tokens in" in messages(form)
-    assert "at most 0.50" in messages(form)
 
 
 # The strip ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -151,16 +152,17 @@ def test_where_nothing_can_be_kept_it_says_so(
 # The job -----------------------------------------------------------------------------------------
 
 
-class Slow(HashEmbedder):
-    """As the default embedder: some time for a batch, reporting all the time. After `limit` texts it waits."""
+class Held(HashEmbedder):
+    """As the default embedder, which reports all the time. After `limit` texts it waits, until it is told to stop."""
 
     limit = sys.maxsize
     n_texts = 0
+    never = threading.Event()
 
     def embed(self, texts: Any, progress: Any = lambda _: None) -> Any:
         for i in range(len(texts)):
             while self.n_texts >= self.limit:
-                time.sleep(0.005)
+                self.never.wait(0.005)
                 progress(Progress("embed", i, len(texts), "texts"))
             self.n_texts += 1
             progress(Progress("embed", i + 1, len(texts), "texts"))
@@ -168,21 +170,21 @@ class Slow(HashEmbedder):
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
-    made = Slow()
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    made = Held()
     monkeypatch.setattr("autointerp.embedding.load_embedder", lambda name=None, **more: made)
     monkeypatch.setattr("autointerp.embedding.lookup.BATCH", 40)
     return made
 
 
 def test_the_job_tells_how_far_it_is_stops_soon_and_goes_on(
-    tiny_store: Store, annotations: Annotations, slow: Slow
+    tiny_store: Store, annotations: Annotations, held: Held
 ):
     write(annotations, "sae", texts_of(400))
     resources = Resources(tiny_store, annotations)
     known = resources.embedder("hash")
     with JobRunner(annotations, job_kinds(resources), poll_seconds=0.02, beat_seconds=0.05) as runner:
-        slow.limit = 110
+        held.limit = 110
         job = runner.submit(**embed_explanations_job(["sae"], "hash"))
         assert runner.submit(**embed_explanations_job(["sae"], "hash")).id == job.id
         deadline = time.monotonic() + 60
@@ -194,13 +196,13 @@ def test_the_job_tells_how_far_it_is_stops_soon_and_goes_on(
         assert 0 < now.fraction < 1
         annotations.jobs.cancel(job.id)
         assert runner.wait(job.id, timeout=60).state == "cancelled"
-        slow.limit = sys.maxsize
+        held.limit = sys.maxsize
         kept = coverage(annotations, known, ["sae"]).embedded
         assert kept == 80
-        slow.asked.clear()
+        held.asked.clear()
         runner.retry(job.id)
         assert runner.wait(job.id, timeout=120).state == "done"
-    assert len(slow.asked) == 400 - kept
+    assert len(held.asked) == 400 - kept
     assert coverage(annotations, known, ["sae"]).missing == 0
 
 
@@ -208,7 +210,7 @@ def _embed_in_a_process(path: Path) -> None:
     import autointerp.embedding
     import autointerp.embedding.lookup
 
-    made = Slow()
+    made = Held()
     made.limit = 130
     autointerp.embedding.load_embedder = lambda name="", **more: made
     autointerp.embedding.lookup.BATCH = 40
@@ -217,7 +219,7 @@ def _embed_in_a_process(path: Path) -> None:
         JobRunner(annotations, job_kinds(resources)).run(**embed_explanations_job(["sae"], "hash"))
 
 
-def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, slow: Slow):
+def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, held: Held):
     write(annotations, "sae", texts_of(400))
     process = multiprocessing.get_context("spawn").Process(
         target=_embed_in_a_process, args=(tiny_store.path,)
@@ -237,7 +239,7 @@ def test_a_killed_job_is_continued(tiny_store: Store, annotations: Annotations, 
     job = annotations.jobs.active()[0]
     ended = JobRunner(annotations, job_kinds(resources)).run_job(job.id)
     assert (ended.state, ended.n_failed) == ("done", 0)
-    assert len(slow.asked) == 400 - kept
+    assert len(held.asked) == 400 - kept
     assert coverage(annotations, known, ["sae"]).missing == 0
 
 

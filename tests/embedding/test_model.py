@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -111,12 +112,23 @@ def test_torch_keeps_its_threads_elsewhere(minilm: TextEmbedder):
 
 
 def test_a_query_does_not_wait_for_a_corpus(minilm: TextEmbedder):
-    begun = threading.Event()
-    corpus = threading.Thread(target=lambda: minilm.embed(ORDINARY * 200, lambda _: begun.set()))
+    begun, enough = threading.Event(), threading.Event()
+
+    def look(_: Progress) -> None:
+        begun.set()
+        if enough.is_set():
+            raise InterruptedError
+
+    def embed_corpus() -> None:
+        with suppress(InterruptedError):
+            minilm.embed(ORDINARY * 200, look)
+
+    corpus = threading.Thread(target=embed_corpus)
     corpus.start()
-    begun.wait(60)
+    assert begun.wait(60)
     minilm.embed(["a query"])
     assert corpus.is_alive()
+    enough.set()
     corpus.join()
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -71,8 +72,7 @@ def work(folder: Path) -> None:
 
     kind = JobKind("explain", explain_and_score, workers=4, setup=lambda payload, context: Opened())
     with JobRunner(annotations, [kind], poll_seconds=0.01, beat_seconds=0.05, silent_seconds=0.2):
-        while True:
-            time.sleep(1)
+        threading.Event().wait()  # until it is killed
 
 
 def start(folder: Path) -> BaseProcess:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from autointerp.explain.options import ExplainOptions
+from autointerp.jobs import JobRunner
+from autointerp.jobs.kinds import job_kinds
 from autointerp.pipeline.explain import explain, written_explanation
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import score
@@ -77,3 +79,8 @@ def write_once(
     written = written_explanation(resources.store, coder, latent, text, author=author, parent=parent)
     resources.annotations.add(written)
     return written
+
+
+@pytest.fixture
+def runner(resources: Resources) -> JobRunner:
+    return JobRunner(resources.annotations, job_kinds(resources), poll_seconds=0.05)

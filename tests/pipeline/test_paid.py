@@ -25,7 +25,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations, JobTable
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DOG
-from tests.pipeline.test_work import LLM, obliging
+from tests.pipeline.scripted import LLM, obliging
 
 DETECTION, FUZZING = ScoreOptions(judge="llm", llm=LLM), ScoreOptions(scorer="fuzzing", judge="llm", llm=LLM)
 EXPLAIN = ExplainOptions(explainer="default", llm=LLM)

@@ -154,7 +154,6 @@ def test_resamples_of_large_classes_do_not_pile_up() -> None:
         weights = resamples.weights(n, n)
         assert weights is not None
         drawn.append(weakref.ref(weights))
-    del weights
     kept = [weights for reference in drawn if (weights := reference()) is not None]
     assert 0 < sum(weights.pos.nbytes + weights.neg.nbytes for weights in kept) <= 64 << 20
 
