@@ -108,6 +108,31 @@ def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: 
     assert apart[1]["rows"][0]["cells"][0] == "#6"
 
 
+def test_over_several_coders_scorers_agree_within_each(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview")
+    pairs = next(table for table in tables(app) if table["page"] == "")
+    sides: list[list[float]] = [[], []]
+    with Annotations(scored_store.path) as annotations:
+        for coder in ("sae", "transcoder"):
+            table = annotations.score_summary(coder).to_pandas().sort_values("latent")
+            for side, scorer in zip(sides, ("detection", "fuzzing"), strict=True):
+                values = table[table["scorer"] == scorer]["value"]
+                side += (values - values.mean()).tolist()
+    assert pairs["rows"][0]["cells"][2] == f"{stats.pearsonr(*sides)[0]:.2f}".replace("-", "−")
+    assert "within coders" in messages(app)
+
+
+def test_what_to_expect_of_the_best_and_the_worst_lies_nearer_to_their_coder(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview", of="sae")
+    _, _, best, worst, *_ = tables(app)
+    for table, end in ((best, max), (worst, min)):
+        cells = table["rows"][0]["cells"]
+        score, expected = float(cells[2]["value"]), float(cells[3])
+        values = [float(row["cells"][2]["value"]) for row in table["rows"]]
+        assert score == end(values)
+        assert min(score, np.mean(values)) < expected < max(score, np.mean(values))
+
+
 def test_the_plot_of_a_pair_is_drawn_when_asked_for(open_page, scored_store: Store):
     app = open_page(scored_store, "overview", plot="1")
     assert len(app.get("plotly_chart")) == 4 + 3

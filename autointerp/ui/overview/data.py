@@ -13,7 +13,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.shared import score_text
 
 Float = NDArray[np.float64]
-_FIELDS = ("value", "ci_low", "ci_high", "floor")
+_FIELDS = ("value", "ci_low", "ci_high", "floor", "n_pos", "n_neg")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Scores:
     ci_low: Float
     ci_high: Float
     floor: Float
+    n_pos: Float
+    n_neg: Float
 
     @property
     def n(self) -> int:
@@ -66,6 +68,10 @@ class Written:
         """Of several coders, one after the other; `place` tells whose is whose."""
         parts = [self.scores(coder, kind) for coder in coders]
         return Scores(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+    def owners(self, coders: Sequence[str]) -> NDArray[np.intp]:
+        """Which of `coders` each number of `pooled` is of."""
+        return np.repeat(np.arange(len(coders)), [self.infos[coder].n_latents for coder in coders])
 
     def place(self, coders: Sequence[str], at: int) -> tuple[str, int]:
         """The coder and latent behind an index into `pooled`."""

@@ -26,7 +26,8 @@ RARE = 0.05
 def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], params: dict[str, str]) -> None:
     """Agreement of every two kinds; one pair looked at more closely."""
     pooled = {kind: written.pooled(coders, kind) for kind in kinds}
-    agreed = {(a, b): agreement(pooled[a].value, pooled[b].value) for a, b in combinations(kinds, 2)}
+    owners = written.owners(coders)
+    agreed = {(a, b): agreement(pooled[a].value, pooled[b].value, owners) for a, b in combinations(kinds, 2)}
     most = max((agreed[pair].n for pair in agreed), default=0)
     pairs = [pair for pair in agreed if agreed[pair].n >= 3]
     # What stands on a handful of features comes last.
@@ -40,7 +41,9 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
     left, right = st.columns([5, 7], gap="medium")
     with left:
         st.caption(
-            "**Do the scorers agree?** Rank correlation over the features that have both scores; click a row for details"
+            "**Do the scorers agree?** Correlation over the features that have both scores"
+            + (", within coders: how coders differ does not count" if len(coders) > 1 else "")
+            + "; click a row for details"
         )
         columns = [
             {"title": "Scores", "kind": "link"},
@@ -95,9 +98,9 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
 
 
 def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:
-    """Features that the two kinds rank most differently, both ways."""
+    """Features that the two kinds rank most differently among those of their coder, both ways."""
     x, y = (written.pooled(coders, kind).value for kind in pair)
-    gap = disagreement(x, y)
+    gap = disagreement(x, y, written.owners(coders))
     for (high, low), sign in ((pair, 1), (pair[::-1], -1)):
         order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
         chosen = [int(i) for i in order[:N_APART] if sign * gap[i] > 0]

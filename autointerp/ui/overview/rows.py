@@ -4,15 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from autointerp.store import ScoreKind
-from autointerp.ui.overview.data import Written
+from autointerp.ui.overview.data import Float, Written
 from autointerp.ui.shared import components, score_text
+from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
+
+EXPECTED = {
+    "title": "Expected",
+    "num": True,
+    "help": "Score to expect on fresh examples: shrunk toward the mean of the coder, as far as its scores vary by chance. The "
+    "lowest and highest of many scores are so partly by chance, and move back when scored again.",
+}
 
 
 def features(
-    written: Written, coders: Sequence[str], chosen: Sequence[int], kinds: Sequence[ScoreKind], key: str
+    written: Written,
+    coders: Sequence[str],
+    chosen: Sequence[int],
+    kinds: Sequence[ScoreKind],
+    key: str,
+    expected: Float | None = None,
 ) -> None:
-    """Features in rows, with what explains them and the scores of these kinds."""
+    """Features in rows, with what explains them, the scores of these kinds, and the score that is `expected` of each."""
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Explanation", "kind": "explanation"},
@@ -24,14 +37,18 @@ def features(
             }
             for kind in kinds
         ),
+        *([] if expected is None else [EXPECTED]),
     ]
     rows = []
-    for coder, latent in (written.place(coders, at) for at in chosen):
+    for at in chosen:
+        coder, latent = written.place(coders, at)
         annotated = written.coders[coder]
         shown = annotated.shown([latent]).get(latent)
         scores = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
         title = f"{coder} #{latent}" if len(coders) > 1 else f"#{latent}"
         figures = (score_text.cell(score) if score else None for score in scores)
         cells = [title, explanation_cell(shown), *figures]
+        if expected is not None:
+            cells.append(fmt.decimal(float(expected[at]), 2))
         rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
     components.links(columns, rows, page="feature", key=f"features_{key}")

@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 from autointerp.errors import StoreError
-from autointerp.score.population import spread
+from autointerp.score.population import expected, spread
+from autointerp.score.registry import METRICS, SCORERS
 from autointerp.store import ScoreKind, Store
 from autointerp.types import CoderInfo
 from autointerp.ui.overview import pairs
@@ -170,23 +171,27 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
 
 
 def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
+    """Ranked by what fresh examples would give: by the scores themselves, luck would come first."""
     scores = written.pooled(coders, kind)
-    order = np.lexsort((np.arange(len(scores.value)), -scores.value, -np.nan_to_num(scores.ci_low, nan=-9)))
-    best = [int(i) for i in order if not np.isnan(scores.ci_low[i])][:N_BEST]
-    order = np.lexsort((np.arange(len(scores.value)), scores.value, np.nan_to_num(scores.ci_high, nan=9)))
-    worst = [int(i) for i in order if not np.isnan(scores.ci_high[i])][:N_BEST]
-    n = fmt.count(scores.n)
-    name = plain(score_text.name(kind, written.kinds))
-    if not best:
+    n, name = fmt.count(scores.n), plain(score_text.name(kind, written.kinds))
+    lowest = METRICS[SCORERS[kind.scorer].metric].low if kind.scorer in SCORERS else 0.0
+    fresh = expected(
+        scores.value,
+        scores.ci_low,
+        scores.ci_high,
+        scores.n_pos + scores.n_neg,
+        written.owners(coders),
+        lowest,
+    )
+    ranked = [int(i) for i in np.lexsort((scores.value, fresh)) if not np.isnan(scores.ci_low[i])]
+    if not ranked:
         st.caption(f"No intervals for {name}: n {n}.")
         return
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.caption(f"**Best explained**, by lower bound of the interval · {name} · n {n}")
-        features(written, coders, best, [kind], "best")
-    with right:
-        st.caption(f"**Worst explained**, by upper bound of the interval · {name} · n {n}")
-        features(written, coders, worst, [kind], "worst")
+    ends = (("Best", ranked[: -N_BEST - 1 : -1]), ("Worst", ranked[:N_BEST]))
+    for column, (word, chosen) in zip(st.columns(2, gap="medium"), ends, strict=True):
+        with column:
+            st.caption(f"**{word} explained**, by the score to expect on fresh examples · {name} · n {n}")
+            features(written, coders, chosen, [kind], word.lower(), fresh)
 
 
 def _recent(store: Store) -> None:
