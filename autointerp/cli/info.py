@@ -15,19 +15,6 @@ if TYPE_CHECKING:
 NAME = "info"
 HELP = "show what a store holds, and whether it is complete"
 
-_CODER = (
-    "coder",
-    "kind",
-    "hookpoint",
-    "n_latents",
-    "n_dead",
-    "k",
-    "n_tokens",
-    "n_activations",
-    "bytes_on_disk",
-    "l0",
-)
-_CODER += ("absent", "source", "created")
 _COUNTS = ("explanations", "failed_explanations", "scores", "failed_scores")
 _HEADER = (
     "coder",
@@ -81,7 +68,9 @@ def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
     """`counts`: of good explanations and scores, and of recorded failures."""
     fidelity = info.fidelity
     return {
-        **{name: getattr(info, name) for name in _CODER},
+        **{name: value for name, value in vars(info).items() if name not in ("fidelity", "config")},
+        "l0": info.l0,
+        "absent": info.absent,
         **{name: getattr(fidelity, name, None) for name in ("fvu", "ce_increase", "ce_increase_zero")},
         "n_explained": counts.get("latents", 0),
         **{f"n_{name}": counts.get(name, 0) for name in _COUNTS},

@@ -6,7 +6,7 @@ the last of them hard negatives: windows in which a similar latent fires."""
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp import settings
 from autointerp.cli.shared.arguments import add_store_argument
@@ -37,17 +37,6 @@ GROUPS = {
 }
 """Headings of the groups of examples."""
 N_EXAMPLES = 20
-_EXAMPLE = (
-    "context",
-    "start",
-    "token_ids",
-    "activations",
-    "max_activation",
-    "quantile",
-    "source",
-    "neighbour",
-)
-_EXAMPLE += ("n_duplicates",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +105,7 @@ def describe(
 ) -> dict[str, Any]:
     """The document behind `latent --json`."""
     from autointerp.store import STATISTICS
+    from autointerp.types import Relation
 
     stats = coder.all_stats(latent)
     promoted, suppressed = coder.logits(latent)
@@ -124,17 +114,11 @@ def describe(
         "coder": coder.info.coder,
         "latent": latent,
         **{name: stats[name] for name in STATISTICS},
-        "promoted": [{"token": t.token, "text": words.text(t.token), "value": t.value} for t in promoted],
-        "suppressed": [{"token": t.token, "text": words.text(t.token), "value": t.value} for t in suppressed],
-        "neighbours": {
-            relation: [{"latent": n.latent, "value": n.value} for n in coder.neighbours(latent, relation)]
-            for relation in ("decoder", "encoder", "cofiring")
-        },
+        "promoted": [{**vars(logit), "text": words.text(logit.token)} for logit in promoted],
+        "suppressed": [{**vars(logit), "text": words.text(logit.token)} for logit in suppressed],
+        "neighbours": {relation: coder.neighbours(latent, relation) for relation in get_args(Relation)},
         "cofiring_share": coder.info.cofiring_share,
-        "examples": {
-            name: [{field: getattr(example, field) for field in _EXAMPLE} for example in examples]
-            for name, examples in groups.items()
-        },
+        "examples": groups,
     }
 
 

@@ -361,7 +361,7 @@ def test_it_works_without_a_store(run, tmp_path: Path):
 def test_windows_that_are_not_embedded_can_be(run, tiny_store: Store):
     app = run()
     assert "Not embedded with all\\-MiniLM\\-L6\\-v2 yet: 48 windows" in messages(app)
-    assert app.button(key="embed_start")
+    assert app.button(key="embed_windows")
 
 
 def test_windows_that_are_embedded_are_told(run, tiny_store: Store):
@@ -376,7 +376,7 @@ def test_windows_that_are_embedded_are_told(run, tiny_store: Store):
     embed_store(tiny_store, Embedder())
     app = run()
     assert "48 windows of 32 tokens, 4 dimensions" in messages(app)
-    assert not [button for button in app.button if button.key == "embed_start"]
+    assert not [button for button in app.button if button.key == "embed_windows"]
     pick(app, "embedder_choice", "/no/such/folder")
     assert not app.exception
     assert "Not embedded" in messages(app)

@@ -20,7 +20,7 @@ from autointerp.errors import AutointerpError, StoreReadOnly, UserError
 
 if TYPE_CHECKING:
     from autointerp.explain.options import ExplainOptions
-    from autointerp.jobs import Job, JobItem
+    from autointerp.jobs import Job, JobItem, JobRunner
     from autointerp.pipeline.resources import Resources
     from autointerp.score.options import ScoreOptions
     from autointerp.store.annotations import Annotations
@@ -96,6 +96,14 @@ def open_resources(path: Path) -> "Iterator[Resources]":
         yield Resources(store, annotations)
 
 
+def job_runner(resources: "Resources") -> "JobRunner":
+    """Runs jobs in this process, one at a time."""
+    from autointerp.jobs import JobRunner
+    from autointerp.jobs.kinds import job_kinds
+
+    return JobRunner(resources.annotations, job_kinds(resources))
+
+
 def _work_through(
     resources: "Resources",
     items: Sequence[Item],
@@ -107,13 +115,10 @@ def _work_through(
 ) -> Done:
     """Do in this process, as one job, those of `items` that have no good result according to `undone` (with `redo`: all).
     `quiet`: without a bar. Raises KeyboardInterrupt with how to continue, and whatever the set-up of the job raises."""
-    from autointerp.jobs import JobRunner
-    from autointerp.jobs.kinds import job_kinds
-
     before = len(undone(items))
     done = Done(len(items), already=0 if redo else len(items) - before)
     wanted = set(items)
-    runner = JobRunner(resources.annotations, job_kinds(resources))
+    runner = job_runner(resources)
     with watching(resources.annotations, quiet=quiet) as watch:
         resources.annotations.jobs.recover()
         covered: set[Item] = set()
@@ -178,27 +183,22 @@ def score_explanations(
 
 def embed_windows(resources: "Resources", options: "ScoreOptions", *, quiet: bool = False) -> None:
     """Raises UserError when it fails."""
-    from autointerp.jobs import JobRunner
-    from autointerp.jobs.kinds import embed_job, job_kinds
+    from autointerp.jobs.kinds import embed_job
 
-    runner = JobRunner(resources.annotations, job_kinds(resources))
     with watching(resources.annotations, quiet=quiet) as watch:
-        job = runner.run(**embed_job(options.embedder, options.window), watch=watch)
+        job = job_runner(resources).run(**embed_job(options.embedder, options.window), watch=watch)
     if job.state != "done":
         raise UserError(f"the windows could not be embedded: {job.error or job.state}")
 
 
 def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:
     """Continue a job in this process: what it has not tried, and what failed. `payload`: its new settings, if they change."""
-    from autointerp.jobs import JobRunner
-    from autointerp.jobs.kinds import job_kinds
-
     table = resources.annotations.jobs
     table.recover()
     before = table.get(job_id)
     if not before.is_active:
         table.retry(job_id, payload)
-    runner = JobRunner(resources.annotations, job_kinds(resources))
+    runner = job_runner(resources)
     with watching(resources.annotations) as watch:
         job = runner.run_job(job_id, watch=watch)
     done = Done(job.total, already=before.n_done, succeeded=job.n_done - before.n_done, jobs=[job])

@@ -21,11 +21,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autointerp.cli.shared.batch import embed_windows, explain_latents, open_resources, score_explanations
+from autointerp.cli.shared.batch import (
+    embed_windows,
+    explain_latents,
+    job_runner,
+    open_resources,
+    score_explanations,
+)
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
-from autointerp.jobs import Job, JobRunner
-from autointerp.jobs.kinds import embed_job, explain_job, job_kinds, score_job
+from autointerp.jobs import Job
+from autointerp.jobs.kinds import embed_job, explain_job, score_job
 from autointerp.pipeline.pending import live_latents
 from autointerp.pipeline.resources import Resources
 from autointerp.records import canonical_json, config_hash
@@ -283,4 +289,4 @@ def _work(task: Callable[..., object], *arguments: Any) -> None:
 
 
 def _continue(resources: Resources, job_id: str, *, quiet: bool) -> None:
-    JobRunner(resources.annotations, job_kinds(resources)).run_job(job_id)
+    job_runner(resources).run_job(job_id)

@@ -1,5 +1,6 @@
 """Explanations of a latent and their scores, as commands show them."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,35 +12,17 @@ if TYPE_CHECKING:
     from autointerp.records import Explanation, Score
     from autointerp.store.annotations import Annotations
 
-_SPENT = ("tokens_in", "tokens_out", "cost", "duration")
-_EXPLANATION = ("id", "text", "explainer", "model", "author", "parent", "created", "prompt_version", "seed")
-_EXPLANATION += ("config", "example_ids", "reasoning", "parts", *_SPENT)
-_SCORE = (
-    "id",
-    "scorer",
-    "judge",
-    "model",
-    "protocol",
-    "negatives",
-    "metric",
-    "value",
-    "auroc",
-    "n",
-    "n_pos",
-    "n_neg",
-)
-_SCORE += (
-    "tpr_by_quantile",
-    "tnr",
-    "unparsed",
-    "floor",
-    "n_floor",
-    "created",
-    "prompt_version",
-    "seed",
-    "config",
-    *_SPENT,
-)
+_UNSHOWN = {
+    "coder",
+    "latent",
+    "explanation_id",
+    "ci_low",
+    "ci_high",
+    "floor_explanation_id",
+    "reply_ref",
+    "judged",
+}
+_UNSHOWN |= {"status", "error", "error_kind", "retryable"}
 _FAILURE = ("id", "model", "error", "error_kind", "retryable", "created")
 
 
@@ -63,7 +46,7 @@ def describe_explanations(annotations: "Annotations", coder: str, latent: int) -
             continue
         explanations.append(
             {
-                **_values(explanation, _EXPLANATION),
+                **_values(explanation),
                 "reply": explanation.reply_ref,
                 "shown": shown is not None and shown.id == explanation.id,
                 "pinned": pin is not None and pin.explanation_id == explanation.id,
@@ -78,13 +61,14 @@ def describe_explanations(annotations: "Annotations", coder: str, latent: int) -
     return {"explanations": explanations, "failures": failures}
 
 
-def _values(record: "Explanation | Score", names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in names}
+def _values(record: "Explanation | Score") -> dict[str, Any]:
+    return {each.name: getattr(record, each.name) for each in fields(record) if each.name not in _UNSHOWN}
 
 
 def _score(annotations: "Annotations", score: "Score") -> dict[str, Any]:
     return {
-        **_values(score, _SCORE),
+        **_values(score),
+        "n": score.n,
         "ci": [score.ci_low, score.ci_high],
         "floor_explanation": score.floor_explanation_id,
         "example_ids": annotations.judged_example_ids(score.id),
@@ -93,7 +77,8 @@ def _score(annotations: "Annotations", score: "Score") -> dict[str, Any]:
 
 def _failure(what: str, method: str, record: "Explanation | Score") -> dict[str, Any]:
     explanation = getattr(record, "explanation_id", None)
-    return {"what": what, "method": method, "explanation": explanation, **_values(record, _FAILURE)}
+    values = {name: getattr(record, name) for name in _FAILURE}
+    return {"what": what, "method": method, "explanation": explanation, **values}
 
 
 def explanations_text(document: dict[str, Any]) -> list[str]:

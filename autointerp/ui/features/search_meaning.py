@@ -13,6 +13,7 @@ from autointerp.ui.features import embedded
 from autointerp.ui.features.results import SearchResults, hit_table
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import job_strip, llm_settings, services
+from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.state import FeaturesState, change
 from autointerp.ui.shared.text import plain, visible
 
@@ -135,20 +136,10 @@ def _embedder(store: Store) -> "StoreEmbedder | None":
 
 
 def _offer_to_embed(store: Store, name: str) -> None:
-    runner = None if not job_strip.writable(store) else services.runner(store)
+    how = "This happens once, in the background."
+    if not job_strip.writable(store):
+        how = "This app is read-only: start it in an app that can write to the store."
     st.info(
-        f"Searching contexts by meaning needs this store's windows to be embedded with {plain(name)}. "
-        + (
-            "This happens once, in the background."
-            if runner is not None
-            else "This app is read-only: start it in an app that can write to the store."
-        )
+        f"Searching contexts by meaning needs this store's windows to be embedded with {plain(name)}. {how}"
     )
-    if runner is not None and st.button(
-        "Embed all windows", key="embed_windows", icon=":material/hub:", type="primary"
-    ):
-        from autointerp.jobs.kinds import embed_job
-
-        # Not before clicks: it takes minutes, and one lane is for those.
-        job_strip.remember(runner.submit(**embed_job(name)).id)
-    job_strip.draw()
+    embed_windows(store, name)

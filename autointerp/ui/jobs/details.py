@@ -108,17 +108,11 @@ def facts(job: Job) -> list[list[str]]:
         ["Tokens, prompt", fmt.count(job.tokens_in), ""],
         ["Tokens, answer", fmt.count(job.tokens_out), ""],
         ["Cost", cost, cost_help],
-        ["Queued", moment(job.created), f"{moment(job.created, seconds=True)} UTC"],
-        ["Started", moment(job.started), f"{moment(job.started, seconds=True)} UTC"],
-        ["Ended", moment(job.finished), f"{moment(job.finished, seconds=True)} UTC"],
+        ["Queued", fmt.minute(job.created), f"{fmt.second(job.created)} UTC"],
+        ["Started", fmt.minute(job.started), f"{fmt.second(job.started)} UTC"],
+        ["Ended", fmt.minute(job.finished), f"{fmt.second(job.finished)} UTC"],
         ["Attempts", fmt.count(job.claims), "How often a process started it"],
     ]
-
-
-def moment(stamp: str | None, *, seconds: bool = False) -> str:
-    """`2026-11-21 14:30`, in UTC."""
-    when = job_text.when(stamp)
-    return fmt.NONE if when is None else when.strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''}")
 
 
 # Its settings ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from autointerp.probe import Ranking
 from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.probe.record import record
-from autointerp.ui.probe.state import MAX_ROWS, PAGE, SCALES, ProbeState
+from autointerp.ui.probe.state import MAX_ROWS, PAGE, RANKS, SCALES, ProbeState
 from autointerp.ui.shared import components, probing
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages, open_store
@@ -19,7 +19,6 @@ from autointerp.ui.shared.state import bound, change, choose, current, unknown_c
 from autointerp.ui.shared.text import plain, quoted, sentence
 
 KEY = "probe"
-RANK_LABELS = {"max": "Maximum", "sum": "Sum", "token": "One token"}
 RANK_HELP = (
     "Rank features by maximum activation on the text, by the sum over its tokens, or by the activation on the token you "
     "click"
@@ -91,9 +90,7 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
             **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
         )  # fmt: skip
         look = {"reset": ("rows",), "label_visibility": "visible"}
-        choose(
-            st.segmented_control, "Rank by", RANK_LABELS, "rank", state.rank, "max", help=RANK_HELP, **look
-        )
+        choose(st.segmented_control, "Rank by", {**RANKS}, "rank", state.rank, "max", help=RANK_HELP, **look)
         choose(st.segmented_control, "Scale", SCALES, "scale", state.scale, help=SCALE_HELP, **look)
         clipped = None if state.density is None else min(state.density, 100.0)
         st.number_input(

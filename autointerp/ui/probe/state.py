@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from autointerp.probe import RankBy
 from autointerp.ui.shared.probing import MAX_CHARS
 from autointerp.ui.shared.state import choice, number, whole
 
-RANKS: dict[str, RankBy] = {"max": "max", "sum": "sum", "token": "token"}
+RANKS: dict[RankBy, str] = {"max": "Maximum", "sum": "Sum", "token": "One token"}
 SCALES = {"activation": "Activation", "share": "Share of maximum"}
 PAGE = 30
 MAX_ROWS = 300
@@ -35,7 +36,7 @@ class ProbeState:
             coders=None
             if coders is None
             else [name for name in dict.fromkeys(coders.split(",")) if name][:100],
-            rank=RANKS[choice(params.get("rank"), RANKS, "max")],
+            rank=cast(RankBy, choice(params.get("rank"), {**RANKS}, "max")),
             scale=choice(params.get("scale"), SCALES, "") or None,
             token=whole(params.get("token")),
             density=number(params.get("density")),

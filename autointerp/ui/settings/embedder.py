@@ -4,13 +4,13 @@ import streamlit as st
 
 from autointerp import settings
 from autointerp.errors import UserError
-from autointerp.jobs.kinds import embed_job
 from autointerp.preferences import DEFAULT_EMBEDDER
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.embeddings.reader import WindowEmbeddings, list_embeddings
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, llm_settings, services
+from autointerp.ui.shared import llm_settings
+from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.text import plain, sentence
 
 _CHOICE = "embedder_choice"
@@ -80,16 +80,4 @@ def _missing(store: Store, name: str) -> None:
         f"Not embedded with {plain(name, 80)} yet: {fmt.plural(n, 'window')} of {DEFAULT_WINDOW} tokens{guess}. Until then "
         "embedding scores embed what they need, and contexts cannot be searched by meaning."
     )
-    if not job_strip.writable(store):
-        return
-    running = [job for job in services.annotations(store).jobs.active() if job.kind == "embed"]
-    if not running and st.button("Embed all windows", key="embed_start", icon=":material/scatter_plot:"):
-        runner = services.runner(store)
-        try:
-            assert runner is not None
-            job_strip.remember(runner.submit(**embed_job(name)).id)
-        except UserError as error:
-            st.error(sentence(error, 500))
-        else:
-            st.rerun()
-    job_strip.draw([job.id for job in running] or None, key="embed_strip")
+    embed_windows(store, name)

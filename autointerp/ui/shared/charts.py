@@ -15,7 +15,6 @@ from autointerp.ui.shared import format as fmt
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-HEIGHT = 230
 PALETTE = ("#4a6ee0", "#8b95a5", "#9467dd", "#3a9fd0", "#86a63a", "#ab8163", "#bb5cbd", "#5f6878")
 """Legible on white and on near-black; repeated from the start when there are more coders."""
 
@@ -34,10 +33,10 @@ class DensityCurve:
     counts: NDArray[np.integer]
 
 
-def _layout(figure: "Figure", title: str, **more: Any) -> "Figure":
+def _layout(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
     figure.update_layout(
         title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        height=HEIGHT,
+        height=height,
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
         font={"size": 12},
         bargap=0.35,
@@ -78,9 +77,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
     )
     figure.update_yaxes(title={"text": "live features in each tenth of a decade (%)"}, rangemode="tozero")
     legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
-    return _layout(figure, "How often features fire", legend=legend, showlegend=True).update_layout(
-        height=290
-    )
+    return _layout(figure, "How often features fire", 290, legend=legend, showlegend=True)
 
 
 def bars(
@@ -104,14 +101,11 @@ def bars(
     top = max((value for value in values if value is not None), default=0.0)
     bottom = min((value for value in values if value is not None), default=0.0)
     beyond = 1.4 + 0.06 * max(0, max(map(len, texts), default=0) - 6)  # for the figures beyond the bars' ends
-    least = (
-        1.0 if percent else 0.0
-    )  # an axis that ends at a few thousandths of a percent would make one dead feature look many
+    # An axis that ends at a few thousandths of a percent would make one dead feature look many.
+    least = 1.0 if percent else 0.0
     room = [1.2 * min(bottom, 0.0), max(beyond * top, least) if top > 0 else 1.0]
     figure.update_xaxes(title=None, range=room, ticksuffix=" %" if percent else None, nticks=5)
-    return _layout(figure, title, showlegend=False, barmode="overlay").update_layout(
-        height=max(120, 70 + 26 * len(coders))
-    )
+    return _layout(figure, title, max(120, 70 + 26 * len(coders)), showlegend=False, barmode="overlay")
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,7 @@ def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> "Figure":
     lowest = min((box.percentiles[0] for box in boxes), default=0.0)
     figure.update_xaxes(range=[min(lowest - 0.05, 0.0) if lowest < 0 else -0.02, 1.04], nticks=6, title=None)
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    return _layout(figure, title, showlegend=False).update_layout(height=max(130, 74 + 30 * len(boxes)))
+    return _layout(figure, title, max(130, 74 + 30 * len(boxes)), showlegend=False)
 
 
 def score_scatter(
@@ -192,4 +186,4 @@ def score_scatter(
         figure.add_hline(y=floors[1], line=dotted)
     figure.update_xaxes(title={"text": names[0]}, showgrid=True)
     figure.update_yaxes(title={"text": names[1]}, showgrid=True)
-    return _layout(figure, "", showlegend=False, dragmode="pan").update_layout(height=420, margin={"t": 10})
+    return _layout(figure, "", 420, showlegend=False, dragmode="pan").update_layout(margin={"t": 10})

@@ -111,6 +111,11 @@ def size(n_bytes: int) -> str:
     return f"{n_bytes} B"
 
 
-def minute(stamp: str) -> str:
+def minute(stamp: str | None) -> str:
     """A stored time (ISO, UTC) to the minute: `2026-11-20 10:00`."""
-    return stamp[:16].replace("T", " ")
+    return (stamp or NONE)[:16].replace("T", " ")
+
+
+def second(stamp: str | None) -> str:
+    """The same to the second."""
+    return (stamp or NONE)[:19].replace("T", " ")
