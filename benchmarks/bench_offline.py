@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp.explain.evidence import Evidence
+from autointerp.explain.explainer import Evidence
+from autointerp.explain.options import ExplainOptions
 from autointerp.explain.pattern import PatternExplainer
 from autointerp.records import Explanation, Record
 from autointerp.sampling import build_groups, make_windows, split_contexts
@@ -81,7 +82,8 @@ def main() -> int:
 def run(store: Store, coder, latents: list[int], judge: OfflineJudge, annotations: Annotations) -> Clock:
     """Everything for `latents` once."""
     clock = Clock()
-    explainer, detection, fuzzing = PatternExplainer(), Detection(judge), Fuzzing(judge)
+    explainer = PatternExplainer(ExplainOptions(n_examples=100, n_contrast=100))
+    detection, fuzzing = Detection(judge), Fuzzing(judge)
     waiting: list[Record] = []
     floor = Explanation(
         coder=coder.name, latent=0, text='The word "other", right after "each".', explainer="person"

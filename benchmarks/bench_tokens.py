@@ -19,7 +19,6 @@ import json
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def measure(store: Store, coder_name: str, n_latents: int, n: int) -> dict[str, 
             heldout = select_heldout(resources, explanation, options)
             with Client("script", base_url="http://script.invalid/v1", transport=Script()) as client:
                 judged = kind(LLMJudge(client, batch=options.batch))
-                plan = replace(judged.plan(heldout, np.random.default_rng(0)), seed=0)
+                plan = judged.plan(heldout, 0)
                 plain = judged.score(explanation, plan)
                 calls = client.stats.sent
                 floored = judged.score(explanation, plan, floor=explained[i - 1])

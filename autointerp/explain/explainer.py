@@ -1,21 +1,37 @@
-"""What every explainer is."""
+"""What every explainer is, and what it is shown."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from autointerp.explain.evidence import Evidence
 from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation
+from autointerp.sampling import Window
+
+NO_EXAMPLES = (
+    "There are no activating examples to explain: the latent fires too rarely in this corpus, or never."
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about one latent when it is to be explained: held-in examples only.
+
+    `latent_max`: its largest activation in the corpus, to which activations are set in proportion. `promoted`, `suppressed`:
+    texts of the tokens whose logits its decoder direction raises and lowers most, strongest first.
+    """
+
+    coder: str
+    latent: int
+    activating: Sequence[Window]
+    latent_max: float
+    non_activating: Sequence[Window] = ()
+    promoted: Sequence[str] = ()
+    suppressed: Sequence[str] = ()
 
 
 class Explainer(Protocol):
-    """Writes an explanation from evidence. `name` is the method; `config` holds every choice, JSON-ready."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def config(self) -> Mapping[str, Any]: ...
+    """Writes an explanation from evidence."""
 
     def requests(self, evidence: Evidence) -> list[ChatRequest]:
         """What `explain` would send to a language model, to show or to estimate; empty where none is asked."""

@@ -3,11 +3,11 @@
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import Any
 
-from autointerp.errors import Failure, UserError
-from autointerp.explain.evidence import NO_EXAMPLES, Evidence
+from autointerp.errors import Failure
+from autointerp.explain.explainer import NO_EXAMPLES, Evidence
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.prompts import default as prompt
 from autointerp.llm.cancel import CancelToken
@@ -28,8 +28,6 @@ from autointerp.sampling import (
     one_line,
 )
 
-Variant = Literal["default", "contrastive", "top_logits"]
-
 _MAX_PAIRS = 10  # marked tokens listed under an excerpt, the strongest ones
 _N_LOGITS = 10
 _MAX_CHARS = 2000  # longer answers are no explanation but an essay
@@ -45,94 +43,62 @@ _DECLINES = re.compile(
 class LLMExplainer:
     """Asks `client` what the marked tokens share.
 
-    `variant`: "default" shows activating examples; "contrastive" non-activating ones too; "top_logits" also what the latent
-    promotes. `activations`: list strengths 1 to 10 under each example. `reasoning`: let the model think in the answer first.
-    `n_examples`: at most so many of the activating examples, as they come; `n_contrast` of the others. `max_tokens` of an
-    example are shown, around its strongest token (`None`: all).
+    By `options.explainer`: "default" shows activating examples; "contrastive" non-activating ones too; "top_logits" also what
+    the latent promotes. Of the evidence the first examples are shown, as many as the options say.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        variant: Variant = "default",
-        activations: bool = True,
-        reasoning: bool = False,
-        n_examples: int = 40,
-        n_contrast: int = 10,
-        max_tokens: int | None = None,
-        cancel: CancelToken | None = None,
-    ):
-        if variant not in ("default", "contrastive", "top_logits"):
-            raise UserError(f"unknown explainer {variant!r}: choose default, contrastive or top_logits")
-        if n_examples < 1 or n_contrast < 1 or (max_tokens is not None and max_tokens < 1):
-            raise UserError("an explainer must be shown at least one example of at least one token")
+    def __init__(self, options: ExplainOptions, client: Client | None, cancel: CancelToken | None = None):
+        assert client is not None
+        self.options = options
         self.client = client
-        self.variant: Variant = variant
-        self.activations = activations
-        self.reasoning = reasoning
-        self.n_examples = n_examples
-        self.n_contrast = n_contrast
-        self.max_tokens = max_tokens
         self.cancel = cancel
-
-    @property
-    def name(self) -> str:
-        return self.variant
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {
-            "activations": self.activations,
-            "reasoning": self.reasoning,
-            "n_examples": self.n_examples,
-            "n_contrast": self.n_contrast if self.variant == "contrastive" else 0,
-            "max_tokens": self.max_tokens,
-            "temperature": 0.0,
-        }
+        self.contrast = options.explainer == "contrastive"
+        self.logits = options.explainer == "top_logits"
 
     def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
         """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is in the record."""
         started = time.perf_counter()
+        usage, made = self._asked(evidence)
+        shown, contrast = self._shown(evidence)
+        return Explanation(
+            coder=evidence.coder,
+            latent=evidence.latent,
+            explainer=self.options.explainer,
+            prompt_version=prompt.VERSION,
+            seed=seed,
+            example_ids=tuple(window.id for window in [*shown, *contrast]),
+            tokens_in=usage.prompt_tokens,
+            tokens_out=usage.completion_tokens,
+            cost=usage.cost,
+            duration=time.perf_counter() - started,
+            **{"text": "", "model": self.client.model, **made},
+        )
+
+    def _asked(self, evidence: Evidence) -> tuple[Usage, dict[str, Any]]:
+        """What it used, and the fields of the record that depend on the answer."""
         problem = self._problem(evidence)
         if problem is not None:
-            return self._record("", evidence, seed, started, Usage(), status="failed", **problem._asdict())
+            return Usage(), {"status": "failed", **problem._asdict()}
         try:
             answer = self.client.ask(self.request(evidence), self._read, cancel=self.cancel)
         except (Cancelled, BudgetExceeded):
             raise
         except LLMError as error:
-            return self._record(
-                "",
-                evidence,
-                seed,
-                started,
-                error.usage or Usage(),
-                status="failed",
-                **Failure.of(error)._asdict(),
-                reply_ref=error.reply_ref,
-            )
+            failure = Failure.of(error)._asdict()
+            return error.usage or Usage(), {"status": "failed", "reply_ref": error.reply_ref, **failure}
         text, reasoning = answer.value
         reply = answer.reply
-        return self._record(
-            text,
-            evidence,
-            seed,
-            started,
-            reply.spent,
-            reasoning=reasoning,
-            reply_ref=reply.key or None,
-            model=reply.model,
-        )
+        made = {"text": text, "reasoning": reasoning, "reply_ref": reply.key or None, "model": reply.model}
+        return reply.spent, made
 
     def request(self, evidence: Evidence) -> ChatRequest:
         """The exact request, for a look at the prompt or an estimate before it is sent."""
-        keys = ("reasoning", "explanation") if self.reasoning else ("explanation",)
+        keys = ("reasoning", "explanation") if self.options.reasoning else ("explanation",)
         schema = object_schema({key: {"type": "string"} for key in keys})
         return ChatRequest(
             (*self.opening(), Message("user", self._question(evidence))),
             schema=schema,
-            max_tokens=800 if self.reasoning else 250,
+            max_tokens=800 if self.options.reasoning else 250,
         )
 
     def requests(self, evidence: Evidence) -> list[ChatRequest]:
@@ -140,11 +106,10 @@ class LLMExplainer:
 
     def opening(self) -> tuple[Message, ...]:
         """System message and examples of the task: the same for every latent, so that servers can keep it in their cache."""
-        contrast = self.variant == "contrastive"
-        logits = self.variant == "top_logits"
-        system = prompt.TASK + (prompt.STRENGTHS if self.activations else "")
+        contrast, logits, strengths = self.contrast, self.logits, self.options.activations
+        system = prompt.TASK + (prompt.STRENGTHS if strengths else "")
         system += (prompt.CONTRAST if contrast else "") + (prompt.LOGITS if logits else "")
-        system += prompt.ANSWER_REASONED if self.reasoning else prompt.ANSWER
+        system += prompt.ANSWER_REASONED if self.options.reasoning else prompt.ANSWER
         messages = [Message("system", system)]
         for excerpts, non_activating, promoted, reasoning, explanation in prompt.SHOTS:
             asked = _listing(
@@ -152,9 +117,9 @@ class LLMExplainer:
                 non_activating if contrast else (),
                 promoted if logits else (),
                 (),
-                strengths=self.activations,
+                strengths=strengths,
             )
-            said = {"reasoning": reasoning} if self.reasoning else {}
+            said = {"reasoning": reasoning} if self.options.reasoning else {}
             messages += [
                 Message("user", asked),
                 Message("assistant", _json({**said, "explanation": explanation})),
@@ -165,27 +130,26 @@ class LLMExplainer:
         shown, contrast = self._shown(evidence)
         markers = choose_markers(window.text for window in [*shown, *contrast])
         excerpts = [self._excerpt(window, evidence.latent_max, markers) for window in shown]
-        non_activating = [one_line("".join(window.texts[: self.max_tokens])) for window in contrast]
-        logits = self.variant == "top_logits"
+        non_activating = [one_line("".join(window.texts[: self.options.max_tokens])) for window in contrast]
         return _listing(
             excerpts,
             non_activating,
-            evidence.promoted[:_N_LOGITS] if logits else (),
-            evidence.suppressed[:_N_LOGITS] if logits else (),
-            strengths=self.activations,
+            evidence.promoted[:_N_LOGITS] if self.logits else (),
+            evidence.suppressed[:_N_LOGITS] if self.logits else (),
+            strengths=self.options.activations,
             note=""
             if markers == DEFAULT_MARKERS
             else prompt.OTHER_MARKERS.format(before=markers.before, after=markers.after),
         )
 
     def _shown(self, evidence: Evidence) -> tuple[list[Window], list[Window]]:
-        contrast = list(evidence.non_activating[: self.n_contrast]) if self.variant == "contrastive" else []
-        return list(evidence.activating[: self.n_examples]), contrast
+        contrast = list(evidence.non_activating[: self.options.n_contrast]) if self.contrast else []
+        return list(evidence.activating[: self.options.n_examples]), contrast
 
     def _excerpt(
         self, window: Window, latent_max: float, markers: Markers
     ) -> tuple[str, tuple[tuple[str, int], ...]]:
-        start, end = _cut(window, self.max_tokens)
+        start, end = _cut(window, self.options.max_tokens)
         texts, activations = window.texts[start:end], window.example.activations[start:end]
         marks = marks_above(activations, MARK_SHARE)
         scaled = levels(activations, latent_max)
@@ -212,60 +176,17 @@ class LLMExplainer:
     def _problem(self, evidence: Evidence) -> Failure | None:
         if not evidence.activating:
             return Failure(NO_EXAMPLES, "no_examples")
-        if self.variant == "contrastive" and not evidence.non_activating:
+        if self.contrast and not evidence.non_activating:
             return Failure(
                 "The contrastive explainer needs non-activating examples, and none were given.",
                 "no_negatives",
             )
-        if self.variant == "top_logits" and not evidence.promoted:
+        if self.logits and not evidence.promoted:
             return Failure(
                 "The top_logits explainer needs the tokens that the latent promotes, and this coder has none stored.",
                 "no_logits",
             )
         return None
-
-    def _record(
-        self,
-        text: str,
-        evidence: Evidence,
-        seed: int | None,
-        started: float,
-        usage: Usage,
-        model: str | None = None,
-        **fields: Any,
-    ) -> Explanation:
-        shown, contrast = self._shown(evidence)
-        return Explanation(
-            coder=evidence.coder,
-            latent=evidence.latent,
-            text=text,
-            explainer=self.name,
-            model=model or self.client.model,
-            prompt_version=prompt.VERSION,
-            config=self.config,
-            seed=seed,
-            example_ids=tuple(window.id for window in [*shown, *contrast]),
-            tokens_in=usage.prompt_tokens,
-            tokens_out=usage.completion_tokens,
-            cost=usage.cost,
-            duration=time.perf_counter() - started,
-            **fields,
-        )
-
-
-def build(options: ExplainOptions, client: Client | None, cancel: CancelToken) -> LLMExplainer:
-    """Raises UserError."""
-    assert client is not None
-    return LLMExplainer(
-        client,
-        variant=cast(Variant, options.explainer),
-        activations=options.activations,
-        reasoning=options.reasoning,
-        n_examples=options.n_examples,
-        n_contrast=options.n_contrast,
-        max_tokens=options.max_tokens,
-        cancel=cancel,
-    )
 
 
 def _listing(

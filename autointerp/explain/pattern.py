@@ -7,10 +7,9 @@ activating against non-activating texts). Deterministic; a few milliseconds for 
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from autointerp.errors import Failure
-from autointerp.explain.evidence import NO_EXAMPLES, Evidence
+from autointerp.explain.explainer import NO_EXAMPLES, Evidence
 from autointerp.explain.naming import Frequencies, Peak, Selection, core_of, select
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.wording import VERSION, sentences
@@ -41,23 +40,18 @@ _STRENGTH = 0.5  # how much more strong windows weigh: the power of their maximu
 class PatternExplainer:
     """Writes one or two sentences from the statistics of activating against non-activating examples."""
 
-    name = "pattern"
-
-    def __init__(self, *, n_examples: int = 100, n_contrast: int = 100):
-        self.n_examples = n_examples
-        self.n_contrast = n_contrast
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {"n_examples": self.n_examples, "n_contrast": self.n_contrast}
+    def __init__(
+        self, options: ExplainOptions, client: Client | None = None, cancel: CancelToken | None = None
+    ):
+        self.options = options
 
     def requests(self, evidence: Evidence) -> list[ChatRequest]:
         return []
 
     def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
         started = time.perf_counter()
-        activating = list(evidence.activating[: self.n_examples])
-        non_activating = list(evidence.non_activating[: self.n_contrast])
+        activating = list(evidence.activating[: self.options.n_examples])
+        non_activating = list(evidence.non_activating[: self.options.n_contrast])
         parts = describe(activating, non_activating)
         text = sentences(parts)
         failure = {} if text else {"status": "failed", **_no_explanation(activating)._asdict()}
@@ -66,19 +60,14 @@ class PatternExplainer:
             latent=evidence.latent,
             text=text,
             parts=parts.to_json() if text else None,
-            explainer=self.name,
+            explainer=self.options.explainer,
             prompt_version=VERSION,
-            config=self.config,
             seed=seed,
             example_ids=tuple(window.id for window in [*activating, *non_activating]),
             cost=0.0,
             duration=time.perf_counter() - started,
             **failure,
         )
-
-
-def build(options: ExplainOptions, client: Client | None, cancel: CancelToken) -> PatternExplainer:
-    return PatternExplainer(n_examples=options.n_examples, n_contrast=options.n_contrast)
 
 
 def describe(activating: Sequence[Window], non_activating: Sequence[Window]) -> Parts:

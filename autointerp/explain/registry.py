@@ -1,12 +1,12 @@
-"""The ways to explain, and the options they take. To add one: a module with
-`build(options, client, cancel)`, and an entry here.
+"""The ways to explain, and the options they take. To add one: a module with an `Explainer`, and an entry here.
 
-`build` gets the `ExplainOptions`, a client where the entry needs "llm", and a cancel token; it returns an `Explainer`.
+`build` names what makes it (its class) from the `ExplainOptions`, a client where the entry needs "llm", and a cancel token.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from autointerp.explain.prompts import default as prompt
 from autointerp.registry import CENTRE, MAX_SEED, SEED, WINDOW, Entry, Option, Registry, count
 
 SAMPLING = Option(
@@ -89,12 +89,6 @@ def _pattern_version(options: Any) -> str:
     return VERSION
 
 
-def _llm_version(options: Any) -> str:
-    from autointerp.explain.prompts.default import VERSION
-
-    return VERSION
-
-
 EXPLAINERS: Registry[ExplainerEntry] = Registry(
     "explainer",
     ExplainerEntry(
@@ -103,7 +97,7 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         help="Token and phrase statistics; no language model, milliseconds",
         needs=frozenset({"negatives"}),
         options=_EXAMPLES,
-        build="autointerp.explain.pattern:build",
+        build="autointerp.explain.pattern:PatternExplainer",
         version=_pattern_version,
     ),
     ExplainerEntry(
@@ -112,8 +106,8 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         help="A language model reads activating examples",
         needs=frozenset({"llm"}),
         options=(*_WITHOUT_CONTRAST, *_LLM),
-        build="autointerp.explain.llm:build",
-        version=_llm_version,
+        build="autointerp.explain.llm:LLMExplainer",
+        version=lambda options: prompt.VERSION,
     ),
     ExplainerEntry(
         name="contrastive",
@@ -121,8 +115,8 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         help="A language model reads activating and non-activating examples, half of these from similar latents",
         needs=frozenset({"llm", "negatives", "hard_negatives"}),
         options=(*_EXAMPLES, *_LLM),
-        build="autointerp.explain.llm:build",
-        version=_llm_version,
+        build="autointerp.explain.llm:LLMExplainer",
+        version=lambda options: prompt.VERSION,
     ),
     ExplainerEntry(
         name="top_logits",
@@ -130,14 +124,7 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         help="A language model reads activating examples and the tokens that the latent promotes",
         needs=frozenset({"llm", "logits"}),
         options=(*_WITHOUT_CONTRAST, *_LLM),
-        build="autointerp.explain.llm:build",
-        version=_llm_version,
+        build="autointerp.explain.llm:LLMExplainer",
+        version=lambda options: prompt.VERSION,
     ),
 )
-EXPLAINER_LABELS = {"person": "person"}
-"""Of explanations that no entry made."""
-
-
-def explainer_label(name: str) -> str:
-    """As shown: an explainer's label, or who else wrote the explanation."""
-    return EXPLAINER_LABELS.get(name) or EXPLAINERS.label(name)

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.llm.client import Client
@@ -82,8 +80,8 @@ def estimate_score(resources: Resources, explanation: Explanation, options: Scor
         return Estimate()
     with Session(resources) as session:
         scorer, client = session.scorer(options), session.client(options.llm)
-        rng = np.random.default_rng(plan_seed(explanation.latent, options))
-        plan = scorer.plan(select_heldout(resources, explanation, options), rng)
+        heldout = select_heldout(resources, explanation, options)
+        plan = scorer.plan(heldout, plan_seed(explanation.latent, options))
         floor = resources.floors.choose(explanation, options)
         texts = [explanation.text, *([floor.text] if floor else [])]
         requests = scorer.requests(

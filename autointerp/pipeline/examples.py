@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import NoExamples
-from autointerp.explain.evidence import Evidence
+from autointerp.explain.explainer import Evidence
 from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.negatives import near_in_meaning, similar_latents
 from autointerp.pipeline.resources import Resources

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
     from autointerp.score.resources import TextModel
 
-BOOTSTRAP_SEED = 20241017
-
 
 class Resources:
     """One per process and store; thread-safe. Models are loaded when first needed."""
@@ -33,7 +31,7 @@ class Resources:
         self.store = store
         self.annotations = annotations
         self.activations = ActivationCache(store)
-        self.resamples = Resamples(BOOTSTRAP_SEED)
+        self.resamples = Resamples()
         self.floors = Floors(annotations)
         self.keys = ApiKeys(annotations)
         self._judges: dict[int, OfflineJudge] = {}

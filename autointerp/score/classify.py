@@ -1,47 +1,42 @@
 """Detection and fuzzing: a judge says yes or no to texts."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
 from autointerp.llm.messages import ChatReply, ChatRequest
-from autointerp.records import Explanation, Metric
+from autointerp.records import Explanation, Metric, Protocol
 from autointerp.sampling import MARK_SHARE, Window, marks_above, runs
+from autointerp.score import delphi
 from autointerp.score.judges.base import Judge, Shown, Task
+from autointerp.score.judges.llm import LLMJudge
+from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Item, Plan, Verdicts
 from autointerp.score.resampling import Resamples
+from autointerp.score.resources import Resources
 from autointerp.score.scorer import Heldout, Scorer, shuffled, simple_plan
 
 WrongMarks = Literal["non_activating", "activating"]
 
 
 class Classifier(Scorer):
-    """What the two share: a judge answers per text, the value is balanced accuracy."""
+    """What the two share: a judge answers per text, the value is balanced accuracy. `protocol`: whose choices are followed, see
+    `autointerp.score.delphi`."""
 
     metric: ClassVar[Metric] = "balanced_accuracy"
     task: ClassVar[Task]
 
-    def __init__(self, judge: Judge, *, resamples: Resamples | None = None):
+    def __init__(self, judge: Judge, *, protocol: Protocol = "held-out", resamples: Resamples | None = None):
         super().__init__(resamples=resamples)
         self.judge = judge
-
-    @property
-    def judge_name(self) -> str:
-        return self.judge.name
-
-    @property
-    def model(self) -> str | None:
-        return self.judge.model
-
-    @property
-    def prompt_version(self) -> str | None:
-        return self.judge.prompt_version(self.task)
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {"judge": dict(self.judge.config)}
+        self.judge_name = judge.name
+        self.model = judge.model
+        self.prompt_version = judge.prompt_version(self.task)
+        self.protocol: Protocol = protocol
 
     def requests(
         self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
@@ -66,8 +61,8 @@ class Detection(Classifier):
     name: ClassVar[str] = "detection"
     task: ClassVar[Task] = "detection"
 
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        return simple_plan(heldout, rng)
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        return delphi.detection_plan(heldout) if self.protocol == "delphi" else simple_plan(heldout, seed)
 
 
 class Fuzzing(Classifier):
@@ -89,16 +84,16 @@ class Fuzzing(Classifier):
         judge: Judge,
         *,
         wrong_marks: WrongMarks = "non_activating",
+        protocol: Protocol = "held-out",
         resamples: Resamples | None = None,
     ):
-        super().__init__(judge, resamples=resamples)
+        super().__init__(judge, protocol=protocol, resamples=resamples)
         self.wrong_marks: WrongMarks = wrong_marks
 
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {**super().config, "wrong_marks": self.wrong_marks, "mark_share": MARK_SHARE}
-
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        if self.protocol == "delphi":
+            return delphi.fuzzing_plan(heldout)
+        rng = np.random.default_rng(seed)
         right = [
             Item(window, True, marks_above(window.example.activations, MARK_SHARE))
             for window in heldout.activating
@@ -116,8 +111,29 @@ class Fuzzing(Classifier):
                 marks = place_runs([1] if like is None else shapes[like], allowed, rng)
             if marks:  # a window that fires on every token has no wrong place
                 wrong.append(Item(window, False, marks))
-        source = "wrong_marks" if active else heldout.negatives_source
-        return Plan(shuffled([*right, *wrong], rng), heldout.latent_max, source, seed=-1)
+        source = "wrong_marks" if active else heldout.negatives
+        return Plan(shuffled([*right, *wrong], rng), heldout.latent_max, source, seed)
+
+
+def build(
+    options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
+) -> Classifier:
+    """Detection or fuzzing. Raises UserError."""
+    judge: Judge
+    if options.judge == "offline":
+        judge = resources.offline_judge(options.window)
+    else:
+        assert client is not None
+        batch = delphi.BATCH if options.protocol == "delphi" else options.batch
+        judge = LLMJudge(client, batch=batch, graded=options.graded, cancel=cancel)
+    if options.scorer == "detection":
+        return Detection(judge, protocol=options.protocol, resamples=resources.resamples)
+    return Fuzzing(
+        judge,
+        wrong_marks=options.wrong_marks,
+        protocol=options.protocol,
+        resamples=resources.resamples,
+    )
 
 
 def shown(items: Sequence[Item]) -> list[Shown]:

@@ -28,8 +28,6 @@ _NO_DIFFERENCE = 1e-12
 _SETTINGS = {
     "batch": "texts per prompt",
     "graded": "graded answers",
-    "temperature": "temperature",
-    "mode": "prompting mode",
     "llm": "model",
     "version": "version of the prompts or rules",
 }

@@ -12,21 +12,16 @@ Everything else in this package follows the protocol `held-out`.
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import UserError
-from autointerp.records import JudgedExample, Protocol
+from autointerp.records import JudgedExample
 from autointerp.sampling import MARK_SHARE, marks_above
-from autointerp.score.classify import Classifier
-from autointerp.score.judges.base import Judge, Task
 from autointerp.score.metrics import auroc
 from autointerp.score.plan import Item, Plan
-from autointerp.score.resampling import Resamples
 from autointerp.score.scorer import Heldout
 from autointerp.types import N_QUANTILES
 
@@ -34,7 +29,6 @@ SAMPLING_SEED = 22
 NEGATIVES_SEED = 42
 SHUFFLE_SEED = 42
 BATCH = 5
-N_TRAIN = 40
 N_TEST = 50
 
 
@@ -51,14 +45,6 @@ def draw(n_available: int, n: int, n_quantiles: int = N_QUANTILES) -> tuple[list
         ranks += drawn
         quantiles += [quantile] * len(drawn)
     return ranks, quantiles
-
-
-def draw_both(
-    n_available: int, n_train: int = N_TRAIN, n_test: int = N_TEST
-) -> tuple[list[int], list[int], int]:
-    """Ranks of the explainer's and of the test examples, and how many of the test examples the explainer saw."""
-    train, test = draw(n_available, n_train)[0], draw(n_available, n_test)[0]
-    return train, test, len(set(train) & set(test))
 
 
 def draw_negatives(n_available: int, n: int) -> NDArray[np.int64]:
@@ -83,63 +69,30 @@ def wrong_marks(activations: NDArray[np.float32], n: int) -> tuple[int, ...]:
     return tuple(sorted([first, *random.Random(SAMPLING_SEED).sample(rest, n - 1)]))
 
 
-class _Delphi(Classifier):
-    def __init__(self, judge: Judge, *, rng: random.Random | None = None, resamples: Resamples | None = None):
-        """`rng`: the shuffling generator; the reference shares one over all latents of a run, here each latent has a fresh one
-        unless one is passed."""
-        super().__init__(judge, resamples=resamples)
-        batch = judge.config.get("batch", BATCH)
-        if batch != BATCH:
-            raise UserError(
-                f"the delphi protocol puts {BATCH} texts in a prompt, the judge is set to {batch}"
-            )
-        self._rng = rng
-
-    @property
-    def protocol(self) -> Protocol:
-        return "delphi"
-
-    def _plan(self, negatives: list[Item], positives: list[Item], heldout: Heldout) -> Plan:
-        items = [*negatives, *positives]
-        (self._rng or random.Random(SHUFFLE_SEED)).shuffle(items)
-        return Plan(tuple(items), heldout.latent_max, heldout.negatives_source, SAMPLING_SEED, "delphi")
+def detection_plan(heldout: Heldout) -> Plan:
+    """Detection with the reference's choices, on test examples from `draw`; every seed is fixed."""
+    negatives = [Item(window, False) for window in heldout.non_activating]
+    return _plan([*negatives, *(Item(window, True) for window in heldout.activating)], heldout)
 
 
-class DelphiDetection(_Delphi):
-    """Detection with the reference's choices; pass test examples from `draw`."""
+def fuzzing_plan(heldout: Heldout) -> Plan:
+    """Fuzzing with the reference's choices, on test examples from `draw`; every seed is fixed."""
+    counts = [int((window.example.activations > 0).sum()) for window in heldout.activating]
+    n = math.ceil(sum(counts) / len(counts)) if counts else 1
+    items = [
+        Item(window, False, wrong_marks(window.example.activations, n)) for window in heldout.non_activating
+    ]
+    items += [
+        Item(window, True, marks_above(window.example.activations, MARK_SHARE))
+        for window in heldout.activating
+    ]
+    return _plan(items, heldout)
 
-    name: ClassVar[str] = "detection"
-    task: ClassVar[Task] = "detection"
 
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        """`rng` is not used: every seed is fixed."""
-        negatives = [Item(window, False) for window in heldout.non_activating]
-        return self._plan(negatives, [Item(window, True) for window in heldout.activating], heldout)
-
-
-class DelphiFuzzing(_Delphi):
-    """Fuzzing with the reference's choices; pass test examples from `draw`."""
-
-    name: ClassVar[str] = "fuzzing"
-    task: ClassVar[Task] = "fuzzing"
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {**super().config, "wrong_marks": "non_activating", "mark_share": MARK_SHARE}
-
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        """`rng` is not used: every seed is fixed."""
-        counts = [int((window.example.activations > 0).sum()) for window in heldout.activating]
-        n = math.ceil(sum(counts) / len(counts)) if counts else 1
-        negatives = [
-            Item(window, False, wrong_marks(window.example.activations, n))
-            for window in heldout.non_activating
-        ]
-        positives = [
-            Item(window, True, marks_above(window.example.activations, MARK_SHARE))
-            for window in heldout.activating
-        ]
-        return self._plan(negatives, positives, heldout)
+def _plan(items: list[Item], heldout: Heldout) -> Plan:
+    """The reference shares one shuffling generator over all latents of a run; here each latent has a fresh one."""
+    random.Random(SHUFFLE_SEED).shuffle(items)
+    return Plan(tuple(items), heldout.latent_max, heldout.negatives, SAMPLING_SEED, "delphi")
 
 
 @dataclass(frozen=True)

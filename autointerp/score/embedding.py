@@ -1,9 +1,8 @@
 """Embedding: are the texts on which the latent fires nearer to the explanation than others?"""
 
-import math
 import time
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +13,11 @@ from autointerp.records import Explanation, JudgedExample, Metric, Score
 from autointerp.sampling import Places
 from autointerp.score.metrics import auroc
 from autointerp.score.options import ScoreOptions
-from autointerp.score.plan import Plan, Verdict, Verdicts
+from autointerp.score.plan import Plan
 from autointerp.score.resampling import Resamples
 from autointerp.score.resources import Embedder, Resources
-from autointerp.score.scorer import Heldout, Scorer, simple_plan
-from autointerp.score.summary import summarise_values
+from autointerp.score.scorer import Heldout, Scorer, simple_plan, undefined
+from autointerp.score.summary import Summary, summarise_values
 
 
 class Embedding(Scorer):
@@ -29,38 +28,37 @@ class Embedding(Scorer):
 
     name: ClassVar[str] = "embedding"
     metric: ClassVar[Metric] = "auroc"
+    judge_name = "embedder"
 
     def __init__(self, embedder: Embedder, *, resamples: Resamples | None = None):
         super().__init__(resamples=resamples)
         self.embedder = embedder
+        self.model = embedder.name
 
-    @property
-    def judge_name(self) -> str:
-        return "embedder"
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        return simple_plan(heldout, seed)
 
-    @property
-    def model(self) -> str | None:
-        return self.embedder.name
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {"embedder": self.embedder.name}
-
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        return simple_plan(heldout, rng)
-
-    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
-        return self.answers(explanation, None, plan)[0]
-
-    def answers(
-        self, explanation: Explanation, floor: Explanation | None, plan: Plan
-    ) -> tuple[Verdicts, Verdicts | None]:
-        windows = self.embedder.embed_windows(plan.items)
-        queries = self.embedder.embed_queries(
-            [asked.text for asked in (explanation, floor) if asked is not None]
+    def score(self, explanation: Explanation, plan: Plan, *, floor: Explanation | None = None) -> Score:
+        problem = self._problem(explanation, plan)
+        if problem:
+            return self._record(explanation, plan, Summary(), problem)
+        floor = floor if floor is not None and floor.text.strip() else None
+        examples = [item.window.example for item in plan.items]
+        return self.score_vectors(
+            explanation,
+            floor,
+            self.embedder.embed_queries([explanation.text, *([floor.text] if floor else [])]),
+            self.embedder.embed_windows(plan.items),
+            Places(
+                np.array([(e.context, e.start, e.start + len(e.token_ids)) for e in examples]),
+                [e.quantile for e in examples],
+                [e.source for e in examples],
+                [None] * len(examples),
+                [0] * len(examples),
+            ),
+            np.array([bool(item.truth) for item in plan.items]),
+            plan,
         )
-        verdicts = [_verdicts(windows @ query) for query in queries]
-        return verdicts[0], verdicts[1] if floor is not None else None
 
     def score_vectors(
         self,
@@ -72,46 +70,46 @@ class Embedding(Scorer):
         truth: NDArray[np.bool_],
         plan: Plan,
     ) -> Score:
-        """`score` where all vectors are at hand: `queries` of the explanation, then of the floor's where there is one, and
-        windows of both classes, Float32[ndarray, "n d"], with their places and whether they are activating,
-        Bool[ndarray, " n"]. `plan` says what to record; its items are not read. The cosines must be finite.
+        """The score from vectors: `queries` of the explanation, then of the floor's where there is one, and windows of both
+        classes, Float32[ndarray, "n d"], with their places and whether they are activating, Bool[ndarray, " n"]. `plan` says
+        what to record; its items are not read. Cosines that are not finite are in no figure.
         """
         started = time.perf_counter()
         values = [windows @ query for query in queries]
-        summary = summarise_values(truth, values[0].astype(np.float64), places.quantile, self.resamples)
+        read = np.isfinite(values[0])
+        quantile: Sequence[int | None] = places.quantile
+        asked, n_unread = truth, int((~read).sum())
+        cosines = values[0].astype(np.float64)
+        if n_unread:
+            quantile = [q for q, is_read in zip(quantile, read, strict=True) if is_read]
+            asked, cosines = truth[read], cosines[read]
+        summary = summarise_values(asked, cosines, quantile, self.resamples, unparsed=n_unread)
         answers = (truth.tolist(), values[0].tolist(), places.quantile, places.source)
         examples = zip(places.spans.tolist(), *answers, strict=True)
+        judged = tuple(
+            JudgedExample(i, context, start, stop - start, fires, None, value, quantile, source)
+            for i, ((context, start, stop), fires, value, quantile, source) in enumerate(examples)
+        )
+        if n_unread:
+            judged = tuple(
+                example if is_read else example._replace(value=None, error="the embedding is not finite")
+                for example, is_read in zip(judged, read, strict=True)
+            )
+        floored: tuple[float | None, int | None] = (None, None)
+        if len(values) > 1:
+            both = read & np.isfinite(values[1])
+            floored = (auroc(truth[both], values[1][both]), int(both.sum()))
+        failure = undefined(summary, judged, False)
         return self._record(
             explanation,
             plan,
-            value=summary.value,
-            ci_low=summary.ci.low,
-            ci_high=summary.ci.high,
-            auroc=summary.auroc,
-            n_pos=summary.n_pos,
-            n_neg=summary.n_neg,
-            value_by_quantile=summary.value_by_quantile,
-            floor=auroc(truth, values[1]) if len(values) > 1 else None,
-            n_floor=len(truth) if len(values) > 1 else None,
-            floor_explanation_id=floor.id if floor is not None and len(values) > 1 else None,
-            duration=time.perf_counter() - started,
-            judged=tuple(
-                JudgedExample(i, context, start, stop - start, fires, None, value, quantile, source)
-                for i, ((context, start, stop), fires, value, quantile, source) in enumerate(examples)
-            ),
+            summary,
+            failure,
+            floor=floor,
+            floored=floored if failure is None else (None, None),
+            started=started,
+            judged=judged,
         )
-
-
-def _verdicts(values: NDArray[np.float32]) -> Verdicts:
-    finite = np.isfinite(values).all()
-    return Verdicts(
-        tuple(
-            Verdict(value=value)
-            if finite or math.isfinite(value)
-            else Verdict(error="the embedding is not finite")
-            for value in values.tolist()
-        )
-    )
 
 
 def build(

@@ -173,7 +173,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         low="does not tell activating from non-activating texts: it is too broad, or names a common token",
         needs=frozenset({"judge", "negatives"}),
         options=_JUDGED,
-        build="autointerp.score.judged:build",
+        build="autointerp.score.classify:build",
         version=_judged_version,
     ),
     ScorerEntry(
@@ -186,7 +186,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         needs=frozenset({"judge", "negatives"}),
         options=(*_JUDGED, WRONG_MARKS),
         marks=True,
-        build="autointerp.score.judged:build",
+        build="autointerp.score.classify:build",
         version=_judged_version,
     ),
     ScorerEntry(

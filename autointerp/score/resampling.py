@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+BOOTSTRAP_SEED = 20241017
 DEFAULT_RESAMPLES = 1000
 LEVEL = 0.95
 _MAX_BYTES = 64 << 20
@@ -54,9 +55,9 @@ class Resamples:
     others. Thread-safe.
     """
 
-    def __init__(self, rng: np.random.Generator | int, n: int = DEFAULT_RESAMPLES):
+    def __init__(self, seed: int = BOOTSTRAP_SEED, n: int = DEFAULT_RESAMPLES):
         self.n = n
-        self.seed = int(rng.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
+        self.seed = seed
         self._lock = threading.Lock()
         self._drawn: dict[tuple[int, int], Weights] = {}
         self._bytes = 0
@@ -105,13 +106,13 @@ def spread_gap(gaps: NDArray[np.float64], n: int, chance: NDArray[np.float64]) -
     return np.where(chance < 0.5, -1.0, 1.0) * (1.0 - np.abs(2.0 * chance - 1.0) ** (1.0 / (n + 1)))
 
 
-def interval(values: NDArray[np.float64], level: float = LEVEL, *, around: float | None = None) -> Interval:
-    """The central `level` of the resampled values that are defined, widened as far as needed to hold `around`."""
+def interval(values: NDArray[np.float64], *, around: float | None = None) -> Interval:
+    """The central 95 % of the resampled values that are defined, widened as far as needed to hold `around`."""
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return NO_INTERVAL
     # As np.quantile, at a fifth of its cost, which in a batch is as much as the scoring itself.
-    places = np.array([(1 - level) / 2, (1 + level) / 2]) * (len(values) - 1)
+    places = np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]) * (len(values) - 1)
     below = places.astype(np.int64)
     above = np.minimum(below + 1, len(values) - 1)
     ranked = np.partition(values, [*below, *above])

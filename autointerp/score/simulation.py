@@ -2,10 +2,8 @@
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
-
-import numpy as np
 
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
@@ -42,6 +40,7 @@ class Simulation(Scorer):
     name: ClassVar[str] = "simulation"
     metric: ClassVar[Metric] = "correlation"
     needs_negatives: ClassVar[bool] = False
+    judge_name = "llm"
 
     def __init__(
         self,
@@ -53,40 +52,28 @@ class Simulation(Scorer):
     ):
         super().__init__(resamples=resamples)
         self.client = client
-        self.mode: Mode = mode
+        self.model = client.model
         self.cancel = cancel
-        self._chosen: Mode = mode
+        self._choose(mode)
         self._lock = threading.Lock()
 
-    @property
-    def judge_name(self) -> str:
-        return "llm"
+    def _choose(self, mode: Mode) -> None:
+        self._mode = mode
+        self.prompt_version = prompt.SLOT_VERSION if mode == "slots" else prompt.VERSION
 
-    @property
-    def model(self) -> str | None:
-        return self.client.model
-
-    @property
-    def prompt_version(self) -> str | None:
-        return prompt.SLOT_VERSION if self._chosen == "slots" else prompt.VERSION
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {"mode": self._chosen}
-
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        return simple_plan(heldout, rng)
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        return simple_plan(heldout, seed)
 
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         windows = [item.window for item in plan.items]
         spent = Usage()
-        if self._chosen == "auto":
+        if self._mode == "auto":
             tried = self._probe(explanation.text, windows[0])
             if tried.failure is not None:
                 # Which mode the server supports is unknown, so nothing is asked: value and floor must be of one mode.
                 return tried.verdicts([Verdict(error="the server could not be asked")] * len(windows))
             spent = tried.usage
-        if self._chosen == "slots":
+        if self._mode == "slots":
             questions = [
                 Question(self.slot_request(explanation.text, window), _slot_reader(window.texts))
                 for window in windows
@@ -136,7 +123,7 @@ class Simulation(Scorer):
         """`kept` replies tell the mode. Where none does, the question that finds it out comes first, and then lists are asked
         for, which cost more."""
         windows = [item.window for item in plan.items]
-        mode, first = self._chosen, []
+        mode, first = self._mode, []
         if mode == "auto":
             probe = self.slot_request(explanations[0], windows[0])
             reply = kept(probe)
@@ -157,8 +144,8 @@ class Simulation(Scorer):
         if collected.failure is None:
             none = isinstance(answer, LLMError) or answer.value is None
             with self._lock:
-                if self._chosen == "auto":  # the first probe decides for all
-                    self._chosen = "answers" if none else "slots"
+                if self._mode == "auto":  # the first probe decides for all
+                    self._choose("answers" if none else "slots")
         return collected
 
 

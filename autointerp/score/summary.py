@@ -20,7 +20,7 @@ from autointerp.score.metrics import (
     resampled_rate,
 )
 from autointerp.score.plan import Item, Verdict
-from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_out
+from autointerp.score.resampling import NO_INTERVAL, Resamples, interval, spread_out
 from autointerp.types import N_QUANTILES
 
 
@@ -28,8 +28,9 @@ from autointerp.types import N_QUANTILES
 class Summary:
     """The figures of one score; fields as in `autointerp.records.Score`."""
 
-    value: float | None
-    ci: Interval = NO_INTERVAL
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
     auroc: float | None = None
     n_pos: int = 0
     n_neg: int = 0
@@ -90,7 +91,8 @@ def _of_answers(judged: Sequence[JudgedExample], unparsed: int, resamples: Resam
         ci = interval((hit + rejected) / 2, around=value)
     return Summary(
         value=value,
-        ci=ci,
+        ci_low=ci.low,
+        ci_high=ci.high,
         auroc=auroc(truth, [example.value or 0.0 for example in judged]) if graded else None,
         n_pos=len(positive),
         n_neg=len(negative),
@@ -113,8 +115,7 @@ def summarise_values(
     high, low = value[truth], value[~truth]
     n_pos, n_neg = len(high), len(low)
     if not n_pos or not n_neg:
-        nothing = (None,) * N_QUANTILES
-        return Summary(None, n_pos=n_pos, n_neg=n_neg, value_by_quantile=nothing, unparsed=unparsed)
+        return Summary(n_pos=n_pos, n_neg=n_neg, unparsed=unparsed)
     wins = pairwise_wins(high, low).sum(axis=1)
     figure = float(wins.sum() / (n_pos * n_neg))
     of_high = [q for q, is_high in zip(quantile, truth.tolist(), strict=True) if is_high]
@@ -127,7 +128,8 @@ def summarise_values(
         ci = interval(spread_out(resampled, min(n_pos, n_neg), weights.chance_pos), around=figure)
     return Summary(
         value=figure,
-        ci=ci,
+        ci_low=ci.low,
+        ci_high=ci.high,
         auroc=figure,
         n_pos=n_pos,
         n_neg=n_neg,
@@ -154,7 +156,8 @@ def _of_predictions(
         ci = interval(resampled_correlation(sums, weights.both))
     return Summary(
         value=value,
-        ci=ci,
+        ci_low=ci.low,
+        ci_high=ci.high,
         n_pos=n_pos,
         n_neg=len(ordered) - n_pos,
         value_by_quantile=tuple(

@@ -39,29 +39,20 @@ class Surprisal(Scorer):
 
     name: ClassVar[str] = "surprisal"
     metric: ClassVar[Metric] = "auroc"
+    judge_name = "language model"
 
     def __init__(self, model: TextModel, *, resamples: Resamples | None = None):
         super().__init__(resamples=resamples)
         self.text_model = model
+        self.model = model.name
         # Decided by the model alone, so that all explanations it scores are asked about in the same way.
         self._short = model.max_tokens is not None and model.max_tokens < _ROOM
+        self.prompt_version = prompt.SHORT_VERSION if self._short else prompt.VERSION
         self._neutral: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    @property
-    def judge_name(self) -> str:
-        return "language model"
-
-    @property
-    def model(self) -> str | None:
-        return self.text_model.name
-
-    @property
-    def prompt_version(self) -> str | None:
-        return prompt.SHORT_VERSION if self._short else prompt.VERSION
-
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        return simple_plan(heldout, rng)
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        return simple_plan(heldout, seed)
 
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         texts = [_excerpt(item.window.text) for item in plan.items]

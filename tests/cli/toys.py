@@ -2,9 +2,6 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
-
-from autointerp.explain.options import ExplainOptions
 from autointerp.explain.pattern import PatternExplainer
 from autointerp.explain.registry import N_CONTRAST, N_EXAMPLES, SEED, ExplainerEntry
 from autointerp.llm.cancel import CancelToken
@@ -24,14 +21,14 @@ class LengthScorer(Scorer):
 
     name: ClassVar[str] = "length"
     metric: ClassVar[Metric] = "auroc"
-    judge_name = "ruler"  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    judge_name = "ruler"
 
     def __init__(self, power: int, **more: Any):
         super().__init__(**more)
         self.power = power
 
-    def plan(self, heldout: Heldout, rng: np.random.Generator) -> Plan:
-        return simple_plan(heldout, rng)
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        return simple_plan(heldout, seed)
 
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         return Verdicts(
@@ -46,11 +43,7 @@ def build_scorer(
 
 
 class EchoExplainer(PatternExplainer):
-    name = "echo"
-
-
-def build_explainer(options: ExplainOptions, client: Client | None, cancel: CancelToken) -> PatternExplainer:
-    return EchoExplainer(n_examples=options.n_examples, n_contrast=options.n_contrast)
+    """Says what pattern says."""
 
 
 POWER = Option(
@@ -72,5 +65,5 @@ ECHO = ExplainerEntry(
     help="Says what pattern says",
     needs=frozenset({"negatives"}),
     options=(N_EXAMPLES, N_CONTRAST, SEED),
-    build="tests.cli.toys:build_explainer",
+    build="tests.cli.toys:EchoExplainer",
 )

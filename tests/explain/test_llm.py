@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 
 from autointerp.errors import UserError
-from autointerp.explain.evidence import Evidence
+from autointerp.explain.explainer import Evidence
 from autointerp.explain.llm import LLMExplainer
+from autointerp.explain.options import ExplainOptions
 from autointerp.llm.costs import Budget
 from autointerp.llm.errors import BudgetExceeded, PromptTooLong
 from autointerp.llm.messages import ChatReply, Usage
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window
+
+DEFAULT = ExplainOptions(explainer="default")
 
 
 def evidence(**more: Any) -> Evidence:
@@ -26,7 +29,9 @@ def answering(text: str, **more: str) -> MockClient:
 
 def test_an_explanation_comes_with_its_provenance() -> None:
     with answering("  The word\n fox. ") as client:
-        result = LLMExplainer(client, n_examples=5).explain(evidence(), seed=7)
+        result = LLMExplainer(ExplainOptions(explainer="default", n_examples=5), client).explain(
+            evidence(), seed=7
+        )
     assert (result.text, result.status, result.explainer, result.model) == (
         "The word fox.",
         "ok",
@@ -37,15 +42,16 @@ def test_an_explanation_comes_with_its_provenance() -> None:
     assert (result.seed, result.prompt_version) == (7, "explain-2")
     assert len(result.reply_ref or "") == 64
     assert result.tokens_in > 0
-    assert result.config["n_examples"] == 5
 
 
 def test_examples_are_marked_with_strengths() -> None:
     shown = window([" a", " fo", "x", " b"], {1: 5.0, 2: 10.0, 3: 1.0})
     with answering("x") as client:
-        question = LLMExplainer(client).request(Evidence("sae", 3, [shown], 20.0)).messages[-1].content
+        question = (
+            LLMExplainer(DEFAULT, client).request(Evidence("sae", 3, [shown], 20.0)).messages[-1].content
+        )
         without = (
-            LLMExplainer(client, activations=False)
+            LLMExplainer(ExplainOptions(explainer="default", activations=False), client)
             .request(Evidence("sae", 3, [shown], 20.0))
             .messages[-1]
             .content
@@ -60,7 +66,7 @@ def test_each_variant_shows_what_it_says() -> None:
     questions = {}
     with answering("x") as client:
         for variant in ("default", "contrastive", "top_logits"):
-            questions[variant] = LLMExplainer(client, variant=variant).request(given)
+            questions[variant] = LLMExplainer(ExplainOptions(explainer=variant), client).request(given)
     last = {name: request.messages[-1].content for name, request in questions.items()}
     assert "Non-activating excerpts" not in last["default"]
     assert "Non-activating excerpts" in last["contrastive"]
@@ -71,7 +77,7 @@ def test_each_variant_shows_what_it_says() -> None:
 
 def test_all_latents_share_the_beginning_of_the_prompt() -> None:
     with answering("x") as client:
-        explainer = LLMExplainer(client)
+        explainer = LLMExplainer(DEFAULT, client)
         a = explainer.request(evidence())
         b = explainer.request(Evidence("sae", 3, [window([" cat"], {0: 1.0})], 1.0))
     assert a.messages[:-1] == b.messages[:-1]
@@ -79,7 +85,7 @@ def test_all_latents_share_the_beginning_of_the_prompt() -> None:
 
 def test_reasoning_is_asked_for_and_kept() -> None:
     with answering("foxes", reasoning="all foxes") as client:
-        result = LLMExplainer(client, reasoning=True).explain(evidence())
+        result = LLMExplainer(ExplainOptions(explainer="default", reasoning=True), client).explain(evidence())
         (request,) = client.requests
     assert (result.text, result.reasoning) == ("foxes", "all foxes")
     assert request.schema is not None
@@ -96,7 +102,7 @@ def test_reasoning_is_asked_for_and_kept() -> None:
 )
 def test_what_a_reasoning_model_thinks_is_kept_as_its_reasoning(reply: str | ChatReply) -> None:
     with MockClient(lambda _: reply) as client:
-        result = LLMExplainer(client).explain(evidence())
+        result = LLMExplainer(DEFAULT, client).explain(evidence())
     assert (result.text, result.reasoning) == ("foxes", 'Perhaps {"explanation": "cats"}.')
 
 
@@ -107,16 +113,15 @@ def test_a_draft_is_no_explanation() -> None:
         '{"explanation": "cats"}</think>Foxes.',
     ):
         with MockClient(lambda _, reply=reply: reply) as client:
-            result = LLMExplainer(client).explain(evidence())
+            result = LLMExplainer(DEFAULT, client).explain(evidence())
         assert (result.status, result.text, result.error_kind) == ("failed", "", "bad_answer")
 
 
 def test_long_examples_are_cut_around_their_peak() -> None:
     long = window([f" w{i}" for i in range(40)], {30: 1.0})
     with answering("x") as client:
-        question = (
-            LLMExplainer(client, max_tokens=8).request(Evidence("sae", 3, [long], 1.0)).messages[-1].content
-        )
+        explainer = LLMExplainer(ExplainOptions(explainer="default", max_tokens=8), client)
+        question = explainer.request(Evidence("sae", 3, [long], 1.0)).messages[-1].content
     assert "<< w30>>" in question
     assert " w23" not in question
     assert " w32" not in question
@@ -138,7 +143,7 @@ def test_long_examples_are_cut_around_their_peak() -> None:
 def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
     cache = MemoryCache()
     with MockClient(lambda _: answer, cache=cache) as client:
-        result = LLMExplainer(client).explain(evidence())
+        result = LLMExplainer(DEFAULT, client).explain(evidence())
         assert len(client.requests) == 2
     kept = cache.get(result.reply_ref or "")
     assert kept is not None
@@ -160,19 +165,19 @@ def test_a_bad_answer_is_a_failure_not_an_explanation(answer: str) -> None:
 )
 def test_an_explanation_about_refusals_is_none(text: str) -> None:
     with answering(text) as client:
-        assert LLMExplainer(client).explain(evidence()).text == text
+        assert LLMExplainer(DEFAULT, client).explain(evidence()).text == text
 
 
 def test_errors_are_recorded_with_their_kind() -> None:
     with MockClient(lambda _: PromptTooLong("too many tokens")) as client:
-        result = LLMExplainer(client).explain(evidence())
+        result = LLMExplainer(DEFAULT, client).explain(evidence())
     assert (result.status, result.error, result.error_kind) == ("failed", "too many tokens", "too_long")
     assert not result.retryable
 
 
 def test_the_end_of_the_budget_is_raised() -> None:
     with MockClient(["x"], budget=Budget(max_tokens=1)) as client, pytest.raises(BudgetExceeded):
-        LLMExplainer(client).explain(evidence())
+        LLMExplainer(DEFAULT, client).explain(evidence())
 
 
 @pytest.mark.parametrize(
@@ -185,24 +190,22 @@ def test_the_end_of_the_budget_is_raised() -> None:
 )
 def test_missing_evidence_is_a_failure_without_a_call(variant: Any, given: Evidence, says: str) -> None:
     with MockClient([]) as client:
-        result = LLMExplainer(client, variant=variant).explain(given)
+        result = LLMExplainer(ExplainOptions(explainer=variant), client).explain(given)
         assert client.requests == []
     assert (result.status, result.retryable) == ("failed", False)
     assert says in (result.error or "")
 
 
 def test_settings_are_checked() -> None:
-    with MockClient([]) as client:
-        with pytest.raises(UserError, match="contrastive"):
-            LLMExplainer(client, variant="telepathy")  # type: ignore[arg-type]
-        with pytest.raises(UserError, match="at least one"):
-            LLMExplainer(client, n_examples=0)
+    for options in (ExplainOptions(explainer="telepathy"), ExplainOptions(n_examples=0)):
+        with pytest.raises(UserError, match=r"telepathy|accepted: 1"):
+            options.check()
 
 
 def test_a_cached_reply_costs_nothing() -> None:
     reply = ChatReply('{"explanation": "foxes"}', "mock", usage=Usage(100, 10, cost=0.5))
     with MockClient(lambda _: reply, cache=MemoryCache()) as client:
-        first, second = (LLMExplainer(client).explain(evidence()) for _ in range(2))
+        first, second = (LLMExplainer(DEFAULT, client).explain(evidence()) for _ in range(2))
     assert (first.tokens_in, second.tokens_in, second.cost) == (100, 0, 0.0)
     assert first.text == second.text
     assert first.reply_ref == second.reply_ref
@@ -210,6 +213,6 @@ def test_a_cached_reply_costs_nothing() -> None:
 
 def test_a_refusal_is_told_as_one() -> None:
     with MockClient(lambda _: "I'm sorry, but I can't help with that.") as client:
-        result = LLMExplainer(client).explain(evidence())
+        result = LLMExplainer(DEFAULT, client).explain(evidence())
     assert (result.status, result.text, result.retryable) == ("failed", "", False)
     assert result.error_kind == "refused"

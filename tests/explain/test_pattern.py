@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.explain.evidence import Evidence
+from autointerp.explain.explainer import Evidence
+from autointerp.explain.options import ExplainOptions
 from autointerp.explain.pattern import PatternExplainer
 from autointerp.explain.wording import sentences
 from autointerp.parts import Named, Parts
@@ -25,10 +26,12 @@ FILLER = [
     [" x", " =", " y", ".", "\n"],
 ]
 
+ALL = ExplainOptions(n_examples=100, n_contrast=100)
+
 
 def explanation(activating: list[Window], silent: list[Window] | None = None) -> Explanation:
     negatives = silent if silent is not None else [window(FILLER[i % 3], context=100 + i) for i in range(30)]
-    made = PatternExplainer().explain(Evidence("sae", 3, activating, 10.0, negatives))
+    made = PatternExplainer(ALL).explain(Evidence("sae", 3, activating, 10.0, negatives))
     assert made.status == "ok", made.error
     return made
 
@@ -178,17 +181,17 @@ def test_context_words_that_may_be_chance_are_left_out() -> None:
 def test_it_is_deterministic() -> None:
     given = heldout(40, 40, length=32)
     evidence = Evidence("sae", 3, given.activating, 10.0, given.non_activating)
-    texts = {PatternExplainer().explain(evidence).text for _ in range(3)}
+    texts = {PatternExplainer(ALL).explain(evidence).text for _ in range(3)}
     assert len(texts) == 1
 
 
 def test_provenance_and_failure() -> None:
     given = heldout(5, 5)
-    result = PatternExplainer().explain(
+    result = PatternExplainer(ALL).explain(
         Evidence("sae", 3, given.activating, 10.0, given.non_activating), seed=4
     )
     assert (result.explainer, result.model, result.seed, len(result.example_ids)) == ("pattern", None, 4, 10)
-    failed = PatternExplainer().explain(Evidence("sae", 3, [], 0.0, given.non_activating))
+    failed = PatternExplainer(ALL).explain(Evidence("sae", 3, [], 0.0, given.non_activating))
     assert (failed.status, failed.text) == ("failed", "")
     assert "no activating examples" in (failed.error or "")
 
@@ -196,7 +199,7 @@ def test_provenance_and_failure() -> None:
 @pytest.mark.parametrize("scorer", [Detection, Fuzzing])
 def test_the_offline_judge_can_use_it(scorer: type[Detection]) -> None:
     learnt, scored = heldout(20, 20), heldout(20, 20)
-    made = PatternExplainer().explain(Evidence("sae", 3, learnt.activating, 10.0, learnt.non_activating))
+    made = PatternExplainer(ALL).explain(Evidence("sae", 3, learnt.activating, 10.0, learnt.non_activating))
     judge = OfflineJudge([w.texts for w in scored.non_activating])
     assert scorer(judge).run(made, scored, seed=0).value == 1.0
     without_parts = replace(made, parts=None)
@@ -211,7 +214,9 @@ def test_any_tokens_give_an_explanation_or_a_cause(
     rows: list[list[str]], silent: list[list[str]], place: int
 ) -> None:
     activating = [window(row, {place % len(row): 1.0}, context=i) for i, row in enumerate(rows)]
-    result = PatternExplainer().explain(Evidence("sae", 3, activating, 1.0, [window(row) for row in silent]))
+    result = PatternExplainer(ALL).explain(
+        Evidence("sae", 3, activating, 1.0, [window(row) for row in silent])
+    )
     assert bool(result.text) == (result.status == "ok") == (result.error is None)
     assert "\n" not in result.text
     judge = OfflineJudge([row for row in silent])

@@ -91,7 +91,7 @@ def test_neighbours_as_negatives(resources: Resources):
     assert heldout.non_activating
     assert {w.example.source for w in heldout.non_activating} == {"neighbours"}
     assert all(9 in w.example.token_ids for w in heldout.non_activating)  # the neighbour fires on it
-    assert heldout.negatives_source == "neighbours"
+    assert heldout.negatives == "neighbours"
 
 
 def test_hard_negatives_are_silent_and_as_many_as_asked_for(resources: Resources):

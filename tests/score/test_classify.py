@@ -103,7 +103,7 @@ def test_a_floor_that_could_not_be_asked_fails_the_score_and_its_retry_is_whole(
             return super().judge(task, explanation, shown)
 
     judge = Flaky(lambda _task, explanation, one: explanation == "fox" and " fox" in one.texts)
-    plan = Detection(judge).plan(heldout(), np.random.default_rng(0))
+    plan = Detection(judge).plan(heldout(), 0)
     failed = Detection(judge).score(explained("fox"), plan, floor=explained("other"))
     assert (failed.status, failed.value, failed.floor, failed.ci_low) == ("failed", None, None, None)
     assert failed.error == "busy (asked about the floor's explanation)"
@@ -123,10 +123,7 @@ def test_the_floor_says_on_how_many_of_the_same_items_it_stands() -> None:
     result = Detection(ScriptedJudge(decide)).run(
         explained("fox"), heldout(), seed=1, floor=explained("other")
     )
-    unread = sum(
-        item.window.texts[0] == " the"
-        for item in Detection(knows("")).plan(heldout(), np.random.default_rng(1)).items
-    )
+    unread = sum(item.window.texts[0] == " the" for item in Detection(knows("")).plan(heldout(), 1).items)
     assert 0 < unread < 40
     assert (result.n, result.unparsed, result.n_floor) == (40, 0, 40 - unread)
 
@@ -164,7 +161,7 @@ def test_the_order_is_drawn_from_the_seed() -> None:
 
 def test_wrong_marks_are_fresh_for_each_example_and_as_many_as_right_ones() -> None:
     given = heldout(40, 40, length=16)
-    plan = Fuzzing(knows(" fox")).plan(given, np.random.default_rng(0))
+    plan = Fuzzing(knows(" fox")).plan(given, 0)
     wrong = [item for item in plan.items if not item.truth]
     right = [item for item in plan.items if item.truth]
     assert len({item.marks for item in wrong}) > 10
@@ -174,7 +171,7 @@ def test_wrong_marks_are_fresh_for_each_example_and_as_many_as_right_ones() -> N
 def test_wrong_marks_in_activating_examples_miss_what_fires() -> None:
     given = heldout(20, 0)
     scorer = Fuzzing(knows(" fox"), wrong_marks="activating")
-    plan = scorer.plan(given, np.random.default_rng(0))
+    plan = scorer.plan(given, 0)
     assert plan.negatives == "wrong_marks"
     assert len(plan.items) == 40
     for item in plan.items:
@@ -185,9 +182,7 @@ def test_wrong_marks_in_activating_examples_miss_what_fires() -> None:
 
 def test_a_window_that_fires_everywhere_has_no_wrong_variant() -> None:
     full = window([" a", " b"], {0: 1.0, 1: 1.0})
-    plan = Fuzzing(knows(" a"), wrong_marks="activating").plan(
-        Heldout([full], [], 1.0), np.random.default_rng(0)
-    )
+    plan = Fuzzing(knows(" a"), wrong_marks="activating").plan(Heldout([full], [], 1.0), 0)
     assert [item.truth for item in plan.items] == [True]
 
 
@@ -254,8 +249,8 @@ def test_where_windows_are_centred_the_place_of_the_marks_tells_nothing() -> Non
     given = heldout(40, 40)
     at_six = [one for one in given.activating if one.example.activations[6] > 0]
     centred = replace(given, activating=at_six, centred=True)
-    plan = Fuzzing(knows(" fox")).plan(centred, np.random.default_rng(0))
+    plan = Fuzzing(knows(" fox")).plan(centred, 0)
     assert {item.marks for item in plan.items if item.truth} == {(6,)}
     assert {item.marks for item in plan.items if not item.truth} == {(6,)}
-    apart = Fuzzing(knows(" fox")).plan(replace(centred, centred=False), np.random.default_rng(0))
+    apart = Fuzzing(knows(" fox")).plan(replace(centred, centred=False), 0)
     assert len({item.marks for item in apart.items if not item.truth}) > 4

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from autointerp.explain.evidence import Evidence
+from autointerp.explain.explainer import Evidence
+from autointerp.explain.options import ExplainOptions
 from autointerp.explain.pattern import PatternExplainer
 from autointerp.records import Explanation
 from autointerp.sampling import Window
@@ -103,7 +104,9 @@ def test_the_pattern_explainer_comes_near_the_one_by_hand(
     scorer: type[Detection], tokens: tuple[str, ...], judge: OfflineJudge
 ) -> None:
     firing, silent = examples(tokens, np.random.default_rng(2), n=40)
-    made = PatternExplainer().explain(Evidence("sae", 3, firing, 10.0, silent))
+    made = PatternExplainer(ExplainOptions(n_examples=100, n_contrast=100)).explain(
+        Evidence("sae", 3, firing, 10.0, silent)
+    )
     assert score(scorer, judge, made, tokens) >= 0.9, made.text
     assert score(scorer, judge, made.text, tokens) >= 0.85, made.text
 

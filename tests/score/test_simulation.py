@@ -16,6 +16,7 @@ from autointerp.llm.errors import AuthError, RequestRejected
 from autointerp.llm.messages import ChatReply, ChatRequest, TokenLogprob, Usage
 from autointerp.records import Score
 from autointerp.score.prompts import simulation as prompt
+from autointerp.score.prompts.simulation import SLOT_VERSION, VERSION
 from autointerp.score.simulation import Simulation, read_slots, slot_text
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import explained, heldout, judged
@@ -68,7 +69,7 @@ def test_answers_are_correlated_over_all_tokens_of_all_windows() -> None:
 def test_prompt_log_probabilities_are_used_where_the_server_gives_them() -> None:
     with MockClient(with_slots) as client:
         result = Simulation(client).run(explained("foxes"), heldout(6, 6), seed=0)
-    assert result.config["mode"] == "slots"
+    assert result.prompt_version == SLOT_VERSION
     assert result.prompt_version == prompt.SLOT_VERSION
     expected = {(9 * 0.6 + 3 * 0.2) / 0.8 * 10 / 9, 3 * 0.2 / 0.8 * 10 / 9}
     found = {round(value, 6) for one in judged(result) for value in one.predicted or ()}
@@ -82,7 +83,7 @@ def test_auto_falls_back_to_answers() -> None:
 
     with MockClient(server) as client:
         result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
-    assert (result.status, result.config["mode"]) == ("ok", "answers")
+    assert (result.status, result.prompt_version) == ("ok", VERSION)
 
 
 class Picky:
@@ -118,7 +119,7 @@ def test_that_a_server_has_no_log_probabilities_is_found_out_once_and_kept(refus
             result = Simulation(client).run(
                 explained("foxes"), heldout(3, 3), seed=0, floor=explained("cats")
             )
-        assert (result.status, result.config["mode"], result.unparsed) == ("ok", "answers", 0)
+        assert (result.status, result.prompt_version, result.unparsed) == ("ok", VERSION, 0)
         sent.append(len(server.sent))
         assert (result.tokens_in > 0) == (sent[-1] > 0)
     assert sent == [1 + 12 + (refuses is not None), 0, 0]
@@ -132,13 +133,13 @@ def test_a_server_that_takes_no_question_of_that_form_is_asked_for_lists() -> No
 
     with MockClient(server) as client:
         result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
-    assert (result.status, result.config["mode"]) == ("ok", "answers")
+    assert (result.status, result.prompt_version) == ("ok", VERSION)
 
 
 def test_log_probabilities_count_though_nothing_was_said() -> None:
     with MockClient(lambda request: replace(with_slots(request), text="")) as client:
         result = Simulation(client).run(explained("foxes"), heldout(3, 3), seed=0)
-    assert (result.status, result.config["mode"], result.unparsed) == ("ok", "slots", 0)
+    assert (result.status, result.prompt_version, result.unparsed) == ("ok", SLOT_VERSION, 0)
 
 
 @pytest.mark.parametrize("slots", [True, False])
@@ -149,7 +150,7 @@ def test_what_would_be_sent_is_told_by_the_mode_where_it_is_known(slots: bool) -
     with MockClient(server, cache=cache) as client:
         kept = lambda request: cache.get(request.key(client.endpoint, client.model))  # noqa: E731
         new = Simulation(client)
-        plan = new.plan(given, np.random.default_rng(0))
+        plan = new.plan(given, 0)
         before = new.requests(["foxes", "cats"], plan, kept)
         Simulation(client).run(explained("foxes"), given, seed=0, floor=explained("cats"))
         after = new.requests(["foxes", "cats"], plan, kept)
@@ -178,9 +179,9 @@ def test_what_another_thread_found_out_stands() -> None:
     given = heldout(6, 6)
     with MockClient(server) as client:
         scorer = Simulation(client)
-        first = scorer.plan(given, np.random.default_rng(0)).items[0].window
+        first = scorer.plan(given, 0).items[0].window
         result = scorer.run(explained("foxes"), given, seed=0)
-    assert scorer.config == {"mode": "slots"}
+    assert scorer.prompt_version == SLOT_VERSION
     assert (others[0].prompt_version, others[0].unparsed) == (prompt.SLOT_VERSION, 0)
     assert (result.prompt_version, result.unparsed) == (prompt.SLOT_VERSION, 1)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.output import printable
-from autointerp.explain.registry import explainer_label
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.score.registry import JUDGES, SCORERS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def explanations_text(document: dict[str, Any]) -> list[str]:
 
 def explanation_label(explanation: dict[str, Any]) -> str:
     """The explainer and its model, where it has one."""
-    label = explainer_label(explanation["explainer"])
+    label = EXPLAINERS.label(explanation["explainer"])
     return f"{label}, {explanation['model']}" if explanation["model"] else label
 
 

@@ -1,8 +1,8 @@
 """What judges have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation
@@ -27,9 +27,6 @@ class Judge(Protocol):
 
     @property
     def model(self) -> str | None: ...
-
-    @property
-    def config(self) -> Mapping[str, Any]: ...
 
     def prompt_version(self, task: Task) -> str | None: ...
 

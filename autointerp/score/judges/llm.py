@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from autointerp.errors import Failure, UserError
+from autointerp.errors import Failure
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
 from autointerp.llm.errors import BadAnswer, BudgetExceeded, Cancelled, LLMError, Refused
@@ -39,20 +39,11 @@ class LLMJudge:
     def __init__(
         self, client: Client, *, batch: int = 10, graded: bool = False, cancel: CancelToken | None = None
     ):
-        if not 1 <= batch <= 100:
-            raise UserError(f"a prompt takes 1 to 100 texts, got {batch}")
         self.client = client
+        self.model = client.model
         self.batch = batch
         self.graded = graded
         self.cancel = cancel
-
-    @property
-    def model(self) -> str | None:
-        return self.client.model
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {"batch": self.batch, "graded": self.graded, "temperature": 0.0}
 
     def prompt_version(self, task: Task) -> str | None:
         return _PROMPTS[task].VERSION

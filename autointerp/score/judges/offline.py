@@ -13,7 +13,7 @@ It is a stand-in: it knows no synonyms, no grammar and no world. It favours expl
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from operator import mul
 from typing import Any, Literal
@@ -61,10 +61,6 @@ class OfflineJudge:
         counted = Counter(mark._replace(before="") for mark in self._tokens)
         self._distinct, self._times = list(counted), list(counted.values())
         self._usual = lru_cache(_CACHED)(self._measure)
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return {"n_background": len(self._background)}
 
     def prompt_version(self, task: Task) -> str | None:
         return VERSION

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from autointerp.explain.registry import explainer_label
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.records import Explanation, Pin, Score
 from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
@@ -125,7 +125,7 @@ def figures(score: Score) -> dict[str, str]:
 
 def author_line(explanation: Explanation) -> list[str]:
     """Explainer, model, author and date: `pattern · 2026-11-20 10:00 UTC`."""
-    parts = [explainer_label(explanation.explainer)]
+    parts = [EXPLAINERS.label(explanation.explainer)]
     if explanation.model:
         parts.append(explanation.model)
     if explanation.author != "autointerp":

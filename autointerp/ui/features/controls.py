@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from autointerp.explain.registry import explainer_label
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.store import STATISTICS, ScoreKind
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text
@@ -142,4 +142,4 @@ def _narrow(
 
 
 def _explainer(name: str, counts: Mapping[str, int]) -> str:
-    return f"{visible(explainer_label(name))[:60]} ({fmt.count(counts.get(name, 0))})"
+    return f"{visible(EXPLAINERS.label(name))[:60]} ({fmt.count(counts.get(name, 0))})"

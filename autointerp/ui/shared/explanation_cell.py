@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from autointerp.explain.registry import explainer_label
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.store import ShownExplanation
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import visible
@@ -13,7 +13,7 @@ MAX_TEXT = 400
 
 def written_by(explainer: str, author: str | None) -> str:
     """The explainer, or the person."""
-    return f"{author} (person)" if explainer == "person" else explainer_label(explainer)
+    return f"{author} (person)" if explainer == "person" else EXPLAINERS.label(explainer)
 
 
 def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
