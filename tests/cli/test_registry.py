@@ -73,8 +73,8 @@ def test_entries_are_what_their_classes_say():
 
 
 def _subclasses(kind: type) -> list:
+    import autointerp.score.classify
     import autointerp.score.embedding
-    import autointerp.score.judged
     import autointerp.score.simulation
     import autointerp.score.surprisal  # noqa: F401
 
