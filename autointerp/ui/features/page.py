@@ -9,8 +9,8 @@ import streamlit as st
 from autointerp.store import LatentPage, Store, list_latents
 from autointerp.types import CoderInfo
 from autointerp.ui.features import controls, search
-from autointerp.ui.features.results import SearchResults
 from autointerp.ui.features.rows import record
+from autointerp.ui.features.search import SearchResults
 from autointerp.ui.shared import components, list_walk, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import PAGE_SIZE, ListAnnotations, latent_query, read_annotations

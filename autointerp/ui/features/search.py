@@ -1,17 +1,26 @@
-"""The one search box of the Features page: what it found, as a list to look at, and the features it ranks."""
+"""The one search box of the Features page: what it found, as a list to look at, and the features it ranks. Where something is
+still missing for a search by meaning, the page says what, and offers to make it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from autointerp.errors import UserError
+from autointerp.errors import ModelLoadError, UserError
 from autointerp.store import ContextHit, Spots, Store, annotated_store, hit_tokens
 from autointerp.store.annotations import Annotations
-from autointerp.ui.features import search_meaning
-from autointerp.ui.features.results import SearchResults, hit_table
+from autointerp.ui.features import embedded
+from autointerp.ui.shared import components, job_strip, llm_settings, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.state import FeaturesState, change, whole
 from autointerp.ui.shared.text import plain, sentence, visible
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from autointerp.embedding import StoreEmbedder
 
 MAX_CONTEXTS = 500
 """Contexts that a search may hand to the list of features."""
@@ -20,6 +29,30 @@ AROUND = 90
 """Characters shown on each side of a match."""
 AFTER = 2
 """Tokens after a match that count as being at it: a causal model answers to a word once it has read it."""
+MAX_WINDOWS = 200
+"""Windows nearest in meaning that the list of features is narrowed to."""
+MAX_EXPLANATIONS = 500
+BY_FIRING = "Best match: mean activation there (as a share of the maximum), minus that at random places"
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """What the list of features is narrowed to: where they fire, or which they are; and what "best match" means then.
+    `what` says it in the list's caption; `measure` names the relevance where its value says something by itself."""
+
+    spots: Spots | None = None
+    matches: "dict[str, pyarrow.Table] | None" = None
+    order: str = BY_FIRING
+    what: str = "fire in these contexts"
+    measure: str | None = None
+
+
+def _hit_table(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """Contexts to click on; a click narrows the list to that one."""
+    clicked = components.table({"columns": columns, "rows": rows, "page": "features"}, key="search_hits")
+    if clicked:
+        change(context=int(clicked["context"]), page=None, sort=None, order=None)
+        st.rerun(scope="fragment")
 
 
 def run(
@@ -27,16 +60,19 @@ def run(
 ) -> SearchResults | None:
     """The search of the address with its results drawn; `None`, and a message drawn, where there is nothing to list."""
     if state.context is not None:
-        return _one(store, state)
-    match state.mode:
-        case "words":
-            return _words(store, annotations, coders, state)
-        case "near":
-            return search_meaning.contexts(store, state)
-        case "meaning" | "both":
-            return search_meaning.explanations(store, annotations, coders, state)
-        case _:
-            return _text(store, state)
+        return _context(store, state)
+    if state.mode in ("text", "regex"):
+        return _text(store, state)
+    if state.mode == "near":
+        return _near(store, state)
+    if annotations is None or not any(
+        annotated_store(annotations).coder(name).explanations.num_rows for name in coders
+    ):
+        _no_explanations(store, state)
+        return None
+    if state.mode == "words":
+        return _words(store, annotations, coders, state)
+    return _meaning(store, annotations, coders, state)
 
 
 def _text(store: Store, state: FeaturesState) -> SearchResults | None:
@@ -48,11 +84,8 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
         return None
     if not hits.total:
         how = "matches the expression" if regex else "contains"
-        st.info(
-            f"No context {how} “{plain(state.search)}”. Search ignores case; matches cannot span contexts."
-            if not regex
-            else f"No context {how} “{plain(state.search)}”. Matches cannot span contexts; (?i) ignores case."
-        )
+        case = "(?i) ignores case" if regex else "Search ignores case"
+        st.info(f"No context {how} “{plain(state.search)}”. {case}; matches cannot span contexts.")
         return None
     ids = list(dict.fromkeys(hit.context for hit in hits.hits))
     limited = (
@@ -65,7 +98,7 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
         {"go": {"context": hit.context}, "cells": [fmt.count(hit.context), _snippet(hit)]}
         for hit in hits.hits[:SHOWN]
     ]
-    hit_table([{"title": "Context", "kind": "link"}, {"title": "Match", "kind": "snippet"}], rows)
+    _hit_table([{"title": "Context", "kind": "link"}, {"title": "Match", "kind": "snippet"}], rows)
     spans = {}
     for hit in hits.hits:
         first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit, after=AFTER)
@@ -74,12 +107,8 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
 
 
 def _words(
-    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+    store: Store, annotations: Annotations, coders: Sequence[str], state: FeaturesState
 ) -> SearchResults | None:
-    if not search_meaning.any_explanation(annotations, coders):
-        search_meaning.no_explanations(store, state)
-        return None
-    assert annotations is not None
     kept = annotated_store(annotations)
     matches = {coder: kept.coder(coder).find_words(state.search) for coder in coders}
     if not any(table.num_rows for table in matches.values()):
@@ -100,7 +129,7 @@ def _words(
     )
 
 
-def _one(store: Store, state: FeaturesState) -> SearchResults | None:
+def _context(store: Store, state: FeaturesState) -> SearchResults | None:
     context = whole(state.context)
     if context is None or context >= store.n_contexts:
         st.warning(
@@ -126,3 +155,114 @@ def _snippet(hit: ContextHit) -> list[str]:
     text, start, end = hit.text, hit.char_start, hit.char_end
     before, match, after = text[max(0, start - AROUND) : start], text[start:end], text[end : end + AROUND]
     return [visible(before), visible(match[:AROUND]), visible(after)]
+
+
+# By meaning --------------------------------------------------------------------------------------
+
+
+def _near(store: Store, state: FeaturesState) -> SearchResults | None:
+    """Windows of the corpus nearest in meaning to the query, and the features that fire in them."""
+    embedder = _embedder(store)
+    if embedder is None:
+        return None
+    from autointerp.embedding import search_windows
+    from autointerp.settings import DEFAULT_WINDOW
+
+    vectors = embedder.windows(DEFAULT_WINDOW)
+    if vectors is None:
+        _offer_to_embed(store, embedder.name)
+        return None
+    windows = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
+    st.caption(
+        f"The **{fmt.plural(len(windows), 'window')}** closest in meaning, at most one per context; embedder "
+        f"{plain(embedder.name)}. Click one to see only the features that fire in its context."
+    )
+    rows = []
+    for window in windows[:SHOWN]:
+        text = "".join(store.decode(store.tokens[window.context, window.start : window.end]))
+        shown = " ".join(visible(text).split())
+        cells = [fmt.count(window.context), fmt.decimal(window.similarity, 2), shown]
+        rows.append({"go": {"context": window.context}, "cells": cells})
+    columns = [
+        {"title": "Context", "kind": "link"},
+        {"title": "Cosine", "num": True, "help": "Cosine similarity of window and query"},
+        {"title": "Window", "cls": "prose"},
+    ]
+    _hit_table(columns, rows)
+    places = vectors.places
+    ids = tuple(window.context * places.per_context + window.start // places.stride for window in windows)
+    weights = tuple(max(window.similarity, 0.0) for window in windows)
+    return SearchResults(
+        spots=Spots(ids, places.window, weights=weights),
+        order="Best match: mean activation there (as a share of the maximum, closer windows counting more), minus that in "
+        "random windows",
+        what="fire in these windows",
+    )
+
+
+def _meaning(
+    store: Store, annotations: Annotations, coders: Sequence[str], state: FeaturesState
+) -> SearchResults | None:
+    """Shown explanations nearest in meaning to the query, alone or with its words counted too."""
+    import pyarrow as pa
+
+    embedder = _embedder(store)
+    if embedder is None:
+        return None
+    from autointerp.embedding import search_explanations
+
+    covered, at_once = embedded.look(annotations, embedder, coders)
+    if covered.missing and not at_once:
+        embedded.draw(store, annotations, embedder, coders, covered)
+        if not covered.embedded and state.mode == "meaning":
+            return None
+    hits = search_explanations(
+        annotations, embedder, coders, state.search, limit=MAX_EXPLANATIONS,
+        mode="hybrid" if state.mode == "both" else "semantic", embed_missing=at_once,
+    )  # fmt: skip
+    matches = {}
+    for coder in coders:
+        own = [hit for hit in hits if hit.coder == coder]
+        latents = pa.array([hit.latent for hit in own], pa.uint32())
+        relevance = pa.array([hit.score for hit in own], pa.float64())
+        matches[coder] = pa.table({"latent": latents, "relevance": relevance})
+    how = "cosine similarity"
+    if state.mode == "both":
+        how += " plus matching words (rare ones count more)"
+    return SearchResults(
+        matches=matches,
+        order=f"Best match: {how}; embedder {embedder.name}",
+        what=f"have the explanations closest in meaning (at most {MAX_EXPLANATIONS})",
+        measure="cosine" if state.mode == "meaning" else None,
+    )
+
+
+def _no_explanations(store: Store, state: FeaturesState) -> None:
+    """What to do where there are none to search."""
+    coder = state.coder or "CODER"
+    st.info(
+        "Nothing is explained yet, so there are no explanations to search. Search contexts instead, or explain features: one "
+        "by one on the Feature page, or all from the command line (no language model needed):"
+    )
+    st.code(f"autointerp explain {store.path} {coder} --explainer pattern", language=None, wrap_lines=True)
+    st.button("Search contexts", key="to_contexts", on_click=change, kwargs={"mode": None, "page": None})
+
+
+def _embedder(store: Store) -> "StoreEmbedder | None":
+    """The embedder chosen in Settings, loaded once per process; a message where it cannot be."""
+    try:
+        with st.spinner("Loading the embedder", show_time=False):
+            return services.resources(store).embedder(llm_settings.embedder_name())
+    except ModelLoadError as error:
+        st.error(f"Search by meaning needs an embedder: {plain(str(error))}")
+        return None
+
+
+def _offer_to_embed(store: Store, name: str) -> None:
+    how = "This happens once, in the background."
+    if not job_strip.writable(store):
+        how = "This app is read-only: start it in an app that can write to the store."
+    st.info(
+        f"Searching contexts by meaning needs this store's windows to be embedded with {plain(name)}. {how}"
+    )
+    embed_windows(store, name)

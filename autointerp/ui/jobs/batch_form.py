@@ -130,19 +130,11 @@ def _with_budget(
     explain: ExplainOptions | None, scores: Sequence[ScoreOptions], llm: LLMOptions
 ) -> tuple[ExplainOptions | None, tuple[ScoreOptions, ...]]:
     flow = st.container(horizontal=True, gap="medium")
-    max_tokens = flow.container(width=370).number_input(
-        "Budget per job, tokens", 1, 10**12, llm.max_tokens, step=100_000, placeholder="no limit",
-        key=f"{KEY}_max_tokens", help="A job stops before the request that would exceed it; results so far are kept",
-    )  # fmt: skip
-    max_cost = flow.container(width=280).number_input(
-        "Budget per job, cost", 0.0, 1e9, llm.max_cost, step=1.0, format="%g", placeholder="no limit",
-        key=f"{KEY}_max_cost",
-    )  # fmt: skip
-    limited = replace(
-        llm,
-        max_tokens=None if max_tokens is None else int(max_tokens),
-        max_cost=None if max_cost is None else float(max_cost),
-    )
+    with flow.container(width=370):
+        max_tokens = llm_settings.budget_tokens(llm, KEY)
+    with flow.container(width=280):
+        max_cost = llm_settings.budget_cost(llm, KEY)
+    limited = replace(llm, max_tokens=max_tokens, max_cost=max_cost)
     if explain is not None and explain.needs_llm:
         explain = replace(explain, llm=limited)
     return explain, tuple(replace(score, llm=limited) if score.needs_llm else score for score in scores)

@@ -165,24 +165,36 @@ def _limits(kept: Preferences) -> dict[str, Any]:
             "Concurrent requests", 1, MAX_IN_FLIGHT, kept.max_in_flight, key=f"{_DRAFT}_in_flight",
             help="Upper limit; lowered when the server is overloaded",
         )  # fmt: skip
-        max_tokens = st.number_input(
-            "Budget per job, tokens", 1, 10**12, kept.max_tokens, step=100_000, key=f"{_DRAFT}_max_tokens",
-            placeholder="no limit", help="A job stops before the request that would exceed it; results so far are kept",
-        )  # fmt: skip
+        max_tokens = budget_tokens(kept, _DRAFT)
     with second:
         timeout = st.number_input(
             "Request timeout, seconds", 0.1, 86_400.0, kept.timeout, step=10.0, format="%g", key=f"{_DRAFT}_timeout"
         )  # fmt: skip
-        max_cost = st.number_input(
-            "Budget per job, cost", 0.0, 1e9, kept.max_cost, step=1.0, format="%g", key=f"{_DRAFT}_max_cost",
-            placeholder="no limit", help="In the currency of your prices; requires them",
-        )  # fmt: skip
+        max_cost = budget_cost(kept, _DRAFT)
     return {
         "max_in_flight": int(in_flight),
         "timeout": float(timeout),
-        "max_tokens": None if max_tokens is None else int(max_tokens),
-        "max_cost": None if max_cost is None else float(max_cost),
+        "max_tokens": max_tokens,
+        "max_cost": max_cost,
     }
+
+
+def budget_tokens(kept: Preferences | LLMOptions, form: str) -> int | None:
+    """A field for the tokens that a job may use."""
+    tokens = st.number_input(
+        "Budget per job, tokens", 1, 10**12, kept.max_tokens, step=100_000, key=f"{form}_max_tokens",
+        placeholder="no limit", help="A job stops before the request that would exceed it; results so far are kept",
+    )  # fmt: skip
+    return None if tokens is None else int(tokens)
+
+
+def budget_cost(kept: Preferences | LLMOptions, form: str) -> float | None:
+    """A field for what a job may cost."""
+    cost = st.number_input(
+        "Budget per job, cost", 0.0, 1e9, kept.max_cost, step=1.0, format="%g", key=f"{form}_max_cost",
+        placeholder="no limit", help="In the currency of your prices; requires them",
+    )  # fmt: skip
+    return None if cost is None else float(cost)
 
 
 def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float]]:
