@@ -88,28 +88,41 @@ def disagreement(first: Float, second: Float, group: Int | None = None) -> Float
 
 
 def expected(value: Float, ci_low: Float, ci_high: Float, n: Float, group: Int, lowest: float = 0.0) -> Float:
-    """What each latent may be expected to score on fresh examples: its score shrunk toward its group's mean as far as
-    scores there are noise (empirical Bayes; Efron and Morris, 1975). The lowest and the highest of many scores are so partly by
-    chance, and move back when scored again.
+    """What each latent may be expected to score on fresh examples: the mean of its group's distribution of true scores, given
+    its own score (empirical Bayes; Robbins, 1956). The lowest and the highest of many scores are so partly by chance, and move
+    back when scored again.
 
-    Scores lie between `lowest` and 1. Their arcsines have about one variance over `n`, wherever they lie: that of the group is
-    taken from all of its intervals, which are too rough one by one. NaN without a score; without intervals scores stay.
+    The distribution is the most likely one, whatever its shape (Kiefer and Wolfowitz, 1956), on a grid, by 300 steps of EM.
+    Scores lie between `lowest` and 1. A score counts as the share of right answers to as many questions as would give intervals
+    as wide as the group's, in proportion to `n`. NaN without a score; without intervals scores stay.
     """
     made = np.full(len(value), np.nan)
     for at in _groups(group, ~np.isnan(value)):
-        made[at] = value[at]
-        x, low, high = (
-            np.arcsin(np.sqrt(np.clip((scores[at] - lowest) / (1 - lowest), 0, 1)))
-            for scores in (value, ci_low, ci_high)
-        )
-        error = (high - low) / (2 * Z95)
+        share = (value[at] - lowest) / (1 - lowest)
+        error = (ci_high[at] - ci_low[at]) / (1 - lowest) / (2 * Z95)
         known = ~np.isnan(error)
-        if len(at) > 1 and known.any():
-            noise = (error[known] ** 2 * n[at][known]).mean() / n[at]
-            between = max(0.0, float(x.var(ddof=1) - noise.mean()))
-            kept = np.divide(between, between + noise, out=np.ones(len(at)), where=noise > 0)
-            made[at] = lowest + (1 - lowest) * np.sin(x.mean() + kept * (x - x.mean())) ** 2
+        noise = float((error[known] ** 2 * n[at][known]).sum())
+        questions = n[at] * (share * (1 - share))[known].sum() / noise if noise > 0 else None
+        shrunk = share if questions is None else _posterior_mean(share, questions)
+        made[at] = lowest + (1 - lowest) * shrunk
     return made
+
+
+def _posterior_mean(share: Float, questions: Float) -> Float:
+    """Of the chance of a right answer, from the `share` of right ones among so many `questions`."""
+    # Scores of so many examples take few values: each is looked at once.
+    seen, which, count = np.unique(
+        np.round([share, questions], 4), axis=1, return_inverse=True, return_counts=True
+    )
+    truth = (np.arange(200) + 0.5) / 200
+    right, wrong = seen[0] * seen[1], (1 - seen[0]) * seen[1]
+    fit = np.outer(right, np.log(truth)) + np.outer(wrong, np.log(1 - truth))
+    likelihood = np.exp(fit - fit.max(axis=1, keepdims=True))
+    weight = np.full(len(truth), 1 / len(truth))
+    for _ in range(300):
+        weight *= (count / (likelihood @ weight)) @ likelihood / len(share)
+    posterior = likelihood * weight
+    return (posterior @ truth / posterior.sum(axis=1))[which.ravel()]
 
 
 def _groups(group: Int, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
