@@ -46,9 +46,18 @@ cache(sys.argv[1], model=sys.argv[2], coders={{"sae": sys.argv[3], "skip": sys.a
 """
 
 
+@pytest.fixture(scope="module")
+def fresh(lab: Lab, subject: SubjectModel, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """What an undisturbed run makes."""
+    both = {"sae": lab.specs["sae"], "skip": lab.specs["skip"]}
+    path = tmp_path_factory.mktemp("fresh") / "s"
+    cache(path, model=subject, coders=both, text=[lab.text], ctx_len=24, batch_size=4)
+    return Store.open(path)
+
+
 @pytest.mark.parametrize(("stage", "done"), [("write corpus", 1), ("cache", 200), ("sort skip", 1)])
 def test_killed_at_any_moment_the_next_run_goes_on(
-    stage: str, done: int, lab: Lab, subject: SubjectModel, tmp_path: Path
+    stage: str, done: int, lab: Lab, subject: SubjectModel, fresh: Store, tmp_path: Path
 ) -> None:
     path = tmp_path / "s"
     arguments = [str(path), str(lab.model), lab.specs["sae"], lab.specs["skip"], str(lab.text)]
@@ -69,12 +78,9 @@ def test_killed_at_any_moment_the_next_run_goes_on(
     both = {"sae": lab.specs["sae"], "skip": lab.specs["skip"]}
     infos = cache(path, model=subject, coders=both, text=[lab.text], ctx_len=24, batch_size=4)
     assert not list(path.rglob(".*.tmp-*"))
-    fresh = cache(tmp_path / "fresh", model=subject, coders=both, text=[lab.text], ctx_len=24, batch_size=4)
-    assert [info.n_activations for info in infos] == [info.n_activations for info in fresh]
+    assert [info.n_activations for info in infos] == [info.n_activations for info in fresh.coders()]
     for name in both:
-        assert np.array_equal(
-            dense_from_store(Store.open(path), name), dense_from_store(Store.open(tmp_path / "fresh"), name)
-        )
+        assert np.array_equal(dense_from_store(Store.open(path), name), dense_from_store(fresh, name))
 
 
 def test_interrupted_leaves_nothing(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
