@@ -9,6 +9,7 @@ from scipy import stats
 from streamlit.testing.v1 import AppTest
 
 from autointerp.records import Explanation, Score
+from autointerp.score.population import expected
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.overview import pairs as overview_pairs
@@ -122,15 +123,22 @@ def test_over_several_coders_scorers_agree_within_each(open_page, scored_store: 
     assert "within coders" in messages(app)
 
 
-def test_what_to_expect_of_the_best_and_the_worst_lies_nearer_to_their_coder(open_page, scored_store: Store):
-    app = open_page(scored_store, "overview", of="sae")
+def test_best_and_worst_are_ranked_by_what_to_expect_of_them(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview")
     _, _, best, worst, *_ = tables(app)
-    for table, end in ((best, max), (worst, min)):
-        cells = table["rows"][0]["cells"]
-        score, expected = float(cells[2]["value"]), float(cells[3])
-        values = [float(row["cells"][2]["value"]) for row in table["rows"]]
-        assert score == end(values)
-        assert min(score, np.mean(values)) < expected < max(score, np.mean(values))
+    known: dict[tuple[str, int], float] = {}
+    with Annotations(scored_store.path) as annotations:
+        for coder in ("sae", "transcoder"):
+            table = annotations.score_summary(coder).to_pandas()
+            table = table[table["scorer"] == "detection"]
+            figures = (table[name].to_numpy(float) for name in ("value", "ci_low", "ci_high"))
+            fresh = expected(*figures, np.full(len(table), 20.0), np.zeros(len(table), int))
+            known |= {(coder, latent): value for latent, value in zip(table["latent"], fresh, strict=True)}
+    ranked = sorted(known, key=lambda feature: known[feature])
+    assert rows(best) == ranked[:-7:-1]
+    assert rows(worst) == ranked[:6]
+    for table in (best, worst):
+        assert [row["cells"][3] for row in table["rows"]] == [f"{known[row]:.2f}" for row in rows(table)]
 
 
 def test_the_plot_of_a_pair_is_drawn_when_asked_for(open_page, scored_store: Store):
