@@ -29,16 +29,16 @@ class Parts:
     context: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        named = [{"form": one.form, "texts": [*one.texts], "examples": [*one.examples]} for one in self.named]
+        named = [{"form": n.form, "texts": [*n.texts], "examples": [*n.examples]} for n in self.named]
         return {"named": named, "hedge": self.hedge, "before": [*self.before], "context": [*self.context]}
 
     @classmethod
     def from_json(cls, data: Any) -> Self | None:
         """What `to_json` gave; `None` for anything else, such as what another version states."""
         try:
-            named = [Named(one["form"], tuple(one["texts"]), tuple(one["examples"])) for one in data["named"]]
+            named = [Named(n["form"], tuple(n["texts"]), tuple(n["examples"])) for n in data["named"]]
             parts = cls(tuple(named), data["hedge"], tuple(data["before"]), tuple(data["context"]))
         except (KeyError, TypeError):
             return None
-        known = parts.hedge in get_args(Hedge) and all(one.form in get_args(Form) for one in parts.named)
+        known = parts.hedge in get_args(Hedge) and all(named.form in get_args(Form) for named in parts.named)
         return parts if known else None

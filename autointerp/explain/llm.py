@@ -14,7 +14,7 @@ from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
 from autointerp.llm.errors import BadAnswer, BudgetExceeded, Cancelled, LLMError
 from autointerp.llm.messages import ChatReply, ChatRequest, Message, Usage
-from autointerp.llm.parsing import object_schema, parse_json_answer, split_reasoning
+from autointerp.llm.parsing import object_answer, object_schema, split_reasoning
 from autointerp.records import Explanation
 from autointerp.sampling import (
     DEFAULT_MARKERS,
@@ -158,7 +158,7 @@ class LLMExplainer:
         return one_line(mark(texts, marks, markers)), pairs
 
     def _read(self, reply: ChatReply) -> tuple[str, str | None]:
-        value = parse_json_answer(reply.text, "object", key="explanation")
+        value = object_answer(reply.text, "explanation")
         text = value.get("explanation")
         if not isinstance(text, str) or not text.strip():
             raise BadAnswer('the answer has no text under "explanation"')

@@ -56,10 +56,11 @@ class LLMOptions:
 
 def check_llm(llm: LLMOptions | None, *, needed: bool, by: str) -> None:
     """Raises UserError where `by` needs a language model and has none, or one whose settings cannot work."""
-    if needed and llm is None:
+    if not needed:
+        return
+    if llm is None:
         raise UserError(
             f"{by} asks a language model, and none is chosen. Name a model and its server (Settings page; --llm and "
             "--base-url), or use what works without one: the pattern explainer, the offline judge."
         )
-    if needed and llm is not None:
-        llm.check()
+    llm.check()

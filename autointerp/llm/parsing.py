@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from autointerp.llm.errors import BadAnswer
 from autointerp.llm.messages import ChatReply
@@ -38,26 +38,23 @@ _REFUSAL = re.compile(
 )
 
 
-def parse_json_answer(
-    text: str, want: Literal["object", "list", "any"] = "any", *, key: str | None = None
-) -> Any:
-    """The JSON value in `text`: the whole of it, else the last fenced block, else the last object or list in the prose;
-    before all others the last object that has `key`.
+def object_answer(text: str, key: str) -> dict[str, Any]:
+    """The JSON object in `text`: the last that has `key`, else the whole of it, else the last fenced one, else the last in the
+    prose.
 
-    Forgives thinking tags, code fences, words around the value, single and curly quotes, Python's True/False/None and
-    trailing commas. Raises `BadAnswer` when nothing of the wanted shape is there.
+    Forgives thinking, code fences, words around the object, single and curly quotes, Python's True/False/None and trailing
+    commas. Raises `BadAnswer` when there is none.
     """
-    wanted: tuple[type, ...] = {"object": (dict,), "list": (list,), "any": (dict, list)}[want]
     text = _plain(text)
     groups = _groups(text)
-    keyed = _with_key(groups, key) if key is not None else None
+    keyed = _with_key(groups, key)
     if keyed is not None:
         return keyed
-    values = [value for group in groups for value in group if isinstance(value, wanted)]
-    if values:
-        return values[0]
-    shape = {"object": "object", "list": "list", "any": "object or list"}[want]
-    raise BadAnswer(f"the answer holds no JSON {shape}: {_excerpt(text)}")
+    for group in groups:
+        for value in group:
+            if isinstance(value, dict):
+                return value
+    raise BadAnswer(f"the answer holds no JSON object: {_excerpt(text)}")
 
 
 def list_answer(n: int, *, high: float = 1) -> Callable[[ChatReply], list[float]]:

@@ -12,9 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-_FEW_PAIRS = 10_000
-"""Up to this number, comparing all pairs is faster than ranking."""
-
 
 def balanced_accuracy(truth: ArrayLike, answer: ArrayLike) -> float | None:
     """Mean of the true positive and the true negative rate, in [0, 1]; `None` when a class is empty."""
@@ -37,8 +34,6 @@ def auroc(truth: ArrayLike, value: ArrayLike) -> float | None:
     n_neg = len(positive) - n_pos
     if n_pos == 0 or n_neg == 0:
         return None
-    if n_pos * n_neg <= _FEW_PAIRS:
-        return float(pairwise_wins(values[positive], values[~positive]).sum() / (n_pos * n_neg))
     rank_sum = float(midranks(values)[positive].sum())
     return (rank_sum - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg)
 

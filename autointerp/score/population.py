@@ -127,7 +127,7 @@ def _posterior_mean(share: Float, questions: Float) -> Float:
 
 def _groups(group: Int, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     """The indices of each group, of those that are kept."""
-    return [np.flatnonzero(kept & (group == one)) for one in np.unique(group[kept])]
+    return [np.flatnonzero(kept & (group == value)) for value in np.unique(group[kept])]
 
 
 def _within(group: Int | None, values: Float, function: Callable[[Float], Float]) -> Float:

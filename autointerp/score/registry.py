@@ -10,6 +10,7 @@ from typing import Any
 
 from autointerp.records import Metric
 from autointerp.registry import CENTRE, SEED, WINDOW, Entry, Option, Registry, count
+from autointerp.score.prompts import detection, fuzzing, simulation, surprisal
 from autointerp.settings import DEFAULT_EMBEDDER
 
 
@@ -33,10 +34,10 @@ JUDGES = {"offline": "offline judge", "llm": "LLM"}
 JUDGE = Option(
     name="judge",
     label="Judge",
-    help="Who answers the questions: both see the explanation and the example, nothing else",
+    help="Who judges the examples. Either judge sees the explanation and the examples, nothing else",
     default="offline",
     choices=JUDGES,
-    cli_help="who answers the questions (default: llm with --llm, else offline)",
+    cli_help="who judges the examples (default: llm with --llm, else offline)",
 )
 N_EXAMPLES = count(
     "n_examples", "Activating", "Held-out activating examples, which no explainer has seen", default=30
@@ -141,25 +142,10 @@ class ScorerEntry(Entry):
 
 def _judged_version(options: Any) -> str:
     from autointerp.score.judges.offline import VERSION
-    from autointerp.score.prompts import detection, fuzzing
 
     if options.judge == "offline":
         return VERSION
     return (fuzzing if options.scorer == "fuzzing" else detection).VERSION
-
-
-def _surprisal_version(options: Any) -> str:
-    from autointerp.score.prompts import surprisal
-
-    return f"{surprisal.VERSION}, {surprisal.SHORT_VERSION}"
-
-
-def _simulation_version(options: Any) -> str:
-    from autointerp.score.prompts import simulation
-
-    return (
-        f"{simulation.VERSION}, {simulation.SLOT_VERSION}"  # which of the two it will be, the server decides
-    )
 
 
 SCORERS: Registry[ScorerEntry] = Registry(
@@ -213,7 +199,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         needs=frozenset({"text_model", "negatives"}),
         options=_EXAMPLES,
         build="autointerp.score.surprisal:build",
-        version=_surprisal_version,
+        version=lambda options: f"{surprisal.VERSION}, {surprisal.SHORT_VERSION}",
     ),
     ScorerEntry(
         name="simulation",
@@ -226,6 +212,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         needs=frozenset({"llm"}),
         options=_EXAMPLES,
         build="autointerp.score.simulation:build",
-        version=_simulation_version,
+        # Which of the two it will be, the server decides.
+        version=lambda options: f"{simulation.VERSION}, {simulation.SLOT_VERSION}",
     ),
 )

@@ -46,7 +46,7 @@ def summarise(
     """The figures of `judged`; answers that could not be read are counted and in no other figure."""
     unparsed = sum(not example.parsed for example in judged)
     if metric == "balanced_accuracy":
-        return _of_answers([one for one in judged if one.answer is not None], unparsed, resamples)
+        return _of_answers([example for example in judged if example.answer is not None], unparsed, resamples)
     if metric == "auroc":
         graded = [example for example in judged if example.value is not None]
         return summarise_values(

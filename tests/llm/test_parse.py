@@ -13,8 +13,8 @@ from autointerp.llm.messages import ChatReply
 from autointerp.llm.parsing import (
     list_answer,
     looks_like_refusal,
+    object_answer,
     only_thought,
-    parse_json_answer,
     split_reasoning,
 )
 
@@ -36,19 +36,19 @@ def test_an_object_is_found_in_any_wrapping(
         text = f"```json\n{text}\n```"
     if think:
         before = f'<think>maybe {{"a": 1}} or [2]</think>{before}'
-    assert parse_json_answer(f"{before}\n{text}\n{after}", "object") == value
+    assert object_answer(f"{before}\n{text}\n{after}", "no such key") == value
 
 
 @given(st.text(max_size=300))
 def test_any_text_gives_a_value_or_a_bad_answer(text: str) -> None:
     with contextlib.suppress(BadAnswer):
-        assert isinstance(parse_json_answer(text), dict | list)
+        assert isinstance(object_answer(text, "a"), dict)
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("[1, 0, 1,]", [1, 0, 1]),
+        ('{"a": [1, 0, 1,],}', {"a": [1, 0, 1]}),
         ("{'answers': [True, False, None]}", {"answers": [True, False, None]}),
         ("{'answers': [true, null]}", {"answers": [True, None]}),
         ("{\u201canswers\u201d: [1]}", {"answers": [1]}),
@@ -58,7 +58,7 @@ def test_any_text_gives_a_value_or_a_bad_answer(text: str) -> None:
             '{"explanation": "marks like [ and } in \\"strings\\""} done',
             {"explanation": 'marks like [ and } in "strings"'},
         ),
-        ("The tokens [x] matter: [1, 0]", [1, 0]),
+        ('The tokens [x] matter: {"a": [1, 0]}', {"a": [1, 0]}),
         ("<think>no end {", BadAnswer),
         ("", BadAnswer),
         ("I would say the second one.", BadAnswer),
@@ -70,9 +70,9 @@ def test_any_text_gives_a_value_or_a_bad_answer(text: str) -> None:
 def test_usual_forms(text: str, value: Any) -> None:
     if value is BadAnswer:
         with pytest.raises(BadAnswer):
-            parse_json_answer(text)
+            object_answer(text, "a")
     else:
-        assert parse_json_answer(text) == value
+        assert object_answer(text, "a") == value
 
 
 @pytest.mark.timeout(20)
@@ -91,7 +91,7 @@ def test_usual_forms(text: str, value: Any) -> None:
 )
 def test_hostile_lengths_end_quickly(text: str) -> None:
     with pytest.raises(BadAnswer):
-        parse_json_answer(text, "object")
+        object_answer(text, "a")
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,8 @@ def test_one_answer_alone(text: str) -> None:
 
 
 def test_the_object_with_the_key_goes_before_others() -> None:
-    assert parse_json_answer('{"explanation": "x"} {"sure": true}', "object", key="explanation") == {
-        "explanation": "x"
-    }
-    assert parse_json_answer('{"other": "x"}', "object", key="explanation") == {"other": "x"}
+    assert object_answer('{"explanation": "x"} {"sure": true}', "explanation") == {"explanation": "x"}
+    assert object_answer('{"other": "x"}', "explanation") == {"other": "x"}
 
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -201,7 +199,7 @@ def test_what_was_thought_is_no_answer(thought: str, answer: str) -> None:
     assert rest.strip() == answer
     assert DRAFT in thoughts
     with pytest.raises(BadAnswer, match="no JSON"):
-        parse_json_answer(f"{written}It is not active.")
+        object_answer(f"{written}It is not active.", "answers")
 
 
 def test_stray_brackets_in_thinking_hide_no_answer() -> None:
@@ -233,9 +231,7 @@ def test_thinking_that_does_not_end_is_no_answer(opening: str) -> None:
     ],
 )
 def test_a_tag_that_is_quoted_is_part_of_the_answer(text: str) -> None:
-    assert parse_json_answer(text, "object", key="explanation") == json.loads(
-        text[text.index("{") : text.rindex("}") + 1]
-    )
+    assert object_answer(text, "explanation") == json.loads(text[text.index("{") : text.rindex("}") + 1])
 
 
 def test_refusals() -> None:

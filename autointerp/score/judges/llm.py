@@ -84,8 +84,8 @@ class LLMJudge:
 
     def _request(self, task: Task, explanation: str, shown: Sequence[Shown]) -> ChatRequest:
         prompt = _PROMPTS[task]
-        markers = choose_markers("".join(one.texts) for one in shown)
-        texts = "\n".join(f"[{i}] {_text(one, markers)}" for i, one in enumerate(shown, 1))
+        markers = choose_markers("".join(text.texts) for text in shown)
+        texts = "\n".join(f"[{i}] {_text(text, markers)}" for i, text in enumerate(shown, 1))
         note = ""
         if task == "fuzzing" and markers != DEFAULT_MARKERS:
             note = prompt.OTHER_MARKERS.format(before=markers.before, after=markers.after)

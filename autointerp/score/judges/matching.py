@@ -136,9 +136,8 @@ class Quote:
         return re.compile(start + re.escape(self.text) + end)
 
     def count_in(self, texts: Sequence[Text]) -> list[float]:
-        text = self.text
-        written = [one.lower for one in texts] if self.folded else [one.exact for one in texts]
-        return [self._count(one) if text in one.text else 0.0 for one in written]
+        written = [text.lower if self.folded else text.exact for text in texts]
+        return [self._count(tokens) if self.text in tokens.text else 0.0 for tokens in written]
 
     def _count(self, written: Written) -> float:
         if not self.whole:

@@ -8,7 +8,10 @@ Of the things that an explanation names, one made the latent fire: a text is rig
 and so on, or for something that is not named. So the odds are a mean over the named things, and what is rare in the
 background counts more than what is in every text. What is named first counts more, and what is common does too.
 
-It is a stand-in: it knows no synonyms, no grammar and no world. It favours explanations that state what to look for.
+It is a stand-in: it knows no synonyms, no grammar and no world. It favours explanations that state what to look for: those of
+the `pattern` explainer, whose parts it reads as data. One without parts (a person's, a language model's, or `pattern`'s before
+parts were stored) is matched by the quotes, kinds of tokens and words of its sentence, which scores lower: to compare such a
+`pattern` explanation with newer ones, explain the latent again.
 """
 
 import math
@@ -70,14 +73,14 @@ class OfflineJudge:
 
     def judge(self, task: Task, explanation: Explanation, shown: Sequence[Shown]) -> Verdicts:
         clues = clues_of(explanation)
-        texts = [text_of(one.texts) for one in shown]
+        texts = [text_of(text.texts) for text in shown]
         evidence = self._context(clues, texts)  # in nats
         if task == "detection":
             evidence += self._texts(clues, texts)
         else:
             if clues.named or clues.before:
                 evidence /= 2  # the marks say more
-            evidence += self._marks(clues, [marks_of(one) for one in shown])
+            evidence += self._marks(clues, [marks_of(text) for text in shown])
         odds = np.clip(evidence, -30, 30).tolist()
         return Verdicts(tuple([Verdict(answer=e > 0, value=1 / (1 + math.exp(-e))) for e in odds]))
 
@@ -121,8 +124,8 @@ class OfflineJudge:
             total[unmarked] += math.log(1 - rate)
         if clues.before:
             usual = [self._usual("before mark", thing) for thing in clues.before]
-            found = np.array([thing.precede(flat) for thing in clues.before])
-            np.add.at(total, owner, np.log(_odds(found, usual, _BEFORE)))
+            preceding = np.array([thing.precede(flat) for thing in clues.before])
+            np.add.at(total, owner, np.log(_odds(preceding, usual, _BEFORE)))
             total[unmarked] += math.log(1 - _BEFORE)
         return total
 
