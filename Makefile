@@ -43,10 +43,11 @@ demo: setup
 	$(BIN)/autointerp demo --background
 	$(BIN)/autointerp serve
 
-# Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py.
+# Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py. With
+# more processes than cores, threads inside each (torch's) would only wait for one another.
 test: style chromium
 	@types=$$(mktemp); $(BIN)/pyright --warnings >$$types 2>&1 & checking=$$!; \
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
 	wait $$checking || failed=1; echo '== types'; cat $$types; rm $$types; exit $$failed
 
 soak: setup
