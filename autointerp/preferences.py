@@ -54,9 +54,9 @@ class Preferences:
                 )
         full_url(self.base_url)
         if not 1 <= self.max_in_flight <= MAX_IN_FLIGHT:
-            raise UserError(f"{self.max_in_flight} requests at once: accepted are 1 to {MAX_IN_FLIGHT:,}.")
+            raise UserError(f"{self.max_in_flight} requests at once: choose 1 to {MAX_IN_FLIGHT:,}.")
         if not 0 < self.timeout <= 86_400:
-            raise UserError(f"A timeout of {self.timeout} s: accepted are more than 0 and at most 86,400 s.")
+            raise UserError(f"A timeout of {self.timeout} s: choose more than 0 and at most 86,400 s.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UserError(f"A budget of {self.max_tokens} tokens: give at least 1, or leave it open.")
         if self.max_cost is not None and not 0 <= self.max_cost < float("inf"):

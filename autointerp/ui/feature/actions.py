@@ -159,7 +159,7 @@ def _score_jobs(
 
 
 def is_quick(store: Store, options: ScoreOptions) -> bool:
-    """Whether a score takes no more than moments: no language model, and no model that has to be loaded first."""
+    """Whether a score takes only a moment: no language model, and no model that has to be loaded first."""
     if "embedder" in options.entry.needs:
         loaded = services.resources(store).has_embedder(options.embedder)
         return loaded and llm_settings.has_embeddings(store, options.embedder)
