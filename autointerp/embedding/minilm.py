@@ -11,7 +11,10 @@ meaning waits for torch alone.
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +26,6 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autointerp.embedding import threads
 from autointerp.embedding.base import clean
 from autointerp.errors import ModelLoadError
 from autointerp.types import Progress, ProgressCallback, no_progress
@@ -88,7 +90,7 @@ class MiniLM:
     def embed(self, texts: Sequence[str], progress: ProgressCallback = no_progress) -> NDArray[np.float32]:
         """Float32[ndarray, "n d"], unit length. Reports "embed" in texts."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        pool = threads.quick() if len(texts) <= _FEW else threads.bulk()
+        pool = _quick() if len(texts) <= _FEW else _bulk()
         done = 0
         for at in range(0, len(texts), _BLOCK):
             block = [clean(text) for text in texts[at : at + _BLOCK]]
@@ -177,3 +179,40 @@ def in_batches(lengths: Sequence[int]) -> list[NDArray[np.int64]]:
             batches.append(np.array(left[:size], dtype=np.int64))
             left = left[size:]
     return batches
+
+
+# Torch splits every matrix product over all cores and waits for the slowest. On a machine that does anything else, pages for
+# example, that waiting costs more than the work: with another program on both of two cores, texts took seven times as long and
+# four times the CPU time. So each thread computes on one core, and whole batches side by side wait for nothing.
+_lock = threading.Lock()
+
+
+@cache
+def _bulk() -> ThreadPoolExecutor:
+    """For many texts: as many threads as torch would use."""
+    return _pool("embed", max(1, torch.get_num_threads()))
+
+
+@cache
+def _quick() -> ThreadPoolExecutor:
+    """For a query, which does not wait behind a corpus."""
+    return _pool("embed-query", 1)
+
+
+def _pool(name: str, n: int) -> ThreadPoolExecutor:
+    """`n` threads that compute with one core each. The setting is per thread, but torch hands the last one on to threads that
+    come later, so it is put back when all have started."""
+    with _lock:
+        before = torch.get_num_threads()
+        started = threading.Barrier(n + 1)
+        pool = ThreadPoolExecutor(n, name, initializer=_use_one_core)
+        for _ in range(n):
+            pool.submit(started.wait)
+        started.wait()
+        torch.set_num_threads(before)
+        return pool
+
+
+def _use_one_core() -> None:
+    torch.get_num_threads()  # the first call in a thread takes over the process's number, which would undo the next line
+    torch.set_num_threads(1)

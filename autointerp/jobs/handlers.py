@@ -54,7 +54,8 @@ class Context:
         self._stop = stop
         self.meter: Callable[[], Outcome] | None = None
         self._keep = keep
-        self._stage: Progress | None = None
+        self.stage: Progress | None = None
+        """What was reported last; set it to `None` when that part is over."""
 
     def cancelled(self) -> bool:
         """Whether to stop soon. Long handlers ask at least once a second."""
@@ -79,17 +80,8 @@ class Context:
 
     def progress(self, report: Progress) -> None:
         """Report how far a long item is. A progress callback for any library function; it stops cancelled work too."""
-        self._stage = report
+        self.stage = report
         self.check()
-
-    @property
-    def stage(self) -> Progress | None:
-        """What was reported last; set it to `None` when that part is over."""
-        return self._stage
-
-    @stage.setter
-    def stage(self, stage: Progress | None) -> None:
-        self._stage = stage
 
 
 class Handler(Protocol):

@@ -2,7 +2,6 @@
 
 import threading
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from autointerp.explain.explainer import Explainer
@@ -36,9 +35,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open.close()
 
     def spent(self) -> Usage:

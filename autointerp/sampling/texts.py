@@ -39,10 +39,6 @@ class Window:
             self._texts = texts
         return texts
 
-    def with_example(self, example: Example) -> "Window":
-        """The same texts for another view of the same tokens."""
-        return Window(example, self._texts)
-
     def __repr__(self) -> str:
         return f"Window({self.id}: {self.text!r})"
 

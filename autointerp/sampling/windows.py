@@ -8,7 +8,7 @@ before to `AFTER` tokens after, within the context row. Repeated boilerplate is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,12 +255,7 @@ def example(
     if windows is None:
         windows = positive_windows(acts, ctx_len=ctx_len, window=width)
     rank = int((windows.maximum > np.float32(made.max_activation)).sum())
-    return replace_quantile(made, min(rank * N_QUANTILES // len(windows), N_QUANTILES - 1))
-
-
-def replace_quantile(made: Example, quantile: int) -> Example:
-    """`made` as an activating example of `quantile`."""
-    return Example(made.context, made.start, made.token_ids, made.activations, made.max_activation, quantile)
+    return replace(made, quantile=min(rank * N_QUANTILES // len(windows), N_QUANTILES - 1))
 
 
 def cut(

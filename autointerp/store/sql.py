@@ -5,7 +5,7 @@ Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(docu
 `quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
 They are views, and hold every row whether or not the file does (see `autointerp.store.coders.tables`).
 What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, see
-`autointerp.store.annotations.tables`; loaded as they are at that moment, and only when a query can mean them.
+`autointerp.store.annotations.summary`; loaded as they are at that moment, and only when a query can mean them.
 
 One statement that only reads is accepted. The connection cannot touch any file but the attached ones, has no temporary
 folder, loads no extension and sees no Python variable.
@@ -21,7 +21,7 @@ import pyarrow as pa
 from autointerp.errors import UserError
 from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.database import FILE
-from autointerp.store.annotations.tables import TABLES, empty_table
+from autointerp.store.annotations.summary import TABLES, empty_table
 from autointerp.store.catalog import Generation
 from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import computed_names

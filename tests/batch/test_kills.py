@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.store.annotations import Annotations
-from autointerp.store.annotations.jobs import recovery
+from autointerp.store.annotations.jobs import queue
 from tests.batch.conftest import make_store
 from tests.batch.served import ScriptedServer, digest
 from tests.conftest import StoreFactory
@@ -44,7 +44,7 @@ def commands(path: str, url: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     from autointerp.cli.main import main
 
-    recovery.MAX_CRASHES = N_KILLS + 1  # sudden deaths tell nothing about the job here
+    queue.MAX_CRASHES = N_KILLS + 1  # sudden deaths tell nothing about the job here
     model = (*MODEL, "--base-url", url)
     codes = [main(["explain", path, "sae", "--explainer", "default", "--n-examples", "6", *model])]
     codes.append(main(["score", path, "sae", "--scorer", *SCORERS, *FEW, *model]))

@@ -55,13 +55,10 @@ def bert(folder: Path, text: str) -> NDArray[np.float64]:
     return pooled / np.linalg.norm(pooled)
 
 
-def search(
-    vectors: NDArray, query: NDArray, limit: int, contexts: NDArray[np.bool_] | None, per_context: int
-) -> list[int]:
+def search(vectors: NDArray, query: NDArray, limit: int) -> list[int]:
     """Rows by falling cosine, equals by row."""
     cosine = np.asarray(vectors, dtype=np.float32) @ query
-    rows = [row for row in range(len(vectors)) if contexts is None or contexts[row // per_context]]
-    return sorted(rows, key=lambda row: (-cosine[row], row))[:limit]
+    return sorted(range(len(vectors)), key=lambda row: (-cosine[row], row))[:limit]
 
 
 def hard(

@@ -31,16 +31,12 @@ def found(tiny_store: Store, hashed: HashEmbedder) -> WindowEmbeddings:
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 96, 500])
-@pytest.mark.parametrize("some", [False, True])
-def test_search_is_a_sort_by_cosine(
-    limit: int, some: bool, found: WindowEmbeddings, monkeypatch: pytest.MonkeyPatch
-):
+def test_search_is_a_sort_by_cosine(limit: int, found: WindowEmbeddings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("autointerp.store.embeddings.reader.BLOCK", 10)
     rng = np.random.default_rng(limit)
     query = rng.standard_normal(16).astype(np.float32)
-    contexts = rng.random(24) < 0.5 if some else None
-    rows, values = found.search(query, limit, contexts)
-    expected = plain.search(found.vectors, query, limit, contexts, 4)
+    rows, values = found.search(query, limit)
+    expected = plain.search(found.vectors, query, limit)
     assert rows.tolist() == expected
     assert np.allclose(values, found.take(rows) @ query, atol=1e-5)
 

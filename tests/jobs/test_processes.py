@@ -17,7 +17,7 @@ from typing import Any
 from autointerp.jobs import Context, JobKind, JobRunner, Outcome
 from autointerp.records import Explanation, Score
 from autointerp.store.annotations import Annotations
-from autointerp.store.annotations.jobs import recovery
+from autointerp.store.annotations.jobs import queue
 from tests.kills import N_KILLS
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -61,7 +61,7 @@ def explain_and_score(payload: Mapping[str, Any], item: Any, context: Context) -
 
 def work(folder: Path) -> None:
     # Here a job may lose its process three times before it finishes an item, which tells nothing about the job.
-    recovery.MAX_CRASHES = N_KILLS + 1
+    queue.MAX_CRASHES = N_KILLS + 1
     annotations = Annotations(folder)
 
     class Opened:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from autointerp.errors import Failure, UnknownName, UserError
 from autointerp.records import Explanation
 from autointerp.store.annotations import Annotations, Claim, ClaimLost, ItemResult, new_owner
-from autointerp.store.annotations.jobs import recovery
+from autointerp.store.annotations.jobs import queue
 
 DEAD = new_owner().split(" ")[0] + " 999999999 1 X"
 ELSEWHERE = "elsewhere 1 1 X"
@@ -271,7 +271,7 @@ def test_a_job_that_kills_its_process_is_given_up(annotations: Annotations) -> N
 
     assert [crash(), crash(), crash(0), crash(), crash(1), crash()] == ["queued"] * 6
     assert crash() == "failed"
-    assert f"died {recovery.MAX_CRASHES} times" in str(jobs.get(job.id).error)
+    assert f"died {queue.MAX_CRASHES} times" in str(jobs.get(job.id).error)
     assert jobs.retry(job.id).n_left == 7
     assert crash() == "queued"
 

@@ -54,7 +54,7 @@ def latent_as_stored(store: Store, coder: CoderStore, latent: int) -> dict:
     )
     return {
         "stats": {"latent": latent, **{name: stats[name] for name in names}},
-        "peak_token": coder.peak_token(latent),
+        "peak_token": coder.stats(latent)["peak_token"],
         "token": acts.token.tolist(),
         "activation": acts.activation.tolist(),
         "quantiles": [

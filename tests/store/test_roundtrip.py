@@ -130,11 +130,13 @@ def test_statistics_agree_with_plain_python(corpus: Store, rows: dict[tuple[int,
             assert stats.top_token is None
             assert stats.max_activation == 0
             assert histogram.counts.sum() == 0
-            assert coder.peak_token(latent) is None
+            assert coder.stats(latent)["peak_token"] is None
             continue
         top = max(mine.values())
         assert stats.max_activation == top
-        assert coder.peak_token(latent) == next(token for token, value in mine.items() if value == top)
+        assert coder.stats(latent)["peak_token"] == next(
+            token for token, value in mine.items() if value == top
+        )
         assert stats["mean_activation"] == pytest.approx(sum(mine.values()) / n, rel=1e-5)
         counted = Counter(int(ids[token]) for token in mine)
         most = max(counted.values())

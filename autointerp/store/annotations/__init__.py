@@ -1,6 +1,7 @@
 """Explanations, scores, judged examples, pins, language-model replies and jobs of a store: `annotations.sqlite`."""
 
 from autointerp.store.annotations.annotations import Annotations
+from autointerp.store.annotations.jobs.queue import SILENT_SECONDS
 from autointerp.store.annotations.jobs.records import (
     CANCELLED,
     Cause,
@@ -12,7 +13,6 @@ from autointerp.store.annotations.jobs.records import (
     NewJob,
     new_owner,
 )
-from autointerp.store.annotations.jobs.recovery import SILENT_SECONDS
 from autointerp.store.annotations.jobs.table import ClaimLost, JobTable
 from autointerp.store.annotations.replies import Replies, ReplyCache
 

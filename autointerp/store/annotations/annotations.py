@@ -4,17 +4,16 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, example_id, now
-from autointerp.store.annotations import rows, tables
+from autointerp.store.annotations import rows
 from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
 from autointerp.store.annotations.jobs.table import JobTable
 from autointerp.store.annotations.replies import Replies
-from autointerp.store.annotations.summary import Summaries
+from autointerp.store.annotations.summary import Summaries, read_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,9 +48,7 @@ class Annotations:
     def __enter__(self) -> "Annotations":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Writing -------------------------------------------------------------------------------------
@@ -280,9 +277,9 @@ class Annotations:
         return self._summaries.table("scores", coder)
 
     def table(self, name: str) -> "pyarrow.Table":
-        """Every row of "explanations", "scores" or "judged_examples", failed ones too; see `tables.read_table`."""
+        """Every row of "explanations", "scores" or "judged_examples", failed ones too; see `summary.read_table`."""
         with self._database.read() as connection:
-            return tables.read_table(connection, name)
+            return read_table(connection, name)
 
     def failure_summary(self, coder: str) -> "pyarrow.Table":
         """One row per latent with failed attempts at an explanation, whether a good one exists or not: `latent, error,

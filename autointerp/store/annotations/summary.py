@@ -1,4 +1,5 @@
-"""What lists and plots need of a whole coder, as Arrow tables to join with its statistics in DuckDB.
+"""Annotations as Arrow tables: what lists and plots need of a whole coder, to join with its statistics in DuckDB, and
+everything there is, for `Store.sql`.
 
 Rows are only ever added, so after a change only the latents that it touched are read again: a list stays fresh beside a batch
 that writes without end. At 10^5 latents with three scores each, reading everything takes three seconds of CPU, reading what
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from autointerp.store.annotations.columns import EXPLANATIONS, SCORES, Column, arrow, reading
+from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES, Column, arrow, reading, schema
 from autointerp.store.annotations.database import Database
 
 if TYPE_CHECKING:
@@ -187,3 +188,39 @@ def _read(
             return arrow(cursor, _SCORE_COLUMNS, {"shown": shown.__contains__}).sort_by("latent")
         case "failures":
             return arrow(connection.execute(_FAILURES.format(**only), values), _FAILURE_COLUMNS)
+
+
+# Every row, failed ones too, for SQL beside the coders' own tables (see `autointerp.store.sql`) -----
+
+_ALL_SHOWN = """
+SELECT coalesce(p.explanation, n.seq) FROM
+    (SELECT coder, latent, max(seq) AS seq FROM explanations WHERE status = 'ok' GROUP BY coder, latent) n
+    LEFT JOIN pins p ON p.coder = n.coder AND p.latent = n.latent
+"""
+_PINNED = "SELECT explanation FROM pins"
+_ORDERS = {EXPLANATIONS: "e.seq", SCORES: "s.seq", JUDGED: "s.seq, j.i"}
+
+TABLES = {table.name: table for table in _ORDERS}
+
+
+def read_table(connection: sqlite3.Connection, name: str) -> "pyarrow.Table":
+    """One of `TABLES`, whole, in order of arrival.
+
+    `explanations(coder, latent, id, text, explainer, model, author, parent, created, shown, pinned, n_examples, ...)`;
+    `scores(coder, latent, id, explanation_id, explainer, shown, scorer, judge, model, protocol, negatives, metric, value,
+    ci_low, ci_high, auroc, n_pos, n_neg, tnr, tpr_by_quantile, value_by_quantile, unparsed, floor, ...)`, `shown` of its
+    explanation; `judged_examples(coder, latent, score_id, scorer, i, context, start, window, quantile, source, truth,
+    answer, correct, value, marks, error)`.
+    """
+    table = TABLES[name]
+    convert = {}
+    if table is not JUDGED:
+        for column, query in (("shown", _ALL_SHOWN), ("pinned", _PINNED)):
+            convert[column] = {seq for (seq,) in connection.execute(query)}.__contains__
+    cursor = connection.execute(f"{table.selecting(table.listed)} ORDER BY {_ORDERS[table]}")
+    return arrow(cursor, table.listed, convert)
+
+
+def empty_table(name: str) -> "pyarrow.Table":
+    """The same columns without rows."""
+    return schema(TABLES[name].listed).empty_table()

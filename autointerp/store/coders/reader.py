@@ -98,12 +98,6 @@ class CoderStore:
         for name, value in values.items():
             computed.keep(generation, coder, name, value)
 
-    def peak_token(self, latent: int) -> int | None:
-        """Token index of the strongest activation (the first of equals), `None` for a dead latent."""
-        latent = self.check_latent(latent)
-        columns = self.table().columns
-        return int(columns["peak_token"][latent]) if columns["n_activations"][latent] else None
-
     def activations(self, latent: int) -> LatentActivations:
         """All firings, ascending by token index."""
         generation, coder, latent = self._checked(latent)

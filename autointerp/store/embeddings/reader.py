@@ -109,22 +109,14 @@ class WindowEmbeddings:
             yield first, np.asarray(source[first : first + BLOCK], dtype=np.float32) @ vectors.T
 
     def search(
-        self, vector: NDArray[np.float32], limit: int, contexts: NDArray[np.bool_] | None = None
+        self, vector: NDArray[np.float32], limit: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The `limit` rows nearest to a unit vector, nearest first, equals by row, with their cosines.
-
-        `contexts` Bool[ndarray, " n_contexts"]: only windows of these.
-        """
+        """The `limit` rows nearest to a unit vector, nearest first, equals by row, with their cosines."""
         rows = np.zeros(0, dtype=np.int64)
         values = np.zeros(0, dtype=np.float32)
-        per_context = self.places.per_context
         for first, block in self.similarities(np.asarray(vector, dtype=np.float32)[None, :]):
-            here = np.arange(first, first + len(block))
-            value = block[:, 0]
-            if contexts is not None:
-                keep = contexts[here // per_context]
-                here, value = here[keep], value[keep]
-            rows, values = np.concatenate([rows, here]), np.concatenate([values, value])
+            rows = np.concatenate([rows, np.arange(first, first + len(block))])
+            values = np.concatenate([values, block[:, 0]])
             best = nearest_first(values, limit)
             rows, values = rows[best], values[best]
         return rows, values

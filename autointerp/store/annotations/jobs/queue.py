@@ -20,24 +20,30 @@ from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.jobs.records import (
     ACTIVE,
     CANCELLED,
+    SELECT,
+    SELECT_CLAIM,
+    SELECT_ITEM,
     Cause,
     ItemState,
     Job,
     JobItem,
     JobState,
     NewJob,
+    is_dead,
     new_owner,
-)
-from autointerp.store.annotations.jobs.recovery import recover
-from autointerp.store.annotations.jobs.rows import (
-    CHUNK,
-    SELECT,
-    SELECT_ITEM,
-    chunks,
-    insert_items,
+    to_claim,
     to_item,
     to_job,
 )
+
+CHUNK = 2000
+"""Items per transaction while a long job is submitted."""
+
+SILENT_SECONDS = 30.0
+"""An owner on another machine that has not been heard of for this long is taken for dead."""
+
+MAX_CRASHES = 3
+"""A job whose process died this often without storing an item, or a part of one, is given up."""
 
 
 class JobQueue:
@@ -74,10 +80,10 @@ class JobQueue:
                 seq = _insert(connection, row)
             try:
                 n = 0
-                for part in chain([chunk, following], chunks(iterator)):
+                for part in chain([chunk, following], iter(lambda: list(islice(iterator, CHUNK)), [])):
                     with self._database.write() as connection:
                         _check_not_cancelled(connection, seq)
-                        insert_items(connection, seq, n, part, digest)
+                        _insert_items(connection, seq, n, part, digest)
                         connection.execute("UPDATE jobs SET heartbeat = ? WHERE seq = ?", (time.time(), seq))
                     n += len(part)
                 with self._database.write(durable=True) as connection:
@@ -89,7 +95,7 @@ class JobQueue:
                 raise
         with self._database.write(durable=True) as connection:
             seq = _insert(connection, row)
-            insert_items(connection, seq, 0, chunk, digest)
+            _insert_items(connection, seq, 0, chunk, digest)
             return _activate(connection, seq, len(chunk), digest.hexdigest(), owner)
 
     def submit_all(self, jobs: Sequence[NewJob], records: Sequence[Record] = ()) -> list[Job]:
@@ -237,7 +243,7 @@ def queue_job(connection: sqlite3.Connection, job: NewJob, *, after: str | None 
     payload = job.payload if after is None else {**job.payload, "after": after}
     row, digest = _new_row(job.kind, payload, job.label, job.priority, None)
     seq = _insert(connection, row)
-    insert_items(connection, seq, 0, job.items, digest)
+    _insert_items(connection, seq, 0, job.items, digest)
     return _activate(connection, seq, len(job.items), digest.hexdigest(), None)[0]
 
 
@@ -290,3 +296,52 @@ def _activate(
         {"digest": digest, "total": total, "owner": owner, "now": now(), "seq": seq},
     )
     return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone()), True
+
+
+def _insert_items(
+    connection: sqlite3.Connection, seq: int, first: int, items: Sequence[Any], digest: "hashlib._Hash"
+) -> None:
+    texts = [canonical_json(item) for item in items]
+    for text in texts:
+        digest.update(b"\n" + text.encode())
+    connection.executemany(
+        "INSERT INTO job_items (job, i, item) VALUES (?, ?, ?)",
+        [(seq, i, text) for i, text in enumerate(texts, first)],
+    )
+
+
+def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> list[Job]:
+    """Queue again the running jobs of dead owners; cancel those that were asked to stop, give up those that keep
+    killing their process, drop those whose submission died halfway. Returns them as they were."""
+    with database.read() as connection:
+        rows = connection.execute(f"{SELECT_CLAIM} WHERE state IN ('running', 'preparing')").fetchall()
+    recovered = []
+    for claim in map(to_claim, rows):
+        job = claim.job
+        if not is_dead(job.owner, job.heartbeat, silent_seconds=silent_seconds):
+            continue
+        with database.write(durable=True) as connection:
+            if job.state == "preparing":
+                changed = connection.execute(
+                    "DELETE FROM jobs WHERE seq = ? AND state = 'preparing' AND heartbeat = ?",
+                    (claim.seq, job.heartbeat),
+                )
+            else:
+                changed = connection.execute(
+                    "UPDATE jobs SET owner = NULL, rate = NULL, crashes = crashes + 1, state = CASE WHEN cancel THEN"
+                    " 'cancelled' WHEN crashes + 1 >= :max THEN 'failed' ELSE 'queued' END, finished = CASE WHEN"
+                    " cancel OR crashes + 1 >= :max THEN :now END, error = CASE WHEN cancel THEN 'cancelled' WHEN"
+                    " crashes + 1 >= :max THEN 'the process that ran it died ' || :max || ' times without storing a"
+                    " result' END, error_kind = CASE WHEN cancel THEN 'cancelled' WHEN crashes + 1 >= :max THEN 'crashed' END,"
+                    " retryable = cancel WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
+                    {
+                        "max": MAX_CRASHES,
+                        "now": now(),
+                        "seq": claim.seq,
+                        "claims": claim.number,
+                        "beat": job.heartbeat,
+                    },
+                )
+            if changed.rowcount:
+                recovered.append(job)
+    return recovered

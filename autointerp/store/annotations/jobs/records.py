@@ -1,11 +1,12 @@
-"""What the queue knows about a job, and the identity of the process that runs it."""
+"""What the queue knows about a job, its rows and back, and the identity of the process that runs it."""
 
 import functools
+import json
 import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -139,6 +140,30 @@ class ItemResult:
     cost: float = 0.0
     unpriced: bool = False
     follow: tuple[NewJob, ...] = ()
+
+
+COLUMNS = [field.name for field in fields(Job)]
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"
+_ITEM_COLUMNS = [field.name for field in fields(JobItem)]
+SELECT_ITEM = f"SELECT {', '.join(_ITEM_COLUMNS)} FROM job_items"
+SELECT_CLAIM = f"SELECT seq, {', '.join(COLUMNS)} FROM jobs"
+
+
+def to_claim(row: tuple) -> Claim:
+    job = to_job(row[1:])
+    return Claim(seq=row[0], number=job.claims, job=job)
+
+
+def to_job(row: tuple) -> Job:
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["payload"] = json.loads(values["payload"])
+    values["cancel"], values["retryable"] = bool(values["cancel"]), bool(values["retryable"])
+    return Job(**values)
+
+
+def to_item(row: tuple) -> JobItem:
+    values = dict(zip(_ITEM_COLUMNS, row, strict=True))
+    return JobItem(**{**values, "item": json.loads(values["item"]), "retryable": bool(values["retryable"])})
 
 
 @functools.cache

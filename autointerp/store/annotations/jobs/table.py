@@ -15,10 +15,18 @@ from autointerp.errors import AutointerpError, Failure, UserError
 from autointerp.records import Record, now
 from autointerp.store.annotations import rows
 from autointerp.store.annotations.columns import clean
-from autointerp.store.annotations.jobs.queue import JobQueue, queue_job
-from autointerp.store.annotations.jobs.records import Claim, ItemResult, Job, JobState
-from autointerp.store.annotations.jobs.recovery import SILENT_SECONDS, recover
-from autointerp.store.annotations.jobs.rows import COLUMNS, SELECT, SELECT_CLAIM, to_claim, to_job
+from autointerp.store.annotations.jobs.queue import SILENT_SECONDS, JobQueue, queue_job, recover
+from autointerp.store.annotations.jobs.records import (
+    COLUMNS,
+    SELECT,
+    SELECT_CLAIM,
+    Claim,
+    ItemResult,
+    Job,
+    JobState,
+    to_claim,
+    to_job,
+)
 
 _REFUSALS = (UserError, TypeError, ValueError, OverflowError, sqlite3.IntegrityError)
 
@@ -175,7 +183,7 @@ class JobTable(JobQueue):
             )
 
     def recover(self, *, silent_seconds: float = SILENT_SECONDS) -> list[Job]:
-        """Queue again the running jobs of dead owners, see `recovery.recover`. Returns them as they were."""
+        """Queue again the running jobs of dead owners, see `queue.recover`. Returns them as they were."""
         return recover(self._database, silent_seconds=silent_seconds)
 
     @staticmethod
