@@ -53,33 +53,18 @@ def example_id(context: int, start: int, window: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """One version of the explanation of one latent.
+class _Made:
+    """How a record was made, and how that ended: `model` is the language model behind it if any, `author` the person or
+    "autointerp". Tokens and `cost` (in the currency of the price table, `None` when unknown) are what it paid; `duration` in
+    seconds."""
 
-    `explainer` is the method ("default", "pattern", "person", ...), `model` the language model behind it if any, `author`
-    the person or "autointerp". `parent` is the version this one was edited from. `example_ids` are the examples shown to
-    the explainer, activating ones first. `reasoning`: what a model wrote or thought first. `parts`: what an
-    explainer states as data beside its sentence, JSON. `reply_ref` is the key of the stored reply, which holds the exact prompt
-    too. Tokens and `cost` (in the currency of the price table, `None` when unknown) are what this explanation paid; `duration`
-    in seconds.
-    """
-
-    coder: str
-    latent: int
-    text: str
-    explainer: str
     id: str = field(default_factory=new_id)
     model: str | None = None
     author: str = "autointerp"
-    parent: str | None = None
     created: str = field(default_factory=now)
     config: Mapping[str, Any] = field(default_factory=dict)
     prompt_version: str | None = None
     seed: int | None = None
-    example_ids: tuple[str, ...] = ()
-    reasoning: str | None = None
-    parts: Any = None
-    reply_ref: str | None = None
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float | None = None
@@ -92,6 +77,34 @@ class Explanation:
     @property
     def config_hash(self) -> str:
         return config_hash(self.config)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it failed, if it did."""
+        if self.status == "ok":
+            return None
+        return Failure(self.error or "no cause was recorded", self.error_kind or "error", self.retryable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(_Made):
+    """One version of the explanation of one latent.
+
+    `explainer` is the method ("default", "pattern", "person", ...). `parent` is the version this one was edited from.
+    `example_ids` are the examples shown to the explainer, activating ones first. `reasoning`: what a model wrote or
+    thought first. `parts`: what an explainer states as data beside its sentence, JSON. `reply_ref` is the key of the stored
+    reply, which holds the exact prompt too.
+    """
+
+    coder: str
+    latent: int
+    text: str
+    explainer: str
+    parent: str | None = None
+    example_ids: tuple[str, ...] = ()
+    reasoning: str | None = None
+    parts: Any = None
+    reply_ref: str | None = None
 
 
 class JudgedExample(NamedTuple):
@@ -139,7 +152,7 @@ class JudgedExample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class Score(_Made):
     """How well one explanation did under one scorer, judge, protocol and choice of negatives.
 
     `value` is in the unit of `metric`, `None` when it is not defined or the score failed; `ci_low` to `ci_high` its 95 %
@@ -149,7 +162,7 @@ class Score:
     activating examples of quantile q (0 = strongest) answered yes, `None` where none was judged; `tnr` the share of non-
     activating ones answered no; `value_by_quantile[q]` the score with only the activating examples of q. `floor` is what the
     same scorer gives a random other explanation, `floor_explanation_id`, on the `n_floor` of the same examples that could be
-    read for it too. Tokens and `cost` as in `Explanation`, the floor's included. `judged`: the judged examples in the order
+    read for it too. Tokens and `cost` include the floor's. `judged`: the judged examples in the order
     asked; `None` where they were not loaded.
     """
 
@@ -157,7 +170,6 @@ class Score:
     scorer: str
     judge: str
     value: float | None
-    id: str = field(default_factory=new_id)
     metric: Metric = "balanced_accuracy"
     protocol: Protocol = "held-out"
     negatives: str = "random"
@@ -173,39 +185,14 @@ class Score:
     floor_explanation_id: str | None = None
     auroc: float | None = None
     value_by_quantile: tuple[float | None, ...] = ()
-    model: str | None = None
-    author: str = "autointerp"
-    created: str = field(default_factory=now)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    prompt_version: str | None = None
-    seed: int | None = None
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float | None = None
-    duration: float | None = None
-    status: Status = "ok"
-    error: str | None = None
-    error_kind: str | None = None
-    retryable: bool = False
     judged: tuple[JudgedExample, ...] | None = field(default=None, compare=False, repr=False)
 
     @property
     def n(self) -> int:
         return self.n_pos + self.n_neg
 
-    @property
-    def config_hash(self) -> str:
-        return config_hash(self.config)
-
 
 Record = Explanation | Score
-
-
-def failure_of(record: Record) -> Failure | None:
-    """Why a record is a failure, where it is one."""
-    if record.status == "ok":
-        return None
-    return Failure(record.error or "no cause was recorded", record.error_kind or "error", record.retryable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +208,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
-    """One request to a language model and what came back, as JSON objects; `cost` as in `Explanation`."""
+    """One request to a language model and what came back, as JSON objects; `cost` as in every record."""
 
     key: str
     request: Mapping[str, Any]

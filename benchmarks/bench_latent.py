@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.sampling import build_groups
-from autointerp.store import LatentQuery, Store, list_latents
+from autointerp.store import LatentQuery, Store, list_latents, preview_examples
 
 GOAL_MS = 10.0
 
@@ -91,7 +91,7 @@ def main() -> int:
     for offset in range(0, 1000, 50):
         begin, begin_cpu = time.perf_counter(), time.process_time()
         rows = list_latents(store, [coder.name], LatentQuery(sort="max_activation", offset=offset)).rows
-        store.preview_examples(rows)
+        preview_examples(store, rows)
         page.append((time.perf_counter() - begin, time.process_time() - begin_cpu))
     times["page of 25 latents with previews"] = page
 

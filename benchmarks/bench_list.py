@@ -26,7 +26,7 @@ import numpy as np
 from make_store import make_store
 
 from autointerp.records import Explanation, Record, Score
-from autointerp.store import LatentQuery, Store, annotated_store, list_latents
+from autointerp.store import LatentQuery, Store, annotated_store, list_latents, preview_examples
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared.score_text import order
 
@@ -72,7 +72,7 @@ def measure(store: Store, annotations: Annotations, pages: int) -> dict[str, dic
 
     def page(number: int, query: LatentQuery, with_scores: bool = True) -> None:
         found = list_latents(store, [name], query, annotations=annotations if with_scores else None)
-        store.preview_examples(found.rows)
+        preview_examples(store, found.rows)
 
     def at(number: int, **more: object) -> LatentQuery:
         return LatentQuery(offset=25 * number, **more)  # type: ignore[arg-type]

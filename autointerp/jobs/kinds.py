@@ -18,7 +18,7 @@ from autointerp.pipeline.explain import explain
 from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
-from autointerp.records import Explanation, Record, Score, config_hash, failure_of
+from autointerp.records import Explanation, Record, Score, config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
 from autointerp.store.annotations import Job, NewJob
@@ -181,7 +181,7 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         new = explanation is None
         if explanation is None:
             explanation = explain(state.session, coder, latent, state.explain)
-        failure = failure_of(explanation)
+        failure = explanation.failure
         if failure is not None:
             _stop_if_fatal(failure)
             return _outcome([explanation], [failure])
@@ -233,7 +233,7 @@ def _scores(
                 raise
             stop = Failure.of(error)
             return _outcome(rows, [*failures, _by(options.scorer, stop)], stop=stop)
-        failure = failure_of(score)
+        failure = score.failure
         if failure is not None and not rows and not score.tokens_in:
             _stop_if_fatal(failure)
         rows.append(score)

@@ -94,12 +94,8 @@ def estimate_score(resources: Resources, explanation: Explanation, options: Scor
 def _estimate(
     client: Client, resources: Resources, requests: Sequence[ChatRequest], note: str = ""
 ) -> Estimate:
-    known = resources.annotations.replies
-    new = [
-        client.estimate(request)
-        for request in requests
-        if request.key(client.endpoint, client.model) not in known
-    ]
+    keys = [request.key(client.endpoint, client.model) for request in requests]
+    new = [client.estimate(r) for r, key in zip(requests, keys, strict=True) if key not in resources.replies]
     costs = [request.cost for request in new]
     return Estimate(
         messages=requests[0].messages if requests else (),

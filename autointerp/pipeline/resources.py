@@ -1,7 +1,6 @@
 """`Resources`: an open store with everything that explaining and scoring on it share, loaded once."""
 
 import threading
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UserError
@@ -17,11 +16,36 @@ from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.resampling import Resamples
 from autointerp.settings import DEFAULT_EMBEDDER
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, ReplyCache
+from autointerp.store.annotations import Annotations, Replies
 
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
     from autointerp.score.resources import TextModel
+
+
+class StoredReplies:
+    """The replies of language models that a store holds, as `llm.Client` wants them."""
+
+    def __init__(self, replies: Replies):
+        self._replies = replies
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._replies
+
+    def get(self, key: str, /) -> ChatReply | None:
+        stored = self._replies.get(key)
+        return None if stored is None else ChatReply.from_dict(stored.reply)
+
+    def put(self, key: str, request: ChatRequest, reply: ChatReply, /) -> None:
+        usage = reply.usage
+        self._replies.put(
+            key,
+            request.to_dict(),
+            reply.to_dict(),
+            tokens_in=usage.prompt_tokens,
+            tokens_out=usage.completion_tokens,
+            cost=usage.cost,
+        )
 
 
 class Resources:
@@ -34,21 +58,11 @@ class Resources:
         self.resamples = Resamples()
         self.floors = Floors(annotations)
         self.keys = ApiKeys(annotations)
+        self.replies = StoredReplies(annotations.replies)
         self._judges: dict[int, OfflineJudge] = {}
         self._embedders: dict[str, StoreEmbedder] = {}
         self._text_model: TextModel | None = None
         self._lock = threading.RLock()
-
-    @cached_property
-    def replies(self) -> ReplyCache[ChatRequest, ChatReply]:
-        """Replies of language models that the store holds."""
-        return ReplyCache(
-            self.annotations.replies,
-            dump_request=ChatRequest.to_dict,
-            dump_reply=ChatReply.to_dict,
-            load_reply=ChatReply.from_dict,
-            usage=lambda reply: (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.cost),
-        )
 
     def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
         """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""

@@ -8,15 +8,15 @@ from autointerp.store.annotated import (
     ShownScore,
     annotated_store,
 )
+from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.coders.spool import LatentBlock
-from autointerp.store.coders.writer import CoderWriter
 from autointerp.store.corpus.search import ContextHit, hit_tokens
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
-from autointerp.store.corpus.writer import CorpusWriter
-from autointerp.store.listing import list_latents
+from autointerp.store.corpus_writer import CorpusWriter
+from autointerp.store.listing import list_latents, preview_examples
 from autointerp.store.manifest import Layout
 from autointerp.store.migrations import FORMAT
 from autointerp.store.queries import LatentPage, LatentQuery, LatentRow
@@ -47,5 +47,6 @@ __all__ = [
     "annotated_store",
     "hit_tokens",
     "list_latents",
+    "preview_examples",
     "vocabulary_from_tokenizer",
 ]

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -20,16 +21,29 @@ from numpy.typing import NDArray
 
 from autointerp.errors import StoreDamaged, StoreTooNew, StoreTooOld, UnknownName
 from autointerp.store import migrations
-from autointerp.store.coders.tables import AttachedCoder
 from autointerp.store.database import attach, connect
 from autointerp.store.files import check_name, natural_key
 from autointerp.store.manifest import REBUILD, Layout
-from autointerp.types import CoderInfo, Fidelity
+from autointerp.types import CoderInfo, Fidelity, Relation
 
 Columns = Mapping[str, NDArray]
 _HEADER_BYTES = 3 * 4096
 _THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_LIMIT = "4GB"
+
+
+@dataclass(frozen=True)
+class AttachedCoder:
+    """A complete coder file: `alias` is its database name in the generation. `derived_up_to`: histograms and quantiles of
+    latents with more activations are stored. `relations`: the columns that hold each relation's neighbours; two relations
+    that agree in everything share theirs. `identity`: a hash that no other coder file has, and that a copy of it keeps."""
+
+    alias: str
+    info: CoderInfo
+    logit_scale: float
+    derived_up_to: int
+    relations: dict[Relation, Relation]
+    identity: str
 
 
 class Generation:

@@ -1,7 +1,7 @@
 """The read side of a store: opens a folder, checks it, hands out coders, vocabulary, text search and SQL."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from autointerp.errors import UserError
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store.catalog import Generation, catalog_of
-from autointerp.store.coders.previews import preview_examples
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.corpus.search import ContextHits, search_contexts
 from autointerp.store.corpus.vocabulary import Vocabulary
@@ -24,9 +23,8 @@ from autointerp.store.embeddings.reader import (
     read_embeddings,
 )
 from autointerp.store.manifest import Layout, read_manifest
-from autointerp.store.queries import LatentRow
 from autointerp.store.sql import run_query
-from autointerp.types import CoderInfo, Example
+from autointerp.types import CoderInfo
 
 
 class Store:
@@ -96,10 +94,6 @@ class Store:
     def search_contexts(self, pattern: str, *, regex: bool = False, limit: int = 50) -> ContextHits:
         """Contexts whose text holds `pattern`: literal regardless of case, or a regular expression (RE2) as written."""
         return search_contexts(self.generation(), pattern, regex=regex, limit=limit)
-
-    def preview_examples(self, rows: Sequence[LatentRow], window: int = 24) -> list[Example | None]:
-        """The strongest window of each row's latent, the peak in its middle; `None` for a dead latent."""
-        return preview_examples(self.generation(), rows, window)
 
     def window_places(self, window: int, stride: int | None = None) -> Places:
         """Where the windows of `window` tokens lie, one at every `stride` (default: side by side). Raises UserError."""

@@ -7,7 +7,7 @@ import pytest
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.records import Explanation, Score
-from autointerp.store.annotations import Annotations, ReplyCache
+from autointerp.store.annotations import Annotations
 
 
 def explain(latent: int, text: str, **kwargs: Any) -> Explanation:
@@ -129,16 +129,3 @@ def test_replies_are_kept_once(annotations: Annotations) -> None:
     explanation = explain(1, "t", reply_ref="k")
     annotations.add(explanation)
     assert annotations.explanation(explanation.id).reply_ref == "k"
-    cache = ReplyCache[str, str](
-        replies,
-        dump_request=lambda request: {"prompt": request},
-        dump_reply=lambda reply: {"text": reply},
-        load_reply=lambda reply: reply["text"],
-        usage=lambda reply: (1, len(reply), None),
-    )
-    assert cache.get("new") is None
-    cache.put("new", "question", "answer")
-    assert cache.get("new") == "answer"
-    kept = replies.get("new")
-    assert kept is not None
-    assert (kept.tokens_in, kept.tokens_out, kept.cost) == (1, 6, None)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.store import LatentQuery, Spots, Store, list_latents
+from autointerp.store import LatentQuery, Spots, Store, list_latents, preview_examples
 from tests.conftest import HOSTILE_PIECES, CoderSpec, StoreFactory
 
 
@@ -92,7 +92,7 @@ def test_a_coder_without_any_firing(store_factory: StoreFactory) -> None:
     assert coder.density_histogram(5)[1].sum() == 0
     assert list_latents(store).rows == []
     assert list_latents(store, query=LatentQuery(dead="only")).total == 3
-    assert store.preview_examples(list_latents(store, query=LatentQuery(dead="only")).rows) == [None] * 3
+    assert preview_examples(store, list_latents(store, query=LatentQuery(dead="only")).rows) == [None] * 3
 
 
 FIELDS = [
@@ -180,7 +180,7 @@ def test_an_unknown_sort_is_refused(tiny_store: Store) -> None:
 @pytest.mark.parametrize("window", [1, 7, 24, 64])
 def test_previews_show_the_peak_as_stored(tiny_store: Store, window: int) -> None:
     rows = list_latents(tiny_store, query=LatentQuery(dead="show", limit=99)).rows
-    for row, found in zip(rows, tiny_store.preview_examples(rows, window=window), strict=True):
+    for row, found in zip(rows, preview_examples(tiny_store, rows, window=window), strict=True):
         if row.stats.is_dead:
             assert found is None
             continue

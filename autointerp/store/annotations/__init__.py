@@ -14,7 +14,7 @@ from autointerp.store.annotations.jobs.records import (
     new_owner,
 )
 from autointerp.store.annotations.jobs.table import ClaimLost, JobTable
-from autointerp.store.annotations.replies import Replies, ReplyCache
+from autointerp.store.annotations.replies import Replies
 
 __all__ = [
     "CANCELLED",
@@ -30,6 +30,5 @@ __all__ = [
     "JobTable",
     "NewJob",
     "Replies",
-    "ReplyCache",
     "new_owner",
 ]

@@ -6,14 +6,11 @@ reply; the first reply stored under it stays.
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from autointerp.records import StoredReply, canonical_json, now
 from autointerp.store.annotations.database import Database
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
 
 
 class Replies:
@@ -56,40 +53,6 @@ class Replies:
     def __contains__(self, key: str) -> bool:
         with self._database.read() as connection:
             return connection.execute("SELECT 1 FROM replies WHERE key = ?", (key,)).fetchone() is not None
-
-
-class ReplyCache(Generic[Request, Reply]):
-    """Replies as the objects of a client: `get(key) -> Reply | None`, `put(key, request, reply)`."""
-
-    def __init__(
-        self,
-        replies: Replies,
-        *,
-        dump_request: Callable[[Request], Mapping[str, Any]],
-        dump_reply: Callable[[Reply], Mapping[str, Any]],
-        load_reply: Callable[[Mapping[str, Any]], Reply],
-        usage: Callable[[Reply], tuple[int, int, float | None]] = lambda _: (0, 0, None),
-    ):
-        self._replies = replies
-        self._dump_request = dump_request
-        self._dump_reply = dump_reply
-        self._load_reply = load_reply
-        self._usage = usage
-
-    def get(self, key: str) -> Reply | None:
-        stored = self._replies.get(key)
-        return None if stored is None else self._load_reply(stored.reply)
-
-    def put(self, key: str, request: Request, reply: Reply) -> None:
-        tokens_in, tokens_out, cost = self._usage(reply)
-        self._replies.put(
-            key,
-            self._dump_request(request),
-            self._dump_reply(reply),
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            cost=cost,
-        )
 
 
 def _pack(value: Mapping[str, Any]) -> bytes:

@@ -6,11 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autointerp.store.catalog import Generation
+from autointerp.store.catalog import AttachedCoder, Generation
 from autointerp.store.coders.definitions import STATISTICS
 from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock, stable_order
 from autointerp.store.coders.statistics import Grid
-from autointerp.store.coders.tables import AttachedCoder
 from autointerp.store.derived import Derivation
 
 

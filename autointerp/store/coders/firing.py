@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autointerp.store.catalog import Generation
+from autointerp.store.catalog import AttachedCoder, Generation
 from autointerp.store.coders.half import decode
-from autointerp.store.coders.tables import AttachedCoder
 
 _KEPT = 64
 _COMPARED = 256

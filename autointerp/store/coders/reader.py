@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import UnknownName
-from autointerp.store.catalog import Catalog, Columns, Generation
+from autointerp.store.catalog import AttachedCoder, Catalog, Columns, Generation
 from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.half import decode, encode_positive
 from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock
 from autointerp.store.coders.statistics import N_BINS, histograms
-from autointerp.store.coders.tables import AttachedCoder, decode_similarity, latents
+from autointerp.store.coders.tables import decode_similarity, latents
 from autointerp.types import (
     CoderInfo,
     Histogram,

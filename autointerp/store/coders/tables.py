@@ -9,11 +9,11 @@ ten times as long.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.store.catalog import AttachedCoder
 from autointerp.store.coders.definitions import STATISTICS, Statistic, stored
 from autointerp.store.coders.statistics import N_BINS, WINDOW
 from autointerp.store.database import quote
@@ -36,20 +36,6 @@ CREATE TABLE neighbours(latent UINTEGER{neighbours})
 """
 PER_UNIT = 2000
 """Similarities, which lie in -1 to 1, are stored as whole numbers of 1/2000: as fine as float16 is near 1, in 11 bits."""
-
-
-@dataclass(frozen=True)
-class AttachedCoder:
-    """A complete coder file: `alias` is its database name in the generation. `derived_up_to`: histograms and quantiles of
-    latents with more activations are stored. `relations`: the columns that hold each relation's neighbours; two relations
-    that agree in everything share theirs. `identity`: a hash that no other coder file has, and that a copy of it keeps."""
-
-    alias: str
-    info: CoderInfo
-    logit_scale: float
-    derived_up_to: int
-    relations: dict[Relation, Relation]
-    identity: str
 
 
 def schema(n_latents: int, relations: Iterable[Relation]) -> list[str]:

@@ -4,7 +4,7 @@ peaks under one another."""
 from collections.abc import Iterable
 from typing import Any
 
-from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, Statistic, Store
+from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, Statistic, Store, preview_examples
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload, score_text, statistics
 from autointerp.ui.shared.components import Column
@@ -29,7 +29,7 @@ def record(
     """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
     shown; `measure`: a name under which each row's relevance is shown."""
     table = payload.token_table(store)
-    examples = store.preview_examples(page.rows, min(PREVIEW, store.ctx_len))
+    examples = preview_examples(store, page.rows, min(PREVIEW, store.ctx_len))
     previews = {
         (row.coder, row.stats.latent): example for row, example in zip(page.rows, examples, strict=True)
     }

@@ -28,7 +28,7 @@ from autointerp.store.coders.statistics import (
     block_statistics,
 )
 from autointerp.store.coders.tables import encode_similarity, schema
-from autointerp.store.corpus.writer import package_versions
+from autointerp.store.corpus_writer import package_versions
 from autointerp.store.database import DatabaseWriter
 from autointerp.store.files import Workspace, check_name, writing
 from autointerp.store.store import Store
