@@ -156,9 +156,8 @@ def _bench_scores(resources: Resources, coder: str, rounds: int) -> bool:
     for _ in range(rounds):
         started = time.perf_counter()
         with Session(resources) as session:
-            batches = EmbeddingBatches(session)
-            batches.expect(explanations)
-            scores = [batches.score(one, options) for one in explanations]
+            batches = EmbeddingBatches(session, [explanations])
+            scores = [batches.score(batches.explanation(each.id), options) for each in explanations]
         best = min(best, time.perf_counter() - started)
         values = [score.value for score in scores if score.value is not None]
     jobs = []

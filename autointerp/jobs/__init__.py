@@ -8,9 +8,9 @@
 The state is in `annotations.jobs` (`recent`, `get`, `items`, `cancel`, `retry`), for every process to see.
 """
 
-from autointerp.jobs.handlers import Context, Handler, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.jobs.handlers import Context, Handler, JobCancelled, JobKind, StopJob
 from autointerp.jobs.runner import JobRunner
-from autointerp.store.annotations import Job, JobItem
+from autointerp.store.annotations import Job, JobItem, Outcome
 
 __all__ = [
     "Context",

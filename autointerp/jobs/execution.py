@@ -9,14 +9,13 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from autointerp.errors import AutointerpError, Failure, StoreError
-from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
-from autointerp.store.annotations import CANCELLED, Claim, ClaimLost, ItemResult, Job, JobTable
+from autointerp.jobs.handlers import Context, JobCancelled, JobKind, StopJob
+from autointerp.store.annotations import CANCELLED, Claim, ClaimLost, Job, JobTable, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +27,6 @@ _GATHER_SECONDS = 0.02
 _RATE_SECONDS = 30.0
 
 Finished = tuple[int, Outcome | None]  # None: not done, to be tried again
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """Items that come next."""
-
-    items: Sequence[Any]
 
 
 class Execution:
@@ -64,7 +56,7 @@ class Execution:
         self._lost = False
         self._fatal: Failure | None = None
         self._context = Context(claim.job, self._stop, self._keep)
-        self._todo: queue.SimpleQueue[tuple[int, Any] | _Ahead | None] = queue.SimpleQueue()
+        self._todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._finished: deque[Finished] = deque()
         self._news = threading.Event()
         self._in_flight = 0
@@ -129,7 +121,7 @@ class Execution:
                         more = False
                     else:
                         self._todo.put(following)
-                        self._in_flight += not isinstance(following, _Ahead)
+                        self._in_flight += 1
                 if not self._in_flight:
                     return
                 self._commit(timeout=0.1)
@@ -143,11 +135,9 @@ class Execution:
             self._stop.set()
         return self._stop.is_set()
 
-    def _pending(self) -> Iterator[tuple[int, Any] | _Ahead]:
+    def _pending(self) -> Iterator[tuple[int, Any]]:
         after = -1
         while page := self.table.pending(self.claim, after=after, limit=_PAGE):
-            if self.kind.ahead is not None and len(page) > 1:
-                yield _Ahead([item for _, item in page])
             yield from page
             after = page[-1][0]
 
@@ -165,29 +155,28 @@ class Execution:
         self._news.clear()
         # They stay where they are until they are stored, so that an interrupt anywhere here loses none.
         finished = [self._finished[i] for i in range(min(len(self._finished), _MAX_COMMIT))]
-        results = [(_result(i, outcome), outcome.rows) for i, outcome in finished if outcome is not None]
-        refused = self.table.complete(self.claim, results) if results else []
-        self._count(result for result, _ in results)
+        outcomes = [(i, outcome) for i, outcome in finished if outcome is not None]
+        refused = self.table.complete(self.claim, outcomes) if outcomes else []
+        self._count(outcome for _, outcome in outcomes)
         for _ in finished:
             self._finished.popleft()
             self._in_flight -= 1
-        for result, error in refused:
-            logger.error("job %s, item %d: rows refused: %s", self.claim.job.id, result.i, error)
-        self._n_finished += len(results)
-        if results and self.on_progress:
+        for i, error in refused:
+            logger.error("job %s, item %d: rows refused: %s", self.claim.job.id, i, error)
+        self._n_finished += len(outcomes)
+        if outcomes and self.on_progress:
             self.on_progress(self.table.get(self.claim.job.id))
 
     def _keep(self, part: Outcome) -> None:
-        result = _result(-1, part)
-        self.table.keep(self.claim, result, part.rows)
-        self._count([result])
+        self.table.keep(self.claim, part)
+        self._count([part])
 
-    def _count(self, results: Iterable[ItemResult]) -> None:
+    def _count(self, outcomes: Iterable[Outcome]) -> None:
         with self._counting:
-            for result in results:
-                self._counted_in += result.tokens_in
-                self._counted_out += result.tokens_out
-                self._counted_cost += result.cost
+            for outcome in outcomes:
+                self._counted_in += outcome.tokens_in
+                self._counted_out += outcome.tokens_out
+                self._counted_cost += outcome.cost or 0.0
 
     def _count_the_rest(self) -> None:
         """What was spent on items that came to no end."""
@@ -202,22 +191,9 @@ class Execution:
 
     def _worker(self) -> None:
         while (task := self._todo.get()) is not None:
-            if isinstance(task, _Ahead):
-                self._look_ahead(task.items)
-                continue
             i, item = task
             self._finished.append((i, None if self._stop.is_set() else self._handle(item)))
             self._news.set()
-
-    def _look_ahead(self, items: Sequence[Any]) -> None:
-        if self.kind.ahead is None or self._stop.is_set():
-            return
-        try:
-            self.kind.ahead(self.claim.job.payload, items, self._context)
-        except AutointerpError:
-            pass
-        except Exception:
-            logger.exception("job %s could not look ahead", self.claim.job.id)
 
     def _handle(self, item: Any) -> Outcome | None:
         try:
@@ -280,18 +256,6 @@ class Execution:
             self.table.release(self.claim)
             return self.table.get(self.claim.job.id)
         return self.table.finish(self.claim)
-
-
-def _result(i: int, outcome: Outcome) -> ItemResult:
-    return ItemResult(
-        i=i,
-        failure=outcome.failure,
-        tokens_in=outcome.tokens_in,
-        tokens_out=outcome.tokens_out,
-        cost=outcome.cost or 0.0,
-        unpriced=outcome.cost is None,
-        follow=tuple(outcome.follow),
-    )
 
 
 def _bug(error: BaseException) -> Failure:

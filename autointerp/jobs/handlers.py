@@ -1,14 +1,13 @@
 """What a kind of job has to provide, and what it is given."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autointerp.errors import AutointerpError, Failure
-from autointerp.records import Record
-from autointerp.store.annotations import Job, NewJob
+from autointerp.store.annotations import Job, Outcome
 from autointerp.types import Progress
 
 
@@ -23,24 +22,6 @@ class StopJob(AutointerpError):
 
 class JobCancelled(AutointerpError):
     """The job is to stop; raised by `Context.check`. The item waits for a retry."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one item came to. `rows` are stored in the transaction that marks the item as done, so they exist exactly once.
-
-    With `failure` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
-    `cost` is `None` when tokens were used at an unknown price. `stop`: why the whole job cannot go on, as `StopJob` says it
-    where there is nothing to keep. `follow`: jobs to be queued in that transaction too, unless this one was asked to stop.
-    """
-
-    rows: Sequence[Record] = ()
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float | None = 0.0
-    failure: Failure | None = None
-    stop: Failure | None = None
-    follow: Sequence[NewJob] = ()
 
 
 class Context:
@@ -99,17 +80,13 @@ class JobKind:
     """How to do one kind of job.
 
     `workers`: threads per job, a number or a function of the payload. `setup(payload, context)`: opened once per job, for
-    models and clients; what it yields is `context.state`. `ahead(payload, items, context)`: told of some hundreds of items
-    before the first of them is handled, to read at once what they need; it may be called while items before them are still
-    being handled, and what goes wrong in it is left for the items to meet. Payloads and items are stored and shown: no
-    credentials in them.
+    models and clients; what it yields is `context.state`. Payloads and items are stored and shown: no credentials in them.
     """
 
     name: str
     handler: Handler
     workers: int | Callable[[Mapping[str, Any]], int] = 1
     setup: Callable[[Mapping[str, Any], Context], AbstractContextManager[Any]] | None = None
-    ahead: Callable[[Mapping[str, Any], Sequence[Any], Context], None] | None = None
 
     def n_workers(self, payload: Mapping[str, Any]) -> int:
         return max(1, self.workers(payload) if callable(self.workers) else self.workers)

@@ -27,14 +27,14 @@ FATAL = ("auth", "wrong_url", "unknown_model", "quota")
 """Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
 
 MAX_WORKERS = 64
-_TEXTS_AT_ONCE, _PAGE = 16, 4096
+_TEXTS_AT_ONCE = 16
 
 
 def job_kinds(resources: Resources) -> list[JobKind]:
     """The kinds of jobs that work on this store."""
     return [
         JobKind("explain", _explain, workers=_workers, setup=_Setup(resources)),
-        JobKind("score", _score, workers=_workers, setup=_Setup(resources), ahead=_expect),
+        JobKind("score", _score, workers=_workers, setup=_Setup(resources)),
         JobKind("embed", _embed, setup=_Setup(resources)),
         JobKind("embed_explanations", _embed_explanations, setup=_Setup(resources)),
     ]
@@ -141,7 +141,7 @@ class _Setup:
                 state = _State(
                     self._resources,
                     session,
-                    EmbeddingBatches(session),
+                    EmbeddingBatches(session, _expected(self._resources, context)),
                     ExplainOptions.from_dict(explain).check() if explain else None,
                     tuple(ScoreOptions.from_dict(stored).check() for stored in scores),
                 )
@@ -164,11 +164,23 @@ def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) ->
         for name in sorted(names):
             embedder = state.resources.embedder(name)
             embedder.embed_ahead(state.resources.floors.texts(coder), context.progress)
-            offset = 0
-            while page := annotations.jobs.items(context.job.id, state="pending", limit=_PAGE, offset=offset):
-                embedder.embed_ahead(annotations.texts([str(row.item) for row in page]), context.progress)
-                offset += len(page)
+            for ids in _pending(state.resources, context, 4096):
+                embedder.embed_ahead(annotations.texts(ids), context.progress)
     context.stage = None
+
+
+def _pending(resources: Resources, context: Context, page: int) -> Iterator[list[str]]:
+    """The items of the job that wait, a page at a time."""
+    for offset in range(0, context.job.total, page):
+        items = resources.annotations.jobs.items(context.job.id, limit=page, offset=offset)
+        yield [str(item.item) for item in items if item.state == "pending"]
+
+
+def _expected(resources: Resources, context: Context) -> Iterator[list[Explanation]]:
+    """The explanations that a job with several is to score, in their order."""
+    if context.job.kind == "score" and context.job.total > 1:
+        for ids in _pending(resources, context, 256):
+            yield resources.annotations.explanations_of(ids)
 
 
 def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
@@ -198,14 +210,9 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         return replace(scored, follow=made.follow)
 
 
-def _expect(payload: Mapping[str, Any], items: Sequence[Any], context: Context) -> None:
-    state: _State = context.state
-    state.batches.expect(state.resources.annotations.explanations_of([str(item) for item in items]))
-
-
 def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
-    explanation = state.batches.explanation(str(item)) or state.resources.annotations.explanation(str(item))
+    explanation = state.batches.explanation(str(item))
     with _stopping():
         return _scores(state, explanation, context, before=[], again=True)
 

@@ -3,7 +3,7 @@ A batch of explanations is scored at once: this is what a job over a whole coder
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -32,27 +32,29 @@ MAX_NUMBERS = 1 << 18
 
 class EmbeddingBatches:
     """Scores one explanation after the other. Of those that are expected, in that order, a batch is scored by embedding at
-    once, at the first one's turn. Thread-safe."""
+    once, at the first one's turn. Thread-safe. `pages`: those expected, read a page at a time."""
 
-    def __init__(self, session: Session):
+    def __init__(self, session: Session, pages: Iterable[list[Explanation]] = ()):
         self._session = session
+        self._pages = iter(pages)
         self._order: list[Explanation] = []
+        self._n_before = 0
         self._at: dict[str, int] = {}
         self._scored: dict[tuple[str, ScoreOptions], Score | None] = {}
         self._lock = threading.Lock()
 
-    def expect(self, explanations: Sequence[Explanation]) -> None:
-        """These come next, in place of those that were expected before."""
+    def explanation(self, id_: str) -> Explanation:
+        """An expected one, or any other that is stored. Raises UnknownName."""
         with self._lock:
-            self._order = list(explanations)
-            self._at = {explanation.id: i for i, explanation in enumerate(self._order)}
-            self._scored.clear()
-
-    def explanation(self, id_: str) -> Explanation | None:
-        """The expected one of that id."""
-        with self._lock:
-            at = self._at.get(id_)
-            return None if at is None else self._order[at]
+            if id_ in self._at:
+                return self._order[self._at[id_]]
+            explanation = self._session.resources.annotations.explanation(id_)
+            # The page before stays: another thread may be about to ask for its last ones.
+            self._order = [*self._order[self._n_before :], *(page := next(self._pages, []))]
+            self._n_before = len(self._order) - len(page)
+            self._at = {expected.id: i for i, expected in enumerate(self._order)}
+            self._scored = {key: score for key, score in self._scored.items() if key[0] in self._at}
+            return explanation
 
     def score(self, explanation: Explanation, options: ScoreOptions) -> Score:
         """As `autointerp.pipeline.score.score`. Each score is given out once."""

@@ -10,7 +10,7 @@ from autointerp.errors import Failure
 from autointerp.records import Explanation
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, ItemResult, Job, new_owner
+from autointerp.store.annotations import Annotations, Job, Outcome, new_owner
 from tests.app.reading import links, messages, record, records
 from tests.app.test_pages import HOSTILE
 
@@ -49,27 +49,27 @@ def jobs(annotations: Annotations) -> dict[str, Job]:
         made[name], _ = table.submit(OTHER, payload or {"n": name}, items, label=f"the {name} one", **options)
         return made[name]
 
-    def work_on(name: str, results: list[ItemResult]):
+    def work_on(name: str, results: list[Outcome]):
         claim = table.claim(new_owner(), [OTHER], job_id=made[name].id)
         assert claim is not None
-        table.complete(claim, [(result, []) for result in results])
+        table.complete(claim, list(enumerate(results)))
         return claim
 
     add("done", [1, 2])
-    table.finish(work_on("done", [ItemResult(0, tokens_in=1500, tokens_out=20, cost=0.25), ItemResult(1)]))
+    table.finish(work_on("done", [Outcome(tokens_in=1500, tokens_out=20, cost=0.25), Outcome()]))
     add("unpriced", [1])
-    table.finish(work_on("unpriced", [ItemResult(0, tokens_in=10, tokens_out=2, unpriced=True)]))
+    table.finish(work_on("unpriced", [Outcome(tokens_in=10, tokens_out=2, cost=None)]))
     add("partly", [0, 3, 4, 7, explained.id, 99], TOLD)
     few = "latent {} fires in {} contexts: too few"
     results = [
-        ItemResult(0, Failure(few.format(0, 1))),
-        ItemResult(1, Failure(few.format(3, 2))),
-        ItemResult(2, Failure(few.format(4, 9))),
+        Outcome(failure=Failure(few.format(0, 1))),
+        Outcome(failure=Failure(few.format(3, 2))),
+        Outcome(failure=Failure(few.format(4, 9))),
     ]
     results += [
-        ItemResult(3),
-        ItemResult(4, Failure("![x](http://x) <b>bad</b>")),
-        ItemResult(5, Failure("boom")),
+        Outcome(),
+        Outcome(failure=Failure("![x](http://x) <b>bad</b>")),
+        Outcome(failure=Failure("boom")),
     ]
     table.finish(work_on("partly", results))
     add("failed", [1, 2])
@@ -78,7 +78,7 @@ def jobs(annotations: Annotations) -> dict[str, Job]:
     table.cancel(made["cancelled"].id)
     add("waiting", [5])
     add("running", range(1000))
-    claim = work_on("running", [ItemResult(i) for i in range(250)])
+    claim = work_on("running", [Outcome()] * 250)
     table.beat(claim, rate=5.0)
     return {name: table.get(job.id) for name, job in made.items()}
 
@@ -269,7 +269,7 @@ def test_the_strip_follows_a_job_to_its_end_and_tells_it_once(strip: AppTest, an
     assert list(rows(strip)) == [job.id]
     claim = table.claim(new_owner(), [OTHER])
     assert claim is not None
-    table.complete(claim, [(ItemResult(0), []), (ItemResult(1), [])])
+    table.complete(claim, [(0, Outcome()), (1, Outcome())])
     table.finish(claim)
     before = strip.session_state["runs"]
     strip.run()

@@ -128,7 +128,8 @@ def test_text_shorter_than_a_context(lab: Lab, subject: SubjectModel, tmp_path: 
 def test_disk_full_or_read_only(
     code: int, where: str, lab: Lab, subject: SubjectModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autointerp.store.coders import spool, writer
+    from autointerp.store import coder_writer
+    from autointerp.store.coders import spool
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -138,7 +139,7 @@ def test_disk_full_or_read_only(
     if where == "append":
         monkeypatch.setattr(spool, "write_array", fail)
     else:
-        monkeypatch.setattr(writer.DatabaseWriter, "insert", fail)
+        monkeypatch.setattr(coder_writer.DatabaseWriter, "insert", fail)
     with pytest.raises(StoreReadOnly):
         cache(path, model=subject, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=24)
     assert not (path / "coders" / "sae.duckdb").exists()

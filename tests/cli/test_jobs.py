@@ -23,7 +23,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations, ItemResult, Job, new_owner
+from autointerp.store.annotations import Annotations, Job, Outcome, new_owner
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory
@@ -264,8 +264,8 @@ def test_a_cost_of_which_a_part_is_unknown_is_not_known(store: Store, run_json: 
     with Annotations(store.path) as annotations:
         claim = annotations.jobs.claim(new_owner(), ["explain"], job_id=job.id)
         assert claim is not None
-        parts = [ItemResult(0, tokens_in=90, cost=0.25), ItemResult(1, tokens_in=10, unpriced=True)]
-        annotations.jobs.complete(claim, [(part, []) for part in parts])
+        parts = [Outcome(tokens_in=90, cost=0.25), Outcome(tokens_in=10, cost=None)]
+        annotations.jobs.complete(claim, list(enumerate(parts)))
         ended = annotations.jobs.finish(claim)
     (shown,) = run_json("jobs", store.path)["jobs"]
     assert (shown["cost"], shown["cost_known"], shown["unpriced"]) == (None, 0.25, 1)

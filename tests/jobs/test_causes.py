@@ -3,7 +3,7 @@
 import pytest
 
 from autointerp.errors import Failure, UnknownName
-from autointerp.store.annotations import Annotations, ItemResult, new_owner
+from autointerp.store.annotations import Annotations, Outcome, new_owner
 
 
 def test_causes_are_counted_with_their_first_items(annotations: Annotations):
@@ -15,7 +15,7 @@ def test_causes_are_counted_with_their_first_items(annotations: Annotations):
     annotations.jobs.complete(
         claim,
         [
-            (ItemResult(i, Failure(error, error, error == "often") if error else None), [])
+            (i, Outcome(failure=Failure(error, error, error == "often") if error else None))
             for i, error in enumerate(errors)
         ],
     )

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.jobs import Context, JobKind, JobRunner, Outcome
+from autointerp.jobs import Context, JobKind, JobRunner
 from autointerp.records import Explanation, Score
-from autointerp.store.annotations import Annotations, Claim, ClaimLost, ItemResult, NewJob, new_owner
+from autointerp.store.annotations import Annotations, Claim, ClaimLost, NewJob, Outcome, new_owner
 
 MakeRunner = Callable[..., JobRunner]
 
@@ -43,7 +43,7 @@ def test_what_follows_is_queued_with_the_rows(annotations: Annotations) -> None:
     claim = claimed(annotations)
     assert annotations.jobs.followers(claim.job.id) == []
     made = explanation()
-    annotations.jobs.complete(claim, [(ItemResult(i=0, follow=(NEXT,)), [made])])
+    annotations.jobs.complete(claim, [(0, Outcome(follow=(NEXT,), rows=[made]))])
     (follower,) = annotations.jobs.followers(claim.job.id)
     assert (follower.kind, follower.state, follower.total, follower.priority) == ("score", "queued", 1, 1)
     assert (follower.label, follower.after) == ("score it", claim.job.id)
@@ -52,23 +52,23 @@ def test_what_follows_is_queued_with_the_rows(annotations: Annotations) -> None:
     assert claim.job.after is None
     assert annotations.explanation(made.id) == made
     # A commit repeated after an interrupt queues nothing twice; another item's follower is another job.
-    annotations.jobs.complete(claim, [(ItemResult(i=0, follow=(NEXT,)), [made])])
+    annotations.jobs.complete(claim, [(0, Outcome(follow=(NEXT,), rows=[made]))])
     assert len(annotations.jobs.followers(claim.job.id)) == 1
-    annotations.jobs.complete(claim, [(ItemResult(i=1, follow=(replace(NEXT, items=("e2",)),)), [])])
+    annotations.jobs.complete(claim, [(1, Outcome(follow=(replace(NEXT, items=("e2",)),)))])
     assert len(annotations.jobs.followers(claim.job.id)) == 2
 
 
 def test_nothing_follows_from_what_is_not_stored(annotations: Annotations) -> None:
     claim = claimed(annotations)
-    ((_, refusal),) = annotations.jobs.complete(claim, [(ItemResult(i=0, follow=(NEXT,)), [orphan()])])
+    ((_, refusal),) = annotations.jobs.complete(claim, [(0, Outcome(follow=(NEXT,), rows=[orphan()]))])
     assert isinstance(refusal, UnknownName)
     with pytest.raises(UnknownName):
-        annotations.jobs.keep(claim, ItemResult(i=-1, cost=1.0, follow=(NEXT,)), [orphan()])
+        annotations.jobs.keep(claim, Outcome(cost=1.0, follow=(NEXT,), rows=[orphan()]))
     annotations.jobs.release(claim)
     with pytest.raises(ClaimLost):
-        annotations.jobs.complete(claim, [(ItemResult(i=1, follow=(NEXT,)), [explanation()])])
+        annotations.jobs.complete(claim, [(1, Outcome(follow=(NEXT,), rows=[explanation()]))])
     with pytest.raises(ClaimLost):
-        annotations.jobs.keep(claim, ItemResult(i=-1, follow=(NEXT,)), [explanation()])
+        annotations.jobs.keep(claim, Outcome(follow=(NEXT,), rows=[explanation()]))
     assert annotations.jobs.followers(claim.job.id) == []
     assert annotations.jobs.get(claim.job.id).cost == 0
 
@@ -76,8 +76,8 @@ def test_nothing_follows_from_what_is_not_stored(annotations: Annotations) -> No
 def test_nothing_follows_from_a_job_that_was_asked_to_stop(annotations: Annotations) -> None:
     claim = claimed(annotations)
     annotations.jobs.cancel(claim.job.id)
-    annotations.jobs.complete(claim, [(ItemResult(i=0, follow=(NEXT,)), [explanation()])])
-    annotations.jobs.keep(claim, ItemResult(i=-1, follow=(NEXT,)), [explanation(2)])
+    annotations.jobs.complete(claim, [(0, Outcome(follow=(NEXT,), rows=[explanation()]))])
+    annotations.jobs.keep(claim, Outcome(follow=(NEXT,), rows=[explanation(2)]))
     assert annotations.jobs.followers(claim.job.id) == []
     assert annotations.counts()["sae"]["explanations"] == 2  # it was paid for
 
@@ -85,14 +85,14 @@ def test_nothing_follows_from_a_job_that_was_asked_to_stop(annotations: Annotati
 def test_a_part_is_stored_and_counted_and_its_item_goes_on(annotations: Annotations) -> None:
     claim = claimed(annotations)
     made = explanation()
-    part = ItemResult(i=-1, tokens_in=10, tokens_out=3, cost=0.5, follow=(NEXT,))
-    annotations.jobs.keep(claim, part, [made])
+    part = Outcome(tokens_in=10, tokens_out=3, cost=0.5, follow=(NEXT,), rows=[made])
+    annotations.jobs.keep(claim, part)
     job = annotations.jobs.get(claim.job.id)
     assert (job.n_done, job.n_failed, job.n_left) == (0, 0, 2)
     assert (job.tokens_in, job.tokens_out, job.cost, job.n_unpriced) == (10, 3, 0.5, 0)
     assert annotations.explanation(made.id) == made
     assert len(annotations.jobs.followers(claim.job.id)) == 1
-    annotations.jobs.complete(claim, [(ItemResult(i=0, tokens_in=1, unpriced=True), [])])
+    annotations.jobs.complete(claim, [(0, Outcome(tokens_in=1, cost=None))])
     job = annotations.jobs.get(claim.job.id)
     assert (job.tokens_in, job.cost, job.n_unpriced, job.n_done) == (11, 0.5, 1, 1)
 
@@ -105,7 +105,7 @@ def test_a_stored_part_is_progress(annotations: Annotations) -> None:
     for latent in range(6):
         claim = jobs.claim(dead, ["explain"])
         assert claim is not None
-        jobs.keep(claim, ItemResult(i=-1, tokens_in=10), [explanation(latent)])
+        jobs.keep(claim, Outcome(tokens_in=10, rows=[explanation(latent)]))
         jobs.recover()
     assert (jobs.get(job.id).state, jobs.get(job.id).tokens_in) == ("queued", 60)
     for _ in range(2):  # the third in a row, with the death after the last part

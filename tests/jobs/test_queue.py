@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from autointerp.errors import Failure, UnknownName, UserError
 from autointerp.records import Explanation
-from autointerp.store.annotations import Annotations, Claim, ClaimLost, ItemResult, new_owner
+from autointerp.store.annotations import Annotations, Claim, ClaimLost, Outcome, new_owner
 from autointerp.store.annotations.jobs import queue
 
 DEAD = new_owner().split(" ")[0] + " 999999999 1 X"
@@ -22,8 +22,8 @@ def explain(latent: int) -> Explanation:
     return Explanation(coder="sae", latent=latent, text="text", explainer="pattern")
 
 
-def ok(*indices: int) -> list[tuple[ItemResult, list[Any]]]:
-    return [(ItemResult(i=i), []) for i in indices]
+def ok(*indices: int) -> list[tuple[int, Outcome]]:
+    return [(i, Outcome()) for i in indices]
 
 
 def claimed(annotations: Annotations, owner: str | None = None, n: int = 3) -> Claim:
@@ -44,13 +44,8 @@ def test_a_job_waits_runs_and_ends(annotations: Annotations) -> None:
     assert (claim.job.id, claim.job.state) == (job.id, "running")
     assert jobs.pending(claim, after=-1, limit=10) == [(0, "x"), (1, {"latent": 3})]
     assert jobs.pending(claim, after=0, limit=10) == [(1, {"latent": 3})]
-    result = ItemResult(i=0, tokens_in=10, tokens_out=2, cost=0.5)
-    assert (
-        jobs.complete(
-            claim, [(result, [explain(3)]), (ItemResult(i=1, failure=Failure("no"), unpriced=True), [])]
-        )
-        == []
-    )
+    result = Outcome(tokens_in=10, tokens_out=2, cost=0.5, rows=[explain(3)])
+    assert jobs.complete(claim, [(0, result), (1, Outcome(failure=Failure("no"), cost=None))]) == []
     assert not jobs.beat(claim, rate=2.0, stage=("loading", 1, 4, "files"))
     running = jobs.get(job.id)
     assert (running.n_done, running.n_failed, running.rate, running.stage_total) == (1, 1, 2.0, 4)
@@ -131,12 +126,12 @@ def test_one_refused_result_does_not_hurt_its_neighbours(annotations: Annotation
     claim = claimed(annotations)
     bad = Explanation(coder="sae", latent=1, text="t", explainer="p", reply_ref="nothing")
     results = [
-        (ItemResult(i=0), [explain(0)]),
-        (ItemResult(i=1), [explain(1), bad]),
-        (ItemResult(i=2), [explain(2)]),
+        (0, Outcome(rows=[explain(0)])),
+        (1, Outcome(rows=[explain(1), bad])),
+        (2, Outcome(rows=[explain(2)])),
     ]
     refused = annotations.jobs.complete(claim, results)
-    assert [result.i for result, _ in refused] == [1]
+    assert [i for i, _ in refused] == [1]
     assert [item.state for item in annotations.jobs.items(claim.job.id)] == ["done", "failed", "done"]
     assert annotations.summary("sae")["latent"].to_pylist() == [0, 2]
     (failed,) = annotations.jobs.items(claim.job.id, state="failed")
@@ -146,9 +141,9 @@ def test_one_refused_result_does_not_hurt_its_neighbours(annotations: Annotation
 
 def test_an_item_ends_once(annotations: Annotations) -> None:
     claim = claimed(annotations)
-    annotations.jobs.complete(claim, [(ItemResult(i=0, cost=1.0), [explain(0)])])
+    annotations.jobs.complete(claim, [(0, Outcome(cost=1.0, rows=[explain(0)]))])
     annotations.jobs.complete(
-        claim, [(ItemResult(i=0, cost=1.0), [explain(0)]), (ItemResult(i=1), [explain(1)])]
+        claim, [(0, Outcome(cost=1.0, rows=[explain(0)])), (1, Outcome(rows=[explain(1)]))]
     )
     job = annotations.jobs.get(claim.job.id)
     assert (job.n_done, job.cost) == (2, 1.0)
@@ -162,7 +157,7 @@ def test_who_lost_the_claim_can_store_nothing(annotations: Annotations) -> None:
     new = jobs.claim(new_owner(), ["kind"])
     assert new is not None
     for act in (
-        lambda: jobs.complete(old, [(ItemResult(i=0), [explain(0)])]),
+        lambda: jobs.complete(old, [(0, Outcome(rows=[explain(0)]))]),
         lambda: jobs.beat(old, rate=None),
         lambda: jobs.finish(old),
     ):
@@ -180,9 +175,7 @@ def test_retry_takes_the_failed_and_the_untried(annotations: Annotations) -> Non
     claim = claimed(annotations)
     with pytest.raises(UserError, match="is running"):
         jobs.retry(claim.job.id)
-    jobs.complete(
-        claim, [(ItemResult(i=0), []), (ItemResult(i=1, failure=Failure("no", "transient", True)), [])]
-    )
+    jobs.complete(claim, [(0, Outcome()), (1, Outcome(failure=Failure("no", "transient", True)))])
     failed = jobs.finish(claim, state="failed", failure=Failure("wrong key", "auth"))
     assert (failed.error, failed.error_kind, failed.retryable) == ("wrong key", "auth", False)
     (item,) = jobs.items(claim.job.id, state="failed")
@@ -222,9 +215,7 @@ def test_retry_may_tell_the_job_something_else(annotations: Annotations) -> None
 
 def test_all_failed_is_a_failed_job_and_none_left_behind_is_done(annotations: Annotations) -> None:
     claim = claimed(annotations, n=2)
-    annotations.jobs.complete(
-        claim, [(ItemResult(i=i, failure=Failure("server down")), []) for i in range(2)]
-    )
+    annotations.jobs.complete(claim, [(i, Outcome(failure=Failure("server down"))) for i in range(2)])
     assert annotations.jobs.finish(claim).state == "failed"
     empty = claimed(annotations, n=0)
     assert annotations.jobs.finish(empty).state == "done"
@@ -307,7 +298,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(i=st.integers(0, 3), fails=st.booleans())
     def end_item(self, i: int, fails: bool) -> None:
         assert self.claim is not None
-        results = [(ItemResult(i=i, failure=Failure("no") if fails else None), [explain(i)])]
+        results = [(i, Outcome(failure=Failure("no") if fails else None, rows=[explain(i)]))]
         if self.state != "running":
             with pytest.raises(ClaimLost):
                 self.jobs.complete(self.claim, results)

@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from autointerp.store import CoderWriter, Store
+from autointerp.store import CoderWriter, Store, coder_writer
 from autointerp.store.coders import statistics
-from autointerp.store.coders import writer as coder_writer
 from autointerp.store.coders.half import decode, encode_signed
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.coders.tables import PER_UNIT, decode_similarity, encode_similarity

@@ -6,11 +6,11 @@ from autointerp.store.annotations.jobs.records import (
     CANCELLED,
     Cause,
     Claim,
-    ItemResult,
     Job,
     JobItem,
     JobState,
     NewJob,
+    Outcome,
     new_owner,
 )
 from autointerp.store.annotations.jobs.table import ClaimLost, JobTable
@@ -23,12 +23,12 @@ __all__ = [
     "Cause",
     "Claim",
     "ClaimLost",
-    "ItemResult",
     "Job",
     "JobItem",
     "JobState",
     "JobTable",
     "NewJob",
+    "Outcome",
     "Replies",
     "new_owner",
 ]

@@ -129,7 +129,7 @@ class JobQueue:
         return self.recent(states=ACTIVE, limit=1000)
 
     def followers(self, job_id: str) -> list[Job]:
-        """The jobs that were queued when items of this one ended, oldest first; see `ItemResult.follow`."""
+        """The jobs that were queued when items of this one ended, oldest first; see `Outcome.follow`."""
         with self._database.read() as connection:
             rows_ = connection.execute(
                 f"{SELECT} WHERE json_extract(payload, '$.after') = ? ORDER BY seq", (job_id,)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from autointerp.errors import Failure
-from autointerp.records import new_id
+from autointerp.records import Record, new_id
 
 JobState = Literal["preparing", "queued", "running", "done", "failed", "cancelled"]
 ItemState = Literal["pending", "done", "failed"]
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def after(self) -> str | None:
-        """The id of the job that this one follows, see `ItemResult.follow`."""
+        """The id of the job that this one follows, see `Outcome.follow`."""
         return self.payload.get("after")
 
     @property
@@ -127,19 +127,24 @@ class Claim:
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
-    """The end of one item, or with `JobTable.keep` a part of it. `unpriced`: it used tokens whose cost is not known. `follow`:
-    jobs that are queued in the same transaction, with this job's id as `after` in their payload; none when this job was asked
-    to stop."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an item came to, or with `JobTable.keep` a part of it. `rows` are stored in the transaction that marks the item as
+    done, so they exist exactly once.
 
-    i: int
-    failure: Failure | None = None
+    With `failure` the item counts as failed, and its rows (failed explanations, tokens spent) are stored all the same.
+    `cost` is `None` when tokens were used at an unknown price. `stop`: why the whole job cannot go on, as `jobs.StopJob` says
+    it where there is nothing to keep. `follow`: jobs that are queued in that transaction too, with this job's id as `after` in
+    their payload; none when this job was asked to stop.
+    """
+
+    rows: Sequence[Record] = ()
     tokens_in: int = 0
     tokens_out: int = 0
-    cost: float = 0.0
-    unpriced: bool = False
-    follow: tuple[NewJob, ...] = ()
+    cost: float | None = 0.0
+    failure: Failure | None = None
+    stop: Failure | None = None
+    follow: Sequence[NewJob] = ()
 
 
 COLUMNS = [field.name for field in fields(Job)]

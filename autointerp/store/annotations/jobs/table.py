@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autointerp.errors import AutointerpError, Failure, UserError
-from autointerp.records import Record, now
+from autointerp.records import now
 from autointerp.store.annotations import rows
 from autointerp.store.annotations.columns import clean
 from autointerp.store.annotations.jobs.queue import SILENT_SECONDS, JobQueue, queue_job, recover
@@ -21,9 +21,9 @@ from autointerp.store.annotations.jobs.records import (
     SELECT,
     SELECT_CLAIM,
     Claim,
-    ItemResult,
     Job,
     JobState,
+    Outcome,
     to_claim,
     to_job,
 )
@@ -84,52 +84,49 @@ class JobTable(JobQueue):
             ).fetchall()
         return [(i, json.loads(item)) for i, item in rows_]
 
-    def complete(
-        self, claim: Claim, results: Sequence[tuple[ItemResult, Sequence[Record]]]
-    ) -> list[tuple[ItemResult, Exception]]:
-        """Commit finished items, their rows and the jobs that follow, all in one transaction. Raises ClaimLost, and then
-        commits nothing.
+    def complete(self, claim: Claim, outcomes: Sequence[tuple[int, Outcome]]) -> list[tuple[int, Exception]]:
+        """Commit finished items by their places, their rows and the jobs that follow, all in one transaction. Raises ClaimLost,
+        and then commits nothing.
 
-        Where an item's own rows are refused, the item fails with that error, its neighbours are kept, and both are
-        returned.
-        """
-        refused: list[tuple[ItemResult, Exception]] = []
+        Where an item's own rows are refused, the item fails with that error and its neighbours are kept; returns the places
+        and errors."""
+        refused: list[tuple[int, Exception]] = []
         with self._database.write() as connection:
             stopping = self._check(connection, claim)
             ends = []
-            for result, records in results:
+            for i, outcome in outcomes:
                 connection.execute("SAVEPOINT item")
                 # The item first: one that has ended already (a commit repeated after an interrupt) keeps its end.
-                if _end_item(connection, claim, result.i, result.failure):
-                    failure = result.failure
+                if _end_item(connection, claim, i, outcome.failure):
+                    failure = outcome.failure
                     try:
-                        rows.write(connection, records)
-                        _follow(connection, claim, result, stopping)
+                        rows.write(connection, outcome.rows)
+                        _follow(connection, claim, outcome, stopping)
                     except _REFUSALS as refusal:
                         connection.execute("ROLLBACK TO item")
-                        refused.append((result, refusal))
+                        refused.append((i, refusal))
                         kind = refusal.kind if isinstance(refusal, AutointerpError) else "bug"
                         failure = Failure(f"its result could not be stored: {refusal}", kind)
-                        _end_item(connection, claim, result.i, failure)
-                    ends.append((result, failure))
+                        _end_item(connection, claim, i, failure)
+                    ends.append((outcome, failure))
                 connection.execute("RELEASE item")
             n_failed = sum(failure is not None for _, failure in ends)
             connection.execute(
                 "UPDATE jobs SET n_done = n_done + ?, n_failed = n_failed + ?, crashes = 0 WHERE seq = ?",
                 (len(ends) - n_failed, n_failed, claim.seq),
             )
-            _pay(connection, claim, [result for result, _ in ends])
+            _pay(connection, claim, [outcome for outcome, _ in ends])
         return refused
 
-    def keep(self, claim: Claim, result: ItemResult, records: Sequence[Record]) -> None:
+    def keep(self, claim: Claim, part: Outcome) -> None:
         """Commit rows of an item that goes on, what they cost and the jobs that follow, in one transaction: whatever becomes of
         the rest, that was paid for. The item stays pending, but the job got on: deaths are counted from here. Raises ClaimLost,
         UserError, and then commits nothing."""
         with self._database.write() as connection:
             stopping = self._check(connection, claim)
-            rows.write(connection, records)
-            _follow(connection, claim, result, stopping)
-            _pay(connection, claim, [result])
+            rows.write(connection, part.rows)
+            _follow(connection, claim, part, stopping)
+            _pay(connection, claim, [part])
             connection.execute("UPDATE jobs SET crashes = 0 WHERE seq = ?", (claim.seq,))
 
     def beat(
@@ -198,18 +195,22 @@ class JobTable(JobQueue):
         return bool(held[0])
 
 
-def _follow(connection: sqlite3.Connection, claim: Claim, result: ItemResult, stopping: bool) -> None:
-    for job in () if stopping else result.follow:
+def _follow(connection: sqlite3.Connection, claim: Claim, outcome: Outcome, stopping: bool) -> None:
+    for job in () if stopping else outcome.follow:
         queue_job(connection, job, after=claim.job.id)
 
 
-def _pay(connection: sqlite3.Connection, claim: Claim, results: Sequence[ItemResult]) -> None:
+def _pay(connection: sqlite3.Connection, claim: Claim, outcomes: Sequence[Outcome]) -> None:
     connection.execute(
         "UPDATE jobs SET tokens_in = tokens_in + ?, tokens_out = tokens_out + ?, cost = cost + ?,"
         " n_unpriced = n_unpriced + ? WHERE seq = ?",
         (
-            *(sum(result.tokens_in for result in results), sum(result.tokens_out for result in results)),
-            *(sum(result.cost for result in results), sum(result.unpriced for result in results), claim.seq),
+            *(
+                sum(outcome.tokens_in for outcome in outcomes),
+                sum(outcome.tokens_out for outcome in outcomes),
+            ),
+            sum(outcome.cost or 0.0 for outcome in outcomes),
+            *(sum(outcome.cost is None for outcome in outcomes), claim.seq),
         ),
     )
 
