@@ -15,6 +15,7 @@ from typing import Any
 
 from autointerp.errors import AutointerpError, Failure, StoreError
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, StopJob
+from autointerp.llm.cancel import CancelToken
 from autointerp.store.annotations import CANCELLED, Claim, ClaimLost, Job, JobTable, Outcome
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Execution:
         self.beat_seconds = beat_seconds
         self.grace_seconds = grace_seconds
         self.on_progress = on_progress
-        self._stop = threading.Event()
+        self._stop = CancelToken()
         self._over = threading.Event()
         self._cancelled = False
         self._lost = False
@@ -78,12 +79,12 @@ class Execution:
             return None
         except KeyboardInterrupt:
             self._cancelled = True
-            self._stop.set()
+            self._stop.cancel()
             self._drain()
             self._end()
             raise
         finally:
-            self._stop.set()
+            self._stop.cancel()
             self._over.set()
             beats.join()
 
@@ -132,8 +133,8 @@ class Execution:
 
     def _stopping(self) -> bool:
         if self.closing.is_set() or self._fatal is not None:
-            self._stop.set()
-        return self._stop.is_set()
+            self._stop.cancel()
+        return self._stop.cancelled
 
     def _pending(self) -> Iterator[tuple[int, Any]]:
         after = -1
@@ -192,7 +193,7 @@ class Execution:
     def _worker(self) -> None:
         while (task := self._todo.get()) is not None:
             i, item = task
-            self._finished.append((i, None if self._stop.is_set() else self._handle(item)))
+            self._finished.append((i, None if self._stop.cancelled else self._handle(item)))
             self._news.set()
 
     def _handle(self, item: Any) -> Outcome | None:
@@ -208,30 +209,30 @@ class Execution:
             return None
         except AutointerpError as error:
             # Errors in the wake of a stop are no verdict on the item.
-            return None if self._stop.is_set() else Outcome(failure=Failure.of(error))
+            return None if self._stop.cancelled else Outcome(failure=Failure.of(error))
         except BaseException as error:
-            if self._stop.is_set():
+            if self._stop.cancelled:
                 return None
             logger.exception("job %s failed on item %r", self.claim.job.id, item)
             return Outcome(failure=_bug(error))
 
     def _give_up(self, failure: Failure) -> None:
         self._fatal = self._fatal or failure
-        self._stop.set()  # now: the next item would meet the same
+        self._stop.cancel()  # now: the next item would meet the same
 
     def _beat_until_over(self) -> None:
         while not self._over.wait(self.beat_seconds):
             if self.closing.is_set():
-                self._stop.set()
+                self._stop.cancel()
             try:
                 stage = self._context.stage
                 report = stage and (stage.stage, stage.done, stage.total, stage.unit)
                 if self.table.beat(self.claim, rate=self._rate(), stage=report):
                     self._cancelled = True
-                    self._stop.set()
+                    self._stop.cancel()
             except ClaimLost:
                 self._lost = True
-                self._stop.set()
+                self._stop.cancel()
                 return
             except StoreError as error:
                 logger.warning("job %s: no heartbeat: %s", self.claim.job.id, error)
@@ -252,7 +253,7 @@ class Execution:
             return self.table.finish(self.claim, state="cancelled", failure=CANCELLED)
         if self._fatal is not None:
             return self.table.finish(self.claim, state="failed", failure=self._fatal)
-        if self._stop.is_set():
+        if self._stop.cancelled:
             self.table.release(self.claim)
             return self.table.get(self.claim.job.id)
         return self.table.finish(self.claim)

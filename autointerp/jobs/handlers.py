@@ -1,12 +1,12 @@
 """What a kind of job has to provide, and what it is given."""
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autointerp.errors import AutointerpError, Failure
+from autointerp.llm.cancel import CancelToken
 from autointerp.store.annotations import Job, Outcome
 from autointerp.types import Progress
 
@@ -25,14 +25,14 @@ class JobCancelled(AutointerpError):
 
 
 class Context:
-    """A handler's view of its job. Shared by the job's threads. `keep`: see the method. `meter`, where a set-up puts one, tells
-    what the job has spent since it was claimed: what no outcome accounts for (calls for an item that was cancelled halfway) is
-    counted when the job ends or goes back to the queue."""
+    """A handler's view of its job. Shared by the job's threads. `stop` is cancelled when the job is to stop. `keep`: see the
+    method. `meter`, where a set-up puts one, tells what the job has spent since it was claimed: what no outcome accounts for
+    (calls for an item that was cancelled halfway) is counted when the job ends or goes back to the queue."""
 
-    def __init__(self, job: Job, stop: threading.Event, keep: Callable[[Outcome], None] | None = None):
+    def __init__(self, job: Job, stop: CancelToken, keep: Callable[[Outcome], None]):
         self.job = job
         self.state: Any = None
-        self._stop = stop
+        self.stop = stop
         self.meter: Callable[[], Outcome] | None = None
         self._keep = keep
         self.stage: Progress | None = None
@@ -40,24 +40,23 @@ class Context:
 
     def cancelled(self) -> bool:
         """Whether to stop soon. Long handlers ask at least once a second."""
-        return self._stop.is_set()
+        return self.stop.cancelled
 
     def check(self) -> None:
         """Raises JobCancelled when it is time to stop."""
-        if self._stop.is_set():
+        if self.stop.cancelled:
             raise JobCancelled(f"job {self.job.id} was asked to stop")
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless the job is to stop: then raises JobCancelled at once."""
-        self._stop.wait(seconds)
+        self.stop.wait(seconds)
         self.check()
 
     def keep(self, part: Outcome) -> None:
         """Store at once what an item has made so far, and count its cost, because it was paid for: whatever becomes of the
         item, this stays. A handler that does so finds it when the item is tried again, and leaves it out of its last outcome.
         Only rows, tokens, cost and `follow` of `part` count. Raises UserError for rows that are refused."""
-        if self._keep is not None:
-            self._keep(part)
+        self._keep(part)
 
     def progress(self, report: Progress) -> None:
         """Report how far a long item is. A progress callback for any library function; it stops cancelled work too."""

@@ -1,8 +1,7 @@
 """Explaining, scoring and embedding as jobs: what the app's buttons queue and the command line runs."""
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +9,6 @@ from autointerp.errors import Failure, UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
 from autointerp.jobs.llm import earlier
-from autointerp.llm.cancel import CancelToken
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.llm.messages import Usage
 from autointerp.pipeline.embedding_scores import EmbeddingBatches
@@ -32,11 +30,12 @@ _TEXTS_AT_ONCE = 16
 
 def job_kinds(resources: Resources) -> list[JobKind]:
     """The kinds of jobs that work on this store."""
+    setup = _opening(resources)
     return [
-        JobKind("explain", _explain, workers=_workers, setup=_Setup(resources)),
-        JobKind("score", _score, workers=_workers, setup=_Setup(resources)),
-        JobKind("embed", _embed, setup=_Setup(resources)),
-        JobKind("embed_explanations", _embed_explanations, setup=_Setup(resources)),
+        JobKind("explain", _explain, workers=_workers, setup=setup),
+        JobKind("score", _score, workers=_workers, setup=setup),
+        JobKind("embed", _embed, setup=setup),
+        JobKind("embed_explanations", _embed_explanations, setup=setup),
     ]
 
 
@@ -62,7 +61,7 @@ def explain_job(
         "kind": "explain",
         "payload": payload,
         "items": latents,
-        "label": _label("explain", coder, latents, "feature", options.explainer),
+        "label": _label("explain", coder, latents, "feature", [options]),
     }
 
 
@@ -74,9 +73,7 @@ def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[Scor
         "kind": "score",
         "payload": {"coder": coder, "score": [_stored(scorer.check()) for scorer in options]},
         "items": explanation_ids,
-        "label": _label(
-            "score", coder, explanation_ids, "explanation", ", ".join(choice.scorer for choice in options)
-        ),
+        "label": _label("score", coder, explanation_ids, "explanation", options),
     }
 
 
@@ -115,42 +112,27 @@ class _State:
     score: tuple[ScoreOptions, ...]
 
 
-class _Setup:
-    """Opens a session for a job, and has it stop when the job is to stop."""
-
-    def __init__(self, resources: Resources):
-        self._resources = resources
+def _opening(resources: Resources) -> Callable[[Mapping[str, Any], Context], AbstractContextManager[_State]]:
+    """How to open a session for a job, which stops when the job is to stop."""
 
     @contextmanager
-    def __call__(self, payload: Mapping[str, Any], context: Context) -> Iterator[_State]:
-        cancel, over = CancelToken(), threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.1):
-                if context.cancelled():
-                    cancel.cancel()
-                    return
-
+    def setup(payload: Mapping[str, Any], context: Context) -> Iterator[_State]:
         explain = payload.get("explain")
         scores = payload.get("then") or payload.get("score") or ()
-        watcher = threading.Thread(target=watch, name=f"watch-{context.job.id}", daemon=True)
-        with Session(self._resources, cancel, before=_spent_before(context.job)) as session:
+        with Session(resources, context.stop, before=_spent_before(context.job)) as session:
             context.meter = lambda: _spent(session)
-            watcher.start()
-            try:
-                state = _State(
-                    self._resources,
-                    session,
-                    EmbeddingBatches(session, _expected(self._resources, context)),
-                    ExplainOptions.from_dict(explain).check() if explain else None,
-                    tuple(ScoreOptions.from_dict(stored).check() for stored in scores),
-                )
-                if context.job.kind == "score":
-                    _embed_texts(state, payload, context)
-                yield state
-            finally:
-                over.set()
-                watcher.join()
+            state = _State(
+                resources,
+                session,
+                EmbeddingBatches(session, _expected(resources, context)),
+                ExplainOptions.from_dict(explain).check() if explain else None,
+                tuple(ScoreOptions.from_dict(stored).check() for stored in scores),
+            )
+            if context.job.kind == "score":
+                _embed_texts(state, payload, context)
+            yield state
+
+    return setup
 
 
 def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) -> None:
@@ -228,7 +210,8 @@ def _scores(
     """
     rows: list[Record] = list(before)
     failures: list[Failure] = []
-    done = _scored_by(state, explanation, context) if again else set()
+    annotations = state.resources.annotations
+    done = annotations.scored_since(explanation.id, context.job.created) if again else set()
     for options in state.score:
         context.check()
         if config_hash(options.identity()) in done:
@@ -288,10 +271,6 @@ def _of_this_job(
         if explanation.config_hash in wanted and explanation.created >= context.job.created:
             return explanation
     return None
-
-
-def _scored_by(state: _State, explanation: Explanation, context: Context) -> set[str]:
-    return state.resources.annotations.scored_since(explanation.id, context.job.created)
 
 
 def _embed(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
@@ -373,6 +352,12 @@ def _stored(options: ExplainOptions | ScoreOptions) -> dict[str, Any]:
     return (options if options.needs_llm else replace(options, llm=None)).to_dict()
 
 
-def _label(verb: str, coder: str, items: Sequence[object], what: str, how: str) -> str:
-    n = len(items)
-    return f"{verb} {n:,} {what}{'' if n == 1 else 's'} of {coder}: {how}"
+def _label(
+    verb: str,
+    coder: str,
+    items: Sequence[object],
+    what: str,
+    options: Sequence[ExplainOptions | ScoreOptions],
+) -> str:
+    n, names = len(items), [choice.entry.label for choice in options]
+    return f"{verb} {n:,} {what}{'' if n == 1 else 's'} of {coder}: {', '.join(names)}"

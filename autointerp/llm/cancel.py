@@ -25,6 +25,10 @@ class CancelToken:
         for callback in callbacks:
             callback()
 
+    def wait(self, seconds: float) -> bool:
+        """Sleep until `cancel`, or for that long; whether it was called."""
+        return self._event.wait(seconds)
+
     def check(self) -> None:
         """Raise `Cancelled` once `cancel` was called."""
         if self.cancelled:

@@ -90,7 +90,7 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
 
     model.fault = two_and_no_more
     at.click(page.get_by_role("button", name="Start", exact=True))
-    label = "explain 6 features of sae: default"
+    label = "explain 6 features of sae: LLM"
     expect(row(page, label)).to_be_visible()
     expect(page).not_to_have_url(re.compile("new=1"))
     expect(row(page, label).get_by_text("running", exact=True)).to_be_visible()

@@ -5,7 +5,6 @@ shorter), and the maxima of the windows in which the latent activates are ranked
 windows with `rank * 10 // n == q`, so all quantiles hold equally many, up to one.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +22,6 @@ from the activations when they are asked for, in well under a millisecond."""
 PEAK_REACH = 32
 """Activations this near to a latent's peak are kept apart, for previews without a look into the big table."""
 _MAX_POSITION_BINS = 128
-_TABLE_SIZE = 1 << 21
-# Counting in a dense table is faster than sorting until the table is this many times larger than the data.
-_DENSE_FACTOR = 16
 
 
 @dataclass(frozen=True)
@@ -124,23 +120,6 @@ def _most_frequent(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Per latent, the token id it fires on most often (the smallest of equals) and how often."""
     n = len(counts)
-    if n * vocab_size > _DENSE_FACTOR * len(local):
-        return _most_frequent_sparse(local, ids, counts, vocab_size)
-    token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    for latents, rows in _chunks(counts, vocab_size):
-        pairs = (local[rows] - latents.start) * vocab_size + ids[rows]
-        size = latents.stop - latents.start
-        table = np.bincount(pairs, minlength=size * vocab_size).reshape(size, vocab_size)
-        token[latents] = table.argmax(axis=1)
-        count[latents] = table.max(axis=1)
-    return token, count
-
-
-def _most_frequent_sparse(
-    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], counts: NDArray[np.int64], vocab_size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The same by sorting, for many latents with few activations each."""
-    n = len(counts)
     token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     owner, ids, lengths = _token_counts(local, ids, n, vocab_size)
     first_run = np.flatnonzero(np.diff(owner, prepend=-1))
@@ -170,15 +149,6 @@ def token_entropy(block: LatentBlock, grid: Grid) -> NDArray[np.float64]:
     owner, _, times = _token_counts(block.local, grid.tokens[block.token], block.n_latents, grid.vocab_size)
     expected = np.bincount(owner, times * np.log2(times)) / block.counts
     return np.maximum(np.log2(block.counts) - expected, 0.0)
-
-
-def _chunks(counts: NDArray[np.int64], per_latent: int) -> Iterator[tuple[slice, slice]]:
-    """Latents and their rows in pieces, so that a table of `per_latent` numbers per latent stays small."""
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    step = max(1, _TABLE_SIZE // per_latent)
-    for first in range(0, len(counts), step):
-        last = min(first + step, len(counts))
-        yield slice(first, last), slice(int(ends[first]), int(ends[last]))
 
 
 def _positional(
@@ -226,37 +196,15 @@ def quantiles(block: LatentBlock, ctx_len: int) -> dict[str, NDArray]:
     low, high = border[:, 1:] - 1, border[:, :-1]
     latent, which = np.nonzero(low >= high)
     places = np.concatenate([first[latent] + high[latent, which], first[latent] + low[latent, which]])
-    high_bits, low_bits = np.split(_at_ranks(maxima, owner, windows, places), 2)
+    order = stable_order(~maxima, 1 << 16)  # falling: inverted bits rise
+    ranked = maxima[order[stable_order(owner[order].astype(np.uint32), block.n_latents)]]
+    high_bits, low_bits = np.split(ranked[places], 2)
     return {
         "latent": (latent + block.first).astype(np.uint32),
         "quantile": which.astype(np.uint8),
         "low": low_bits,
         "high": high_bits,
     }
-
-
-def _at_ranks(
-    bits: NDArray[np.uint16], owner: NDArray[np.intp], counts: NDArray[np.int64], places: NDArray[np.int64]
-) -> NDArray[np.uint16]:
-    """`bits` at `places` of their order by latent, then falling value.
-
-    Half floats have few distinct bits, so counting them beats sorting: a place is looked up in the running sum.
-    """
-    lowest, highest = int(bits.min()), int(bits.max())
-    width = highest - lowest + 1
-    if len(counts) * width > _DENSE_FACTOR * len(bits):
-        order = stable_order(~bits, 1 << 16)  # falling: inverted bits rise
-        return bits[order[stable_order(owner[order].astype(np.uint32), len(counts))]][places]
-    chosen = np.empty(len(places), dtype=np.uint16)
-    for latents, rows in _chunks(counts, width):
-        keys = (owner[rows] - latents.start) * width
-        keys += highest - bits[rows].astype(np.intp)
-        running = np.bincount(keys, minlength=1)
-        np.cumsum(running, out=running)
-        inside = np.flatnonzero((places >= rows.start) & (places < rows.stop))
-        key = np.searchsorted(running, places[inside] - rows.start, side="right")
-        chosen[inside] = highest - key % width
-    return chosen
 
 
 def histograms(block: LatentBlock) -> dict[str, NDArray]:
