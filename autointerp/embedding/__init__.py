@@ -3,7 +3,7 @@
 embedder = load_embedder()                            # all-MiniLM-L6-v2, from an installed package
 embed_store(store, embedder)                          # once; resumable
 store_embedder = StoreEmbedder(store, embedder)       # for autointerp.score.Embedding
-search_windows(store, store_embedder, "opening quotes", limit=20)
+search_windows(store_embedder, "opening quotes", limit=20)
 embed_explanations(annotations, store_embedder, ["sae"])  # resumable; else the first search does it
 search_explanations(annotations, store_embedder, ["sae"], "brackets after a number")
 """

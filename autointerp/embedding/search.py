@@ -10,7 +10,6 @@ from autointerp.embedding.explanations import index_of
 from autointerp.embedding.lookup import StoreEmbedder
 from autointerp.errors import UserError
 from autointerp.settings import DEFAULT_WINDOW
-from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.store.embeddings.reader import nearest_first
 
@@ -40,7 +39,6 @@ class ExplanationHit:
 
 
 def search_windows(
-    store: Store,
     embedder: StoreEmbedder,
     query: str,
     *,

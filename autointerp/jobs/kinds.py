@@ -147,7 +147,9 @@ def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) ->
             embedder = state.resources.embedder(name)
             embedder.embed_ahead(state.resources.floors.texts(coder), context.progress)
             for ids in _pending(state.resources, context, 4096):
-                embedder.embed_ahead(annotations.texts(ids), context.progress)
+                explanations = annotations.explanations_of(ids)
+                texts = [explanation.text for explanation in explanations if explanation.failure is None]
+                embedder.embed_ahead(texts, context.progress)
     context.stage = None
 
 

@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import StoreDamaged, StoreTooNew, StoreTooOld, UnknownName
+from autointerp.errors import StoreDamaged, UnknownName
 from autointerp.store import migrations
 from autointerp.store.database import attach, connect
 from autointerp.store.files import check_name, natural_key
@@ -111,7 +111,7 @@ class Generation:
         if not path.exists():
             raise StoreDamaged(f"{path} is missing. {REBUILD}")
         try:
-            steps = migrations.steps_from(written) or []
+            steps = migrations.steps_from(written, "the corpus", REBUILD)
             name = "_corpus_file" if steps else "corpus"
             attach(self._connection, path, name)
             self._check_length(path, name)
@@ -156,13 +156,7 @@ class Generation:
         meta = {key: json.loads(value) for key, value in rows}
         if "complete" not in meta:
             raise StoreDamaged(f"the file was never completed. {_AGAIN}")
-        steps = migrations.steps_from(meta["format"])
-        if steps is None and meta["format"] > migrations.FORMAT:
-            raise StoreTooNew(
-                f"format {meta['format']} is newer than this program's {migrations.FORMAT}. Upgrade autointerp."
-            )
-        if steps is None:
-            raise StoreTooOld(f"format {meta['format']} is too old for this program. {_AGAIN}")
+        steps = migrations.steps_from(meta["format"], "the file", _AGAIN)
         for step in steps:
             meta = step.meta(meta)
         if steps:

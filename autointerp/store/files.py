@@ -23,6 +23,9 @@ from autointerp.errors import StoreReadOnly, UserError
 
 _READ_ONLY_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# DuckDB has no numbers for them.
+_READ_ONLY_SIGNS = ("permission denied", "read-only file system")
+_FULL_SIGNS = ("no space left", "disk quota", "file too large")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 # Schema names of DuckDB and of this package; a coder's name becomes a schema in `Store.sql`.
 _RESERVED = {"main", "temp", "system", "memory", "corpus", "information_schema", "pg_catalog"}
@@ -49,31 +52,18 @@ def writing(path: Path) -> Iterator[None]:
     """Turns "no permission" and "no space" of the system and of DuckDB into `StoreReadOnly`, naming `path`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL_ERRNOS:
-            raise _full(path, error) from error
-        if error.errno in _READ_ONLY_ERRNOS:
-            raise _locked(path, error) from error
+    except (OSError, duckdb.IOException, duckdb.FatalException) as error:
+        number, text = getattr(error, "errno", None), str(error).lower()
+        if number in _FULL_ERRNOS or any(sign in text for sign in _FULL_SIGNS):
+            raise StoreReadOnly(
+                f"the disk is full: cannot write {path} ({error}). Free some space or choose another store folder, then run "
+                "again."
+            ) from error
+        if number in _READ_ONLY_ERRNOS or any(sign in text for sign in _READ_ONLY_SIGNS):
+            raise StoreReadOnly(
+                f"cannot write {path} ({error}). Make the folder writable, or choose another store folder."
+            ) from error
         raise
-    except (duckdb.IOException, duckdb.FatalException) as error:
-        text = str(error).lower()
-        if "no space left" in text or "disk quota" in text or "file too large" in text:
-            raise _full(path, error) from error
-        if "permission denied" in text or "read-only file system" in text:
-            raise _locked(path, error) from error
-        raise
-
-
-def _full(path: Path, error: Exception) -> StoreReadOnly:
-    return StoreReadOnly(
-        f"the disk is full: cannot write {path} ({error}). Free some space or choose another store folder, then run again."
-    )
-
-
-def _locked(path: Path, error: Exception) -> StoreReadOnly:
-    return StoreReadOnly(
-        f"cannot write {path} ({error}). Make the folder writable, or choose another store folder."
-    )
 
 
 def fsync_path(path: Path) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing, StoreTooNew, StoreTooOld
+from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing
 from autointerp.store import migrations
 
 _REQUIRED = {"n_contexts", "ctx_len", "n_tokens", "n_documents", "sha256"}
@@ -63,20 +63,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise StoreDamaged(f"{layout.manifest} cannot be read ({error}). {REBUILD}") from error
     if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
         raise StoreDamaged(f"{layout.manifest} is not a store manifest (no format number). {REBUILD}")
-    steps = migrations.steps_from(meta["format"])
-    if steps is None and meta["format"] > migrations.FORMAT:
-        raise StoreTooNew(
-            f"the store at {root} has format {meta['format']}; this version of autointerp reads up to {migrations.FORMAT}. "
-            "Upgrade autointerp to open it."
-        )
-    if steps is None:
-        raise StoreTooOld(
-            f"the store at {root} has format {meta['format']}, which this version of autointerp no longer reads. Build it "
-            "again: `autointerp demo` replaces an old demo store, `autointerp cache` makes any other in an empty folder. "
-            "Explanations and scores are in its annotations.sqlite: a copy of that file fits a new store of the same text "
-            "and coders."
-        )
-    for step in steps:
+    for step in migrations.steps_from(meta["format"], f"the store at {root}", _BUILD_AGAIN):
         meta = step.manifest(meta)
     missing = _REQUIRED - set(meta.get("corpus") or {})
     if missing:
@@ -85,4 +72,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 _MAKE_ONE = "Make one with `autointerp demo` or `autointerp cache`."
+_BUILD_AGAIN = (
+    "Build it again: `autointerp demo` replaces an old demo store, `autointerp cache` makes any other in an empty folder. "
+    "Explanations and scores are in its annotations.sqlite: a copy of that file fits a new store of the same text and coders."
+)
 REBUILD = "Build the store again into an empty folder, or restore it from a copy."

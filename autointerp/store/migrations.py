@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from autointerp.errors import StoreTooNew, StoreTooOld
 from autointerp.store.database import quote
 
 FORMAT = 2
@@ -40,11 +41,18 @@ STEPS: dict[int, Step] = {}
 """By the format that each starts from. Format 1 was never released and has none."""
 
 
-def steps_from(found: int) -> list[Step] | None:
-    """The steps from format `found` to today's, none for today's own; `None` where there is no way."""
-    if found > FORMAT or any(number not in STEPS for number in range(found, FORMAT)):
-        return None
-    return [STEPS[number] for number in range(found, FORMAT)]
+def steps_from(written: int, what: str, instead: str) -> list[Step]:
+    """The steps from the format that `what` was written in to today's, none for today's own. Raises StoreTooNew, and
+    StoreTooOld, which tells what to do `instead`."""
+    if written > FORMAT:
+        raise StoreTooNew(
+            f"{what} has format {written}; this version of autointerp reads up to {FORMAT}. Upgrade autointerp to open it."
+        )
+    if any(number not in STEPS for number in range(written, FORMAT)):
+        raise StoreTooOld(
+            f"{what} has format {written}, which this version of autointerp no longer reads. {instead}"
+        )
+    return [STEPS[number] for number in range(written, FORMAT)]
 
 
 def translate(

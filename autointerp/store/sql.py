@@ -92,16 +92,13 @@ def _add_annotations(cursor: duckdb.DuckDBPyConnection, root: Path, query: str) 
     or where only their names and columns can matter."""
     computed = _COMPUTED_NAME.search(query) is not None
     named = [name for name in TABLES if computed or re.search(rf"\b{name}\b", query, re.IGNORECASE)]
-    if _CATALOGUE.search(query):
-        for name in set(TABLES) - set(named):
-            cursor.register(name, empty_table(name))
-    if not named or not (root / FILE).exists():
-        for name in named:
-            cursor.register(name, empty_table(name))
-        return
-    with Annotations(root) as annotations:
-        for name in named:
-            cursor.register(name, annotations.table(name))
+    written = named if (root / FILE).exists() else []
+    for name in TABLES if _CATALOGUE.search(query) else named:
+        cursor.register(name, empty_table(name))
+    if written:
+        with Annotations(root) as annotations:
+            for name in written:
+                cursor.register(name, annotations.table(name))
 
 
 def _prepare_views(generation: Generation, cursor: duckdb.DuckDBPyConnection, query: str) -> None:

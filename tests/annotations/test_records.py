@@ -97,7 +97,6 @@ def test_round_trip(
     assert shared.score(score.id) == score
     assert shared.score(score.id).judged is None, "read when asked for"
     assert shared.judged(score.id) == judged_
-    assert shared.judged_example_ids(score.id) == [example.example_id for example in judged_]
     assert explanation in shared.explanations(explanation.coder, explanation.latent)
     assert shared.scores(explanation.id) == [score]
 

@@ -96,16 +96,16 @@ def test_meaning_finds_what_words_do_not(store_factory: StoreFactory, minilm: Te
     store = store_factory([[1, 1], [2, 2], [3, 3]], pieces=pieces)
     known = StoreEmbedder(store, minilm)
     with pytest.raises(UserError, match="not been embedded"):
-        search_windows(store, known, "felines")
+        search_windows(known, "felines")
     embed_store(store, minilm, window=1)
-    hits = search_windows(store, known, "felines", window=1)
+    hits = search_windows(known, "felines", window=1)
     assert [(hit.context, hit.start, hit.end) for hit in hits][-1][0] == 1
     assert {hit.context for hit in hits} == {0, 1, 2}
     assert hits[0].similarity >= hits[1].similarity >= hits[2].similarity
     with pytest.raises(UserError, match="empty"):
-        search_windows(store, known, " \n", window=1)
+        search_windows(known, " \n", window=1)
     for hostile in ("\x00", "\ud800", "x" * 100_000, "'; DROP TABLE vectors"):
-        assert len(search_windows(store, known, hostile, window=1)) == 3
+        assert len(search_windows(known, hostile, window=1)) == 3
 
 
 TEXTS = [

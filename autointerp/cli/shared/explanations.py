@@ -71,7 +71,7 @@ def _score(annotations: "Annotations", score: "Score") -> dict[str, Any]:
         "n": score.n,
         "ci": [score.ci_low, score.ci_high],
         "floor_explanation": score.floor_explanation_id,
-        "example_ids": annotations.judged_example_ids(score.id),
+        "example_ids": [example.example_id for example in annotations.judged(score.id)],
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, example_id, now
+from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, now
 from autointerp.store.annotations import rows
 from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
@@ -102,15 +102,6 @@ class Annotations:
         by_id = {explanation.id: explanation for explanation in explanations}
         return [by_id[id_] for id_ in explanation_ids if id_ in by_id]
 
-    def texts(self, explanation_ids: Sequence[str]) -> list[str]:
-        """The texts of good explanations among these, in no order."""
-        with self._database.read() as connection:
-            texts = connection.execute(
-                "SELECT text FROM explanations WHERE id IN (SELECT value FROM json_each(?)) AND status = 'ok'",
-                (json.dumps(list(explanation_ids)),),
-            ).fetchall()
-        return [text for (text,) in texts]
-
     def explanations(self, coder: str, latent: int, *, failed: bool = True) -> list[Explanation]:
         """All versions, newest first."""
         return self._explanations(
@@ -188,16 +179,6 @@ class Annotations:
         with self._database.read() as connection:
             rows_ = connection.execute(f"{JUDGED.select} WHERE s.id = ? ORDER BY j.i", (score_id,)).fetchall()
         return tuple(JUDGED.records(JudgedExample, rows_))
-
-    def judged_example_ids(self, score_id: str) -> list[str]:
-        """`context:start:window` of the judged examples of one score."""
-        with self._database.read() as connection:
-            places = connection.execute(
-                "SELECT j.context, j.start, j.window FROM scores s JOIN judged_examples j ON j.score = s.seq"
-                " WHERE s.id = ? ORDER BY j.i",
-                (score_id,),
-            ).fetchall()
-        return [example_id(*row) for row in places]
 
     # Many latents --------------------------------------------------------------------------------
 

@@ -174,17 +174,9 @@ class Database:
     def _begin(self, connection: sqlite3.Connection) -> None:
         """BEGIN IMMEDIATE, looking again every millisecond or so: SQLite's own waiting sleeps for up to 100 ms at a time,
         and what has been paid for should not lie in memory that long."""
-        deadline = time.monotonic() + self.busy_seconds
         connection.execute("PRAGMA busy_timeout = 0")
         try:
-            for attempt in count():
-                try:
-                    connection.execute("BEGIN IMMEDIATE")
-                    return
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
-                        raise
-                time.sleep(min(0.0005 * (1 + attempt), 0.01))
+            _insist(connection, "BEGIN IMMEDIATE", self.busy_seconds)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.busy_seconds)}")
 
@@ -193,7 +185,9 @@ class Database:
     def _create_or_migrate(self) -> None:
         with self._translated(), closing(self._connect()) as connection:
             self._identify(connection)
-            _enter_wal(connection, self.busy_seconds)
+            # The mode stays with the file; where WAL is impossible (some network disks) it stays as it is. SQLite does not wait
+            # for this lock, so we do: several processes may create the file at once.
+            _insist(connection, "PRAGMA journal_mode = WAL", self.busy_seconds)
             migrate(connection, MIGRATIONS)
 
     def _check_version(self) -> None:
@@ -263,20 +257,17 @@ class Database:
         return None
 
 
-def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:
-    """Set WAL mode, which stays with the file. Where WAL is impossible (some network disks) the mode stays as it is.
-
-    SQLite does not wait for its lock here, so we do: several processes may create the file at once.
-    """
+def _insist(connection: sqlite3.Connection, statement: str, seconds: float) -> None:
+    """Runs it again and again for that long, until nobody else holds the lock."""
     deadline = time.monotonic() + seconds
-    while True:
+    for attempt in count():
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
+        time.sleep(min(0.0005 * (1 + attempt), 0.01))
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...]) -> None:

@@ -172,7 +172,7 @@ def _near(store: Store, state: FeaturesState) -> SearchResults | None:
     if vectors is None:
         _offer_to_embed(store, embedder.name)
         return None
-    windows = search_windows(store, embedder, state.search, limit=MAX_WINDOWS)
+    windows = search_windows(embedder, state.search, limit=MAX_WINDOWS)
     st.caption(
         f"The **{fmt.plural(len(windows), 'window')}** closest in meaning, at most one per context; embedder "
         f"{plain(embedder.name)}. Click one to see only the features that fire in its context."

@@ -10,6 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
@@ -71,39 +72,36 @@ class JobQueue:
         UserError when the job is cancelled before all its items are there.
         """
         iterator = iter(items)
-        row, digest = _new_row(kind, payload, label, priority, owner)
-        chunk = list(islice(iterator, CHUNK))
-        following = list(islice(iterator, CHUNK))
-        if following:
-            # Many items: they arrive in short transactions, so that no other writer waits, and the job stays "preparing".
-            with self._database.write() as connection:
-                seq = _insert(connection, row)
-            try:
-                n = 0
-                for part in chain([chunk, following], iter(lambda: list(islice(iterator, CHUNK)), [])):
-                    with self._database.write() as connection:
-                        _check_not_cancelled(connection, seq)
-                        _insert_items(connection, seq, n, part, digest)
-                        connection.execute("UPDATE jobs SET heartbeat = ? WHERE seq = ?", (time.time(), seq))
-                    n += len(part)
-                with self._database.write(durable=True) as connection:
-                    _check_not_cancelled(connection, seq)
-                    return _activate(connection, seq, n, digest.hexdigest(), owner)
-            except BaseException:
+        chunk, following = list(islice(iterator, CHUNK)), list(islice(iterator, CHUNK))
+        job = NewJob(kind=kind, payload=payload, items=chunk, label=label, priority=priority)
+        if not following:
+            with self._database.write(durable=True) as connection:
+                return _queue(connection, job, owner)
+        # Many items: they arrive in short transactions, so that no other writer waits, and the job stays "preparing".
+        with self._database.write() as connection:
+            seq, digest = _insert(connection, job, owner)
+        try:
+            n = 0
+            for part in chain([chunk, following], iter(lambda: list(islice(iterator, CHUNK)), [])):
                 with self._database.write() as connection:
-                    connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
-                raise
-        with self._database.write(durable=True) as connection:
-            seq = _insert(connection, row)
-            _insert_items(connection, seq, 0, chunk, digest)
-            return _activate(connection, seq, len(chunk), digest.hexdigest(), owner)
+                    _check_not_cancelled(connection, seq)
+                    _insert_items(connection, seq, n, part, digest)
+                    connection.execute("UPDATE jobs SET heartbeat = ? WHERE seq = ?", (time.time(), seq))
+                n += len(part)
+            with self._database.write(durable=True) as connection:
+                _check_not_cancelled(connection, seq)
+                return _activate(connection, seq, n, digest.hexdigest(), owner)
+        except BaseException:
+            with self._database.write() as connection:
+                connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
+            raise
 
     def submit_all(self, jobs: Sequence[NewJob], records: Sequence[Record] = ()) -> list[Job]:
         """Store `records` and queue the jobs that are about them, in one transaction: all of it is there, or nothing. A job
         whose twin is queued or running is that one."""
         with self._database.write(durable=True) as connection:
             rows.write(connection, records)
-            return [queue_job(connection, job) for job in jobs]
+            return [_queue(connection, job)[0] for job in jobs]
 
     # Looking -------------------------------------------------------------------------------------
 
@@ -238,22 +236,15 @@ def _check_not_cancelled(connection: sqlite3.Connection, seq: int) -> None:
         raise UserError("the job was cancelled before all its items were there")
 
 
-def queue_job(connection: sqlite3.Connection, job: NewJob, *, after: str | None = None) -> Job:
+def queue_follower(connection: sqlite3.Connection, job: NewJob, after: str) -> None:
     """Queue a job of a few items within a transaction. `after`: the id of the job that it follows."""
-    payload = job.payload if after is None else {**job.payload, "after": after}
-    row, digest = _new_row(job.kind, payload, job.label, job.priority, None)
-    seq = _insert(connection, row)
+    _queue(connection, replace(job, payload={**job.payload, "after": after}))
+
+
+def _queue(connection: sqlite3.Connection, job: NewJob, owner: str | None = None) -> tuple[Job, bool]:
+    seq, digest = _insert(connection, job, owner)
     _insert_items(connection, seq, 0, job.items, digest)
-    return _activate(connection, seq, len(job.items), digest.hexdigest(), None)[0]
-
-
-def _new_row(
-    kind: str, payload: Mapping[str, Any], label: str, priority: int, owner: str | None
-) -> "tuple[tuple, hashlib._Hash]":
-    """The row of a new job, and the digest that its items are still to be added to."""
-    text = canonical_json(payload)
-    row = (new_id(), kind, label or kind, text, priority, now(), owner or new_owner(), time.time())
-    return row, hashlib.sha256(f"{kind}\n{text}".encode())
+    return _activate(connection, seq, len(job.items), digest.hexdigest(), owner)
 
 
 def _tell_anew(connection: sqlite3.Connection, job: Job, payload: Mapping[str, Any]) -> None:
@@ -270,14 +261,26 @@ def _tell_anew(connection: sqlite3.Connection, job: Job, payload: Mapping[str, A
     )
 
 
-def _insert(connection: sqlite3.Connection, row: tuple) -> int:
+def _insert(connection: sqlite3.Connection, job: NewJob, owner: str | None) -> "tuple[int, hashlib._Hash]":
+    """The place of the new row, and the digest that its items are still to be added to."""
+    text = canonical_json(job.payload)
+    row = (
+        new_id(),
+        job.kind,
+        job.label or job.kind,
+        text,
+        job.priority,
+        now(),
+        owner or new_owner(),
+        time.time(),
+    )
     cursor = connection.execute(
         "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing')",
         row,
     )
     assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    return cursor.lastrowid, hashlib.sha256(f"{job.kind}\n{text}".encode())
 
 
 def _activate(

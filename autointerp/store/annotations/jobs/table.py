@@ -15,7 +15,7 @@ from autointerp.errors import AutointerpError, Failure, UserError
 from autointerp.records import now
 from autointerp.store.annotations import rows
 from autointerp.store.annotations.columns import clean
-from autointerp.store.annotations.jobs.queue import SILENT_SECONDS, JobQueue, queue_job, recover
+from autointerp.store.annotations.jobs.queue import SILENT_SECONDS, JobQueue, queue_follower, recover
 from autointerp.store.annotations.jobs.records import (
     COLUMNS,
     SELECT,
@@ -197,7 +197,7 @@ class JobTable(JobQueue):
 
 def _follow(connection: sqlite3.Connection, claim: Claim, outcome: Outcome, stopping: bool) -> None:
     for job in () if stopping else outcome.follow:
-        queue_job(connection, job, after=claim.job.id)
+        queue_follower(connection, job, claim.job.id)
 
 
 def _pay(connection: sqlite3.Connection, claim: Claim, outcomes: Sequence[Outcome]) -> None:
