@@ -1,8 +1,8 @@
 """Demo text: the docstrings of the installed libraries and of the standard library.
 
-Nothing is imported: files are found on disk and parsed with :mod:`ast`. Modules are split into a
-training and a held-out part by a stable hash of their relative path, so the held-out part can be
-read alone, in seconds, and is the same on every machine with the same packages.
+Nothing is imported: files are found on disk and parsed. Modules are split into a training and a held-out part by a stable hash
+of their relative path, so the held-out part can be read alone, in seconds, and is the same on every machine with the same
+packages.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ PACKAGES: tuple[str, ...] = (
     "typer",
 )
 
-#: Share of modules (not of text) that is held out: 1 module in ``HELDOUT_ONE_IN``.
+#: Share of modules (not of text) that is held out: 1 module in `HELDOUT_ONE_IN`.
 HELDOUT_ONE_IN = 12
 
 #: Shorter docstrings (in characters, after cleaning) are skipped.
@@ -77,12 +77,7 @@ _SKIPPED_FOLDERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One docstring.
-
-    Attributes:
-        name: ``package.module:qualname``; the part after the colon is empty for a module.
-        text: The docstring, cleaned as by :func:`inspect.cleandoc`.
-    """
+    """One docstring, cleaned. `name`: `package.module:qualname`; the part after the colon is empty for a module."""
 
     name: str
     text: str
@@ -90,19 +85,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A Python file of the corpus.
-
-    Attributes:
-        path: Where it lies on this machine.
-        relative: Posix path that begins with the package's name; the split hashes this.
-    """
+    """A Python file of the corpus. `relative`: Posix path that begins with the package's name; the split hashes this."""
 
     path: Path
     relative: str
 
     @property
     def module(self) -> str:
-        """Dotted module name, without ``.__init__``."""
+        """Dotted module name, without `.__init__`."""
         parts = self.relative.removesuffix(".py").split("/")
         if parts[0] == _STDLIB:
             parts = parts[1:]
@@ -126,15 +116,8 @@ def iter_files() -> Iterator[SourceFile]:
 
 
 def parse_docstrings(source: str, module: str) -> Iterator[Document]:
-    """Docstrings of a module, its classes and functions, in source order.
-
-    Args:
-        source: Python source text.
-        module: Dotted name that prefixes the documents' names.
-
-    Yields:
-        Documents of at least :data:`MIN_CHARS` characters. A source that does not parse has none.
-    """
+    """Docstrings of a module, its classes and functions, in source order, of at least `MIN_CHARS` characters. A source that
+    does not parse has none. `module`: its dotted name, which prefixes the documents' names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -154,24 +137,11 @@ def parse_docstrings(source: str, module: str) -> Iterator[Document]:
 
 
 def iter_documents(split: Split) -> Iterator[Document]:
-    """Documents of one split, without exact duplicates, in a deterministic order.
+    """Documents of one split, each distinct text once, by a hash of their names, so that any prefix is a mix of packages.
 
-    The order is that of a hash of the names, so any prefix is a mix of packages. Training documents
-    whose text also occurs in the held-out part are left out. Reading ``"heldout"`` parses only
-    held-out files.
-
-    Args:
-        split: ``"train"`` or ``"heldout"``.
-
-    Yields:
-        Each distinct text once.
-
-    Raises:
-        CorpusError: If less than :data:`MIN_TOTAL_CHARS` characters are found.
-        ValueError: If the split is unknown.
+    Training documents whose text also occurs in the held-out part are left out; "heldout" parses only held-out files. Raises
+    CorpusError for less than `MIN_TOTAL_CHARS` characters.
     """
-    if split not in ("train", "heldout"):
-        raise ValueError(f"unknown split {split!r}: use 'train' or 'heldout'")
     files = list(iter_files())
     seen: set[str] = set()
     if split == "train":
@@ -221,7 +191,7 @@ def _package_root(name: str) -> Path | None:
 def _definitions(
     node: ast.AST,
 ) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Classes and functions directly below a node, also inside its ``if`` and ``try`` blocks."""
+    """Classes and functions directly below a node, also inside its `if` and `try` blocks."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield child

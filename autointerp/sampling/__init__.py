@@ -15,15 +15,12 @@ from autointerp.sampling.marking import (
 )
 from autointerp.sampling.sampler import Sizes, build_groups, sample
 from autointerp.sampling.split import Split, split_contexts
-from autointerp.sampling.texts import Window, example_id, make_windows, random_texts
+from autointerp.sampling.texts import Window, make_windows, random_texts
 from autointerp.sampling.windows import (
     Places,
     Spans,
-    Windows,
-    cut,
     cut_many,
     example,
-    no_spans,
     positive_windows,
 )
 
@@ -38,18 +35,14 @@ __all__ = [
     "Spans",
     "Split",
     "Window",
-    "Windows",
     "build_groups",
     "choose_markers",
-    "cut",
     "cut_many",
     "example",
-    "example_id",
     "levels",
     "make_windows",
     "mark",
     "marks_above",
-    "no_spans",
     "one_line",
     "positive_windows",
     "random_texts",

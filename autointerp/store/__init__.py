@@ -1,7 +1,6 @@
 """Stores: folders that hold a corpus and, for each sparse coder, everything its latents did on it. The only place with SQL."""
 
 from autointerp.store.annotated import (
-    AnnotatedStore,
     CoderAnnotations,
     ScoreKind,
     ShownExplanation,
@@ -12,30 +11,23 @@ from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
 from autointerp.store.coders.reader import CoderStore
-from autointerp.store.coders.spool import LatentBlock
 from autointerp.store.corpus.search import ContextHit, hit_tokens
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
 from autointerp.store.corpus_writer import CorpusWriter
 from autointerp.store.listing import list_latents, preview_examples
-from autointerp.store.manifest import Layout
-from autointerp.store.migrations import FORMAT
 from autointerp.store.queries import LatentPage, LatentQuery, LatentRow
 from autointerp.store.store import Store
 
 __all__ = [
-    "FORMAT",
     "STATISTICS",
-    "AnnotatedStore",
     "CoderAnnotations",
     "CoderStore",
     "CoderWriter",
     "ContextHit",
     "CorpusWriter",
-    "LatentBlock",
     "LatentPage",
     "LatentQuery",
     "LatentRow",
-    "Layout",
     "ScoreKind",
     "ShownExplanation",
     "ShownScore",

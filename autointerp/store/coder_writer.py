@@ -1,6 +1,5 @@
 """Writing one sparse coder's file: activations in token order go in, a finished `coders/<name>.duckdb` comes out."""
 
-import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from autointerp.errors import BadActivations, StoreError, UserError
 from autointerp.store import migrations
-from autointerp.store.coders.computed import compute
+from autointerp.store.coders.computed import compute, grid
 from autointerp.store.coders.definitions import computed_names, stored
 from autointerp.store.coders.half import encode_signed, power_of_two_scale
 from autointerp.store.coders.spool import LatentBlock, Spool
@@ -24,7 +23,6 @@ from autointerp.store.coders.statistics import (
     N_BINS,
     WINDOW,
     BlockStatistics,
-    Grid,
     block_statistics,
 )
 from autointerp.store.coders.tables import encode_similarity, schema
@@ -154,8 +152,7 @@ class CoderWriter:
         try:
             with writing(store.layout.coders):
                 relations = _shared(neighbours or {})
-                database = DatabaseWriter(path)
-                try:
+                with DatabaseWriter(path) as database:
                     for statement in schema(self.n_latents, dict.fromkeys(relations.values())):
                         database.execute(statement)
                     n_dead = self._write_blocks(
@@ -165,19 +162,12 @@ class CoderWriter:
                     self._write_neighbours(database, neighbours or {}, relations)
                     self._write_meta(
                         database,
-                        n_tokens,
-                        n_dead,
-                        logits is not None,
-                        logit_scale,
-                        relations,
-                        fidelity,
-                        cofiring_share,
+                        {"n_tokens": n_tokens, "n_dead": n_dead, "has_logits": logits is not None},
+                        fidelity=asdict(fidelity) if fidelity else None,
+                        logit_scale=logit_scale,
+                        relations=relations,
+                        cofiring_share=cofiring_share,
                     )
-                    database.close()
-                except BaseException:
-                    with contextlib.suppress(Exception):
-                        database.abandon()
-                    raise
                 self._refuse_existing()
                 self._workspace.publish("coder.duckdb", store.layout.coder(self.name))
         finally:
@@ -211,14 +201,14 @@ class CoderWriter:
         self, database: DatabaseWriter, position_counts: NDArray[np.int64], progress: ProgressCallback
     ) -> int:
         """Activations and statistics; DuckDB compresses one block on a second thread while numpy works on the next."""
-        grid = Grid(self.store.tokens.reshape(-1), self.store.ctx_len, self.store.vocab_size)
+        corpus = grid(self.store.generation())
         n_dead = 0
         done = 0
         pending: Future[None] | None = None
         with ThreadPoolExecutor(max_workers=1) as pool:
             for block in self._spool.blocks():
-                statistics = block_statistics(block, grid, position_counts)
-                for name, values in compute(block, grid, self._computed).items():
+                statistics = block_statistics(block, corpus, position_counts)
+                for name, values in compute(block, corpus, self._computed).items():
                     self._computed[name].append(values)
                 if pending is not None:
                     pending.result()
@@ -302,29 +292,16 @@ class CoderWriter:
         if len(ids) != self.n_latents:
             raise ValueError(f"{what}: {len(ids)} rows for {self.n_latents} latents")
 
-    def _write_meta(
-        self,
-        database: DatabaseWriter,
-        n_tokens: int,
-        n_dead: int,
-        has_logits: bool,
-        logit_scale: float,
-        relations: Mapping[Relation, Relation],
-        fidelity: Fidelity | None,
-        cofiring_share: float | None,
-    ) -> None:
+    def _write_meta(self, database: DatabaseWriter, info: dict[str, Any], **figures: Any) -> None:
         meta = {
             "format": migrations.FORMAT,
-            "info": self._described | {
-                "n_tokens": n_tokens, "n_contexts": self.store.n_contexts, "ctx_len": self.store.ctx_len,
-                "n_activations": self._spool.n, "n_dead": n_dead, "scale": self._spool.scale, "has_logits": has_logits,
+            "info": self._described | info | {
+                "n_contexts": self.store.n_contexts, "ctx_len": self.store.ctx_len,
+                "n_activations": self._spool.n, "scale": self._spool.scale,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             },
-            "fidelity": asdict(fidelity) if fidelity else None,
-            "logit_scale": logit_scale,
+            **figures,
             "corpus_sha256": self.store.meta["corpus"]["sha256"],
-            "relations": dict(relations),
-            "cofiring_share": cofiring_share,
             "statistics": {"window": WINDOW, "bins": N_BINS, "derived_up_to": DERIVED_UP_TO},
             "versions": package_versions(),
             "complete": time.time(),

@@ -153,8 +153,7 @@ class CorpusWriter:
 
     def _write_database(self, documents: list[Document], progress: ProgressCallback) -> int:
         path = self._folder / "corpus.duckdb"
-        database = DatabaseWriter(path)
-        try:
+        with DatabaseWriter(path) as database:
             for statement in _SCHEMA.strip().splitlines():
                 database.execute(statement)
             vocabulary = self._vocabulary
@@ -179,10 +178,6 @@ class CorpusWriter:
                 },
             )
             self._write_contexts(database, firsts, progress)
-            database.close()
-        except BaseException:
-            database.abandon()
-            raise
         fsync_path(path)
         return len(documents)
 

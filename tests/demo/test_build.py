@@ -10,8 +10,9 @@ from autointerp.demo import build
 from autointerp.demo.build import build_demo
 from autointerp.errors import ModelLoadError, UserError
 from autointerp.records import Explanation
-from autointerp.store import FORMAT, Store
+from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from autointerp.store.migrations import FORMAT
 from tests.demo.conftest import N_TOKENS, Build
 
 NAMES = {"sae", "neurons", "random"}

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from autointerp.sampling import Request, Sizes, cut_many, no_spans, sample, split_contexts
+from autointerp.sampling import Request, Sizes, cut_many, sample, split_contexts
+from autointerp.sampling.windows import no_spans
 from autointerp.types import Example, LatentActivations
 
 EXPECTED = {

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.sampling import Windows, build_groups, example, positive_windows, split_contexts
+from autointerp.sampling import build_groups, example, positive_windows, split_contexts
 from autointerp.sampling.axis import within
-from autointerp.sampling.windows import falling, quantile_of_rank, signatures
+from autointerp.sampling.windows import Windows, falling, quantile_of_rank, signatures
 from autointerp.types import Example, LatentActivations
 
 quick = settings(max_examples=60, deadline=None)

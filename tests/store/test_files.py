@@ -26,8 +26,9 @@ from autointerp.errors import (
     UnknownName,
     UserError,
 )
-from autointerp.store import FORMAT, CoderWriter, CorpusWriter, Store, list_latents
+from autointerp.store import CoderWriter, CorpusWriter, Store, list_latents
 from autointerp.store.coders import spool as spool_module
+from autointerp.store.migrations import FORMAT
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
 LITERAL = CoderSpec({0: [(1, 1.0), (6, 2.0)]}, n_latents=2)
@@ -85,7 +86,7 @@ def test_a_coder_of_an_older_format_is_a_problem(tiny_store: Store) -> None:
         database.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
     copy.replace(path)
     assert [info.coder for info in tiny_store.coders()] == ["transcoder"]
-    assert "format 1 is too old" in tiny_store.problems()[0]
+    assert "has format 1, which this version of autointerp no longer reads" in tiny_store.problems()[0]
     assert "cache this coder again" in tiny_store.problems()[0]
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from autointerp.errors import UserError
 from autointerp.records import Explanation, Score
 from autointerp.store import (
-    AnnotatedStore,
     ContextHit,
     LatentQuery,
     ScoreKind,
@@ -24,6 +23,7 @@ from autointerp.store import (
     hit_tokens,
     list_latents,
 )
+from autointerp.store.annotated import AnnotatedStore
 from autointerp.store.annotations import Annotations
 from autointerp.store.coders.firing import random_spots
 from tests.conftest import CoderSpec, _factory

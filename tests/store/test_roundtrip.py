@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import BadActivations
-from autointerp.store import CoderWriter, LatentBlock, Store
+from autointerp.store import CoderWriter, Store
 from autointerp.store.coders import spool as spool_module
 from autointerp.store.coders import statistics
 from autointerp.store.coders.reader import CoderStore
+from autointerp.store.coders.spool import LatentBlock
 from tests.conftest import CoderSpec, StoreFactory
 from tests.quantiles import quantile_edges
 
