@@ -142,6 +142,8 @@ def iter_documents(split: Split) -> Iterator[Document]:
     Training documents whose text also occurs in the held-out part are left out; "heldout" parses only held-out files. Raises
     CorpusError for less than `MIN_TOTAL_CHARS` characters.
     """
+    if split not in ("train", "heldout"):
+        raise ValueError(f"unknown split {split!r}: use 'train' or 'heldout'")
     files = list(iter_files())
     seen: set[str] = set()
     if split == "train":

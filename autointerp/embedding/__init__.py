@@ -1,4 +1,4 @@
-"""Texts as vectors: every window of a corpus embedded once, then search by meaning, hard negatives and embedding scores.
+"""Texts as vectors: every window of a corpus embedded once, then search by meaning and embedding scores.
 
 embedder = load_embedder()                            # all-MiniLM-L6-v2, from an installed package
 embed_store(store, embedder)                          # once; resumable
@@ -12,7 +12,6 @@ from autointerp.embedding.base import TextEmbedder
 from autointerp.embedding.explanations import Coverage, coverage, embed_explanations
 from autointerp.embedding.load import load_embedder
 from autointerp.embedding.lookup import StoreEmbedder
-from autointerp.embedding.negatives import hard_contexts
 from autointerp.embedding.search import search_explanations, search_windows
 from autointerp.embedding.windows import embed_store, window_texts
 
@@ -23,7 +22,6 @@ __all__ = [
     "coverage",
     "embed_explanations",
     "embed_store",
-    "hard_contexts",
     "load_embedder",
     "search_explanations",
     "search_windows",

@@ -11,18 +11,12 @@ from autointerp.jobs.execution import Execution
 from autointerp.jobs.handlers import JobKind
 from autointerp.records import Record
 from autointerp.store.annotations import SILENT_SECONDS, Annotations, Claim, Job, NewJob, new_owner
-from autointerp.types import Progress, ProgressCallback, no_progress
 
 logger = logging.getLogger(__name__)
 
 
 def _ignore(_: Job) -> None:
     """For callers that need not watch."""
-
-
-def _tell(job: Job, progress: ProgressCallback, watch: Callable[[Job], None]) -> None:
-    progress(Progress(job.label, job.n_done + job.n_failed, job.total, "items"))
-    watch(job)
 
 
 class JobRunner:
@@ -159,12 +153,7 @@ class JobRunner:
         for job in self.annotations.jobs.recover(silent_seconds=self._silent_seconds):
             logger.warning("job %s (%s) was left by a process that died", job.id, job.label)
 
-    def _execute(
-        self, claim: Claim, progress: ProgressCallback = no_progress, watch: Callable[[Job], None] = _ignore
-    ) -> Job | None:
-        def report(job: Job) -> None:
-            _tell(job, progress, watch)
-
+    def _execute(self, claim: Claim, watch: Callable[[Job], None] = _ignore) -> Job | None:
         execution = Execution(
             self.annotations.jobs,
             claim,
@@ -172,7 +161,7 @@ class JobRunner:
             closing=self._closing,
             beat_seconds=self._beat_seconds,
             grace_seconds=self._grace_seconds,
-            on_progress=None if progress is no_progress and watch is _ignore else report,
+            on_progress=None if watch is _ignore else watch,
         )
         try:
             return execution.run()
@@ -205,11 +194,10 @@ class JobRunner:
         *,
         label: str = "",
         priority: int = 0,
-        progress: ProgressCallback = no_progress,
         watch: Callable[[Job], None] = _ignore,
     ) -> Job:
-        """Submit a job and do it here, in the calling thread; the job at its end. `watch` hears of the job as `progress` does,
-        with everything known about it.
+        """Submit a job and do it here, in the calling thread; the job at its end. `watch` is told of the job whenever it has
+        moved on.
 
         No other process can take it while this one lives. If the same work is queued or running elsewhere, it is followed to
         its end, and taken over if that process dies. KeyboardInterrupt cancels the job; `retry` continues it.
@@ -219,38 +207,29 @@ class JobRunner:
         job, new = jobs.submit(kind, payload, items, label=label, priority=priority, owner=self.owner)
         if new and (claim := jobs.claim_of(job.id, self.owner)) is not None:
             watch(job)
-            self._execute(claim, progress, watch)
-        return self.run_job(job.id, progress=progress, watch=watch)
+            self._execute(claim, watch)
+        return self.run_job(job.id, watch=watch)
 
-    def run_job(
-        self,
-        job_id: str,
-        *,
-        progress: ProgressCallback = no_progress,
-        watch: Callable[[Job], None] = _ignore,
-    ) -> Job:
+    def run_job(self, job_id: str, *, watch: Callable[[Job], None] = _ignore) -> Job:
         """Do a queued job here, or follow it where it runs; the job at its end."""
         jobs = self.annotations.jobs
         while (job := jobs.get(job_id)).is_active:
             if (claim := jobs.claim(self.owner, list(self._kinds), job_id=job_id)) is not None:
                 watch(claim.job)
-                self._execute(claim, progress, watch)
+                self._execute(claim, watch)
                 continue
             if job.state == "queued":
                 self._check(job.kind)
-            _tell(job, progress, watch)
+            watch(job)
             self._recover()
             time.sleep(self._poll_seconds)
-        _tell(job, progress, watch)
+        watch(job)
         return job
 
-    def wait(
-        self, job_id: str, *, timeout: float | None = None, progress: ProgressCallback = no_progress
-    ) -> Job:
+    def wait(self, job_id: str, *, timeout: float | None = None) -> Job:
         """Follow a job that is done elsewhere, to its end or for `timeout` seconds; the job as it is then."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (job := self.annotations.jobs.get(job_id)).is_active:
-            progress(Progress(job.label, job.n_done + job.n_failed, job.total, "items"))
             if deadline is not None and time.monotonic() >= deadline:
                 break
             time.sleep(min(0.02, self._poll_seconds))

@@ -107,12 +107,15 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
 
 @dataclass(frozen=True)
 class HeldoutPlaces:
-    """Where the windows lie that a scorer may ask about; all activations of their latent, and the greatest of them."""
+    """Where the windows lie that a scorer may ask about, and all activations of their latent."""
 
     activating: Places
     non_activating: Places
     acts: LatentActivations
-    latent_max: float
+
+    @property
+    def latent_max(self) -> float:
+        return float(self.acts.activation.max())
 
 
 class _Last(threading.local):
@@ -199,9 +202,7 @@ def heldout_places(
                 embedder=options.embedder,
                 window=options.window,
             )
-        heldout.append(
-            HeldoutPlaces(group["quantiles"].take(order), negatives, acts, float(acts.activation.max()))
-        )
+        heldout.append(HeldoutPlaces(group["quantiles"].take(order), negatives, acts))
     return heldout
 
 
@@ -255,7 +256,6 @@ def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> 
         Places(spans[ranks], quantiles, ["activating"] * n, [None] * n, [0] * n),
         Places.negatives(negatives, "random"),
         acts,
-        float(acts.activation.max()),
     )
 
 

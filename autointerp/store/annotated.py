@@ -46,6 +46,11 @@ class ScoreKind:
         return "~".join(parts if self.model is None else (*parts, self.model))
 
 
+def key_today(key: str | None) -> str | None:
+    """A `ScoreKind.key`, such as an address of an earlier release holds, in today's words: `held-out` was `ours`."""
+    return key and key.replace("~ours~", "~held-out~")
+
+
 @dataclass(frozen=True, slots=True)
 class ShownExplanation:
     """The explanation shown for a latent; `n` counts its good versions."""

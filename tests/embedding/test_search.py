@@ -9,13 +9,12 @@ from autointerp.embedding import (
     StoreEmbedder,
     TextEmbedder,
     embed_store,
-    hard_contexts,
     search_explanations,
     search_windows,
 )
-from autointerp.embedding.negatives import MAX_ANCHORS
 from autointerp.embedding.search import KEYWORD_WEIGHT
 from autointerp.errors import UserError
+from autointerp.pipeline.negatives import MAX_ANCHORS, hard_contexts
 from autointerp.records import Explanation
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations

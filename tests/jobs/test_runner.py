@@ -44,13 +44,13 @@ def test_a_batch_in_the_background(annotations: Annotations, make_runner: MakeRu
 
 
 def test_a_job_in_the_foreground_reports_progress(annotations: Annotations, make_runner: MakeRunner) -> None:
-    reports: list[Progress] = []
+    reports: list[Job] = []
     job = make_runner(JobKind("write", write_one)).run(
-        "write", {}, range(50), label="fifty", progress=reports.append
+        "write", {}, range(50), label="fifty", watch=reports.append
     )
     assert (job.state, job.n_done) == ("done", 50)
-    assert reports[-1] == Progress("fifty", 50, 50, "items")
-    assert [r.done for r in reports] == sorted(r.done for r in reports)
+    assert (reports[-1].label, reports[-1].n_done, reports[-1].total) == ("fifty", 50, 50)
+    assert [r.n_done for r in reports] == sorted(r.n_done for r in reports)
     assert annotations.counts()["sae"]["explanations"] == 50
 
 
@@ -263,13 +263,13 @@ def test_a_click_does_not_wait_for_a_batch(annotations: Annotations, make_runner
 
 
 def test_an_interrupt_cancels_a_foreground_job(annotations: Annotations, make_runner: MakeRunner) -> None:
-    def interrupt(report: Progress) -> None:
-        if report.done >= 5:
+    def interrupt(job: Job) -> None:
+        if job.n_done >= 5:
             raise KeyboardInterrupt
 
     runner = make_runner(JobKind("write", write_one))
     with pytest.raises(KeyboardInterrupt):
-        runner.run("write", {}, range(2000), progress=interrupt)
+        runner.run("write", {}, range(2000), watch=interrupt)
     (job,) = annotations.jobs.recent()
     assert job.state == "cancelled"
     assert 5 <= job.n_done < 2000

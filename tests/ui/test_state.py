@@ -140,3 +140,12 @@ def test_any_address_gives_a_valid_list_state(params):
     assert state.searching or state.sort != "match"
     assert all(abs(bound) < float("inf") for bound in state.filters.values())
     assert state.filters.get("min_density", 0) >= 0
+
+
+def test_the_kind_of_scores_in_an_old_address_is_read_in_todays_words():
+    state = FeaturesState.parse({"score": "fuzzing~offline~ours~random"})
+    assert state.score == "fuzzing~offline~held-out~random"
+    assert (
+        FeaturesState.parse({"score": "fuzzing~llm~delphi~random~ours"}).score
+        == "fuzzing~llm~delphi~random~ours"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from autointerp.records import Explanation, JudgedExample, Score, canonical_json
 from autointerp.store.annotations.schema import SOURCES
@@ -25,42 +25,27 @@ Type = Literal["text", "word", "int", "float", "bool", "texts", "ints", "floats"
 _ROWS = 16_384
 
 
-@overload
-def clean(text: str) -> str: ...
-@overload
-def clean(text: None) -> None: ...
 def clean(text: str | None) -> str | None:
     """Text that UTF-8 can hold: models do reply with halves of surrogate pairs."""
     return None if text is None else text.encode("utf-8", "replace").decode()
 
 
-def _dump(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, separators=(",", ":"))
+def _if_any(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else convert(value)
 
 
-def _canonical(value: Any) -> str | None:
-    return None if value is None else canonical_json(value)
-
-
-def _load(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
-
-
-def _tuple(text: str | None) -> tuple[Any, ...] | None:
-    return None if text is None else tuple(json.loads(text))
-
-
-def _bool(value: int | None) -> bool | None:
-    return None if value is None else bool(value)
-
-
+_LISTS: tuple[Type, ...] = ("texts", "ints", "floats")
 _ENCODE: Mapping[Type, Callable[[Any], Any]] = {
-    **dict.fromkeys(("texts", "ints", "floats"), _dump),
-    **{"text": clean, "json": _canonical, "source": {name: i for i, name in enumerate(SOURCES)}.__getitem__},
+    **dict.fromkeys(_LISTS, _if_any(lambda values: json.dumps(values, separators=(",", ":")))),
+    "text": clean,
+    "json": _if_any(canonical_json),
+    "source": {name: i for i, name in enumerate(SOURCES)}.__getitem__,
 }
 _DECODE: Mapping[Type, Callable[[Any], Any]] = {
-    **dict.fromkeys(("texts", "ints", "floats"), _tuple),
-    **{"json": _load, "bool": _bool, "source": SOURCES.__getitem__},
+    **dict.fromkeys(_LISTS, _if_any(lambda text: tuple(json.loads(text)))),
+    "json": _if_any(json.loads),
+    "bool": _if_any(bool),
+    "source": SOURCES.__getitem__,
 }
 _TO_ARROW: Mapping[Type, Callable[[Any], Any]] = {**_DECODE, "json": lambda text: text}
 

@@ -2,10 +2,10 @@
 `latents`, what lists show, sort and filter by, the panel of a feature and `autointerp latent`.
 
 To add one, add its definition with `compute`: it is then worked out once per coder and kept in the store's `derived/`, for old
-stores too (see `autointerp.store.coders.derived`). Nothing else needs to know of it.
+stores too (see `autointerp.store.coders.computed`). Nothing else needs to know of it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,12 +68,9 @@ class Statistic:
         object.__setattr__(self, "short", self.short or self.label)
 
 
-def _by_name(statistics: Iterable[Statistic]) -> dict[str, Statistic]:
-    return {statistic.name: statistic for statistic in statistics}
-
-
-STATISTICS = _by_name(
-    [
+STATISTICS = {
+    statistic.name: statistic
+    for statistic in (
         Statistic(
             "density", "Density", "Share of the corpus's tokens on which it activates", "density",
             sql="n_activations / {n_tokens}::DOUBLE", null_when_dead=False, in_list=True, filters=("min", "max"),
@@ -124,8 +121,8 @@ STATISTICS = _by_name(
         Statistic(
             "peak_token", "Peak", "Where it is strongest: context and position", "place", stored="UBIGINT", sortable=False,
         ),
-    ]
-)  # fmt: skip
+    )
+}  # fmt: skip
 
 
 def stored() -> list[Statistic]:

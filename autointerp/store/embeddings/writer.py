@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
@@ -58,10 +59,7 @@ class EmbeddingWriter:
             "fingerprint": fingerprint,
             "precision": precision,
             "corpus_sha256": corpus_sha256,
-            "n_contexts": places.n_contexts,
-            "ctx_len": places.ctx_len,
-            "window": places.window,
-            "stride": places.stride,
+            **asdict(places),
             "n_windows": places.n_windows,
             "dim": dim,
         }
