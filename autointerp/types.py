@@ -108,7 +108,7 @@ class CoderInfo:
 @dataclass(frozen=True)
 class LatentStats:
     """Statistics of one latent over the whole corpus, by their names in `autointerp.store.STATISTICS`; `None` where a dead
-    latent has no value. Those that the program itself reckons with are attributes too."""
+    latent has no value. Those that the program itself uses are also attributes."""
 
     latent: int
     values: Mapping[str, int | float | None]

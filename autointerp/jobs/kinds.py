@@ -137,7 +137,7 @@ def _opening(resources: Resources) -> Callable[[Mapping[str, Any], Context], Abs
 
 def _embed_texts(state: _State, payload: Mapping[str, Any], context: Context) -> None:
     """The vectors of a large job's explanations and of what their floors are drawn from, many at once: one at a time takes
-    three times as long. What goes wrong here is told by the items, each of which meets it too."""
+    three times as long. Errors are left to the items, each of which meets them too."""
     names = {options.embedder for options in state.score if options.scorer == "embedding"}
     if not names or context.job.total < _TEXTS_AT_ONCE:
         return

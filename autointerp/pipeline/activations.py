@@ -74,6 +74,6 @@ class ActivationCache:
                 self._kept[name, created, latent] = acts
                 self._rows += len(acts.token)
                 n_new += 1
-        # The latents just read stay, whatever they weigh: the first of them is wanted now.
+        # Those just read are never evicted: the caller needs the first of them now.
         while len(self._kept) > n_new and (self._rows > MAX_ROWS or len(self._kept) > MAX_KEPT):
             self._rows -= len(self._kept.popitem(last=False)[1].token)

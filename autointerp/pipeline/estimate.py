@@ -1,5 +1,5 @@
-"""What a run will send and cost, before it does: one item exactly, many from a few of them spread over all. A single item would
-not do: one that was tried before would say that nothing is left to pay."""
+"""What a run will send and cost, before it does: exact for one item, extrapolated from a sample for many. One item would not do
+as a sample: if it was tried before, nothing would seem left to pay."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class Estimate:
 
     @property
     def all_known(self) -> bool:
-        """Whether every request looked at was answered before, so that the sample does not tell what new ones cost."""
+        """Whether every sampled request is in the cache, so that the sample says nothing about the cost of new ones."""
         return 0 < self.n_requests <= self.from_cache
 
     def add(self, other: "Estimate") -> None:

@@ -101,7 +101,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
         latent_max=float(acts.activation.max()),
         non_activating=make_windows(groups["non_activating"], store.decode),
         promoted=[words.text(logit.token) for logit in promoted],
-        suppressed=[words.text(one.token) for one in suppressed],
+        suppressed=[words.text(logit.token) for logit in suppressed],
     )
 
 
@@ -239,7 +239,7 @@ def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
 
 
 def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> HeldoutPlaces:
-    """The reference's choices: one population without a split, equal draws from ten slices, fixed seeds."""
+    """As delphi chooses: one population without a split, equal draws from ten slices, fixed seeds."""
     width = check_window(options.window, store.ctx_len)
     windows = positive_windows(acts, ctx_len=store.ctx_len, window=width)
     spans = np.stack([windows.context, windows.start, windows.stop], axis=1)[falling(windows.maximum)]
@@ -265,7 +265,7 @@ def _neighbours(coder: CoderStore, latent: int) -> NeighbourActivations:
 
 def _never_fires(coder: CoderStore, latent: int) -> NoExamples:
     return NoExamples(
-        f"latent {latent} of {coder.info.coder} never fires in this corpus: there is nothing to go by."
+        f"latent {latent} of {coder.info.coder} never fires in this corpus, so there is nothing to explain or to score."
     )
 
 

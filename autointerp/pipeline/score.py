@@ -70,7 +70,7 @@ def compare_scores(resources: Resources, first: str, second: str) -> Difference:
 def pooled_scores(
     store: Store, annotations: Annotations, coder: str, score_ids: Iterable[str]
 ) -> tuple[delphi.Pooled, float]:
-    """The reference pipeline's summary of scores made by its protocol: all judged examples of these scores of one coder pooled,
+    """delphi's summary of scores made by its protocol: all judged examples of these scores of one coder pooled,
     and the mean F1 of its latents weighted by how often each fires. Raises UnknownName."""
     counts = store.coder(coder).table().columns["n_activations"]
 

@@ -46,7 +46,7 @@ class ScoreKind:
         return "~".join(parts if self.model is None else (*parts, self.model))
 
 
-def key_today(key: str | None) -> str | None:
+def current_key(key: str | None) -> str | None:
     """A `ScoreKind.key`, such as an address of an earlier release holds, in today's words: `held-out` was `ours`."""
     return key and key.replace("~ours~", "~held-out~")
 

@@ -218,7 +218,7 @@ def catalog_of(layout: Layout, meta: Mapping[str, Any]) -> Catalog:
 
 
 def damaged(path: Path, error: Exception) -> StoreDamaged:
-    """`error` of DuckDB, said for people."""
+    """DuckDB's `error` with a way out."""
     return StoreDamaged(
         f"{path} cannot be read: {_first_line(error)}. The file is damaged or foreign. {REBUILD}"
     )

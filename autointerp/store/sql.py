@@ -5,7 +5,7 @@ Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(docu
 `quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
 They are views, and hold every row whether or not the file does (see `autointerp.store.coders.tables`).
 What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, see
-`autointerp.store.annotations.summary`; loaded as they are at that moment, and only when a query can mean them.
+`autointerp.store.annotations.summary`; loaded as they are at that moment, and only when a query may refer to them.
 
 One statement that only reads is accepted. The connection cannot touch any file but the attached ones, has no temporary
 folder, loads no extension and sees no Python variable.
@@ -88,8 +88,8 @@ def _without_comments(query: str) -> str:
 
 
 def _add_annotations(cursor: duckdb.DuckDBPyConnection, root: Path, query: str) -> None:
-    """The tables of annotations.sqlite that the query can mean, for this cursor alone; empty where nothing was ever written,
-    or where only their names and columns can matter."""
+    """The tables of annotations.sqlite that the query may refer to, for this cursor alone; empty where nothing was ever
+    written, or where only their names and columns can matter."""
     computed = _COMPUTED_NAME.search(query) is not None
     named = [name for name in TABLES if computed or re.search(rf"\b{name}\b", query, re.IGNORECASE)]
     written = named if (root / FILE).exists() else []
@@ -102,7 +102,7 @@ def _add_annotations(cursor: duckdb.DuckDBPyConnection, root: Path, query: str) 
 
 
 def _prepare_views(generation: Generation, cursor: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Computed statistics take some time on a store that lacks them, so only a query that can mean them brings them about."""
+    """Computing statistics takes time on a store that lacks them, so only a query that may refer to them triggers it."""
     wanted = _LATENTS.search(query) or _COMPUTED_NAME.search(query) or _CATALOGUE.search(query)
     names = computed_names() if wanted else []
     tables = {name: computed.tables(generation, coder, names) for name, coder in generation.coders.items()}

@@ -105,12 +105,12 @@ class Table:
     def pick(self, names: str) -> tuple[Column, ...]:
         """Some of the columns: `name`, or `name:other` under another name."""
         known = {column.name: column for column in self.columns}
-        found = []
+        picked = []
         for name, _, other in (word.partition(":") for word in names.split()):
             column = known[name]
             read = column.read or f"{self.alias}.{name}"
-            found.append(column._replace(name=other or name, read=read))
-        return tuple(found)
+            picked.append(column._replace(name=other or name, read=read))
+        return tuple(picked)
 
     def rows(self, records: Sequence[R], **columns: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         """What `insert` takes; `columns` in place of the records' own values, and for `extra`."""

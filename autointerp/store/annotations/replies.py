@@ -1,4 +1,4 @@
-"""Replies of language models, kept for ever: the cache that makes repeated work free, and the record of what was said.
+"""Replies of language models, kept forever: the cache that makes repeated work free, and the record of what was said.
 
 Requests and replies are JSON objects, compressed (prompts are long and alike). A key holds everything that determines the
 reply; the first reply stored under it stays.

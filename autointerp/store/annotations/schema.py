@@ -229,8 +229,8 @@ _OLD_BUDGET = "The budget of this work is used up"
 
 
 def _old_kind(error: str) -> str | None:
-    found = _OLD_ERROR.match(error)
-    return found[1] if found else "budget" if _OLD_BUDGET in error else None
+    match = _OLD_ERROR.match(error)
+    return match[1] if match else "budget" if _OLD_BUDGET in error else None
 
 
 def _kinds_of_old_failures(connection: sqlite3.Connection) -> None:
@@ -245,7 +245,7 @@ def _kinds_of_old_failures(connection: sqlite3.Connection) -> None:
 
 def _held_out(connection: sqlite3.Connection) -> None:
     """The protocol `ours` is called `held-out`: in the scores, in the configurations, whose hashes tell what has been done
-    already, and in what jobs are told. The rest of a configuration stays as it is, to the letter."""
+    already, and in the payloads of jobs. The rest of a configuration stays as it is, to the letter."""
     old, new = '"protocol":"ours"', '"protocol":"held-out"'
     changed = connection.execute("SELECT hash, config FROM configs WHERE instr(config, ?)", (old,)).fetchall()
     for before, config in changed:

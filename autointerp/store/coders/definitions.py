@@ -115,7 +115,7 @@ STATISTICS = {
         ),
         Statistic(
             "positional", "Positional information",
-            "Mutual information between activating and the position in the context, 0 when position tells nothing",
+            "Mutual information between activating and the position in the context, 0 when they are independent",
             "decimal", stored="FLOAT", column="positional_mi", short="Positional", unit="nats", in_list=True, spacious=True,
         ),
         Statistic(

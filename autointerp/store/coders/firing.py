@@ -68,7 +68,7 @@ def relevance(generation: Generation, coder: AttachedCoder, spots: Spots) -> pa.
 
     Relevance is how strongly it fires there, its share of the latent's maximum averaged over the spots (0 where it is
     silent), minus the same over random places of that length: from -1 to 1, about 0 for a latent that does not care. Without
-    the second part the densest latents would come first for whatever is searched.
+    the second part the densest latents would come first in every search.
     """
     here = _shares(generation, coder, spots)
     there = _shares(generation, coder, random_spots(spots, coder.info.n_contexts, coder.info.ctx_len))

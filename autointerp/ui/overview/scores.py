@@ -11,7 +11,7 @@ from autointerp.errors import StoreError
 from autointerp.score.population import expected, spread
 from autointerp.score.registry import METRICS, SCORERS
 from autointerp.store import ScoreKind, Store
-from autointerp.store.annotated import key_today
+from autointerp.store.annotated import current_key
 from autointerp.types import CoderInfo
 from autointerp.ui.overview import pairs
 from autointerp.ui.overview.data import Coverage, Written
@@ -76,7 +76,7 @@ def _explained(written: Written) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         options = {name: name for name in (ALL, *names)}
         choose(st.selectbox, "Features of", options, "of", coder or ALL, ALL, width=190)
-        asked = key_today(params.get("score"))
+        asked = current_key(params.get("score"))
         chosen = next((kind for kind in kinds if kind.key == asked), None)
         chosen = chosen or max(kinds, key=lambda kind: written.kinds[kind])
         labels = {kind.key: score_text.name(kind, written.kinds) for kind in kinds}

@@ -14,7 +14,7 @@ import streamlit as st
 
 from autointerp.errors import nearest
 from autointerp.store import STATISTICS
-from autointerp.store.annotated import key_today
+from autointerp.store.annotated import current_key
 from autointerp.store.queries import Dead, Human, State
 from autointerp.ui.shared.text import plain
 
@@ -183,7 +183,7 @@ class FeaturesState:
             descending=choice(params.get("order"), ORDERS, "asc" if sort == "latent" else "desc") == "desc",
             dead=cast(Dead, choice(params.get("dead"), DEAD, "hide")),
             filters={param: value for param, value in typed.items() if value is not None},
-            score=key_today(params.get("score")),
+            score=current_key(params.get("score")),
             explained=choice(params.get("explained"), STATES, "any"),
             explainer=params.get("explainer"),
             human=choice(params.get("human"), HUMAN, "any"),

@@ -200,8 +200,8 @@ class JobQueue:
         return self.get(job_id)
 
     def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
-        """Queue a job that is over again: its failed items and those never tried, none that is done. `payload`: what it is told
-        from now on, where that is not what it was told before.
+        """Queue a finished job again: its failed items and those never tried, none that is done. `payload` replaces the job's
+        own.
 
         Raises UserError when nothing is left to do, while it still runs, or while its twin does.
         """
@@ -213,7 +213,7 @@ class JobQueue:
                 raise UserError(f"job {job_id} has nothing left to do: all {job.total} items are done")
             try:
                 if payload is not None and canonical_json(payload) != canonical_json(job.payload):
-                    _tell_anew(connection, job, payload)
+                    _replace_payload(connection, job, payload)
                 connection.execute(
                     "UPDATE jobs SET state = 'queued', n_failed = 0, cancel = 0, error = NULL, error_kind = NULL,"
                     " retryable = 0, finished = NULL,"
@@ -247,8 +247,8 @@ def _queue(connection: sqlite3.Connection, job: NewJob, owner: str | None = None
     return _activate(connection, seq, len(job.items), digest.hexdigest(), owner)
 
 
-def _tell_anew(connection: sqlite3.Connection, job: Job, payload: Mapping[str, Any]) -> None:
-    """Another payload, and the hash that goes with it."""
+def _replace_payload(connection: sqlite3.Connection, job: Job, payload: Mapping[str, Any]) -> None:
+    """With the hash that goes with it."""
     text = canonical_json(payload)
     digest = hashlib.sha256(f"{job.kind}\n{text}".encode())
     items = connection.execute(
