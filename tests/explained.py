@@ -25,6 +25,13 @@ RTL_TEXT = "\u202eright to left\u202c \u05e9\u05dc\u05d5\u05dd and back\x00\x1b[
 REPLY_KEY = "reply-of-the-judge"
 
 
+def scores_of(annotations: Annotations, explanation_id: str) -> list[Score]:
+    """All scores of one explanation, newest first, failed ones too."""
+    explanation = annotations.explanation(explanation_id)
+    scores = annotations.scores_of_latent(explanation.coder, explanation.latent)
+    return [score for score in scores if score.explanation_id == explanation_id]
+
+
 @dataclass
 class Explained:
     """A store with annotations. `explanations` by name: `first` (pattern), `second` (a language model's), `edited` (by a

@@ -21,6 +21,7 @@ from autointerp.store.annotations import Annotations
 from autointerp.store.annotations import database as database_module
 from autointerp.store.annotations.database import FILE
 from autointerp.store.annotations.schema import MIGRATIONS, VERSION
+from tests.explained import scores_of
 
 OLD = Path(__file__).parent / "old" / "format_4.zip"
 
@@ -53,7 +54,7 @@ def test_every_value_is_as_it_was(tmp_path: Path, old: dict[str, Any], read_only
             after = plain(made)
             assert {name: after[name] for name in after.keys() - NEW} == as_now(before)
             assert (after["reasoning"], after["parts"]) == (None, None)
-        scores = {score.id: score for made in explanations for score in annotations.scores(made.id)}
+        scores = {score.id: score for made in explanations for score in scores_of(annotations, made.id)}
         assert len(scores) == len(old["scores"])
         for before in old["scores"]:
             after = plain(scores[before["id"]])
@@ -86,7 +87,7 @@ def test_failures_of_before_have_the_kind_that_their_message_told(
 def test_work_done_counts_as_done(tmp_path: Path, old: dict[str, Any]) -> None:
     """A configuration of before, but for the version of prompts and rules, is what today's options say, to the letter."""
     with Annotations(tmp_path) as annotations:
-        scores = [s for made in annotations.iter_explanations("sae") for s in annotations.scores(made.id)]
+        scores = [s for made in annotations.iter_explanations("sae") for s in scores_of(annotations, made.id)]
         for score in scores:
             assert score.protocol == score.config["protocol"]
             found = annotations.scored(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from autointerp.errors import UnknownName, UserError
 from autointerp.records import Explanation, JudgedExample, Score, config_hash, new_id
 from autointerp.store.annotations import Annotations
+from tests.explained import scores_of
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
 count = st.integers(0, 2**40)
@@ -98,7 +99,7 @@ def test_round_trip(
     assert shared.score(score.id).judged is None, "read when asked for"
     assert shared.judged(score.id) == judged_
     assert explanation in shared.explanations(explanation.coder, explanation.latent)
-    assert shared.scores(explanation.id) == [score]
+    assert scores_of(shared, explanation.id) == [score]
 
 
 @settings(max_examples=25, deadline=None)

@@ -15,7 +15,7 @@ from autointerp.store.annotations import Annotations
 from autointerp.ui.shared.text import visible
 from tests.app.reading import messages, record
 from tests.batch.served import ScriptedServer
-from tests.explained import Explained
+from tests.explained import Explained, scores_of
 
 PRICES = {"m": {"prompt": 1.0, "completion": 2.0}}
 
@@ -94,10 +94,12 @@ def test_rescore_by_a_model_and_look_into_its_prompt(
     assert "the floor's requests included" in messages(app)
     assert model.n_requests == 0
     app.button(key="run_score").click().run()
-    wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 4)
+    wait(app, explained_store, lambda a: len(scores_of(a, edited.id)) == 4)
     with Annotations(explained_store.path, read_only=True) as annotations:
         score = next(
-            one for one in annotations.scores(edited.id) if one.judge == "llm" and one.scorer == "detection"
+            one
+            for one in scores_of(annotations, edited.id)
+            if one.judge == "llm" and one.scorer == "detection"
         )
         assert score.status == "ok", score.error
     app = feature(open_page, explained_store, score=score.id, example="0")
@@ -107,7 +109,7 @@ def test_rescore_by_a_model_and_look_into_its_prompt(
     app = feature(open_page, explained_store, panel="rescore")
     assert "6 cached" in messages(app)
     app.button(key="run_score").click().run()
-    wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 6)
+    wait(app, explained_store, lambda a: len(scores_of(a, edited.id)) == 6)
     assert model.n_requests == sent
 
 
@@ -147,10 +149,12 @@ def test_judged_examples_without_an_answer_show_what_was_said_instead(
     model.fault = lambda question, times: "prose"
     app = feature(open_page, explained_store, panel="rescore")
     app.button(key="run_score").click().run()
-    wait(app, explained_store, lambda a: len(a.scores(edited.id)) == 4)
+    wait(app, explained_store, lambda a: len(scores_of(a, edited.id)) == 4)
     with Annotations(explained_store.path, read_only=True) as annotations:
         score = next(
-            one for one in annotations.scores(edited.id) if one.judge == "llm" and one.scorer == "detection"
+            one
+            for one in scores_of(annotations, edited.id)
+            if one.judge == "llm" and one.scorer == "detection"
         )
         judged = annotations.judged(score.id)
         stored = annotations.replies.get(judged[0].reply_ref or "")

@@ -11,7 +11,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import compare
 from tests.app.reading import card, keys, messages, page, record
-from tests.explained import HOSTILE_TEXT, Explained
+from tests.explained import HOSTILE_TEXT, Explained, scores_of
 
 pytestmark = pytest.mark.usefixtures("no_model")
 BUTTONS = {"open_edit", "open_regenerate", "open_rescore", "open_versions"}
@@ -124,7 +124,7 @@ def test_rescore_the_version_in_sight(open_page, busy_store: Explained):
     next(box for box in app.number_input if box.label == "Activating").set_value(6)
     app.button(key="run_score").click().run()
     assert not app.exception, app.exception
-    finish(app, busy_store, lambda a: len(a.scores(edited.id)) == 4)
+    finish(app, busy_store, lambda a: len(scores_of(a, edited.id)) == 4)
     rows = {(row["name"], row["against"]): row for row in card(app)["scores"]}
     assert rows["Detection", "vs random"]["n"].startswith("6+")
     assert ("Fuzzing", "vs random") in rows
@@ -133,14 +133,14 @@ def test_rescore_the_version_in_sight(open_page, busy_store: Explained):
 def test_centred_scores_stand_beside_the_others(open_page, busy_store: Explained):
     edited = busy_store.explanations["edited"]
     with Annotations(busy_store.store.path, read_only=True) as annotations:
-        before = {one.id for one in annotations.scores(edited.id)}
+        before = {one.id for one in scores_of(annotations, edited.id)}
     app = page(open_page, busy_store, panel="rescore")
     next(toggle for toggle in app.toggle if toggle.label == "Centre examples").set_value(True)
     app.button(key="run_score").click().run()
     assert not app.exception, app.exception
-    finish(app, busy_store, lambda a: len(a.scores(edited.id)) == len(before) + 2)
+    finish(app, busy_store, lambda a: len(scores_of(a, edited.id)) == len(before) + 2)
     with Annotations(busy_store.store.path, read_only=True) as annotations:
-        new = [one for one in annotations.scores(edited.id) if one.id not in before]
+        new = [one for one in scores_of(annotations, edited.id) if one.id not in before]
         assert [one.config.get("centre") for one in new] == [True, True]
     rows = [row for row in card(app)["scores"] if row["protocol"] == "centred"]
     assert {row["name"] for row in rows} == {"Detection", "Fuzzing"}
@@ -200,7 +200,7 @@ def test_compare_scores_both_on_the_same_examples(open_page, busy_store: Explain
     pinned, newer = (busy_store.explanations[name] for name in ("pinned", "newer"))
     app = page(open_page, busy_store, latent=3, against=newer.id)
     app.button(key="score_both").click().run()
-    finish(app, busy_store, lambda a: len(a.scores(pinned.id)) == len(a.scores(newer.id)) == 2)
+    finish(app, busy_store, lambda a: len(scores_of(a, pinned.id)) == len(scores_of(a, newer.id)) == 2)
     rows = [row for row in record(app, "comparison")["scores"] if row.get("difference")]  # type: ignore[index]
     assert rows
 

@@ -14,7 +14,7 @@ from autointerp.embedding import embed_store
 from autointerp.preferences import ENV_CONFIG
 from autointerp.store.annotations import Annotations, Job
 from tests.app.reading import record, records
-from tests.explained import Explained
+from tests.explained import Explained, scores_of
 
 PATIENCE_S = 60
 
@@ -78,7 +78,7 @@ def scorers(made: Explained, latent: int) -> list[str]:
     """Of the newest version."""
     with Annotations(made.path, read_only=True) as annotations:
         newest = annotations.explanations("sae", latent)[0]
-        return sorted(score.scorer for score in annotations.scores(newest.id))
+        return sorted(score.scorer for score in scores_of(annotations, newest.id))
 
 
 def test_slow_scores_of_a_new_version_come_though_the_tab_is_closed(

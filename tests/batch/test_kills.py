@@ -22,6 +22,7 @@ from autointerp.store.annotations.jobs import queue
 from tests.batch.conftest import make_store
 from tests.batch.served import ScriptedServer, digest
 from tests.conftest import StoreFactory
+from tests.explained import scores_of
 from tests.kills import N_KILLS
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -145,7 +146,7 @@ def test_sudden_deaths_of_a_batch(store_factory: StoreFactory, server: ScriptedS
         assert sorted(one.latent for one in explanations) == list(range(N_LATENTS))
         assert all(one.status == "ok" for one in explanations)
         for one in explanations:
-            scores = annotations.scores(one.id)
+            scores = scores_of(annotations, one.id)
             assert sorted((score.scorer, score.status) for score in scores) == [
                 (name, "ok") for name in SCORERS
             ]

@@ -9,6 +9,7 @@ from autointerp.store.annotations import Annotations
 from tests.batch.conftest import make_store
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import StoreFactory
+from tests.explained import scores_of
 
 
 def test_pooled_figures_are_those_of_the_stored_answers(
@@ -33,7 +34,7 @@ def test_pooled_figures_are_those_of_the_stored_answers(
     counts = store.coder("sae").table().columns["n_activations"]
     with Annotations(store.path, read_only=True) as annotations:
         for explanation in annotations.iter_explanations("sae"):
-            (score,) = annotations.scores(explanation.id)
+            (score,) = scores_of(annotations, explanation.id)
             assert (score.protocol, score.seed) == ("delphi", delphi.SAMPLING_SEED)
             judged = [one for one in annotations.judged(score.id) if one.answer is not None]
             said = [bool(one.answer) for one in judged]

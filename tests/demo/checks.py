@@ -1,5 +1,6 @@
 """What makes a demo store complete."""
 
+from tests.explained import scores_of
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def everything(path: Path) -> dict[tuple[str, int], tuple[Explanation, list[Scor
                 explanations = annotations.explanations(info.coder, latent)
                 assert len(explanations) <= 1, f"{info.coder} {latent} was explained twice"
                 if explanations:
-                    explained[info.coder, latent] = (explanations[0], annotations.scores(explanations[0].id))
+                    explained[info.coder, latent] = (explanations[0], scores_of(annotations, explanations[0].id))
     return explained
 
 

@@ -1,6 +1,7 @@
 """The demo's explanations and scores: each once, as the commands make them."""
 
 import shutil
+from tests.explained import scores_of
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_batch_run_finds_nothing_left_to_do(completed: tuple[Path, Completion,
                 failed = {
                     score.explanation_id
                     for id_ in good.values()
-                    for score in annotations.scores(id_)
+                    for score in scores_of(annotations, id_)
                     if score.scorer == scorer and score.status == "failed"
                 }
                 left = unscored(annotations, info.coder, good.values(), [ScoreOptions(scorer=scorer)])

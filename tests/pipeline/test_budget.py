@@ -2,6 +2,7 @@
 
 import json
 import threading
+from tests.explained import scores_of
 from dataclasses import replace
 
 import pytest
@@ -121,7 +122,7 @@ def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
     (explanation,) = resources.annotations.explanations("sae", CAT)
     assert explanation.tokens_in > 0
     assert job.tokens_in == explanation.tokens_in
-    assert [one.status for one in resources.annotations.scores(explanation.id)] == ["failed", "ok"]
+    assert [one.status for one in scores_of(resources.annotations, explanation.id)] == ["failed", "ok"]
     assert resources.annotations.explanations("sae", DOG) == []
 
     broke.clear()
@@ -130,7 +131,7 @@ def test_what_was_paid_before_the_job_stopped_is_kept_and_counted(
     assert (job.state, job.n_done, job.n_failed) == ("done", 2, 0)
     assert len(resources.annotations.explanations("sae", CAT)) == 1
     spent = [*resources.annotations.iter_explanations("sae")]
-    scores = [score for one in spent for score in resources.annotations.scores(one.id)]
+    scores = [score for one in spent for score in scores_of(resources.annotations, one.id)]
     assert job.tokens_in == sum(one.tokens_in for one in [*spent, *scores])
     assert sorted((s.scorer, s.status) for s in scores if s.explanation_id == explanation.id) == [
         ("detection", "failed"), ("detection", "ok"), ("fuzzing", "ok"),
@@ -156,5 +157,5 @@ def test_a_retry_by_another_model_scores_what_the_first_one_explained(
     (first,), (second,) = (resources.annotations.explanations("sae", latent) for latent in (CAT, DOG))
     assert [one.config["llm"]["model"] for one in (first, second)] == ["mock", "other"]
     for one in (first, second):
-        good = [score for score in resources.annotations.scores(one.id) if score.status == "ok"]
+        good = [score for score in scores_of(resources.annotations, one.id) if score.status == "ok"]
         assert [score.config["llm"]["model"] for score in good] == ["other"]

@@ -22,6 +22,7 @@ from autointerp.score.embedding import Embedding
 from autointerp.score.options import ScoreOptions, plan_seed
 from autointerp.types import ProgressCallback, no_progress
 from tests.embedding.conftest import HashEmbedder
+from tests.explained import scores_of
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once
 
 
@@ -166,7 +167,7 @@ def test_a_large_job_embeds_its_explanations_at_once(resources: Resources, embed
     assert sum(embedder.calls) == 40
     assert max(embedder.calls) > 30
     assert job.stage is None
-    scores = {resources.annotations.scores(one.id)[0].value for one in written}
+    scores = {scores_of(resources.annotations, one.id)[0].value for one in written}
     assert len(scores) > 1
     embedder.calls.clear()
     runner.run(**explain_job("sae", [DOG], ExplainOptions(window=8), then=[options(embedder)]))

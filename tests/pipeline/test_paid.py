@@ -23,6 +23,7 @@ from autointerp.records import Score
 from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, JobTable
+from tests.explained import scores_of
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import CAT, DOG
 from tests.pipeline.scripted import LLM, obliging
@@ -62,7 +63,7 @@ def counted(resources: Resources) -> int:
     total = 0
     for explanation in resources.annotations.iter_explanations("sae"):
         total += explanation.tokens_in
-        total += sum(score.tokens_in for score in resources.annotations.scores(explanation.id))
+        total += sum(score.tokens_in for score in scores_of(resources.annotations, explanation.id))
     return total
 
 
@@ -103,7 +104,7 @@ def test_a_cancelled_job_keeps_and_counts_what_was_paid(resources: Resources, at
         job = runner.wait(job.id, timeout=20)
         assert (job.state, job.n_left) == ("cancelled", 1)
         explanations = resources.annotations.explanations("sae", CAT)
-        scores = [score for one in explanations for score in resources.annotations.scores(one.id)]
+        scores = [score for one in explanations for score in scores_of(resources.annotations, one.id)]
         expected = {"explanation": (0, []), "detection": (1, []), "fuzzing": (1, ["detection"])}[at]
         assert (len(explanations), [score.scorer for score in scores]) == expected
         assert job.tokens_in == server.charged
@@ -115,7 +116,10 @@ def test_a_cancelled_job_keeps_and_counts_what_was_paid(resources: Resources, at
         job = runner.wait(job.id, timeout=20)
     assert (job.state, job.n_done) == ("done", 1)
     (explanation,) = resources.annotations.explanations("sae", CAT)
-    assert sorted(s.scorer for s in resources.annotations.scores(explanation.id)) == ["detection", "fuzzing"]
+    assert sorted(s.scorer for s in scores_of(resources.annotations, explanation.id)) == [
+        "detection",
+        "fuzzing",
+    ]
     assert job.tokens_in == server.charged  # once, whatever it was spent on
     assert len(answered) == len(
         {request.key("", "") for request in answered}
@@ -190,7 +194,7 @@ def test_a_death_between_an_explanation_and_its_scores_costs_neither(resources: 
     assert (job.state, job.n_done) == ("done", 1)
     assert resources.annotations.explanations("sae", CAT) == [explanation]
     assert not any(is_explanation(request) for request in server.requests)
-    (score,) = resources.annotations.scores(explanation.id)
+    (score,) = scores_of(resources.annotations, explanation.id)
     assert job.tokens_in == explanation.tokens_in + score.tokens_in
 
 
@@ -208,7 +212,7 @@ def test_a_death_around_the_explanation_loses_no_score_that_follows(resources: R
     assert [(one.kind, one.state) for one in ended] == [("explain", "done"), ("score", "done")]
     assert ended[1].after == job.id
     (explanation,) = resources.annotations.explanations("sae", CAT)
-    scores: list[Score] = resources.annotations.scores(explanation.id)
+    scores: list[Score] = scores_of(resources.annotations, explanation.id)
     assert sorted(score.scorer for score in scores) == ["detection", "fuzzing"]
 
 
@@ -219,7 +223,10 @@ def test_a_paid_explanation_is_followed_once(resources: Resources):
     ended = finish(resources)
     assert [(one.kind, one.state) for one in ended] == [("explain", "done"), ("score", "done")]
     (explanation,) = resources.annotations.explanations("sae", CAT)
-    assert sorted(s.scorer for s in resources.annotations.scores(explanation.id)) == ["detection", "fuzzing"]
+    assert sorted(s.scorer for s in scores_of(resources.annotations, explanation.id)) == [
+        "detection",
+        "fuzzing",
+    ]
 
 
 def test_later_scores_go_through_the_options_check(resources: Resources):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.explained import scores_of
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
@@ -110,7 +111,7 @@ def test_retry_repeats_only_what_failed(
     job = runner.run_job(job.id)
     assert (job.state, job.n_done) == ("done", 1)
     (explanation,) = resources.annotations.explanations("sae", CAT)  # not explained again
-    good = [s for s in resources.annotations.scores(explanation.id) if s.status == "ok"]
+    good = [s for s in scores_of(resources.annotations, explanation.id) if s.status == "ok"]
     assert sorted(s.judge for s in good) == ["llm", "offline"]  # the offline one not scored again
     assert next(s.value for s in good if s.judge == "llm") == 1.0
     assert sum("explanation" in json.dumps(r.schema) for m in made for r in m.requests) == 1
@@ -186,7 +187,7 @@ def test_what_could_not_be_used_is_there_to_be_read(
     assert (stored.tokens_in, stored.tokens_out) == (failed.tokens_in, failed.tokens_out)
 
     runner.run(**score_job("sae", [good.id], [ScoreOptions(judge="llm", llm=LLM)]))
-    (score,) = resources.annotations.scores(good.id)
+    (score,) = scores_of(resources.annotations, good.id)
     judged = resources.annotations.judged(score.id)
     assert (score.status, score.unparsed) == ("failed", len(judged))
     stored = resources.annotations.replies.get(judged[0].reply_ref or "")

@@ -27,6 +27,7 @@ from autointerp.store.annotated import AnnotatedStore
 from autointerp.store.annotations import Annotations
 from autointerp.store.coders.firing import random_spots
 from tests.conftest import CoderSpec, _factory
+from tests.explained import scores_of
 
 N = {"a": 24, "b": 17}
 KINDS = [
@@ -111,7 +112,7 @@ def as_frame(store: Store, annotations: Annotations) -> pd.DataFrame:
                 "explainer": shown.explainer if shown else "", "person": bool(shown and shown.explainer == "person"),
                 "pinned": annotations.pinned(coder, latent) is not None, "text": shown.text if shown else "",
             }  # fmt: skip
-            scores = annotations.scores(shown.id) if shown else []
+            scores = scores_of(annotations, shown.id) if shown else []
             for kind in KINDS:
                 of_kind = [s for s in scores if kind_of(s) == kind and s.status == "ok"]
                 newest = of_kind[0] if of_kind else None  # newest first

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from autointerp.errors import BadActivations
 from autointerp.store import CoderWriter, Store
+from autointerp.store.coders import computed, statistics
 from autointerp.store.coders import spool as spool_module
-from autointerp.store.coders import statistics
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.coders.spool import LatentBlock
 from tests.conftest import CoderSpec, StoreFactory
@@ -264,7 +264,7 @@ def test_blocks_hold_everything(store_factory: StoreFactory) -> None:
     store = store_factory(tokens, {"c": CoderSpec(pairs, n_latents=4)})
     rows = [
         (block.first + int(local), int(token), float(value))
-        for block in store.coder("c").blocks(max_rows=2)
+        for block in computed.blocks(store.generation(), store.generation().coder("c"), max_rows=2)
         for local, token, value in zip(block.local, block.token, block.activation, strict=True)
     ]
     assert rows == [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from autointerp.store import CoderWriter, Store, coder_writer
-from autointerp.store.coders import statistics
+from autointerp.store.coders import computed, statistics
 from autointerp.store.coders.half import decode, encode_signed
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.coders.tables import PER_UNIT, decode_similarity, encode_similarity
@@ -152,7 +152,7 @@ def test_whatever_the_order_on_disk_everything_reads_the_same(
     ]
     in_blocks = [
         (block.first + int(local), int(token), float(value))
-        for block in coder.blocks(max_rows=30)
+        for block in computed.blocks(corpus.generation(), corpus.generation().coder("c"), max_rows=30)
         for local, token, value in zip(block.local, block.token, block.activation, strict=True)
     ]
     by_sql = corpus.sql("SELECT latent, token, activation FROM c.activations ORDER BY ALL").to_pylist()

@@ -134,10 +134,6 @@ class Annotations:
             return None
         return Pin(coder=coder, latent=latent, explanation_id=row[0], author=row[1], created=row[2])
 
-    def scores(self, explanation_id: str) -> list[Score]:
-        """All scores of one explanation, newest first, failed ones too."""
-        return self._scores("WHERE e.id = ?", (explanation_id,))
-
     def scores_of_latent(self, coder: str, latent: int) -> list[Score]:
         """All scores of all explanations of one latent, newest first, failed ones too."""
         return self._scores("WHERE e.coder = ? AND e.latent = ?", (coder, latent))

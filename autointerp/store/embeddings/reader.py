@@ -79,10 +79,6 @@ class WindowEmbeddings:
         return self.places.window
 
     @property
-    def stride(self) -> int:
-        return self.places.stride
-
-    @property
     def dim(self) -> int:
         return self.vectors.shape[1]
 
