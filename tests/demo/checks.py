@@ -1,6 +1,5 @@
 """What makes a demo store complete."""
 
-from tests.explained import scores_of
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation, Score
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from tests.explained import scores_of
 
 SCORERS = ["detection", "embedding", "fuzzing"]
 
@@ -25,7 +25,10 @@ def everything(path: Path) -> dict[tuple[str, int], tuple[Explanation, list[Scor
                 explanations = annotations.explanations(info.coder, latent)
                 assert len(explanations) <= 1, f"{info.coder} {latent} was explained twice"
                 if explanations:
-                    explained[info.coder, latent] = (explanations[0], scores_of(annotations, explanations[0].id))
+                    explained[info.coder, latent] = (
+                        explanations[0],
+                        scores_of(annotations, explanations[0].id),
+                    )
     return explained
 
 

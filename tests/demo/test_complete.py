@@ -1,7 +1,6 @@
 """The demo's explanations and scores: each once, as the commands make them."""
 
 import shutil
-from tests.explained import scores_of
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress
 from tests.demo.checks import SCORERS, assert_complete, everything, figures
+from tests.explained import scores_of
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from tests.explained import scores_of
 from dataclasses import replace
 
 import pytest
@@ -17,6 +16,7 @@ from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.pending import unexplained
 from autointerp.pipeline.resources import Resources
 from autointerp.score.options import ScoreOptions
+from tests.explained import scores_of
 from tests.pipeline.conftest import CAT, DOG, EVERYWHERE
 from tests.pipeline.scripted import obliging, use
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.explained import scores_of
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
@@ -18,6 +17,7 @@ from autointerp.pipeline.pending import live_latents, shown_explanations, unexpl
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.score.options import ScoreOptions
+from tests.explained import scores_of
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once, score_once, write_once
 from tests.pipeline.scripted import LLM, obliging, use
 
