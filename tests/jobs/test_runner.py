@@ -149,22 +149,24 @@ def test_cancelling_takes_a_moment(annotations: Annotations, make_runner: MakeRu
 
 
 def test_what_finishes_while_stopping_is_kept(annotations: Annotations, make_runner: MakeRunner) -> None:
-    started = threading.Event()
+    """Two replies are on their way when the job is told to stop; the second one comes when the first is stored."""
+    at_work = threading.Barrier(3)
 
     def paid(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
-        started.set()
+        at_work.wait(PATIENCE)
         with suppress(JobCancelled):
             context.wait(PATIENCE)
-        # The reply was on its way when the job was told to stop.
+        if item == 1:
+            wait_for(lambda: annotations.jobs.get(job.id).n_done == 1 or not annotations.jobs.active())
         return Outcome(rows=[explain(item)], cost=1.0)
 
     runner = make_runner(JobKind("paid", paid, workers=2), grace_seconds=PATIENCE).start()
     job = runner.submit("paid", {}, range(10))
-    assert started.wait(PATIENCE)
+    at_work.wait(PATIENCE)
     annotations.jobs.cancel(job.id)
-    job = runner.wait(job.id, timeout=PATIENCE)
-    assert job.state == "cancelled"
-    assert job.n_done == job.cost == annotations.counts()["sae"]["explanations"] > 0
+    ended = runner.wait(job.id, timeout=PATIENCE)
+    assert (ended.state, ended.n_done, ended.cost) == ("cancelled", 2, 2.0)
+    assert annotations.counts()["sae"]["explanations"] == 2
 
 
 def test_closing_gives_the_job_back(annotations: Annotations, make_runner: MakeRunner) -> None:
