@@ -115,10 +115,6 @@ class Pooled:
     failed: int
     auroc: float | None
 
-    @property
-    def n(self) -> int:
-        return self.true_positives + self.true_negatives + self.false_positives + self.false_negatives
-
 
 def pooled(judged: Iterable[JudgedExample]) -> Pooled:
     """The summary of the judged items of any number of latents, thrown together."""

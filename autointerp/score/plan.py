@@ -20,11 +20,6 @@ class Item(NamedTuple):
     truth: bool | None
     marks: tuple[int, ...] | None = None
 
-    @property
-    def key(self) -> tuple[str, bool | None, tuple[int, ...] | None]:
-        """The same for the same question about two explanations."""
-        return (self.window.id, self.truth, self.marks)
-
 
 @dataclass(frozen=True)
 class Plan:

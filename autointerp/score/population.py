@@ -28,10 +28,6 @@ class Spread:
     mean: float
     floor: float | None
 
-    @property
-    def median(self) -> float:
-        return self.percentiles[2]
-
 
 @dataclass(frozen=True)
 class Agreement:
