@@ -131,8 +131,8 @@ def test_best_and_worst_are_ranked_by_what_to_expect_of_them(open_page, scored_s
         for coder in ("sae", "transcoder"):
             table = annotations.score_summary(coder).to_pandas()
             table = table[table["scorer"] == "detection"]
-            figures = (table[name].to_numpy(float) for name in ("value", "ci_low", "ci_high"))
-            fresh = expected(*figures, np.full(len(table), 20.0), np.zeros(len(table), int))
+            value, low, high = (table[name].to_numpy(float) for name in ("value", "ci_low", "ci_high"))
+            fresh = expected(value, low, high, np.full(len(table), 20.0), np.zeros(len(table), int))
             known |= {(coder, latent): value for latent, value in zip(table["latent"], fresh, strict=True)}
     ranked = sorted(known, key=lambda feature: known[feature])
     assert rows(best) == ranked[:-7:-1]
