@@ -104,6 +104,13 @@ class CoderInfo:
         """Why figures are missing, as sentences, by "fidelity", "promoted_tokens", "decoder" or "encoder" (neighbours)."""
         return self.config.get("absent", {})
 
+    @property
+    def logit_unit(self) -> str:
+        """What the values of promoted and suppressed tokens are, per unit of activation."""
+        if self.config.get("logit_unit") == "slope":
+            return "mean change of the logit per unit of activation"
+        return "change of the logit per unit of activation, before the final norm scales it"
+
 
 @dataclass(frozen=True)
 class LatentStats:
@@ -196,7 +203,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class TokenLogit:
-    """A vocabulary token and how much a latent's decoder direction raises (or lowers) its logit, per unit of activation."""
+    """A vocabulary token and how much a latent's decoder direction raises (or lowers) its logit, in `CoderInfo.logit_unit`."""
 
     token: int
     value: float

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.caching.masking import separator
 from autointerp.caching.tokenize import (
     Packer,
     TextDocument,
     load_token_ids,
     read_dataset,
     read_text_files,
-    separator,
     tokenize,
 )
 from autointerp.errors import CorpusError, ModelLoadError, StoreError

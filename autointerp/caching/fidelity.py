@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from autointerp.caching.masking import position_mask
 from autointerp.errors import BadActivations
 from autointerp.models.coders.coder import SparseActivations, SparseCoder
 from autointerp.models.hooks import Tap, hooked, reading
@@ -81,7 +83,7 @@ def measure(
     coders: Mapping[str, SparseCoder],
     store: Store,
     *,
-    skip_bos: bool = True,
+    masked: NDArray[np.integer],
     n_tokens: int = N_TOKENS,
     batch_size: int = 32,
     progress: ProgressCallback = no_progress,
@@ -90,8 +92,8 @@ def measure(
 
     FVU compares with the coder's own target. With a causal model, the target is also replaced by the coder's
     reconstruction (an SAE's of the module's output, a transcoder's from the module's input) and by zeros, and the
-    model runs on; only at positions that the store caches: a masked BOS keeps its true activation and its
-    prediction does not count.
+    model runs on; only at positions that the store caches: one of `masked` ids keeps its true activation and
+    its prediction does not count.
     """
     targets = {name: coder.target for name, coder in coders.items() if coder.target is not None}
     if not targets:
@@ -110,7 +112,7 @@ def measure(
     for start in range(0, len(contexts), batch_size):
         rows = store.tokens[contexts[start : start + batch_size]].astype(np.int64)
         ids = torch.from_numpy(rows).to(subject.device)
-        mask = position_mask(ids, subject.bos_token_id if skip_bos else None)
+        mask = position_mask(ids, masked)
         seen = _clean_pass(subject, taps, ids, mask, clean)
         done += ids.numel()
         for name, target in targets.items():
@@ -145,11 +147,6 @@ def measure(
         )
         for name, figures in sums.items()
     }
-
-
-def position_mask(ids: Tensor, bos: int | None) -> Tensor:
-    """Positions that are cached: all but BOS ones, or all when `bos` is `None`. Bool[Tensor, "batch ctx_len"]."""
-    return torch.ones_like(ids, dtype=torch.bool) if bos is None else ids != bos
 
 
 def _clean_pass(

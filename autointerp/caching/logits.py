@@ -1,20 +1,23 @@
-"""Which tokens a latent's decoder direction promotes and suppresses, read off the unembedding."""
+"""Which tokens a latent's decoder direction promotes and suppresses, along the direct path from its module to the logits."""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from autointerp.caching.masking import position_mask
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.coders.topk import group_size, sorted_top_k
+from autointerp.models.direct_path import DirectPath, NoDirectPath, find_direct_path
 from autointerp.models.subject import SubjectModel
+from autointerp.store import Store
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 N_TOKENS = 10
 BLOCK_BYTES = 64 << 20
-FINAL_NORMS = ("final_layer_norm", "ln_f", "norm_f", "final_layernorm", "final_norm", "norm")
+SAMPLE_TOKENS = 1024
+"""Tokens of the text over which the slope of the logits is averaged."""
 
 
 class PromotedTokens(NamedTuple):
@@ -26,39 +29,54 @@ class PromotedTokens(NamedTuple):
     suppressed_values: NDArray[np.float32]
 
 
-def why_no_promoted_tokens(subject: SubjectModel, coder: SparseCoder) -> str | None:
-    """Why a latent of `coder` promotes no tokens, as a sentence; `None` where it does."""
-    if not isinstance(getattr(subject.unembedding, "weight", None), Tensor):
+def path_to_logits(
+    subject: SubjectModel, coder: SparseCoder, store: Store, masked: NDArray[np.integer]
+) -> DirectPath | str:
+    """The direct path that the coder's directions take to the logits, measured on contexts spread over the store's text; or
+    why they promote no tokens, as a sentence. `masked`: ids that are not cached."""
+    if subject.W_U is None:
         return "The subject model has no language-model head."
     if coder.W_dec is None or coder.target is None:
         return "The coder's latents have no decoder directions."
-    if coder.target.side == "input" or coder.d_out != subject.d_model:
-        return "The coder's decoder does not write to the residual stream."
-    return None
+    n = max(1, min(store.n_contexts, SAMPLE_TOKENS // store.ctx_len))
+    rows = store.tokens[(np.arange(n) * store.n_contexts) // n].astype(np.int64)
+    ids = torch.from_numpy(rows).to(subject.device)
+    mask = position_mask(ids, masked)
+    if not mask.any():
+        return "The sample of the text on which it would be measured holds no text."
+    try:
+        tokens = torch.from_numpy(used_ids(store, subject.vocab_size)).to(subject.device)
+        return find_direct_path(subject, coder.target, coder.W_dec, ids, mask, tokens)
+    except NoDirectPath as reason:
+        return str(reason)
+
+
+def used_ids(store: Store, size: int) -> NDArray[np.bool_]:
+    """Which rows of the unembedding are tokens, Bool[ndarray, " size"]: most models have more rows than tokens."""
+    vocabulary = store.vocabulary()
+    n = min(size, len(vocabulary))
+    used = [bool(vocabulary.bytes(token)) or not vocabulary.is_special(token) for token in range(n)]
+    return np.pad(np.array(used, dtype=bool), (0, size - n))
 
 
 def promoted_tokens(
-    subject: SubjectModel, coder: SparseCoder, n: int = N_TOKENS, progress: ProgressCallback = no_progress
+    subject: SubjectModel,
+    coder: SparseCoder,
+    path: DirectPath,
+    used: NDArray[np.bool_],
+    n: int = N_TOKENS,
+    progress: ProgressCallback = no_progress,
 ) -> PromotedTokens:
-    """Logits per unit of activation, before the final norm divides by the size of the residual stream.
+    """Change of the logits per unit of activation, the mean over the text's tokens. `used`: see `used_ids`.
 
-    Only where `why_no_promoted_tokens` finds no reason against it. Latents are taken in blocks: [n_latents, vocab] would be
-    too large.
+    Latents are taken in blocks: [n_latents, vocab] would be too large.
     """
-    head, directions = subject.unembedding, coder.W_dec
-    assert head is not None
+    unembedding, directions = subject.W_U, coder.W_dec
+    assert unembedding is not None
     assert directions is not None
-    unembedding = head.weight
-    assert isinstance(unembedding, Tensor)
-    fold = final_norm_gain(subject)
-    n = min(n, unembedding.shape[0])
+    unused = torch.from_numpy(~used[: unembedding.shape[0]]).to(unembedding.device).nonzero().ravel()
+    n = min(n, unembedding.shape[0] - len(unused))
     matrix = unembedding.float()
-    if fold is not None:
-        gain, centred = fold
-        # gain * (v - mean v) dotted with a row u = v dotted with (gain * u) minus its mean: fold into the matrix once.
-        matrix = matrix * gain
-        if centred:
-            matrix = matrix - matrix.mean(dim=1, keepdim=True)
     vocab = matrix.shape[0]
     rows = max(16, BLOCK_BYTES // (4 * vocab))
     groups = group_size(vocab, n)
@@ -73,45 +91,12 @@ def promoted_tokens(
     with torch.inference_mode():
         for start in range(0, len(directions), rows):
             part = slice(start, min(start + rows, len(directions)))
-            values = torch.mm(directions[part], matrix.T, out=buffer[: part.stop - start])
+            values = torch.mm(directions[part] @ path.matrix, matrix.T, out=buffer[: part.stop - start])
+            values[:, unused] = -torch.inf
             best, tokens = sorted_top_k(values, n, groups)
             out.promoted[part], out.promoted_values[part] = tokens.cpu().numpy(), best.cpu().numpy()
-            worst, tokens = sorted_top_k(values.neg_(), n, groups)
+            values.neg_()[:, unused] = -torch.inf
+            worst, tokens = sorted_top_k(values, n, groups)
             out.suppressed[part], out.suppressed_values[part] = tokens.cpu().numpy(), -worst.cpu().numpy()
             progress(Progress("promoted tokens", part.stop, len(directions), "latents"))
     return out
-
-
-def final_norm_gain(subject: SubjectModel) -> tuple[Tensor, bool] | None:
-    """Gain Float32[Tensor, " d_model"] of the norm before the unembedding, and whether it subtracts the mean.
-
-    Measured by running the norm, not read from its weight: Gemma's gain is 1 + weight, and other families may differ.
-    `None` for a model that has none.
-    """
-    norm = _find_final_norm(subject)
-    if norm is None:
-        return None
-    d = subject.d_model
-    weight = next((p for p in norm.parameters() if p.numel() == d), None)
-    dtype = weight.dtype if weight is not None else torch.float32
-    with torch.inference_mode():
-        zero = norm(torch.zeros(1, d, device=subject.device, dtype=dtype)).float()
-        constant = norm(torch.full((1, d), 1e3, device=subject.device, dtype=dtype)).float() - zero
-        centred = bool(constant.abs().max() < 1e-2)
-        # Alternating signs have mean 0 (d even) and size 1, so that the norm's output is the gain itself.
-        probe = torch.ones(1, d, device=subject.device, dtype=dtype)
-        probe[:, 1::2] = -1
-        probe = probe - probe.mean() if centred else probe
-        size = probe.float().pow(2).mean().sqrt()
-        response = norm(probe * 1e2).float() - zero
-    return (response * size / probe.float())[0], centred
-
-
-def _find_final_norm(subject: SubjectModel) -> nn.Module | None:
-    base = subject.base
-    for holder in (base, getattr(base, "decoder", None), getattr(base, "language_model", None)):
-        for name in FINAL_NORMS:
-            norm = getattr(holder, name, None)
-            if isinstance(norm, nn.Module) and "norm" in type(norm).__name__.lower():
-                return norm
-    return None

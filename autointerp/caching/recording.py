@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autointerp.caching.logits import promoted_tokens, why_no_promoted_tokens
+from autointerp.caching.logits import path_to_logits, promoted_tokens, used_ids
+from autointerp.caching.masking import masked_ids
 from autointerp.caching.neighbours import Cofiring, Neighbours, nearest_by_cosine
 from autointerp.errors import BadActivations
 from autointerp.models.coders.coder import SparseCoder
+from autointerp.models.direct_path import DirectPath
 from autointerp.models.subject import SubjectModel
 from autointerp.store import CoderWriter, Store
 from autointerp.types import CoderInfo, Fidelity, Progress, ProgressCallback, Relation
@@ -48,7 +50,9 @@ class Recording:
         overwrite: bool = False,
     ):
         self.store, self.name, self.coder, self.subject = store, name, coder, subject
-        self._skip_bos, self._logits, self._overwrite = skip_bos, logits, overwrite
+        self._skip_bos, self._overwrite = skip_bos, overwrite
+        self.masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=skip_bos)
+        self._path = path_to_logits(subject, coder, store, self.masked) if logits else None
         self._live = np.zeros(coder.n_latents, dtype=bool)
         self._writer: CoderWriter | None = None
         self._cofiring: Cofiring | None = None
@@ -90,6 +94,8 @@ class Recording:
                     "weights": coder.checksum(),
                     "side": coder.tap.side,
                     "skip_bos": self._skip_bos,
+                    "masked_ids": self.masked.tolist(),
+                    **({"logit_unit": "slope"} if isinstance(self._path, DirectPath) else {}),
                     "absent": self._absent(),
                 },
                 scale=first_scale(largest),
@@ -102,8 +108,8 @@ class Recording:
         coder, absent = self.coder, {}
         if coder.target is None:
             absent["fidelity"] = "The coder has no decoder."
-        if reason := why_no_promoted_tokens(self.subject, coder):
-            absent["promoted_tokens"] = reason
+        if isinstance(self._path, str):
+            absent["promoted_tokens"] = self._path
         if coder.W_dec is None:
             absent["decoder"] = "The coder's latents have no decoder directions."
         if coder.W_enc is None:
@@ -120,8 +126,9 @@ class Recording:
             progress(Progress(f"{report.stage} {self.name}", report.done, report.total, report.unit))
 
         tokens = None
-        if self._logits and why_no_promoted_tokens(self.subject, self.coder) is None:
-            tokens = promoted_tokens(self.subject, self.coder, progress=named)
+        if isinstance(self._path, DirectPath):
+            used = used_ids(self.store, self.subject.vocab_size)
+            tokens = promoted_tokens(self.subject, self.coder, self._path, used, progress=named)
         return self._open().finish(
             n_tokens=int(position_counts.sum()),
             position_counts=position_counts,

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from autointerp.caching.corpus import CorpusRequest, open_or_make
 from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
-from autointerp.caching.fidelity import measure, position_mask
+from autointerp.caching.fidelity import measure
+from autointerp.caching.masking import position_mask
 from autointerp.caching.recording import Recording
 from autointerp.caching.tokenize import TextDocument
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
@@ -143,7 +144,7 @@ def _cache_missing(
                 subject,
                 coders,
                 store,
-                skip_bos=options.skip_bos,
+                masked=next(iter(recordings.values())).masked,
                 n_tokens=options.fidelity_tokens,
                 batch_size=options.batch_size,
                 progress=progress,
@@ -166,7 +167,7 @@ def _read_all(
     by_tap: dict[Tap, list[Recording]] = {}
     for recording in recordings:
         by_tap.setdefault(recording.coder.tap, []).append(recording)
-    bos = subject.bos_token_id if options.skip_bos else None
+    masked = recordings[0].masked
     position_counts = np.zeros(store.ctx_len, dtype=np.int64)
     total = store.n_contexts * store.ctx_len
     with reading(subject.base, list(by_tap)) as read:
@@ -174,7 +175,7 @@ def _read_all(
             rows = np.asarray(store.tokens[start : start + options.batch_size], dtype=np.int64)
             subject.check_ids(rows)
             ids = torch.from_numpy(rows).to(subject.device)
-            mask = position_mask(ids, bos)
+            mask = position_mask(ids, masked)
             kept = mask.cpu().numpy()
             position_counts += kept.sum(0)
             token = np.flatnonzero(kept) + start * store.ctx_len

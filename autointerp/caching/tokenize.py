@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.caching.masking import separator
 from autointerp.errors import CorpusError
 
 PIECE_CHARS = 1 << 20
@@ -68,12 +69,6 @@ class Packer:
         """Documents that have a token in a taken row, cut at the end of the last row."""
         end = self._rows * self.ctx_len
         return [(name, first, min(size, end - first)) for name, first, size in self.documents if first < end]
-
-
-def separator(tokenizer: Any) -> int | None:
-    """The id put before each document, see the module's docstring; `None` when the tokenizer has no such token."""
-    ids = (getattr(tokenizer, f"{name}_token_id", None) for name in ("bos", "eos", "cls", "sep"))
-    return next((value for value in ids if isinstance(value, int)), None)
 
 
 def tokenize(

@@ -108,7 +108,7 @@ def describe(
     from autointerp.types import Relation
 
     stats = coder.all_stats(latent)
-    promoted, suppressed = coder.logits(latent)
+    promoted, suppressed = coder.promoted(latent)
     words = store.vocabulary()
     return {
         "coder": coder.info.coder,
@@ -116,6 +116,7 @@ def describe(
         **{name: stats[name] for name in STATISTICS},
         "promoted": [{**vars(logit), "text": words.text(logit.token)} for logit in promoted],
         "suppressed": [{**vars(logit), "text": words.text(logit.token)} for logit in suppressed],
+        "logit_unit": coder.info.logit_unit if promoted or suppressed else None,
         "neighbours": {relation: coder.neighbours(latent, relation) for relation in get_args(Relation)},
         "cofiring_share": coder.info.cofiring_share,
         "examples": groups,

@@ -39,7 +39,7 @@ def _input_key(tap: Tap, args: tuple, kwargs: dict[str, Any]) -> str | None:
     )
 
 
-def _output_tensor(tap: Tap, output: Any) -> Tensor:
+def output_tensor(tap: Tap, output: Any) -> Tensor:
     """The tensor a module returned: itself, or the first element of a tuple or of a transformers output."""
     if hasattr(output, "to_tuple"):
         output = output.to_tuple()
@@ -50,8 +50,8 @@ def _output_tensor(tap: Tap, output: Any) -> Tensor:
     raise ModelLoadError(f"{tap.module} returns {type(output).__name__}, not a tensor of activations.")
 
 
-def _with_output(output: Any, tensor: Tensor) -> Any:
-    """A module's output with the tensor that `_output_tensor` finds replaced."""
+def with_output(output: Any, tensor: Tensor) -> Any:
+    """A module's output with the tensor that `output_tensor` finds replaced."""
     if isinstance(output, tuple):
         return (tensor, *output[1:])
     if isinstance(output, list):
@@ -85,8 +85,8 @@ def hooked(
             else:
 
                 def after(_m: nn.Module, _args: tuple, output: Any, tap: Tap = tap) -> Any:
-                    changed = function(tap, _output_tensor(tap, output))
-                    return None if changed is None else _with_output(output, changed)
+                    changed = function(tap, output_tensor(tap, output))
+                    return None if changed is None else with_output(output, changed)
 
                 handles.append(module.register_forward_hook(after))
         yield

@@ -92,7 +92,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     # Of the quantiles' examples as many as are still wanted, every quantile giving some.
     quantiles = _spread([e for e in groups["quantiles"] if _place(e) not in {_place(c) for c in chosen}])
     chosen = _distinct([*chosen, *quantiles])[:n]
-    promoted, suppressed = coder.logits(latent) if "logits" in options.entry.needs else ([], [])
+    promoted, suppressed = coder.promoted(latent) if "logits" in options.entry.needs else ([], [])
     words = store.vocabulary()
     return Evidence(
         coder=coder.info.coder,

@@ -199,7 +199,7 @@ class Prober:
         return subject
 
     def _separator(self, subject: "SubjectModel") -> list[int]:
-        from autointerp.caching.tokenize import separator
+        from autointerp.caching.masking import separator
 
         token = self._store.meta["tokenizer"].get("separator", separator(subject.tokenizer))
         return [] if token is None else [int(token)]
@@ -299,6 +299,16 @@ def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
     )
 
 
+def _masked_ids(subject: "SubjectModel", info: CoderInfo) -> NDArray[np.int64]:
+    """Ids that were not cached for a coder; older stores do not list them, and left out BOS alone."""
+    bos = (
+        []
+        if subject.bos_token_id is None or not info.config.get("skip_bos", True)
+        else [subject.bos_token_id]
+    )
+    return np.array(info.config.get("masked_ids", bos), dtype=np.int64)
+
+
 def _encode(
     subject: "SubjectModel",
     coder: "SparseCoder",
@@ -308,10 +318,9 @@ def _encode(
 ) -> TextActivations:
     import torch
 
-    from autointerp.caching.fidelity import position_mask
+    from autointerp.caching.masking import position_mask
 
-    bos = subject.bos_token_id if info.config.get("skip_bos", True) else None
-    mask = position_mask(torch.from_numpy(ids), bos)
+    mask = position_mask(torch.from_numpy(ids), _masked_ids(subject, info))
     kept = mask.numpy()
     position = np.flatnonzero(kept)
     with torch.inference_mode():

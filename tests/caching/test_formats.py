@@ -17,6 +17,7 @@ from autointerp.cli.main import build_parser
 from autointerp.errors import StoreError
 from autointerp.models.coders import registry
 from autointerp.models.coders.coder import SparseActivations
+from autointerp.models.hooks import Tap
 from autointerp.models.subject import SubjectModel
 from autointerp.probe import Prober
 from autointerp.store import Store
@@ -138,18 +139,19 @@ def test_promoted_tokens(variant: str, toys: Store, subject: SubjectModel) -> No
         return
     assert "promoted_tokens" not in info.absent
     assert coder.W_dec is not None
-    head = subject.unembedding
+    ids = torch.from_numpy(toys.tokens.astype(np.int64))
+    norm, head = subject.base.get_submodule("final_layer_norm"), subject.unembedding
     assert head is not None
-    norm = subject.base.get_submodule("final_layer_norm")
-    centred = coder.W_dec - coder.W_dec.mean(1, keepdim=True)
-    logits = (centred * norm.weight) @ head.weight.T  # type: ignore[operator]
+    residual = hidden(subject, Tap("final_layer_norm", "input"), ids)[ids != 0]
     for latent in (0, 7):
-        promoted, suppressed = toys.coder(variant).logits(latent)
-        best = logits[latent].sort(descending=True).values.numpy()
-        np.testing.assert_allclose([token.value for token in promoted], best[: len(promoted)], rtol=2e-3)
-        np.testing.assert_allclose(
-            [token.value for token in suppressed], best[::-1][: len(suppressed)], rtol=2e-3
-        )
+        step = 0.02 * coder.W_dec[latent]
+        # The target's direct effect on the logits: what it adds to the residual stream, the layers after it left as they are.
+        with torch.no_grad():
+            effect = (head(norm(residual + step)) - head(norm(residual - step))).mean(0).numpy() / 0.04
+        for token in (each for side in toys.coder(variant).logits(latent) for each in side):
+            assert token.value == pytest.approx(
+                effect[token.token], rel=0.05, abs=float(1e-2 * abs(effect).max())
+            )
 
 
 def test_what_is_missing_has_a_reason(toys: Store) -> None:

@@ -1,7 +1,4 @@
-"""Neighbours and promoted tokens against brute force."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""Neighbours against brute force."""
 
 import numpy as np
 import pytest
@@ -10,11 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.caching import neighbours
-from autointerp.caching.logits import promoted_tokens, why_no_promoted_tokens
 from autointerp.caching.neighbours import Cofiring, nearest_by_cosine
-from autointerp.models.coders.loading import load_coder
-from autointerp.models.subject import SubjectModel, load_subject
-from tests.models.tiny import save_bert, save_gpt2, save_llama, save_neox, save_opt
 
 
 @settings(max_examples=25, deadline=None)
@@ -108,56 +101,3 @@ def test_cosine_neighbours(n_latents: int) -> None:
 def test_no_neighbours_without_company() -> None:
     live = np.array([True, False, False])
     assert (nearest_by_cosine(torch.randn(3, 4), live)[0] == -1).all()
-
-
-FINAL_NORMS: dict[str, tuple[Callable[[Path], Path], str, bool]] = {
-    "neox": (save_neox, "final_layer_norm", True),
-    "gpt2": (save_gpt2, "ln_f", True),
-    "llama": (save_llama, "norm", False),
-    "opt": (save_opt, "decoder.final_layer_norm", True),
-}
-
-
-@pytest.mark.parametrize("family", FINAL_NORMS)
-def test_promoted_tokens_fold_the_final_norm(family: str, tmp_path: Path) -> None:
-    save, path, centred = FINAL_NORMS[family]
-    subject = load_subject(str(save(tmp_path / "m")))
-    gain = torch.rand(16) + 0.5
-    norm, head = subject.base.get_submodule(path), subject.unembedding
-    assert isinstance(norm.weight, torch.Tensor)
-    assert head is not None
-    assert isinstance(head.weight, torch.Tensor)
-    with torch.no_grad():
-        norm.weight.copy_(gain)
-    hookpoint = next(name for name in subject.suggestions() if name.endswith(".0"))
-    coder = load_coder(f"random:{hookpoint}:40:4", subject=subject)
-    tokens = promoted_tokens(subject, coder)
-    assert coder.W_dec is not None
-    direction = coder.W_dec - coder.W_dec.mean(1, keepdim=True) if centred else coder.W_dec
-    logits = (direction * gain) @ head.weight.T
-    np.testing.assert_allclose(tokens.promoted_values, logits.topk(10, dim=1).values.numpy(), atol=1e-4)
-    np.testing.assert_allclose(tokens.suppressed_values, -(-logits).topk(10, dim=1).values.numpy(), atol=1e-4)
-    picked = logits.gather(1, torch.from_numpy(tokens.promoted).long()).numpy()
-    np.testing.assert_allclose(picked, tokens.promoted_values, atol=1e-4)
-
-
-@pytest.fixture(scope="module")
-def neox(tmp_path_factory: pytest.TempPathFactory) -> SubjectModel:
-    return load_subject(str(save_neox(tmp_path_factory.mktemp("m"))))
-
-
-def test_no_promoted_tokens_where_they_make_no_sense(neox: SubjectModel, tmp_path: Path) -> None:
-    wide = load_coder("random:layers.0.mlp.dense_h_to_4h:40:4", subject=neox)
-    assert "residual stream" in (why_no_promoted_tokens(neox, wide) or "")
-    bert = load_subject(str(save_bert(tmp_path / "bert")))
-    coder = load_coder("random:encoder.layer.1:40:4", subject=bert)
-    assert "no language-model head" in (why_no_promoted_tokens(bert, coder) or "")
-    headless = load_subject(neox.source, head=False)
-    coder = load_coder("random:layers.0:40:4", subject=headless)
-    assert "no language-model head" in (why_no_promoted_tokens(headless, coder) or "")
-
-
-def test_neurons_promote_by_their_output_weights(neox: SubjectModel) -> None:
-    coder = load_coder("neurons:layers.0.mlp", subject=neox)
-    assert why_no_promoted_tokens(neox, coder) is None
-    assert promoted_tokens(neox, coder).promoted.shape == (64, 10)

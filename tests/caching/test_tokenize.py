@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.caching import tokenize as module
+from autointerp.caching.masking import separator
 from autointerp.caching.tokenize import (
     Packer,
     load_token_ids,
     read_dataset,
     read_text_files,
-    separator,
     tokenize,
 )
 from autointerp.errors import CorpusError

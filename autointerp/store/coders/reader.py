@@ -122,7 +122,7 @@ class CoderStore:
         return Histogram(np.linspace(0, top, N_BINS + 1, dtype=np.float32), counts)
 
     def logits(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
-        """Promoted and suppressed tokens, strongest first; both empty when the coder has none."""
+        """The tokens that are raised and lowered most, as stored, strongest first; both empty when the coder has none."""
         generation, coder, latent = self._checked(latent)
         rows = generation.columns(
             "SELECT promoted, promoted_value, suppressed, suppressed_value "
@@ -143,6 +143,12 @@ class CoderStore:
             for side in ("promoted", "suppressed")
         )
         return promoted, suppressed
+
+    def promoted(self, latent: int) -> tuple[list[TokenLogit], list[TokenLogit]]:
+        """Promoted and suppressed tokens, strongest first. Some directions raise every logit, or lower it: only what is raised
+        is promoted, only what is lowered suppressed."""
+        raised, lowered = self.logits(latent)
+        return [each for each in raised if each.value > 0], [each for each in lowered if each.value < 0]
 
     def neighbours(self, latent: int, relation: Relation, limit: int = 10) -> list[Neighbour]:
         """Similar latents, nearest first; empty when the relation was not computed."""

@@ -20,6 +20,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const promoted = el("section");
     if (data.promoted.length || data.suppressed.length) {
       append(promoted, append(el("div", "pair"), logits("promoted", "Promoted", data.promoted), logits("suppressed", "Suppressed", data.suppressed)));
+      promoted.title = data.logit_unit;
     } else append(promoted, el("h4", "", "Promoted and suppressed tokens"), el("div", "note", data.no_logits));
     append(fragment, promoted);
 

@@ -110,7 +110,7 @@ def _read(
 def surroundings(feature: Feature) -> Surroundings:
     """Promoted and suppressed tokens, neighbours and their statistics."""
     coder = feature.coder
-    promoted, suppressed = coder.logits(feature.latent) if coder.info.has_logits else ([], [])
+    promoted, suppressed = coder.promoted(feature.latent) if coder.info.has_logits else ([], [])
     near: dict[Relation, list[Neighbour]] = {
         kind: coder.neighbours(feature.latent, kind) for kind in get_args(Relation)
     }

@@ -49,6 +49,7 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
         "facts": facts(feature.stats, info, text),
         "promoted": [logit(token) for token in around.promoted],
         "suppressed": [logit(token) for token in around.suppressed],
+        "logit_unit": f"By the decoder's direct effect; {info.logit_unit}",
         "no_logits": info.absent.get("promoted_tokens") or f"Not computed for {info.coder}.",
         "neighbours": [
             {
