@@ -3,19 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.caching.masking import separator
-from autointerp.caching.tokenize import (
-    Packer,
-    TextDocument,
-    load_token_ids,
-    read_dataset,
-    read_text_files,
-    tokenize,
-)
+from autointerp.caching.sources import Dataset, TextDocument, load_token_ids, read_dataset, read_text_files
+from autointerp.caching.tokenize import Packer, tokenize
 from autointerp.errors import CorpusError, ModelLoadError, StoreError
 from autointerp.models.subject import SubjectModel
 from autointerp.store import CorpusWriter, Store, vocabulary_from_tokenizer
@@ -32,22 +27,28 @@ MODEL_KEYS = [
     "vocab_size",
     "architecture",
     "fingerprint",
+    "dtype",
 ]
 """What a store records of its subject model."""
 
 
 @dataclass(frozen=True)
 class CorpusRequest:
-    """What a corpus should be; `None` = not stated. At most one of the four sources is given."""
+    """What a corpus should be; `None` = not stated. At most one of the four sources is given.
+
+    `column`: where the text is in the lines of `.jsonl` files. `bos_every_row`, `join`: see `tokenize.Packer`.
+    """
 
     text: Sequence[str | Path] | None = None
-    dataset: str | None = None
+    dataset: Dataset | None = None
     token_ids: str | Path | NDArray[np.integer] | None = None
     documents: Iterable[TextDocument] | None = None
     name: str | None = None
     n_tokens: int | None = None
     ctx_len: int | None = None
-    split: str = "train"
+    column: str | None = None
+    bos_every_row: bool | None = None
+    join: bool | None = None
 
     def source_name(self) -> str | None:
         """What the corpus is called in the store; `None` when no source is given."""
@@ -56,7 +57,7 @@ class CorpusRequest:
         if self.text is not None:
             return ", ".join(Path(path).name for path in self.text)
         if self.dataset is not None:
-            return self.dataset
+            return str(self.dataset)
         if self.token_ids is not None:
             return "token ids" if isinstance(self.token_ids, np.ndarray) else Path(self.token_ids).name
         return "documents" if self.documents is not None else None
@@ -89,6 +90,11 @@ def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest
             f"{store.path} holds activations of {model.get('name')}, not of {subject.name} (its weights differ). Choose "
             "another folder for this model."
         )
+    if model.get("dtype", subject.dtype) != subject.dtype:
+        raise StoreError(
+            f"{store.path} holds activations in {model['dtype']}, not in {subject.dtype}. Omit the dtype, or choose another "
+            "folder."
+        )
     if request.ctx_len is not None and request.ctx_len != store.ctx_len:
         raise StoreError(
             f"{store.path} has contexts of {store.ctx_len} tokens, not {request.ctx_len}. Omit the context length, or choose "
@@ -100,6 +106,15 @@ def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest
             f"{store.path} already holds the text {corpus.get('name')!r}, not {name!r}. Omit the text to add coders to "
             "this store, or choose another folder."
         )
+    for asked, stored, what in (
+        (request.bos_every_row, tokenizer.get("row_start") is not None, "with BOS before every row"),
+        (request.join, tokenizer.get("joined", True), "with documents joined"),
+    ):
+        if asked is not None and asked != stored:
+            raise StoreError(
+                f"{store.path} holds its text {what if stored else what.replace('with', 'without', 1)}. Omit the option, or "
+                "choose another folder."
+            )
     # Asking again for the same number, of which the text had fewer, is no conflict.
     n, asked_before = request.n_tokens, tokenizer.get("n_tokens_asked")
     if n is not None and n != asked_before and n // store.ctx_len != store.n_contexts:
@@ -127,14 +142,19 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
             f"{subject.name} comes without a tokenizer, so its tokens cannot be shown as text"
         )
     max_rows = None if n_asked is None else n_asked // ctx_len
-    packer = Packer(ctx_len, max_rows)
+    row_start = _row_start(subject) if request.bos_every_row else None
+    joined = request.join is not False
+    packer = Packer(ctx_len, max_rows, row_start, joined)
     writer = CorpusWriter(
         path,
         model={key: getattr(subject, key) for key in MODEL_KEYS},
         tokenizer={
-            "source": subject.source,
+            "source": subject.tokenizer_source,
             "separator": separator(subject.tokenizer),
             "bos": subject.bos_token_id,
+            "special_as_text": True,
+            "row_start": row_start,
+            "joined": joined,
             "n_tokens_asked": n_asked,
         },
         name=request.source_name() or "",
@@ -145,7 +165,7 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
         blocks = (
             _row_blocks(rows, max_rows)
             if rows is not None
-            else tokenize(_texts(request), subject.tokenizer, packer)
+            else tokenize(_texts(request, subject.tokenizer), subject.tokenizer, packer)
         )
         done = 0
         for block in blocks:
@@ -157,6 +177,11 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
             )
         progress(Progress("tokenize", done, done))
         if not done:
+            if not joined and packer.n_tokens >= ctx_len:
+                raise CorpusError(
+                    f"no document fills one context of {ctx_len} tokens, and they are not to be joined. Choose a shorter "
+                    "context length, or join them."
+                )
             raise CorpusError(
                 f"the text has {packer.n_tokens:,} tokens, less than one context of {ctx_len}. Give more text or a shorter "
                 "context length."
@@ -164,11 +189,18 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
         return writer.finish(packer.placed() or None, progress)
 
 
-def _texts(request: CorpusRequest) -> Iterable[TextDocument]:
+def _row_start(subject: SubjectModel) -> int:
+    token = subject.bos_token_id if subject.bos_token_id is not None else separator(subject.tokenizer)
+    if token is None:
+        raise CorpusError(f"the tokenizer of {subject.name} has no BOS token to put before every row")
+    return token
+
+
+def _texts(request: CorpusRequest, tokenizer: Any) -> Iterable[TextDocument]:
     if request.text is not None:
-        return read_text_files(request.text)
+        return read_text_files(request.text, tokenizer, request.column)
     if request.dataset is not None:
-        return read_dataset(request.dataset, request.split)
+        return read_dataset(request.dataset, tokenizer)
     assert request.documents is not None
     return request.documents
 

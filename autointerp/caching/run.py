@@ -15,7 +15,7 @@ from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
 from autointerp.caching.fidelity import measure
 from autointerp.caching.masking import position_mask
 from autointerp.caching.recording import Recording
-from autointerp.caching.tokenize import TextDocument
+from autointerp.caching.sources import Dataset, TextDocument
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.loading import load_coder
@@ -48,9 +48,14 @@ def cache(
     dataset: str | None = None,
     token_ids: str | Path | NDArray[np.integer] | None = None,
     documents: Iterable[TextDocument] | None = None,
+    config: str | None = None,
+    split: str | None = None,
+    column: str | None = None,
     corpus_name: str | None = None,
     n_tokens: int | None = None,
     ctx_len: int | None = None,
+    bos_every_row: bool | None = None,
+    join: bool | None = None,
     hookpoint: str | None = None,
     batch_size: int = BATCH_SIZE,
     skip_bos: bool = True,
@@ -61,6 +66,7 @@ def cache(
     trust_remote_code: bool = False,
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype | None = None,
+    tokenizer: str | None = None,
     progress: ProgressCallback = no_progress,
 ) -> list[CoderInfo]:
     """Cache what every latent of `coders` (name to spec) fires on, and finish their files.
@@ -68,7 +74,13 @@ def cache(
     An existing store keeps its text: a source of text is needed only for a new one, and must not contradict what is there.
     Complete coders are skipped (`overwrite`: cached again); the others share one forward pass per batch, which ends after the
     last module read. A run that was killed can be repeated: the corpus and each coder appear complete or not at all.
-    `skip_bos` leaves out the positions of BOS tokens. Returns the infos of `coders`, in order.
+
+    `config`, `split` and `column` choose within a data set (the last also in `.jsonl` files). `bos_every_row` puts BOS before
+    every row of a new store, `join=False` begins a row with each document. `skip_bos` leaves out what begins, ends or joins
+    documents; padding is always left out. `dtype`: of the model's weights, by default as in the store, float32 in a new one;
+    "auto" for the checkpoint's own. `tokenizer`: where to take it from, if not from the model.
+
+    Returns the infos of `coders`, in order.
 
     Raises UserError of the kind that fits (see `autointerp.errors`), with nothing half-written left.
     """
@@ -81,9 +93,16 @@ def cache(
     options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours)
     subject = model
     if not isinstance(subject, SubjectModel):
-        subject = load_subject(str(model), trust_remote_code=trust_remote_code, device=device, dtype=dtype)
+        if dtype is None and (Path(store_path) / "store.json").exists():
+            dtype = Store.open(store_path).meta["model"].get("dtype")
+        subject = load_subject(
+            str(model), trust_remote_code=trust_remote_code, device=device, dtype=dtype, tokenizer=tokenizer
+        )
     loaded = {name: load_coder(spec, subject=subject, hookpoint=hookpoint) for name, spec in coders.items()}
-    request = CorpusRequest(text, dataset, token_ids, documents, corpus_name, n_tokens, ctx_len)
+    chosen = None if dataset is None else Dataset(dataset, config, split, column)
+    request = CorpusRequest(
+        text, chosen, token_ids, documents, corpus_name, n_tokens, ctx_len, column, bos_every_row, join
+    )
     store = open_or_make(Path(store_path), subject, request, progress)
     subject.check_ctx_len(store.ctx_len)
     done = {info.coder: info for info in store.coders()}

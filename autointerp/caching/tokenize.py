@@ -2,73 +2,138 @@
 
 Documents are packed one after the other and cut into rows of `ctx_len` tokens; the last, partial row is dropped. Each
 document begins with one separator token, as in the training of language models and of sparsify's coders: the tokenizer's BOS,
-else its EOS, else CLS or SEP. No token is inserted or removed where a row begins inside a document.
+else its EOS, else CLS or SEP. No token is inserted or removed where a row begins inside a document, unless `Packer` is asked
+for a token before every row. Text is encoded as text: where it names a special token (`</s>`), it stays those characters.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.caching.masking import separator
+from autointerp.caching.sources import TextDocument
 from autointerp.errors import CorpusError
 
 PIECE_CHARS = 1 << 20
 BATCH_CHARS = 1 << 20
-TextDocument = tuple[str, str]
-"""(name, text)"""
+Piece = tuple[str, "str | list[int]", bool]
+"""(name, text or ids, whether it goes on with the document before)"""
 
 
 @dataclass
 class Packer:
-    """Packs token lists into rows. `documents` fills up as (name, first token index, number of tokens)."""
+    """Packs token lists into rows of `ctx_len`.
+
+    `row_start`: an id that every row begins with (a document that begins with it does not get a second one). Unless `join`,
+    a document begins a new row, and what is left of the one before is dropped.
+    """
 
     ctx_len: int
     max_rows: int | None
-    documents: list[tuple[str, int, int]] = field(default_factory=list)
+    row_start: int | None = None
+    join: bool = True
     n_tokens: int = 0
+    """Tokens added."""
+    _documents: list[tuple[str, int, int]] = field(default_factory=list)
+    """Name, place in the stream of tokens that are not dropped, number of tokens."""
     _rest: list[NDArray[np.int64]] = field(default_factory=list)
+    _ready: list[NDArray[np.int64]] = field(default_factory=list)
     _rows: int = 0
+    _starts: list[int] = field(default_factory=list)
+    """Where in the stream each row starts, and in `_stream` where the next one will."""
+    _inserted: list[bool] = field(default_factory=list)
+    _stream: int = 0
+    _waiting: int = 0
+    """Tokens in `_rest`."""
 
     @property
     def full(self) -> bool:
         """Whether there are tokens for `max_rows` rows."""
-        return self.max_rows is not None and self.n_tokens >= self.max_rows * self.ctx_len
+        return self.max_rows is not None and self._rows + self.held // self.ctx_len >= self.max_rows
 
     def add(self, name: str, ids: NDArray[np.int64], *, continued: bool = False) -> None:
         """Add one document's ids, or, with `continued`, more ids of the document before."""
-        if continued and self.documents:
-            name, first, size = self.documents[-1]
-            self.documents[-1] = (name, first, size + len(ids))
+        if continued and self._documents:
+            name, first, size = self._documents[-1]
+            self._documents[-1] = (name, first, size + len(ids))
         else:
-            self.documents.append((name, self.n_tokens, len(ids)))
+            if not self.join:
+                self._drop_rest()
+            self._documents.append((name, self._stream + self._waiting, len(ids)))
         self._rest.append(ids)
+        self._waiting += len(ids)
         self.n_tokens += len(ids)
 
     def take(self) -> NDArray[np.int64]:
         """The complete rows held so far, Int64[ndarray, "rows ctx_len"]; the remainder is kept."""
-        flat = np.concatenate(self._rest) if self._rest else np.zeros(0, np.int64)
-        n = len(flat) // self.ctx_len
-        if self.max_rows is not None:
-            n = min(n, self.max_rows - self._rows)
+        self._cut()
+        rows = np.concatenate(self._ready) if self._ready else np.zeros((0, self.ctx_len), np.int64)
+        n = len(rows) if self.max_rows is None else min(len(rows), self.max_rows - self._rows)
+        self._ready = []
         self._rows += n
-        self._rest = [flat[n * self.ctx_len :]]
-        return flat[: n * self.ctx_len].reshape(n, self.ctx_len)
+        return rows[:n]
 
     @property
     def held(self) -> int:
         """Tokens waiting to be taken."""
-        return self.n_tokens - self._rows * self.ctx_len
+        return sum(rows.size for rows in self._ready) + self._waiting
 
     def placed(self) -> list[tuple[str, int, int]]:
-        """Documents that have a token in a taken row, cut at the end of the last row."""
-        end = self._rows * self.ctx_len
-        return [(name, first, min(size, end - first)) for name, first, size in self.documents if first < end]
+        """(name, first token index, number of tokens) of the documents that have a token in a taken row, cut at its end. A
+        token that was put before a row belongs to the document that the row begins with."""
+        ends = [*((name, first, first + size) for name, first, size in self._documents)]
+        places = self._places(
+            np.array([[first, end] for _, first, end in ends], dtype=np.int64).reshape(-1, 2)
+        )
+        last = self._rows * self.ctx_len
+        return [
+            (name, int(first), int(min(end, last) - first))
+            for (name, _, _), (first, end) in zip(ends, places, strict=True)
+            if first < min(end, last)
+        ]
+
+    def _places(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Token indices in the grid of places in the stream."""
+        if self.row_start is None:
+            return at
+        starts, inserted = np.array([*self._starts, self._stream]), np.array([*self._inserted, False])
+        row = np.searchsorted(starts, at, side="right") - 1
+        inside = at - starts[row]
+        return row * self.ctx_len + inside + np.where(inside > 0, inserted[row], 0)
+
+    def _cut(self) -> None:
+        """Rows from the rest, as far as it goes."""
+        flat = np.concatenate(self._rest) if self._rest else np.zeros(0, np.int64)
+        at = 0
+        if self.row_start is None:
+            at = len(flat) // self.ctx_len * self.ctx_len
+            self._ready.append(flat[:at].reshape(-1, self.ctx_len))
+        else:
+            rows = []
+            while at < len(flat):
+                inserted = bool(flat[at] != self.row_start)
+                end = at + self.ctx_len - inserted
+                if end > len(flat):
+                    break
+                rows.append(np.concatenate([[self.row_start] * inserted, flat[at:end]]))
+                self._starts.append(self._stream + at)
+                self._inserted.append(inserted)
+                at = end
+            if rows:
+                self._ready.append(np.array(rows, dtype=np.int64))
+        self._stream += at
+        self._rest, self._waiting = [flat[at:]], len(flat) - at
+
+    def _drop_rest(self) -> None:
+        self._cut()
+        left = self._waiting
+        self._rest, self._waiting = [], 0
+        if left and self._documents:
+            name, first, size = self._documents[-1]
+            self._documents[-1] = (name, first, size - left)
 
 
 def tokenize(
@@ -82,11 +147,11 @@ def tokenize(
     any_text = False
     for batch in _batches(_pieces(documents)):
         any_text = True
-        texts = [text for _, text, _ in batch]
-        encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        for (name, _, continued), ids in zip(batch, encoded["input_ids"], strict=True):
-            prefix = [] if continued or start is None else [start]
-            packer.add(name, np.asarray([*prefix, *ids], dtype=np.int64), continued=continued)
+        for (name, _, continued), ids in zip(batch, _encoded(batch, tokenizer), strict=True):
+            begun = continued or start is None or list(ids[:1]) == [start]
+            packer.add(
+                name, np.asarray([*([] if begun else [start]), *ids], dtype=np.int64), continued=continued
+            )
         if packer.held >= rows_at_once * packer.ctx_len or packer.full:
             yield packer.take()
         if packer.full:
@@ -96,9 +161,40 @@ def tokenize(
     yield packer.take()
 
 
-def _pieces(documents: Iterable[TextDocument]) -> Iterator[tuple[str, str, bool]]:
-    """(name, text, continued), empty documents left out; very long ones cut after a line break (or a space)."""
+def encode(tokenizer: Any, texts: list[str], *, as_text: bool = True) -> list[list[int]]:
+    """Token ids of texts, without any that the tokenizer would add. Unless `as_text`, names of special tokens in a text become
+    these tokens."""
+    options = {"split_special_tokens": True} if as_text else {}
+    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False, **options)[
+        "input_ids"
+    ]
+
+
+def with_row_starts(ids: NDArray[np.int64], ctx_len: int, token: int) -> NDArray[np.int64]:
+    """One document's ids with `token` put before every row of `ctx_len` that does not begin with it, the last row shorter."""
+    rows, at = [], 0
+    while at < len(ids):
+        inserted = bool(ids[at] != token)
+        end = at + max(1, ctx_len - inserted)
+        rows += [[token] * inserted, ids[at:end]]
+        at = end
+    return np.concatenate(rows).astype(np.int64)
+
+
+def _encoded(batch: list[Piece], tokenizer: Any) -> list[list[int]]:
+    """The ids of each piece: encoded, or as they came."""
+    texts = [text for _, text, _ in batch if isinstance(text, str)]
+    encoded = iter(encode(tokenizer, texts) if texts else [])
+    return [next(encoded) if isinstance(text, str) else text for _, text, _ in batch]
+
+
+def _pieces(documents: Iterable[TextDocument]) -> Iterator[Piece]:
+    """Empty documents left out; very long ones cut after a line break (or a space)."""
     for name, text in documents:
+        if not isinstance(text, str):
+            if len(text):
+                yield name, list(text), False
+            continue
         if not text.strip():
             continue
         at = 0
@@ -114,8 +210,8 @@ def _pieces(documents: Iterable[TextDocument]) -> Iterator[tuple[str, str, bool]
             at = end
 
 
-def _batches(pieces: Iterable[tuple[str, str, bool]]) -> Iterator[list[tuple[str, str, bool]]]:
-    batch: list[tuple[str, str, bool]] = []
+def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    batch: list[Piece] = []
     size = 0
     for piece in pieces:
         batch.append(piece)
@@ -125,98 +221,3 @@ def _batches(pieces: Iterable[tuple[str, str, bool]]) -> Iterator[list[tuple[str
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def read_text_files(paths: Sequence[str | Path]) -> Iterator[TextDocument]:
-    """One document per file, or per line of a `.jsonl` file (its "text" field).
-
-    Raises CorpusError naming the file (and line) that is missing, no UTF-8 or no such JSON.
-    """
-    for path in map(Path, paths):
-        if not path.is_file():
-            why = "a folder: give its files, or use it as a dataset" if path.is_dir() else "no such file"
-            raise CorpusError(f"text {path}: {why}")
-        try:
-            if path.suffix == ".jsonl":
-                yield from _read_jsonl(path)
-            else:
-                yield path.name, path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"text {path} is not UTF-8 (byte {error.start}). Convert it first.") from error
-        except OSError as error:
-            raise CorpusError(f"text {path} cannot be read: {error.strerror}") from error
-
-
-def _read_jsonl(path: Path) -> Iterator[TextDocument]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise CorpusError(f"{path}, line {number}: not JSON ({error})") from error
-            text = record.get("text") if isinstance(record, dict) else None
-            if not isinstance(text, str):
-                raise CorpusError(f'{path}, line {number}: no "text" field with a string')
-            yield f"{path.name}:{number}", text
-
-
-def read_dataset(name: str, split: str = "train") -> Iterator[TextDocument]:
-    """The texts of a Hugging Face dataset: a hub name, a folder of data files, or one saved with `save_to_disk`."""
-    import datasets
-
-    folder = Path(name).expanduser()
-    try:
-        if (folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists():
-            loaded: Any = datasets.load_from_disk(str(folder))
-            if isinstance(loaded, dict):
-                if split not in loaded:
-                    raise CorpusError(f"dataset {name} has no split {split!r}; it has {', '.join(loaded)}")
-                loaded = loaded[split]
-        else:
-            loaded = datasets.load_dataset(
-                str(folder) if folder.exists() else name, split=split, streaming=True
-            )
-        rows = iter(loaded)
-        first = next(rows, None)
-    except CorpusError:
-        raise
-    except Exception as error:  # datasets raises its own, pyarrow's, fsspec's and httpx's
-        raise CorpusError(
-            f"dataset {name} cannot be loaded: {type(error).__name__}: {str(error)[:300]}"
-        ) from error
-    if first is None:
-        raise CorpusError(f"dataset {name} is empty")
-    columns = [key for key, value in first.items() if isinstance(value, str)]
-    if not columns:
-        raise CorpusError(f"dataset {name} has no text column; its columns: {', '.join(first)}")
-    column = "text" if "text" in columns else columns[0]
-    for number, row in enumerate(chain([first], rows)):
-        yield f"{name}:{number}", row[column] or ""
-
-
-def load_token_ids(source: str | Path | NDArray[np.integer], ctx_len: int | None) -> NDArray[np.integer]:
-    """Rows of token ids, Int[ndarray, "rows ctx_len"], from a `.npy` file (memory-mapped, never unpickled) or an array.
-
-    One axis: cut into rows of `ctx_len` (default 128), the rest dropped. Two axes: a row is a context.
-    """
-    if isinstance(source, np.ndarray):
-        ids, name = source, "the array"
-    else:
-        name = str(source)
-        try:
-            ids = np.load(source, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CorpusError(f"token ids {name}: not a readable .npy array of numbers ({error})") from error
-    if not isinstance(ids, np.ndarray) or not np.issubdtype(ids.dtype, np.integer) or ids.ndim not in (1, 2):
-        shape = getattr(ids, "shape", "?")
-        raise CorpusError(f"token ids {name}: expected whole numbers with one or two axes, got shape {shape}")
-    if ids.ndim == 2:
-        if ctx_len is not None and ids.shape[1] != ctx_len:
-            raise CorpusError(
-                f"token ids {name} come in rows of {ids.shape[1]}, but the context length is to be {ctx_len}"
-            )
-        return ids
-    ctx_len = ctx_len or 128
-    return ids[: len(ids) // ctx_len * ctx_len].reshape(-1, ctx_len)

@@ -38,11 +38,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text.add_argument(
         "--token-ids", type=Path, metavar="FILE", help="a .npy array of token ids with one or two axes"
     )
+    parser.add_argument(
+        "--config", metavar="NAME", help="configuration of the data set, where it has several"
+    )
+    parser.add_argument("--split", help="split of the data set (default: train, or the only one)")
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="where the text is in a data set or a .jsonl file: text, messages of a chat, or token ids (default: text)",
+    )
     parser.add_argument("--n-tokens", type=int, help="size of a new store, at most (default: 1,000,000)")
     parser.add_argument(
         "--ctx-len",
         type=int,
         help="tokens in a context of a new store (default: 128, or the most the model accepts)",
+    )
+    parser.add_argument(
+        "--bos-every-row",
+        action="store_true",
+        default=None,
+        help="put BOS before every context of a new store, not only before documents",
+    )
+    parser.add_argument(
+        "--no-join",
+        action="store_false",
+        dest="join",
+        default=None,
+        help="begin a context of a new store with each document, and drop what does not fill one",
     )
     parser.add_argument(
         "--hookpoint",
@@ -57,7 +79,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda (default: cpu)")
     parser.add_argument(
-        "--include-bos", action="store_true", help="keep activations on beginning-of-sequence tokens"
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="precision of the model (default: the store's; auto, that of the checkpoint, in a new store)",
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="T", help="folder or hub name of the tokenizer (default: the model's)"
+    )
+    parser.add_argument(
+        "--include-bos",
+        action="store_true",
+        help="keep activations on tokens that begin, end or join documents (padding is never kept)",
     )
     parser.add_argument(
         "--trust-remote-code",
@@ -73,21 +105,29 @@ def run(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise UserError(f"--{option.replace('_', '-')} {value}: give at least 1.")
+    store = args.store.expanduser()
     with progress_bars() as progress:
         infos = cache(
-            args.store.expanduser(),
+            store,
             model=args.model,
             coders=named_coders(args.coder),
             text=args.text,
             dataset=args.dataset,
+            config=args.config,
+            split=args.split,
+            column=args.column,
             token_ids=args.token_ids,
             n_tokens=args.n_tokens,
             ctx_len=args.ctx_len,
+            bos_every_row=args.bos_every_row,
+            join=args.join,
             hookpoint=args.hookpoint,
             batch_size=args.batch_size,
             skip_bos=not args.include_bos,
             trust_remote_code=args.trust_remote_code,
             device=args.device,
+            dtype=args.dtype or (None if (store / "store.json").exists() else "auto"),
+            tokenizer=args.tokenizer,
             progress=progress,
         )
     document = {"store": str(args.store), "coders": [asdict(info) for info in infos]}

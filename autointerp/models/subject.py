@@ -30,6 +30,7 @@ class SubjectModel:
     tokenizer: Any
     name: str
     source: str
+    tokenizer_source: str
     revision: str
     architecture: str
     d_model: int
@@ -169,6 +170,7 @@ def load_subject(
         tokenizer=read,
         name=path.resolve().name if path.exists() else name_or_path,
         source=str(name_or_path),
+        tokenizer_source=str(tokenizer or name_or_path),
         revision=str(getattr(config, "_commit_hash", None) or revision or ""),
         architecture=(config.architectures or [type(model).__name__])[0],
         d_model=int(text_config.hidden_size),

@@ -3,8 +3,7 @@
 A text is treated as caching treats a document: one separator token before it, cut into rows of the store's context length,
 no token added at a row's border; positions that caching leaves out are zero; values are rounded as stored. A row's
 activations thus equal what the store holds for the same row, up to the last digit of a float16 (matrix products over batches
-of another size may differ in the last bit of a float32). The model runs in float32: a store that was cached in a narrower
-dtype differs by that dtype's rounding.
+of another size may differ in the last bit of a float32). The model runs in the dtype that the store records, else in float32.
 """
 
 import re
@@ -88,7 +87,8 @@ class Prober:
         """Run the model on `text` and encode it with `coders` (all by default).
 
         A text longer than the context length is run as several rows; beyond `max_tokens` (separator included) it is cut. Lone
-        surrogates, which no tokenizer takes, become U+FFFD. A special token's name in the text is that token, as in caching.
+        surrogates, which no tokenizer takes, become U+FFFD. A special token's name in the text stays text, as in caching; for
+        older stores, which took it for the token, it is the token.
 
         Raises UserError for a text without tokens, UnknownName for an unknown coder, BadActivations for NaN or infinity.
         """
@@ -101,14 +101,10 @@ class Prober:
         looked_at = clean[: CHARS_PER_TOKEN * max_tokens]
         with self._lock:
             subject = self._load(infos, progress)
-            start = self._separator(subject)
-            encoded = subject.tokenizer(looked_at, add_special_tokens=False, verbose=False)
-            ids = np.asarray([*start, *encoded["input_ids"]], dtype=np.int64)
-            if len(ids) == len(start):
-                raise UserError("the text has no tokens")
+            ids, n_added = self._tokenize(subject, looked_at)
             cut = len(ids) > max_tokens or len(looked_at) < len(clean)
             kept = ids[:max_tokens]
-            return self._run(subject, kept, infos, n_added=len(start), cut=cut, n_replaced=n_replaced)
+            return self._run(subject, kept, infos, n_added=n_added, cut=cut, n_replaced=n_replaced)
 
     def run_ids(
         self,
@@ -180,11 +176,18 @@ class Prober:
         model = self._store.meta["model"]
         recorded = str(model.get("source") or "")
         folder = sources.find(recorded)
+        tokenizer = str(self._store.meta["tokenizer"].get("source") or recorded)
         what = f"the subject model {model['name']}"
         if folder is None:
             raise ModelLoadError(sources.missing(what, recorded))
         try:
-            subject = load_subject(folder, device=self._device, trust_remote_code=self._trust)
+            subject = load_subject(
+                folder,
+                device=self._device,
+                trust_remote_code=self._trust,
+                dtype=model.get("dtype"),
+                tokenizer=None if tokenizer == recorded else sources.find(tokenizer),
+            )
         except ModelLoadError as error:
             raise ModelLoadError(
                 f"{what} cannot be run. {sources.missing(what, recorded)} ({error})"
@@ -198,11 +201,23 @@ class Prober:
             )
         return subject
 
-    def _separator(self, subject: "SubjectModel") -> list[int]:
+    def _tokenize(self, subject: "SubjectModel", text: str) -> tuple[NDArray[np.int64], int]:
+        """The ids that caching would make of a document, and how many it puts before the text."""
         from autointerp.caching.masking import separator
+        from autointerp.caching.tokenize import encode, with_row_starts
 
-        token = self._store.meta["tokenizer"].get("separator", separator(subject.tokenizer))
-        return [] if token is None else [int(token)]
+        made = self._store.meta["tokenizer"]
+        [ids] = encode(subject.tokenizer, [text], as_text=made.get("special_as_text", False))
+        if not ids:
+            raise UserError("the text has no tokens")
+        start, row_start = made.get("separator", separator(subject.tokenizer)), made.get("row_start")
+        before = [] if start is None else [int(start)]
+        whole = np.asarray([*before, *ids], dtype=np.int64)
+        if row_start is None:
+            return whole, len(before)
+        return with_row_starts(whole, self._store.ctx_len, row_start), len(before) + (
+            before[:1] != [row_start]
+        )
 
     def _run(
         self,

@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from autointerp.caching import tokenize as module
 from autointerp.caching.masking import separator
-from autointerp.caching.tokenize import (
-    Packer,
-    load_token_ids,
-    read_dataset,
-    read_text_files,
-    tokenize,
-)
+from autointerp.caching.sources import Dataset, load_token_ids, read_dataset, read_text_files
+from autointerp.caching.tokenize import Packer, tokenize
 from autointerp.errors import CorpusError
 from tests.models.tiny import TEXT, save_tokenizer
 
@@ -104,15 +99,15 @@ def test_datasets_by_folder(tmp_path: Path) -> None:
     import datasets
 
     datasets.Dataset.from_dict({"text": ["one", "two"]}).save_to_disk(tmp_path / "saved")
-    assert [text for _, text in read_dataset(str(tmp_path / "saved"))] == ["one", "two"]
+    assert [text for _, text in read_dataset(Dataset(str(tmp_path / "saved")))] == ["one", "two"]
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "train.jsonl").write_text('{"id": 1, "content": "three"}\n')
-    assert [text for _, text in read_dataset(str(tmp_path / "files"))] == ["three"]
+    assert [text for _, text in read_dataset(Dataset(str(tmp_path / "files")))] == ["three"]
 
 
 def test_no_such_dataset(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="cannot be loaded"):
-        list(read_dataset(str(tmp_path / "nothing")))
+        list(read_dataset(Dataset(str(tmp_path / "nothing"))))
 
 
 def test_token_ids(tmp_path: Path) -> None:
