@@ -105,6 +105,11 @@ class CoderInfo:
         return self.config.get("absent", {})
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures has to know about the coder, as sentences."""
+        return self.config.get("notes", [])
+
+    @property
     def logit_unit(self) -> str:
         """What the values of promoted and suppressed tokens are, per unit of activation."""
         if self.config.get("logit_unit") == "slope":

@@ -135,6 +135,7 @@ def run(args: argparse.Namespace) -> None:
         f"{info.coder}: {info.n_activations:,} activations, {human_bytes(info.bytes_on_disk)}"
         for info in infos
     ]
+    lines += [f"{info.coder}: {note}" for info in infos for note in info.notes]
     write_result(document, "\n".join(lines), as_json=args.json)
 
 

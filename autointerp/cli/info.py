@@ -71,6 +71,7 @@ def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
         **{name: value for name, value in vars(info).items() if name not in ("fidelity", "config")},
         "l0": info.l0,
         "absent": info.absent,
+        "notes": info.notes,
         **{name: getattr(fidelity, name, None) for name in ("fvu", "ce_increase", "ce_increase_zero")},
         "n_explained": counts.get("latents", 0),
         **{f"n_{name}": counts.get(name, 0) for name in _COUNTS},

@@ -174,10 +174,15 @@ NOTES = {
     ),
     "b": ("FVU only", "As a."),
     "c": (
-        "no down-projection found",
-        "No single linear layer reads these neurons. `autointerp cache` says so and ends with exit code 2.",
+        "whose neurons cannot be read",
+        "The experts keep their weights in a form of their own. `autointerp cache` says so and ends with exit code 2.",
     ),
     "d": (
+        "several down-projections",
+        "Beside the routed experts, each layer has a shared one: `neurons:layers.1.mlp.experts` or "
+        "`neurons:layers.1.mlp.shared_expert`.",
+    ),
+    "e": (
         "encoder-decoder",
         "An encoder-decoder runs on two texts at once and is not supported. `autointerp cache` says so and ends with "
         "exit code 2.",
@@ -228,8 +233,12 @@ def document(findings: dict[str, Findings]) -> str:
     """The whole page."""
     lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
     lines += [row(name, found) for name, found in findings.items()]
-    notes = [f"- ({key}) {text}" for key, (_, text) in NOTES.items()]
-    return INTRODUCTION + "\n".join([*lines, "", *notes]) + "\n"
+    return INTRODUCTION + "\n".join([*lines, "", *notes()]) + "\n"
+
+
+def notes() -> list[str]:
+    """The lines below the table."""
+    return [f"- ({key}) {text}" for key, (_, text) in NOTES.items()]
 
 
 def main() -> None:
