@@ -6,6 +6,8 @@ from autointerp.store.annotated import (
     ShownExplanation,
     ShownScore,
     annotated_store,
+    current_key,
+    sorted_kinds,
 )
 from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.coders.definitions import STATISTICS, Statistic
@@ -37,8 +39,10 @@ __all__ = [
     "Vocabulary",
     "VocabularyEntry",
     "annotated_store",
+    "current_key",
     "hit_tokens",
     "list_latents",
     "preview_examples",
+    "sorted_kinds",
     "vocabulary_from_tokenizer",
 ]

@@ -8,7 +8,7 @@ batch writes without end, that happens at most every few seconds.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -31,19 +31,30 @@ LONGEST_REST = 4.0
 
 @dataclass(frozen=True, slots=True)
 class ScoreKind:
-    """What makes two scores comparable: who asked what, who answered, under which protocol and negatives."""
+    """What makes two scores comparable: who asked what, who answered, under which protocol and negatives, and everything else
+    that shaped them. `config`: the first digits of the configuration's hash; `settings`: the configuration."""
 
     scorer: str
     judge: str
     protocol: str
     negatives: str
     model: str | None = None
+    config: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def base(self) -> tuple[str | None, ...]:
+        """The kind but for its configuration."""
+        return (self.scorer, self.judge, self.protocol, self.negatives, self.model)
 
     @property
     def key(self) -> str:
-        """The kind as one word, for addresses: `detection~offline~held-out~random`."""
-        parts = (self.scorer, self.judge, self.protocol, self.negatives)
-        return "~".join(parts if self.model is None else (*parts, self.model))
+        """The kind as one word, for addresses: `detection~offline~held-out~random~@65d8f6a24c0e`."""
+        return "~".join([*(part for part in self.base if part is not None), f"@{self.config}"])
+
+    def has_key(self, key: str | None) -> bool:
+        """Whether `key` is the kind's: whole, or without a configuration, as in addresses of earlier releases."""
+        return key is not None and (key == self.key or self.key.startswith(f"{key}~@"))
 
 
 def current_key(key: str | None) -> str | None:
@@ -88,13 +99,15 @@ class ShownScore:
 class CoderAnnotations:
     """One coder's annotations at one moment.
 
-    `explanations`, `scores`, `failures`: the tables of `Annotations.summary`, `.score_summary`, `.failure_summary`.
+    `explanations`, `scores`, `failures`: the tables of `Annotations.summary`, `.score_summary`, `.failure_summary`. `configs`:
+    of the scores, by the first digits of their hashes.
     """
 
     version: int
     explanations: pa.Table
     scores: pa.Table
     failures: pa.Table
+    configs: Mapping[str, Mapping[str, Any]]
     _values: dict[ScoreKind, pa.Table] = field(default_factory=dict)
     _of_kind: dict[ScoreKind, pa.Table] = field(default_factory=dict)
 
@@ -106,12 +119,25 @@ class CoderAnnotations:
     @cached_property
     def kinds(self) -> dict[ScoreKind, int]:
         """Kinds of scores of shown explanations, with how many latents have one."""
-        columns = ["scorer", "judge", "protocol", "negatives", "model"]
-        shown = self.scores.filter(self.scores["shown"]).select(columns)
+        return self.kinds_of(None)
+
+    def kinds_of(self, made_by: str | None) -> dict[ScoreKind, int]:
+        """The same of shown explanations that were made like that; `None`: of all."""
+        pc = _compute()
+        columns = ["scorer", "judge", "protocol", "negatives", "model", "config"]
+        shown = self.scores["shown"]
+        if made_by is not None:
+            shown = pc.and_(shown, pc.equal(self.scores["made_by"], made_by))
+        rows = self.scores.filter(shown).select(columns)
         # Grouping needs plain strings: dictionaries of parts of the table may differ.
-        plain = shown.cast(pa.schema({name: pa.string() for name in columns}))
+        plain = rows.cast(pa.schema({name: pa.string() for name in columns}))
         counted = plain.group_by(columns).aggregate([([], "count_all")]).to_pylist()
-        return {ScoreKind(*(row[name] for name in columns)): row["count_all"] for row in counted}
+        return {
+            ScoreKind(*(row[name] for name in columns), settings=self.configs.get(row["config"], {})): row[
+                "count_all"
+            ]
+            for row in counted
+        }
 
     @cached_property
     def states(self) -> pa.Table:
@@ -173,7 +199,7 @@ class CoderAnnotations:
             pc = _compute()
             table = self.scores
             wanted = table["shown"]
-            for name in ("scorer", "judge", "protocol", "negatives"):
+            for name in ("scorer", "judge", "protocol", "negatives", "config"):
                 wanted = pc.and_(wanted, pc.equal(table[name], getattr(kind, name)))
             model = table["model"]
             wanted = pc.and_(wanted, pc.is_null(model) if kind.model is None else pc.equal(model, kind.model))
@@ -259,23 +285,22 @@ class AnnotatedStore:
             if kept is not None and kept[0].version == version:
                 return kept[0]
             begin = self._clock()
+            scores = annotations.score_summary(name)
             current = CoderAnnotations(
                 version,
                 annotations.summary(name),
-                annotations.score_summary(name),
+                scores,
                 annotations.failure_summary(name),
+                annotations.configs(scores["config"].unique().to_pylist()),
             )
             end = self._clock()
             self._kept[name] = (current, end + min(REST * (end - begin), LONGEST_REST))
             return current
 
     def kinds(self, coders: Iterable[str], order: Callable[[ScoreKind], Any]) -> dict[ScoreKind, int]:
-        """Kinds of scores of these coders with the number of latents that have one, sorted by `order`."""
-        counts: dict[ScoreKind, int] = {}
-        for name in coders:
-            for kind, n in self.coder(name).kinds.items():
-                counts[kind] = counts.get(kind, 0) + n
-        return {kind: counts[kind] for kind in sorted(counts, key=order)}
+        """Kinds of scores of these coders with the number of latents that have one, sorted by `order`, then the most common
+        configuration first."""
+        return sorted_kinds((self.coder(name).kinds for name in coders), order)
 
     def explainers(self, coders: Iterable[str]) -> dict[str, int]:
         """Explainers of shown explanations with the number of latents, most first."""
@@ -284,6 +309,18 @@ class AnnotatedStore:
             for row in self.coder(name).explanations["explainer"].value_counts().to_pylist():
                 counts[row["values"]] = counts.get(row["values"], 0) + row["counts"]
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def sorted_kinds(
+    counted: Iterable[Mapping[ScoreKind, int]], order: Callable[[ScoreKind], Any]
+) -> dict[ScoreKind, int]:
+    """The sum of several counts, sorted by `order`, then the most common configuration first."""
+    counts: dict[ScoreKind, int] = {}
+    for kinds in counted:
+        for kind, n in kinds.items():
+            counts[kind] = counts.get(kind, 0) + n
+    ranked = sorted(counts, key=lambda kind: (order(kind), -counts[kind], kind.config))
+    return {kind: counts[kind] for kind in ranked}
 
 
 _annotated: WeakKeyDictionary[Annotations, AnnotatedStore] = WeakKeyDictionary()

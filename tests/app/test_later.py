@@ -111,7 +111,7 @@ def test_the_page_follows_them_when_it_is_still_there(
     assert [row["name"] for row in drawn["scores"]] == ["Detection", "Fuzzing"]
     (strip,) = [one for one in records(app, "jobs") if one["rows"]]
     (row,) = strip["rows"]
-    assert "embedding" in row["cells"][1]["label"]
+    assert "Embedding" in row["cells"][1]["label"]
     embedder.free.set()
     wait(explained_store, lambda a: not a.jobs.active())
     rerun(app)

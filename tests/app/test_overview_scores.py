@@ -1,5 +1,6 @@
 """Explanations and scores on the Overview."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from scipy import stats
 from streamlit.testing.v1 import AppTest
 
-from autointerp.records import Explanation, Score
+from autointerp.records import Explanation, Score, config_hash
 from autointerp.score.population import expected
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -153,12 +154,10 @@ def test_the_plot_of_a_pair_is_drawn_when_asked_for(open_page, scored_store: Sto
 def test_one_coder_one_score(open_page, scored_store: Store):
     app = open_page(scored_store, "overview")
     app.selectbox(key="url_of").set_value("transcoder").run()
-    app.selectbox(key="url_score").set_value("fuzzing~offline~held-out~random").run()
+    fuzzing = f"fuzzing~offline~held-out~random~@{config_hash({})[:12]}"
+    app.selectbox(key="url_score").set_value(fuzzing).run()
     assert not app.exception
-    assert (app.query_params["of"], app.query_params["score"]) == (
-        "transcoder",
-        "fuzzing~offline~held-out~random",
-    )
+    assert (app.query_params["of"], app.query_params["score"]) == ("transcoder", fuzzing)
     best = tables(app)[2]
     assert {coder for coder, _ in rows(best)} == {"transcoder"}
     assert best["columns"][2]["title"] == "Fuzzing · offline judge"
@@ -191,8 +190,62 @@ def test_kinds_of_scores_beyond_the_usual_are_told_and_a_click_away(open_page, s
         titles
     )
     assert "not shown" not in messages(app)
-    app = open_page(scored_store, "overview", score="detection~llm~held-out~random~f")
+    config = config_hash({})[:12]
+    app = open_page(scored_store, "overview", score=f"detection~llm~held-out~random~f~@{config}")
     assert len(tables(app)[1]["columns"]) == 3 + 7, "what the address asks for is shown"
+
+
+def _again(annotations: Annotations, coder: str, latents: Sequence[int], value: float, **config: Any) -> None:
+    for latent in latents:
+        shown = annotations.shown(coder, latent)
+        assert shown is not None
+        annotations.add(
+            Score(
+                explanation_id=shown.id, scorer="detection", judge="offline", value=value, ci_low=value - 0.1,
+                ci_high=value + 0.1, n_pos=2, n_neg=2, config=config,
+            )
+        )  # fmt: skip
+
+
+def test_scores_of_other_settings_are_not_mixed_in(open_page, scored_store: Store):
+    before = tables(open_page(scored_store, "overview"))[1]["rows"]
+    with Annotations(scored_store.path) as annotations:
+        _again(annotations, "sae", (0, 1, 2), 0.99, n_examples=2, n_negatives=2, seed=7)
+    app = open_page(scored_store, "overview")
+    coverage = tables(app)[1]
+    assert [row["cells"] for row in coverage["rows"]] == [row["cells"] for row in before]
+    assert r"1 hidden: Detection · offline judge · n 2 \+ 2 · seed 7" in messages(app)
+    app.toggle(key="url_kinds").set_value(True).run()
+    coverage = tables(app)[1]
+    assert len(coverage["columns"]) == 3 + 3
+    of = next(i for i, column in enumerate(coverage["columns"]) if "seed 7" in column["title"])
+    assert coverage["rows"][0]["cells"][of] == "median 0.99, 3 of 6 scored"
+    key = next(option for option in app.selectbox(key="url_score").options if "seed 7" in option)
+    assert key == "Detection · offline judge · n 2 + 2 · seed 7"
+
+
+def test_scores_of_explanations_by_others_are_not_mixed_in(open_page, scored_store: Store):
+    with Annotations(scored_store.path) as annotations:
+        for latent in (0, 1):
+            annotations.add(
+                Explanation(
+                    coder="sae",
+                    latent=latent,
+                    text="x",
+                    explainer="default",
+                    model="m",
+                    prompt_version="explain-2",
+                )
+            )
+        _again(annotations, "sae", (0, 1), 0.99)
+    app = open_page(scored_store, "overview")
+    assert app.selectbox(key="url_by").options == [
+        "Explained by pattern (9)", "Explained by LLM · m · explain-2 (2)",
+    ]  # fmt: skip
+    assert "4 of 6 scored" in tables(app)[1]["rows"][0]["cells"][3]
+    app = open_page(scored_store, "overview", by="default · m · explain-2")
+    assert tables(app)[1]["rows"][0]["cells"][3] == "median 0.99, 2 of 6 scored"
+    assert len(rows(tables(app)[2])) == 2
 
 
 def test_explained_and_not_scored(open_page, tiny_store: Store):

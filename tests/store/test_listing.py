@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.records import Explanation, Score
+from autointerp.records import Explanation, Score, config_hash
 from autointerp.store import (
     ContextHit,
     LatentQuery,
@@ -30,10 +30,11 @@ from tests.conftest import CoderSpec, _factory
 from tests.explained import scores_of
 
 N = {"a": 24, "b": 17}
+PLAIN = config_hash({})[:12]
 KINDS = [
-    ScoreKind("detection", "offline", "held-out", "random"),
-    ScoreKind("detection", "llm", "held-out", "random", "m/one"),
-    ScoreKind("fuzzing", "offline", "delphi", "neighbours"),
+    ScoreKind("detection", "offline", "held-out", "random", None, PLAIN),
+    ScoreKind("detection", "llm", "held-out", "random", "m/one", PLAIN),
+    ScoreKind("fuzzing", "offline", "delphi", "neighbours", None, PLAIN),
 ]
 EXPLAINERS = ["pattern", "default", "person"]
 
@@ -132,7 +133,9 @@ def as_frame(store: Store, annotations: Annotations) -> pd.DataFrame:
 
 
 def kind_of(score: Score) -> ScoreKind:
-    return ScoreKind(score.scorer, score.judge, score.protocol, score.negatives, score.model)
+    return ScoreKind(
+        score.scorer, score.judge, score.protocol, score.negatives, score.model, score.config_hash[:12]
+    )
 
 
 BOUND = st.one_of(st.none(), st.sampled_from([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0]))

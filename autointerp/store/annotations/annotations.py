@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, now
@@ -13,7 +13,7 @@ from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
 from autointerp.store.annotations.jobs.table import JobTable
 from autointerp.store.annotations.replies import Replies
-from autointerp.store.annotations.summary import Summaries, read_table
+from autointerp.store.annotations.summary import CONFIG_DIGITS, Summaries, read_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -247,10 +247,20 @@ class Annotations:
         pinned, n_explanations` of the shown explanation. Cached until the coder's annotations change."""
         return self._summaries.table("explanations", coder)
 
+    def configs(self, digits: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Configurations by the first digits of their hashes, as in `score_summary`."""
+        with self._database.read() as connection:
+            stored = connection.execute(
+                f"SELECT substr(hash, 1, {CONFIG_DIGITS}), config FROM configs"
+                f" WHERE substr(hash, 1, {CONFIG_DIGITS}) IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(digits)),),
+            ).fetchall()
+        return {start: json.loads(config) for start, config in stored}
+
     def score_summary(self, coder: str) -> "pyarrow.Table":
-        """The newest good score per explanation, scorer, judge, model, protocol and negatives: `latent, explanation_id,
-        shown, explainer, score_id, scorer, judge, model, protocol, negatives, metric, value, ci_low, ci_high, n_pos,
-        n_neg, unparsed, floor`. Cached until the coder's annotations change."""
+        """The newest good score per explanation, scorer, judge, model, protocol, negatives and configuration: `latent,
+        explanation_id, shown, explainer, score_id, scorer, judge, model, protocol, negatives, metric, value, ci_low, ci_high,
+        n_pos, n_neg, unparsed, floor, config, made_by`. Cached until the coder's annotations change."""
         return self._summaries.table("scores", coder)
 
     def table(self, name: str) -> "pyarrow.Table":

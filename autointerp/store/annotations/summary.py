@@ -41,8 +41,14 @@ shown AS (
 )
 """
 
+_MADE_BY = "e.explainer || coalesce(' · ' || e.model, '') || coalesce(' · ' || e.prompt_version, '')"
+"""What explanations have in common whose scores may be summed up together."""
+CONFIG_DIGITS = 12
+"""Of the hash of a configuration: enough to tell those of a store apart."""
+
 _EXPLANATION_COLUMNS = (
     *EXPLANATIONS.pick("latent id:explanation_id text explainer model author created"),
+    Column("made_by", "word", _MADE_BY),
     Column("pinned", "bool", "shown.pinned"),
     Column("n_explanations", "int", "shown.n"),
 )
@@ -55,11 +61,16 @@ SELECT {reading(_EXPLANATION_COLUMNS)} FROM shown JOIN explanations e ON e.seq =
 
 _SHOWN_SEQS = f"WITH {_SHOWN} SELECT seq FROM shown"
 
-_SCORE_COLUMNS = SCORES.pick(
-    "latent explanation_id shown explainer id:score_id scorer judge model protocol negatives metric value ci_low ci_high"
-    " n_pos n_neg unparsed floor"
+_SCORE_COLUMNS = (
+    *SCORES.pick(
+        "latent explanation_id shown explainer id:score_id scorer judge model protocol negatives metric value ci_low ci_high"
+        " n_pos n_neg unparsed floor"
+    ),
+    Column("config", "word", f"substr(s.config_hash, 1, {CONFIG_DIGITS})"),
+    Column("made_by", "word", _MADE_BY),
 )
-"""The newest good score per explanation, scorer, judge, model, protocol and negatives; `shown`: of the shown one."""
+"""The newest good score per explanation, scorer, judge, model, protocol, negatives and configuration; `shown`: of the shown
+one; `config`: the first digits of its hash."""
 
 # Whether the explanation is shown is looked up in Python. As a join of two derived tables SQLite would scan one per row of the
 # other: minutes for 10^5 latents instead of a second.
@@ -68,7 +79,7 @@ SELECT {reading(_SCORE_COLUMNS)}
 FROM (
     SELECT max(s.seq) AS seq FROM explanations e JOIN scores s ON s.explanation = e.seq
     WHERE e.coder = :coder AND s.status = 'ok' {{only_e_latent}}
-    GROUP BY s.explanation, s.scorer, s.judge, s.model, s.protocol, s.negatives
+    GROUP BY s.explanation, s.scorer, s.judge, s.model, s.protocol, s.negatives, s.config_hash
 ) newest CROSS JOIN scores s ON s.seq = newest.seq CROSS JOIN explanations e ON e.seq = s.explanation
 """
 

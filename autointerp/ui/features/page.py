@@ -80,7 +80,7 @@ def _body() -> None:
 
 def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
     """What the address asks for and this store does not have."""
-    if listed.kind is not None and state.score is not None and state.score != listed.kind.key:
+    if listed.kind is not None and state.score is not None and not listed.kind.has_key(state.score):
         name = score_text.name(listed.kind, listed.kinds)
         st.caption(f"There are no scores “{plain(state.score, 80)}”; showing {plain(name)}.")
     if listed.kind is None and (

@@ -1,5 +1,6 @@
 """Scores of whole coders as arrays, for the Overview: kept until a coder's annotations change."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
+from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store, sorted_kinds
 from autointerp.store.annotations import Annotations
 from autointerp.types import CoderInfo
 from autointerp.ui.shared import score_text
@@ -44,13 +45,28 @@ class Coverage:
 
 
 class Written:
-    """Explanations and scores of some coders at one moment."""
+    """Explanations of some coders at one moment, and the scores of those that were made one way: scores of explanations by
+    different explainers are not summed up. `made_by`: as the address asks, else the most common way; `ways`: all, with how many
+    explanations each has."""
 
-    def __init__(self, store: Store, annotations: Annotations, infos: Sequence[CoderInfo]):
+    def __init__(
+        self, store: Store, annotations: Annotations, infos: Sequence[CoderInfo], made_by: str | None = None
+    ):
         kept = annotated_store(annotations)
         self.infos = {info.coder: info for info in infos}
         self.coders: dict[str, CoderAnnotations] = {info.coder: kept.coder(info.coder) for info in infos}
-        self.kinds = kept.kinds(self.coders, score_text.order)
+        counts: Counter[str] = Counter()
+        for coder in self.coders.values():
+            counts.update(
+                {
+                    way["values"]: way["counts"]
+                    for way in coder.explanations["made_by"].value_counts().to_pylist()
+                }
+            )
+        self.ways = dict(counts.most_common())
+        self.made_by = made_by if made_by in self.ways else next(iter(self.ways), None)
+        of_coders = (coder.kinds_of(self.made_by) for coder in self.coders.values())
+        self.kinds = sorted_kinds(of_coders, score_text.order)
         self._path = str(store.path)
 
     @property
@@ -60,9 +76,8 @@ class Written:
     def scores(self, coder: str, kind: ScoreKind) -> Scores:
         """One number per latent of the coder."""
         written = self.coders[coder]
-        return _scores(
-            self._path, coder, written.version, kind.key, self.infos[coder].n_latents, written, kind
-        )
+        key = (self._path, coder, written.version, kind.key, self.made_by)
+        return _scores(*key, self.infos[coder].n_latents, written, kind)
 
     def pooled(self, coders: Sequence[str], kind: ScoreKind) -> Scores:
         """Of several coders, one after the other; `place` tells whose is whose."""
@@ -86,7 +101,7 @@ class Written:
         info, written = self.infos[coder], self.coders[coder]
         states = written.states
         failed = int((states["failed"].to_numpy() & ~states["explained"].to_numpy()).sum())
-        scored = {kind: self.scores(coder, kind).n for kind in written.kinds}
+        scored = {kind: self.scores(coder, kind).n for kind in self.kinds}
         return Coverage(coder, info.n_latents - info.n_dead, len(written.latents), failed, scored)
 
 
@@ -96,13 +111,15 @@ def _scores(
     coder: str,
     version: int,
     key: str,
+    made_by: str | None,
     n_latents: int,
     _written: CoderAnnotations,
     _kind: ScoreKind,
 ) -> Scores:
     table = _written.of_kind(_kind)
     latents = table["latent"].to_numpy()
-    inside = latents < n_latents
+    wanted = np.array([made == made_by for made in table["made_by"].to_pylist()], dtype=bool)
+    inside = wanted & (latents < n_latents)
     columns = []
     for name in _FIELDS:
         column = np.full(n_latents, np.nan)

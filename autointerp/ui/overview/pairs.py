@@ -36,7 +36,7 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
         st.caption("No two kinds of scores have three features in common, so there is nothing to compare.")
         return
     asked = (params.get("x"), params.get("y"))
-    pair = next((pair for pair in pairs if (pair[0].key, pair[1].key) == asked), None)
+    pair = next((pair for pair in pairs if all(map(ScoreKind.has_key, pair, asked))), None)
     shown = pair or max(pairs, key=lambda pair: (pair[0].scorer != pair[1].scorer, agreed[pair].n))
     left, right = st.columns([5, 7], gap="medium")
     with left:

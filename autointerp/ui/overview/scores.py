@@ -8,10 +8,10 @@ import numpy as np
 import streamlit as st
 
 from autointerp.errors import StoreError
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.score.population import expected, spread
 from autointerp.score.registry import METRICS, SCORERS
-from autointerp.store import ScoreKind, Store
-from autointerp.store.annotated import current_key
+from autointerp.store import ScoreKind, Store, current_key
 from autointerp.types import CoderInfo
 from autointerp.ui.overview import pairs
 from autointerp.ui.overview.data import Coverage, Written
@@ -37,7 +37,7 @@ def section() -> None:
         infos = store.coders()
         st.subheader("Explanations", anchor=False)
         try:
-            written = Written(store, services.annotations(store), infos)
+            written = Written(store, services.annotations(store), infos, current().get("by"))
         except StoreError as error:
             st.warning(f"Cannot read explanations and scores: {plain(str(error))}")
             return
@@ -64,6 +64,9 @@ def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
 def _explained(written: Written) -> None:
     names = list(written.coders)
     params = current()
+    if len(written.ways) > 1:
+        ways = {way: f"Explained by {_way(way)} ({fmt.count(n)})" for way, n in written.ways.items()}
+        choose(st.selectbox, "Explanations by", ways, "by", written.made_by, next(iter(ways)), width=380)
     kinds = _shown_kinds(written, params)
     _coverage(written, kinds)
     if not kinds:
@@ -76,8 +79,7 @@ def _explained(written: Written) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         options = {name: name for name in (ALL, *names)}
         choose(st.selectbox, "Features of", options, "of", coder or ALL, ALL, width=190)
-        asked = current_key(params.get("score"))
-        chosen = next((kind for kind in kinds if kind.key == asked), None)
+        chosen = next((kind for kind in kinds if kind.has_key(current_key(params.get("score")))), None)
         chosen = chosen or max(kinds, key=lambda kind: written.kinds[kind])
         labels = {kind.key: score_text.name(kind, written.kinds) for kind in kinds}
         choose(st.selectbox, "Score", labels, "score", chosen.key, width=280)
@@ -87,20 +89,30 @@ def _explained(written: Written) -> None:
         pairs.draw(written, among, kinds, params)
 
 
+def _way(made_by: str) -> str:
+    """With the explainer's label in the place of its name."""
+    explainer, *rest = made_by.split(" · ")
+    return visible(" · ".join([EXPLAINERS.label(explainer), *rest]))
+
+
 def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]:
-    """The kinds of scores that most features have, with a switch where there are more; all of them once it is on."""
+    """The kinds of scores that most features have, each in its most common configuration, with a switch where there are more;
+    all of them once it is on."""
     most = max(written.kinds.values(), default=0)
     everything = sorted(written.kinds, key=lambda kind: written.kinds[kind] < pairs.RARE * most)
-    usual = sorted(everything, key=lambda kind: -written.kinds[kind])[:MAX_KINDS]
-    if len(everything) <= MAX_KINDS:
+    usual: list[ScoreKind] = []
+    for kind in sorted(everything, key=lambda kind: -written.kinds[kind]):
+        if len(usual) < MAX_KINDS and all(other.base != kind.base for other in usual):
+            usual.append(kind)
+    if len(everything) == len(usual):
         return everything
-    asked = {params.get(name) for name in ("score", "x", "y")}
-    usual += [kind for kind in everything if kind.key in asked and kind not in usual]
+    asked = [current_key(params.get(name)) for name in ("score", "x", "y")]
+    usual += [kind for kind in everything if kind not in usual and kind.key in asked]
     wanted = params.get("kinds") == "all"
     more = len(everything) - len(usual)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if st.toggle(
-            f"All {len(everything)} kinds of scores",
+            f"All {len(everything)} kinds and settings of scores",
             **bound("kinds", wanted, encode=lambda on: "all" if on else None),
         ):
             return everything

@@ -8,7 +8,7 @@ import numpy as np
 from autointerp.probe import ProbeResult, Ranked, Ranking
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
-from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore, annotated_store
+from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore, annotated_store, sorted_kinds
 from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text, services
@@ -64,7 +64,7 @@ def _explanations(store: Store, ranking: Ranking) -> _Explained:
         latents = [row.latent for row in ranking.rows if row.coder == name]
         written = kept.coder(name)
         explained.text.update({(name, latent): shown for latent, shown in written.shown(latents).items()})
-        for kind in sorted(written.kinds, key=score_text.order):
+        for kind in sorted_kinds([written.kinds], score_text.order):
             for latent, score in written.shown_scores(kind, latents).items():
                 explained.score.setdefault((name, latent), (kind, score))
     return explained

@@ -44,7 +44,7 @@ def read_annotations(store: Store, coders: list[str], state: FeaturesState) -> L
     except StoreError as error:
         st.warning(f"Cannot read explanations and scores: {plain(str(error))}")
         return ListAnnotations(None, {}, {}, None)
-    chosen = next((kind for kind in kinds if kind.key == state.score), None)
+    chosen = next((kind for kind in kinds if kind.has_key(state.score)), None)
     if chosen is None:
         chosen = max(kinds, key=lambda kind: kinds[kind], default=None)  # the first of equals
     return ListAnnotations(annotations, kinds, explainers, chosen)

@@ -1,6 +1,6 @@
 """Scores in words: what a kind of score is called, and what a score says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from autointerp.records import Score
@@ -80,7 +80,7 @@ def order(kind: ScoreKind) -> tuple:
 
 
 def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
-    """`Detection · offline judge`, with protocol and negatives where they tell it from another of `among`."""
+    """`Detection · offline judge`, with protocol, negatives and settings where they tell it from another of `among`."""
     parts = [SCORERS.label(kind.scorer), judge_label(kind.judge, kind.model)]
     alike = [
         other
@@ -91,15 +91,43 @@ def name(kind: ScoreKind, among: Iterable[ScoreKind] = ()) -> str:
         parts.append(kind.protocol)
     if any(other.negatives != kind.negatives for other in alike):
         parts.append(kind.negatives)
-    return " · ".join(parts)
+    same = [other.settings for other in alike if other.base == kind.base]
+    return " · ".join([*parts, *_settings(kind.settings, same)])
+
+
+_NAMED = ("scorer", "judge", "protocol", "negatives")
+"""Settings that a kind says itself."""
+
+
+def _settings(settings: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What tells settings from others: `n 2 + 2`, `seed 7`, `no floor`."""
+    compared = [settings, *others]
+    names = dict.fromkeys(name for each in compared for name in each if name not in _NAMED)
+    differ = [name for name in names if any(each.get(name) != settings.get(name) for each in compared)]
+    return list(dict.fromkeys(_setting(name, settings) for name in differ))
+
+
+def _setting(name: str, settings: Mapping[str, Any]) -> str:
+    if name in ("n_examples", "n_negatives"):
+        return f"n {settings.get('n_examples', '?')} + {settings.get('n_negatives', '?')}"
+    option = next((option for option in SCORERS.options() if option.name == name), None)
+    label = option.label.lower() if option else name.replace("_", " ")
+    value = settings.get(name)
+    if value is None or isinstance(value, bool):
+        return label if value else f"no {label}"
+    if isinstance(value, Mapping):
+        value = " at ".join(str(value[key]) for key in ("model", "endpoint") if key in value)
+    return f"{label} {value}"
 
 
 def help_text(kind: ScoreKind) -> str:
     """Everything that makes scores of this kind comparable."""
     negatives = " and ".join(NEGATIVES.get(part, part) for part in kind.negatives.split("+"))
+    chosen = [option.name for option in SCORERS.options() if option.name in kind.settings]
+    settings = dict.fromkeys(f"; {_setting(name, kind.settings)}" for name in chosen if name not in _NAMED)
     return (
         f"{SCORERS.label(kind.scorer)} by {judge_label(kind.judge, kind.model)}; {kind.protocol} protocol; "
-        f"non-activating examples: {negatives}"
+        f"non-activating examples: {negatives}{''.join(settings)}"
     )
 
 
