@@ -35,12 +35,19 @@ def no_progress(_: Progress) -> None:
     """The callback for callers that want silence."""
 
 
+def _interval(value: float | None, se: float | None) -> tuple[float, float] | None:
+    return None if value is None or se is None else (value - 1.96 * se, value + 1.96 * se)
+
+
 @dataclass(frozen=True)
 class Fidelity:
-    """How well a coder stands in for its target, measured over `n_tokens` tokens of the store's corpus.
+    """How well a coder stands in for its target, measured over `n_tokens` tokens in `n_contexts` contexts of the corpus.
 
     `fvu`: sum of squared errors over total variance around the mean (1.0 = no better than the mean). `ce_*` in nats per
-    predicted token, `None` without a causal model or a module-output target.
+    predicted token, `None` without a causal model: with the target as it is, replaced by the coder's output, by zeros, by
+    its mean, and, where the target contains the residual stream (a block's output), by the residual stream alone, as if the
+    block were skipped. Zeros in place of a block's output remove the whole residual stream: compare with `ce_skip` there.
+    `*_se`: standard errors over contexts. Older files have neither these nor `n_contexts`, `ce_mean`, `ce_skip`.
     """
 
     fvu: float
@@ -49,6 +56,36 @@ class Fidelity:
     ce_clean: float | None = None
     ce_spliced: float | None = None
     ce_zero: float | None = None
+    n_contexts: int | None = None
+    ce_mean: float | None = None
+    ce_skip: float | None = None
+    fvu_se: float | None = None
+    ce_increase_se: float | None = None
+
+    @property
+    def fvu_interval(self) -> tuple[float, float] | None:
+        """95 % interval of `fvu` over contexts."""
+        return _interval(self.fvu, self.fvu_se)
+
+    @property
+    def ce_increase_interval(self) -> tuple[float, float] | None:
+        """95 % interval of `ce_increase` over contexts."""
+        return _interval(self.ce_increase, self.ce_increase_se)
+
+    @property
+    def ce_increase_skip(self) -> float | None:
+        """Nats added when the module's block is skipped: the scale of `ce_increase` where the target contains the residual
+        stream."""
+        if self.ce_clean is None or self.ce_skip is None:
+            return None
+        return self.ce_skip - self.ce_clean
+
+    @property
+    def ce_increase_mean(self) -> float | None:
+        """Nats added when the target's mean replaces it."""
+        if self.ce_clean is None or self.ce_mean is None:
+            return None
+        return self.ce_mean - self.ce_clean
 
     @property
     def ce_increase(self) -> float | None:

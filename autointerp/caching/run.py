@@ -165,7 +165,6 @@ def _cache_missing(
                 store,
                 masked=next(iter(recordings.values())).masked,
                 n_tokens=options.fidelity_tokens,
-                batch_size=options.batch_size,
                 progress=progress,
             )
         for name, recording in recordings.items():

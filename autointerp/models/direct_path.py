@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autointerp.models.hooks import Tap, hooked, output_tensor, with_output
+from autointerp.models.copies import differ, tensors_of, with_first_copy
+from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel
 
 N_TOP = 10
@@ -140,7 +141,7 @@ def _matrices_after(probe: _Probe, row: Tensor, changes: Tensor) -> list[str]:
     sizes = (2 * len(row), 2 * row.numel())
 
     def note(name: str, _module: nn.Module, output: Any) -> None:
-        tensors = list(_tensors(output))
+        tensors = list(tensors_of(output))
         aligned[name] = bool(tensors) and all(len(tensor) in sizes for tensor in tensors)
 
     modules = probe.modules
@@ -171,8 +172,8 @@ def _on_the_path(probe: _Probe, row: Tensor, changes: Tensor, held: Sequence[str
 
     def note(name: str, module: nn.Module, output: Any) -> Any:
         if name in held:
-            return _with_first_copy(output, 2)
-        if any(_differ(tensor) for tensor in _tensors(output)) and not isinstance(
+            return with_first_copy(output, 2)
+        if any(differ(tensor) for tensor in tensors_of(output)) and not isinstance(
             module, (nn.Dropout, nn.Identity)
         ):
             live.append(name)
@@ -190,8 +191,8 @@ def _on_the_path(probe: _Probe, row: Tensor, changes: Tensor, held: Sequence[str
 
     def block(name: str, _module: nn.Module, output: Any) -> Any:
         if name in held:
-            return _with_first_copy(output, copies)
-        return _with_first_copy(output, copies, 2 + live.index(name))
+            return with_first_copy(output, copies)
+        return with_first_copy(output, copies, 2 + live.index(name))
 
     with probe.changed(each, block, [*held, *live]):
         logits = probe.logits(row, copies)
@@ -334,7 +335,7 @@ def _measured(
         rows, kept = ids, mask
 
     def hold(_name: str, _module: nn.Module, output: Any) -> Any:
-        return _with_first_copy(output, 3)
+        return with_first_copy(output, 3)
 
     measured = []
     for direction in directions:
@@ -364,34 +365,3 @@ def _full_name(probe: _Probe) -> str:
     """The target's name in the whole model."""
     module = probe.subject.base.get_submodule(probe.target.module)
     return next(name for name, other in probe.modules.items() if other is module)
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """All tensors in a module's output."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, dict):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, (tuple, list)):
-        for value in output:
-            yield from _tensors(value)
-
-
-def _differ(tensor: Tensor) -> bool:
-    """Whether the second half of a tensor's rows differs from the first."""
-    if not tensor.is_floating_point() or not tensor.ndim or len(tensor) % 2:
-        return False
-    first, second = tensor.chunk(2)
-    return not torch.equal(first, second)
-
-
-def _with_first_copy(output: Any, copies: int, only: int | None = None) -> Any:
-    """A module's output in which the first copy's rows stand for all (or for the copy `only`)."""
-    tensor = output_tensor(Tap("", "output"), output)
-    rows = tensor.view(copies, -1, *tensor.shape[1:]).clone()
-    if only is None:
-        rows[1:] = rows[:1]
-    else:
-        rows[only] = rows[0]
-    return with_output(output, rows.view(tensor.shape))

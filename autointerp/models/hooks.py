@@ -107,7 +107,9 @@ def reading(base: nn.Module, taps: Sequence[Tap]) -> Iterator[Callable[[Tensor],
     wanted = dict.fromkeys(taps)
 
     def note(tap: Tap, tensor: Tensor) -> None:
-        seen.setdefault(tap, tensor)
+        if tap not in seen:
+            is_last = len(seen) == len(wanted) - 1
+            seen[tap] = tensor if is_last else tensor.clone()  # Falcon adds to an MLP's output in place
         if len(seen) == len(wanted):
             raise StopForward
 

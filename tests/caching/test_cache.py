@@ -83,6 +83,48 @@ def test_fidelity_against_plain(name: str, store: Store, lab: Lab, subject: Subj
     )
     zero = cross_entropy(subject, ids, mask, (coder.target, torch.zeros_like(y)))
     assert fidelity.ce_zero == pytest.approx(zero, rel=1e-4)
+    mean = y[mask].mean(0).expand_as(y)
+    assert fidelity.ce_mean == pytest.approx(
+        cross_entropy(subject, ids, mask, (coder.target, mean)), rel=1e-2
+    )
+    assert (fidelity.ce_skip is not None) == (name == "residual")
+    if fidelity.ce_skip is not None:
+        before = hidden(subject, Tap(coder.target.module, "input"), ids)
+        skipped = cross_entropy(subject, ids, mask, (coder.target, before))
+        assert fidelity.ce_skip == pytest.approx(skipped, rel=1e-4)
+
+
+def test_intervals_of_fidelity_against_resampled_contexts(
+    store: Store, lab: Lab, subject: SubjectModel
+) -> None:
+    coder = load_coder(lab.specs["sae"], subject=subject)
+    weights = load_file(lab.path("sae") / "sae.safetensors")
+    ids = as_ids(store)
+    x = hidden(subject, coder.tap, ids)
+    z = dense_latents(coder, weights, x.reshape(-1, 16))
+    y_hat = rebuilt(coder, weights, z, x.reshape(-1, 16)).reshape(x.shape)
+    kept = (ids != 0)[..., None]
+    error = ((x - y_hat).pow(2) * kept).sum((1, 2)).numpy()
+    variance = ((x - x[ids != 0].mean(0)).pow(2) * kept).sum((1, 2)).numpy()
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(ids), (4000, len(ids)))
+    spread = float((error[draws].sum(1) / variance[draws].sum(1)).std())
+    fidelity = store.coder("sae").info.fidelity
+    assert fidelity is not None
+    assert fidelity.n_contexts == store.n_contexts
+    assert fidelity.fvu_se == pytest.approx(spread, rel=0.1)
+    assert coder.target is not None
+    increases = []
+    for row in range(len(ids)):
+        one = slice(row, row + 1)
+        swap = (coder.target, y_hat[one])
+        clean, spliced = (cross_entropy(subject, ids[one], ids[one] != 0, each) for each in (None, swap))
+        increases.append((spliced - clean) * float((ids[one, :-1] != 0).sum()))
+    counts = (ids[:, :-1] != 0).sum(1).numpy()
+    spread = float((np.array(increases)[draws].sum(1) / counts[draws].sum(1)).std())
+    assert fidelity.ce_increase_se == pytest.approx(spread, rel=0.1)
+    low, high = fidelity.ce_increase_interval or (0, 0)
+    assert low < (fidelity.ce_increase or 0) < high
 
 
 def test_more_active_latents_than_fit_the_sample(lab: Lab, subject: SubjectModel, tmp_path: Path) -> None:
