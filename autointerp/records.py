@@ -162,8 +162,9 @@ class Score(_Made):
     activating examples of quantile q (0 = strongest) answered yes, `None` where none was judged; `tnr` the share of non-
     activating ones answered no; `value_by_quantile[q]` the score with only the activating examples of q. `floor` is what the
     same scorer gives a random other explanation, `floor_explanation_id`, on the `n_floor` of the same examples that could be
-    read for it too. Tokens and `cost` include the floor's. `judged`: the judged examples in the order
-    asked; `None` where they were not loaded.
+    read for it too; `above_low` to `above_high` is the 95 % interval of how far the explanation did better there, `None` also
+    where an earlier program did not record it. Tokens and `cost` include the floor's. `judged`: the judged examples in the
+    order asked; `None` where they were not loaded.
     """
 
     explanation_id: str
@@ -182,6 +183,8 @@ class Score(_Made):
     unparsed: int = 0
     floor: float | None = None
     n_floor: int | None = None
+    above_low: float | None = None
+    above_high: float | None = None
     floor_explanation_id: str | None = None
     auroc: float | None = None
     value_by_quantile: tuple[float | None, ...] = ()

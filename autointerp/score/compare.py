@@ -13,8 +13,9 @@ from autointerp.score.metrics import (
     Float,
     correlation,
     correlation_sums,
-    resampled_auroc,
+    pairwise_wins,
     resampled_correlation,
+    resampled_mean,
     resampled_rate,
 )
 from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_gap
@@ -66,57 +67,69 @@ def difference(
         raise UserError(
             "The two scores share no example. Rescore both with the same seed and number of examples, then compare."
         )
-    if first.metric == "correlation":
-        if activations is None:
-            raise ValueError("simulation is compared against the true activations")
-        value, ci, n_pos = _of_predictions(pairs, resamples, activations)
-    else:
-        value, ci, n_pos = _of_answers(first.metric, pairs, resamples)
+    value, ci, n_pos = paired(first.metric, pairs, resamples, activations)
     unpaired = len(a) + len(b) - 2 * len(pairs)
     return Difference(first.metric, value, ci.low, ci.high, n_pos, len(pairs) - n_pos, unpaired)
 
 
-def _of_answers(
-    metric: Metric, pairs: Sequence[Pair], resamples: Resamples
+def paired(
+    metric: Metric, pairs: Sequence[Pair], resamples: Resamples, activations: Activations | None = None
 ) -> tuple[float | None, Interval, int]:
-    """The difference of balanced accuracies or AUROCs, its interval, and the number of positives."""
+    """How much better the second of each pair did: the difference, its interval, and the number of positives. Every pair was
+    answered for both. `activations`: for the metric "correlation"."""
+    if metric == "correlation":
+        if activations is None:
+            raise ValueError("simulation is compared against the true activations")
+        return _of_predictions(pairs, resamples, activations)
     positive = [pair for pair in pairs if pair[0].truth]
     negative = [pair for pair in pairs if not pair[0].truth]
-    n_pos, n_neg = len(positive), len(negative)
+    if metric == "auroc":
+        sides = [
+            tuple(
+                np.array([pair[side].value for pair in of], dtype=np.float64) for of in (positive, negative)
+            )
+            for side in (0, 1)
+        ]
+        return *auroc_difference(sides[0], sides[1], resamples), len(positive)
+    return *_of_answers(positive, negative, resamples), len(positive)
+
+
+def _of_answers(
+    positive: Sequence[Pair], negative: Sequence[Pair], resamples: Resamples
+) -> tuple[float | None, Interval]:
+    """The difference of balanced accuracies."""
     if not positive or not negative:
-        return None, NO_INTERVAL, n_pos
-    value = float(np.sum(_gaps(metric, positive, negative, np.ones((1, n_pos)), np.ones((1, n_neg)))))
+        return None, NO_INTERVAL
+    hits = _gap([bool(pair[0].answer) for pair in positive], [bool(pair[1].answer) for pair in positive])
+    passes = _gap([not pair[0].answer for pair in negative], [not pair[1].answer for pair in negative])
+    value = float(hits.mean() + passes.mean()) / 2
+    weights = resamples.weights(len(hits), len(passes))
+    if weights is None:
+        return value, NO_INTERVAL
+    # An interval of no width would look like proof that the two are alike.
+    spread = spread_gap(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos)
+    spread = spread + spread_gap(resampled_rate(passes, weights.neg), len(passes), weights.chance_neg)
+    return value, interval(spread / 2, around=value)
+
+
+def _gap(first: Sequence[bool], second: Sequence[bool]) -> Float:
+    return np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+
+
+def auroc_difference(
+    first: tuple[Float, ...], second: tuple[Float, ...], resamples: Resamples
+) -> tuple[float | None, Interval]:
+    """The AUROC of `second` less that of `first`, with its interval; each the values of the positives and of the negatives."""
+    n_pos, n_neg = map(len, first)
+    if not n_pos or not n_neg:
+        return None, NO_INTERVAL
+    wins = pairwise_wins(*second) - pairwise_wins(*first)
+    value = float(wins.mean())
     weights = resamples.weights(n_pos, n_neg)
     if weights is None:
-        return value, NO_INTERVAL, n_pos
-    gaps = _gaps(metric, positive, negative, weights.pos, weights.neg)
-    # An interval of no width would look like proof that the two are alike.
-    if metric == "balanced_accuracy":
-        spread = spread_gap(2 * gaps[0], n_pos, weights.chance_pos) / 2
-        spread = spread + spread_gap(2 * gaps[1], n_neg, weights.chance_neg) / 2
-    else:
-        spread = spread_gap(gaps[0], min(n_pos, n_neg), weights.chance_pos)
-    return value, interval(spread, around=value), n_pos
-
-
-def _gaps(
-    metric: Metric, positive: Sequence[Pair], negative: Sequence[Pair], w_pos: Float, w_neg: Float
-) -> list[Float]:
-    """Terms of the second value less the first, of each resample: for balanced accuracy one from each class."""
-    if metric == "balanced_accuracy":
-        hits = [resampled_rate([bool(pair[side].answer) for pair in positive], w_pos) for side in (0, 1)]
-        rejections = [resampled_rate([not pair[side].answer for pair in negative], w_neg) for side in (0, 1)]
-        return [(hits[1] - hits[0]) / 2, (rejections[1] - rejections[0]) / 2]
-    values = [
-        resampled_auroc(
-            [pair[side].value or 0.0 for pair in positive],
-            [pair[side].value or 0.0 for pair in negative],
-            w_pos,
-            w_neg,
-        )
-        for side in (0, 1)
-    ]
-    return [values[1] - values[0]]
+        return value, NO_INTERVAL
+    gaps = resampled_mean(wins, *weights.short)
+    return value, interval(spread_gap(gaps, min(n_pos, n_neg), weights.chance_pos), around=value)
 
 
 def _of_predictions(

@@ -11,12 +11,13 @@ from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
 from autointerp.records import Explanation, JudgedExample, Metric, Score
 from autointerp.sampling import Places
+from autointerp.score.compare import auroc_difference
 from autointerp.score.metrics import auroc
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan
 from autointerp.score.resampling import Resamples
 from autointerp.score.resources import Embedder, Resources
-from autointerp.score.scorer import Heldout, Scorer, simple_plan, undefined
+from autointerp.score.scorer import NO_FLOOR, Floored, Heldout, Scorer, simple_plan, undefined
 from autointerp.score.summary import Summary, summarise_values
 
 
@@ -95,10 +96,12 @@ class Embedding(Scorer):
                 example if is_read else example._replace(value=None, error="the embedding is not finite")
                 for example, is_read in zip(judged, read, strict=True)
             )
-        floored: tuple[float | None, int | None] = (None, None)
+        floored = NO_FLOOR
         if len(values) > 1:
             both = read & np.isfinite(values[1])
-            floored = (auroc(truth[both], values[1][both]), int(both.sum()))
+            sides = [(value[both & truth], value[both & ~truth]) for value in values]
+            _, above = auroc_difference(sides[1], sides[0], self.resamples)
+            floored = Floored(auroc(truth[both], values[1][both]), int(both.sum()), *above)
         failure = undefined(summary, judged, False)
         return self._record(
             explanation,
@@ -106,7 +109,7 @@ class Embedding(Scorer):
             summary,
             failure,
             floor=floor,
-            floored=floored if failure is None else (None, None),
+            floored=floored if failure is None else NO_FLOOR,
             started=started,
             judged=judged,
         )

@@ -89,11 +89,14 @@ def resampled_rate(flags: ArrayLike, weights: Float) -> Float:
 def resampled_auroc(
     positive: ArrayLike, negative: ArrayLike, w_pos: NDArray[np.floating], w_neg: NDArray[np.floating]
 ) -> Float:
-    """AUROC of each resample, from the values of the positives and of the negatives. Weights of 32 bits give the same numbers
-    while no class has more than 2,048 examples: all sums are then halves below 2**23."""
-    wins = pairwise_wins(positive, negative).astype(w_pos.dtype)
-    pairs = w_pos.shape[1] * w_neg.shape[1]  # a resample of a class is as large as the class
-    return np.einsum("rn,rn->r", w_pos @ wins, w_neg).astype(np.float64) / pairs
+    """AUROC of each resample, from the values of the positives and of the negatives."""
+    return resampled_mean(pairwise_wins(positive, negative), w_pos, w_neg)
+
+
+def resampled_mean(wins: Float, w_pos: NDArray[np.floating], w_neg: NDArray[np.floating]) -> Float:
+    """The mean of `wins` Float64[ndarray, "n_pos n_neg"], whole or half numbers, in each resample. Weights of 32 bits give the
+    same numbers while no class has more than 2,048 examples: all sums are then halves below 2**23."""
+    return np.einsum("rn,rn->r", w_pos @ wins.astype(w_pos.dtype), w_neg).astype(np.float64) / wins.size
 
 
 def correlation_sums(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Float:

@@ -4,14 +4,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.errors import Failure
 from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.records import Explanation, JudgedExample, Metric, Score
 from autointerp.sampling import Window
+from autointerp.score.compare import paired
 from autointerp.score.plan import Item, Plan, Verdicts, judged_examples
 from autointerp.score.resampling import Resamples
 from autointerp.score.summary import Summary, summarise, value_of
@@ -31,6 +33,18 @@ class Heldout:
     latent_max: float
     negatives: str = "random"
     centred: bool = False
+
+
+class Floored(NamedTuple):
+    """What a score says of its floor; fields as in `autointerp.records.Score`."""
+
+    floor: float | None
+    n_floor: int | None
+    above_low: float | None
+    above_high: float | None
+
+
+NO_FLOOR = Floored(None, None, None, None)
 
 
 class Scorer(ABC):
@@ -90,7 +104,7 @@ class Scorer(ABC):
             failure = other.failure._replace(
                 error=f"{other.failure.error} (asked about the floor's explanation)"
             )
-        floored = self._floor(plan, answers, other) if failure is None and other is not None else (None, None)
+        floored = self._floor(plan, judged, other) if failure is None and other is not None else NO_FLOOR
         return self._record(
             explanation,
             plan,
@@ -103,14 +117,20 @@ class Scorer(ABC):
             judged=judged,
         )
 
-    def _floor(self, plan: Plan, answers: Verdicts, other: Verdicts) -> tuple[float | None, int]:
-        """The floor and how many items it stands on: of those that the value is made of, the ones that `other` could be read
-        on too."""
-        pairs = zip(answers.verdicts, other.verdicts, strict=True)
-        kept = [i for i, (verdict, floor) in enumerate(pairs) if verdict.parsed and floor.parsed]
-        return value_of(self.metric, [plan.items[i] for i in kept], [other.verdicts[i] for i in kept]), len(
-            kept
-        )
+    def _floor(self, plan: Plan, judged: Sequence[JudgedExample], other: Verdicts) -> Floored:
+        """Of the items that the value is made of, those that `other` could be read on too."""
+        floors = judged_examples(plan.items, other.verdicts)
+        pairs = [
+            (floor, own) for floor, own in zip(floors, judged, strict=True) if own.parsed and floor.parsed
+        ]
+        items = [plan.items[own.i] for _, own in pairs]
+        value = value_of(self.metric, items, [other.verdicts[own.i] for _, own in pairs])
+
+        def activations(example: JudgedExample) -> NDArray[np.float32]:
+            return plan.items[example.i].window.example.activations
+
+        _, above, _ = paired(self.metric, pairs, self.resamples, activations)
+        return Floored(value, len(pairs), *above)
 
     def _problem(self, explanation: Explanation, plan: Plan) -> Failure | None:
         if explanation.status != "ok":
@@ -140,12 +160,12 @@ class Scorer(ABC):
         failure: Failure | None,
         *,
         floor: Explanation | None = None,
-        floored: tuple[float | None, int | None] = (None, None),
+        floored: Floored = NO_FLOOR,
         usage: Usage | None = None,
         started: float | None = None,
         judged: tuple[JudgedExample, ...] = (),
     ) -> Score:
-        """`floored`: the floor and how many items it stands on. A failure has no figures but counts."""
+        """A failure has no figures but counts."""
         usage = usage or Usage()
         if failure is not None:
             summary = Summary(n_pos=summary.n_pos, n_neg=summary.n_neg, unparsed=summary.unparsed)
@@ -159,14 +179,13 @@ class Scorer(ABC):
             model=self.model,
             prompt_version=self.prompt_version,
             seed=plan.seed,
-            floor=floored[0],
-            n_floor=floored[1],
-            floor_explanation_id=floor.id if floor is not None and floored[0] is not None else None,
+            floor_explanation_id=floor.id if floor is not None and floored.floor is not None else None,
             tokens_in=usage.prompt_tokens,
             tokens_out=usage.completion_tokens,
             cost=usage.cost,
             duration=None if started is None else time.perf_counter() - started,
             judged=judged,
+            **floored._asdict(),
             **vars(summary),
             **({} if failure is None else {"status": "failed", **failure._asdict()}),
         )

@@ -88,6 +88,7 @@ class ShownScore:
     n_neg: int
     unparsed: int
     floor: float | None
+    above_low: float | None
     metric: str
 
     @property
@@ -248,7 +249,18 @@ class CoderAnnotations:
     def shown_scores(self, kind: ScoreKind, latents: Sequence[int]) -> dict[int, ShownScore]:
         """The scores of this kind that the shown explanations of these latents have."""
         table = self.of_kind(kind)
-        columns = ["score_id", "value", "ci_low", "ci_high", "n_pos", "n_neg", "unparsed", "floor", "metric"]
+        columns = [
+            "score_id",
+            "value",
+            "ci_low",
+            "ci_high",
+            "n_pos",
+            "n_neg",
+            "unparsed",
+            "floor",
+            "above_low",
+            "metric",
+        ]
         return {
             latent: ShownScore(*(row[name] for name in columns))
             for latent, row in _rows(table, table["latent"].to_numpy(), latents)

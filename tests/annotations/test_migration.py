@@ -43,7 +43,7 @@ def plain(record: object) -> Any:
     return json.loads(json.dumps(asdict(record)))  # type: ignore[call-overload]
 
 
-NEW = {"reasoning", "parts", "error_kind", "retryable", "judged"}
+NEW = {"reasoning", "parts", "error_kind", "retryable", "judged", "above_low", "above_high"}
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -136,23 +136,24 @@ def test_rows_are_protected_again(tmp_path: Path, old: dict[str, Any]) -> None:
 
 
 def test_a_death_in_the_middle_leaves_the_old_file(tmp_path: Path, old: dict[str, Any]) -> None:
-    last = MIGRATIONS[-1]
-    assert callable(last)
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        before = connection.execute("PRAGMA user_version").fetchone()
+    step = next(i for i, migration in enumerate(MIGRATIONS) if callable(migration))
 
     def dies(connection: sqlite3.Connection) -> None:
-        last(connection)
+        MIGRATIONS[step](connection)  # pyright: ignore[reportCallIssue]
         os._exit(9)
 
     pid = os.fork()
     if pid == 0:
-        database_module.MIGRATIONS = (*MIGRATIONS[:-1], dies)
+        database_module.MIGRATIONS = (*MIGRATIONS[:step], dies, *MIGRATIONS[step + 1 :])
         try:
             Annotations(tmp_path)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION - 1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == before
         assert connection.execute("SELECT count(*) FROM scores WHERE protocol = 'ours'").fetchone()[0] > 0
     with Annotations(tmp_path) as annotations:
         assert annotations.counts() == old["counts"]

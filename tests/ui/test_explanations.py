@@ -40,10 +40,10 @@ def test_endless_texts_are_not_taken_apart():
     assert diff(long, long + "c") == ([["cut", long]], [["new", long + "c"]])
 
 
-def scored(value: float | None, low: float | None, floor: float | None) -> Score:
+def scored(value: float | None, low: float | None, floor: float | None, above: float | None = None) -> Score:
     return Score(
-        explanation_id="x", scorer="detection", judge="offline", value=value, ci_low=low, floor=floor
-    )
+        explanation_id="x", scorer="detection", judge="offline", value=value, ci_low=low, floor=floor, above_low=above
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,11 @@ def scored(value: float | None, low: float | None, floor: float | None) -> Score
         (scored(0.8, 0.7, 0.5), "above"),
         (scored(0.8, 0.5, 0.5), "unclear"),
         (scored(0.8, None, 0.5), "unclear"),
+        (scored(0.8, 0.6, 0.5), "above"),
+        (scored(0.8, 0.58, 0.5), "unclear"),  # the floor is uncertain as well
+        (scored(0.8, 0.7, 0.5, -0.01), "unclear"),
+        (scored(0.8, 0.4, 0.5, 0.01), "above"),
+        (scored(0.5, 0.4, 0.5, 0.01), "below"),
         (scored(0.5, 0.4, 0.5), "below"),
         (scored(0.4, 0.3, 0.5), "below"),
         (scored(0.8, 0.7, None), "unknown"),

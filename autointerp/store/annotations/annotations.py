@@ -260,7 +260,7 @@ class Annotations:
     def score_summary(self, coder: str) -> "pyarrow.Table":
         """The newest good score per explanation, scorer, judge, model, protocol, negatives and configuration: `latent,
         explanation_id, shown, explainer, score_id, scorer, judge, model, protocol, negatives, metric, value, ci_low, ci_high,
-        n_pos, n_neg, unparsed, floor, config, made_by`. Cached until the coder's annotations change."""
+        n_pos, n_neg, unparsed, floor, above_low, config, made_by`. Cached until the coder's annotations change."""
         return self._summaries.table("scores", coder)
 
     def table(self, name: str) -> "pyarrow.Table":

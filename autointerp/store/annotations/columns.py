@@ -222,6 +222,8 @@ SCORES = Table(
         Column("unparsed", "int"),
         Column("floor", "float"),
         Column("n_floor", "int"),
+        Column("above_low", "float"),
+        Column("above_high", "float"),
         Column("floor_explanation_id", "text", "f.id", ("floor_explanation", _FLOOR)),
         Column("author"),
         Column("created", "text"),

@@ -288,6 +288,12 @@ def _kinds_and_held_out(connection: sqlite3.Connection) -> None:
         connection.execute(sql)
 
 
+_ABOVE_FLOOR = """
+ALTER TABLE scores ADD COLUMN above_low REAL;           -- 95 % interval of the value less the floor, on the same examples;
+ALTER TABLE scores ADD COLUMN above_high REAL;          -- NULL also in scores from before
+"""
+
+
 def statements(script: str) -> Iterator[str]:
     """The statements of a script. `executescript` would commit before it starts."""
     statement = ""
@@ -302,5 +308,12 @@ def statements(script: str) -> Iterator[str]:
 
 Migration = str | Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (_EXPLANATIONS, _JOBS, _MORE_OF_SCORES, _FLOORS, _kinds_and_held_out)
+MIGRATIONS: tuple[Migration, ...] = (
+    _EXPLANATIONS,
+    _JOBS,
+    _MORE_OF_SCORES,
+    _FLOORS,
+    _kinds_and_held_out,
+    _ABOVE_FLOOR,
+)
 VERSION = len(MIGRATIONS)

@@ -64,7 +64,7 @@ _SHOWN_SEQS = f"WITH {_SHOWN} SELECT seq FROM shown"
 _SCORE_COLUMNS = (
     *SCORES.pick(
         "latent explanation_id shown explainer id:score_id scorer judge model protocol negatives metric value ci_low ci_high"
-        " n_pos n_neg unparsed floor"
+        " n_pos n_neg unparsed floor above_low"
     ),
     Column("config", "word", f"substr(s.config_hash, 1, {CONFIG_DIGITS})"),
     Column("made_by", "word", _MADE_BY),
@@ -219,8 +219,8 @@ def read_table(connection: sqlite3.Connection, name: str) -> "pyarrow.Table":
 
     `explanations(coder, latent, id, text, explainer, model, author, parent, created, shown, pinned, n_examples, ...)`;
     `scores(coder, latent, id, explanation_id, explainer, shown, scorer, judge, model, protocol, negatives, metric, value,
-    ci_low, ci_high, auroc, n_pos, n_neg, tnr, tpr_by_quantile, value_by_quantile, unparsed, floor, ...)`, `shown` of its
-    explanation; `judged_examples(coder, latent, score_id, scorer, i, context, start, window, quantile, source, truth,
+    ci_low, ci_high, auroc, n_pos, n_neg, tnr, tpr_by_quantile, value_by_quantile, unparsed, floor, above_low, ...)`, `shown`
+    of its explanation; `judged_examples(coder, latent, score_id, scorer, i, context, start, window, quantile, source, truth,
     answer, correct, value, marks, error)`.
     """
     table = TABLES[name]

@@ -1,5 +1,6 @@
 """Scores in words: what a kind of score is called, and what a score says."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "
 Standing = Literal["above", "unclear", "below", "unknown"]
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "above": ("", ""),
-    "unclear": ("floor within interval", "Not clearly above the floor, which lies within the interval."),
+    "unclear": ("not clearly above floor", "95 % interval of the difference from the floor, on the same examples, includes 0."),
     "below": ("not above floor", "A random other explanation scores as well or better."),
     "unknown": ("no floor", "No floor was measured: none was requested, or there was no other explanation to score."),
 }  # fmt: skip
@@ -54,12 +55,18 @@ def _short(model: str | None) -> str:
 
 
 def standing(score: Score | ShownScore) -> Standing:
-    """Whether a score says anything: its interval against the value that a random other explanation gets."""
+    """Whether a score says anything: the interval of its difference from what a random other explanation gets.
+
+    Of scores from before that was recorded, the floor is taken to be as uncertain as the value, and independent of it.
+    """
     if score.floor is None or score.value is None:
         return "unknown"
     if score.value <= score.floor:
         return "below"
-    return "unclear" if score.ci_low is None or score.ci_low <= score.floor else "above"
+    low = score.above_low
+    if low is None and score.ci_low is not None:
+        low = score.value - score.floor - math.sqrt(2) * (score.value - score.ci_low)
+    return "unclear" if low is None or low <= 0 else "above"
 
 
 def interval(low: float | None, high: float | None) -> str:
