@@ -35,8 +35,12 @@ def no_progress(_: Progress) -> None:
     """The callback for callers that want silence."""
 
 
-def _interval(value: float | None, se: float | None) -> tuple[float, float] | None:
-    return None if value is None or se is None else (value - 1.96 * se, value + 1.96 * se)
+def _interval(value: float | None, se: float | None, n: int | None) -> tuple[float, float] | None:
+    """95 % interval of a mean over `n` contexts, by Student's t (its quantile to 4 % from 4 contexts on)."""
+    if value is None or se is None or n is None or n < 2:
+        return None
+    t = 1.96 + 2.37 / (n - 1) + 2.82 / (n - 1) ** 2
+    return value - t * se, value + t * se
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,18 @@ class Fidelity:
     @property
     def fvu_interval(self) -> tuple[float, float] | None:
         """95 % interval of `fvu` over contexts."""
-        return _interval(self.fvu, self.fvu_se)
+        return _interval(self.fvu, self.fvu_se, self.n_contexts)
 
     @property
     def ce_increase_interval(self) -> tuple[float, float] | None:
         """95 % interval of `ce_increase` over contexts."""
-        return _interval(self.ce_increase, self.ce_increase_se)
+        return _interval(self.ce_increase, self.ce_increase_se, self.n_contexts)
+
+    @property
+    def ce_increase_without(self) -> float | None:
+        """Nats added without the module: the block skipped where the target contains the residual stream, else zeros in the
+        target's place. Compare within a hookpoint only."""
+        return self.ce_increase_zero if self.ce_skip is None else self.ce_increase_skip
 
     @property
     def ce_increase_skip(self) -> float | None:

@@ -22,7 +22,7 @@ LOGIT_BYTES = 256 << 20
 N_TOKENS = 16_384
 MIN_TOKENS = 1_024
 MEAN_TOKENS = 1_024
-SHARE_OF_CACHING = 0.25
+SHARE_OF_CACHING = 0.3
 """How much of the caching's own work fidelity may take, as long as `MIN_TOKENS` are measured."""
 FREE = 2e11
 """Multiplications that it may always take: a few seconds."""

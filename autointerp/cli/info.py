@@ -64,6 +64,12 @@ def describe(store: "Store") -> dict[str, Any]:
     }
 
 
+_FIDELITY = (
+    *("fvu", "fvu_interval", "ce_increase", "ce_increase_interval"),
+    *("ce_increase_zero", "ce_increase_mean", "ce_increase_skip"),
+)
+
+
 def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
     """`counts`: of good explanations and scores, and of recorded failures."""
     fidelity = info.fidelity
@@ -72,7 +78,8 @@ def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
         "l0": info.l0,
         "absent": info.absent,
         "notes": info.notes,
-        **{name: getattr(fidelity, name, None) for name in ("fvu", "ce_increase", "ce_increase_zero")},
+        **{name: getattr(fidelity, name, None) for name in _FIDELITY},
+        "fidelity_tokens": getattr(fidelity, "n_tokens", None),
         "n_explained": counts.get("latents", 0),
         **{f"n_{name}": counts.get(name, 0) for name in _COUNTS},
     }

@@ -71,10 +71,11 @@ def test_overview_lists_coders_with_their_figures(open_page, tiny_store: Store):
     assert sae["go"] == {"coder": "sae"}
     titles = [column["title"] for column in table["columns"]]
     figures = dict(zip(titles, sae["cells"], strict=True))
-    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["if zeroed"]) == (
-        "0.250",
+    on = "Measured on 1,024 tokens."
+    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["without"]) == (
+        ["0.250", on],
         "3.5",
-        "+0.250",
+        ["+0.250", on],
         "+1.500",
     )
     assert figures["Kind"] == "SAE"

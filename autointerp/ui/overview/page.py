@@ -1,5 +1,7 @@
 """The Overview page: what is in the store, coder by coder, as text first and plots below."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,10 @@ BINS_PER_DECADE = 10
 _FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 is no better than predicting the mean"
 _CE = "Increase in cross-entropy, in nats per token, when the coder's output replaces the module's"
 _NO_CE = "Needs a causal language model, and a coder whose output replaces that of a module."
-_ZERO = "The same with zeros in place of the module's output: the scale for CE +"
+_WITHOUT = (
+    "The same without the module: the block skipped where its output contains the residual stream, else zeros in place of its "
+    "output. The scale for CE +, within a hookpoint"
+)
 COLUMNS: list[dict[str, Any]] = [
     {"title": "Coder", "kind": "link", "cls": "name"},
     {"title": "Kind", "kind": "badge"},
@@ -28,7 +33,7 @@ COLUMNS: list[dict[str, Any]] = [
     {"title": "L0", "num": True, "help": "Mean number of active features per token"},
     {"title": "FVU", "num": True, "help": _FVU},
     {"title": "CE +", "num": True, "help": _CE},
-    {"title": "if zeroed", "num": True, "help": _ZERO},
+    {"title": "without", "num": True, "help": _WITHOUT},
     {"title": "Dead", "num": True, "help": "Features that never fire on this corpus"},
     {"title": "Size", "num": True},
 ]
@@ -87,15 +92,49 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             fmt.count(info.k) if info.k is not None else [fmt.NONE, "Varies by token."],
             fmt.short_count(info.n_tokens),
             fmt.decimal(info.l0, 1),
-            fmt.decimal(fidelity.fvu) if fidelity else [fmt.NONE, absent],
-            *(
-                fmt.signed(value, 3) if value is not None else [fmt.NONE, _NO_CE if fidelity else absent]
-                for value in (fidelity and fidelity.ce_increase, fidelity and fidelity.ce_increase_zero)
-            ),
+            _measured(fidelity, fidelity.fvu, fidelity.fvu_interval, fmt.decimal)
+            if fidelity
+            else [fmt.NONE, absent],
+            _measured(fidelity, fidelity.ce_increase, fidelity.ce_increase_interval, fmt.signed)
+            if fidelity
+            else [fmt.NONE, absent],
+            _without(fidelity) if fidelity else [fmt.NONE, absent],
             fmt.share(info.n_dead / info.n_latents) if info.n_latents else fmt.NONE,
             fmt.size(info.bytes_on_disk),
         ],
     }
+
+
+def _measured(
+    fidelity: Fidelity,
+    value: float | None,
+    interval: tuple[float, float] | None,
+    write: Callable[[float | None, int], str],
+) -> str | list[str]:
+    """A figure to the digits that its interval earns, with the interval and what it was measured on as a tooltip."""
+    if value is None:
+        return [fmt.NONE, _NO_CE]
+    where = f"Measured on {fmt.count(fidelity.n_tokens)} tokens"
+    if interval is None:
+        return [write(value, 3), f"{where}."]
+    low, high = interval
+    digits = min(3, max(0, -math.floor(math.log10(max((high - low) / 2, 1e-9)))))
+    contexts = fmt.count(fidelity.n_contexts)
+    return [write(value, digits), f"{low:.3f} to {high:.3f} (95 %). {where} in {contexts} contexts."]
+
+
+def _without(fidelity: Fidelity) -> str | list[str]:
+    """What the model loses without the module, with mean ablation beside it."""
+    if fidelity.ce_increase_without is None:
+        return [fmt.NONE, _NO_CE]
+    text = fmt.signed(fidelity.ce_increase_without, 3)
+    if fidelity.ce_increase_mean is None:
+        return text
+    parts = [
+        f"mean in its place: {fmt.signed(fidelity.ce_increase_mean, 3)}",
+        f"zeros: {fmt.signed(fidelity.ce_increase_zero, 3)}",
+    ]
+    return [text, "; ".join(parts)]
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -110,7 +149,7 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
     names = [info.coder for info in infos]
     fidelity = [info.fidelity for info in infos]
     fvu = [f.fvu if f else None for f in fidelity]
-    ce = [_ce_share(f) for f in fidelity]
+    ce = [None if _hides_the_stream(info) else _ce_share(info.fidelity) for info in infos]
     dead = [info.n_dead / info.n_latents for info in infos]
     left, middle, right = st.columns(3)
     with left:
@@ -118,7 +157,7 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
         _plot(charts.bars(title, names, fvu, [fmt.decimal(v) for v in fvu]), "fvu")
     with middle:
         if any(value is not None for value in ce):
-            title = "CE increase, share of zero ablation"
+            title = "CE increase, share of the increase without the module"
             texts = [
                 f"{fmt.share(v)} ({fmt.signed(f.ce_increase if f else None, 3)})"
                 for v, f in zip(ce, fidelity, strict=True)
@@ -128,11 +167,21 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
         _plot(charts.bars("Dead features", names, dead, [fmt.share(v) for v in dead], percent=True), "dead")
 
 
+def _hides_the_stream(info: CoderInfo) -> bool:
+    """Whether a coder of a block's output was measured by a release that only tried zeros, which remove the whole residual
+    stream: a share of that would flatter it."""
+    return (
+        info.fidelity is not None
+        and info.fidelity.n_contexts is None
+        and info.hookpoint.rpartition(".")[2].isdigit()
+    )
+
+
 def _ce_share(fidelity: Fidelity | None) -> float | None:
-    """The increase of cross-entropy as a share of zero ablation's: comparable between hookpoints."""
-    if fidelity is None or fidelity.ce_increase is None or not fidelity.ce_increase_zero:
+    """The increase of cross-entropy as a share of that without the module: comparable within a hookpoint."""
+    if fidelity is None or fidelity.ce_increase is None or not fidelity.ce_increase_without:
         return None
-    return fidelity.ce_increase / fidelity.ce_increase_zero
+    return fidelity.ce_increase / fidelity.ce_increase_without
 
 
 def _plot(figure: Any, key: str) -> None:
