@@ -1,5 +1,6 @@
 """Explanations and scores on the Overview."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from scipy import stats
 from streamlit.testing.v1 import AppTest
 
 from autointerp.records import Explanation, Score, config_hash
+from autointerp.score.options import ScoreOptions
 from autointerp.score.population import expected
-from autointerp.store import Store
+from autointerp.store import ScoreKind, Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.overview import pairs as overview_pairs
 from tests.app.reading import messages, record, records
@@ -297,3 +299,43 @@ def test_scores_of_a_few_features_stand_after_the_others(
     titles = [column["title"] for column in coverage["columns"][3:]]
     assert [title.split(" · ")[1] == "m" for title in titles] == [False, False, False, True, True]
     assert [row["cells"][3] for row in pairs["rows"]] == ["11", "6", "6", *["3"] * 7]
+
+
+def test_the_worst_are_scored_again_on_more_examples(open_page, explained_store: Explained):
+    store, annotations = explained_store.store, Annotations(explained_store.store.path)
+    with annotations:
+        options = ScoreOptions(n_examples=4, n_negatives=4)
+        more = ScoreOptions(n_examples=200, n_negatives=200, seed=1)
+        for latent in (0, 1):
+            shown = annotations.shown("sae", latent)
+            assert shown is not None
+            annotations.add(
+                Score(
+                    explanation_id=shown.id, scorer="detection", judge="offline", value=0.4, ci_low=0.2, ci_high=0.6,
+                    n_pos=4, n_neg=4, config=options.identity(),
+                )
+            )  # fmt: skip
+        kind = ScoreKind(
+            "detection", "offline", "held-out", "random", None, config_hash(options.identity())[:12]
+        )
+        app = open_page(store, "overview", kinds="all", score=kind.key)
+        app.button(key="again_worst").click().run()
+        assert not app.exception
+        deadline = time.monotonic() + 60
+        while annotations.jobs.active() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert annotations.jobs.recent(limit=1)[0].total == 1, "the other explanation was made another way"
+        rows_now = annotations.score_summary("sae").to_pylist()
+        again = [row for row in rows_now if row["config"] == config_hash(more.identity())[:12]]
+    app = open_page(store, "overview", kinds="all", score=kind.key)
+    worst = next(table for table in tables(app) if [c["title"] for c in table["columns"]][-1:] == ["Again"])
+    scored = {row["latent"]: f"{row['value']:.2f}, n {row['n_pos'] + row['n_neg']}" for row in again}
+    assert {row["go"]["latent"]: row["cells"][-1] for row in worst["rows"]} == scored
+    assert len(scored) == 1
+
+
+def test_scores_by_a_language_model_are_not_bought_again_by_a_click(open_page, scored_store: Store):
+    with Annotations(scored_store.path) as annotations:
+        _again(annotations, "sae", (0, 1, 2), 0.5, n_examples=4, n_negatives=4, judge="llm")
+    app = open_page(scored_store, "overview", kinds="all")
+    assert not [button for button in app.button if str(button.key).startswith("again_")]

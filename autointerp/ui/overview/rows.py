@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autointerp.store import ScoreKind
+from autointerp.ui.overview.again import larger
 from autointerp.ui.overview.data import Float, Written
 from autointerp.ui.shared import components, score_text
 from autointerp.ui.shared import format as fmt
@@ -39,6 +40,9 @@ def features(
         ),
         *([] if expected is None else [EXPECTED]),
     ]
+    more = None if expected is None else larger(kinds[0], list(written.kinds))
+    if more is not None:
+        columns.append({"title": "Again", "num": True, "help": f"Scored again: {score_text.help_text(more)}"})
     rows = []
     for at in chosen:
         coder, latent = written.place(coders, at)
@@ -50,5 +54,8 @@ def features(
         cells = [title, explanation_cell(shown), *figures]
         if expected is not None:
             cells.append(fmt.decimal(float(expected[at]), 2))
+        if more is not None:
+            scored = annotated.shown_scores(more, [latent]).get(latent)
+            cells.append(f"{fmt.decimal(scored.value, 2)}, n {scored.n}" if scored else fmt.NONE)
         rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
     components.links(columns, rows, page="feature", key=f"features_{key}")

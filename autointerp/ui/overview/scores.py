@@ -13,7 +13,7 @@ from autointerp.score.population import expected, spread
 from autointerp.score.registry import METRICS, SCORERS
 from autointerp.store import ScoreKind, Store, current_key
 from autointerp.types import CoderInfo
-from autointerp.ui.overview import pairs
+from autointerp.ui.overview import again, pairs
 from autointerp.ui.overview.data import Coverage, Written
 from autointerp.ui.overview.rows import features
 from autointerp.ui.shared import charts, components, job_strip, job_text, score_text, services
@@ -206,6 +206,8 @@ def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
         with column:
             st.caption(f"**{word} explained**, by the score to expect on fresh examples · {name} · n {n}")
             features(written, coders, chosen, [kind], word.lower(), fresh)
+            again.button(written, [written.place(coders, at) for at in chosen], kind, f"again_{word.lower()}")
+    job_strip.draw()
 
 
 def _recent(store: Store) -> None:
