@@ -106,6 +106,11 @@ class Explanation(_Made):
     parts: Any = None
     reply_ref: str | None = None
 
+    @property
+    def protocol(self) -> Protocol:
+        """How its examples were drawn; configurations say so only where it is not the usual one."""
+        return self.config.get("protocol", "held-out")
+
 
 class JudgedExample(NamedTuple):
     """One window as one judge saw it. `i` counts from 0 within its score. A tuple, because a score has tens of them.

@@ -56,8 +56,8 @@ class Option:
         return self.flag or f"--{self.name.replace('_', '-')}"
 
     def matters(self, values: Mapping[str, Any]) -> bool:
-        """Whether it changes anything beside these values of other options."""
-        return all(values.get(name) == value for name, value in self.when.items())
+        """Whether it changes anything beside these values of other options; one that is not among them does not hinder it."""
+        return all(values.get(name, value) == value for name, value in self.when.items())
 
     def check(self, value: Any) -> None:
         """Raises UserError for a value that is not accepted."""

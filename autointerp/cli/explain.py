@@ -1,4 +1,5 @@
-"""Write explanations of a coder's latents, from contexts that no scorer uses.
+"""Write explanations of a coder's latents, from contexts that no scorer uses (but with the delphi protocol, which splits
+nothing).
 
 Latents that are already explained with this exact configuration are skipped, so the same command continues an interrupted run.
 When a latent fails, its cause is recorded and the run goes on.

@@ -15,7 +15,7 @@ NO_EXAMPLES = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about one latent when it is to be explained: held-in examples only.
+    """What is known about one latent when it is to be explained: held-in examples only, but by the delphi protocol.
 
     `latent_max`: its largest activation in the corpus, to which activations are set in proportion. `promoted`, `suppressed`:
     texts of the tokens whose logits its decoder direction raises and lowers most, strongest first.

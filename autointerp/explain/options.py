@@ -8,18 +8,22 @@ from typing import Any, Self
 from autointerp.errors import UserError
 from autointerp.explain.registry import (
     ACTIVATIONS,
+    DRAW,
     EXPLAINERS,
     HELDOUT_FRACTION,
     MAX_TOKENS,
     N_CONTRAST,
     N_EXAMPLES,
+    PROTOCOL,
     REASONING,
     SAMPLING,
     SPLIT_SEED,
     ExplainerEntry,
 )
 from autointerp.llm.options import LLMOptions, check_llm
+from autointerp.records import Protocol
 from autointerp.registry import CENTRE, SEED, WINDOW, Chosen
+from autointerp.types import N_QUANTILES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +32,12 @@ class ExplainOptions(Chosen):
 
     `sampling`: which held-in activating examples are shown; `n_examples` of them, `n_contrast` non-activating ones, windows of
     `window` tokens. `split_seed` and `heldout_fraction` decide which contexts the explainer may see; leave them alone to keep
-    explanations of one latent comparable. `extra`: options of one explainer alone.
+    explanations of one latent comparable. `protocol` "delphi" decides all but the number and length of examples, as the
+    reference does. `extra`: options of one explainer alone.
     """
 
     explainer: str = "pattern"
+    protocol: Protocol = PROTOCOL.default
     sampling: str = SAMPLING.default
     n_examples: int = N_EXAMPLES.default
     n_contrast: int = N_CONTRAST.default
@@ -67,17 +73,40 @@ class ExplainOptions(Chosen):
         for option in (ACTIVATIONS, REASONING, MAX_TOKENS):
             if not self.uses(option):
                 del identity[option.name]
-        if not self.centre:
-            del identity["centre"]  # as before there was a choice
+        if self.protocol == "delphi":
+            for option in DRAW:
+                del identity[option.name]
+        else:
+            del identity["protocol"]  # as before there was a choice
+            if not self.centre:
+                del identity["centre"]  # likewise
         return {**identity, **self.extra_identity(), "version": self.entry.version(self)}
 
     def check(self) -> Self:
         """Raises UserError."""
         self.check_options(EXPLAINERS)
+        if self.protocol == "delphi":
+            self._check_delphi()
         if not 0 < self.heldout_fraction < 1:
             raise UserError(f"held-out fraction {self.heldout_fraction}: it lies between 0 and 1.")
         check_llm(self.llm, needed=self.needs_llm, by=f"The explainer “{self.explainer}”")
         return self
+
+    def _check_delphi(self) -> None:
+        takers = EXPLAINERS.users(PROTOCOL)
+        if self.explainer not in takers:
+            raise UserError(f"The delphi protocol is there for the explainers {', '.join(takers)}.")
+        changed = [option for option in DRAW if self.value(option.name) != option.default]
+        if changed:
+            raise UserError(
+                "The delphi protocol fixes which examples are drawn and where windows are cut: leave out "
+                f"{', '.join(option.option_string for option in changed)}."
+            )
+        if self.n_examples < N_QUANTILES:
+            raise UserError(
+                f"The delphi protocol draws equally many examples from each of {N_QUANTILES} deciles: ask for {N_QUANTILES} or "
+                f"more, not {self.n_examples}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)

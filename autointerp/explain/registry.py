@@ -3,12 +3,21 @@
 `build` names what makes it (its class) from the `ExplainOptions`, a client where the entry needs "llm", and a cancel token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.explain.prompts import default as prompt
 from autointerp.registry import CENTRE, MAX_SEED, SEED, WINDOW, Entry, Option, Registry, count
 
+PROTOCOL = Option(
+    name="protocol",
+    label="Protocol",
+    help="delphi: the reference's draw, from the whole corpus instead of the explainer's side of the split; scoring with the "
+    "delphi protocol then asks about some of the same examples, as in the reference",
+    default="held-out",
+    choices={"held-out": "held-out", "delphi": "delphi"},
+)
+_HELD_OUT = {"protocol": "held-out"}
 SAMPLING = Option(
     name="sampling",
     label="Examples shown",
@@ -22,6 +31,7 @@ SAMPLING = Option(
     },
     cli_help="which activating examples: quantiles (evenly over deciles), mix (a quarter from the strongest, the rest evenly "
     "over deciles), top, random",
+    when=_HELD_OUT,
 )
 N_EXAMPLES = count("n_examples", "Activating", "Activating examples shown", default=40)
 N_CONTRAST = count("n_contrast", "Non-activating", "Non-activating examples shown", default=40)
@@ -62,6 +72,7 @@ SPLIT_SEED = Option(
     minimum=0,
     maximum=MAX_SEED,
     in_app=False,
+    when=_HELD_OUT,
 )
 HELDOUT_FRACTION = Option(
     name="heldout_fraction",
@@ -71,9 +82,15 @@ HELDOUT_FRACTION = Option(
     kind=float,
     metavar="X",
     in_app=False,
+    when=_HELD_OUT,
 )
 
-_EXAMPLES = (SAMPLING, N_EXAMPLES, N_CONTRAST, WINDOW, CENTRE, SEED, SPLIT_SEED, HELDOUT_FRACTION)
+_EXAMPLES = (
+    *(SAMPLING, N_EXAMPLES, N_CONTRAST, WINDOW),
+    *(replace(CENTRE, when=_HELD_OUT), replace(SEED, when=_HELD_OUT), SPLIT_SEED, HELDOUT_FRACTION),
+)
+DRAW = tuple(option for option in _EXAMPLES if option.when == _HELD_OUT)
+"""What the delphi protocol fixes."""
 _WITHOUT_CONTRAST = tuple(option for option in _EXAMPLES if option is not N_CONTRAST)
 _LLM = (MAX_TOKENS, ACTIVATIONS, REASONING)
 
@@ -96,7 +113,7 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         label="pattern",
         help="Token and phrase statistics; no language model, milliseconds",
         needs=frozenset({"negatives"}),
-        options=_EXAMPLES,
+        options=(PROTOCOL, *_EXAMPLES),
         build="autointerp.explain.pattern:PatternExplainer",
         version=_pattern_version,
     ),
@@ -105,7 +122,7 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         label="LLM",
         help="A language model reads activating examples",
         needs=frozenset({"llm"}),
-        options=(*_WITHOUT_CONTRAST, *_LLM),
+        options=(PROTOCOL, *_WITHOUT_CONTRAST, *_LLM),
         build="autointerp.explain.llm:LLMExplainer",
         version=lambda options: prompt.VERSION,
     ),
@@ -123,7 +140,7 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         label="LLM, top logits",
         help="A language model reads activating examples and the tokens that the latent promotes",
         needs=frozenset({"llm", "logits"}),
-        options=(*_WITHOUT_CONTRAST, *_LLM),
+        options=(PROTOCOL, *_WITHOUT_CONTRAST, *_LLM),
         build="autointerp.explain.llm:LLMExplainer",
         version=lambda options: prompt.VERSION,
     ),

@@ -5,11 +5,12 @@ can be compared with the others on the same held-out examples.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.errors import NoExamples
 from autointerp.explain.explainer import Evidence
@@ -60,13 +61,39 @@ def _split_rng(seed: int, latent: int) -> np.random.Generator:
 
 
 def select_evidence(resources: Resources, coder_name: str, latent: int, options: ExplainOptions) -> Evidence:
-    """What the explainer may see of the latent: examples from its side of the split, and the promoted tokens where they are
-    asked for. Raises UserError for a latent that never fires.
+    """What the explainer may see of the latent: examples from its side of the split (by the delphi protocol the reference's
+    draw from the whole corpus), and the promoted tokens where they are asked for. Raises UserError for a latent that never
+    fires.
     """
     store, coder = resources.store, resources.store.coder(coder_name)
     acts = resources.activations.get(coder, latent)
     if not len(acts.token):
         raise _never_fires(coder, latent)
+    if options.protocol == "delphi":
+        n_contrast = options.n_contrast if "negatives" in options.entry.needs else 0
+        places = _as_delphi(store, acts, options, lambda n_silent: delphi.draw_contrast(n_silent, n_contrast))
+        activating, non_activating = (
+            cut_many(acts, store.tokens, part) for part in (places.activating, places.non_activating)
+        )
+    else:
+        activating, non_activating = _held_in(store, coder, acts, latent, options)
+    promoted, suppressed = coder.promoted(latent) if "logits" in options.entry.needs else ([], [])
+    words = store.vocabulary()
+    return Evidence(
+        coder=coder.info.coder,
+        latent=latent,
+        activating=make_windows(activating, store.decode),
+        latent_max=float(acts.activation.max()),
+        non_activating=make_windows(non_activating, store.decode),
+        promoted=[words.text(logit.token) for logit in promoted],
+        suppressed=[words.text(logit.token) for logit in suppressed],
+    )
+
+
+def _held_in(
+    store: Store, coder: CoderStore, acts: LatentActivations, latent: int, options: ExplainOptions
+) -> tuple[list[Example], list[Example]]:
+    """Activating and non-activating examples from the explainer's side of the split."""
     split = split_of(store, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction)
     rng = np.random.default_rng([_EXPLAIN, options.seed, latent])
     n = options.n_examples
@@ -91,18 +118,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     chosen = _distinct([*groups["top"], *groups["random"]])
     # Of the quantiles' examples as many as are still wanted, every quantile giving some.
     quantiles = _spread([e for e in groups["quantiles"] if _place(e) not in {_place(c) for c in chosen}])
-    chosen = _distinct([*chosen, *quantiles])[:n]
-    promoted, suppressed = coder.promoted(latent) if "logits" in options.entry.needs else ([], [])
-    words = store.vocabulary()
-    return Evidence(
-        coder=coder.info.coder,
-        latent=latent,
-        activating=make_windows(chosen, store.decode),
-        latent_max=float(acts.activation.max()),
-        non_activating=make_windows(groups["non_activating"], store.decode),
-        promoted=[words.text(logit.token) for logit in promoted],
-        suppressed=[words.text(logit.token) for logit in suppressed],
-    )
+    return _distinct([*chosen, *quantiles])[:n], groups["non_activating"]
 
 
 @dataclass(frozen=True)
@@ -164,7 +180,11 @@ def heldout_places(
     store, coder = resources.store, resources.store.coder(explanations[0].coder)
     every = resources.activations.get_all(coder, [explanation.latent for explanation in explanations])
     if options.protocol == "delphi":
-        return [_as_delphi(store, acts, options) if len(acts.token) else None for acts in every]
+
+        def draw_silent(n_silent: int) -> NDArray[np.int64]:
+            return delphi.draw_negatives(n_silent, options.n_negatives)
+
+        return [_as_delphi(store, acts, options, draw_silent) if len(acts.token) else None for acts in every]
     parts = _parts(options)
     requests: list[Request] = []
     for explanation, acts in zip(explanations, every, strict=True):
@@ -238,8 +258,14 @@ def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
     return min(width - width // 4, width - 1) if options.centre else None
 
 
-def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> HeldoutPlaces:
-    """As delphi chooses: one population without a split, equal draws from ten slices, fixed seeds."""
+def _as_delphi(
+    store: Store,
+    acts: LatentActivations,
+    options: ExplainOptions | ScoreOptions,
+    draw_silent: Callable[[int], NDArray[np.int64]],
+) -> HeldoutPlaces:
+    """As delphi chooses, for the explainer as for the scorers: one population without a split, equal draws from ten slices,
+    fixed seeds. `draw_silent`: which of so many windows without any activation."""
     width = check_window(options.window, store.ctx_len)
     windows = positive_windows(acts, ctx_len=store.ctx_len, window=width)
     spans = np.stack([windows.context, windows.start, windows.stop], axis=1)[falling(windows.maximum)]
@@ -249,7 +275,7 @@ def _as_delphi(store: Store, acts: LatentActivations, options: ScoreOptions) -> 
     firing = np.zeros(store.n_contexts * per_context, dtype=bool)
     firing[windows.context * per_context + windows.start // width] = True
     silent = np.flatnonzero(~firing)
-    number = silent[delphi.draw_negatives(len(silent), options.n_negatives)]
+    number = silent[draw_silent(len(silent))]
     start = number % per_context * width
     negatives = np.stack([number // per_context, start, np.minimum(start + width, store.ctx_len)], axis=1)
     return HeldoutPlaces(

@@ -9,6 +9,7 @@ from autointerp.pipeline.examples import select_evidence
 from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
+from autointerp.score import delphi
 from autointerp.store import Store
 
 MAX_TEXT = 10_000
@@ -17,9 +18,10 @@ MAX_TEXT = 10_000
 
 def explain(session: Session, coder: str, latent: int, options: ExplainOptions) -> Explanation:
     """A new explanation, not stored yet; a failure is a failed one. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""
+    seed = delphi.SAMPLING_SEED if options.protocol == "delphi" else options.seed
     try:
         evidence = select_evidence(session.resources, coder, latent, options)
-        explanation = session.explainer(options).explain(evidence, seed=options.seed)
+        explanation = session.explainer(options).explain(evidence, seed=seed)
     except (Cancelled, BudgetExceeded, KeyGone):
         raise
     except UserError as error:
@@ -28,7 +30,7 @@ def explain(session: Session, coder: str, latent: int, options: ExplainOptions) 
             latent=latent,
             text="",
             explainer=options.explainer,
-            seed=options.seed,
+            seed=seed,
             cost=0.0,
             status="failed",
             **Failure.of(error)._asdict(),

@@ -1,11 +1,14 @@
-"""The `delphi` protocol: the reference pipeline's choices, so that numbers can be set beside published ones.
+"""The `delphi` protocol: the reference pipeline's choices of examples, negatives, marks, batches and pooling.
 
 What it keeps of the reference, defects included: explainer and test examples are drawn from one list with one seed and so
-overlap; negatives are drawn with replacement from a fixed seed; wrong marks stand at nearly the same places in every example;
-five texts a prompt; metrics pooled over the latents. What it does not keep: prompts are ours; a last batch of fewer than five
-is answered, where the reference loses it; windows are handed in by the caller, also of latents that fire in fewer than 200 of
-them, which the reference leaves out; in negatives from neighbours it marks as in
-random ones, where the reference marks the neighbour's own tokens.
+overlap (where the explanation was made by this protocol too: of 50 test examples, 20 at 200 windows, about 10 from 2,400 on);
+negatives are drawn with replacement from a fixed seed; wrong marks stand at nearly the same places in every example; five texts
+a prompt; metrics pooled over the latents.
+
+What it does not keep: prompts and their worked examples are ours, and any model may be asked, so that its scores do not
+replicate published ones. Items are shuffled afresh for each latent. A last batch of fewer than five is answered, where the
+reference loses it. Windows are handed in by the caller, also of latents that fire in fewer than 200 of them, which the
+reference leaves out.
 
 Everything else in this package follows the protocol `held-out`.
 """
@@ -56,6 +59,15 @@ def draw_negatives(n_available: int, n: int) -> NDArray[np.int64]:
         return np.zeros(0, dtype=np.int64)
     generator = torch.Generator().manual_seed(NEGATIVES_SEED)
     return torch.randint(0, n_available, size=(n,), generator=generator).numpy()
+
+
+def draw_contrast(n_available: int, n: int) -> NDArray[np.int64]:
+    """At most `n` of the windows without any activation for an explainer that is shown some, which the reference's default one
+    is not: those that follow the negatives in the same sequence, and none of the negatives."""
+    if n <= 0:
+        return np.zeros(0, dtype=np.int64)
+    drawn = draw_negatives(n_available, N_TEST + n)
+    return np.setdiff1d(drawn[N_TEST:], drawn[:N_TEST])
 
 
 def wrong_marks(activations: NDArray[np.float32], n: int) -> tuple[int, ...]:

@@ -64,13 +64,13 @@ WRONG_MARKS = Option(
 PROTOCOL = Option(
     name="protocol",
     label="Protocol",
-    help="delphi: the reference's sampling without a held-out split, its marks and its batches, to compare with published "
-    "numbers",
+    help="delphi: the reference's sampling without a held-out split, its marks and its batches, but not its "
+    "prompts; meant for explanations made by the same protocol",
     default="held-out",
     choices={"held-out": "held-out", "delphi": "delphi"},
     renamed={"ours": "held-out"},
-    cli_help="delphi: the reference's sampling without a held-out split, its marks and its batches, to compare with published "
-    "numbers, which leave out latents that fire in fewer than 200 windows",
+    cli_help="delphi: the reference's sampling without a held-out split, its marks, its batches and its pooled figures, but "
+    "not its prompts; meant for explanations made by the same protocol",
 )
 FLOOR = Option(
     name="floor",

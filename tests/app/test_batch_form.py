@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.estimate import Estimate
 from autointerp.preferences import ENV_CONFIG
 from autointerp.records import Explanation
@@ -127,3 +128,31 @@ def test_the_estimate_looks_beyond_the_first_feature(
     assert not form.exception
     assert "3 features: about 3 requests, 1 cached; 2.0 k tokens in" in messages(form)
     assert "at most 0.50" in messages(form)
+
+
+def test_the_delphi_protocol_hides_what_it_fixes(form: AppTest, tiny_store: Store):
+    app = form
+    app.radio(key="batch_which").set_value("some").run()
+    app.text_input(key="batch_latents").set_value("0").run()
+    app.number_input(key="batch_e_seed").set_value(7).run()
+    app.segmented_control(key="batch_e_protocol").set_value("delphi").run()
+    assert not app.exception
+    keys = {widget.key for widget in [*app.number_input, *app.selectbox, *app.toggle]}
+    assert "batch_e_n_examples" in keys
+    assert not {"batch_e_seed", "batch_e_sampling", "batch_e_centre"} & keys
+    app.button(key="batch_start").click().run()
+    assert not app.exception
+    with Annotations(tiny_store.path) as annotations:
+        (job,) = annotations.jobs.recent()
+        options = ExplainOptions.from_dict(job.payload["explain"])
+    assert (options.protocol, options.seed) == ("delphi", 0)
+
+
+def test_an_explainer_without_protocols_keeps_its_options(form: AppTest, config: Path):
+    config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
+    app = form
+    app.selectbox(key="batch_e_explainer").set_value("contrastive").run()
+    assert not app.exception
+    assert not [widget for widget in app.segmented_control if widget.key == "batch_e_protocol"]
+    keys = {widget.key for widget in [*app.number_input, *app.selectbox, *app.toggle]}
+    assert {"batch_e_seed", "batch_e_sampling", "batch_e_centre"} <= keys

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from autointerp.records import Explanation
+from autointerp.records import Explanation, new_id
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -118,6 +118,19 @@ def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store:
     only = card(page(open_page, explained_store, latent=6))
     assert only["scored_on"] == "scored on examples that the explainer may have seen"
     assert not only["usual"]
+
+
+def test_the_protocol_of_an_explanation_is_shown_with_how_it_was_made(open_page, explained_store: Explained):
+    made = explained_store.explanations["first"]
+    usual = page(open_page, explained_store, version=made.id)
+    assert "delphi protocol" not in card(usual)["meta"]
+    reference = replace(made, id=new_id(), config={**made.config, "protocol": "delphi"}, seed=22)
+    with Annotations(explained_store.path) as annotations:
+        annotations.add(reference)
+    app = page(open_page, explained_store, version=reference.id, panel="versions")
+    assert "delphi protocol" in card(app)["meta"]
+    facts = [row[:2] for rows in records(app, "facts") for row in rows]
+    assert ["Protocol", "delphi"] in facts
 
 
 def test_the_pinned_version_is_shown_and_can_be_unpinned(open_page, explained_store: Explained):

@@ -53,3 +53,40 @@ def test_pooled_figures_are_those_of_the_stored_answers(
     assert f"f1 {pooled['f1']:.3f}" in text
     (ours,) = run_json("score", store.path, "sae", "--scorer", "detection")["scorers"]
     assert "pooled" not in ours
+
+
+def test_the_pair_overlaps_and_says_its_protocol(
+    store_factory: StoreFactory, run_json: RunJson, run_text: RunText
+) -> None:
+    """Both commands follow the reference's draw; the other protocol, afterwards, asks about nothing that was seen."""
+    store = make_store(store_factory, 1)
+    explained = run_json("explain", store.path, "sae", "--protocol", "delphi")
+    assert explained["config"]["protocol"] == "delphi"
+    again = run_json("explain", store.path, "sae", "--protocol", "delphi")
+    assert (again["already"], again["succeeded"]) == (1, 0)
+    for protocol in ("delphi", "held-out"):
+        run_json("score", store.path, "sae", "--scorer", "detection", "--protocol", protocol)
+    (version,) = run_json("latent", store.path, "sae", 0)["explanations"]
+    assert version["protocol"] == "delphi"
+    acts = store.coder("sae").activations(0)
+    n_windows = len({int(token) // 32 for token in acts.token})
+    drawn = [set(delphi.draw(n_windows, n)[0]) for n in (40, 50)]
+    with Annotations(store.path, read_only=True) as annotations:
+        (explanation,) = annotations.iter_explanations("sae")
+        asked = {
+            score.protocol: {example.example_id: example.truth for example in annotations.judged(score.id)}
+            for score in scores_of(annotations, explanation.id)
+        }
+    shown = set(explanation.example_ids)
+    activating = {id_ for id_, truth in asked["delphi"].items() if truth}
+    assert len(shown & activating) == len(drawn[0] & drawn[1]) > 0
+    assert not shown & set(asked["held-out"])
+    _, text, _ = run_text("latent", store.path, "sae", 0)
+    assert "delphi protocol" in text
+    (other,) = run_json("explain", store.path, "sae", "--seed", 1)["jobs"]
+    assert other["state"] == "done"
+    _, text, _ = run_text("latent", store.path, "sae", 0)
+    assert text.count("delphi protocol") == 2, "of one explanation and of one score"
+    code, out, err = run_text("explain", store.path, "sae", "--protocol", "delphi", "--seed", 3)
+    assert (code, out) == (2, "")
+    assert "leave out --seed" in err

@@ -47,6 +47,7 @@ def describe_explanations(annotations: "Annotations", coder: str, latent: int) -
         explanations.append(
             {
                 **_values(explanation),
+                "protocol": explanation.protocol,
                 "reply": explanation.reply_ref,
                 "shown": shown is not None and shown.id == explanation.id,
                 "pinned": pin is not None and pin.explanation_id == explanation.id,
@@ -90,6 +91,7 @@ def explanations_text(document: dict[str, Any]) -> list[str]:
         sign = "=" if explanation["shown"] else " "
         source = (explanation_label(explanation), explanation["author"], explanation["created"][:10])
         notes = [printable(note) for note in source] + ["pinned"] * explanation["pinned"]
+        notes += ["delphi protocol"] * (explanation["protocol"] == "delphi")
         lines.append(f"{sign} {printable(explanation['text'])}  ({', '.join(notes)})")
         ordered = sorted(explanation["scores"], key=lambda score: SCORERS.place(score["scorer"]))
         lines += [f"      {score_line(score)}" for score in ordered]

@@ -54,7 +54,7 @@ def _next_seeds(versions: Versions) -> dict[str, int]:
     """By explainer, the next seed that it has not drawn with here: asking again means another draw."""
     seeds: dict[str, int] = {}
     for version in versions.explanations:
-        if version.seed is not None:
+        if version.seed is not None and version.protocol == "held-out":
             seeds[version.explainer] = max(seeds.get(version.explainer, 0), version.seed + 1)
     return seeds
 

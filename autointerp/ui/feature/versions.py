@@ -124,12 +124,14 @@ def figures(score: Score) -> dict[str, str]:
 
 
 def author_line(explanation: Explanation) -> list[str]:
-    """Explainer, model, author and date: `pattern · 2026-11-20 10:00 UTC`."""
+    """Explainer, model, author, protocol where it is not the usual one, and date: `pattern · 2026-11-20 10:00 UTC`."""
     parts = [EXPLAINERS.label(explanation.explainer)]
     if explanation.model:
         parts.append(explanation.model)
     if explanation.author != "autointerp":
         parts.append(f"by {explanation.author}")
+    if explanation.protocol == "delphi":
+        parts.append("delphi protocol")
     return [*parts, fmt.minute(explanation.created)]
 
 
@@ -139,6 +141,7 @@ def provenance(explanation: Explanation) -> list[list[str]]:
     return [
         ["Version", explanation.id, "Its id, as in the address"],
         ["Prompt", explanation.prompt_version or fmt.NONE, "Version of the prompt, or of the explainer's rules"],
+        ["Protocol", explanation.protocol if explanation.example_ids else fmt.NONE, "How the examples were drawn"],
         ["Examples", fmt.count(len(explanation.example_ids)), "Windows shown to the explainer"],
         ["Seed", fmt.NONE if explanation.seed is None else str(explanation.seed), "Of the sampled examples"],
         ["Tokens", tokens if explanation.tokens_in or explanation.tokens_out else fmt.NONE, "Used for this version"],
