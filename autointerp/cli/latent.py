@@ -165,6 +165,8 @@ def _line(store: "Store", example: "Example") -> str:
     place = f"{example.context}:{example.start}"
     if example.max_activation > 0:
         peak = int(example.activations.argmax())
+        while peak and not pieces[peak]:  # a later byte of a character, which is shown on its first one
+            peak -= 1
         pieces[peak] = f"«{pieces[peak]}»"
         decile = "" if example.quantile is None else f"decile {example.quantile + 1}"
         place = f"{example.max_activation:8.3f}  {decile:9}  {place}"

@@ -32,7 +32,7 @@ PRODUCT_TOKENS = 256
 TRACED_TOKENS = 8
 STEP = 0.05
 """Size of a measured change, as a share of the module's output."""
-NARROW_STEP = 0.5
+NARROW_STEP = 0.15
 """The same for a model in half precision, where a smaller one drowns in rounding."""
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from autointerp.store import STATISTICS, Statistic, Store
 from tests.cli.conftest import RunJson, RunText
+from tests.conftest import CoderSpec, StoreFactory
 
 GROUPS = {"top", "random", "quantiles", "non_activating"}
 FIELDS = {"context", "start", "token_ids", "activations", "max_activation", "quantile"}
@@ -127,3 +128,14 @@ def test_a_new_statistic_is_in_the_document_and_the_text(
     assert run_json("latent", tiny_store.path, "sae", 4)["least"] == value
     assert f"smallest activation: {value:.4g} units" in run_text("latent", tiny_store.path, "sae", 4)[1]
     assert set(STATISTICS) <= set(run_json("latent", tiny_store.path, "sae", 5))
+
+
+def test_a_firing_on_a_later_byte_marks_its_character(store_factory: StoreFactory, run_text: RunText):
+    """Token 2 is the second half of an emoji, and the latent fires on it alone."""
+    tokens = np.array([[0, 1, 2, 0] * 4] * 4)
+    firings = {0: [(int(token), 1.0 + token) for token in np.flatnonzero(tokens.ravel() == 2)]}
+    pieces = [b"a", b"\xf0\x9f", b"\x98\x80"]
+    store = store_factory(tokens, {"sae": CoderSpec(firings, n_latents=1)}, pieces=pieces)
+    out = run_text("latent", store.path, "sae", 0)
+    assert "\u00ab\U0001f600\u00bb" in out
+    assert "\u00ab\u00bb" not in out

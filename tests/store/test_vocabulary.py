@@ -1,11 +1,15 @@
 """Bytes to text: rows decode as their joined bytes do, whatever the tokenizer."""
 
+import re
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+import transformers
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from autointerp.errors import CorpusError
 from autointerp.store import Vocabulary, vocabulary_from_tokenizer
@@ -126,3 +130,123 @@ def test_plain_names_and_lone_surrogates() -> None:
         b"a",
         b"\xed\xa0\x80",
     ]
+
+
+SAMPLE = [
+    "The cat's hat. It sat, and sat!  A na\u00efve caf\u00e9    \U0001f600 \u65e5\u672c\u8a9e\n\tdef f(x):\n        return x"
+] * 3
+
+
+def byte_level() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        SAMPLE, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer.add_tokens([AddedToken(" " * n, normalized=True) for n in (2, 4, 8)])
+    return tokenizer
+
+
+def sentencepiece() -> Tokenizer:
+    letters = sorted({character for text in SAMPLE for character in text.replace(" ", "\u2581")})
+    names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters, "\u2581t", "\u2581th", "at"]
+    vocabulary = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    merges = [("\u2581", "t"), ("\u2581t", "h"), ("a", "t")]
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")  # type: ignore[assignment]
+    steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence(steps)  # type: ignore[assignment]
+    tokenizer.add_tokens([AddedToken("\u2581" * n, normalized=False) for n in (2, 4, 8)])
+    return tokenizer
+
+
+def metaspace() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()  # type: ignore[assignment]
+    tokenizer.decoder = decoders.Metaspace()  # type: ignore[assignment]
+    tokenizer.train_from_iterator(
+        SAMPLE,
+        trainers.UnigramTrainer(
+            vocab_size=60, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
+        ),
+    )
+    return tokenizer
+
+
+def wordpiece() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
+    tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
+    tokenizer.train_from_iterator(
+        SAMPLE, trainers.WordPieceTrainer(vocab_size=80, special_tokens=["[UNK]"], show_progress=False)
+    )
+    return tokenizer
+
+
+def end_of_word() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
+    tokenizer.decoder = decoders.BPEDecoder()  # type: ignore[assignment]
+    tokenizer.train_from_iterator(
+        SAMPLE,
+        trainers.BpeTrainer(
+            vocab_size=90, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False
+        ),
+    )
+    return tokenizer
+
+
+KINDS = (byte_level, sentencepiece, metaspace, wordpiece, end_of_word)
+
+
+@cache
+def fast(kind: Callable[[], Tokenizer]) -> tuple[transformers.PreTrainedTokenizerFast, Vocabulary]:
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=kind())
+    return tokenizer, Vocabulary([piece for _, piece, _ in vocabulary_from_tokenizer(tokenizer)])
+
+
+ENGLISH = [
+    "The",
+    "cat's",
+    "hat",
+    "sat,",
+    "and",
+    "!",
+    ".",
+    "na\u00efve",
+    "\U0001f600",
+    "\u65e5\u672c",
+    "f(x):",
+]
+words = st.sampled_from([*ENGLISH, "", " ", "\n", "\t", "    "])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.lists(st.one_of(words, st.text(max_size=3)), min_size=1, max_size=12), st.data())
+def test_a_window_shows_what_the_tokenizer_decodes(
+    kind: Callable[[], Tokenizer], parts: list[str], data: st.DataObject
+) -> None:
+    """Whatever the kind, in any window of any text: but for the blank, or a WordPiece's ##, that decoders treat otherwise at a
+    window's edge, and for a character that the window cuts, of which SentencePiece makes marks of the bytes beside it too."""
+    tokenizer, vocabulary = fast(kind)
+    ids = tokenizer(" ".join(parts).encode("utf-8", "replace").decode())["input_ids"]
+    start = data.draw(st.integers(0, len(ids)))
+    ids = ids[start : data.draw(st.integers(start, len(ids)))]
+    shown, decoded = vocabulary.decode_text(ids), tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    assert isinstance(decoded, str)
+    assume(kind is not sentencepiece or "\ufffd" not in shown)
+    shown, decoded = (re.sub("\ufffd+", "\ufffd", text) for text in (shown, decoded))
+    assert decoded.removeprefix("##") in (shown, shown.removeprefix(" "), shown.removesuffix(" "))
+
+
+@pytest.mark.parametrize("kind", [byte_level, sentencepiece])
+def test_added_runs_of_blanks_are_blanks(kind: Callable[[], Tokenizer]) -> None:
+    tokenizer, vocabulary = fast(kind)
+    name = ("  " if kind is byte_level else "\u2581\u2581") * 2
+    assert vocabulary.text(tokenizer.convert_tokens_to_ids(name)) == "    "  # type: ignore[arg-type]
+    text = SAMPLE[0]
+    assert vocabulary.decode_text(tokenizer(text)["input_ids"]) == text

@@ -5,6 +5,7 @@ a row is decoded from its joined bytes, and each piece is shown on the token tha
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from autointerp.errors import CorpusError
 
+_BYTE = re.compile("<0x([0-9A-Fa-f]{2})>")
 VocabularyEntry = tuple[str, bytes, bool]
 
 
@@ -112,7 +114,8 @@ def _repair(pieces: list[bytes]) -> list[str]:
 
 
 def vocabulary_from_tokenizer(tokenizer: Any, size: int | None = None) -> list[VocabularyEntry]:
-    """(text, bytes, special) of every id of a transformers tokenizer: byte-level BPE, SentencePiece or WordPiece.
+    """(text, bytes, special) of every id of a transformers tokenizer: byte-level BPE, SentencePiece, WordPiece or BPE with an
+    end-of-word mark. A token stands for what the tokenizer's own decoder makes of it between two others.
 
     `size`: rows of the model's embedding when there are more than tokens; the unused ids come out empty and special.
     """
@@ -123,6 +126,7 @@ def vocabulary_from_tokenizer(tokenizer: Any, size: int | None = None) -> list[V
     names.update(added)
     special = set(getattr(tokenizer, "all_special_ids", ()))
     family = _family(tokenizer, names.values())
+    between = _Between(getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None), family)
     n = max(size or 0, max(names, default=-1) + 1)
     entries: list[VocabularyEntry] = []
     for index in range(n):
@@ -130,9 +134,35 @@ def vocabulary_from_tokenizer(tokenizer: Any, size: int | None = None) -> list[V
             entries.append(("", b"", True))
             continue
         name = names[index]
-        piece = _utf8(name) if index in added else _piece_bytes(name, family)
+        if index in special:
+            piece = _utf8(name)
+        else:
+            piece = between.bytes(name) or _piece_bytes(name, "plain" if index in added else family)
         entries.append((piece.decode("utf-8", errors="replace"), piece, index in special))
     return entries
+
+
+class _Between:
+    """What a tokenizer's decoder makes of a token that stands between two others."""
+
+    def __init__(self, decoder: Any, family: str):
+        self._decoder, self._has_bytes = decoder, family == "sentencepiece"
+        self._other = "a</w>" if family == "end_of_word" else "a"
+        both = "" if decoder is None else decoder.decode([self._other, self._other])
+        cut = len(both) - 1 if family == "end_of_word" else 1
+        self._before, self._after = both[:cut], both[cut:]
+
+    def bytes(self, name: str) -> bytes | None:
+        """`None` where it cannot be told, as for a token that is a part of a character."""
+        if self._decoder is None or (self._has_bytes and _BYTE.fullmatch(name)):
+            return None
+        try:
+            whole = self._decoder.decode([self._other, name, self._other])
+        except (UnicodeError, TypeError):  # a lone surrogate
+            return None
+        if not (whole.startswith(self._before) and whole.endswith(self._after)) or "\ufffd" in whole:
+            return None
+        return _utf8(whole[len(self._before) : len(whole) - len(self._after)])
 
 
 def _piece_bytes(name: str, family: str) -> bytes:
@@ -142,14 +172,13 @@ def _piece_bytes(name: str, family: str) -> bytes:
             return bytes(table[character] for character in name)
         return _utf8(name)
     if family == "sentencepiece":
-        if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-            try:
-                return bytes([int(name[3:5], 16)])
-            except ValueError:
-                pass
+        if byte := _BYTE.fullmatch(name):
+            return bytes([int(byte[1], 16)])
         return _utf8(name.replace("\u2581", " "))
     if family == "wordpiece":
         return _utf8(name[2:] if name.startswith("##") else " " + name)
+    if family == "end_of_word":
+        return _utf8(name[:-4] + " " if name.endswith("</w>") else name)
     return _utf8(name)
 
 
@@ -168,6 +197,7 @@ def _family(tokenizer: Any, names: Iterable[str]) -> str:
         for mark, family in (
             ("ByteLevel", "byte_level"),
             ("WordPiece", "wordpiece"),
+            ("BPEDecoder", "end_of_word"),
             ("\\u2581", "sentencepiece"),
         ):
             if mark in described:
@@ -181,6 +211,8 @@ def _family(tokenizer: Any, names: Iterable[str]) -> str:
             return "sentencepiece"
         if name.startswith("##") and len(name) > 2:
             return "wordpiece"
+        if name.endswith("</w>") and len(name) > 4:
+            return "end_of_word"
     return "plain"
 
 
