@@ -136,6 +136,6 @@ def test_a_firing_on_a_later_byte_marks_its_character(store_factory: StoreFactor
     firings = {0: [(int(token), 1.0 + token) for token in np.flatnonzero(tokens.ravel() == 2)]}
     pieces = [b"a", b"\xf0\x9f", b"\x98\x80"]
     store = store_factory(tokens, {"sae": CoderSpec(firings, n_latents=1)}, pieces=pieces)
-    out = run_text("latent", store.path, "sae", 0)
+    _, out, _ = run_text("latent", store.path, "sae", 0, "--window", 16)
     assert "\u00ab\U0001f600\u00bb" in out
     assert "\u00ab\u00bb" not in out
