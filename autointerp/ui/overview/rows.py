@@ -56,6 +56,6 @@ def features(
             cells.append(fmt.decimal(float(expected[at]), 2))
         if more is not None:
             scored = annotated.shown_scores(more, [latent]).get(latent)
-            cells.append(f"{fmt.decimal(scored.value, 2)}, n {scored.n}" if scored else fmt.NONE)
+            cells.append(fmt.decimal(scored.value if scored else None, 2))
         rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
     components.links(columns, rows, page="feature", key=f"features_{key}")
