@@ -90,3 +90,20 @@ def test_latest_explanations_of_any_latent(tmp_path: Path):
     with Annotations(tmp_path) as annotations:
         annotations.add(*made)
         assert [e.latent for e in annotations.latest(3)] == [5, 4, 3]
+
+
+def test_explanations_by_another_protocol_are_made_another_way(tmp_path: Path):
+    """Their scores are not summed up together."""
+    with Annotations(tmp_path) as annotations:
+        for latent, config in enumerate([{"n": 1}, {"n": 1, "protocol": "delphi"}]):
+            made = Explanation(
+                coder="sae", latent=latent, text="x", explainer="pattern", prompt_version="p-1", config=config
+            )
+            annotations.add(made)
+            score = {"protocol": "delphi"}  # of the score: does not matter
+            annotations.add(
+                Score(explanation_id=made.id, scorer="detection", judge="offline", value=0.5, config=score)
+            )
+        ways = ["pattern · p-1", "pattern · p-1 · delphi protocol"]
+        assert annotations.summary("sae")["made_by"].to_pylist() == ways
+        assert annotations.score_summary("sae")["made_by"].to_pylist() == ways

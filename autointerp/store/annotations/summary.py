@@ -41,7 +41,11 @@ shown AS (
 )
 """
 
-_MADE_BY = "e.explainer || coalesce(' · ' || e.model, '') || coalesce(' · ' || e.prompt_version, '')"
+# The subquery is read once for a query, as it depends on no row.
+_MADE_BY = (
+    "e.explainer || coalesce(' · ' || e.model, '') || coalesce(' · ' || e.prompt_version, '') || iif(e.config_hash IN "
+    "(SELECT hash FROM configs WHERE config ->> '$.protocol' = 'delphi'), ' · delphi protocol', '')"
+)
 """What explanations have in common whose scores may be summed up together."""
 CONFIG_DIGITS = 12
 """Of the hash of a configuration: enough to tell those of a store apart."""
