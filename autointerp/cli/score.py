@@ -180,7 +180,7 @@ def _summary(
     resources: "Resources", coder: str, ids: Sequence[str], options: "ScoreOptions"
 ) -> dict[str, Any]:
     """Medians of the newest scores of these explanations with this exact configuration, and of their floors; under the delphi
-    protocol also the figures that the reference pipeline would print."""
+    protocol also the figures that the reference pipeline would print, and how many explanations were not made by it."""
     import numpy as np
 
     from autointerp.records import config_hash
@@ -210,6 +210,11 @@ def _summary(
         score_ids = [score.id for score in scores]
         pooled, weighted = pooled_scores(resources.store, resources.annotations, coder, score_ids)
         summary["pooled"] = {**asdict(pooled), "frequency_weighted_f1": weighted}
+        asked = set(ids)
+        summary["other_protocol"] = sum(
+            explanation.id in asked and explanation.protocol != "delphi"
+            for explanation in resources.annotations.iter_explanations(coder)
+        )
     return summary
 
 
@@ -244,6 +249,11 @@ def _text(result: dict[str, Any], done: Done) -> str:
         lines.append(
             f"  pooled over latents, as delphi does: {', '.join(f'{name} {pooled[name]:.3f}' for name in names)}, "
             f"F1 weighted by frequency {pooled['frequency_weighted_f1']:.3f}; {pooled['failed']:,} answers could not be read"
+        )
+    if result.get("other_protocol"):
+        lines.append(
+            f"  {result['other_protocol']:,} of {result['explanations']:,} explanations were not made by the delphi protocol: "
+            "their explainer saw other examples than delphi's would"
         )
     return "\n".join(lines)
 

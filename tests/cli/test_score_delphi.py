@@ -51,6 +51,9 @@ def test_pooled_figures_are_those_of_the_stored_answers(
     assert pooled["frequency_weighted_f1"] == pytest.approx(np.average(f1s, weights=weights))
     _, text, _ = run_text(*command, "--n-negatives", 20)
     assert f"f1 {pooled['f1']:.3f}" in text
+    # These explanations were made by the usual protocol, and it says so.
+    assert result["other_protocol"] == result["explanations"] > 0
+    assert "were not made by the delphi protocol" in text
     (ours,) = run_json("score", store.path, "sae", "--scorer", "detection")["scorers"]
     assert "pooled" not in ours
 
@@ -65,7 +68,10 @@ def test_the_pair_overlaps_and_says_its_protocol(
     again = run_json("explain", store.path, "sae", "--protocol", "delphi")
     assert (again["already"], again["succeeded"]) == (1, 0)
     for protocol in ("delphi", "held-out"):
-        run_json("score", store.path, "sae", "--scorer", "detection", "--protocol", protocol)
+        (scored,) = run_json("score", store.path, "sae", "--scorer", "detection", "--protocol", protocol)[
+            "scorers"
+        ]
+        assert not scored.get("other_protocol")
     (version,) = run_json("latent", store.path, "sae", 0)["explanations"]
     assert version["protocol"] == "delphi"
     acts = store.coder("sae").activations(0)
