@@ -8,12 +8,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autointerp.cli.shared.arguments import add_store_argument
 from autointerp.cli.shared.output import human_bytes, write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import UserError
 from autointerp.models.coders import registry
+
+if TYPE_CHECKING:
+    from autointerp.models.coders.coder import CoderSpec
 
 NAME = "cache"
 HELP = "cache the activations of coders on text"
@@ -72,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="module the coders are trained on, such as layers.2.mlp (default: the name of the coder's folder)",
     )
     parser.add_argument(
+        "--kind",
+        choices=("sae", "transcoder"),
+        help="what the coders are, for checkpoints of early 2025 that do not say; default: what the files say, else sae",
+    )
+    parser.add_argument(
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
@@ -110,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
         infos = cache(
             store,
             model=args.model,
-            coders=named_coders(args.coder),
+            coders=of_kind(named_coders(args.coder), args.kind),
             text=args.text,
             dataset=args.dataset,
             config=args.config,
@@ -152,6 +161,18 @@ def named_coders(specs: Sequence[str]) -> dict[str, str]:
             raise UserError(f"two coders are called {name!r}; give one another name with NAME={coder}.")
         named[name] = coder
     return named
+
+
+def of_kind(coders: dict[str, str], kind: str | None) -> dict[str, "str | CoderSpec"]:
+    """The same with `kind` stated for those that come from files."""
+    if kind is None:
+        return dict(coders)
+    from autointerp.models.coders.coder import CoderSpec
+
+    return {
+        name: source if registry.is_generated(source) else CoderSpec(source, kind=kind)
+        for name, source in coders.items()
+    }
 
 
 def split_name(spec: str) -> tuple[str, str]:

@@ -1,12 +1,16 @@
 """`autointerp cache`, on a tiny model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autointerp.cli.cache import named_coders, split_name
 from autointerp.errors import UserError
+from autointerp.models.subject import load_subject
+from autointerp.probe import Prober
 from autointerp.store import Store
 from tests.cli.conftest import RunJson, RunText
 from tests.models.tiny import TEXT, save_coder, save_neox
@@ -116,3 +120,35 @@ def test_names_of_coders(spec: str, name: str, source: str):
 def test_two_coders_of_one_name_are_refused():
     with pytest.raises(UserError, match="NAME="):
         named_coders(["x/sae", "y/sae"])
+
+
+def test_kind_dtype_and_tokenizer(tiny: Path, tmp_path: Path, run_json: RunJson):
+    """An early checkpoint does not say that it is a transcoder; the model's weights are in half precision; the tokenizer is
+    elsewhere."""
+    early = save_coder(tmp_path / "layers.1.mlp", transcode=True)
+    config = json.loads((early / "cfg.json").read_text())
+    del config["transcode"]
+    (early / "cfg.json").write_text(json.dumps(config))
+    model = tmp_path / "model"
+    subject = load_subject(str(tiny / "model"))
+    subject.model.to(torch.bfloat16).save_pretrained(model)  # type: ignore[operator]
+    common = ["cache", tmp_path / "s", "--model", model, "--tokenizer", tiny / "model"]
+    run_json(
+        *common,
+        "--coder",
+        f"early={early}",
+        "--kind",
+        "transcoder",
+        "--text",
+        tiny / "text.txt",
+        "--n-tokens",
+        640,
+    )
+    store = Store.open(tmp_path / "s")
+    assert store.coder("early").info.kind == "transcoder"
+    assert store.meta["model"]["dtype"] == "bfloat16"
+    assert store.meta["tokenizer"]["source"] == str(tiny / "model")
+    # Later coders and the probe run in the same dtype, with the same tokenizer.
+    run_json(*common, "--coder", "neurons:layers.1.mlp:8")
+    assert "neurons-layers.1.mlp" in Prober(store).run("text", ["neurons-layers.1.mlp"]).coders
+    assert store.coder("neurons-layers.1.mlp").info.has_logits

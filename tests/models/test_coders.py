@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from autointerp.errors import CoderLoadError, ModelLoadError, UnknownName
 from autointerp.models.coders.coder import CoderSpec, SparseActivations
 from autointerp.models.coders.loading import load_coder
+from autointerp.models.coders.registry import default_name
 from autointerp.models.coders.topk import TopKEncoder, top_k
 from autointerp.models.hooks import Tap, reading
 from autointerp.models.subject import SubjectModel, load_subject
@@ -298,3 +299,45 @@ def test_kind_cannot_contradict_the_file(tmp_path: Path, subject: SubjectModel) 
         load_coder(CoderSpec(str(folder), kind="sae"), subject=subject)
     with pytest.raises(CoderLoadError, match="skip connection"):
         load_coder(CoderSpec(str(folder), kind="skip_transcoder"), subject=subject)
+
+
+def test_a_coder_by_its_hub_name(
+    tmp_path: Path, subject: SubjectModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the hub's local cache; a revision is another snapshot."""
+    import huggingface_hub.constants
+
+    repository = tmp_path / "models--someone--some-saes"
+    for revision, commit, seed in (("main", "a" * 40, 1), ("v2", "b" * 40, 2)):
+        (repository / "refs").mkdir(parents=True, exist_ok=True)
+        (repository / "refs" / revision).write_text(commit)
+        for hookpoint in ("layers.1.mlp", "layers.2.mlp"):
+            save_coder(repository / "snapshots" / commit / hookpoint, seed=seed)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    first = load_coder("someone/some-saes", subject=subject, hookpoint="layers.1.mlp")
+    assert (first.source, first.hookpoint) == ("someone/some-saes", "layers.1.mlp")
+    second = load_coder("someone/some-saes@v2", subject=subject, hookpoint="layers.1.mlp")
+    assert first.checksum() != second.checksum()
+    assert default_name("someone/some-saes@v2") == "some-saes"
+    with pytest.raises(
+        CoderLoadError, match="no coder at someone/other: no such folder, and the hub did not give it"
+    ):
+        load_coder("someone/other", subject=subject)
+
+
+@pytest.mark.parametrize(
+    ("file", "made_by"),
+    [("sae_weights.safetensors", "SAELens"), ("layer_1/width_16k/params.npz", "Gemma Scope")],
+)
+def test_formats_that_cannot_be_read_yet_are_named(
+    file: str, made_by: str, tmp_path: Path, subject: SubjectModel
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_bytes(b"")
+    (tmp_path / "cfg.json").write_text(
+        '{"architecture": "jumprelu", "d_sae": 64}' if made_by == "SAELens" else ""
+    )
+    if made_by == "Gemma Scope":
+        (tmp_path / "cfg.json").unlink()
+    with pytest.raises(CoderLoadError, match=f"format of {made_by} .*cannot be read yet"):
+        load_coder(str(tmp_path), subject=subject)

@@ -6,8 +6,11 @@ from pathlib import Path
 from autointerp.errors import CoderLoadError
 from autointerp.models.coders import registry
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
+from autointerp.models.coders.hub import download, is_hub_name
 from autointerp.models.subject import SubjectModel
 
+FOREIGN = {"sae_weights.safetensors": "SAELens", "params.npz": "Gemma Scope"}
+"""Files that tell a format that cannot be read yet."""
 PICKLES = {".pt", ".pth", ".bin", ".pkl", ".ckpt"}
 
 
@@ -18,11 +21,15 @@ def load_coder(spec: str | CoderSpec, *, subject: SubjectModel, hookpoint: str |
     """
     if isinstance(spec, str):
         spec = CoderSpec(spec)
+    given = spec.source
     spec = replace(spec, hookpoint=spec.hookpoint or hookpoint)
+    if not registry.is_generated(given) and is_hub_name(given):
+        spec = replace(spec, source=str(download(given, spec.hookpoint)))
     form = next((form for form in registry.FORMATS.values() if form.claims(spec.source)), None)
     if form is None:
         raise CoderLoadError(_why_unknown(Path(spec.source).expanduser(), spec.hookpoint))
     coder: SparseCoder = form.load_module().load(spec, subject)
+    coder.source = given
     if coder.kind not in registry.KINDS:
         raise CoderLoadError(f"coder {spec.source} is of an unknown kind, {coder.kind!r}")
     _check_width(coder, subject)
@@ -37,6 +44,11 @@ def _why_unknown(path: Path, hookpoint: str | None) -> str:
         return f"no coder at {path}. {give}"
     if not path.is_dir():
         return f"{path} is a file of no known coder format. {give}"
+    for name, made_by in FOREIGN.items():
+        if found := next(
+            (file for depth in ("", "*/", "*/*/", "*/*/*/") for file in path.glob(depth + name)), None
+        ):
+            return f"{path} is a coder in the format of {made_by} ({found.relative_to(path)}), which cannot be read yet. {give}"
     pickles = [file.name for file in path.iterdir() if file.suffix in PICKLES]
     hint = f" Its {pickles[0]} is a pickle, which is never loaded." if pickles else ""
     where = f" for hookpoint {hookpoint}" if hookpoint else ""

@@ -67,7 +67,7 @@ FORMATS = {
             "a TopK SAE with random weights", generated=True,
         ),
         CoderFormat(
-            "sparsify", "autointerp.models.coders.sparsify", "a folder in the sparsify format",
+            "sparsify", "autointerp.models.coders.sparsify", "a folder or hub name in the sparsify format",
             "cfg.json and sae.safetensors, as eai-sparsify saves them",
         ),
     )
@@ -94,4 +94,5 @@ def default_name(source: str) -> str:
     """What a coder is called in a store unless it is given a name: the folder's name, or format and hookpoint."""
     if is_generated(source):
         return "-".join(source.split(":")[:2])
+    source = source.partition("@")[0]
     return Path(source).expanduser().resolve().name

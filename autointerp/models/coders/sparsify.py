@@ -53,7 +53,10 @@ class SparsifyCoder(SparseCoder):
 def claims(source: str) -> bool:
     """Whether `source` is a folder with a `cfg.json`, or with folders (of folders) that have one."""
     path = Path(source).expanduser()
-    return any(True for depth in ("", "*/", "*/*/") for _ in path.glob(depth + CONFIG))
+    folders = (config.parent for depth in ("", "*/", "*/*/") for config in path.glob(depth + CONFIG))
+    return any(
+        not (folder / "sae_weights.safetensors").exists() for folder in folders
+    )  # SAELens has a cfg.json too
 
 
 def load(spec: CoderSpec, subject: SubjectModel) -> SparsifyCoder:
