@@ -16,7 +16,7 @@ from autointerp.types import Progress, ProgressCallback, no_progress
 
 N_TOKENS = 10
 BLOCK_BYTES = 64 << 20
-SAMPLE_TOKENS = 1024
+SAMPLE_TOKENS = 512
 """Tokens of the text over which the slope of the logits is averaged."""
 
 

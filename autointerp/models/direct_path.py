@@ -19,17 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from autointerp.models.copies import differ, tensors_of, with_first_copy
-from autointerp.models.hooks import Tap, hooked
+from autointerp.models.hooks import Tap, hooked, reading
 from autointerp.models.subject import SubjectModel
 
 N_TOP = 10
 MIN_AGREEMENT = 0.9
 """Of the ten tokens that a direction raises most by measurement, the share that the path must name, on average."""
 N_DIRECTIONS = 4
-MEASURED_TOKENS = 256
+MEASURED_TOKENS = 64
 LOGIT_BYTES = 256 << 20
 PRODUCT_TOKENS = 256
 TRACED_TOKENS = 8
+SIZED_ROWS = 4
 STEP = 0.05
 """Size of a measured change, as a share of the module's output."""
 NARROW_STEP = 0.15
@@ -106,9 +107,13 @@ def find_direct_path(
     Bool[Tensor, " vocab"] the ids that are tokens. Raises NoDirectPath.
     """
     probe = _Probe(subject, target)
-    some = directions[torch.linspace(0, len(directions) - 1, N_DIRECTIONS).long()].float()
-    some = some / some.norm(dim=1, keepdim=True).clamp(min=1e-20)
-    size = _typical_norm(subject, target, ids, mask)
+    norms = directions.norm(dim=1)
+    live = (norms > 1e-6 * norms.max()).nonzero().ravel()
+    if not len(live):
+        raise NoDirectPath("The coder's decoder directions are all zero.")
+    some = directions[live[torch.linspace(0, len(live) - 1, N_DIRECTIONS).long()]].float()
+    some = some / some.norm(dim=1, keepdim=True)
+    size = _typical_norm(subject, target, ids[:SIZED_ROWS], mask[:SIZED_ROWS])
     step = size * (STEP if next(subject.model.parameters()).dtype == torch.float32 else NARROW_STEP)
     row = ids[:1, :TRACED_TOKENS]
     changes = torch.stack([torch.zeros_like(some[0]), some[0] * step])
@@ -119,17 +124,13 @@ def find_direct_path(
 
 
 def _typical_norm(subject: SubjectModel, target: Tap, ids: Tensor, mask: Tensor) -> float:
-    sizes: list[float] = []
-
-    def note(_: Tap, x: Tensor) -> None:
-        vectors = x.reshape(*ids.shape, -1)[mask].float()
-        sizes.append(float(vectors.norm(dim=1).median()) if len(vectors) else 0.0)
-
-    with hooked(subject.base, [target], note):
-        subject.base(input_ids=ids)
-    if not sizes[0] > 0:
+    with reading(subject.base, [target]) as read:
+        vectors = read(ids)[target]
+    vectors = vectors[mask] if bool(mask.any()) else vectors.flatten(0, 1)
+    size = float(vectors.float().norm(dim=1).median())
+    if not size > 0:
         raise NoDirectPath("The module's output is zero on this text.")
-    return sizes[0]
+    return size
 
 
 def _matrices_after(probe: _Probe, row: Tensor, changes: Tensor) -> list[str]:

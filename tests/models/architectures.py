@@ -86,7 +86,8 @@ def cached_is_computed(store: Store, coder: str, subject: SubjectModel, hookpoin
     outputs: list[torch.Tensor] = []
 
     def keep(_m: object, _args: object, output: object) -> None:
-        outputs.append(output[0] if isinstance(output, tuple) else output)  # type: ignore[index, arg-type]
+        tensor = output[0] if isinstance(output, tuple) else output
+        outputs.append(tensor.clone())  # type: ignore[union-attr] - Falcon adds to an MLP's output in place
 
     handle = subject.base.get_submodule(hookpoint).register_forward_hook(keep)
     with torch.no_grad():
