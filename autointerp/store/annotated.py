@@ -111,6 +111,7 @@ class CoderAnnotations:
     configs: Mapping[str, Mapping[str, Any]]
     _values: dict[ScoreKind, pa.Table] = field(default_factory=dict)
     _of_kind: dict[ScoreKind, pa.Table] = field(default_factory=dict)
+    _counted: dict[str | None, dict[ScoreKind, int]] = field(default_factory=dict)
 
     @cached_property
     def latents(self) -> NDArray[np.int64]:
@@ -124,6 +125,11 @@ class CoderAnnotations:
 
     def kinds_of(self, made_by: str | None) -> dict[ScoreKind, int]:
         """The same of shown explanations that were made like that; `None`: of all."""
+        if made_by not in self._counted:
+            self._counted[made_by] = self._count(made_by)
+        return self._counted[made_by]
+
+    def _count(self, made_by: str | None) -> dict[ScoreKind, int]:
         pc = _compute()
         columns = ["scorer", "judge", "protocol", "negatives", "model", "config"]
         shown = self.scores["shown"]
