@@ -1,6 +1,7 @@
 """A model run from the replaced layer on gives what a whole run gives; what a module returned is read before it is changed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,9 +57,13 @@ def test_where_whole_runs_are_needed_they_are_run(tmp_path: Path) -> None:
     """The first layer passes something on to the last beside its output."""
     subject = load_subject(str(zoo.save("GPT-2", tmp_path / "m")))
     seen: list[torch.Tensor] = []
+
+    def scaled(_m: object, _a: object, output: Any) -> Any:
+        return output * (1 + 0.1 * seen[-1])
+
     handles = [
         subject.modules["h.0.mlp"].register_forward_hook(lambda _m, _a, output: seen.append(output.sum())),
-        subject.modules["h.1"].register_forward_hook(lambda _m, _a, output: output * (1 + 0.1 * seen[-1])),
+        subject.modules["h.1"].register_forward_hook(scaled),
     ]
     tap = Tap("h.1.mlp", "output")
     splicer = Splicer(subject, tap)
