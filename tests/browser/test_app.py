@@ -1,6 +1,7 @@
 """A person at the app: from the Overview to a feature, through its groups, on to the next ones and back."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,22 @@ def test_the_files_of_a_store_are_not_cut(size: tuple[int, int], server: Server,
     around = at.page.locator(".wide", has=at.page.locator("table.files"))
     expect(around).to_contain_text("coders/transcoder.duckdb")
     assert around.evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
+@pytest.mark.parametrize("width", [420, 800, 1440])
+def test_the_sides_of_the_feature_page_are_whole(width: int, server: Server, visit: Open):
+    at = visit(server, size=(width, 900))
+    at.goto("/feature?coder=sae&latent=4&panel=regenerate")
+    link = at.page.get_by_role("link", name="Choose one in Settings").locator("p")
+    expect(link).to_be_visible()
+    assert link.evaluate("node => node.scrollWidth <= node.clientWidth")
+    ticks = shown(at, "sae", 4).locator(".ticks span")
+    left, title, right = (box for box in (tick.bounding_box() for tick in ticks.all()) if box)
+    assert left["x"] + left["width"] < title["x"]
+    assert title["x"] + title["width"] < right["x"]
+    cells = [box for box in (cell.bounding_box() for cell in at.page.locator("dl.facts > div").all()) if box]
+    rows = Counter(round(cell["y"]) for cell in cells)
+    assert len(set(list(rows.values())[:-1])) == 1, "only the last row has room left"
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -35,6 +35,15 @@ def typed(at: Visit, text: str) -> Locator:
     return root
 
 
+def test_the_labels_of_the_controls_are_level(probe_server: Server, visit: Open):
+    at = visit(probe_server, size=WIDE)
+    at.goto("/probe?coders=sae")
+    labels = [at.page.get_by_text(name, exact=True) for name in ("Coders", "Rank by", "Density at most (%)")]
+    tops = [box["y"] for box in (label.bounding_box() for label in labels) if box]
+    assert len(tops) == 3
+    assert max(tops) - min(tops) < 3
+
+
 @pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", NARROW)])
 def test_type_rank_and_click_through(
     scheme: str, size: tuple[int, int], probe_server: Server, visit: Open, store: Store

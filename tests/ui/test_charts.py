@@ -18,6 +18,7 @@ def test_density_curves_share_the_axis_of_shares():
 def test_bars_say_what_was_not_measured():
     figure = charts.bars("FVU", ["sae", "other"], [0.25, None], ["0.250", "–"]).to_dict()
     assert [bar["text"][0] for bar in figure["data"]] == ["0.250", "not measured"]
+    assert figure["data"][1]["x"][0] == 0, "Plotly draws no text where there is no bar"
     assert charts.colour(0) == charts.colour(len(charts.PALETTE))
 
 

@@ -9,6 +9,8 @@ const logits = (side, title, rows, view) => {
     line.title = `id ${id}`;
     append(box, line);
   }
+  // A direction may move all logits one way.
+  if (!rows.length) append(box, el("div", "note", side === "promoted" ? "None: all are lowered" : "None: all are raised"));
   return box;
 };
 

@@ -47,7 +47,7 @@ def which(names: list[str], state: FeaturesState) -> None:
 def search_box(state: FeaturesState) -> None:
     """One box, and what it searches. A new search brings its own order."""
     reset = ("page", "context", "sort", "order")
-    choose(st.selectbox, "Search in", MODES, "mode", state.mode, "text", reset=(*reset, "regex"), width=190)
+    choose(st.selectbox, "Search in", MODES, "mode", state.mode, "text", reset=(*reset, "regex"), width=232)
     st.text_input(
         "Search", width="stretch", label_visibility="collapsed", icon=":material/search:",
         placeholder=_PLACEHOLDERS[state.mode], max_chars=500,
@@ -116,7 +116,7 @@ def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind
         names = {_ANY: "Any"} | {name: _explainer(name, explainers) for name in offered}
         _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
         people = {key: label for key, (label, _) in HUMAN.items()}
-        _narrow(st.selectbox, "Chosen by", people, "human", state.human)
+        _narrow(st.selectbox, "Human input", people, "human", state.human)
         if kind is None:
             st.caption("Filters by score appear once something is scored.")
             return

@@ -157,7 +157,7 @@ def _plots(store: Store, infos: list[CoderInfo]) -> None:
         _plot(charts.bars(title, names, fvu, [fmt.decimal(v) for v in fvu]), "fvu")
     with middle:
         if any(value is not None for value in ce):
-            title = "CE increase, share of the increase without the module"
+            title = "CE increase / increase without module"
             texts = [
                 f"{fmt.share(v)} ({fmt.signed(f.ce_increase if f else None, 3)})"
                 for v, f in zip(ce, fidelity, strict=True)

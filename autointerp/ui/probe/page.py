@@ -84,7 +84,7 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
         placeholder="Type a text and press Ctrl+Enter: which features fire on it?",
         **bound("text", state.text, "", reset=("token", "rows")),
     )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="top", gap="small"):
         st.multiselect(
             "Coders", [info.coder for info in infos], width=500, placeholder="Choose coders",
             **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),

@@ -92,7 +92,8 @@ def bars(
     for index, (coder, value, text) in enumerate(zip(coders, values, texts, strict=True)):
         figure.add_trace(
             Bar(
-                x=[value], y=[coder], name=coder, orientation="h", text=[text if value is not None else "not measured"],
+                x=[value or 0.0], y=[coder], name=coder, orientation="h",  # no bar at all would have no text either
+                text=[text if value is not None else "not measured"],
                 textposition="outside", cliponaxis=False, textfont={"size": 11}, marker={"color": colour(index)},
                 hovertemplate=f"%{{y}}: {text}<extra></extra>",
             )

@@ -142,9 +142,7 @@ def model_line(llm: LLMOptions | None) -> None:
     """Which language model is asked; where none is chosen, how to choose one."""
     if llm is None:
         st.caption(NO_LLM)
-        st.page_link(
-            "pages/settings.py", label="Choose a language model in Settings", icon=":material/settings:"
-        )
+        st.page_link("pages/settings.py", label="Choose one in Settings", icon=":material/settings:")
     else:
         st.caption(f"Model: {llm_settings.describe(llm)}")
 

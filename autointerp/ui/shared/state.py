@@ -46,7 +46,7 @@ STATES: dict[str, tuple[str, State | None]] = {
     "unscored": ("Not scored", "unscored"),
 }
 HUMAN: dict[str, tuple[str, Human | None]] = {
-    "any": ("Anyone", None),
+    "any": ("Any", None),
     "pinned": ("Pinned", "pinned"),
     "person": ("Written by a person", "person"),
 }

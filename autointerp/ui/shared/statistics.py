@@ -44,6 +44,10 @@ def cell(statistic: Statistic, stats: LatentStats, ctx_len: int, text: TokenText
     return [value(each, stats, ctx_len, text) for each in both]
 
 
+WIDE = 16
+"""Values of more characters than this get two columns of the panel: long top tokens."""
+
+
 def facts(stats: LatentStats, info: CoderInfo, text: TokenText) -> list[list[Any]]:
     """Name, value and meaning of each statistic in the panel of a feature, and whether it takes a wide cell."""
     rows = []
@@ -56,5 +60,6 @@ def facts(stats: LatentStats, info: CoderInfo, text: TokenText) -> list[list[Any
         parts = cell(statistic, stats, info.ctx_len, text)
         if statistic.unit and parts[0] != fmt.NONE:
             parts[0] += f" {statistic.unit}"
-        rows.append([statistic.short, "  ".join(parts), help_, statistic.format == "token"])
+        value = "  ".join(parts)
+        rows.append([statistic.short, value, help_, len(value) > WIDE])
     return rows
