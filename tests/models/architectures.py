@@ -225,7 +225,7 @@ Promoted tokens follow the *direct path* from the module to the logits: along th
 there, with every later layer held at its value. The path is found by running the model, not by the names of its modules, and is
 compared with measured changes of the logits before anything is shown. A hookpoint that does not write to the residual stream
 (an attention's `q_proj`, a layer's `input_layernorm`) has no promoted tokens; the Feature page and `info --json` say why.
-Values are changes of the logit per unit of activation, averaged over the text's tokens.
+Values are changes of the logit per unit of activation, averaged over a sample of the text's tokens.
 
 """
 

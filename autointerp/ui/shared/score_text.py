@@ -14,7 +14,7 @@ SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "
 Standing = Literal["above", "unclear", "below", "unknown"]
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "above": ("", ""),
-    "unclear": ("not clearly above floor", "95 % interval of the difference from the floor, on the same examples, includes 0."),
+    "unclear": ("not clearly above floor", "95 % interval of the difference from that one explanation, on the same examples, includes 0."),
     "below": ("not above floor", "A random other explanation scores as well or better."),
     "unknown": ("no floor", "No floor was measured: none was requested, or there was no other explanation to score."),
 }  # fmt: skip
@@ -55,7 +55,9 @@ def _short(model: str | None) -> str:
 
 
 def standing(score: Score | ShownScore) -> Standing:
-    """Whether a score says anything: the interval of its difference from what a random other explanation gets.
+    """Where a score stands against what one random other explanation gets: "above" where the interval of their difference, on
+    the same examples, lies above 0. Random explanations differ too, so some of them stand "above" as well: on the demo 4 % in
+    detection and 9 % in fuzzing at 30 + 30 examples, more with more examples.
 
     Of scores from before that was recorded, the floor is taken to be as uncertain as the value, and independent of it.
     """
