@@ -14,7 +14,7 @@ SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "
 Standing = Literal["above", "unclear", "below", "unknown"]
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "above": ("", ""),
-    "unclear": ("not clearly above floor", "95 % interval of the difference from that one explanation, on the same examples, includes 0."),
+    "unclear": ("not clearly above floor", "The 95 % interval of its difference from that explanation includes 0."),
     "below": ("not above floor", "A random other explanation scores as well or better."),
     "unknown": ("no floor", "No floor was measured: none was requested, or there was no other explanation to score."),
 }  # fmt: skip
