@@ -3,12 +3,15 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from autointerp.records import new_id
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from tests.browser.conftest import WIDE, Open, Server, start_server
 from tests.explained import explain
 
@@ -20,6 +23,13 @@ def scored_server(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory)
     """The app on a store with explanations and scores, hostile ones too."""
     folder = tmp_path_factory.mktemp("scored")
     explain(Store.open(shutil.copytree(tiny_template, folder / "store")))
+    with Annotations(folder / "store") as annotations:
+        shown = [row for row in annotations.score_summary("sae").to_pylist() if row["shown"]]
+        embedded = {row["explanation_id"]: row for row in shown if row["scorer"] == "embedding"}
+        one = annotations.score(next(iter(embedded.values()))["score_id"])
+        for row in shown:  # so that two scorers have enough features in common to be compared
+            if row["scorer"] == "detection" and row["explanation_id"] not in embedded:
+                annotations.add(replace(one, id=new_id(), explanation_id=row["explanation_id"], judged=None))
     yield from start_server([str(folder / "store")], folder)
 
 
@@ -98,7 +108,7 @@ def test_from_the_overview_to_what_it_names(
     expect(page).to_have_url(re.compile("of=transcoder"))
     at.choose("Features of", "All coders")
     expect(page).not_to_have_url(re.compile("of="))
-    pair = page.get_by_role("link", name=re.compile("Detection · offline judge . Embedding"))
+    pair = page.get_by_role("link", name=re.compile("Detection · offline judge.* . Embedding"))
     at.click(pair)
     expect(page).to_have_url(re.compile("x=detection.*y=embedding"))
     at.click(page.get_by_text("Plot every feature"))

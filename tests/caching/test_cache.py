@@ -248,13 +248,16 @@ def test_one_pass_for_all_coders(lab: Lab, subject: SubjectModel, tmp_path: Path
         module.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
         for name, module in modules.items()
     ]
-    cache(tmp_path / "warm", model=subject, coders=lab.specs, text=[lab.text], ctx_len=24, fidelity_tokens=0)
-    probed = calls.count("layers.2")
+    # Without promoted tokens, whose path to the logits is found by running the model after caching.
+    cache(
+        tmp_path / "warm", model=subject, coders=lab.specs, text=[lab.text], ctx_len=24, fidelity_tokens=0, logits=False
+    )  # fmt: skip
     n = Store.open(tmp_path / "warm").n_contexts
     for handle in handles:
         handle.remove()
-    assert calls.count("layers.0") - probed == -(-n // 32)
-    assert calls.count("layers.1.mlp") - probed == -(-n // 32)
+    # Before, whole passes of a few rows find out how the modules write to the residual stream.
+    cached = calls[len(calls) - calls[::-1].index("layers.2") :]
+    assert cached == ["layers.0", "layers.1.mlp"] * -(-n // 32)
 
 
 def test_text_is_tokenised_as_documented(store: Store, lab: Lab, subject: SubjectModel) -> None:

@@ -131,7 +131,7 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
         {"title": "Failed", "num": True, "help": "Features whose only attempts at an explanation failed"},
         *(
             {
-                "title": score_text.name(kind, kinds),
+                "title": score_text.name(kind, written.kinds),
                 "num": True,
                 "help": f"{score_text.help_text(kind)}: {_SCORED}",
             }
