@@ -13,7 +13,7 @@ from autointerp.caching.masking import position_mask
 from autointerp.caching.splice import Splicer
 from autointerp.errors import BadActivations
 from autointerp.models.coders.coder import SparseActivations, SparseCoder
-from autointerp.models.hooks import Tap, hooked, reading
+from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from autointerp.types import Fidelity, Progress, ProgressCallback, no_progress
@@ -125,9 +125,16 @@ class _Target:
         return len(self.coders) + 2 + (self.splicer.residual is not None)
 
     def add(
-        self, rebuilt: Mapping[str, Tensor], truth: Tensor, ids: Tensor, mask: Tensor, at_once: int
+        self,
+        rebuilt: Mapping[str, Tensor],
+        truth: Tensor,
+        ids: Tensor,
+        mask: Tensor,
+        predicted: Tensor,
+        at_once: int,
     ) -> None:
-        """Losses of one batch with the target replaced where `mask` lets it be; `rebuilt` Float[Tensor, "n d_out"] by coder."""
+        """Losses of one batch, where `predicted`, with the target replaced where `mask` lets it be; `rebuilt` Float[Tensor,
+        "n d_out"] by coder."""
         zero = torch.zeros_like(truth)
         variants = {
             "zero": zero,
@@ -142,7 +149,7 @@ class _Target:
             some = names[start : start + at_once]
             replacements = [torch.where(mask[..., None], variants[name], truth) for name in some]
             for name, logits in zip(some, self.splicer.logits(ids, replacements), strict=True):
-                self.spliced.setdefault(name, CrossEntropy()).add(logits, ids, mask)
+                self.spliced.setdefault(name, CrossEntropy()).add(logits, ids, predicted)
 
 
 @torch.inference_mode()
@@ -161,7 +168,7 @@ def measure(
     FVU compares with the coder's own target. With a causal model, the target is also replaced by the coder's
     reconstruction (an SAE's of the module's output, a transcoder's from the module's input), by zeros, by its mean and by
     the residual stream in it, and the model runs on; only at positions that the store caches: one of `masked` ids keeps its
-    true activation and its prediction does not count.
+    true activation and its prediction does not count, nor does the prediction of padding.
     """
     decoding = {name: coder for name, coder in coders.items() if coder.target is not None}
     if not decoding:
@@ -185,10 +192,11 @@ def measure(
         rows = store.tokens[contexts[start : start + batch]].astype(np.int64)
         ids = torch.from_numpy(rows).to(subject.device)
         mask = position_mask(ids, masked)
+        predicted = mask & _before_text(ids, subject.padding_id)
         sizes = mask.sum(1).tolist()
         seen, logits = _clean_pass(subject, taps, ids, list(targets.values()))
         if logits is not None:
-            clean.add(logits, ids, mask)
+            clean.add(logits, ids, predicted)
         rebuilt: dict[str, Tensor] = {}
         for name, coder in decoding.items():
             assert coder.target is not None
@@ -200,7 +208,7 @@ def measure(
             if start == 0 and logits is not None:
                 target.splicer.check(ids, seen[tap], logits)
             own = {name: rebuilt[name] for name in target.coders}
-            target.add(own, seen[tap], ids, mask, max(1, at_once // len(ids)))
+            target.add(own, seen[tap], ids, mask, predicted, max(1, at_once // len(ids)))
         done += len(rows) * store.ctx_len
         if done >= MIN_TOKENS and all(
             _is_close(each) for each in _figures(sums, clean, targets, causal).values()
@@ -214,6 +222,14 @@ def measure(
     return _figures(sums, clean, targets, causal)
 
 
+def _before_text(ids: Tensor, padding: int | None) -> Tensor:
+    """Positions whose successor is no padding: Bool[Tensor, "batch ctx_len"]."""
+    before = torch.ones_like(ids, dtype=torch.bool)
+    if padding is not None:
+        before[:, :-1] = ids[:, 1:] != padding
+    return before
+
+
 def _targets(
     subject: SubjectModel, coders: Mapping[str, SparseCoder], store: Store, masked: NDArray[np.integer]
 ) -> dict[Tap, _Target]:
@@ -223,8 +239,7 @@ def _targets(
     rows = store.tokens[(np.arange(n) * store.n_contexts) // n].astype(np.int64)
     ids = torch.from_numpy(rows).to(subject.device)
     mask = position_mask(ids, masked)
-    with reading(subject.base, taps) as read:
-        seen = read(ids)
+    seen = subject.read(taps, ids)
     return {
         tap: _Target(
             Splicer(subject, tap),
@@ -256,15 +271,15 @@ def _clean_pass(
 ) -> tuple[dict[Tap, Tensor], Tensor | None]:
     """What the taps hold, [batch, ctx_len, width], and the logits of a causal model."""
     if not subject.is_causal:
-        with reading(subject.base, taps) as read:
-            return read(ids), None
+        return subject.read(taps, ids), None
+    inputs = subject.inputs(ids)
     seen: dict[Tap, Tensor] = {}
 
     def keep(tap: Tap, x: Tensor) -> None:
         seen[tap] = x.clone()  # some models add to a module's output in place
 
     with _all(target.splicer.recording(ids.shape) for target in targets), hooked(subject.base, taps, keep):
-        logits = subject.model(input_ids=ids).logits
+        logits = subject.model(**inputs).logits
     return {tap: tensor.reshape(*ids.shape, -1) for tap, tensor in seen.items()}, logits
 
 

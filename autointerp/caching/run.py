@@ -19,7 +19,7 @@ from autointerp.caching.sources import Dataset, TextDocument
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.loading import load_coder
-from autointerp.models.hooks import Tap, reading
+from autointerp.models.hooks import Tap
 from autointerp.models.subject import SubjectModel, load_subject
 from autointerp.store import Store
 from autointerp.store.files import check_name
@@ -188,23 +188,22 @@ def _read_all(
     masked = recordings[0].masked
     position_counts = np.zeros(store.ctx_len, dtype=np.int64)
     total = store.n_contexts * store.ctx_len
-    with reading(subject.base, list(by_tap)) as read:
-        for start in range(0, store.n_contexts, options.batch_size):
-            rows = np.asarray(store.tokens[start : start + options.batch_size], dtype=np.int64)
-            subject.check_ids(rows)
-            ids = torch.from_numpy(rows).to(subject.device)
-            mask = position_mask(ids, masked)
-            kept = mask.cpu().numpy()
-            position_counts += kept.sum(0)
-            token = np.flatnonzero(kept) + start * store.ctx_len
-            whole = len(token) == kept.size
-            for tap, activations in read(ids).items():
-                x = activations.reshape(-1, activations.shape[-1]) if whole else activations[mask]
-                x = x.float()
-                _check_finite(x, tap, token, store.ctx_len)
-                for recording in by_tap[tap]:
-                    recording.add(x, token)
-            progress(Progress("cache", min(total, (start + len(rows)) * store.ctx_len), total))
+    for start in range(0, store.n_contexts, options.batch_size):
+        rows = np.asarray(store.tokens[start : start + options.batch_size], dtype=np.int64)
+        subject.check_ids(rows)
+        ids = torch.from_numpy(rows).to(subject.device)
+        mask = position_mask(ids, masked)
+        kept = mask.cpu().numpy()
+        position_counts += kept.sum(0)
+        token = np.flatnonzero(kept) + start * store.ctx_len
+        whole = len(token) == kept.size
+        for tap, activations in subject.read(list(by_tap), ids).items():
+            x = activations.reshape(-1, activations.shape[-1]) if whole else activations[mask]
+            x = x.float()
+            _check_finite(x, tap, token, store.ctx_len)
+            for recording in by_tap[tap]:
+                recording.add(x, token)
+        progress(Progress("cache", min(total, (start + len(rows)) * store.ctx_len), total))
     return position_counts
 
 

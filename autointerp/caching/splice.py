@@ -64,6 +64,7 @@ class Splicer:
         Float[Tensor, "batch ctx_len vocab"]; `ids` are those of the clean pass."""
         m = len(replacements)
         stacked = torch.cat(list(replacements))
+        inputs = self.subject.inputs(ids.repeat(m, 1))
         with ExitStack() as stack:
             for name in self._before:
                 stack.enter_context(
@@ -72,7 +73,7 @@ class Splicer:
             stack.enter_context(
                 hooked(self.subject.base, [self.target], lambda _, x: stacked.to(x.dtype).reshape(x.shape))
             )
-            yield from self.subject.model(input_ids=ids.repeat(m, 1)).logits.chunk(m)
+            yield from self.subject.model(**inputs).logits.chunk(m)
 
     def check(self, ids: Tensor, truth: Tensor, clean: Tensor) -> None:
         """Run whole passes from now on if one from the target's layer on, with `truth` in its place, gives other logits than

@@ -28,8 +28,9 @@ BATCH_SIZE = 32
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument(
-        "--model", required=True, metavar="M", help="folder or hub name of a transformers model"
-    )
+        "--model", required=True, metavar="M",
+        help="folder or hub name (owner/name, owner/name@revision) of a transformers model",
+    )  # fmt: skip
     parser.add_argument(
         "--coder", required=True, nargs="+", action="extend", metavar="[NAME=]CODER",
         help=f"{registry.sources()}; NAME= names it in the store",

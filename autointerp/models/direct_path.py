@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autointerp.models.copies import differ, tensors_of, with_first_copy
-from autointerp.models.hooks import Tap, hooked, reading
+from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel
 
 N_TOP = 10
@@ -89,7 +89,9 @@ class _Probe:
 
     def logits(self, ids: Tensor, copies: int) -> Tensor:
         """Of `copies` copies of the rows `ids`: Float[Tensor, "copies rows ctx_len vocab"]."""
-        return self.subject.model(input_ids=ids.repeat(copies, 1)).logits.view(copies, *ids.shape, -1)
+        return self.subject.model(**self.subject.inputs(ids.repeat(copies, 1))).logits.view(
+            copies, *ids.shape, -1
+        )
 
 
 @torch.inference_mode()
@@ -107,6 +109,7 @@ def find_direct_path(
     Bool[Tensor, " vocab"] the ids that are tokens. Raises NoDirectPath.
     """
     probe = _Probe(subject, target)
+    subject.inputs(ids)  # finds out about padding before there are hooks
     norms = directions.norm(dim=1)
     live = (norms > 1e-6 * norms.max()).nonzero().ravel()
     if not len(live):
@@ -124,8 +127,7 @@ def find_direct_path(
 
 
 def _typical_norm(subject: SubjectModel, target: Tap, ids: Tensor, mask: Tensor) -> float:
-    with reading(subject.base, [target]) as read:
-        vectors = read(ids)[target]
+    vectors = subject.read([target], ids)[target]
     vectors = vectors[mask] if bool(mask.any()) else vectors.flatten(0, 1)
     size = float(vectors.float().norm(dim=1).median())
     if not size > 0:
@@ -222,7 +224,7 @@ def _mean_jacobian(probe: _Probe, path: Sequence[str], ids: Tensor, mask: Tensor
 
         handles.append(modules[name].register_forward_pre_hook(before, with_kwargs=True))
     try:
-        probe.subject.base(input_ids=ids)
+        probe.subject.base(**probe.subject.inputs(ids))
     finally:
         for handle in handles:
             handle.remove()

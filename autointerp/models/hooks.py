@@ -1,6 +1,6 @@
 """Reading (and replacing) what flows through a module, and stopping the forward pass once every tap has been seen."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -95,10 +95,10 @@ def hooked(
             handle.remove()
 
 
-@contextmanager
-def reading(base: nn.Module, taps: Sequence[Tap]) -> Iterator[Callable[[Tensor], dict[Tap, Tensor]]]:
-    """A function that runs `base` on ids Int64[Tensor, "batch ctx_len"], only as far as the last tap, and returns each tap's
-    tensor, [batch, ctx_len, width]. Works within this context.
+@torch.inference_mode()
+def read(base: nn.Module, taps: Sequence[Tap], inputs: Mapping[str, Tensor]) -> dict[Tap, Tensor]:
+    """Run `base` on `inputs`, among them `input_ids` Int64[Tensor, "batch ctx_len"], only as far as the last tap: each tap's
+    tensor, [batch, ctx_len, width].
 
     A module's first call counts; models that call one module several times are refused by `SubjectModel.probe`. Some models
     (OPT) flatten batch and position inside a layer; the tensors are given their rows back.
@@ -113,15 +113,11 @@ def reading(base: nn.Module, taps: Sequence[Tap]) -> Iterator[Callable[[Tensor],
         if len(seen) == len(wanted):
             raise StopForward
 
-    @torch.inference_mode()
-    def read(ids: Tensor) -> dict[Tap, Tensor]:
-        seen.clear()
-        try:
-            base(input_ids=ids)
-        except StopForward:
-            return {tap: tensor.reshape(*ids.shape, -1) for tap, tensor in seen.items()}
-        never = ", ".join(str(tap) for tap in wanted if tap not in seen)
-        raise ModelLoadError(f"the forward pass never reached {never}")
-
     with hooked(base, taps, note):
-        yield read
+        try:
+            base(**inputs)
+        except StopForward:
+            rows = inputs["input_ids"].shape
+            return {tap: tensor.reshape(*rows, -1) for tap, tensor in seen.items()}
+    never = ", ".join(str(tap) for tap in wanted if tap not in seen)
+    raise ModelLoadError(f"the forward pass never reached {never}")

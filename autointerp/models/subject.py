@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from autointerp.errors import CorpusError, ModelLoadError, UnknownName
 from autointerp.models.checkpoint import read_checkpoint, read_device, read_dtype, read_tokenizer
-from autointerp.models.hooks import Tap, hooked
+from autointerp.models.hooks import Tap, hooked, read
+from autointerp.models.padding import Hiding, check_padding, find_hiding, model_inputs
+
+ROLES = ("bos", "eos", "cls", "sep")
+"""Roles of tokens that begin, end or join documents."""
 
 
 @dataclass
@@ -97,6 +101,41 @@ class SubjectModel:
                 )
         return {tap: int(shapes[0][-1]) for tap, shapes in seen.items()}
 
+    def read(self, taps: Sequence[Tap], ids: Tensor) -> dict[Tap, Tensor]:
+        """What each tap holds for `ids` Int64[Tensor, "batch ctx_len"]: [batch, ctx_len, width]; the model runs no further than
+        the last of them."""
+        return read(self.base, taps, self.inputs(ids))
+
+    def inputs(self, ids: Tensor) -> dict[str, Tensor]:
+        """What a forward pass over `ids` Int64[Tensor, "batch ctx_len"] is given, with padding hidden from the text.
+
+        How it is hidden is found by running the model, so the first ids with padding must come before any hook.
+
+        Raises CorpusError where this model cannot be kept from reading it.
+        """
+        padding = self.padding_id
+        if padding is None or not bool((ids == padding).any()):
+            return {"input_ids": ids}
+        check_padding(ids, padding, self._hiding, self.name)
+        return model_inputs(ids, padding, self._hiding)
+
+    @cached_property
+    def _hiding(self) -> Hiding:
+        assert self.padding_id is not None
+        return find_hiding(self.base, self.padding_id, self.vocab_size, self.max_ctx_len)
+
+    @cached_property
+    def border_ids(self) -> frozenset[int]:
+        """Ids that begin, end or join documents, by their roles in the tokenizer, and BOS also in the model's configuration."""
+        ids = {getattr(self.tokenizer, f"{role}_token_id", None) for role in ROLES} | {self.bos_token_id}
+        return frozenset(token for token in ids if isinstance(token, int))
+
+    @property
+    def padding_id(self) -> int | None:
+        """The id that fills rows up; `None` without one, and where it is also that of EOS or the like, whose role decides."""
+        token = getattr(self.tokenizer, "pad_token_id", None)
+        return token if isinstance(token, int) and token not in self.border_ids else None
+
     def width(self, tap: Tap) -> int:
         """Number of components of the vectors at `tap`."""
         return self.probe([tap])[tap]
@@ -125,10 +164,10 @@ class SubjectModel:
         return self.model.get_output_embeddings()  # type: ignore[operator]
 
     @property
-    def W_U(self) -> torch.Tensor | None:
+    def W_U(self) -> Tensor | None:
         """The LM head's matrix Float[Tensor, "vocab d_head"], or `None` for a model without one."""
         weight = getattr(self.unembedding, "weight", None)
-        return weight if isinstance(weight, torch.Tensor) else None
+        return weight if isinstance(weight, Tensor) else None
 
 
 def load_subject(
@@ -145,13 +184,15 @@ def load_subject(
 
     With `head`, a checkpoint that holds a causal language-model head is loaded with it (caching still runs only the base
     model). `dtype` defaults to float32, whatever the checkpoint's, so that results do not depend on how it was saved; "auto"
-    is the checkpoint's own. `tokenizer`: another folder or hub name to take it from. Weights are read from safetensors only.
+    is the checkpoint's own. A hub name may be followed by `@revision`, unless `revision` says which (a branch, a tag or a
+    commit). `tokenizer`: another folder or hub name to take it from. Weights are read from safetensors only.
 
     Raises ModelLoadError: nothing there, no safetensors, code that would need `trust_remote_code`, missing weights, an
     encoder-decoder.
     """
-    from_hub: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
+    name_or_path, revision = _split_revision(name_or_path, revision)
     path = Path(name_or_path)
+    from_hub: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     looks_local = path.is_absolute() or name_or_path.startswith(".") or len(path.parts) > 2
     if looks_local and not path.exists():
         raise ModelLoadError(f"no model at {name_or_path}: no such folder, and not a hub name (owner/name)")
@@ -161,28 +202,41 @@ def load_subject(
     )
     base: Any = model.base_model
     text_config = config.get_text_config()
-    read = read_tokenizer(
-        tokenizer or name_or_path, from_hub if tokenizer is None else from_hub | {"revision": "main"}
-    )
+    named, its_revision = _split_revision(tokenizer, None) if tokenizer else (name_or_path, revision)
+    loaded = read_tokenizer(named, from_hub | {"revision": its_revision or "main"})
     return SubjectModel(
         model=model,
         base=base,
-        tokenizer=read,
+        tokenizer=loaded,
         name=path.resolve().name if path.exists() else name_or_path,
         source=str(name_or_path),
         tokenizer_source=str(tokenizer or name_or_path),
-        revision=str(getattr(config, "_commit_hash", None) or revision or ""),
+        revision="" if path.exists() else _commit(name_or_path, revision) or revision or "",
         architecture=(config.architectures or [type(model).__name__])[0],
         d_model=int(text_config.hidden_size),
         n_layers=int(getattr(text_config, "num_hidden_layers", 0)),
         vocab_size=int(base.get_input_embeddings().num_embeddings),
-        bos_token_id=_bos(read, text_config),
+        bos_token_id=_bos(loaded, text_config),
         max_ctx_len=_max_ctx_len(base, text_config),
         is_causal=is_causal,
         fingerprint=fingerprint,
         dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
         device=on,
     )
+
+
+def _split_revision(name: str, revision: str | None) -> tuple[str, str | None]:
+    """A name and its revision, from `owner/name@revision`."""
+    match = re.fullmatch(r"([\w.-]+(?:/[\w.-]+)?)@([\w./-]+)", name)
+    return (match[1], revision or match[2]) if match and not Path(name).exists() else (name, revision)
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit that a hub name and revision mean in the hub's local cache, where the model was just read from."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", revision=revision or "main")
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _bos(tokenizer: Any, config: Any) -> int | None:

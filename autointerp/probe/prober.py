@@ -186,6 +186,7 @@ class Prober:
                 device=self._device,
                 trust_remote_code=self._trust,
                 dtype=model.get("dtype"),
+                revision=model.get("revision") or None,
                 tokenizer=None if tokenizer == recorded else sources.find(tokenizer),
             )
         except ModelLoadError as error:
@@ -247,8 +248,6 @@ class Prober:
         """What each tap holds on every token, Float32[Tensor, "tokens width"]; whole rows first, the shorter last one alone."""
         import torch
 
-        from autointerp.models.hooks import reading
-
         if not taps:
             return {}
         size = self._store.ctx_len
@@ -258,9 +257,9 @@ class Prober:
         if n_whole < len(ids):
             batches.append(torch.from_numpy(ids[None, n_whole:]).to(subject.device))
         parts: dict[Tap, list[torch.Tensor]] = {tap: [] for tap in taps}
-        with torch.inference_mode(), reading(subject.base, taps) as read:
+        with torch.inference_mode():
             for batch in batches:
-                for tap, tensor in read(batch).items():
+                for tap, tensor in subject.read(taps, batch).items():
                     parts[tap].append(tensor.reshape(-1, tensor.shape[-1]).float())
         return {tap: torch.cat(tensors) for tap, tensors in parts.items()}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autointerp.caching.splice import Splicer
-from autointerp.models.hooks import Tap, hooked, reading
+from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import load_subject
 from tests.models import zoo
 from tests.models.tiny import save_tokenizer
@@ -36,8 +36,7 @@ def test_from_the_layer_on_is_as_a_whole_run(name: str, tmp_path: Path) -> None:
         assert splicer.share_of_layers < 0.8
         if name in CONTAINED:
             assert splicer.residual == CONTAINED[name][number]
-        with reading(subject.base, [tap]) as read:
-            truth = read(IDS)[tap]
+        truth = subject.read([tap], IDS)[tap]
         with torch.inference_mode():
             with splicer.recording(IDS.shape):
                 clean = subject.model(input_ids=IDS).logits
@@ -67,8 +66,7 @@ def test_where_whole_runs_are_needed_they_are_run(tmp_path: Path) -> None:
     ]
     tap = Tap("h.1.mlp", "output")
     splicer = Splicer(subject, tap)
-    with reading(subject.base, [tap]) as read:
-        truth = read(IDS)[tap]
+    truth = subject.read([tap], IDS)[tap]
     with torch.inference_mode():
         with splicer.recording(IDS.shape):
             clean = subject.model(input_ids=IDS).logits
@@ -83,8 +81,6 @@ def test_what_is_read_is_what_the_module_returned(tmp_path: Path) -> None:
     """Falcon adds the attention's output to the MLP's in place."""
     subject = load_subject(str(zoo.save("Falcon", tmp_path / "m")))
     first, last = Tap("h.0.mlp", "output"), Tap("h.1.mlp", "output")
-    with reading(subject.base, [first]) as read:
-        alone = read(IDS)[first]
-    with reading(subject.base, [first, last]) as read:
-        together = read(IDS)[first]
+    alone = subject.read([first], IDS)[first]
+    together = subject.read([first, last], IDS)[first]
     assert torch.equal(alone, together)

@@ -73,6 +73,44 @@ def test_padding_is_no_text(instruct: SubjectModel, tmp_path: Path) -> None:
         assert not dense_from_store(store, "r")[store.tokens.ravel() == pad].any()
 
 
+@pytest.mark.parametrize("architecture", ["GPT-2", "BERT", "Llama"])
+def test_padding_is_hidden_from_the_text(architecture: str, tmp_path: Path) -> None:
+    """Wherever it stands; what follows is as if there were none, also in fidelity, promoted tokens and a probe."""
+    subject = load_subject(str(zoo.save(architecture, tmp_path / "m")))
+    save_tokenizer(tmp_path / "t")
+    subject.tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "t", pad_token="!")
+    pad = subject.tokenizer.pad_token_id
+    rows = np.random.default_rng(0).integers(40, 200, (8, 12))
+    coders = {"r": f"random:{zoo.ARCHITECTURES[architecture].block}:24:4"}
+    stores, infos = [], []
+    for name, before, after in (("alone", 0, 0), ("left", 4, 0), ("right", 0, 4), ("both", 1, 3)):
+        ids = np.pad(rows, ((0, 0), (before, after)), constant_values=pad)
+        infos += cache(tmp_path / name, model=subject, coders=coders, token_ids=ids)
+        stores.append(Store.open(tmp_path / name))
+        acts = dense_from_store(stores[-1], "r").reshape(8, -1, 24)[:, before : before + 12]
+        wanted = dense_from_store(stores[0], "r").reshape(8, 12, 24)
+        np.testing.assert_allclose(acts, wanted, rtol=2e-3, atol=1e-4)
+        fidelity, alone = infos[-1].fidelity, infos[0].fidelity
+        assert fidelity is not None
+        assert alone is not None
+        assert fidelity.fvu == pytest.approx(alone.fvu, rel=1e-4)
+        if architecture != "BERT":
+            assert fidelity.ce_clean == pytest.approx(alone.ce_clean, rel=1e-3)
+            assert fidelity.ce_increase == pytest.approx(alone.ce_increase, rel=1e-3)
+        assert infos[-1].has_logits == infos[0].has_logits
+
+
+def test_padding_that_cannot_be_hidden_is_refused(tmp_path: Path) -> None:
+    subject = load_subject(str(zoo.save("RWKV", tmp_path / "m")))
+    save_tokenizer(tmp_path / "t")
+    subject.tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "t", pad_token="!")
+    ids = np.pad(np.full((4, 12), 40), ((0, 0), (4, 0)), constant_values=subject.tokenizer.pad_token_id)
+    with pytest.raises(CorpusError, match="before the text of a row"):
+        cache(tmp_path / "s", model=subject, coders={"r": "random:blocks.1:24:4"}, token_ids=ids)
+    assert not list((tmp_path / "s" / "coders").glob("*"))
+    cache(tmp_path / "s2", model=subject, coders={"r": "random:blocks.1:24:4"}, token_ids=ids[:, ::-1].copy())
+
+
 @pytest.mark.parametrize("name", ["<s>", "<|endoftext|>", "a </s> b <s>"])
 def test_names_of_special_tokens_in_a_text_are_text(name: str, tmp_path: Path) -> None:
     subject = load_subject(str(save_with(tmp_path / "m", eos="</s>")))

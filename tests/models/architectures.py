@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from autointerp.caching import cache
-from autointerp.errors import UserError
+from autointerp.errors import CorpusError, UserError
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel, load_subject
@@ -18,6 +18,8 @@ from tests.models.tiny import TEXT, save_tokenizer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 CTX_LEN = 24
+PADDING = 1
+"""The id that serves as padding."""
 STEP = 1e-2
 """Size of a change for measurement, as a share of the module's output."""
 
@@ -72,6 +74,7 @@ def examine(name: str, folder: Path, tokenizer: Path) -> Findings:
         found.works[f"promoted {part}"] = info.absent.get("promoted_tokens", "yes")
         if info.has_logits:
             measure_promoted(found, store, part, subject, points[part])
+    found.works["padding"] = padding_is_hidden(subject, architecture.block)
     found.works["fidelity"] = (
         "yes"
         if infos[0].fidelity and infos[0].fidelity.ce_spliced
@@ -104,6 +107,23 @@ def cached_is_computed(store: Store, coder: str, subject: SubjectModel, hookpoin
         acts = store.coder(coder).activations(latent)
         got[acts.token, latent] = acts.activation
     return bool(np.allclose(got, wanted, rtol=2e-3, atol=1e-4))
+
+
+def padding_is_hidden(subject: SubjectModel, hookpoint: str) -> str:
+    """Whether padded rows give the text what it gets alone: "yes", or the reason for which padding is refused."""
+    subject.tokenizer.pad_token = subject.tokenizer.convert_ids_to_tokens(PADDING)
+    tap, text, refused = Tap(hookpoint, "output"), torch.arange(20, 28)[None], ""
+    alone = subject.read([tap], text)[tap]
+    for before, after in ((0, 3), (3, 0), (2, 4)):
+        padded = torch.nn.functional.pad(text, (before, after), value=PADDING)
+        try:
+            got = subject.read([tap], padded)[tap][:, before : before + text.shape[1]]
+        except CorpusError as error:
+            refused = str(error)
+            continue
+        if not torch.allclose(got, alone, rtol=1e-3, atol=1e-3 * float(alone.std())):
+            return "no: other values"
+    return refused or "yes"
 
 
 def measure_promoted(
@@ -144,7 +164,7 @@ def cells(name: str, found: Findings) -> list[str]:
         return [
             name,
             zoo.ARCHITECTURES[name].model,
-            *[f"no ({next(k for k, why in NOTES.items() if why[0] in found.refused)})"] * 5,
+            *[f"no ({next(k for k, why in NOTES.items() if why[0] in found.refused)})"] * 6,
         ]
     works = found.works
 
@@ -163,7 +183,7 @@ def cells(name: str, found: Findings) -> list[str]:
 
     return [
         name, zoo.ARCHITECTURES[name].model, both("activations"), both("promoted"), shown(works["fidelity"]),
-        shown(works["neurons"]), shown(works["opens again"]),
+        shown(works["neurons"]), shown(works["padding"]), shown(works["opens again"]),
     ]  # fmt: skip
 
 
@@ -188,6 +208,11 @@ NOTES = {
         "An encoder-decoder runs on two texts at once and is not supported. `autointerp cache` says so and ends with "
         "exit code 2.",
     ),
+    "f": (
+        "before the text of a row",
+        "Only after the text: the model runs over a row from its beginning and has no way to skip padding. With padding before "
+        "the text, `autointerp cache` says so and ends with exit code 2.",
+    ),
 }
 """Notes of the table: what a reason contains, and how the page explains it."""
 
@@ -205,6 +230,7 @@ HEADER = [
     "Promoted tokens",
     "Cross-entropy",
     "Neurons",
+    "Padding",
     "Opens again",
 ]
 INTRODUCTION = """# Models
@@ -219,6 +245,8 @@ true.
   decoder direction, at least nine are those shown, on average over the latents tried.
 - **Cross-entropy**: splicing the coder's output into the model gives a change of its cross-entropy.
 - **Neurons**: `neurons:HOOKPOINT` of the MLP (of the block, where there is no MLP) finds the neurons.
+- **Padding** in `--token-ids` is not cached and is hidden from the model: the text beside it gets the activations that it gets
+  alone.
 - **Opens again**: the model, loaded again, is recognised as the one that the store was made from.
 
 Promoted tokens follow the *direct path* from the module to the logits: along the residual stream, through the norms that stand

@@ -14,7 +14,7 @@ from autointerp.models.coders.coder import CoderSpec, SparseActivations
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.coders.registry import default_name
 from autointerp.models.coders.topk import TopKEncoder, top_k
-from autointerp.models.hooks import Tap, reading
+from autointerp.models.hooks import Tap
 from autointerp.models.subject import SubjectModel, load_subject
 from tests.models.tiny import save_bert, save_coder, save_gpt2, save_llama, save_neox, save_opt
 
@@ -169,8 +169,7 @@ def test_neurons_are_what_the_down_projection_reads(case: str, tmp_path: Path) -
     assert coder.tap == Tap(down, "input")
     assert (coder.n_latents, coder.k, coder.d_out) == (width, 8, 16)
     assert coder.target is not None
-    with reading(subject.base, [coder.tap, coder.target]) as read:
-        tensors = read(torch.arange(12).view(2, 6))
+    tensors = subject.read([coder.tap, coder.target], torch.arange(12).view(2, 6))
     x, target = tensors[coder.tap].reshape(12, width), tensors[coder.target].reshape(12, 16)
     acts = coder.encode(x)
     assert torch.equal(acts.values.sort(1, descending=True).values, x.topk(8, dim=1).values.clamp(min=0))

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from autointerp.caching import cache
 from autointerp.errors import ModelLoadError, UnknownName
-from autointerp.models.hooks import Tap, hooked, reading
+from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel, load_subject
-from tests.models.tiny import VOCAB, save_bert, save_gpt2, save_llama, save_neox, save_opt
+from autointerp.probe import Prober
+from autointerp.store import Store
+from tests.models.tiny import TEXT, VOCAB, save_bert, save_gpt2, save_llama, save_neox, save_opt
 
 FAMILIES: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "neox": (save_neox, "gpt_neox", "layers.1.mlp"),
@@ -78,8 +81,7 @@ def test_taps_hold_what_the_module_gets_and_gives(family: tuple[SubjectModel, st
         subject.base(input_ids=ids)
     handle.remove()
     tap = Tap(hookpoint, side)  # type: ignore[arg-type]
-    with reading(subject.base, [tap]) as read:
-        tensor = read(ids)[tap]
+    tensor = subject.read([tap], ids)[tap]
     assert tensor.shape == (2, 10, 16)
     assert torch.equal(tensor, seen[0].reshape(2, 10, 16))
 
@@ -88,11 +90,35 @@ def test_input_passed_as_keyword(subjects: dict[str, SubjectModel]) -> None:
     """Attention modules get `hidden_states=` by name."""
     subject = subjects["gpt2"]
     taps = [Tap("h.1.attn", "input"), Tap("h.1.ln_1", "output"), Tap("layers.1.self_attn", "input")]
-    with reading(subject.base, taps[:2]) as read:
-        tensors = read(torch.arange(6)[None])
+    tensors = subject.read(taps[:2], torch.arange(6)[None])
     assert torch.equal(tensors[taps[0]], tensors[taps[1]])
-    with reading(subjects["llama"].base, taps[2:]) as read:
-        assert read(torch.arange(6)[None])[taps[2]].shape == (1, 6, 16)
+    assert subjects["llama"].read(taps[2:], torch.arange(6)[None])[taps[2]].shape == (1, 6, 16)
+
+
+def test_a_model_by_its_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the hub's local cache; a revision is another snapshot, and a store's probe loads the one it was made from."""
+    import huggingface_hub.constants
+
+    repository = tmp_path / "hub" / "models--someone--tiny"
+    for revision, commit, seed in (("main", "a" * 40, 1), ("v2", "b" * 40, 2)):
+        (repository / "refs").mkdir(parents=True, exist_ok=True)
+        (repository / "refs" / revision).write_text(commit)
+        save_neox(repository / "snapshots" / commit, seed=seed)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    first, second = load_subject("someone/tiny"), load_subject("someone/tiny@v2")
+    assert first.fingerprint != second.fingerprint
+    assert (second.source, second.tokenizer_source) == ("someone/tiny", "someone/tiny")
+    assert second.revision == "b" * 40
+    assert load_subject("someone/tiny", revision="v2").fingerprint == second.fingerprint
+    cache(
+        tmp_path / "s",
+        model="someone/tiny@v2",
+        coders={"r": "random:layers.1:24:4"},
+        documents=[("d", TEXT * 5)],
+    )
+    assert Prober(Store.open(tmp_path / "s")).run("the fox").coders["r"].of(0).shape
+    with pytest.raises(ModelLoadError, match="someone/tiny"):
+        load_subject("someone/tiny@v3")
 
 
 def test_nothing_runs_after_the_last_tap(subjects: dict[str, SubjectModel]) -> None:
@@ -104,8 +130,7 @@ def test_nothing_runs_after_the_last_tap(subjects: dict[str, SubjectModel]) -> N
         if name
     ]
     taps = [Tap("layers.1.mlp", "input"), Tap("layers.0.mlp", "output")]
-    with reading(subject.base, taps) as read:
-        read(torch.arange(8)[None])
+    subject.read(taps, torch.arange(8)[None])
     for handle in handles:
         handle.remove()
     assert "layers.0.mlp" in called
@@ -116,8 +141,7 @@ def test_nothing_runs_after_the_last_tap(subjects: dict[str, SubjectModel]) -> N
 def test_no_hook_is_left(subjects: dict[str, SubjectModel]) -> None:
     subject = subjects["neox"]
     tap = Tap("layers.0.mlp", "output")
-    with reading(subject.base, [tap]) as read:
-        read(torch.arange(8)[None])
+    subject.read([tap], torch.arange(8)[None])
     assert subject.base(input_ids=torch.arange(8)[None]).last_hidden_state.shape == (1, 8, 16)
 
 

@@ -149,6 +149,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 ENCODERS = ("BERT", "RoBERTa", "DistilBERT", "ELECTRA", "ModernBERT")
 REFUSED = ("T5", "BART")
+RECURRENT = ("RWKV", "RecurrentGemma")
+"""They read what stands before a text, padding or not."""
 
 
 def config_of(name: str) -> Any:

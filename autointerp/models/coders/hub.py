@@ -36,4 +36,3 @@ def download(source: str, hookpoint: str | None = None) -> Path:
         raise CoderLoadError(
             f"no coder at {source}: no such folder, and the hub did not give it ({reason})"
         ) from error
-    return folder

@@ -16,7 +16,7 @@ from autointerp.errors import CoderLoadError
 from autointerp.models.coders.coder import CoderSpec, SparseActivations, SparseCoder, check_finite, check_k
 from autointerp.models.coders.experts import expert_neurons, find_experts
 from autointerp.models.coders.topk import group_size, top_k
-from autointerp.models.hooks import Tap, reading
+from autointerp.models.hooks import Tap
 from autointerp.models.subject import SubjectModel
 
 DEFAULT_K = 32
@@ -83,10 +83,8 @@ def load(spec: CoderSpec, subject: SubjectModel) -> SparseCoder:
 def _is_signed(subject: SubjectModel, tap: Tap) -> bool:
     """Whether the neurons are negative on some tokens, seen on a few."""
     n = min(32, subject.max_ctx_len or 32)
-    with reading(subject.base, [tap]) as read:
-        return bool(
-            (read((torch.arange(n, device=subject.device) % subject.vocab_size)[None])[tap] < 0).any()
-        )
+    ids = (torch.arange(n, device=subject.device) % subject.vocab_size)[None]
+    return bool((subject.read([tap], ids)[tap] < 0).any())
 
 
 def find_down_projection(subject: SubjectModel, hookpoint: str, experts: Sequence[str] = ()) -> str:
