@@ -35,7 +35,7 @@ _ROUTED = "routed"
 
 def _navigation():
     # The icon first: until it is set, the browser would fetch the page's named one from the network.
-    st.set_page_config(page_title="autointerp", page_icon=icon(), layout="wide")
+    st.set_page_config(page_icon=icon(), layout="wide")  # each page gives the tab a title of its own
     pages = [
         st.Page(
             f"pages/{page.name}.py",

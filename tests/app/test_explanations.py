@@ -8,6 +8,7 @@ from autointerp.records import Explanation, new_id
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from autointerp.ui.shared import format as fmt
 from tests.app.reading import card, keys, messages, page, record, records
 from tests.explained import Explained, answered
 
@@ -39,7 +40,9 @@ def test_the_newest_good_version_is_shown_with_its_provenance_and_scores(
     assert drawn["meta"][:2] == ["person", "by Ada"]
     assert "version 3 of 4" in drawn["meta"]
     assert "edited from version 2" in drawn["meta"]
-    assert any("Version 4, the newest, failed: server unreachable" in note for note in drawn["notes"])
+    assert drawn["failure"]["name"] == "Version 4, the newest, failed"
+    assert "server unreachable" in drawn["failure"]["cause"]
+    assert app.button(key="retry").label == "Retry version 4"
     detection, embedding = drawn["scores"]
     assert detection["name"] == "Detection"
     assert detection["judge"] == "offline judge"
@@ -166,6 +169,23 @@ def test_a_failed_only_version_is_a_failure_with_its_cause_and_a_retry(open_page
     assert "asks a language model" in messages(app)
 
 
+def test_a_failed_score_stands_beside_the_good_one_before_it(open_page, explained_store: Explained):
+    good = explained_store.scores["edited/detection"]
+    failed = replace(
+        good, id=new_id(), value=None, status="failed", error="no answer <b>at all</b>", created="2099-01-01T00:00:00.000Z"
+    )  # fmt: skip
+    with Annotations(explained_store.path) as annotations:
+        annotations.add(failed)
+    app = page(open_page, explained_store)
+    detection = card(app)["scores"][0]
+    assert (detection["id"], detection["value"]) == (good.id, fmt.decimal(good.value, 2))
+    assert detection["failure"] == {
+        "id": failed.id, "name": "A newer run failed", "cause": "no answer <b>at all</b>",
+    }  # fmt: skip
+    assert app.button(key="retry_scores").label == "Retry 1 score"
+    assert not app.button(key="retry_scores").disabled
+
+
 @pytest.mark.parametrize("name", ["newer", "long", "emoji", "rtl"])
 def test_hostile_explanations_are_inert_text(open_page, explained_store: Explained, name: str):
     explanation = explained_store.explanations[name]
@@ -196,6 +216,7 @@ def test_read_only_hides_what_writes(open_page, explained_store: Explained, monk
             "open_rescore",
             "pin",
             "retry",
+            "retry_scores",
             "run_explain",
             "run_score",
             "run_write",

@@ -127,6 +127,17 @@ def test_a_failing_server_leaves_a_failure_and_a_retry_heals_it(
         failed = annotations.explanations("sae", 1)[0]
         assert failed.status == "failed"
         assert annotations.shown("sae", 1) == shown
+    app.run()
+    drawn = record(app, "explanation")
+    assert drawn is not None
+    assert drawn["text"] == shown.text, "the good one stays in sight"
+    assert drawn["failure"] == {
+        "id": failed.id,
+        "name": "Version 2, the newest, failed",
+        "cause": failed.error,
+    }
+    assert "version" not in app.query_params
+    assert app.button(key="retry").label == "Retry version 2"
     app = feature(open_page, explained_store, latent="1", version=failed.id, panel="versions")
     drawn = record(app, "explanation")
     assert drawn is not None

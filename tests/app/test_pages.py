@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
@@ -60,6 +61,39 @@ def test_a_damaged_coder_is_named_and_the_rest_works(open_page, tiny_store: Stor
     app = open_page(tiny_store, "settings")
     assert not app.exception
     assert app.error
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "heading", "tab"),
+    [
+        ("overview", {}, None, "Overview"),
+        ("features", {}, "Features", "Features"),
+        ("features", {"coder": "sae"}, "sae features", "sae features"),
+        ("feature", {"coder": "transcoder", "latent": "3"}, "transcoder \\#3", "transcoder #3"),
+        ("feature", {"coder": "transcoder", "latent": "3", "list": "coder=transcoder", "at": "1"},
+         "transcoder \\#3 :small[· 1 of 5]", "transcoder #3"),
+        ("probe", {}, "Probe", "Probe"),
+        ("jobs", {}, "Jobs", "Jobs"),
+        ("jobs", {"job": "nothing"}, "Jobs", "Jobs"),
+        ("settings", {}, "Settings", "Settings"),
+    ],
+)  # fmt: skip
+def test_every_page_has_one_heading_and_a_tab_of_its_own(
+    open_page,
+    tiny_store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    params: dict,
+    heading: str | None,
+    tab: str,
+):
+    titles: list[str] = []
+    monkeypatch.setattr(st, "set_page_config", lambda **config: titles.append(config.get("page_title", "")))
+    app = open_page(tiny_store, name, **params)
+    assert not app.exception
+    (shown,) = app.title
+    assert heading in (None, shown.value)
+    assert titles[-1] == f"{tab} · {tiny_store.path.name} · autointerp"
 
 
 def test_overview_lists_coders_with_their_figures(open_page, tiny_store: Store):

@@ -28,7 +28,8 @@ def test_a_step_goes_to_the_next_of_the_list(open_page, tiny_store: Store):
     coder, latent = wanted[0]
     params = {"list": urlencode({"coder": "sae", "sort": "max"}), "at": "0"}
     app = open_page(tiny_store, "feature", coder=coder, latent=str(latent), **params)
-    assert "1 of 7" in app.button(key="next").help
+    assert "· 1 of 7" in app.title[0].value
+    assert "list you came from" in app.button(key="next").help
     walked = [press(app, "next") for _ in range(len(wanted))]
     assert walked == [*wanted[1:], wanted[0]]  # round the end
     assert press(app, "previous") == wanted[-1]

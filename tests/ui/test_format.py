@@ -46,6 +46,21 @@ def test_signs_are_typographic_and_always_there():
     assert fmt.signed(None) == "–"
 
 
+@pytest.mark.parametrize("value", [-0.0, -0.004, -1e-9])
+def test_no_zero_is_negative(value: float):
+    assert fmt.decimal(value, 2) == "0.00"
+    assert fmt.signed(value) == "0.00"
+    assert fmt.signed(-value) == "0.00"
+    assert fmt.activation(-0.0) == "0.00"
+    assert fmt.exact(-0.0) == "0"
+    assert fmt.signed(-0.006) == "−0.01"
+
+
+def test_a_probability_is_on_one_side_of_one_half():
+    shown = [fmt.probability(value) for value in (0.2, 0.4999, 0.5, 0.50001, 0.995, None)]
+    assert shown == ["0.20", "0.4999", "0.50", "0.50001", "0.99", "–"]
+
+
 def test_counts_sizes_and_plurals():
     assert fmt.count(1234567) == "1,234,567"
     assert fmt.count(None) == "–"

@@ -16,13 +16,14 @@ const brief = (score) => {
   return node;
 };
 
-const cause = (text) => append(el("div", "cause"), el("b", "", "✕ failed: "), document.createTextNode(text));
+const cause = (text, name = "failed") => append(el("div", "cause"), el("b", "", `✕ ${name}: `), document.createTextNode(text));
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const send = (record) => () => setTriggerValue("open", record);
   const href = (more) => address("feature", { ...data.params, ...more });
   const fragment = document.createDocumentFragment();
+  const failure = (failed, record) => append(cause(failed.cause, failed.name), document.createTextNode(" "), link("", "details", href(record), send(record)));
 
   if (data.only) root.dataset.only = data.only;
   else if (data.failed) append(fragment, cause(data.failed));
@@ -45,6 +46,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   for (const part of data.meta) append(meta, el("span", "", part));
   append(fragment, meta);
   for (const note of data.notes) append(fragment, el("div", "remark", note));
+  if (data.failure) append(fragment, failure(data.failure, { version: data.failure.id }));
 
   if (data.no_scores) append(fragment, el("div", "remark", data.no_scores));
   if (data.scores.length) {
@@ -73,7 +75,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
           ),
         );
       }
-      append(box, node);
+      append(box, node, row.failure ? failure(row.failure, { score: row.failure.id }) : null);
     }
     append(fragment, box);
   }

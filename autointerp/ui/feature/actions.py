@@ -222,8 +222,9 @@ def arrived(store: Store, job: Job) -> None:
     new = next(by_machine, None)
     if job.kind != "explain" or new is None or new.created < started.created:
         return
-    if new.status == "ok":
-        st.session_state[NEW_VERSION] = NewVersion(started.coder, started.latent, new.id, started.shown)
+    if new.status != "ok":
+        return  # the card says so beside the version that is looked at, and the form is still there to be changed
+    st.session_state[NEW_VERSION] = NewVersion(started.coder, started.latent, new.id, started.shown)
     if st.session_state.get(LAST_FEATURE) == (started.coder, started.latent):
         is_shown = versions.shown is not None and versions.shown.id == new.id
         change(**close_right(), version=None if is_shown else new.id, panel=None)

@@ -6,7 +6,7 @@ from autointerp.records import Explanation, Score
 from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.feature.versions import Versions
+from autointerp.ui.feature.versions import NewestScore, Versions
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.score_text import STANDINGS, axis_place, metric_label, standing
@@ -66,11 +66,12 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
         "meta": meta(versions, current),
         "notes": notes(versions),
         "scores": [
-            score_row(score, older, state.score)
-            | {"examples": feature_versions.examples_of(score.protocol, current)}
-            for score, older in newest
+            score_row(each, state.score)
+            | {"examples": feature_versions.examples_of(each.score.protocol, current)}
+            for each in newest
         ],
-        **head([score for score, _ in newest], current),
+        **head([each.score for each in newest], current),
+        "failure": failure(versions),
         "no_scores": "Not scored yet: nothing says how far to trust this explanation." if unscored else "",
     }
 
@@ -101,18 +102,24 @@ def notes(versions: Versions) -> list[str]:
     current, shown, remarks = versions.current, versions.shown, []
     if versions.is_missing:
         remarks.append("The version in the address does not exist; this is the one shown everywhere.")
-    newest = next(iter(versions.explanations), None)
-    if newest is not None and newest is not current and newest.status == "failed":
-        failure = visible(newest.error or "")
-        remarks.append(f"✕ Version {versions.number(newest)}, the newest, failed: {failure}")
     if current is not None and shown is not None and current is not shown:
         why = "pinned" if versions.pin else "the newest"
         remarks.append(f"Other pages show version {versions.number(shown)} ({why}).")
     return remarks
 
 
-def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
+def failure(versions: Versions) -> dict[str, str] | None:
+    """The newest version where it failed: said beside the good one, which it does not replace."""
+    failed = versions.failure
+    if failed is None:
+        return None
+    name = f"Version {versions.number(failed)}, the newest, failed"
+    return {"id": failed.id, "name": name, "cause": visible(failed.error or "no cause was recorded")}
+
+
+def score_row(newest: NewestScore, opened: str | None) -> dict[str, Any]:
     """One score: figures as text, and fractions 0 to 1 for the plot."""
+    score = newest.score
     against = "wrong marks" if score.negatives == "wrong_marks" else score.negatives.replace("+", ", ")
     protocol = "delphi protocol, not held-out" if score.protocol == "delphi" else ""
     if score.config.get("centre"):
@@ -124,13 +131,16 @@ def score_row(score: Score, older: int, opened: str | None) -> dict[str, Any]:
         "judge": visible(feature_versions.judged_by(score)),
         "against": f"vs {against}" if against not in ("", "none") else "",
         "protocol": protocol,
-        "older": older,
+        "older": newest.older,
         "when": fmt.minute(score.created),
         "metric": metric_label(score.metric),
     }
     if score.status == "failed" or score.value is None:
         return row | {"failed": visible(score.error or "no cause was recorded")}
     kind, figures = standing(score), feature_versions.figures(score)
+    if newest.failure is not None:
+        cause = visible(newest.failure.error or "no cause was recorded")
+        row["failure"] = {"id": newest.failure.id, "name": "A newer run failed", "cause": cause}
     return row | {
         **figures,
         "ci": "no interval" if score.ci_low is None else figures["ci"],
@@ -159,7 +169,7 @@ def version_row(versions: Versions, version: Explanation, state: ExplanationStat
         "failed": visible(version.error or "failed") if version.status == "failed" else None,
         "meta": " · ".join(visible(part) for part in feature_versions.author_line(version)),
         "scores": [
-            brief(score, version) for score, _ in versions.newest_scores(version) if score.value is not None
+            brief(each, version) for each in versions.newest_scores(version) if each.score.value is not None
         ],
         "current": version is current,
         "shown": version is versions.shown,
@@ -171,11 +181,11 @@ def version_row(versions: Versions, version: Explanation, state: ExplanationStat
     }
 
 
-def brief(score: Score, of: Explanation) -> dict[str, Any]:
+def brief(newest: NewestScore, of: Explanation) -> dict[str, Any]:
     """One score of a version in the list: never without its judge, interval, floor and n."""
-    row = score_row(score, 0, None)
+    row = score_row(newest, None)
     how = [row["judge"], row["against"], row["protocol"], row["metric"]]
-    examples = feature_versions.examples_of(score.protocol, of)
+    examples = feature_versions.examples_of(newest.score.protocol, of)
     return {
         "name": row["name"],
         "judge": " · ".join(part for part in (row["judge"], row["protocol"]) if part),

@@ -66,7 +66,8 @@ def _score_both(feature: Feature, versions: Versions, first: Explanation, second
     """Where a scorer has judged one version only, or each on examples of its own, ask it about both."""
     options = {}
     for version in (first, second):
-        for score, _ in versions.newest_scores(version):
+        for newest in versions.newest_scores(version):
+            score = newest.score
             try:
                 options.setdefault(score.scorer, actions.score_options(score, actions.llm_options()))
             except UserError:

@@ -1,10 +1,12 @@
 """The explanation side of the page: what stands above the statistics, and what takes the place of the contexts."""
 
 import json
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from autointerp.errors import UserError
+from autointerp.records import Explanation, Score
 from autointerp.ui.feature import actions, card, compare, drill, forms
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.data import Feature
@@ -128,28 +130,37 @@ def _set_pin(feature: Feature, version_id: str, pin: bool) -> None:
 
 
 def _retry(feature: Feature, versions: Versions) -> None:
-    """Asks again what failed: the version in sight, else its newest scores."""
+    """Asks again what failed: the version in sight or a newer one, and the newest scores of the one in sight."""
     version = versions.current
     if version is None:
         return
-    failed = versions.failed_scores(version)
-    if version.status == "failed":
-        label, act, failures = "Retry", _retry_version, [version]
-    elif failed:
-        label, act, failures = f"Retry {fmt.plural(len(failed), 'score')}", _retry_scores, failed
-    else:
-        return
+    failed = version if version.status == "failed" else versions.failure
+    if failed is not None:
+        label = "Retry" if failed is version else f"Retry version {versions.number(failed)}"
+        _retry_button(label, "retry", [failed], _retry_version, feature, versions, failed)
+    scores = versions.failed_scores(version)
+    if scores:
+        label = f"Retry {fmt.plural(len(scores), 'score')}"
+        _retry_button(label, "retry_scores", scores, _retry_scores, feature, versions)
+
+
+def _retry_button(
+    label: str,
+    key: str,
+    failures: Sequence[Explanation | Score],
+    act: Callable[..., None],
+    *arguments: object,
+) -> None:
     hopeless = all(failure.error_kind and not failure.retryable for failure in failures)
     st.button(
-        label, key="retry", type="tertiary", on_click=actions.attempt, args=(act, feature, versions), kwargs={"place": "row"},
+        label, key=key, type="tertiary", on_click=actions.attempt, args=(act, *arguments), kwargs={"place": "row"},
         help="Runs again with the same options; a language model is the one chosen in Settings now"
         + (f". {feature_versions.FAILS_AGAIN}" if hopeless else ""),
     )  # fmt: skip
 
 
-def _retry_version(feature: Feature, versions: Versions) -> None:
-    assert versions.current is not None
-    options = actions.explain_options(versions.current, actions.llm_options())
+def _retry_version(feature: Feature, versions: Versions, failed: Explanation) -> None:
+    options = actions.explain_options(failed, actions.llm_options())
     shown = versions.shown.id if versions.shown else None
     actions.explain(feature, shown, options, actions.default_scores(feature.store))
 

@@ -291,7 +291,10 @@ def _words(window: JudgedWindow, score: Score) -> tuple[str, str]:
         grade = SCORERS[score.scorer].grade if score.scorer in SCORERS else ""
         return f"{grade} {fmt.decimal(judged.value, 2)}".lstrip(), true
     answer = "yes" if judged.answer else "no"
-    return answer + (f", p {fmt.decimal(judged.value, 2)}" if judged.value is not None else ""), true
+    if judged.value is None:
+        return answer, true
+    at = " (at the threshold)" if judged.value == 0.5 else ""
+    return f"{answer}, p {fmt.probability(judged.value)}{at}", true
 
 
 def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.feature import contexts, data, explanations, panel, try_text
 from autointerp.ui.feature.state import CONTEXT, GROUPS, RESET, WINDOWS, FeatureState
 from autointerp.ui.shared import components, list_walk
-from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store
+from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store, tab_title
 from autointerp.ui.shared.state import bound, change, choose, current, suggest, unknown_coder
 from autointerp.ui.shared.text import plain
 
@@ -75,27 +75,30 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
 
 
 def _header(store: Store, coder: CoderStore, latent: int) -> None:
-    info = coder.info
+    info, here = coder.info, (coder.info.coder, latent)
+    name = f"{info.coder} #{latent}"
+    tab_title(name)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        place = list_walk.place(store, here)
+        where = f" :small[· {place[0] + 1:,} of {place[1]:,}]" if place else ""
+        st.title(f"{plain(name)}{where}", anchor=False, width="content")
+        st.caption(plain(_where(info)), width="stretch")
         st.selectbox(
-            "Coder", [other.coder for other in store.coders()], width=200, label_visibility="collapsed",
+            "Coder", [other.coder for other in store.coders()], width=160, label_visibility="collapsed",
             **bound("coder", info.coder, reset=("latent", *RESET, *list_walk.RESET)),
         )  # fmt: skip
         st.number_input(
-            "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=130, label_visibility="collapsed",
+            "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=115, label_visibility="collapsed",
             **bound("latent", latent, reset=(*RESET, *list_walk.RESET)),
         )  # fmt: skip
-        st.badge(registry.kind(info.kind).label, color="gray")
-        st.caption(plain(_where(info)), width="stretch")
-        here = (info.coder, latent)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
             st.button(
                 "Previous", key="previous", shortcut="Left", on_click=_step, args=(-1,), icon=":material/chevron_left:",
-                help=list_walk.tooltip(store, here, -1),
+                help=list_walk.tooltip(store, -1),
             )  # fmt: skip
             st.button(
                 "Next", key="next", shortcut="Right", on_click=_step, args=(1,), icon=":material/chevron_right:",
-                help=list_walk.tooltip(store, here, 1),
+                help=list_walk.tooltip(store, 1),
             )  # fmt: skip
             st.button("Random", key="random", shortcut="X", on_click=_random, icon=":material/casino:")
             clicked = st.button(
@@ -107,7 +110,12 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
 
 
 def _where(info: CoderInfo) -> str:
-    return f"{info.hookpoint} · {info.n_latents:,} features" + (f" · k {info.k}" if info.k else "")
+    """What the coder is; its kind only where its name does not say it."""
+    kind = registry.kind(info.kind).label
+    parts = [] if kind.casefold() == info.coder.casefold() else [kind]
+    return " · ".join(
+        [*parts, info.hookpoint, f"{info.n_latents:,} features", *([f"k {info.k}"] if info.k else [])]
+    )
 
 
 def _controls(state: FeatureState) -> None:

@@ -12,6 +12,16 @@ from autointerp.ui.shared.score_text import interval, judge_label
 
 
 @dataclass(frozen=True)
+class NewestScore:
+    """What stands for one kind of score: its newest good one, else its newest failure. `older`: how many good ones it
+    replaces; `failure`: a newer one that failed, which takes nothing away from it."""
+
+    score: Score
+    older: int = 0
+    failure: Score | None = None
+
+
+@dataclass(frozen=True)
 class Versions:
     """All explanations of one feature, newest first, failed ones too. `scores`: of all of them, newest first. `wanted`: the
     version in the address."""
@@ -35,6 +45,13 @@ class Versions:
         return self.find(self.wanted) or self.shown or next(iter(self.explanations), None)
 
     @property
+    def failure(self) -> Explanation | None:
+        """The newest version where it failed and another one is looked at."""
+        newest = next(iter(self.explanations), None)
+        failed = newest is not None and newest is not self.current and newest.status == "failed"
+        return newest if failed else None
+
+    @property
     def is_missing(self) -> bool:
         """Whether the address names a version that is not this feature's."""
         return self.wanted is not None and self.find(self.wanted) is None
@@ -50,19 +67,24 @@ class Versions:
         """Scores of one version, newest first."""
         return [score for score in self.scores if score.explanation_id == explanation.id]
 
-    def newest_scores(self, explanation: Explanation) -> list[tuple[Score, int]]:
-        """The newest score of each kind, and how many older ones it replaces; in the order of the scorers."""
+    def newest_scores(self, explanation: Explanation) -> list[NewestScore]:
+        """What stands for each kind, in the order of the scorers."""
         kinds: dict[tuple[str | None, ...], list[Score]] = {}
         for score in self.scores_of(explanation):
             kinds.setdefault(score_kind(score), []).append(score)
-        newest = [(scores[0], len(scores) - 1) for scores in kinds.values()]
         return sorted(
-            newest, key=lambda pair: (SCORERS.place(pair[0].scorer), pair[0].judge, pair[0].negatives)
+            map(_newest, kinds.values()),
+            key=lambda newest: (
+                SCORERS.place(newest.score.scorer),
+                newest.score.judge,
+                newest.score.negatives,
+            ),
         )
 
     def failed_scores(self, explanation: Explanation) -> list[Score]:
-        """Those of the newest ones that failed."""
-        return [score for score, _ in self.newest_scores(explanation) if score.status == "failed"]
+        """The newest of each kind, where it failed."""
+        last = [newest.failure or newest.score for newest in self.newest_scores(explanation)]
+        return [score for score in last if score.status == "failed"]
 
 
 def load(annotations: Annotations, coder: str, latent: int, wanted: str | None) -> Versions:
@@ -72,6 +94,14 @@ def load(annotations: Annotations, coder: str, latent: int, wanted: str | None) 
         return Versions(coder, latent, (), None, (), wanted)
     scores = tuple(annotations.scores_of_latent(coder, latent))
     return Versions(coder, latent, explanations, annotations.pinned(coder, latent), scores, wanted)
+
+
+def _newest(scores: list[Score]) -> NewestScore:
+    """Of the scores of one kind, newest first."""
+    good = [score for score in scores if score.status == "ok"]
+    if not good:
+        return NewestScore(scores[0])
+    return NewestScore(good[0], len(good) - 1, scores[0] if scores[0].status == "failed" else None)
 
 
 def score_kind(score: Score) -> tuple[str | None, ...]:

@@ -14,7 +14,7 @@ from autointerp.ui.features.search import SearchResults
 from autointerp.ui.shared import components, list_walk, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import PAGE_SIZE, ListAnnotations, latent_query, read_annotations
-from autointerp.ui.shared.session import LIST_PARAMS, messages, open_store
+from autointerp.ui.shared.session import LIST_PARAMS, heading, messages, open_store
 from autointerp.ui.shared.state import (
     SCORE_SORTS,
     FeaturesState,
@@ -34,7 +34,7 @@ def draw() -> None:
         store = open_store()
         infos = store.coders()
         if not infos:
-            st.title("Features", anchor=False)
+            heading("Features")
             components.no_coders()
             return
         state = FeaturesState.parse(current())
@@ -92,6 +92,7 @@ def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
 def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, listed: ListAnnotations) -> None:
     names = [info.coder for info in infos]
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        heading(f"{state.coder} features" if state.coder else "Features", width="content")
         controls.which(names, state)
         controls.search_box(state)
         controls.order(state, listed.kinds, listed.kind)

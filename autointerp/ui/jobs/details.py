@@ -17,7 +17,7 @@ from autointerp.ui.jobs import table
 from autointerp.ui.jobs.state import ITEMS, JobsState
 from autointerp.ui.shared import components, job_strip, job_text, score_text, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import messages
+from autointerp.ui.shared.session import heading, messages
 from autointerp.ui.shared.state import change, choose, pager, suggest
 from autointerp.ui.shared.text import plain, visible
 
@@ -66,6 +66,8 @@ def page(store: Store, state: JobsState) -> None:
     try:
         job = services.annotations(store).jobs.get(job_id)
     except UnknownName as error:
+        with header:
+            heading("Jobs")
         st.warning(
             f"Job “{plain(job_id, 60)}” does not exist."
             + (" The newest are:" if error.nearest else " There are no jobs yet: start one with New batch.")
@@ -73,7 +75,8 @@ def page(store: Store, state: JobsState) -> None:
         elsewhere = {"items": None, "items_page": None}
         suggest((_named(store, near), {"job": near, **elsewhere}) for near in error.nearest)
         return
-    header.title(plain(job.label, 120), anchor=False)
+    with header:
+        heading(job.label)
     interval = table.BUSY_SECONDS if job.is_active else None
     st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
     _settings(job)

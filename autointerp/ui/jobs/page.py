@@ -8,7 +8,7 @@ from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
 from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
 from autointerp.ui.shared import components, job_strip, job_text, services
-from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import change, choose, current, pager
 
 KEY = "jobs"
@@ -26,7 +26,7 @@ def draw() -> None:
             return
         may = job_strip.writable(store)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.title("Jobs", anchor=False, width="stretch")
+            heading("Jobs", width="stretch")
             if may:
                 _form_button(state)
         if may and state.new:

@@ -12,7 +12,7 @@ from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
 from autointerp.ui.shared import charts, components
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import file_identity, messages, open_store
+from autointerp.ui.shared.session import file_identity, messages, open_store, tab_title
 from autointerp.ui.shared.text import plain
 
 BINS_PER_DECADE = 10
@@ -44,6 +44,7 @@ def draw() -> None:
     with messages():
         store = open_store()
         infos = store.coders()
+        tab_title("Overview")
         st.title(plain(store.path.name), anchor=False)
         components.facts(store_facts(store), key="store_facts")
         for problem in store.problems():
@@ -120,7 +121,10 @@ def _measured(
     low, high = interval
     digits = min(3, max(0, -math.floor(math.log10(max((high - low) / 2, 1e-9)))))
     contexts = fmt.count(fidelity.n_contexts)
-    return [write(value, digits), f"{low:.3f} to {high:.3f} (95 %). {where} in {contexts} contexts."]
+    return [
+        write(value, digits),
+        f"{fmt.decimal(low)} to {fmt.decimal(high)} (95 %). {where} in {contexts} contexts.",
+    ]
 
 
 def _without(fidelity: Fidelity) -> str | list[str]:

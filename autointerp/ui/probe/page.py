@@ -14,7 +14,7 @@ from autointerp.ui.probe.record import record
 from autointerp.ui.probe.state import MAX_ROWS, PAGE, RANKS, SCALES, ProbeState
 from autointerp.ui.shared import components, probing
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import bound, change, choose, current, unknown_coder
 from autointerp.ui.shared.text import plain, quoted, sentence
 
@@ -43,7 +43,7 @@ def draw() -> None:
         store = open_store()
         infos = store.coders()
         if not infos:
-            st.title("Probe", anchor=False)
+            heading("Probe")
             components.no_coders()
             return
         _body()
@@ -52,6 +52,7 @@ def draw() -> None:
 @st.fragment
 def _body() -> None:
     with messages():
+        heading("Probe")
         store = open_store()
         infos = store.coders()
         state = ProbeState.parse(current())

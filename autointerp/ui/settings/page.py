@@ -13,13 +13,13 @@ from autointerp.store import Store
 from autointerp.ui.settings import embedder
 from autointerp.ui.shared import components, llm_settings
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import choose_store, found_stores, open_store, store_path
+from autointerp.ui.shared.session import choose_store, found_stores, heading, open_store, store_path
 from autointerp.ui.shared.text import plain, sentence
 
 
 def draw() -> None:
     """The page."""
-    st.title("Settings", anchor=False)
+    heading("Settings")
     st.subheader("Store", anchor=False)
     _switch()
     store = None

@@ -177,7 +177,11 @@ def score_scatter(
             mode="markers",
             marker={"size": 6, "opacity": 0.55, "color": colour(0)},
             customdata=[[point[0], point[1]] for point in points],
-            hovertemplate="%{customdata[0]} #%{customdata[1]}: %{x:.2f}, %{y:.2f}<extra></extra>",
+            text=[
+                f"{coder} #{latent}: {fmt.decimal(x, 2)}, {fmt.decimal(y, 2)}"
+                for coder, latent, x, y in points
+            ],
+            hovertemplate="%{text}<extra></extra>",
         )
     )
     dotted = {"dash": "dot", "width": 1.5, "color": "#8b95a5"}

@@ -1,9 +1,16 @@
-"""Numbers as text, the same on every page: percentages, scientific form when tiny, a minus sign that is one."""
+"""Numbers as text, the same on every page: percentages, scientific form when tiny, a minus sign that is one, and none on a
+zero."""
 
 import math
 
 NONE = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _fixed(value: float, digits: int, form: str = "") -> str:
+    """A fixed number of decimals; what rounds to zero has no sign."""
+    text = f"{value:{form}.{digits}f}"
+    return text.replace("-", "−") if text.strip("+-0.,") else text.lstrip("+-")
 
 
 def scientific(value: float, digits: int = 1) -> str:
@@ -47,28 +54,36 @@ def activation(value: float | None) -> str:
         return NONE
     if value != 0 and abs(value) < 0.01:
         return scientific(value)
-    return f"{value:,.2f}".replace("-", "−")
+    return _fixed(value, 2, ",")
 
 
 def exact(value: float) -> str:
     """All digits of a float16 value: shortest text that reads back the same as float32."""
     import numpy as np
 
-    return np.format_float_positional(np.float32(value), trim="-").replace("-", "−")
+    return np.format_float_positional(np.float32(value) + np.float32(0), trim="-").replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    """With its sign always shown: `+0.31`, `−1.20`."""
+    """With its sign always shown: `+0.31`, `−1.20`; what rounds to zero has none."""
     if value is None or math.isnan(value):
         return NONE
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return _fixed(value, digits, "+")
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
     """A fixed number of decimals."""
     if value is None or math.isnan(value):
         return NONE
-    return f"{value:.{digits}f}".replace("-", "−")
+    return _fixed(value, digits)
+
+
+def probability(value: float | None, threshold: float = 0.5) -> str:
+    """Two decimals, or as many more as tell it from the threshold: `0.50` is on neither side of one half."""
+    if value is None or math.isnan(value):
+        return NONE
+    digits = next((n for n in range(2, 7) if round(value, n) != threshold), 2)
+    return _fixed(value, digits)
 
 
 def count(value: int | None) -> str:

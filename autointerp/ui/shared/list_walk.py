@@ -61,15 +61,17 @@ def params() -> dict[str, str] | None:
     return None if key is None or len(key) > MAX_LENGTH else dict(parse_qsl(key, keep_blank_values=True))
 
 
-def tooltip(store: Store, here: Place, step: int) -> str:
+def tooltip(store: Store, step: int) -> str:
     """What a press of Previous or Next does."""
     which = "Next" if step > 0 else "Previous"
+    return f"{which} {'by number, skipping dead features' if _walk(store) is None else 'in the list you came from'}"
+
+
+def place(store: Store, here: Place) -> tuple[int, int] | None:
+    """Where the feature stands in the list that a person came from, from 0, and how many that has."""
     walk = _walk(store)
-    if walk is None:
-        return f"{which} by number, skipping dead features"
-    at = walk.places.get(here, whole(current().get(AT)))
-    where = f": {at + 1:,} of {walk.total:,}" if at is not None and at < walk.total else ""
-    return f"{which} in the list you came from{where}"
+    at = None if walk is None else walk.places.get(here, whole(current().get(AT)))
+    return None if walk is None or at is None or at >= walk.total else (at, walk.total)
 
 
 def step(store: Store, here: Place, by: int) -> tuple[Place, int] | None:

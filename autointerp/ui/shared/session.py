@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserErr
 from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.shared import components
-from autointerp.ui.shared.text import sentence
+from autointerp.ui.shared.text import plain, sentence, visible
 
 STORE_KEY = "store_path"
 LAST_FEATURE = "feature_last"
@@ -87,12 +88,22 @@ def open_store() -> Store:
     return _open(str(path), stamp)
 
 
+def tab_title(*parts: str) -> None:
+    """The browser tab's title, the most specific first: `transcoder #12 · demo · autointerp`."""
+    st.set_page_config(
+        page_title=" · ".join([*(visible(part) for part in parts), store_path().name, "autointerp"])
+    )
+
+
+def heading(text: str, **look: Any) -> None:
+    """The page's one heading of the first level, and the tab's title after it; `look` as for `st.title`."""
+    tab_title(text)
+    st.title(plain(text, 120), anchor=False, **look)
+
+
 def explain_store_error(error: StoreError) -> None:
     """What is wrong with the store, and what to do."""
-    st.title(
-        "No store" if isinstance(error, StoreMissing) else "This store cannot be read",
-        anchor=False,
-    )
+    heading("No store" if isinstance(error, StoreMissing) else "This store cannot be read")
     st.error(sentence(error, 2000), icon=":material/database_off:")
     if isinstance(error, StoreIncomplete):
         st.markdown("Run the command that was building it again: it resumes where it stopped.")
