@@ -7,6 +7,7 @@ from autointerp.store.annotated import (
     ShownScore,
     annotated_store,
     current_key,
+    kind_of,
     sorted_kinds,
 )
 from autointerp.store.coder_writer import CoderWriter
@@ -41,6 +42,7 @@ __all__ = [
     "annotated_store",
     "current_key",
     "hit_tokens",
+    "kind_of",
     "list_latents",
     "preview_examples",
     "sorted_kinds",

@@ -18,11 +18,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autointerp.records import Score
 from autointerp.store.annotations import Annotations
+from autointerp.store.annotations.summary import CONFIG_DIGITS
 from autointerp.store.corpus.search import escape
 
 PERSON = "person"
 """The explainer of what people write."""
+FLOOR_PERCENTILE, MIN_FLOORS = 97.5, 40
+"""Of the floors of a coder, the percentile that a score must exceed to be clearly above them; fewer floors have none."""
 REST = 20.0
 """An update that took one second is not repeated for this many seconds ..."""
 LONGEST_REST = 4.0
@@ -57,6 +61,19 @@ class ScoreKind:
         return key is not None and (key == self.key or self.key.startswith(f"{key}~@"))
 
 
+def kind_of(score: Score) -> ScoreKind:
+    """The kind of a score."""
+    return ScoreKind(
+        score.scorer,
+        score.judge,
+        score.protocol,
+        score.negatives,
+        score.model,
+        score.config_hash[:CONFIG_DIGITS],
+        score.config,
+    )
+
+
 def current_key(key: str | None) -> str | None:
     """A `ScoreKind.key`, such as an address of an earlier release holds, in today's words: `held-out` was `ours`."""
     return key and key.replace("~ours~", "~held-out~")
@@ -78,7 +95,7 @@ class ShownExplanation:
 
 @dataclass(frozen=True, slots=True)
 class ShownScore:
-    """A score of the shown explanation; fields as in `Score`."""
+    """A score of the shown explanation; fields as in `Score`. `floor_bar`: see `CoderAnnotations.floor_bar`."""
 
     id: str
     value: float | None
@@ -90,6 +107,7 @@ class ShownScore:
     floor: float | None
     above_low: float | None
     metric: str
+    floor_bar: float | None = None
 
     @property
     def n(self) -> int:
@@ -111,6 +129,7 @@ class CoderAnnotations:
     configs: Mapping[str, Mapping[str, Any]]
     _values: dict[ScoreKind, pa.Table] = field(default_factory=dict)
     _of_kind: dict[ScoreKind, pa.Table] = field(default_factory=dict)
+    _bars: dict[ScoreKind, float | None] = field(default_factory=dict)
     _counted: dict[str | None, dict[ScoreKind, int]] = field(default_factory=dict)
 
     @cached_property
@@ -205,13 +224,25 @@ class CoderAnnotations:
         if kind not in self._of_kind:
             pc = _compute()
             table = self.scores
-            wanted = table["shown"]
-            for name in ("scorer", "judge", "protocol", "negatives", "config"):
-                wanted = pc.and_(wanted, pc.equal(table[name], getattr(kind, name)))
-            model = table["model"]
-            wanted = pc.and_(wanted, pc.is_null(model) if kind.model is None else pc.equal(model, kind.model))
-            self._of_kind[kind] = table.filter(wanted).combine_chunks()
+            names = ("scorer", "judge", "protocol", "negatives", "config", "model")
+            self._of_kind[kind] = table.filter(
+                pc.and_(table["shown"], _is(table, kind, names))
+            ).combine_chunks()
         return self._of_kind[kind]
+
+    def floor_bar(self, kind: ScoreKind) -> float | None:
+        """The score that random explanations of this coder's latents reach in 2.5 % of cases: that percentile of all floors
+        measured this way, or of the same scorer, judge and examples with any settings where these are too few. `None` with
+        fewer than `MIN_FLOORS` of either."""
+        if kind not in self._bars:
+            pc = _compute()
+            table = self.scores.filter(pc.is_valid(self.scores["floor"]))
+            alike = _is(table, kind, ("scorer", "judge", "protocol", "negatives", "model"))
+            same = pc.and_(alike, _is(table, kind, ("config",)))
+            wanted = next((mask for mask in (same, alike) if (pc.sum(mask).as_py() or 0) >= MIN_FLOORS), None)
+            floors = None if wanted is None else _floats(table.filter(wanted)["floor"])
+            self._bars[kind] = None if floors is None else float(np.percentile(floors, FLOOR_PERCENTILE))
+        return self._bars[kind]
 
     @cached_property
     def _folded(self) -> pa.Array:
@@ -268,7 +299,7 @@ class CoderAnnotations:
             "metric",
         ]
         return {
-            latent: ShownScore(*(row[name] for name in columns))
+            latent: ShownScore(*(row[name] for name in columns), floor_bar=self.floor_bar(kind))
             for latent, row in _rows(table, table["latent"].to_numpy(), latents)
         }
 
@@ -359,6 +390,16 @@ def _compute() -> Any:
     import pyarrow.compute
 
     return pyarrow.compute
+
+
+def _is(table: pa.Table, kind: ScoreKind, names: Iterable[str]) -> Any:
+    """Which rows of `table` are of `kind` in these columns."""
+    pc = _compute()
+    wanted = pa.chunked_array([np.ones(table.num_rows, bool)])
+    for name in names:
+        value = getattr(kind, name)
+        wanted = pc.and_(wanted, pc.is_null(table[name]) if value is None else pc.equal(table[name], value))
+    return pc.fill_null(wanted, False)
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

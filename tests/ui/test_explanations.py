@@ -64,7 +64,14 @@ def scored(value: float | None, low: float | None, floor: float | None, above: f
     ],
 )
 def test_standing_against_the_floor(score: Score, said: str):
-    assert standing(score) == said
+    assert standing(score, None) == said
+    assert standing(score, 0.4) == said  # which changes nothing for a score above it
+
+
+def test_a_score_that_random_explanations_reach_is_not_clearly_above():
+    clear = scored(0.8, 0.7, 0.5, 0.1)
+    assert [standing(clear, bar) for bar in (None, 0.79, 0.8, 0.9)] == ["above", "above", "common", "common"]
+    assert standing(scored(0.8, 0.7, 0.5, -0.01), 0.9) == "unclear"
 
 
 def compared(value: float | None, low: float | None, high: float | None) -> Difference:

@@ -66,7 +66,7 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
         "meta": meta(versions, current),
         "notes": notes(versions),
         "scores": [
-            score_row(each, state.score)
+            score_row(each, state.score, versions.floor_bars.get(each.score.id))
             | {"examples": feature_versions.examples_of(each.score.protocol, current)}
             for each in newest
         ],
@@ -117,7 +117,7 @@ def failure(versions: Versions) -> dict[str, str] | None:
     return {"id": failed.id, "name": name, "cause": visible(failed.error or "no cause was recorded")}
 
 
-def score_row(newest: NewestScore, opened: str | None) -> dict[str, Any]:
+def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) -> dict[str, Any]:
     """One score: figures as text, and fractions 0 to 1 for the plot."""
     score = newest.score
     against = "wrong marks" if score.negatives == "wrong_marks" else score.negatives.replace("+", ", ")
@@ -137,7 +137,7 @@ def score_row(newest: NewestScore, opened: str | None) -> dict[str, Any]:
     }
     if score.status == "failed" or score.value is None:
         return row | {"failed": visible(score.error or "no cause was recorded")}
-    kind, figures = standing(score), feature_versions.figures(score)
+    kind, figures = standing(score, floor_bar), feature_versions.figures(score)
     if newest.failure is not None:
         cause = visible(newest.failure.error or "no cause was recorded")
         row["failure"] = {"id": newest.failure.id, "name": "A newer run failed", "cause": cause}
@@ -183,7 +183,7 @@ def version_row(versions: Versions, version: Explanation, state: ExplanationStat
 
 def brief(newest: NewestScore, of: Explanation) -> dict[str, Any]:
     """One score of a version in the list: never without its judge, interval, floor and n."""
-    row = score_row(newest, None)
+    row = score_row(newest, None, None)
     how = [row["judge"], row["against"], row["protocol"], row["metric"]]
     examples = feature_versions.examples_of(newest.score.protocol, of)
     return {

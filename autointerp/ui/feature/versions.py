@@ -1,11 +1,13 @@
 """The versions of one feature's explanation with their scores, read afresh in every run (a few indexed rows), and in words."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.records import Explanation, Pin, Score
 from autointerp.score.registry import SCORERS
+from autointerp.store import annotated_store, kind_of
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.score_text import interval, judge_label
@@ -24,7 +26,7 @@ class NewestScore:
 @dataclass(frozen=True)
 class Versions:
     """All explanations of one feature, newest first, failed ones too. `scores`: of all of them, newest first. `wanted`: the
-    version in the address."""
+    version in the address. `floor_bars`: what each score has to exceed to be clearly above floors, by its id."""
 
     coder: str
     latent: int
@@ -32,6 +34,7 @@ class Versions:
     pin: Pin | None
     scores: tuple[Score, ...]
     wanted: str | None = None
+    floor_bars: Mapping[str, float | None] = field(default_factory=dict)
 
     @cached_property
     def shown(self) -> Explanation | None:
@@ -93,7 +96,9 @@ def load(annotations: Annotations, coder: str, latent: int, wanted: str | None) 
     if not explanations:
         return Versions(coder, latent, (), None, (), wanted)
     scores = tuple(annotations.scores_of_latent(coder, latent))
-    return Versions(coder, latent, explanations, annotations.pinned(coder, latent), scores, wanted)
+    written = annotated_store(annotations).coder(coder) if scores else None
+    bars = {score.id: written.floor_bar(kind_of(score)) for score in scores} if written else {}
+    return Versions(coder, latent, explanations, annotations.pinned(coder, latent), scores, wanted, bars)
 
 
 def _newest(scores: list[Score]) -> NewestScore:

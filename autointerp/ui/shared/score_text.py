@@ -11,10 +11,11 @@ from autointerp.ui.shared import format as fmt
 
 SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "value minus floor"}
 
-Standing = Literal["above", "unclear", "below", "unknown"]
+Standing = Literal["above", "unclear", "common", "below", "unknown"]
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "above": ("", ""),
     "unclear": ("not clearly above floor", "The 95 % interval of its difference from that explanation includes 0."),
+    "common": ("within the range of floors", "More than 2.5 % of this coder's floors are as high."),
     "below": ("not above floor", "A random other explanation scores as well or better."),
     "unknown": ("no floor", "No floor was measured: none was requested, or there was no other explanation to score."),
 }  # fmt: skip
@@ -54,10 +55,10 @@ def _short(model: str | None) -> str:
     return "MiniLM" if name == "all-MiniLM-L6-v2" else name
 
 
-def standing(score: Score | ShownScore) -> Standing:
-    """Where a score stands against what one random other explanation gets: "above" where the interval of their difference, on
-    the same examples, lies above 0. Random explanations differ too, so some of them stand "above" as well: on the demo 4 % in
-    detection and 9 % in fuzzing at 30 + 30 examples, more with more examples.
+def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
+    """Where a score stands against what random other explanations get: "above" where the interval of its difference from one of
+    them, on the same examples, lies above 0, and where fewer than 2.5 % of all those of the coder score as well (`floor_bar`,
+    see `CoderAnnotations.floor_bar`; not tried without).
 
     Of scores from before that was recorded, the floor is taken to be as uncertain as the value, and independent of it.
     """
@@ -68,7 +69,9 @@ def standing(score: Score | ShownScore) -> Standing:
     low = score.above_low
     if low is None and score.ci_low is not None:
         low = score.value - score.floor - math.sqrt(2) * (score.value - score.ci_low)
-    return "unclear" if low is None or low <= 0 else "above"
+    if low is None or low <= 0:
+        return "unclear"
+    return "common" if floor_bar is not None and score.value <= floor_bar else "above"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -142,8 +145,8 @@ def help_text(kind: ScoreKind) -> str:
 
 def cell(score: ShownScore) -> dict[str, Any]:
     """The record of a score in a table: figures as text, and their places on an axis from 0 to 1."""
-    kind = standing(score)
-    weak = kind in ("unclear", "below")
+    kind = standing(score, score.floor_bar)
+    weak = kind in ("unclear", "common", "below")
     floor = f"floor {fmt.decimal(score.floor, 2)}"
     unparsed = f", {score.unparsed} unparsed" if score.unparsed else ""
     return {
