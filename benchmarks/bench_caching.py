@@ -33,7 +33,6 @@ import torch
 from autointerp.caching import cache
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.coders.loading import load_coder
-from autointerp.models.hooks import reading
 from autointerp.models.subject import SubjectModel, load_subject
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,12 +84,11 @@ def bound(subject: SubjectModel, coder: SparseCoder, rows: np.ndarray) -> None:
     weight, bias = coder.W_enc, torch.zeros(coder.n_latents)
     assert weight is not None
     b_dec = getattr(coder, "b_dec", None)
-    with reading(subject.base, [coder.tap]) as read:
-        for start in range(0, len(rows), BATCH):
-            ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64))
-            x = read(ids)[coder.tap].reshape(-1, coder.d_in)
-            x = x if b_dec is None else x - b_dec
-            torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k or 0, dim=-1, sorted=False)
+    for start in range(0, len(rows), BATCH):
+        ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64))
+        x = subject.read([coder.tap], ids)[coder.tap].reshape(-1, coder.d_in)
+        x = x if b_dec is None else x - b_dec
+        torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k or 0, dim=-1, sorted=False)
 
 
 def small_spec() -> str:
