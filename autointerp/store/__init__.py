@@ -19,7 +19,7 @@ from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, voca
 from autointerp.store.corpus_writer import CorpusWriter
 from autointerp.store.listing import list_latents, preview_examples
 from autointerp.store.queries import LatentPage, LatentQuery, LatentRow
-from autointerp.store.store import Store
+from autointerp.store.store import Document, Store
 
 __all__ = [
     "STATISTICS",
@@ -28,6 +28,7 @@ __all__ = [
     "CoderWriter",
     "ContextHit",
     "CorpusWriter",
+    "Document",
     "LatentPage",
     "LatentQuery",
     "LatentRow",

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,14 @@ from autointerp.store.embeddings.reader import (
 from autointerp.store.manifest import Layout, read_manifest
 from autointerp.store.sql import run_query
 from autointerp.types import CoderInfo
+
+
+class Document(NamedTuple):
+    """A document of the corpus: tokens `first_token` to `first_token + n_tokens`, counted through all contexts."""
+
+    name: str
+    first_token: int
+    n_tokens: int
 
 
 class Store:
@@ -90,6 +98,17 @@ class Store:
     def context_text(self, context: int) -> str:
         """The whole context as text."""
         return self.vocabulary().decode_text(self.tokens[context])
+
+    def document_of(self, token: int) -> Document | None:
+        """The document that the token at this index of the corpus belongs to; `None` where that is not recorded."""
+        columns = self.generation().columns(
+            "SELECT name, first_token, n_tokens FROM corpus.documents WHERE first_token <= ? AND n_tokens > 0 "
+            "ORDER BY first_token DESC LIMIT 1",
+            [token],
+        )
+        rows = zip(*(columns[name].tolist() for name in ("name", "first_token", "n_tokens")), strict=True)
+        found = next((Document(*row) for row in rows), None)
+        return found if found is not None and token < found.first_token + found.n_tokens else None
 
     def search_contexts(self, pattern: str, *, regex: bool = False, limit: int = 50) -> ContextHits:
         """Contexts whose text holds `pattern`: literal regardless of case, or a regular expression (RE2) as written."""

@@ -18,7 +18,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
 from autointerp.score import delphi
 from autointerp.score.options import ScoreOptions
-from autointerp.ui.feature import data
+from autointerp.ui.feature import data, examples
 from autointerp.ui.shared import services
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE, explain_once, write_once
@@ -185,7 +185,8 @@ def test_page_and_command_line_show_the_hard_negatives_that_a_scorer_uses(
     scored = {w.example.neighbour for w in select_heldout(resources, explanation, options).non_activating}
     feature = data.Feature(resources.store, coder, CAT, coder.stats(CAT), coder.activations(CAT), None)
     monkeypatch.setattr(services, "resources", lambda store: resources)
-    shown = data.examples_by_group(feature, data.Counts(hard=10), 8)["non_activating"]
+    monkeypatch.setattr(examples, "DRAWN", 8)
+    shown, _ = examples.of_group(feature, "non_activating", 1)
     args = argparse.Namespace(window=8, n=10, seed=0, distinct=False)
     told = latent_command.example_groups(resources.store, coder, CAT, args)["non_activating"]
     by_page = {example.neighbour for example in shown if example.source == "neighbours"}

@@ -63,26 +63,8 @@ def test_payload_is_plain_utf8_json_and_rebuilds_the_ids(ids):
     assert len(tokens.entries) == len(set(ids))
 
 
-def test_section_labels_quantiles_duplicates_and_hard_negatives():
-    tokens = table()
-    rows = payload.section(
-        payload.Section(
-            "quantiles",
-            "Quantiles",
-            "",
-            [example([0], [2], quantile=0, n_duplicates=2), example([0], [1], quantile=9)],
-        ),
-        tokens,
-    )["rows"]
-    assert [row["label"] for row in rows] == ["decile 1", "decile 10"]
-    assert rows[0]["tag"] == "×3"
-    negatives = [example([0], [0], source="neighbours", neighbour=7), example([0], [0], source="random")]
-    hard = payload.section(payload.Section("non_activating", "", "", negatives), tokens)["rows"]
-    assert hard[0]["h"] == 7
-    assert "h" not in hard[1]
-
-
 def test_histogram_names_its_ends():
     drawn = payload.histogram(Histogram(np.linspace(0, 2, 5, dtype=np.float32), np.array([4, 0, 1, 1])))
     assert (drawn["counts"], drawn["low"], drawn["high"], drawn["right"]) == ([4, 0, 1, 1], 0.0, 2.0, "2.00")
     assert "6 tokens" in drawn["title"]
+    assert drawn["names"][0] == ["0.00 to 0.50", "4 tokens"]

@@ -97,13 +97,14 @@ const hover = (scope, tip, table, max, find, moved) => {
     if (!row) return;
     current = node;
     node.classList.add("on");
-    const entry = table[row.t[node.at]];
+    const entry = (row.table || table)[row.t[node.at]];
+    const [context, position] = row.len ? [row.c + Math.floor((row.s + node.at) / row.len), (((row.s + node.at) % row.len) + row.len) % row.len] : [row.c, row.s + node.at];
     tip.replaceChildren(
       el("b", "", glyphs(entry[1], false) || "(continues the character before it)"),
       el("br"),
       el("i", "", "id "), document.createTextNode(String(entry[0])),
-      el("i", "", "position "), document.createTextNode(String(row.s + node.at)),
-      ...(row.c === undefined ? [] : [el("i", "", "context "), document.createTextNode(String(row.c))]), // a typed text is in none
+      el("i", "", "position "), document.createTextNode(String(position)),
+      ...(context === undefined ? [] : [el("i", "", "context "), document.createTextNode(String(context))]), // a typed text is in none
       el("br"),
       el("i", "", "activation "), document.createTextNode(node.value ? digits(node.value) : "0"),
     );
@@ -143,12 +144,13 @@ const copy = async (text) => {
   }
 };
 
-// Named values: [name, value, meaning, two columns wide].
-const facts = (rows) => {
+// Named values: [name, value, meaning, two columns wide, place]; `show` goes to the place in the feature of `here`.
+const facts = (rows, here, show) => {
   const list = el("dl", "facts");
   list.style.margin = "0";
-  for (const [name, value, help, wide] of rows) {
-    const cell = append(el("div", wide ? "wide" : ""), el("dt", "", name), el("dd", "", value));
+  for (const [name, value, help, wide, place] of rows) {
+    const said = place ? append(el("dd"), link("", value, address("feature", { coder: here.coder, latent: here.latent, ...place }), () => show(place))) : el("dd", "", value);
+    const cell = append(el("div", wide ? "wide" : ""), el("dt", "", name), said);
     if (help) cell.title = help;
     append(list, cell);
   }

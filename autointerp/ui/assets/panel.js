@@ -18,7 +18,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const draw = () => {
     const fragment = document.createDocumentFragment();
-    append(fragment, append(el("section"), facts(data.facts)));
+    append(fragment, append(el("section"), facts(data.facts, data, (place) => setTriggerValue("open", { coder: data.coder, latent: data.latent, ...place }))));
     const promoted = el("section");
     if (data.promoted.length || data.suppressed.length) {
       append(promoted, append(el("div", "pair"), logits("promoted", "Promoted", data.promoted), logits("suppressed", "Suppressed", data.suppressed)));

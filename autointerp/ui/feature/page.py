@@ -10,7 +10,8 @@ from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
 from autointerp.ui.feature import contexts, data, explanations, panel, try_text
-from autointerp.ui.feature.state import CONTEXT, GROUPS, RESET, WINDOWS, FeatureState
+from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, list_walk
 from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store, tab_title
 from autointerp.ui.shared.state import bound, change, choose, current, suggest, unknown_coder
@@ -38,7 +39,7 @@ def draw() -> None:
             explanations.left(feature, versions)
         with right:
             if not explanations.right(feature, versions):
-                _controls(state)
+                _controls(feature, state)
                 contexts.draw(feature, state, on_open=_open_clicked)
         with left:
             try_text.draw(feature)
@@ -118,9 +119,10 @@ def _where(info: CoderInfo) -> str:
     )
 
 
-def _controls(state: FeatureState) -> None:
+def _controls(feature: Feature, state: FeatureState) -> None:
+    groups = GROUPS if state.bin is None else GROUPS | {INTERVAL: contexts.interval_name(feature, state.bin)}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        choose(st.segmented_control, "Contexts", GROUPS, "group", state.group, "all")
+        choose(st.segmented_control, "Contexts", groups, "group", state.group, "all", reset=("bin", "wide"))
         lengths = {name: name.capitalize() for name in WINDOWS}
         help_ = "Window length: 16 tokens, 32, or the whole context"
         choose(st.segmented_control, "Window", lengths, "window", state.window, "medium", help=help_)
@@ -169,7 +171,10 @@ def _back() -> None:
 
 def _open_clicked() -> None:
     sent: Any = components.triggered("contexts", "open") or components.triggered("panel", "open")
-    if isinstance(sent, dict):
+    if isinstance(sent, dict) and "context" in sent:
+        place = {name: int(sent[name]) for name in ("context", "start")}
+        change(**close_right(), **place)
+    elif isinstance(sent, dict):
         goto(str(sent["coder"]), int(sent["latent"]))
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from autointerp.store import STATISTICS
 from autointerp.types import Relation, TokenLogit
-from autointerp.ui.feature import data
+from autointerp.ui.feature import data, examples
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
@@ -46,7 +47,7 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
     sampled = info.cofiring_share is not None and info.cofiring_share < 1
     return {
         **feature.address,
-        "facts": facts(feature.stats, info, text),
+        "facts": [_led(feature, fact) for fact in facts(feature.stats, info, text)],
         "promoted": [logit(token) for token in around.promoted],
         "suppressed": [logit(token) for token in around.suppressed],
         "logit_unit": f"By the decoder's direct effect; {info.logit_unit}",
@@ -69,6 +70,14 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
     }
 
 
+def _led(feature: Feature, fact: list[Any]) -> list[Any]:
+    """A statistic; the one that names a place leads to it."""
+    if fact[0] != STATISTICS["peak_token"].short or feature.stats.is_dead:
+        return fact
+    context, position = divmod(int(feature.stats["peak_token"]), feature.store.ctx_len)
+    return [*fact, {"context": context, "start": position // examples.DRAWN * examples.DRAWN}]
+
+
 def _counted(share: float | None) -> str:
     """Which tokens the Jaccard index of co-firing is about."""
     if share is None:
@@ -83,7 +92,7 @@ def _peek(feature: Feature, latent: int) -> dict[str, Any]:
     near = data.load(feature.store, feature.coder, latent)
     table = payload.token_table(feature.store)
     window = min(PEEK_WINDOW, feature.store.ctx_len)
-    examples = data.examples_by_group(near, data.Counts(top=PEEK_EXAMPLES), window)
+    strongest = examples.strongest(near, PEEK_EXAMPLES, window)
     stats = near.stats
     if stats.is_dead:
         note = "Dead: it never fires."
@@ -93,6 +102,6 @@ def _peek(feature: Feature, latent: int) -> dict[str, Any]:
         "latent": latent,
         "note": note,
         "max": stats.max_activation,
-        "rows": [payload.row(example, table) for example in examples.get("top", [])],
+        "rows": [payload.row(example, table) for example in strongest],
         "table": table.entries,
     }

@@ -13,6 +13,8 @@ GROUPS: dict[str, str] = {
     "quantiles": "Deciles",
     "non_activating": "Non-activating",
 }
+INTERVAL = "interval"
+"""The group of what a click on the histogram asks for."""
 WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
 PANELS = {
     "edit": "Edit",
@@ -33,16 +35,35 @@ SOURCES = {
 """Where a non-activating example comes from."""
 
 FILTERS = ("verdict", "class", "quantile", "source", "overlay", "example")
-CONTEXT = ("context", "start", "peek")
+CONTINUED = {name: f"more_{name}" for name in [*GROUPS, INTERVAL] if name != "all"}
+"""How many pages of a group are shown."""
+CONTEXT = ("context", "start", "peek", "bin", "wide", *CONTINUED.values())
 RESET: dict[str, None] = dict.fromkeys((*CONTEXT, "version", "score", "against", "panel", *FILTERS))
 """What a step to another feature clears."""
 
+MAX_PAGES = 25
 ID_LENGTH = 64
 
 
 @dataclass(frozen=True)
+class Wide:
+    """A row that is widened: the example from token `start` of a context, to its `context` or `document`."""
+
+    to: str
+    context: int
+    start: int
+
+    @staticmethod
+    def parse(value: str | None) -> "Wide | None":
+        to, context, start, *_ = [*(value or "").split("."), "", ""]
+        at = whole(context), whole(start)
+        return None if to not in ("context", "document") or None in at else Wide(to, at[0] or 0, at[1] or 0)
+
+
+@dataclass(frozen=True)
 class FeatureState:
-    """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store."""
+    """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store. `bin`:
+    of the histogram, where `group` is its interval. `pages`: how many of each group are shown, 0 its head."""
 
     coder: str | None
     latent: str | None
@@ -53,19 +74,28 @@ class FeatureState:
     context: str | None
     start: str | None
     peek: int | None
+    bin: int | None
+    wide: Wide | None
+    pages: Mapping[str, int]
 
     @staticmethod
     def parse(params: Mapping[str, str]) -> "FeatureState":
+        index = whole(params.get("bin"))
+        group = choice(params.get("group"), GROUPS, "all") if index is None else INTERVAL
+        continued = {name: whole(params.get(param)) or 0 for name, param in CONTINUED.items()}
         return FeatureState(
             coder=params.get("coder"),
             latent=params.get("latent"),
-            group=choice(params.get("group"), GROUPS, "all"),
+            group=group,
             window=choice(params.get("window"), WINDOWS, "medium"),
             align=flag(params.get("align")),
             whitespace=flag(params.get("whitespace")),
             context=params.get("context"),
             start=params.get("start"),
             peek=whole(params.get("peek")),
+            bin=index,
+            wide=Wide.parse(params.get("wide")),
+            pages={name: min(n, MAX_PAGES) or int(name == group) for name, n in continued.items()},
         )
 
 

@@ -67,13 +67,15 @@ def triggered(key: str, event: str) -> Any:
     return dict(st.session_state.get(key) or {}).get(event)
 
 
-def contexts(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
-    """Groups of windows with a histogram; `open` carries `{coder, latent}`."""
-    _mount("contexts")(data=data, key=key, on_open_change=on_open)
+def contexts(data: dict[str, Any], *, key: str, on_open: Callback, on_act: Callback) -> None:
+    """Groups of windows with a histogram; `open` carries `{coder, latent}`, `act` one of `{bin}`, `{more}` (a group) and
+    `{wide}` (as in the address)."""
+    _mount("contexts")(data=data, key=key, on_open_change=on_open, on_act_change=on_act)
 
 
 def panel(data: dict[str, Any], *, key: str, on_open: Callback, on_peek: Callback) -> None:
-    """Statistics, promoted and suppressed tokens, neighbours; `open` as above, `peek` carries a latent, or -1 to close."""
+    """Statistics, promoted and suppressed tokens, neighbours; `open` as above or with `{context, start}` of the same latent,
+    `peek` carries a latent, or -1 to close."""
     _mount("panel")(data=data, key=key, on_open_change=on_open, on_peek_change=on_peek)
 
 

@@ -7,6 +7,7 @@ reaches the page through `textContent` only.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,35 +78,10 @@ def row(example: Example, table: TokenTable) -> dict[str, Any]:
     return {"c": int(example.context), **drawn, "m": peak}
 
 
-@dataclass(frozen=True)
-class Section:
-    """A titled group of windows. `empty` says why there is none; `linked` marks its windows as the one in the address."""
-
-    key: str
-    title: str
-    note: str
-    examples: list[Example]
-    empty: str = ""
-    linked: bool = False
-
-
-def section(
-    group: Section, table: TokenTable, focus: Callable[[Example], Example] = lambda e: e
-) -> dict[str, Any]:
-    """A group of rows. `focus` may move a window (to centre its peak); labels are taken before it does."""
-    rows = []
-    for example in group.examples:
-        drawn = row(focus(example), table)
-        if example.quantile is not None and group.key == "quantiles":
-            drawn["label"] = decile(example.quantile)
-        if example.n_duplicates:
-            drawn["tag"] = f"×{example.n_duplicates + 1}"
-        if example.source == "neighbours":
-            drawn["h"] = example.neighbour
-        if group.linked:
-            drawn["linked"] = True
-        rows.append(drawn)
-    return {"key": group.key, "title": group.title, "note": group.note, "empty": group.empty, "rows": rows}
+def intervals(data: Histogram) -> list[str]:
+    """The bins by their bounds: `3.04 to 3.47`."""
+    ends = [fmt.activation(float(edge)) for edge in data.edges]
+    return [f"{low} to {high}" for low, high in pairwise(ends)]
 
 
 def histogram(data: Histogram) -> dict[str, Any]:
@@ -113,6 +89,9 @@ def histogram(data: Histogram) -> dict[str, Any]:
     low, high = float(data.edges[0]), float(data.edges[-1])
     return {
         "counts": data.counts.tolist(),
+        "names": [
+            [name, fmt.plural(int(n), "token")] for name, n in zip(intervals(data), data.counts, strict=True)
+        ],
         "low": low,
         "high": high,
         "left": fmt.activation(low),

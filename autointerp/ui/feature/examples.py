@@ -1,0 +1,237 @@
+"""The examples that the page shows of a feature: drawn once in windows of `DRAWN` tokens, and shown in any size, continued
+or widened without another draw. The same feature has the same examples whenever and however it is looked at.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from autointerp.pipeline.negatives import similar_latents
+from autointerp.sampling import NeighbourActivations, Request, Sizes, build_groups, cut_many, example, sample
+from autointerp.sampling.windows import cut, signatures
+from autointerp.store import Document
+from autointerp.types import Example, Group
+from autointerp.ui.feature.data import BY_FILE, Feature
+from autointerp.ui.shared import services
+
+DRAWN = 32
+"""Tokens of the windows in which examples are drawn, as explainers and scorers draw theirs."""
+PAGE = 40
+"""Examples of one group before "more"."""
+FIRST = Sizes(
+    random=PAGE + 1, top=PAGE + 1, per_quantile=PAGE // 10, non_activating=PAGE // 2, hard=PAGE // 2
+)
+HEAD = {"random": 5, "top": 8}
+HEAD_NEGATIVES = 3  # of each source
+MAX_DOCUMENT = 4096
+"""Tokens of a document that a row is widened to at most."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """An example as a row. `focus`: the position in its context of the token that it is shown for, its peak or a token of the
+    chosen interval; `None` where the feature is silent."""
+
+    example: Example
+    focus: int | None
+
+    @property
+    def value(self) -> float:
+        """The activation of the token that it is shown for."""
+        shown = self.example
+        return 0.0 if self.focus is None else float(shown.activations[self.focus - shown.start])
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some tokens of the corpus from token index `first`, over the bounds of contexts, with their activations."""
+
+    first: int
+    token_ids: NDArray[np.int64]
+    activations: NDArray[np.float32]
+
+
+def sight(shown: Example) -> Sight:
+    """An example shown for its peak."""
+    return Sight(shown, shown.start + int(shown.activations.argmax()) if shown.max_activation else None)
+
+
+# Drawing ---------------------------------------------------------------------------------------
+
+
+def of_group(feature: Feature, group: Group, pages: int) -> tuple[list[Example], bool]:
+    """The first `pages` pages of a group's examples, without any its head; and whether others follow."""
+    first = _first(feature)[group]
+    if not pages:
+        head = _head(feature, group, first)
+        return head, len(head) < len(first)
+    parts = [_page(feature, group, number) for number in range(pages + 1)]
+    return [shown for part in parts[:-1] for shown in part], bool(parts[-1])
+
+
+def _page(feature: Feature, group: Group, number: int) -> list[Example]:
+    if group in HEAD and number == 1 and len(_first(feature)[group]) <= PAGE:
+        return []  # without drawing again
+    return _further(feature, group, number) if number else _first(feature)[group][:PAGE]
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=BY_FILE)
+def _first(feature: Feature) -> dict[Group, list[Example]]:
+    return build_groups(
+        feature.activations,
+        feature.store.tokens,
+        window=DRAWN,
+        n_top=FIRST.top,
+        n_random=FIRST.random,
+        n_per_quantile=FIRST.per_quantile,
+        n_non_activating=FIRST.non_activating,
+        n_hard=FIRST.hard,
+        rng=np.random.default_rng([feature.latent, 0]),
+        neighbour_acts=_neighbours(feature),
+    )
+
+
+def _neighbours(feature: Feature) -> NeighbourActivations:
+    coder, activations = feature.coder, services.resources(feature.store).activations
+    return [(near, activations.get(coder, near)) for near in similar_latents(coder, feature.latent)]
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=BY_FILE)
+def _further(feature: Feature, group: Group, number: int) -> list[Example]:
+    """Page `number`, from 1. Random and top windows are those that a longer draw goes on with; of deciles and non-activating
+    windows another draw is made, without what the pages before show."""
+    tokens, acts = feature.store.tokens, feature.activations
+    if group in HEAD:
+        # The first use of the generator is the order of the random windows, however many are wanted.
+        sizes = Sizes(**{group: PAGE * (number + 1)})
+        (drawn,) = sample(
+            [Request(acts, np.random.default_rng([feature.latent, 0]))], tokens, sizes, window=DRAWN, count_duplicates=True
+        )  # fmt: skip
+        return cut_many(acts, tokens, drawn[group])[PAGE * number :]
+    before = [shown for earlier in range(number) for shown in _page(feature, group, earlier)]
+    spans = [(shown.context, shown.start, shown.start + len(shown.token_ids)) for shown in before]
+    request = Request(
+        acts,
+        np.random.default_rng([feature.latent, number]),
+        avoid=np.array(spans, dtype=np.int64).reshape(-1, 3),
+        neighbours=_neighbours(feature) if group == "non_activating" else (),
+    )
+    sizes = (
+        Sizes(per_quantile=FIRST.per_quantile)
+        if group == "quantiles"
+        else Sizes(non_activating=FIRST.non_activating, hard=FIRST.hard)
+    )
+    (drawn,) = sample([request], tokens, sizes, window=DRAWN, count_duplicates=True)
+    return cut_many(acts, tokens, drawn[group])
+
+
+def _head(feature: Feature, group: Group, drawn: list[Example]) -> list[Example]:
+    """A little of a group, for a view of all: of the deciles one each, any, of the non-activating some of each source."""
+    if group in HEAD:
+        return drawn[: HEAD[group]]
+    if group == "non_activating":
+        by_source = [
+            [shown for shown in drawn if (shown.source == "neighbours") is hard] for hard in (False, True)
+        ]
+        return [shown for source in by_source for shown in source[:HEAD_NEGATIVES]]
+    rng = np.random.default_rng([feature.latent, 1])
+    deciles = [[shown for shown in drawn if shown.quantile == quantile] for quantile in range(10)]
+    return [decile[rng.integers(len(decile))] for decile in deciles if decile]
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=BY_FILE)
+def strongest(feature: Feature, n: int, window: int) -> list[Example]:
+    """The strongest windows of a feature that is only glanced at."""
+    acts, tokens = feature.activations, feature.store.tokens
+    request = Request(acts, np.random.default_rng(0))  # the strongest are not drawn at random
+    (found,) = sample([request], tokens, Sizes(top=n), window=window, count_duplicates=True)
+    return cut_many(acts, tokens, found["top"])
+
+
+def in_interval(feature: Feature, index: int, pages: int) -> tuple[list[Sight], bool]:
+    """Random windows around tokens whose activation lies in a bin of the histogram, each shown for that token; and whether
+    others follow. No two are alike."""
+    acts, tokens = feature.activations, feature.store.tokens
+    chosen = acts.token[bin_of(feature) == index]
+    wanted = PAGE * max(pages, 1)
+    drawn: list[Sight] = []
+    seen: set[int] = set()
+    ctx_len = feature.store.ctx_len
+    order = np.random.default_rng([feature.latent, index]).permutation(chosen)
+    marks = signatures(order, tokens).tolist()
+    fresh = (
+        token
+        for token, mark in zip(order.tolist(), marks, strict=True)
+        if mark not in seen and not seen.add(mark)
+    )
+    for token in islice(fresh, wanted + 1):
+        context, position = divmod(token, ctx_len)
+        start = position // DRAWN * DRAWN
+        shown = cut(acts, tokens, context, start, min(start + DRAWN, ctx_len))
+        drawn.append(Sight(shown, position))
+    return drawn[:wanted], len(drawn) > wanted
+
+
+def bin_of(feature: Feature) -> NDArray[np.int64]:
+    """For each activation, the bin of the histogram that counts it: Int64[ndarray, " n"]."""
+    assert feature.histogram is not None
+    n = len(feature.histogram.counts)
+    per_unit = np.float32(n) / np.float32(feature.stats.max_activation)
+    return np.minimum((feature.activations.activation * per_unit).astype(np.int64), n - 1)
+
+
+def linked(feature: Feature, context: int, start: int | None) -> Sight:
+    """The window of a context at `start` (moved inside the context where it would stick out), or around its peak."""
+    acts, ctx_len = feature.activations, feature.store.ctx_len
+    if start is None:
+        base = context * ctx_len
+        low, high = np.searchsorted(acts.token, (base, base + ctx_len))
+        peak = int(acts.token[low + int(acts.activation[low:high].argmax())]) - base if high > low else 0
+        start = max(0, peak - DRAWN // 2)
+    return sight(example(acts, feature.store.tokens, context, min(start, ctx_len - 1), DRAWN))
+
+
+# Showing ---------------------------------------------------------------------------------------
+
+
+def resized(feature: Feature, row: Sight, window: int | None, *, align: bool) -> Example:
+    """The same example in another size: the part of it around its focus, or the whole context with `window` `None`. With
+    `align` its focus is in the middle as far as the context reaches."""
+    shown, ctx_len = row.example, feature.store.ctx_len
+    n = len(shown.token_ids)
+    if window is None or window >= ctx_len:
+        start, stop = 0, ctx_len
+    elif align and row.focus is not None:
+        start = max(0, row.focus - window // 2)
+        stop = min(start + window, ctx_len)
+    elif window < n:
+        middle = shown.start if row.focus is None else row.focus - window // 2
+        start = min(max(middle, shown.start), shown.start + n - window)
+        stop = start + window
+    else:
+        return shown
+    moved = cut(feature.activations, feature.store.tokens, shown.context, start, stop)
+    return replace(shown, start=start, token_ids=moved.token_ids, activations=moved.activations)
+
+
+def document_around(feature: Feature, row: Sight) -> tuple[Stretch, Document] | None:
+    """The whole document that an example stands in, or `MAX_DOCUMENT` tokens of it around the example; `None` where the store
+    knows no documents."""
+    shown, store = row.example, feature.store
+    middle = shown.start + len(shown.token_ids) // 2 if row.focus is None else row.focus
+    token = shown.context * store.ctx_len + middle
+    document = store.document_of(token)
+    if document is None:
+        return None
+    end = min(document.first_token + document.n_tokens, store.tokens.size)
+    first = max(document.first_token, min(token - MAX_DOCUMENT // 2, end - MAX_DOCUMENT))
+    last = min(end, first + MAX_DOCUMENT)
+    acts = feature.activations
+    low, high = np.searchsorted(acts.token, (first, last))
+    activations = np.zeros(last - first, dtype=np.float32)
+    activations[acts.token[low:high] - first] = acts.activation[low:high]
+    ids = np.array(store.tokens.reshape(-1)[first:last], dtype=np.int64)
+    return Stretch(first, ids, activations), document
