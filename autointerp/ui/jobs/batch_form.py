@@ -73,7 +73,7 @@ def draw(store: Store) -> None:
     flow = st.container(horizontal=True, gap="medium")  # side by side where there is room
     left, middle, right = flow.container(width=370), flow.container(width=280), flow.container(width=470)
     with left:
-        coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
+        coders = st.pills("Coders", names, selection_mode="multi", default=_usual(store), key=f"{KEY}_coders")
         which: Which = st.radio(
             "Features", list(WHICH), format_func=WHICH.__getitem__, key=f"{KEY}_which", help=WHICH_HELP, horizontal=True
         )  # fmt: skip
@@ -96,9 +96,7 @@ def draw(store: Store) -> None:
     except UserError as error:
         problem = str(error)
     with st.container(horizontal=True, vertical_alignment="center"):
-        start = st.button(
-            "Start", key=f"{KEY}_start", type="primary", icon=":material/play_arrow:", disabled=chosen is None
-        )
+        start = st.button("Start", key=f"{KEY}_start", icon=":material/play_arrow:", disabled=chosen is None)
         if problem:
             st.caption(f"⚠ {plain(problem, 600)}")
         elif chosen:
