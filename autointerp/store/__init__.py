@@ -17,8 +17,10 @@ from autointerp.store.coders.reader import CoderStore
 from autointerp.store.corpus.search import ContextHit, hit_tokens
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
 from autointerp.store.corpus_writer import CorpusWriter
-from autointerp.store.listing import list_latents, preview_examples
-from autointerp.store.queries import LatentPage, LatentQuery, LatentRow
+from autointerp.store.list_table import list_table
+from autointerp.store.listing import list_latents, whole_list
+from autointerp.store.previews import match_examples, preview_examples
+from autointerp.store.queries import LatentPage, LatentQuery, LatentRow, ScoreBound
 from autointerp.store.store import Document, Store
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "LatentPage",
     "LatentQuery",
     "LatentRow",
+    "ScoreBound",
     "ScoreKind",
     "ShownExplanation",
     "ShownScore",
@@ -45,7 +48,10 @@ __all__ = [
     "hit_tokens",
     "kind_of",
     "list_latents",
+    "list_table",
+    "match_examples",
     "preview_examples",
     "sorted_kinds",
     "vocabulary_from_tokenizer",
+    "whole_list",
 ]

@@ -167,7 +167,7 @@ class CoderAnnotations:
 
     @cached_property
     def states(self) -> pa.Table:
-        """`latent, explained, failed, explainer, pinned, person` of every latent with an explanation or a failed one."""
+        """`latent, explained, failed, explainer, pinned, person, made_by` of each latent that is explained or failed."""
         table = self.explanations
         failed = self.failures["latent"].to_numpy()
         only = failed[~np.isin(failed, self.latents)]
@@ -175,6 +175,7 @@ class CoderAnnotations:
         explained = np.arange(len(latent)) < len(self.latents)
         blank = pa.nulls(len(only), pa.string())
         explainer = pa.chunked_array([*table["explainer"].cast(pa.string()).chunks, blank], pa.string())
+        made_by = pa.chunked_array([*table["made_by"].cast(pa.string()).chunks, blank], pa.string())
         pinned = np.concatenate([table["pinned"].to_numpy(), np.zeros(len(only), bool)])
         return pa.table(
             {
@@ -184,6 +185,7 @@ class CoderAnnotations:
                 "explainer": explainer,
                 "pinned": pinned,
                 "person": np.array([name == PERSON for name in explainer.to_pylist()], bool),
+                "made_by": made_by,
             }
         )
 

@@ -9,23 +9,27 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from autointerp.errors import UserError
 from autointerp.store.annotated import AnnotatedStore, CoderAnnotations, ScoreKind, annotated_store
 from autointerp.store.annotations import Annotations
 from autointerp.store.catalog import AttachedCoder, Generation
 from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import STATISTICS
 from autointerp.store.coders.firing import relevance
-from autointerp.store.coders.half import decode
-from autointerp.store.coders.statistics import PEAK_REACH
 from autointerp.store.coders.tables import latents
-from autointerp.store.queries import Dead, Human, LatentPage, LatentQuery, LatentRow, ScoreValue, State
+from autointerp.store.queries import (
+    Dead,
+    Human,
+    LatentPage,
+    LatentQuery,
+    LatentRow,
+    ScoreBound,
+    ScoreValue,
+    State,
+)
 from autointerp.store.store import Store
-from autointerp.types import Example, LatentStats
+from autointerp.types import LatentStats
 
 _DEAD: dict[Dead, str] = {"hide": "n_activations > 0", "show": "true", "only": "n_activations = 0"}
 _STATES: dict[State, str] = {
@@ -39,7 +43,9 @@ _NOTHING = {
     "matched": {"latent": "uint32", "relevance": "float64"},
     "states": {
         "latent": "uint32", "explained": "bool", "failed": "bool", "explainer": "string", "pinned": "bool", "person": "bool",
+        "made_by": "string",
     },
+    "ranked": {"latent": "uint32", "rank": "float64"},
     "scored": {"latent": "uint32", "score": "float64", "ci_low": "float64", "above_floor": "float64"},
 }  # fmt: skip
 """Columns of the joined tables, for a coder that has none."""
@@ -64,23 +70,14 @@ def list_latents(
         return LatentPage(0, 0, [])
     annotated = None if annotations is None else annotated_store(annotations)
     cursor = generation.cursor()
-    parts = [
-        _select(
-            cursor, generation, coder, number, None if annotated is None else annotated.coder(name), query
-        )
-        for number, (name, coder) in enumerate(zip(names, attached, strict=True))
-    ]
-    text = " UNION ALL ".join(part.text for part in parts)
+    parts = _selects(cursor, generation, names, query, annotated)
     parameters = [value for part in parts for value in part.parameters]
     # Counted apart: a window function over all matches would take six times as long as the page.
     counted = cursor.execute(
         f"SELECT count(*) FROM ({' UNION ALL '.join(part.counting for part in parts)})", parameters
     ).fetchone()
-    order = STATISTICS[query.sort].column if query.sort in STATISTICS else query.sort
-    direction = "DESC" if query.descending else "ASC"
     result = cursor.execute(
-        f"SELECT * FROM ({text}) ORDER BY {order} {direction} NULLS LAST, coder, latent LIMIT ? OFFSET ?",
-        [*parameters, max(query.limit, 0), max(query.offset, 0)],
+        f"{_ordered(parts, query)} LIMIT ? OFFSET ?", [*parameters, max(query.limit, 0), max(query.offset, 0)]
     )
     columns = [column[0] for column in result.description]
     rows = [_row(names, dict(zip(columns, values, strict=True))) for values in result.fetchall()]
@@ -89,6 +86,50 @@ def list_latents(
         sum(coder.info.n_dead for coder in attached),
         rows if annotated is None else _described(rows, annotated, query.kind),
     )
+
+
+def whole_list(
+    store: Store, coders: Sequence[str], query: LatentQuery, *, annotations: Annotations | None = None
+) -> pa.Table:
+    """The whole list whatever the query's limit, in its order: `coder, latent`, the statistics by their names, `relevance`.
+    Raises as `list_latents`."""
+    query.check()
+    generation = store.generation()
+    annotated = None if annotations is None else annotated_store(annotations)
+    cursor = generation.cursor()
+    parts = _selects(cursor, generation, coders, query, annotated)
+    if not parts:
+        return pa.table({"coder": pa.array([], pa.string()), "latent": pa.array([], pa.uint32())})
+    parameters = [value for part in parts for value in part.parameters]
+    table = cursor.sql(_ordered(parts, query), params=parameters).to_arrow_table()
+    columns = {"coder": pa.array(list(coders)).take(table["coder"]), "latent": table["latent"]}
+    columns |= {
+        name: table[each.column] for name, each in STATISTICS.items() if each.column in table.column_names
+    }
+    return pa.table({**columns, "relevance": table["relevance"]})
+
+
+def _selects(
+    cursor: duckdb.DuckDBPyConnection,
+    generation: Generation,
+    names: Sequence[str],
+    query: LatentQuery,
+    annotated: AnnotatedStore | None,
+) -> list["_Select"]:
+    return [
+        _select(
+            cursor, generation, generation.coder(name), number,
+            None if annotated is None else annotated.coder(name), query,
+        )
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+
+
+def _ordered(parts: Sequence["_Select"], query: LatentQuery) -> str:
+    order = STATISTICS[query.sort].column if query.sort in STATISTICS else query.sort
+    direction = "DESC" if query.descending else "ASC"
+    text = " UNION ALL ".join(part.text for part in parts)
+    return f"SELECT * FROM ({text}) ORDER BY {order} {direction} NULLS LAST, coder, latent"
 
 
 @dataclass(frozen=True)
@@ -116,11 +157,11 @@ def _select(
 
     def join(name: str, table: pa.Table | None, how: str) -> str:
         if table is None:
-            table = pa.table({column: pa.array([], kind) for column, kind in _NOTHING[name].items()})
+            table = _nothing(name)
         cursor.register(f"{name}_{number}", table)
         return f" {how} JOIN {name}_{number} USING (latent)"
 
-    if query.state is not None or query.explainer is not None or query.human is not None:
+    if any(part is not None for part in (query.state, query.explainer, query.human, query.made_by)):
         joins.append(join("states", written and written.states, "LEFT"))
     if query.uses_scores or query.state == "unscored":
         table = written and (written.any_score if query.kind is None else written.values(query.kind))
@@ -129,6 +170,12 @@ def _select(
             joins.append(scored)
         else:
             only_sorting = scored
+    for place, bound in enumerate(query.also):
+        name = f"scored_{number}_{place}"
+        cursor.register(name, _nothing("scored") if written is None else written.values(bound.kind))
+        joins.append(f" SEMI JOIN (SELECT latent FROM {name} WHERE {_between(bound)}) USING (latent)")
+    if query.sort == "rank" and query.ranks is not None:
+        only_sorting = join("ranked", query.ranks.get(coder.info.coder), "LEFT")
     if query.matches is not None:
         joins.append(join("matched", query.matches.get(coder.info.coder), "INNER"))
         ranked = f"matched_{number}.relevance"
@@ -138,13 +185,24 @@ def _select(
         ranked = ranked if how == "SEMI" else f"activating_{number}.relevance"
     tables = computed.tables(generation, coder, query.computed)
     columns = f"{number} AS coder, statistics.*, {ranked} AS relevance"
-    if query.sort in get_args(ScoreValue):
+    if query.sort in (*get_args(ScoreValue), "rank"):
         columns += f", {query.sort}"
     source = f"({latents(coder, tables)}) AS statistics{''.join(joins)}"
     where = f"WHERE {' AND '.join(conditions)}"
     return _Select(
         f"SELECT {columns} FROM {source}{only_sorting} {where}", f"SELECT 1 FROM {source} {where}", parameters
     )
+
+
+def _nothing(name: str) -> pa.Table:
+    return pa.table({column: pa.array([], kind) for column, kind in _NOTHING[name].items()})
+
+
+def _between(bound: ScoreBound) -> str:
+    """The condition in SQL; the numbers are finite."""
+    sides = ((">=", bound.least), ("<=", bound.most))
+    parts = [f"{bound.value} {comparison} {float(side)!r}" for comparison, side in sides if side is not None]
+    return " AND ".join([*parts, f"{bound.value} IS NOT NULL"])
 
 
 def _conditions(query: LatentQuery) -> tuple[list[str], list[Any]]:
@@ -162,6 +220,9 @@ def _conditions(query: LatentQuery) -> tuple[list[str], list[Any]]:
     if query.explainer is not None:
         conditions.append("explainer = ?")
         values.append(query.explainer)
+    if query.made_by is not None:
+        conditions.append("made_by = ?")
+        values.append(query.made_by)
     return conditions, values
 
 
@@ -186,60 +247,3 @@ def _described(rows: list[LatentRow], annotated: AnnotatedStore, kind: ScoreKind
                 row, explanation=shown.get(latent), score=scores.get(latent), error=errors.get(latent)
             )
     return [described[row.coder, row.stats.latent] for row in rows]
-
-
-def preview_examples(store: Store, rows: Sequence[LatentRow], window: int = 24) -> list[Example | None]:
-    """Per row the strongest window of its latent, `None` for a dead one: `window` tokens (at most 64), the peak in the middle,
-    moved to stay inside its context. One query per coder, none of them to the activations. Raises UserError."""
-    if not 1 <= window <= 2 * PEAK_REACH:
-        raise UserError(
-            f"a preview window of {window} tokens is not available; accepted: 1 to {2 * PEAK_REACH}."
-        )
-    generation = store.generation()
-    near: dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
-    for name in dict.fromkeys(row.coder for row in rows):
-        coder = generation.coder(name)
-        latents = [row.stats.latent for row in rows if row.coder == name and not row.stats.is_dead]
-        if not latents:
-            continue
-        near_peaks = generation.columns(
-            f"SELECT latent, away, activation FROM {coder.alias}.peaks WHERE latent IN ({', '.join(map(str, latents))})"
-        )
-        values = decode(near_peaks["activation"], coder.info.scale)
-        for latent in latents:
-            own = near_peaks["latent"] == latent
-            near[name, latent] = near_peaks["away"][own].astype(np.int64), values[own]
-    return [
-        None
-        if row.stats.is_dead
-        else _preview(generation.tokens, row, *near[row.coder, row.stats.latent], window)
-        for row in rows
-    ]
-
-
-def _preview(
-    tokens: NDArray[np.unsignedinteger],
-    row: LatentRow,
-    away: NDArray[np.int64],
-    values: NDArray[np.float32],
-    window: int,
-) -> Example:
-    ctx_len = tokens.shape[1]
-    context, peak = divmod(row.stats["peak_token"], ctx_len)
-    width = min(window, ctx_len)
-    start = min(max(peak - width // 2, 0), ctx_len - width)
-    # At the end of a context the window reaches further back than activations near the peak are kept.
-    start = max(start, peak - PEAK_REACH)
-    stop = min(start + width, peak + PEAK_REACH + 1, ctx_len)
-    at = away + peak - start
-    inside = (at >= 0) & (at < stop - start)
-    activations = np.zeros(stop - start, dtype=np.float32)
-    activations[at[inside]] = values[inside]
-    return Example(
-        context=context,
-        start=start,
-        token_ids=np.array(tokens[context, start:stop], dtype=np.int64),
-        activations=activations,
-        max_activation=row.stats.max_activation,
-        quantile=0,
-    )

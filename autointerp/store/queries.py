@@ -22,7 +22,17 @@ Dead = Literal["hide", "show", "only"]
 def sorts() -> list[str]:
     """What a list can be sorted by."""
     statistics = [name for name, statistic in STATISTICS.items() if statistic.sortable]
-    return ["latent", *statistics, *get_args(ScoreValue), "relevance"]
+    return ["latent", *statistics, *get_args(ScoreValue), "relevance", "rank"]
+
+
+@dataclass(frozen=True)
+class ScoreBound:
+    """Scores of one kind between two values, both inclusive, `None` = no bound; a latent without such a score is left out."""
+
+    kind: ScoreKind
+    least: float | None = None
+    most: float | None = None
+    value: ScoreValue = "score"
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,10 @@ class LatentQuery:
 
     `kind`: whose score to show, to sort by and to bound. Everything about explanations means the shown one. `state`: "failed"
     has no good explanation and at least one failed attempt, "unscored" an explanation without a score of `kind` (of any kind
-    without one). `human`: "pinned" by a person, or written by a "person".
+    without one). `human`: "pinned" by a person, or written by a "person". `made_by`: how it was made, as in
+    `Annotations.summary`. `also`: bounds on scores of whatever kinds, all of which must hold.
+
+    `ranks`: for the sort "rank", a table `latent, rank` for each coder.
     """
 
     sort: str = "density"
@@ -50,6 +63,9 @@ class LatentQuery:
     state: State | None = None
     explainer: str | None = None
     human: Human | None = None
+    made_by: str | None = None
+    also: tuple[ScoreBound, ...] = ()
+    ranks: Mapping[str, pa.Table] | None = None
     limit: int = 25
     offset: int = 0
 
@@ -77,6 +93,8 @@ class LatentQuery:
                 raise UserError(f"unknown {what} {value!r}. Accepted: {', '.join(filter(None, accepted))}.")
         if self.kind is None and self.uses_scores:
             raise UserError("to sort or filter by a score, say which kind of score.")
+        if self.sort == "rank" and self.ranks is None:
+            raise UserError("to sort by rank, give the ranks.")
         if self.sort == "relevance" and self.matches is None and self.spots is None:
             raise UserError("to sort by relevance, say what to search for.")
 

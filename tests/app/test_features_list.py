@@ -1,6 +1,7 @@
 """The Features page with explanations and scores: what it shows, sorts, filters and finds."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from autointerp.records import Score
 from autointerp.settings import ENV_READ_ONLY
-from autointerp.store import Store
+from autointerp.store import ShownExplanation, Store, annotated_store
 from autointerp.store.annotations import Annotations
+from autointerp.ui.features.elsewhere import file_name
+from autointerp.ui.shared.explanation_cell import explanation_cell
 from tests.app.reading import messages, record, records
 from tests.explained import EMOJI_TEXT, HOSTILE_TEXT, Explained
 
@@ -66,6 +69,155 @@ def test_rows_show_the_shown_explanation_and_its_score(open_page, explained_stor
     assert shown["sae", 0]["weak"]
     assert shown["sae", 1]["weak"] is False
     assert shown["sae", 6] is None
+
+
+def test_the_best_come_first(open_page, explained_store: Explained, tiny_store: Store):
+    app = open_page(explained_store, "features", score=DETECTION)
+    above = {
+        (e.coder, e.latent): (score.value or 0) - score.floor
+        for name, e in explained_store.explanations.items()
+        if (score := explained_store.scores.get(f"{name}/detection")) and score.floor is not None
+        if name not in ("first", "second", "newer")
+    }
+    ranked = sorted(above, key=lambda feature: -above[feature])
+    assert len(ranked) > 2
+    assert latents(app)[: len(ranked)] == ranked
+    assert app.selectbox(key="url_sort").value == "above"
+    assert "highest value minus floor first" in messages(app)
+    with Annotations(explained_store.path) as annotations:
+        assert annotations.jobs.recent() == []
+
+
+def test_without_scores_the_densest_come_first(open_page, tiny_store: Store):
+    app = open_page(tiny_store, "features")
+    table = listed(app)
+    assert (table["sort"], table["descending"]) == ("density", True)
+    assert app.selectbox(key="url_sort").value == "density"
+    assert "Nothing here is scored yet" not in messages(app)
+
+
+def test_filters_are_chips(open_page, explained_store: Explained):
+    app = open_page(
+        explained_store, "features", coder="sae", min_density="0.1", explained="yes", min_low="0.2", score=DETECTION,
+        page="1", search="",
+    )  # fmt: skip
+    labels = [button.label.replace("\\", "") for button in app.button if str(button.key).startswith("chip_")]
+    assert labels == [
+        "Density at least 0.1 %", "Explained", "Detection · offline judge: lower bound at least 0.2",
+    ]  # fmt: skip
+    next(button for button in app.button if button.label == "Explained").click().run()
+    assert not app.exception
+    assert "explained" not in app.query_params
+    assert app.query_params["min_low"] == "0.2"
+    app.button(key="clear_filters").click().run()
+    assert dict(app.query_params) == {"coder": "sae", "score": DETECTION, "search": ""}
+    assert not [button for button in app.button if str(button.key).startswith("chip_")]
+    app = open_page(explained_store, "features", kind="nothing", explained="<b>", also="nobody!1!")
+    assert not app.exception
+    assert "remove a filter" in messages(app)
+    assert [button.label for button in app.button if str(button.key).startswith("chip_")]
+
+
+def test_coders_by_kind(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", kind="transcoder")
+    assert {coder for coder, _ in latents(app)} == {"transcoder"}
+    app.multiselect(key="url_kind").set_value(["sae"]).run()
+    assert app.query_params["kind"] == "sae"
+    assert {coder for coder, _ in latents(app)} == {"sae"}
+    app.selectbox(key="url_coder").set_value("transcoder").run()
+    assert "kind" not in app.query_params
+    assert {coder for coder, _ in latents(app)} == {"transcoder"}
+
+
+def test_several_scores_at_once(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", score=DETECTION, sort="latent")
+    both = app.multiselect(key="url_also")
+    assert len(both.options) > 1
+    detection, embedding = (
+        next(kind for kind in _kinds(explained_store) if kind.startswith(f"{scorer}~"))
+        for scorer in ("detection", "embedding")
+    )
+    both.set_value([detection, embedding]).run()
+    assert not app.exception
+    app.number_input(key=f"also_least_{detection}").set_value(0.5).run()
+    app.number_input(key=f"also_most_{embedding}").set_value(0.9).run()
+    assert not app.exception
+
+    def value(name: str, scorer: str) -> float:
+        score = explained_store.scores.get(f"{name}/{scorer}")
+        return float("nan") if score is None or score.value is None else score.value
+
+    expected = [
+        (e.coder, e.latent)
+        for name, e in explained_store.explanations.items()
+        if name not in ("first", "second")
+        and value(name, "detection") >= 0.5
+        and value(name, "embedding") <= 0.9
+    ]
+    assert latents(app) == sorted(expected)
+    assert expected
+    chips = [button.label.replace("\\", "") for button in app.button if str(button.key).startswith("chip_")]
+    assert [chip.rsplit(": ")[1] for chip in chips] == ["at least 0.5", "at most 0.9"]
+
+
+def _kinds(made: Explained) -> list[str]:
+    with Annotations(made.path) as annotations:
+        kept = annotated_store(annotations)
+        return [kind.key for kind in kept.kinds(["sae", "transcoder"], order=lambda kind: kind.key)]
+
+
+def test_a_match_shows_why(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", mode="words", search="WORD cat")
+    says = cells(app, "Explanation")
+    shown = says["transcoder", 3]
+    assert {shown["text"][start:stop].lower() for start, stop in shown["hits"]} == {"word", "cat"}
+    assert all("hits" in row for row in says.values())
+    app = open_page(explained_store, "features", coder="sae", search="<script>")
+    found = cells(app, "Context found")
+    assert ("sae", 0) in found
+    table = listed(app)["table"]
+    row = found["sae", 0]
+    start, stop = row["hit"]
+    assert "script" in "".join(table[row["t"][i]][1] for i in range(start, stop))
+    assert abs(row["k"] - start) < 4
+    assert "Context found" not in [
+        c["title"] for c in listed(open_page(explained_store, "features"))["columns"]
+    ]
+
+
+def test_a_late_word_of_a_long_explanation_is_in_sight():
+    shown = ShownExplanation(
+        "x", "many words " * 100 + "needle and more", "pattern", None, "t", "2026", False, 1
+    )
+    cell = explanation_cell(shown, words=("needle",))
+    ((start, stop),) = cell["hits"]
+    assert cell["text"][start:stop] == "needle"
+    assert cell["text"].startswith("…")
+    assert start < 100
+
+
+def test_a_list_becomes_a_batch_over_its_features(open_page, explained_store: Explained):
+    key = urlencode({"coder": "sae", "explained": "no", "dead": "show"})
+    app = open_page(explained_store, "jobs", new="1", list=key)
+    assert not app.exception
+    assert app.radio(key="batch_which_list").value == "list"
+    assert "These 1 of the list" in app.radio(key="batch_which_list").options  # 5 is dead
+    assert "1 feature;" in messages(app)
+    app.button(key="batch_start").click().run()
+    assert not app.exception
+    with Annotations(explained_store.path) as annotations:
+        for job in annotations.jobs.recent():
+            assert [item.item for item in annotations.jobs.items(job.id)] == [2]
+    app = open_page(explained_store, "features", coder="sae")
+    assert app.button(key="batch_of_list").label == "Explain or score these 7"
+    assert app.get("download_button")
+
+
+def test_a_file_is_named_after_its_list(tiny_store: Store):
+    params = {"coder": "sae", "min_density": "0.5", "search": "a/b c"}
+    assert file_name(tiny_store, ["sae"], params, "csv") == "tiny_sae_min_density=0.5_search=a-b-c.csv"
+    assert file_name(tiny_store, ["a", "b"], {}, "parquet") == "tiny_2-coders.parquet"
+    assert len(file_name(tiny_store, ["a"], {"search": "x" * 500}, "csv")) < 200
 
 
 def test_sorting_by_a_score_means_its_lower_bound(open_page, explained_store: Explained):

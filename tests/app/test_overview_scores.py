@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -72,15 +73,15 @@ def test_no_section_in_a_store_without_coders(open_page, tiny_store: Store):
 
 def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
     app = open_page(scored_store, "overview")
-    _, coverage, best, worst, pairs, *_ = tables(app)
+    _, best, worst, coverage, pairs, *_ = tables(app)
     assert [row["cells"][:3] for row in coverage["rows"]] == [
         ["sae", "6 of 7", "0"],
         ["transcoder", "all 5", "0"],
     ]
-    assert coverage["rows"][0]["cells"][3].endswith("all 6 scored")
+    assert coverage["rows"][0]["cells"][3].endswith(" · all")
     assert rows(best)[:3] == [("sae", 4), ("transcoder", 5), ("transcoder", 4)]
     assert rows(worst)[0] == ("sae", 6)
-    assert "n 11" in messages(app)
+    assert [query["sort"] for query in _see_all(app)] == ["expected", "expected"]
     assert len(pairs["rows"]) == 1
     latest = tables(app)[-1]
     assert rows(latest)[0] == ("transcoder", 5)
@@ -91,7 +92,7 @@ def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
     assert {"actions"}.isdisjoint(
         column["kind"] for column in jobs["columns"]
     )  # a button here would do nothing
-    assert len(app.get("plotly_chart")) == 4 + 2
+    assert len(app.get("plotly_chart")) == 1 + 2
 
 
 def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: Store):
@@ -109,7 +110,7 @@ def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: 
     apart = tables(app)[tables(app).index(pairs) + 1 :]
     assert rows(apart[1])[0] == ("sae", 6)  # fuzzing high, detection low
     assert "does not tell activating from non-activating texts" in messages(app)
-    assert apart[1]["rows"][0]["cells"][0] == "#6"
+    assert apart[1]["rows"][0]["cells"][0] == "sae #6"
 
 
 def test_over_several_coders_scorers_agree_within_each(open_page, scored_store: Store):
@@ -128,7 +129,7 @@ def test_over_several_coders_scorers_agree_within_each(open_page, scored_store: 
 
 def test_best_and_worst_are_ranked_by_what_to_expect_of_them(open_page, scored_store: Store):
     app = open_page(scored_store, "overview")
-    _, _, best, worst, *_ = tables(app)
+    _, best, worst, *_ = tables(app)
     known: dict[tuple[str, int], float] = {}
     with Annotations(scored_store.path) as annotations:
         for coder in ("sae", "transcoder"):
@@ -144,13 +145,36 @@ def test_best_and_worst_are_ranked_by_what_to_expect_of_them(open_page, scored_s
         assert [row["cells"][3] for row in table["rows"]] == [f"{known[row]:.2f}" for row in rows(table)]
 
 
+def test_the_best_and_the_worst_are_the_ends_of_a_list(open_page, scored_store: Store):
+    app = open_page(scored_store, "overview", of="sae")
+    _, best, worst, *_ = tables(app)
+    for table, query in zip((best, worst), _see_all(app), strict=True):
+        whole = next(
+            t for t in tables(open_page(scored_store, "features", **query)) if t["page"] == "feature"
+        )
+        assert rows(whole)[: len(rows(table))] == rows(table)
+        for place, row in enumerate(table["rows"]):
+            assert dict(parse_qsl(row["go"]["list"])) == query
+            assert row["go"]["at"] == str(place)
+    go = worst["rows"][1]["go"]
+    app = open_page(scored_store, "feature", **{name: str(value) for name, value in go.items()})
+    assert not app.exception
+    app.button(key="previous").click().run()
+    assert app.query_params["latent"] == str(worst["rows"][0]["go"]["latent"])
+
+
+def _see_all(app: AppTest) -> list[dict[str, str]]:
+    links = [element.proto for element in app.get("page_link") if element.proto.label.startswith("See all")]
+    return [dict(parse_qsl(link.query_string)) for link in links]
+
+
 def test_the_plot_of_a_pair_is_drawn_when_asked_for(open_page, scored_store: Store):
     app = open_page(scored_store, "overview", plot="1")
-    assert len(app.get("plotly_chart")) == 4 + 3
+    assert len(app.get("plotly_chart")) == 1 + 3
     app.toggle(key="url_plot").set_value(False).run()
     assert not app.exception
     assert "plot" not in app.query_params
-    assert len(app.get("plotly_chart")) == 4 + 2
+    assert len(app.get("plotly_chart")) == 1 + 2
 
 
 def test_one_coder_one_score(open_page, scored_store: Store):
@@ -160,14 +184,14 @@ def test_one_coder_one_score(open_page, scored_store: Store):
     app.selectbox(key="url_score").set_value(fuzzing).run()
     assert not app.exception
     assert (app.query_params["of"], app.query_params["score"]) == ("transcoder", fuzzing)
-    best = tables(app)[2]
+    best = tables(app)[1]
     assert {coder for coder, _ in rows(best)} == {"transcoder"}
     assert best["columns"][2]["title"] == "Fuzzing · offline judge"
 
 
 def test_hostile_texts_failures_and_many_kinds(open_page, explained_store: Explained):
     app = open_page(explained_store, "overview")
-    coverage = tables(app)[1]
+    coverage = tables(app)[3]
     assert coverage["rows"][0]["cells"][:3] == ["sae", "6 of 7", "1"]
     titles = [column["title"] for column in coverage["columns"]]
     assert "Embedding · embedder MiniLM" in titles
@@ -183,18 +207,19 @@ def test_kinds_of_scores_beyond_the_usual_are_told_and_a_click_away(open_page, s
                 Score(explanation_id=shown.id, scorer="detection", judge="llm", model=model, value=0.6)
             )
     app = open_page(scored_store, "overview")
-    assert len(tables(app)[1]["columns"]) == 3 + 6
+    assert len(tables(app)[3]["columns"]) == 3 + 6
     assert "Showing the 6 most common; 2 hidden: Detection · e, Detection · f" in messages(app)
     app.toggle(key="url_kinds").set_value(True).run()
     assert app.query_params["kinds"] == "all"
-    titles = [column["title"] for column in tables(app)[1]["columns"]]
+    titles = [column["title"] for column in tables(app)[3]["columns"]]
     assert titles[-2:] == ["Detection · e", "Detection · f"] or {"Detection · e", "Detection · f"} <= set(
         titles
     )
     assert "not shown" not in messages(app)
     config = config_hash({})[:12]
     app = open_page(scored_store, "overview", score=f"detection~llm~held-out~random~f~@{config}")
-    assert len(tables(app)[1]["columns"]) == 3 + 7, "what the address asks for is shown"
+    coverage = next(table for table in tables(app) if table["columns"][1]["title"] == "Explained")
+    assert len(coverage["columns"]) == 3 + 7, "what the address asks for is shown"
 
 
 def _again(annotations: Annotations, coder: str, latents: Sequence[int], value: float, **config: Any) -> None:
@@ -210,18 +235,18 @@ def _again(annotations: Annotations, coder: str, latents: Sequence[int], value: 
 
 
 def test_scores_of_other_settings_are_not_mixed_in(open_page, scored_store: Store):
-    before = tables(open_page(scored_store, "overview"))[1]["rows"]
+    before = tables(open_page(scored_store, "overview"))[3]["rows"]
     with Annotations(scored_store.path) as annotations:
         _again(annotations, "sae", (0, 1, 2), 0.99, n_examples=2, n_negatives=2, seed=7)
     app = open_page(scored_store, "overview")
-    coverage = tables(app)[1]
+    coverage = tables(app)[3]
     assert [row["cells"] for row in coverage["rows"]] == [row["cells"] for row in before]
     assert r"1 hidden: Detection · offline judge · n 2 \+ 2 · seed 7" in messages(app)
     app.toggle(key="url_kinds").set_value(True).run()
-    coverage = tables(app)[1]
+    coverage = tables(app)[3]
     assert len(coverage["columns"]) == 3 + 3
     of = next(i for i, column in enumerate(coverage["columns"]) if "seed 7" in column["title"])
-    assert coverage["rows"][0]["cells"][of] == "median 0.99, 3 of 6 scored"
+    assert coverage["rows"][0]["cells"][of] == "0.99 · 3 of 6"
     key = next(option for option in app.selectbox(key="url_score").options if "seed 7" in option)
     assert key == "Detection · offline judge · n 2 + 2 · seed 7"
 
@@ -244,10 +269,10 @@ def test_scores_of_explanations_by_others_are_not_mixed_in(open_page, scored_sto
     assert app.selectbox(key="url_by").options == [
         "Explained by pattern (9)", "Explained by LLM · m · explain-2 (2)",
     ]  # fmt: skip
-    assert "4 of 6 scored" in tables(app)[1]["rows"][0]["cells"][3]
+    assert "4 of 6" in tables(app)[3]["rows"][0]["cells"][3]
     app = open_page(scored_store, "overview", by="default · m · explain-2")
-    assert tables(app)[1]["rows"][0]["cells"][3] == "median 0.99, 2 of 6 scored"
-    assert len(rows(tables(app)[2])) == 2
+    assert tables(app)[3]["rows"][0]["cells"][3] == "0.99 · 2 of 6"
+    assert len(rows(tables(app)[1])) == 2
 
 
 def test_explained_and_not_scored(open_page, tiny_store: Store):
@@ -295,7 +320,7 @@ def test_scores_of_a_few_features_stand_after_the_others(
                     )
                 )  # fmt: skip
     app = open_page(scored_store, "overview")
-    coverage, pairs = tables(app)[1], next(table for table in tables(app) if table["page"] == "")
+    coverage, pairs = tables(app)[3], next(table for table in tables(app) if table["page"] == "")
     titles = [column["title"] for column in coverage["columns"][3:]]
     assert [title.split(" · ")[1] == "m" for title in titles] == [False, False, False, True, True]
     assert [row["cells"][3] for row in pairs["rows"]] == ["11", "6", "6", *["3"] * 7]

@@ -66,7 +66,7 @@ def test_a_damaged_coder_is_named_and_the_rest_works(open_page, tiny_store: Stor
 @pytest.mark.parametrize(
     ("name", "params", "heading", "tab"),
     [
-        ("overview", {}, None, "Overview"),
+        ("overview", {}, "tiny\\: 2 coders of tiny", "Overview"),
         ("features", {}, "Features", "Features"),
         ("features", {"coder": "sae"}, "sae features", "sae features"),
         ("feature", {"coder": "transcoder", "latent": "3"}, "transcoder \\#3", "transcoder #3"),
@@ -106,15 +106,15 @@ def test_overview_lists_coders_with_their_figures(open_page, tiny_store: Store):
     titles = [column["title"] for column in table["columns"]]
     figures = dict(zip(titles, sae["cells"], strict=True))
     on = "Measured on 1,024 tokens."
-    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["without"]) == (
+    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["of without"]) == (
         ["0.250", on],
         "3.5",
         ["+0.250", on],
-        "+1.500",
+        "17 % of +1.500",
     )
     assert figures["Kind"] == "SAE"
     assert dict(zip(titles, transcoder["cells"], strict=True))["FVU"] == ["–", "Not measured."]
-    assert len(app.get("plotly_chart")) == 4
+    assert len(app.get("plotly_chart")) == 1
 
 
 def test_settings_shows_integrity_and_files(open_page, tiny_store: Store):

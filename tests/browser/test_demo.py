@@ -1,5 +1,7 @@
 """The real thing: the shipped weights over real docstrings, fewer of them, in the app."""
 
+import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,3 +42,58 @@ def test_searching_the_text_leads_to_features(demo_server: Server, visit: Open):
     at.goto("/features?coder=sae&search=array")
     at.click(at.page.get_by_role("link", name="#").first)
     expect(at.page.locator('.root[data-coder="sae"][data-latent] .row').first).to_be_visible()
+
+
+def test_a_long_list_is_read_page_by_page_and_found_again(demo_server: Server, visit: Open):
+    at = visit(demo_server, size=(1280, 500))
+    page = at.page
+    at.goto("/features?coder=sae&min_density=0.1")
+    head, bar = page.get_by_role("columnheader", name="Feature"), page.get_by_test_id("stHeader")
+
+    def stays() -> None:
+        assert (head.bounding_box() or {})["y"] >= (bar.bounding_box() or {})["height"] - 1
+        expect(head).to_be_in_viewport()
+
+    second = page.get_by_role("button", name="Page 2", exact=True)
+    at.reach(second)
+    stays()
+    first_row = page.locator("table.sticky tbody tr").first
+    expect(first_row).not_to_be_in_viewport()
+    at.click(second)
+    expect(page).to_have_url(re.compile("page=2"))
+    expect(first_row).to_be_in_viewport()
+    at.settled()
+    stays()
+
+    # A row as text and as a link, by keyboard too.
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    at.hover(first_row)
+    link = first_row.get_by_role("button", name="Copy a link to this feature")
+    link.focus()
+    at.press("Enter")
+    expect(link).to_have_text("✓")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(rf"{demo_server.url}/feature\?coder=sae&latent=\d+", copied)
+    at.click(first_row.get_by_role("button", name="Copy this row as text, with its link"))
+    row, address = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert row.startswith("#")
+    assert "Density: " in row
+    assert address == copied
+
+    # The whole list as a file, not the page.
+    at.click(page.get_by_role("button", name="Export"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    assert download.value.suggested_filename == "demo_sae_min_density=0.1.csv"
+    with Path(download.value.path()).open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file))
+    shown = page.get_by_text(re.compile("26–50 of")).inner_text()
+    assert f"{len(lines) - 1:,} features" in shown
+
+    # The navigation leads back to the list as it was left, and a click on it clears the filters.
+    top = page.get_by_test_id("stTopNav")
+    at.click(top.get_by_role("link", name="Jobs"))
+    at.click(top.get_by_role("link", name="Features"))
+    expect(page).to_have_url(re.compile(r"features\?coder=sae&min_density=0.1&page=2"))
+    at.click(page.get_by_role("button", name=re.compile("Density at least")))
+    expect(page).not_to_have_url(re.compile("min_density"))

@@ -1,12 +1,15 @@
 """The list with explanations and scores against a plain pandas implementation, on random data with gaps and ties."""
 
 import gc
+import io
+import json
 import weakref
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,16 +19,20 @@ from autointerp.records import Explanation, Score, config_hash
 from autointerp.store import (
     ContextHit,
     LatentQuery,
+    ScoreBound,
     ScoreKind,
     Spots,
     Store,
     annotated_store,
     hit_tokens,
     list_latents,
+    list_table,
+    match_examples,
 )
 from autointerp.store.annotated import AnnotatedStore
 from autointerp.store.annotations import Annotations
 from autointerp.store.coders.firing import random_spots
+from autointerp.store.list_table import RECORD, to_file
 from tests.conftest import CoderSpec, _factory
 from tests.explained import scores_of
 
@@ -156,6 +163,7 @@ QUERIES = st.fixed_dictionaries(
         "explainer": st.sampled_from([None, None, *EXPLAINERS, "'; DROP"]),
         "human": st.sampled_from([None, None, "pinned", "person"]),
         "dead": st.sampled_from(["hide", "show"]),
+        "also": st.lists(st.builds(ScoreBound, st.sampled_from(KINDS), BOUND, BOUND), max_size=2).map(tuple),
     }
 )
 
@@ -171,6 +179,11 @@ def plainly(frame: pd.DataFrame, query: dict) -> pd.DataFrame:
             keep &= values >= least
         if largest is not None:
             keep &= values <= largest
+    for bound in query["also"]:
+        values = frame[f"score {bound.kind.key}"]
+        keep &= values.notna()
+        keep &= values >= (-np.inf if bound.least is None else bound.least)
+        keep &= values <= (np.inf if bound.most is None else bound.most)
     match query["state"]:
         case "explained":
             keep &= frame["explained"]
@@ -232,6 +245,57 @@ def test_kinds_and_explainers_are_counted(made: tuple):
     assert page.total == int((frame["explained"] & frame[scores].isna().all(axis=1)).sum())
 
 
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=QUERIES)
+def test_the_whole_list_goes_into_a_table_as_it_is(made: tuple, query: dict):
+    store, annotations, frame = made
+    expected = plainly(frame, query)
+    table = list_table(store, list(N), LatentQuery(**query, limit=3, offset=2), annotations=annotations)
+    assert list(zip(table["coder"].to_pylist(), table["latent"].to_pylist(), strict=True)) == list(
+        zip(expected["coder"], expected["latent"], strict=True)
+    )
+    assert [text or "" for text in table["explanation"].to_pylist()] == expected["text"].tolist()
+    score = expected[f"score {query['kind'].key}"]
+    assert table["score"].to_pylist() == [None if np.isnan(value) else value for value in score]
+    assert table["density"].to_pylist() == expected["density"].tolist()
+
+
+def test_a_table_keeps_its_numbers_and_its_origin_in_a_file(made: tuple):
+    store, annotations, _ = made
+    about = {"address": {"min_density": "0.5"}}
+    query = LatentQuery(kind=KINDS[0], sort="score")
+    table = list_table(store, list(N), query, annotations=annotations, about=about)
+    parquet = pq.read_table(io.BytesIO(to_file(table, "parquet")))
+    assert parquet.to_pylist() == table.to_pylist()
+    record = json.loads((parquet.schema.metadata or {})[RECORD])
+    assert (record["store"], record["coders"], record["n_rows"]) == (store.path.name, list(N), table.num_rows)
+    assert (record["score"]["scorer"], record["address"]) == ("detection", {"min_density": "0.5"})
+    csv = pd.read_csv(io.BytesIO(to_file(table, "csv")))
+    assert csv["density"].tolist() == table["density"].to_pylist()
+    assert csv.columns.tolist() == table.column_names
+    bare = list_table(store, ["a"], LatentQuery())
+    assert "explanation" not in bare.column_names
+    assert list_table(store, [], LatentQuery()).num_rows == 0
+
+
+def test_ranks_of_ones_own(made: tuple):
+    store, annotations, frame = made
+    live = frame[~frame["dead"] & (frame["coder"] == "b")]["latent"].tolist()
+    ranks = {"b": pa.table({"latent": pa.array(live[:3], pa.uint32()), "rank": [0.1, 0.9, 0.5]})}
+    for descending, first in ((True, [1, 2, 0]), (False, [0, 2, 1])):
+        query = LatentQuery(sort="rank", ranks=ranks, descending=descending, limit=3)
+        rows = list_latents(store, query=query, annotations=annotations).rows
+        assert [(row.coder, row.stats.latent) for row in rows] == [("b", live[i]) for i in first]
+    assert list_latents(store, query=query).total == (~frame["dead"]).sum()
+
+
+def test_explanations_made_one_way(made: tuple):
+    store, annotations, frame = made
+    for explainer in EXPLAINERS:
+        page = list_latents(store, query=LatentQuery(made_by=explainer, dead="show"), annotations=annotations)
+        assert page.total == int((frame["explainer"] == explainer).sum())
+
+
 def test_without_annotations_nothing_is_explained(made: tuple):
     store, _, frame = made
     assert list_latents(store, query=LatentQuery(state="explained")).total == 0
@@ -287,6 +351,24 @@ def test_relevance_is_share_of_maximum_beyond_chance(made: tuple, spots: Spots):
     assert {(row.coder, row.stats.latent): row.relevance for row in rows} == pytest.approx(expected)
     assert [row.relevance for row in rows] == sorted((row.relevance or 0 for row in rows), reverse=True)
     assert list_latents(store, query=query).rows == rows
+
+
+@pytest.mark.parametrize("spots", SPOTS)
+def test_a_row_shows_where_it_is_strongest_among_what_was_found(made: tuple, spots: Spots):
+    store = made[0]
+    rows = list_latents(store, query=LatentQuery(sort="relevance", spots=spots, limit=99)).rows
+    per_context = -(-20 // spots.width)
+    for row, (example, at) in zip(rows, match_examples(store, rows, spots, 6), strict=True):
+        acts = store.coder(row.coder).activations(row.stats.latent)
+        inside = np.isin(acts.token // 20 * per_context + acts.token % 20 // spots.width, spots.ids)
+        best = acts.activation[inside].max()
+        first = acts.token[inside][acts.activation[inside] == best][0]
+        assert example.context * 20 + example.start + at == first
+        assert example.activations[at] == best
+        assert example.token_ids.tolist() == store.tokens[example.context, example.start :][:6].tolist()
+        there = dict(zip(acts.token.tolist(), acts.activation.tolist(), strict=True))
+        begin = example.context * 20 + example.start
+        assert example.activations.tolist() == [there.get(begin + i, 0.0) for i in range(6)]
 
 
 def test_a_match_becomes_its_tokens():

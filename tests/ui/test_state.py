@@ -1,18 +1,20 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autointerp.store import Store
 from autointerp.ui.feature.state import GROUPS, WINDOWS, FeatureState
-from autointerp.ui.shared.state import (
+from autointerp.ui.shared.list_state import (
     DEAD,
     HUMAN,
-    MAX_NUMBER,
     MODES,
     STATES,
     FeaturesState,
-    number,
+    ScoreFilter,
+    parse_also,
     sorts,
-    whole,
+    write_also,
 )
+from autointerp.ui.shared.state import MAX_NUMBER, number, whole
 
 HOSTILE = st.one_of(
     st.text(st.characters(), max_size=30),
@@ -46,7 +48,7 @@ def test_defaults():
     )
     listed = FeaturesState.parse({})
     assert (listed.sort, listed.descending, listed.dead, listed.page, listed.search) == (
-        "density",
+        "above",
         True,
         "hide",
         1,
@@ -58,7 +60,7 @@ def test_defaults():
 def test_a_search_brings_its_own_order():
     assert FeaturesState.parse({"search": "x"}).sort == "match"
     assert FeaturesState.parse({"context": "3"}).sort == "match"
-    assert FeaturesState.parse({"search": "  ", "sort": "match"}).sort == "density"
+    assert FeaturesState.parse({"search": "  ", "sort": "match"}).sort == "above"
     assert FeaturesState.parse({"search": "x", "sort": "low"}).sort == "low"
     assert FeaturesState.parse({"search": "x", "regex": "1"}).mode == "regex"
     assert FeaturesState.parse({"mode": "both", "regex": "1"}).mode == "both"
@@ -81,6 +83,28 @@ def test_words_and_numbers_are_read():
     assert listed.filters == {"min_density": 0.5}
     assert listed.bounds(scores=True) == {"density": (0.005, None)}
     assert FeaturesState.parse({"sort": "top_token_share"}).sort == "share"  # as in older addresses
+
+
+def test_bounds_on_several_scores_survive_the_address():
+    filters = (
+        ScoreFilter("detection~llm~a;b!c:8b~@1", 0.5, None),
+        ScoreFilter("fuzzing~offline~@2", None, -0.25),
+    )
+    assert parse_also(write_also(filters)) == filters
+    assert write_also(()) is None
+    assert parse_also("x!nan!1e999;!1!2;y;z!1;" * 9) == (ScoreFilter("x"),)
+
+
+def test_coders_are_chosen_by_kind_and_hookpoint(tiny_store: Store):
+    infos = tiny_store.coders()
+    kinds = {info.coder: info.kind for info in infos}
+    assert FeaturesState.parse({}).coders(infos) == list(kinds)
+    assert FeaturesState.parse({"kind": kinds["transcoder"]}).coders(infos) == ["transcoder"]
+    assert FeaturesState.parse({"kind": ",".join(kinds.values())}).coders(infos) == list(kinds)
+    assert FeaturesState.parse({"kind": kinds["transcoder"], "coder": "sae"}).coders(infos) == []
+    assert FeaturesState.parse({"hookpoint": infos[0].hookpoint}).coders(infos) == [
+        info.coder for info in infos if info.hookpoint == infos[0].hookpoint
+    ]
 
 
 def test_whole_and_number_refuse_what_is_none():

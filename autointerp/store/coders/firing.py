@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autointerp.store.catalog import AttachedCoder, Generation
 from autointerp.store.coders.half import decode
+from autointerp.types import CoderInfo
 
 _KEPT = 64
 _COMPARED = 256
@@ -120,17 +121,19 @@ def _measured(generation: Generation, coder: AttachedCoder, spots: Spots) -> NDA
     return np.bincount(latent, weights[group] * share, minlength=len(top)) / weights.sum()
 
 
+def unit_of(token: str, info: CoderInfo, width: int) -> str:
+    """In SQL, the unit of `width` tokens in which the token index `token` lies, see `Spots`."""
+    if info.ctx_len % width == 0:
+        return f"{token} // {width}"
+    per_context = -(-info.ctx_len // width)
+    return f"{token} // {info.ctx_len} * {per_context} + {token} % {info.ctx_len} // {width}"
+
+
 def _strongest(
     generation: Generation, coder: AttachedCoder, spots: Spots
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
     """Latent, place and the largest activation (half-float bits, which keep the order) of all that fires there."""
-    info = coder.info
-    token = f"(place % {info.n_contexts * info.ctx_len})"
-    if info.ctx_len % spots.width == 0:
-        where = f"{token} // {spots.width}"
-    else:
-        per_context = -(-info.ctx_len // spots.width)
-        where = f"{token} // {info.ctx_len} * {per_context} + {token} % {info.ctx_len} // {spots.width}"
+    where = unit_of(f"(place % {coder.info.n_contexts * coder.info.ctx_len})", coder.info, spots.width)
     cursor = generation.cursor()
     cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
     rows = cursor.execute(

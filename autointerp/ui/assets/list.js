@@ -21,8 +21,46 @@ const explained = (cell) => {
   if (cell.none) box.textContent = cell.none;
   else {
     for (const mark of cell.marks) append(box, el("span", "badge", mark), document.createTextNode(" "));
-    append(box, el("span", "text-of", cell.text));
+    const text = el("span", "text-of");
+    let from = 0;
+    for (const [start, stop] of cell.hits || []) {
+      append(text, document.createTextNode(cell.text.slice(from, start)), el("mark", "found", cell.text.slice(start, stop)));
+      from = stop;
+    }
+    append(box, append(text, document.createTextNode(cell.text.slice(from))));
+    if (cell.hits) box.classList.add("whole");
     box.title = cell.help;
+  }
+  return box;
+};
+
+// A row as text: its cells under their titles, and its address.
+const spoken = (column, cell) => {
+  if (cell === null || cell === undefined) return "";
+  if (column.kind === "explanation") return cell.none || cell.text;
+  if (column.kind === "score") return `${cell.value} (${cell.ci}, ${cell.under})`;
+  if (column.kind === "token") return cell.join(" ");
+  return Array.isArray(cell) ? cell[0] : String(cell);
+};
+const copies = (data, row, tr) => {
+  const href = new URL(address(data.page, row.go), window.location.href).href;
+  const words = () => data.columns.filter((column) => column.kind !== "tokens")
+    .map((column) => [column, spoken(column, row.cells[data.columns.indexOf(column)])])
+    .map(([column, text], i) => (i && column.kind !== "explanation" ? `${column.title}: ${text || "none"}` : text)).join(" · ");
+  const box = el("td", "copies");
+  for (const [label, help, text] of [["text", "Copy this row as text, with its link", () => `${words()}\n${href}`], ["link", "Copy a link to this feature", () => href]]) {
+    const button = el("button", "copy", label);
+    button.type = "button";
+    button.title = help;
+    button.setAttribute("aria-label", help);
+    button.onclick = async (event) => {
+      event.stopPropagation();
+      const done = await copy(text());
+      button.textContent = done ? "✓" : "✕";
+      if (!done) button.title = "The browser refused: copy the address instead";
+      setTimeout(() => (button.textContent = label), 1500);
+    };
+    append(box, button);
   }
   return box;
 };
@@ -32,7 +70,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const drawn = JSON.stringify(data);
   if (root.drawn === drawn) return; // the same as before: a row must not be replaced under the pointer
   root.drawn = drawn;
-  const table = el("table", "list" + (data.cls ? " " + data.cls : ""));
+  const table = el("table", "list" + (data.cls ? " " + data.cls : "") + (data.sticky ? " sticky" : ""));
   const head = el("tr");
   for (const column of data.columns) {
     const th = el("th", column.num ? "num" : "");
@@ -50,6 +88,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     append(head, th);
   }
+  if (data.sticky) append(head, el("th", "copies"));
   append(table, append(el("thead"), head));
   const body = el("tbody");
   const byNode = new Map();
@@ -92,11 +131,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
       }
       append(tr, td);
     });
+    if (data.sticky) append(tr, copies(data, row, tr));
     append(body, tr);
   }
   append(table, body);
+  const turned = root.place !== undefined && root.place !== data.place;
+  root.place = data.place;
   const tip = el("div", "tip");
-  root.replaceChildren(append(el("div", "wide"), table), tip);
+  root.replaceChildren(append(el("div", data.sticky ? "" : "wide"), table), tip);
+  if (turned) requestAnimationFrame(() => root.scrollIntoView({ block: "start" })); // another page is read from its top
   if (data.table) {
     const find = (node) => byNode.get(node.closest(".text"));
     hover(root, tip, data.table, (row) => row.max, find, null);

@@ -1,29 +1,34 @@
 """The controls of the Features page: which coder, what to search, what to sort by, what to leave out. Each one's state is in
 the address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from autointerp.explain.registry import EXPLAINERS
+from autointerp.models.coders import registry
 from autointerp.store import STATISTICS, ScoreKind
+from autointerp.types import CoderInfo
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text
-from autointerp.ui.shared.state import (
+from autointerp.ui.shared.list_query import ListAnnotations, shown_sort
+from autointerp.ui.shared.list_state import (
+    BEST,
     DEAD,
     HUMAN,
     MODES,
     SCORE_FILTERS,
     STATES,
+    UNSCORED,
     FeaturesState,
     NumberFilter,
-    bound,
-    change,
-    choose,
-    current,
+    ScoreFilter,
     statistic_filters,
+    write_also,
 )
+from autointerp.ui.shared.state import bound, change, choose, current
 from autointerp.ui.shared.text import visible
 
 ALL = "All coders"
@@ -41,7 +46,16 @@ _PLACEHOLDERS = {
 def which(names: list[str], state: FeaturesState) -> None:
     """The coder, or all."""
     options = {name: name for name in (ALL, *names)}
-    choose(st.selectbox, "Coder", options, "coder", state.coder or ALL, ALL, reset=("page",), width=145)
+    choose(
+        st.selectbox,
+        "Coder",
+        options,
+        "coder",
+        state.coder or ALL,
+        ALL,
+        reset=("page", "kind", "hookpoint"),
+        width=145,
+    )
 
 
 def search_box(state: FeaturesState) -> None:
@@ -61,7 +75,8 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
         names = {offered.key: score_text.name(offered, kinds) for offered in kinds}
         choose(st.selectbox, "Score shown", names, "score", kind.key, reset=("page",), width=205)
     offered = _orders(searching=state.searching, scored=kind is not None)
-    shown = state.sort if state.sort in offered else "density"
+    shown = shown_sort(state, kind)
+    shown = shown if shown in offered else UNSCORED
     key = "url_sort"
     if st.session_state.get(key) != shown:
         st.session_state[key] = shown
@@ -73,7 +88,12 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
 
 def _orders(*, searching: bool, scored: bool) -> dict[str, str]:
     """Names of the orders on offer, by what the address says."""
-    scores = {"low": "Score, lower bound", "score": "Score", "above": "Score above floor"}
+    scores = {
+        "above": "Score above floor",
+        "low": "Score, lower bound",
+        "score": "Score",
+        "expected": "Expected score",
+    }
     statistics = {statistic.key: statistic.label for statistic in STATISTICS.values() if statistic.sortable}
     return {
         **({"match": "Best match"} if searching else {}),
@@ -89,39 +109,96 @@ def sort_by(name: str, *, descending: bool | None = None) -> None:
     natural = name != "latent"
     down = natural if descending is None else descending
     change(
-        sort=None if name == ("match" if state.searching else "density") else name,
+        sort=None if name == ("match" if state.searching else BEST) else name,
         order=None if down == natural else "desc" if down else "asc",
         page=None,
     )
 
 
-def filters_label(state: FeaturesState) -> str:
-    """`Filters (2)`."""
-    words = (state.dead != "hide", state.explained != _ANY, state.human != _ANY, bool(state.explainer))
-    active = len(state.filters) + sum(words)
-    return f"Filters ({active})" if active else "Filters"
-
-
-def filters(state: FeaturesState, explainers: Mapping[str, int], kind: ScoreKind | None) -> None:
+def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnotations) -> None:
     """Everything that narrows the list, in a popover."""
     left, right = st.columns(2, gap="medium")
     with left:
         _narrow(st.segmented_control, "Features", DEAD, "dead", state.dead, "hide")
+        _coders(
+            "Kind of coder",
+            "kind",
+            state.kinds,
+            {info.kind: registry.kind(info.kind).label for info in infos},
+        )
+        _coders(
+            "Hookpoint", "hookpoint", state.hookpoints, {info.hookpoint: info.hookpoint for info in infos}
+        )
         for each in statistic_filters():
             _number(each, state)
     with right:
         states = {key: label for key, (label, _) in STATES.items()}
         _narrow(st.selectbox, "Explanation", states, "explained", state.explained)
-        offered = [*explainers, *([state.explainer] if state.explainer else [])]
-        names = {_ANY: "Any"} | {name: _explainer(name, explainers) for name in offered}
+        offered = [*listed.explainers, *([state.explainer] if state.explainer else [])]
+        names = {_ANY: "Any"} | {name: _explainer(name, listed.explainers) for name in offered}
         _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
         people = {key: label for key, (label, _) in HUMAN.items()}
         _narrow(st.selectbox, "Human input", people, "human", state.human)
-        if kind is None:
+        if listed.kind is None:
             st.caption("Filters by score appear once something is scored.")
             return
         for each in SCORE_FILTERS:
             _number(each, state)
+    if len(listed.kinds) > 1:
+        _also(state, listed)
+
+
+def _coders(label: str, name: str, chosen: Sequence[str], options: Mapping[str, str]) -> None:
+    """Several kinds or hookpoints at once; none means all. Leaves the choice of a single coder."""
+    if len(options) < 2:
+        return
+    known = [each for each in chosen if each in options]
+    st.multiselect(
+        label, list(options), format_func=lambda key: options.get(str(key), ""), placeholder="Any",
+        **bound(name, known, reset=("page", "coder"), encode=lambda keys: ",".join(keys) or None, firm=True),
+    )  # fmt: skip
+
+
+def _also(state: FeaturesState, listed: ListAnnotations) -> None:
+    """Bounds on the values of several scores at once."""
+    names = {kind.key: score_text.name(kind, listed.kinds) for kind in listed.kinds}
+    of: dict[str, ScoreFilter] = {}
+    for each in state.also:
+        kind = next((kind for kind in listed.kinds if kind.has_key(each.key)), None)
+        if kind is not None:
+            of[kind.key] = replace(each, key=kind.key)
+
+    def choose_scores(keys: list[str]) -> str | None:
+        return write_also(of.get(key) or ScoreFilter(key) for key in keys)
+
+    st.multiselect(
+        "Several scores at once", list(names), format_func=lambda key: names.get(str(key), ""),
+        placeholder="Choose scores to filter by",
+        **bound("also", list(of), encode=choose_scores, firm=True, reset=("page",)),
+    )  # fmt: skip
+    for key in of:
+        left, right = st.columns(2, gap="medium")
+        for column, side, word in ((left, "least", "least"), (right, "most", "most")):
+            with column:
+                _also_number(f"{names[key]} at {word}", key, side, of)
+
+
+def _also_number(label: str, kind: str, side: str, of: Mapping[str, ScoreFilter]) -> None:
+    value = getattr(of[kind], side)
+    key = f"also_{side}_{kind}"
+    if st.session_state.get(key, _UNSET) != value:
+        st.session_state[key] = value
+
+    def write() -> None:
+        changed = replace(of[kind], **{side: st.session_state[key]})
+        change(also=write_also(changed if name == kind else each for name, each in of.items()), page=None)
+
+    st.number_input(
+        label, min_value=-1.0, max_value=1.0, step=None, format="%g", placeholder="any", key=key, on_change=write
+    )  # fmt: skip
+
+
+_UNSET = object()
 
 
 def _number(bounds: NumberFilter, state: FeaturesState) -> None:

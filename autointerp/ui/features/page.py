@@ -8,24 +8,26 @@ import streamlit as st
 
 from autointerp.store import LatentPage, Store, list_latents
 from autointerp.types import CoderInfo
-from autointerp.ui.features import controls, search
+from autointerp.ui.features import chips, controls, elsewhere, search
 from autointerp.ui.features.rows import record
 from autointerp.ui.features.search import SearchResults
 from autointerp.ui.shared import components, list_walk, score_text
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.list_query import PAGE_SIZE, ListAnnotations, latent_query, read_annotations
-from autointerp.ui.shared.session import LIST_PARAMS, heading, messages, open_store
-from autointerp.ui.shared.state import (
-    SCORE_SORTS,
-    FeaturesState,
-    change,
-    current,
-    sorts,
-    unknown_coder,
+from autointerp.ui.shared.list_query import (
+    PAGE_SIZE,
+    ListAnnotations,
+    latent_query,
+    read_annotations,
+    shown_sort,
 )
+from autointerp.ui.shared.list_state import SCORE_SORTS, FeaturesState, sorts
+from autointerp.ui.shared.session import LIST_PARAMS, PAGE_BEFORE, heading, messages, open_store
+from autointerp.ui.shared.state import change, current, unknown_coder
 from autointerp.ui.shared.text import plain
 
 KEY = "features"
+RESTORE_SECONDS = 0.1
+_ASKED = "features_restored_next"
 
 
 def draw() -> None:
@@ -37,6 +39,11 @@ def draw() -> None:
             heading("Features")
             components.no_coders()
             return
+        seen = _left_as()
+        if seen:
+            st.session_state.pop(_ASKED, None)
+            st.fragment(_restore, run_every=RESTORE_SECONDS)(seen)
+            return
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]
         if state.coder is not None and state.coder not in names:
@@ -46,31 +53,54 @@ def draw() -> None:
         _body()
 
 
+def _left_as() -> dict[str, str]:
+    """The parameters of the list as it was left, where it is to be shown so: the navigation's link leads to a bare address,
+    from another page."""
+    came = st.session_state.get(PAGE_BEFORE) not in (None, "features")
+    return st.session_state.get(LIST_PARAMS, {}) if came and not current() else {}
+
+
+def _restore(seen: dict[str, str]) -> None:
+    """Not at once, but when the browser asks for it: parameters that reach it before it has changed the page would become part
+    of the address of the page before, where its Back button leads (Streamlit 1.67)."""
+    if st.session_state.pop(_ASKED, False):
+        change(**seen)
+        st.rerun()
+    st.session_state[_ASKED] = True
+
+
 @st.fragment
 def _body() -> None:
     with messages():
         store = open_store()
         state = FeaturesState.parse(current())
         infos = store.coders()
-        coders = [state.coder] if state.coder else [info.coder for info in infos]
+        coders = state.coders(infos)
         listed = read_annotations(store, coders, state)
         _controls(store, infos, state, listed)
+        chips.draw(state, listed)
+        if not coders:
+            st.info("No coder is of this kind and at this hookpoint: remove a filter.")
+            return
         _missing(listed, state)
         results = None
         if state.searching:
             results = search.run(store, listed.annotations, coders, state)
             if results is None:
                 return
-        query = latent_query(state, listed.kind, results and results.spots, results and results.matches)
+        query = latent_query(coders, state, listed, results and results.spots, results and results.matches)
         ready = all(store.coder(name).has(query.computed) for name in coders)
         with nullcontext() if ready else st.spinner("Computing this statistic for every feature, once…"):
             page = list_latents(store, coders, query, annotations=listed.annotations)
-        _summary(page, state, results, listed)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _summary(page, state, results, listed)
+            if page.total:
+                elsewhere.draw(store, coders, query, page, listed.annotations)
         if page.rows:
+            explained = bool(listed.n_explained)
             data = record(
-                store, page, state, listed.kind, kinds=listed.kinds, explained=bool(listed.n_explained),
-                measure=results.measure if results else None,
-            )  # fmt: skip
+                store, page, state, listed.kind, kinds=listed.kinds, explained=explained, results=results
+            )
             clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
             if clicked:
                 opened = (str(clicked["coder"]), int(clicked["latent"]))
@@ -84,7 +114,8 @@ def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
         name = score_text.name(listed.kind, listed.kinds)
         st.caption(f"There are no scores “{plain(state.score, 80)}”; showing {plain(name)}.")
     if listed.kind is None and (
-        state.sort in SCORE_SORTS or state.bounds(scores=True).keys() & set(SCORE_SORTS.values())
+        (state.ordered and state.sort in SCORE_SORTS)
+        or state.bounds(scores=True).keys() & set(SCORE_SORTS.values())
     ):
         st.caption("Nothing here is scored yet, so there is no score to sort or filter by.")
 
@@ -96,15 +127,15 @@ def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, listed
         controls.which(names, state)
         controls.search_box(state)
         controls.order(state, listed.kinds, listed.kind)
-        with st.popover(controls.filters_label(state), icon=":material/filter_alt:"):
-            controls.filters(state, listed.explainers, listed.kind)
+        with st.popover("Filters", icon=":material/filter_alt:"):
+            controls.filters(infos, state, listed)
         st.number_input(
             "Open feature by number", min_value=0, max_value=max(info.n_latents for info in infos) - 1, value=None, step=1,
             width=125, placeholder="Number", label_visibility="collapsed", key="open_number", on_change=_open_number,
         )  # fmt: skip
         if st.button("Random", shortcut="X", icon=":material/casino:"):
             rng = np.random.default_rng()
-            name = state.coder or str(rng.choice(names))
+            name = str(rng.choice(state.coders(infos) or names))
             _open(name, store.coder(name).random_live(rng))
     target = st.session_state.pop(_OPEN, None)
     if target is not None:
@@ -158,7 +189,7 @@ def _order(state: FeaturesState, results: SearchResults | None, listed: ListAnno
     """What the list is sorted by, where the column heads do not say it."""
     if state.sort == "match" and results:
         return f" · {plain(results.order)}"
-    if state.sort in SCORE_SORTS and listed.kind is not None:
+    if shown_sort(state, listed.kind) in SCORE_SORTS and listed.kind is not None:
         name = score_text.name(listed.kind, listed.kinds)
         direction = "highest" if state.descending else "lowest"
         return f" · {direction} {score_text.SORTS[state.sort]} first: {plain(name)}"
@@ -185,9 +216,12 @@ def _sort_clicked() -> None:
     if column not in sorts():
         return
     state = FeaturesState.parse(current())
-    shown = "low" if state.sort in SCORE_SORTS else state.sort
+    store = open_store()
+    kind = read_annotations(store, state.coders(store.coders()), state).kind
+    sort = shown_sort(state, kind)
+    shown = "low" if column == "low" and sort in SCORE_SORTS else sort
     if shown == column:
-        controls.sort_by(state.sort, descending=not state.descending)
+        controls.sort_by(sort, descending=not state.descending)
     else:
         controls.sort_by(column)
 

@@ -4,12 +4,23 @@ peaks under one another."""
 from collections.abc import Iterable
 from typing import Any
 
-from autointerp.store import STATISTICS, LatentPage, LatentRow, ScoreKind, Statistic, Store, preview_examples
+from autointerp.store import (
+    STATISTICS,
+    LatentPage,
+    LatentRow,
+    ScoreKind,
+    Statistic,
+    Store,
+    match_examples,
+    preview_examples,
+)
+from autointerp.ui.features.search import SearchResults
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload, score_text, statistics
 from autointerp.ui.shared.components import Column
 from autointerp.ui.shared.explanation_cell import explanation_cell
-from autointerp.ui.shared.state import SCORE_SORTS, FeaturesState
+from autointerp.ui.shared.list_query import shown_sort
+from autointerp.ui.shared.list_state import SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
 
 PREVIEW = 28
@@ -24,44 +35,41 @@ def record(
     *,
     kinds: Iterable[ScoreKind] = (),
     explained: bool = False,
-    measure: str | None = None,
+    results: SearchResults | None = None,
 ) -> dict[str, Any]:
     """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
-    shown; `measure`: a name under which each row's relevance is shown."""
+    shown; `results`: of the search, whose reason each row shows: the words, the similarity, or the context at the match."""
     table = payload.token_table(store)
-    examples = preview_examples(store, page.rows, min(PREVIEW, store.ctx_len))
-    previews = {
-        (row.coder, row.stats.latent): example for row, example in zip(page.rows, examples, strict=True)
-    }
+    at_match = results if results is not None and results.spots is not None else None
+    previews = _matches(store, page, at_match, table) if at_match else _strongest(store, page, table)
     text = statistics.token_text(store)
+    measure, words = (results.measure, results.words) if results else (None, ())
 
     def name(row: LatentRow) -> str:
         return f"{row.coder} #{row.stats.latent}" if state.coder is None else f"#{row.stats.latent}"
 
     def explanation(row: LatentRow) -> dict[str, Any]:
-        drawn = explanation_cell(row.explanation, row.error)
+        drawn = explanation_cell(row.explanation, row.error, words)
         if measure is not None and row.relevance is not None and "marks" in drawn:
             drawn["marks"].append(f"{measure} {fmt.decimal(row.relevance, 2)}")
         return drawn
 
     def context(row: LatentRow) -> dict[str, Any] | str:
-        example = previews[row.coder, row.stats.latent]
-        if example is None:
-            return "never fires"
-        return {**payload.row(example, table), "max": row.stats.max_activation}
+        return previews.get((row.coder, row.stats.latent), "never fires")
 
     columns = [Column("Feature", name, kind="link", cls="name", sort="latent")]
     if explained:
         columns.append(Column("Explanation", explanation, kind="explanation"))
     if explained and kind is not None:
-        help_ = f"{score_text.help_text(kind)}. Sorts by the lower bound of the interval"
+        help_ = f"{score_text.help_text(kind)}. Sorts by the lower bound of its interval"
         columns.append(Column(score_text.name(kind, kinds), _score, kind="score", sort="low", help=help_))
     columns += [
         _statistic(statistic, store.ctx_len, text)
         for statistic in STATISTICS.values()
         if statistic.in_list and not (explained and statistic.spacious)
     ]
-    columns.append(Column("Strongest context", context, kind="tokens"))
+    sort = shown_sort(state, kind)
+    columns.append(_preview_column(context, at_match))
     return {
         "columns": [column.head for column in columns],
         "rows": [
@@ -75,9 +83,50 @@ def record(
         "table": table.entries,
         "page": "feature",
         "cls": "explained" if explained else "",
-        "sort": "low" if state.sort in SCORE_SORTS else state.sort,
+        "sort": "low" if sort in SCORE_SORTS else sort,
         "descending": state.descending,
+        "place": state.page,
+        "sticky": True,
     }
+
+
+Preview = dict[str, Any]
+
+
+def _strongest(store: Store, page: LatentPage, table: payload.TokenTable) -> dict[tuple[str, int], Preview]:
+    examples = preview_examples(store, page.rows, min(PREVIEW, store.ctx_len))
+    return {
+        (row.coder, row.stats.latent): {**payload.row(example, table), "max": row.stats.max_activation}
+        for row, example in zip(page.rows, examples, strict=True)
+        if example is not None
+    }
+
+
+def _matches(
+    store: Store, page: LatentPage, results: SearchResults, table: payload.TokenTable
+) -> dict[tuple[str, int], Preview]:
+    """The strongest place at what was searched for, in the middle; of the marks in view the one nearest to it is drawn."""
+    assert results.spots is not None
+    drawn = {}
+    for row, match in zip(page.rows, match_examples(store, page.rows, results.spots, PREVIEW), strict=True):
+        cells = {**payload.row(match.example, table), "k": match.at, "max": row.stats.max_activation}
+        start = match.example.context * store.ctx_len + match.example.start
+        near = [
+            (first - start, stop - start) for first, stop in results.marked if 0 <= first - start < PREVIEW
+        ]
+        if near:
+            cells["hit"] = list(min(near, key=lambda span: abs(span[0] - match.at)))
+        drawn[row.coder, row.stats.latent] = cells
+    return drawn
+
+
+def _preview_column(cell: Any, results: SearchResults | None) -> Column:
+    if results is None:
+        return Column("Strongest context", cell, kind="tokens")
+    help_ = "Where it is strongest among the places found" + (
+        "; what was searched for is underlined" if results.marked else ""
+    )
+    return Column("Context found", cell, kind="tokens", help=help_)
 
 
 def _statistic(statistic: Statistic, ctx_len: int, text: TokenText) -> Column:

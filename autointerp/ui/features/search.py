@@ -14,7 +14,8 @@ from autointerp.ui.features import embedded
 from autointerp.ui.shared import components, job_strip, llm_settings, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.embed_windows import embed_windows
-from autointerp.ui.shared.state import FeaturesState, change, whole
+from autointerp.ui.shared.list_state import FeaturesState
+from autointerp.ui.shared.state import change, whole
 from autointerp.ui.shared.text import plain, sentence, visible
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ BY_FIRING = "Best match: mean activation there (as a share of the maximum), minu
 @dataclass(frozen=True)
 class SearchResults:
     """What the list of features is narrowed to: where they fire, or which they are; and what "best match" means then.
-    `what` says it in the list's caption; `measure` names the relevance where its value says something by itself."""
+    `what` says it in the list's caption; `measure` names the relevance where its value says something by itself.
+
+    Why a row matched: `marked` are the token ranges (first, stop) of the corpus that hold what was searched for, `words` those
+    that its explanation holds."""
 
     spots: Spots | None = None
     matches: "dict[str, pyarrow.Table] | None" = None
     order: str = BY_FIRING
     what: str = "fire in these contexts"
     measure: str | None = None
+    marked: tuple[tuple[int, int], ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def _hit_table(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
@@ -99,11 +105,14 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
         for hit in hits.hits[:SHOWN]
     ]
     _hit_table([{"title": "Context", "kind": "link"}, {"title": "Match", "kind": "snippet"}], rows)
-    spans = {}
+    spans, marked = {}, {}
     for hit in hits.hits:
-        first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit, after=AFTER)
-        spans[hit.context * store.ctx_len + first, hit.context * store.ctx_len + stop] = None
-    return SearchResults(spots=Spots.spans(list(spans)), what="fire on these matches or just after")
+        first, stop = hit_tokens(store.decode(store.tokens[hit.context]), hit)
+        begin, end = hit.context * store.ctx_len, (hit.context + 1) * store.ctx_len
+        marked[begin + first, begin + stop] = None
+        spans[begin + first, min(begin + stop + AFTER, end)] = None
+    spots = Spots.spans(list(spans))
+    return SearchResults(spots=spots, what="fire on these matches or just after", marked=tuple(marked))
 
 
 def _words(
@@ -126,6 +135,7 @@ def _words(
         matches=matches,
         order="Best match: whole words first, then shorter explanations",
         what="have an explanation with all these words",
+        words=tuple(state.search.split()),
     )
 
 
@@ -233,7 +243,8 @@ def _meaning(
         matches=matches,
         order=f"Best match: {how}; embedder {embedder.name}",
         what=f"have the explanations closest in meaning (at most {MAX_EXPLANATIONS})",
-        measure="cosine" if state.mode == "meaning" else None,
+        measure="cosine" if state.mode == "meaning" else "match",
+        words=tuple(state.search.split()) if state.mode == "both" else (),
     )
 
 

@@ -1,6 +1,6 @@
 """“New batch”: explain or score many features of one or more coders, with what it will take before it starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,7 +24,7 @@ from autointerp.records import config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
-from autointerp.ui.shared import components, job_strip, llm_settings, options, services
+from autointerp.ui.shared import components, job_strip, list_walk, llm_settings, options, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change
@@ -32,7 +32,7 @@ from autointerp.ui.shared.text import plain, sentence
 
 KEY = "batch"
 HELD_OUT_HELP = "On held-out examples, which no explainer has seen; the delphi protocol holds nothing out"
-Which = Literal["missing", "all", "some"]
+Which = Literal["missing", "all", "some", "list"]
 WHICH: dict[Which, str] = {"missing": "Missing", "all": "All live", "some": "Selected"}
 WHICH_HELP = (
     "**Missing**: live features without an explanation with this exact configuration; when only scoring, explanations without "
@@ -71,12 +71,18 @@ def draw(store: Store) -> None:
         st.warning(sentence(error, 800))
         llm = None
     flow = st.container(horizontal=True, gap="medium")  # side by side where there is room
+    listed = list_walk.features(store)
     left, middle, right = flow.container(width=370), flow.container(width=280), flow.container(width=470)
     with left:
-        coders = st.pills("Coders", names, selection_mode="multi", default=_usual(store), key=f"{KEY}_coders")
+        ways: dict[Which, str] = {} if listed is None else {"list": f"These {_n(listed):,} of the list"}
+        ways |= WHICH
         which: Which = st.radio(
-            "Features", list(WHICH), format_func=WHICH.__getitem__, key=f"{KEY}_which", help=WHICH_HELP, horizontal=True
+            "Features", list(ways), format_func=lambda key: ways.get(key, ""), help=WHICH_HELP, horizontal=True,
+            key=f"{KEY}_which{'' if listed is None else '_list'}",
         )  # fmt: skip
+        coders = list(listed or ())
+        if which != "list":
+            coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
         text = ""
         if which == "some":
             label = "Numbers and ranges"
@@ -92,11 +98,13 @@ def draw(store: Store) -> None:
         explain, scores = _with_budget(explain, scores, llm)
     problem, chosen = None, None
     try:
-        chosen = plan(store, coders, which, text, explain, scores)
+        chosen = plan(store, coders, which, text, explain, scores, listed)
     except UserError as error:
         problem = str(error)
     with st.container(horizontal=True, vertical_alignment="center"):
-        start = st.button("Start", key=f"{KEY}_start", icon=":material/play_arrow:", disabled=chosen is None)
+        start = st.button(
+            "Start", key=f"{KEY}_start", type="primary", icon=":material/play_arrow:", disabled=chosen is None
+        )
         if problem:
             st.caption(f"⚠ {plain(problem, 600)}")
         elif chosen:
@@ -145,8 +153,9 @@ def plan(
     text: str,
     explain: ExplainOptions | None,
     scores: Sequence[ScoreOptions],
+    listed: Mapping[str, list[int]] | None = None,
 ) -> Plan:
-    """What exactly would be done. Raises UserError with what to change."""
+    """What exactly would be done; `listed`: features by coder, for "list". Raises UserError with what to change."""
     if not coders:
         raise UserError("Choose at least one coder.")
     if explain is None and not scores:
@@ -160,6 +169,8 @@ def plan(
             if not text.strip():
                 raise UserError("Enter features, such as 0-99,512.")
             latents = parse_latents(text, store.coder(coder))
+        elif which == "list":
+            latents = (listed or {}).get(coder, [])
         else:
             latents = live_latents(store, coder)
         if explain is not None:
@@ -172,6 +183,10 @@ def plan(
     if not items:
         raise UserError(_nothing(which, explain is not None))
     return Plan(explain, tuple(scores), items)
+
+
+def _n(listed: Mapping[str, list[int]]) -> int:
+    return sum(map(len, listed.values()))
 
 
 def _nothing(which: Which, explaining: bool) -> str:
@@ -269,5 +284,5 @@ def _start(store: Store, chosen: Plan) -> None:
     except UserError as error:
         st.error(sentence(error, 800))
         return
-    change(new=None, page=None, show=None)
+    change(new=None, page=None, show=None, **list_walk.RESET)
     st.rerun()

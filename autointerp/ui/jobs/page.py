@@ -7,7 +7,7 @@ from autointerp.store.annotations import Job
 from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
 from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
-from autointerp.ui.shared import components, job_strip, job_text, services
+from autointerp.ui.shared import components, job_strip, job_text, list_walk, services
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import change, choose, current, pager
 
@@ -45,11 +45,15 @@ def _busy(store: Store) -> bool:
 def _form_button(state: JobsState) -> None:
     if state.new:
         st.button(
-            "Close form", key="close_batch", icon=":material/close:", on_click=change, kwargs={"new": None}
+            "Close form",
+            key="close_batch",
+            icon=":material/close:",
+            on_click=change,
+            kwargs={"new": None, **list_walk.RESET},
         )
     else:
         st.button(
-            "New batch", key="new_batch", icon=":material/add:", on_click=change, kwargs={"new": 1}
+            "New batch", key="new_batch", type="primary", icon=":material/add:", on_click=change, kwargs={"new": 1}
         )  # fmt: skip
 
 

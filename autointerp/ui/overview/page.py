@@ -1,7 +1,7 @@
 """The Overview page: what is in the store, coder by coder, as text first and plots below."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,11 @@ COLUMNS: list[dict[str, Any]] = [
     {"title": "L0", "num": True, "help": "Mean number of active features per token"},
     {"title": "FVU", "num": True, "help": _FVU},
     {"title": "CE +", "num": True, "help": _CE},
-    {"title": "without", "num": True, "help": _WITHOUT},
+    {
+        "title": "of without",
+        "num": True,
+        "help": f"CE + as a share of the increase without the module. {_WITHOUT}",
+    },
     {"title": "Dead", "num": True, "help": "Features that never fire on this corpus"},
     {"title": "Size", "num": True},
 ]
@@ -45,19 +49,28 @@ def draw() -> None:
         store = open_store()
         infos = store.coders()
         tab_title("Overview")
-        st.title(plain(store.path.name), anchor=False)
+        st.title(plain(title(store, infos), 200), anchor=False)
         components.facts(store_facts(store), key="store_facts")
         for problem in store.problems():
             st.warning(plain(problem))
         if not infos:
             components.no_coders()
             return
-        components.links(COLUMNS, [coder_row(info) for info in infos], page="features", key="coders")
-        _plots(store, infos)
+        rows = [coder_row(info) for info in infos]
+        components.links(COLUMNS, rows, page="features", key="coders", cls="coders")
     # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
-    from autointerp.ui.overview import scores
+    from autointerp.ui.overview import recent, scores
 
     scores.section()
+    with messages():
+        _densities(store, infos)
+    recent.section()
+
+
+def title(store: Store, infos: Sequence[CoderInfo]) -> str:
+    """The store's name and what it is: `demo: 7 coders of docstrings-neox`."""
+    model = str(store.meta["model"]["name"]).rsplit("/", 1)[-1]
+    return f"{store.path.name}: {fmt.plural(len(infos), 'coder')} of {model}"
 
 
 def store_facts(store: Store) -> list[list[str]]:
@@ -99,7 +112,7 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             _measured(fidelity, fidelity.ce_increase, fidelity.ce_increase_interval, fmt.signed)
             if fidelity
             else [fmt.NONE, absent],
-            _without(fidelity) if fidelity else [fmt.NONE, absent],
+            _without(info, fidelity) if fidelity else [fmt.NONE, absent],
             fmt.share(info.n_dead / info.n_latents) if info.n_latents else fmt.NONE,
             fmt.size(info.bytes_on_disk),
         ],
@@ -127,11 +140,14 @@ def _measured(
     ]
 
 
-def _without(fidelity: Fidelity) -> str | list[str]:
-    """What the model loses without the module, with mean ablation beside it."""
-    if fidelity.ce_increase_without is None:
+def _without(info: CoderInfo, fidelity: Fidelity) -> str | list[str]:
+    """What the model loses without the module, as the scale of CE +, with mean ablation beside it."""
+    without = fidelity.ce_increase_without
+    if without is None:
         return [fmt.NONE, _NO_CE]
-    text = fmt.signed(fidelity.ce_increase_without, 3)
+    text = fmt.signed(without, 3)
+    if fidelity.ce_increase is not None and without and not _hides_the_stream(info):
+        text = f"{fmt.share(fidelity.ce_increase / without)} of {text}"
     if fidelity.ce_increase_mean is None:
         return text
     parts = [
@@ -147,28 +163,10 @@ def _density(path: str, file: str, _store: Store, coder: str) -> charts.DensityC
     return charts.DensityCurve(coder, np.asarray(edges), np.asarray(counts))
 
 
-def _plots(store: Store, infos: list[CoderInfo]) -> None:
+def _densities(store: Store, infos: list[CoderInfo]) -> None:
     curves = [_density(str(store.path), file_identity(info), store, info.coder) for info in infos]
-    _plot(charts.densities([curve for curve in curves if curve.counts.sum()]), "densities")
-    names = [info.coder for info in infos]
-    fidelity = [info.fidelity for info in infos]
-    fvu = [f.fvu if f else None for f in fidelity]
-    ce = [None if _hides_the_stream(info) else _ce_share(info.fidelity) for info in infos]
-    dead = [info.n_dead / info.n_latents for info in infos]
-    left, middle, right = st.columns(3)
-    with left:
-        title = "Fraction of variance unexplained"
-        _plot(charts.bars(title, names, fvu, [fmt.decimal(v) for v in fvu]), "fvu")
-    with middle:
-        if any(value is not None for value in ce):
-            title = "CE increase / increase without module"
-            texts = [
-                f"{fmt.share(v)} ({fmt.signed(f.ce_increase if f else None, 3)})"
-                for v, f in zip(ce, fidelity, strict=True)
-            ]
-            _plot(charts.bars(title, names, ce, texts, percent=True), "ce")
-    with right:
-        _plot(charts.bars("Dead features", names, dead, [fmt.share(v) for v in dead], percent=True), "dead")
+    figure = charts.densities([curve for curve in curves if curve.counts.sum()])
+    st.plotly_chart(figure, key="densities", config={"displayModeBar": False})
 
 
 def _hides_the_stream(info: CoderInfo) -> bool:
@@ -179,14 +177,3 @@ def _hides_the_stream(info: CoderInfo) -> bool:
         and info.fidelity.n_contexts is None
         and info.hookpoint.rpartition(".")[2].isdigit()
     )
-
-
-def _ce_share(fidelity: Fidelity | None) -> float | None:
-    """The increase of cross-entropy as a share of that without the module: comparable within a hookpoint."""
-    if fidelity is None or fidelity.ce_increase is None or not fidelity.ce_increase_without:
-        return None
-    return fidelity.ce_increase / fidelity.ce_increase_without
-
-
-def _plot(figure: Any, key: str) -> None:
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False})

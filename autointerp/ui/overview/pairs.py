@@ -107,7 +107,8 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
         names = [plain(score_text.name(kind, written.kinds)) for kind in (high, low)]
         st.caption(f"**High on {names[0]}, low on {names[1]}.** {_meaning(high.scorer, low.scorer)}")
         if chosen:
-            features(written, coders, chosen, [high, low], f"apart_{sign}")
+            places = [written.place(coders, at) for at in chosen]
+            features(written, places, [high, low], f"apart_{sign}")
         else:
             st.caption("None: both rank all features alike.")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from autointerp.store import ScoreKind
 from autointerp.ui.overview.again import larger
-from autointerp.ui.overview.data import Float, Written
-from autointerp.ui.shared import components, score_text
+from autointerp.ui.overview.data import Written
+from autointerp.ui.shared import components, list_walk, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
 
@@ -20,13 +20,14 @@ EXPECTED = {
 
 def features(
     written: Written,
-    coders: Sequence[str],
-    chosen: Sequence[int],
+    places: Sequence[tuple[str, int]],
     kinds: Sequence[ScoreKind],
     key: str,
-    expected: Float | None = None,
+    expected: Sequence[float] | None = None,
+    walk: str | None = None,
 ) -> None:
-    """Features in rows, with what explains them, the scores of these kinds, and the score that is `expected` of each."""
+    """Features (coder, latent) in rows, with what explains them, the scores of these kinds, and the score that is `expected` of
+    each. `walk`: the address of the list that begins with them, through which the Feature page steps then."""
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Explanation", "kind": "explanation"},
@@ -44,18 +45,17 @@ def features(
     if more is not None:
         columns.append({"title": "Again", "num": True, "help": f"Scored again: {score_text.help_text(more)}"})
     rows = []
-    for at in chosen:
-        coder, latent = written.place(coders, at)
+    for place, (coder, latent) in enumerate(places):
         annotated = written.coders[coder]
         shown = annotated.shown([latent]).get(latent)
         scores = [annotated.shown_scores(kind, [latent]).get(latent) for kind in kinds]
-        title = f"{coder} #{latent}" if len(coders) > 1 else f"#{latent}"
         figures = (score_text.cell(score) if score else None for score in scores)
-        cells = [title, explanation_cell(shown), *figures]
+        cells = [f"{coder} #{latent}", explanation_cell(shown), *figures]
         if expected is not None:
-            cells.append(fmt.decimal(float(expected[at]), 2))
+            cells.append(fmt.decimal(expected[place], 2))
         if more is not None:
             scored = annotated.shown_scores(more, [latent]).get(latent)
             cells.append(fmt.decimal(scored.value if scored else None, 2))
-        rows.append({"go": {"coder": coder, "latent": latent}, "cells": cells})
+        go = {"coder": coder, "latent": latent}
+        rows.append({"go": go if walk is None else {**go, **list_walk.address(walk, place)}, "cells": cells})
     components.links(columns, rows, page="feature", key=f"features_{key}")

@@ -1,24 +1,25 @@
 """Explanations and scores on the Overview: coverage, how scores spread, the best and worst explained, where scorers agree and
 where they do not, and what was done last. A fragment below the figures of the coders, so that those never wait for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
 
 from autointerp.errors import StoreError
 from autointerp.explain.registry import EXPLAINERS
-from autointerp.score.population import expected, spread
-from autointerp.score.registry import METRICS, SCORERS
-from autointerp.store import ScoreKind, Store, current_key
+from autointerp.score.population import spread
+from autointerp.store import ScoreKind, Store, current_key, list_latents
 from autointerp.types import CoderInfo
 from autointerp.ui.overview import again, pairs
 from autointerp.ui.overview.data import Coverage, Written
 from autointerp.ui.overview.rows import features
-from autointerp.ui.shared import charts, components, job_strip, job_text, score_text, services
+from autointerp.ui.shared import charts, components, job_strip, score_text, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.explanation_cell import written_by
+from autointerp.ui.shared.list_query import query_of_address
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import bound, choose, current
 from autointerp.ui.shared.text import plain, visible
@@ -35,7 +36,6 @@ def section() -> None:
     with messages():
         store = open_store()
         infos = store.coders()
-        st.subheader("Explanations", anchor=False)
         try:
             written = Written(store, services.annotations(store), infos, current().get("by"))
         except StoreError as error:
@@ -44,12 +44,12 @@ def section() -> None:
         if not written.n_explained:
             _nothing(store, infos)
         else:
-            _explained(written)
-        _recent(store)
+            _explained(store, written)
 
 
 def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
     coder = infos[0].coder
+    st.subheader("Explanations", anchor=False)
     st.info(
         "Nothing is explained yet. Open a feature and press Explain, or explain and score all live features from the Jobs page "
         "or the command line. No language model is needed:"
@@ -61,13 +61,28 @@ def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
     st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
 
 
-def _explained(written: Written) -> None:
+def _explained(store: Store, written: Written) -> None:
+    """The best and the worst first, then how far each coder has come."""
     names = list(written.coders)
     params = current()
-    if len(written.ways) > 1:
-        ways = {way: f"Explained by {_way(way)} ({fmt.count(n)})" for way, n in written.ways.items()}
-        choose(st.selectbox, "Explanations by", ways, "by", written.made_by, next(iter(ways)), width=380)
-    kinds = _shown_kinds(written, params)
+    asked = [kind for kind in written.kinds if kind.has_key(current_key(params.get("score")))]
+    kinds, switch = _shown_kinds(written, params)
+    coder = params.get("of") if params.get("of") in names else None
+    among = [coder] if coder else names
+    if kinds:
+        st.subheader("Best and worst explained", anchor=False)
+        chosen = asked[0] if asked else max(kinds, key=lambda kind: written.kinds[kind])
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            options = {name: name for name in (ALL, *names)}
+            choose(st.selectbox, "Features of", options, "of", coder or ALL, ALL, width=190)
+            labels = {kind.key: score_text.name(kind, written.kinds) for kind in kinds}
+            choose(st.selectbox, "Score", labels, "score", chosen.key, width=280)
+            _ways(written)
+        _extremes(store, written, coder, chosen)
+    st.subheader("Explanations", anchor=False)
+    if not kinds:
+        _ways(written)
+    switch()
     _coverage(written, kinds)
     if not kinds:
         st.info(
@@ -75,18 +90,15 @@ def _explained(written: Written) -> None:
         )
         return
     _spreads(written, kinds)
-    coder = params.get("of") if params.get("of") in names else None
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        options = {name: name for name in (ALL, *names)}
-        choose(st.selectbox, "Features of", options, "of", coder or ALL, ALL, width=190)
-        chosen = next((kind for kind in kinds if kind.has_key(current_key(params.get("score")))), None)
-        chosen = chosen or max(kinds, key=lambda kind: written.kinds[kind])
-        labels = {kind.key: score_text.name(kind, written.kinds) for kind in kinds}
-        choose(st.selectbox, "Score", labels, "score", chosen.key, width=280)
-    among = [coder] if coder else names
-    _extremes(written, among, chosen)
     if len(kinds) > 1:
         pairs.draw(written, among, kinds, params)
+
+
+def _ways(written: Written) -> None:
+    """How the explanations were made, where there are several ways."""
+    if len(written.ways) > 1:
+        ways = {way: f"Explained by {_way(way)} ({fmt.count(n)})" for way, n in written.ways.items()}
+        choose(st.selectbox, "Explanations by", ways, "by", written.made_by, next(iter(ways)), width=380)
 
 
 def _way(made_by: str) -> str:
@@ -95,9 +107,9 @@ def _way(made_by: str) -> str:
     return visible(" · ".join([EXPLAINERS.label(explainer), *rest]))
 
 
-def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]:
-    """The kinds of scores that most features have, each in its most common configuration, with a switch where there are more;
-    all of them once it is on."""
+def _shown_kinds(written: Written, params: Mapping[str, str]) -> tuple[list[ScoreKind], Callable[[], None]]:
+    """The kinds of scores that most features have, each in its most common configuration, all of them where the address says
+    so; and what draws the switch between the two, where there are more."""
     most = max(written.kinds.values(), default=0)
     everything = sorted(written.kinds, key=lambda kind: written.kinds[kind] < pairs.RARE * most)
     usual: list[ScoreKind] = []
@@ -105,23 +117,24 @@ def _shown_kinds(written: Written, params: Mapping[str, str]) -> list[ScoreKind]
         if len(usual) < MAX_KINDS and all(other.base != kind.base for other in usual):
             usual.append(kind)
     if len(everything) == len(usual):
-        return everything
+        return everything, lambda: None
     asked = [current_key(params.get(name)) for name in ("score", "x", "y")]
     usual += [kind for kind in everything if kind not in usual and kind.key in asked]
-    wanted = params.get("kinds") == "all"
-    more = len(everything) - len(usual)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if st.toggle(
-            f"All {len(everything)} kinds and settings of scores",
-            **bound("kinds", wanted, encode=lambda on: "all" if on else None),
-        ):
-            return everything
-        left_out = [
-            plain(score_text.name(kind, written.kinds), 120) for kind in everything if kind not in usual
-        ]
-        names = ", ".join(left_out[:8]) + (" …" if len(left_out) > 8 else "")
-        st.caption(f"Showing the {len(usual)} most common; {more} hidden: {names}.")
-    return [kind for kind in everything if kind in usual]
+    every = params.get("kinds") == "all"
+
+    def switch() -> None:
+        left_out = [kind for kind in everything if kind not in usual]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.toggle(
+                f"All {len(everything)} kinds and settings of scores",
+                **bound("kinds", every, encode=lambda on: "all" if on else None),
+            )
+            if not every:
+                named = [plain(score_text.name(kind, written.kinds), 120) for kind in left_out]
+                names = ", ".join(named[:8]) + (" …" if len(named) > 8 else "")
+                st.caption(f"Showing the {len(usual)} most common; {len(left_out)} hidden: {names}.")
+
+    return everything if every else [kind for kind in everything if kind in usual], switch
 
 
 def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
@@ -149,7 +162,7 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
     components.links(columns, rows, page="features", key="coverage", sort="low")
 
 
-_SCORED = "median, and how many of the explained features are scored"
+_SCORED = "median · how many of the explained features are scored"
 
 
 def _part(n: int, of: int) -> str:
@@ -161,7 +174,7 @@ def _median(written: Written, cover: Coverage, kind: ScoreKind) -> str:
     if not n:
         return fmt.NONE
     median = float(np.nanmedian(written.scores(cover.coder, kind).value))
-    return f"median {fmt.decimal(median, 2)}, {_part(n, cover.explained)} scored"
+    return f"{fmt.decimal(median, 2)} · {'all' if n == cover.explained else _part(n, cover.explained)}"
 
 
 def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
@@ -184,69 +197,46 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
     )
 
 
-def _extremes(written: Written, coders: Sequence[str], kind: ScoreKind) -> None:
-    """Ranked by what fresh examples would give: by the scores themselves, luck would come first."""
-    scores = written.pooled(coders, kind)
-    n, name = fmt.count(scores.n), plain(score_text.name(kind, written.kinds))
-    lowest = METRICS[SCORERS[kind.scorer].metric].low if kind.scorer in SCORERS else 0.0
-    fresh = expected(
-        scores.value,
-        scores.ci_low,
-        scores.ci_high,
-        scores.n_pos + scores.n_neg,
-        written.owners(coders),
-        lowest,
-    )
-    ranked = [int(i) for i in np.lexsort((scores.value, fresh)) if not np.isnan(scores.ci_low[i])]
-    if not ranked:
-        st.caption(f"No intervals for {name}: n {n}.")
-        return
-    ends = (("Best", ranked[: -N_BEST - 1 : -1]), ("Worst", ranked[:N_BEST]))
-    for column, (word, chosen) in zip(st.columns(2, gap="medium"), ends, strict=True):
+def _extremes(store: Store, written: Written, coder: str | None, kind: ScoreKind) -> None:
+    """Both ends of the list of features in the order of what fresh examples would give: by the scores themselves, luck would
+    come first. Each opens whole as that list."""
+    name = plain(score_text.name(kind, written.kinds))
+    n = sum(written.scores(each, kind).n for each in ([coder] if coder else written.coders))
+    for column, (word, order) in zip(
+        st.columns(2, gap="medium"), (("Best", None), ("Worst", "asc")), strict=True
+    ):
+        wanted = {"coder": coder, "sort": "expected", "order": order, "score": kind.key}
+        params = {name: value for name, value in wanted.items() if value is not None}
+        if len(written.ways) > 1 and written.made_by is not None:
+            params["by"] = written.made_by
+        rows = _ranked(store, params)
+        if not rows:
+            st.caption(f"No intervals for {name}: n {fmt.count(n)}.")
+            return
+        places = [place for place, _ in rows]
         with column:
-            st.caption(f"**{word} explained**, by the score to expect on fresh examples · {name} · n {n}")
-            features(written, coders, chosen, [kind], word.lower(), fresh)
-            again.button(written, [written.place(coders, at) for at in chosen], kind, f"again_{word.lower()}")
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.caption(f"**{word} explained**, by the score to expect on fresh examples", width="stretch")
+                st.page_link(
+                    "pages/features.py", label=f"See all {fmt.count(n)}", query_params=params, icon=":material/arrow_forward:"
+                )  # fmt: skip
+            walk = urlencode(params)
+            features(written, places, [kind], word.lower(), [value for _, value in rows], walk)
+            again.button(written, places, kind, f"again_{word.lower()}")
     job_strip.draw()
 
 
-def _recent(store: Store) -> None:
-    """The last jobs and the last explanations."""
-    annotations = services.annotations(store)
-    jobs, latest = annotations.jobs.recent(limit=N_RECENT), annotations.latest(N_RECENT)
-    if not jobs and not latest:
-        return
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.caption("**Recent jobs**")
-        if jobs:
-            # Without the strip's buttons: here a job is looked at, on its own page it is acted on.
-            rows = [job_strip.row(job, writable=False) for job in jobs]
-            data = {
-                "columns": job_strip.COLUMNS[:-1],
-                "head": False,
-                "rows": [{**row, "cells": row["cells"][:-1]} for row in rows],
-            }
-            sent = components.jobs(data, key="recent_jobs", on_act=lambda: None)
-            if sent and sent["act"] == "open":
-                st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
-        else:
-            st.caption("None yet.")
-    with right:
-        st.caption("**Latest explanations**")
-        columns = [
-            {"title": "Feature", "kind": "link", "cls": "name"},
-            {"title": "Explanation", "kind": "explanation"},
-            {"title": "Created", "num": True, "cls": "name"},
-        ]
-        rows = []
-        for explanation in latest:
-            feature = {"coder": explanation.coder, "latent": explanation.latent}
-            cell = {
-                "text": visible(explanation.text)[:300] or "(empty)",
-                "marks": [visible(written_by(explanation.explainer, explanation.author))],
-                "help": explanation.created,
-            }
-            name = f"{explanation.coder} #{explanation.latent}"
-            rows.append({"go": feature, "cells": [name, cell, job_text.ago(explanation.created)]})
-        components.links(columns, rows, page="feature", key="latest")
+def _ranked(store: Store, params: Mapping[str, str]) -> list[tuple[tuple[str, int], float]]:
+    """The first features of the list at this address, with the score expected of each."""
+    listed = query_of_address(store, params)
+    if listed is None:
+        return []
+    coders, query = listed
+    page = list_latents(store, coders, replace(query, limit=N_BEST), annotations=services.annotations(store))
+    known = {
+        (coder, latent): rank
+        for coder, table in (query.ranks or {}).items()
+        for latent, rank in zip(table["latent"].to_pylist(), table["rank"].to_pylist(), strict=True)
+    }
+    places = [(row.coder, row.stats.latent) for row in page.rows]
+    return [(place, known[place]) for place in places if place in known]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 
 from autointerp.ui.shared import format as fmt
@@ -34,23 +33,12 @@ class DensityCurve:
     counts: NDArray[np.integer]
 
 
-INK = {"light": "#4d5566", "dark": "#a7b0bf"}
-"""Titles, axes and figures: legible on each ground, as Streamlit's own grey is on neither."""
-
-
-def ink(theme: str | None) -> str:
-    return INK["dark" if theme == "dark" else "light"]
-
-
 def _layout(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
-    colour_of_text = ink(st.context.theme.type)
-    figure.update_xaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
-    figure.update_yaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
     figure.update_layout(
         title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
         height=height,
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
-        font={"size": 12, "color": colour_of_text},
+        font={"size": 12},
         bargap=0.35,
         hoverlabel={"namelength": -1},
         **more,
@@ -90,35 +78,6 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
     figure.update_yaxes(title={"text": "live features in each tenth of a decade (%)"}, rangemode="tozero")
     legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
     return _layout(figure, "How often features fire", 290, legend=legend, showlegend=True)
-
-
-def bars(
-    title: str, coders: Sequence[str], values: Sequence[float | None], texts: Sequence[str], *, percent: bool = False,
-) -> "Figure":  # fmt: skip
-    """One horizontal bar for each coder. `percent`: the values are fractions, drawn on an axis in percent."""
-    from plotly.graph_objects import Bar, Figure
-
-    figure = Figure()
-    if percent:
-        values = [None if value is None else 100 * value for value in values]
-    for index, (coder, value, text) in enumerate(zip(coders, values, texts, strict=True)):
-        figure.add_trace(
-            Bar(
-                x=[value or 0.0], y=[coder], name=coder, orientation="h",  # no bar at all would have no text either
-                text=[text if value is not None else "not measured"],
-                textposition="outside", cliponaxis=False, textfont={"size": 11}, marker={"color": colour(index)},
-                hovertemplate=f"%{{y}}: {text}<extra></extra>",
-            )
-        )  # fmt: skip
-    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    top = max((value for value in values if value is not None), default=0.0)
-    bottom = min((value for value in values if value is not None), default=0.0)
-    beyond = 1.4 + 0.06 * max(0, max(map(len, texts), default=0) - 6)  # for the figures beyond the bars' ends
-    # An axis that ends at a few thousandths of a percent would make one dead feature look many.
-    least = 1.0 if percent else 0.0
-    room = [1.2 * min(bottom, 0.0), max(beyond * top, least) if top > 0 else 1.0]
-    figure.update_xaxes(title=None, range=room, ticksuffix=" %" if percent else None, nticks=5)
-    return _layout(figure, title, max(120, 70 + 26 * len(coders)), showlegend=False, barmode="overlay")
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ def _text(file: str) -> str:
 @cache
 def _mount(name: str) -> Callable[..., Any]:
     css, js = _text("base.css") + _text(f"{name}.css"), _text("dom.js") + _text(f"{name}.js")
-    # A click into an element leaves the focus there: on the page's frame, the next key would draw a ring around it all.
-    return v2.component(f"autointerp_{name}", html='<div class="root" tabindex="-1"></div>', css=css, js=js)
+    return v2.component(f"autointerp_{name}", html='<div class="root"></div>', css=css, js=js)
 
 
 def icon() -> str:
@@ -93,9 +92,11 @@ def table(data: dict[str, Any], *, key: str, on_sort: Callback | None = None) ->
     return result.open
 
 
-def links(columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, **params: str) -> None:
+def links(
+    columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, cls: str = "", **params: str
+) -> None:
     """A table whose rows lead to `page`, with their `go` records and `params` as its address."""
-    clicked = table({"columns": columns, "rows": rows, "page": page}, key=key)
+    clicked = table({"columns": columns, "rows": rows, "page": page, "cls": cls}, key=key)
     if clicked:
         where = {name: str(value) for name, value in clicked.items()}
         st.switch_page(f"pages/{page}.py", query_params={**where, **params})

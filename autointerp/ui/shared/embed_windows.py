@@ -15,9 +15,7 @@ def embed_windows(store: Store, name: str) -> None:
         return
     running = [job.id for job in services.annotations(store).jobs.active() if job.kind == "embed"]
     if not running and st.button(
-        "Embed all windows",
-        key="embed_windows",
-        icon=":material/hub:",
+        "Embed all windows", key="embed_windows", icon=":material/hub:", type="primary"
     ):
         from autointerp.jobs.kinds import embed_job
 

@@ -1,5 +1,7 @@
 """An explanation as a cell of a table: its text, who wrote it, and what marks it out."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from autointerp.explain.registry import EXPLAINERS
@@ -16,8 +18,15 @@ def written_by(explainer: str, author: str | None) -> str:
     return f"{author} (person)" if explainer == "person" else EXPLAINERS.label(explainer)
 
 
-def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -> dict[str, Any]:
-    """Text, who wrote it, and what marks it out; without one, why."""
+BEFORE = 60
+"""Characters before the first word searched for, where a long text is cut."""
+
+
+def explanation_cell(
+    shown: ShownExplanation | None, error: str | None = None, words: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Text, who wrote it, and what marks it out; without one, why. `words` are marked in it, in any case: `hits` are the places
+    of their characters, and a long text begins shortly before the first."""
     if shown is None:
         return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained"}
     by = written_by(shown.explainer, shown.author)
@@ -25,8 +34,23 @@ def explanation_cell(shown: ShownExplanation | None, error: str | None = None) -
     text = visible(shown.text)
     written = f"{by}{', ' + shown.model if shown.model else ''}, {fmt.minute(shown.created)} UTC"
     versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
+    hits = _places(text, words)
+    cut = hits[0][0] - BEFORE if hits and hits[0][0] > MAX_TEXT - 2 * BEFORE else 0
+    text = ("…" if cut else "") + text[cut : cut + MAX_TEXT] + ("…" if len(text) > cut + MAX_TEXT else "")
+    moved = 1 - cut if cut else 0
+    hits = [[start + moved, stop + moved] for start, stop in hits if stop - cut <= MAX_TEXT]
     return {
-        "text": text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "") or "(empty)",
+        "text": text or "(empty)",
         "marks": marks,
         "help": visible(f"{written}{versions}"),
+        **({"hits": hits} if hits else {}),
     }
+
+
+def _places(text: str, words: Sequence[str]) -> list[list[int]]:
+    """Where the words stand, from left to right; overlapping ones as one."""
+    if not any(words):
+        return []
+    longest_first = sorted(filter(None, words), key=len, reverse=True)
+    found = re.finditer("|".join(map(re.escape, longest_first)), text, re.IGNORECASE)
+    return [list(match.span()) for match in found]

@@ -1,17 +1,18 @@
 """The list of features behind an address: which coders, which rows, in which order. For the Features page, and for stepping
 through its rows on the Feature page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from autointerp.errors import StoreError
-from autointerp.store import LatentQuery, ScoreKind, Spots, Store, annotated_store
+from autointerp.store import LatentQuery, ScoreBound, ScoreKind, Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import score_text, services
-from autointerp.ui.shared.state import HUMAN, SCORE_SORTS, STATES, FeaturesState, sorts
+from autointerp.ui.shared.expected import expected_scores
+from autointerp.ui.shared.list_state import HUMAN, SCORE_SORTS, STATES, UNSCORED, FeaturesState, sorts
 from autointerp.ui.shared.text import plain
 
 if TYPE_CHECKING:
@@ -50,36 +51,59 @@ def read_annotations(store: Store, coders: list[str], state: FeaturesState) -> L
     return ListAnnotations(annotations, kinds, explainers, chosen)
 
 
+def shown_sort(state: FeaturesState, kind: ScoreKind | None) -> str:
+    """What the list is sorted by, as in the address: without scores not by one."""
+    return UNSCORED if kind is None and state.sort in SCORE_SORTS else state.sort
+
+
 def latent_query(
+    coders: Sequence[str],
     state: FeaturesState,
-    kind: ScoreKind | None,
+    listed: ListAnnotations,
     spots: Spots | None = None,
     matches: "dict[str, pyarrow.Table] | None" = None,
 ) -> LatentQuery:
     """The query of a page of the list. `spots`, `matches`: what a search narrows it to."""
-
-    by_score = state.sort in SCORE_SORTS
+    kind = listed.kind
+    sort = sorts()[shown_sort(state, kind)]
+    ranks = None
+    if sort == "rank" and kind is not None and listed.annotations is not None:
+        kept = annotated_store(listed.annotations)
+        ranks = {coder: expected_scores(kept.coder(coder), kind, state.made_by) for coder in coders}
     return LatentQuery(
-        sort=sorts()[state.sort] if kind is not None or not by_score else "density",
+        sort=sort,
         descending=state.descending,
         bounds=state.bounds(scores=kind is not None),
+        also=_bounds(state, listed.kinds),
         dead=state.dead,
         spots=spots,
         matches=matches,
         kind=kind,
+        ranks=ranks,
         state=STATES[state.explained][1],
         explainer=state.explainer or None,
+        made_by=state.made_by or None,
         human=HUMAN[state.human][1],
         limit=PAGE_SIZE,
         offset=PAGE_SIZE * (state.page - 1),
     )
 
 
+def _bounds(state: FeaturesState, kinds: Iterable[ScoreKind]) -> tuple[ScoreBound, ...]:
+    """Bounds on other scores, where there are such scores."""
+    known = list(kinds)
+    of_keys = ((each, next((kind for kind in known if kind.has_key(each.key)), None)) for each in state.also)
+    return tuple(
+        ScoreBound(kind, each.least, each.most)
+        for each, kind in of_keys
+        if kind is not None and (each.least, each.most) != (None, None)
+    )
+
+
 def query_of_address(store: Store, params: Mapping[str, str]) -> tuple[list[str], LatentQuery] | None:
     """Coders and query of the list at this address; `None` for a search, and for a coder that does not exist."""
     state = FeaturesState.parse(params)
-    names = [info.coder for info in store.coders()]
-    if state.searching or (state.coder is not None and state.coder not in names):
+    coders = state.coders(store.coders())
+    if state.searching or not coders:
         return None
-    coders = [state.coder] if state.coder else names
-    return coders, latent_query(state, read_annotations(store, coders, state).kind)
+    return coders, latent_query(coders, state, read_annotations(store, coders, state))

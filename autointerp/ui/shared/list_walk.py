@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 import streamlit as st
 
 from autointerp.errors import StoreError, UserError
-from autointerp.store import LatentPage, LatentQuery, Store, list_latents
+from autointerp.store import LatentPage, LatentQuery, Store, list_latents, whole_list
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import services
 from autointerp.ui.shared.list_query import query_of_address
@@ -46,13 +46,38 @@ def begin(
     store: Store, coders: Sequence[str], query: LatentQuery, page: LatentPage, opened: Place
 ) -> dict[str, str]:
     """A row of a page of a list is opened: parameters for the Feature page's address."""
+    key = hold(store, coders, query, page)
+    places = st.session_state[_WALK].places
+    return {LIST: key, AT: str(places[opened])} if opened in places and len(key) <= MAX_LENGTH else {}
+
+
+def address(key: str, place: int) -> dict[str, str]:
+    """Parameters of the Feature page's address for the feature at `place` (from 0) of the list `key`."""
+    return {LIST: key, AT: str(place)} if len(key) <= MAX_LENGTH else {}
+
+
+def hold(store: Store, coders: Sequence[str], query: LatentQuery, page: LatentPage) -> str:
+    """This session keeps the list of this address, a search too. Its parameters as text, for `list` in other addresses."""
     key = urlencode({name: value for name, value in current().items() if name != "page"})
     walk = Walk(str(store.path), key, coders, query, page.total)
     _note(walk, page, query.offset)
     st.session_state[_WALK] = walk
-    return (
-        {LIST: key, AT: str(walk.places[opened])} if opened in walk.places and len(key) <= MAX_LENGTH else {}
-    )
+    return key
+
+
+def features(store: Store) -> dict[str, list[int]] | None:
+    """The live features of the list in the address, by coder; `None` where it cannot be made again. Raises UserError."""
+    walk = _walk(store)
+    if walk is None:
+        return None
+    table = whole_list(store, walk.coders, walk.query, annotations=_annotations(store))
+    found: dict[str, list[int]] = {}
+    for coder, latent, fires in zip(
+        *(table[name].to_pylist() for name in ("coder", "latent", "n_activations")), strict=True
+    ):
+        if fires:
+            found.setdefault(coder, []).append(latent)
+    return {coder: sorted(latents) for coder, latents in found.items()}
 
 
 def params() -> dict[str, str] | None:

@@ -9,7 +9,12 @@ from autointerp.score.registry import METRICS, SCORERS
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
 
-SORTS = {"low": "lower bound of its 95 % interval", "score": "value", "above": "value minus floor"}
+SORTS = {
+    "low": "lower bound of its 95 % interval",
+    "score": "value",
+    "above": "value minus floor",
+    "expected": "value to expect on fresh examples",
+}
 
 Standing = Literal["above", "unclear", "common", "below", "unknown"]
 STANDINGS: dict[Standing, tuple[str, str]] = {

@@ -7,49 +7,13 @@ the nearest valid ones.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import streamlit as st
 
 from autointerp.errors import nearest
-from autointerp.store import STATISTICS
-from autointerp.store.annotated import current_key
-from autointerp.store.queries import Dead, Human, State
 from autointerp.ui.shared.text import plain
 
-SCORE_SORTS = {"low": "ci_low", "score": "score", "above": "above_floor"}
-
-
-def sorts() -> dict[str, str]:
-    """What the list can be sorted by: as in the address, and as in `LatentQuery`."""
-    statistics = {statistic.key: name for name, statistic in STATISTICS.items() if statistic.sortable}
-    return {**statistics, "latent": "latent", **SCORE_SORTS, "match": "relevance"}
-
-
-ORDERS = {"asc": "ascending", "desc": "descending"}
-DEAD = {"hide": "Live", "show": "All", "only": "Dead"}
-MODES = {
-    "text": "Contexts: text",
-    "regex": "Contexts: regular expression",
-    "near": "Contexts: meaning",
-    "words": "Explanations: words",
-    "meaning": "Explanations: meaning",
-    "both": "Explanations: words and meaning",
-}
-"""What the one search box searches, and how. Each has results of its own and ranks the features."""
-STATES: dict[str, tuple[str, State | None]] = {
-    "any": ("Any", None),
-    "yes": ("Explained", "explained"),
-    "no": ("Unexplained", "unexplained"),
-    "failed": ("Failed", "failed"),
-    "unscored": ("Not scored", "unscored"),
-}
-HUMAN: dict[str, tuple[str, Human | None]] = {
-    "any": ("Any", None),
-    "pinned": ("Pinned", "pinned"),
-    "person": ("Written by a person", "person"),
-}
 MAX_NUMBER = 2**53  # beyond it a browser's numbers are no longer exact
 
 
@@ -81,117 +45,8 @@ def signed(value: str | None) -> float | None:
     return parsed if parsed is not None and abs(parsed) < float("inf") else None
 
 
-@dataclass(frozen=True)
-class NumberFilter:
-    """A bound on the list that is typed in and kept in the address as `param`. `bounds`: what it bounds, as in
-    `LatentQuery.bounds`; `scale`: typed numbers per unit of that, 100 for percent."""
-
-    param: str
-    label: str
-    bounds: str
-    upper: bool = False
-    scale: float = 1.0
-    low: float = 0.0
-    high: float = float(MAX_NUMBER)
-
-    def parse(self, value: str | None) -> float | None:
-        """The number in an address, `None` for what is none."""
-        parsed = signed(value)
-        return parsed if parsed is not None and parsed >= self.low else None
-
-
-SCORE_FILTERS = (
-    NumberFilter("min_low", "Score's lower bound at least", "ci_low", low=-1.0, high=1.0),
-    NumberFilter("min_score", "Score at least", "score", low=-1.0, high=1.0),
-    NumberFilter("max_score", "Score at most", "score", upper=True, low=-1.0, high=1.0),
-    NumberFilter("min_above", "Score minus floor at least", "above_floor", low=-1.0, high=1.0),
-)
-
-
-def statistic_filters() -> list[NumberFilter]:
-    """The bounds on statistics that the list offers."""
-    filters = []
-    for name, statistic in STATISTICS.items():
-        percent = statistic.format in {"density", "share"}
-        unit = "%" if percent else statistic.unit
-        for side in statistic.filters:
-            label = (
-                f"{statistic.label} at {'least' if side == 'min' else 'most'}{f' ({unit})' if unit else ''}"
-            )
-            bound = NumberFilter(f"{side}_{statistic.key}", label, name, upper=side == "max")
-            filters.append(replace(bound, scale=100.0, high=100.0) if percent else bound)
-    return filters
-
-
 def flag(value: str | None) -> bool:
     return value == "1"
-
-
-@dataclass(frozen=True)
-class FeaturesState:
-    """The list. `filters`: the numbers typed, by the names of `NumberFilter`s; `dead`, `explained` and `human` are keys of
-    their tables; `page` counts from 1.
-
-    `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder` and `context` are as given: the page checks them
-    against the store.
-    """
-
-    coder: str | None
-    sort: str
-    descending: bool
-    dead: Dead
-    filters: Mapping[str, float]
-    score: str | None
-    explained: str
-    explainer: str | None
-    human: str
-    search: str
-    mode: str
-    context: str | None
-    page: int
-
-    @property
-    def searching(self) -> bool:
-        return bool(self.search) or self.context is not None
-
-    def bounds(self, *, scores: bool) -> dict[str, tuple[float | None, float | None]]:
-        """For `LatentQuery.bounds`, with or without those on scores."""
-        bounds: dict[str, tuple[float | None, float | None]] = {}
-        for each in (*statistic_filters(), *(SCORE_FILTERS if scores else ())):
-            if each.param in self.filters:
-                value = self.filters[each.param] / each.scale
-                least, most = bounds.get(each.bounds, (None, None))
-                bounds[each.bounds] = (least, value) if each.upper else (value, most)
-        return bounds
-
-    @staticmethod
-    def parse(params: Mapping[str, str]) -> "FeaturesState":
-        search, context = params.get("search", "")[:500].strip(), params.get("context")
-        searching = bool(search) or context is not None
-        natural = "match" if searching else "density"
-        sort = params.get("sort")
-        sort = choice(STATISTICS[sort].key if sort in STATISTICS else sort, sorts(), natural)
-        typed = {
-            bound.param: bound.parse(params.get(bound.param))
-            for bound in (*statistic_filters(), *SCORE_FILTERS)
-        }
-        if sort == "match" and not searching:
-            sort = natural
-        return FeaturesState(
-            coder=params.get("coder"),
-            sort=sort,
-            descending=choice(params.get("order"), ORDERS, "asc" if sort == "latent" else "desc") == "desc",
-            dead=cast(Dead, choice(params.get("dead"), DEAD, "hide")),
-            filters={param: value for param, value in typed.items() if value is not None},
-            score=current_key(params.get("score")),
-            explained=choice(params.get("explained"), STATES, "any"),
-            explainer=params.get("explainer"),
-            human=choice(params.get("human"), HUMAN, "any"),
-            search=search,
-            mode=choice(params.get("mode"), MODES, "regex" if flag(params.get("regex")) else "text"),
-            context=context,
-            page=max(1, whole(params.get("page")) or 1),
-        )
 
 
 def current() -> dict[str, str]:

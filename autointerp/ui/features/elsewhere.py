@@ -1,0 +1,55 @@
+"""What can be done with a whole list: written to a file, or explained and scored as a batch."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from autointerp.store import LatentPage, LatentQuery, Store, list_table
+from autointerp.store.annotations import Annotations
+from autointerp.store.list_table import FileFormat, to_file
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import job_strip, list_walk
+from autointerp.ui.shared.state import current
+
+_MIME: dict[FileFormat, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+_LABELS: dict[FileFormat, str] = {"csv": "CSV", "parquet": "Parquet"}
+MAX_NAME = 150
+
+
+def draw(
+    store: Store, coders: Sequence[str], query: LatentQuery, page: LatentPage, annotations: Annotations | None
+) -> None:
+    """The buttons beside the list's count."""
+    params = {name: value for name, value in current().items() if name != "page"}
+    if annotations is not None and job_strip.writable(store):
+        label = (
+            "Explain or score it" if page.total == 1 else f"Explain or score these {fmt.count(page.total)}"
+        )
+        if st.button(
+            label, key="batch_of_list", type="tertiary", icon=":material/playlist_play:",
+            help="A batch over exactly these features. What it will cost is shown before it starts",
+        ):  # fmt: skip
+            place = list_walk.hold(store, coders, query, page)
+            st.switch_page("pages/jobs.py", query_params={"new": "1", list_walk.LIST: place})
+    with st.popover("Export", type="tertiary", icon=":material/download:"):
+        st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, with every digit:")
+        for file_format, mime in _MIME.items():
+
+            def data(file_format: FileFormat = file_format) -> bytes:
+                about = {"address": params}
+                table = list_table(store, coders, query, annotations=annotations, about=about)
+                return to_file(table, file_format)
+
+            st.download_button(
+                _LABELS[file_format], data, file_name(store, coders, params, file_format), mime,
+                key=f"export_{file_format}", on_click="ignore", width="stretch",
+            )  # fmt: skip
+
+
+def file_name(store: Store, coders: Sequence[str], params: Mapping[str, str], file_format: FileFormat) -> str:
+    """The store, the coders and what narrows and sorts the list: `demo_sae_min_density=0.5_sort=low.csv`."""
+    parts = [store.path.name, coders[0] if len(coders) == 1 else f"{len(coders)} coders"]
+    parts += [f"{name}={value}" for name, value in sorted(params.items()) if name != "coder"]
+    name = re.sub(r"[^\w.=+@~-]+", "-", "_".join(parts))
+    return f"{name[:MAX_NAME]}.{file_format}"
