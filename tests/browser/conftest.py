@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from autointerp.settings import ENV_STORE
 from tests.browser.acting import TIMEOUT_MS, Hands, Wire
@@ -144,6 +144,9 @@ class Visit(Hands):
         self.page.reload()
         self.settled()
 
+    def resize(self, size: tuple[int, int]) -> None:
+        self.page.set_viewport_size({"width": size[0], "height": size[1]})
+
     def check(self) -> None:
         """No script of a token ran, nothing failed, nothing was fetched from elsewhere, no traceback is shown."""
         assert self.dialogs == []
@@ -158,25 +161,36 @@ class Visit(Hands):
 Open = Callable[..., Visit]
 
 
+@pytest.fixture(scope="session")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """What all tabs share: what was downloaded, which takes longer to read than a page to draw; see `visit`."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def janitor(profile: BrowserContext) -> Page:
+    """A tab that stays: through it, what pages stored is forgotten."""
+    return profile.new_page()
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Open]:
-    """`visit(server, scheme="dark", size=NARROW)` opens a fresh tab; every tab is checked at the end of the test."""
-    contexts: list[BrowserContext] = []
+def visit(profile: BrowserContext, janitor: Page) -> Iterator[Open]:
+    """`visit(server, scheme="dark", size=NARROW)` opens a fresh tab; every tab is checked at the end of the test, and whatever
+    a page stored in the browser is forgotten."""
     visits: list[Visit] = []
 
     def open_tab(server: Server, *, scheme: str = "light", size: tuple[int, int] = WIDE) -> Visit:
-        context = browser.new_context(
-            color_scheme="dark" if scheme == "dark" else "light",
-            viewport={"width": size[0], "height": size[1]},
-        )
-        contexts.append(context)
-        page = context.new_page()
+        page = profile.new_page()
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.set_default_timeout(TIMEOUT_MS)
         if SLOWDOWN > 1:
-            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
+            profile.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
         wire = Wire()
         wire.listen(page)
         found = Visit(page, wire, server)
+        found.resize(size)
         visits.append(found)
 
         def note_dialog(dialog: object) -> None:
@@ -194,7 +208,16 @@ def visit(browser: Browser) -> Iterator[Open]:
         return found
 
     yield open_tab
-    for found in visits:
-        found.check()
-    for context in contexts:
-        context.close()
+    try:
+        for found in visits:
+            found.check()
+    finally:
+        for page in profile.pages:
+            if page is not janitor:
+                page.close()
+        profile.clear_cookies()
+        profile.clear_permissions()
+        devtools = profile.new_cdp_session(janitor)
+        for url in {found.server.url for found in visits}:
+            devtools.send("Storage.clearDataForOrigin", {"origin": url, "storageTypes": "all"})
+        devtools.detach()
