@@ -44,10 +44,11 @@ demo: setup
 	$(BIN)/autointerp serve
 
 # Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py. With
-# more processes than cores, threads inside each (torch's) would only wait for one another.
+# more processes than cores, threads inside each (torch's) would only wait for one another. Compiled modules are kept, even
+# where the environment says otherwise: every process that a test starts would compile them again.
 test: style chromium
 	@types=$$(mktemp); $(BIN)/pyright --warnings >$$types 2>&1 & checking=$$!; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
 	wait $$checking || failed=1; echo '== types'; cat $$types; rm $$types; exit $$failed
 
 soak: setup

@@ -147,6 +147,12 @@ class Visit(Hands):
     def resize(self, size: tuple[int, int]) -> None:
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
 
+    def recolor(self, scheme: str) -> None:
+        """What the system says that a person prefers, "light" or "dark"; the app follows while it is open."""
+        self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        expect(self.page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
+        self.settled()
+
     def check(self) -> None:
         """No script of a token ran, nothing failed, nothing was fetched from elsewhere, no traceback is shown."""
         assert self.dialogs == []

@@ -21,9 +21,8 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from start_server([str(path), "--read-only"], folder)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_coder_can_be_looked_at(scheme: str, demo_server: Server, visit: Open):
-    at = visit(demo_server, scheme=scheme)
+def test_every_coder_can_be_looked_at(demo_server: Server, visit: Open):
+    at = visit(demo_server)
     page = at.page
     at.goto("/")
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
@@ -33,8 +32,10 @@ def test_every_coder_can_be_looked_at(scheme: str, demo_server: Server, visit: O
     for coder in coders:
         at.goto(f"/feature?coder={coder}")
         root = page.locator(f'.root[data-coder="{coder}"][data-latent]')
-        expect(root.locator('section[data-group="top"] .row .t.peak').first).to_be_attached()
-        at.check()
+        for scheme in ("light", "dark"):
+            at.recolor(scheme)
+            expect(root.locator('section[data-group="top"] .row .t.peak').first).to_be_attached()
+            at.check()
 
 
 def test_searching_the_text_leads_to_features(demo_server: Server, visit: Open):

@@ -29,79 +29,76 @@ def test_every_coder_is_cached_over_the_whole_text(build_tiny: Build):
     assert store.problems() == []
 
 
-def test_a_complete_store_is_left_alone(build_tiny: Build):
-    path = build_tiny().path
-    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+def test_a_complete_store_is_left_alone(build_tiny: Build, tiny_demo: Path):
+    before = {file: file.stat().st_mtime_ns for file in tiny_demo.rglob("*")}
     again = build_tiny()
     assert not again.built
-    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+    assert {file: file.stat().st_mtime_ns for file in tiny_demo.rglob("*")} == before
 
 
-def test_an_interrupted_build_goes_on(build_tiny: Build):
-    path = build_tiny().path
-    kept = path / "coders" / "sae.duckdb"
-    (path / "coders" / "random.duckdb").unlink()
+def test_an_interrupted_build_goes_on(build_tiny: Build, tiny_demo: Path):
+    kept = tiny_demo / "coders" / "sae.duckdb"
+    (tiny_demo / "coders" / "random.duckdb").unlink()
     before = kept.stat().st_mtime_ns
     assert build_tiny().built
     assert kept.stat().st_mtime_ns == before
-    assert {info.coder for info in Store.open(path).coders()} == NAMES
+    assert {info.coder for info in Store.open(tiny_demo).coders()} == NAMES
 
 
-def test_a_build_that_stopped_before_the_text_was_complete(build_tiny: Build):
-    path = build_tiny().path
-    shutil.rmtree(path / "corpus")
-    shutil.rmtree(path / "coders")
-    (path / "store.json").unlink()
+def test_a_build_that_stopped_before_the_text_was_complete(build_tiny: Build, tiny_demo: Path):
+    shutil.rmtree(tiny_demo / "corpus")
+    shutil.rmtree(tiny_demo / "coders")
+    (tiny_demo / "store.json").unlink()
     assert build_tiny().built
-    assert {info.coder for info in Store.open(path).coders()} == NAMES
+    assert {info.coder for info in Store.open(tiny_demo).coders()} == NAMES
 
 
 @pytest.mark.parametrize("damage", ["coder", "manifest", "mark"])
-def test_a_damaged_store_is_built_again(damage: str, build_tiny: Build):
-    path = build_tiny().path
+def test_a_damaged_store_is_built_again(damage: str, build_tiny: Build, tiny_demo: Path):
     file = {"coder": "coders/sae.duckdb", "manifest": "store.json", "mark": build.MARK}[damage]
-    (path / file).write_bytes(b"x")
+    (tiny_demo / file).write_bytes(b"x")
     assert build_tiny().built
-    assert Store.open(path).problems() == []
+    assert Store.open(tiny_demo).problems() == []
     assert not build_tiny().built
 
 
 @pytest.mark.parametrize("state", ["old", "other text", "annotations damaged", "force"])
-def test_explanations_come_along_from_an_older_format(state: str, build_tiny: Build):
-    path = build_tiny().path
-    with Annotations(path) as annotations:
+def test_explanations_come_along_from_an_older_format(state: str, build_tiny: Build, tiny_demo: Path):
+    with Annotations(tiny_demo) as annotations:
         annotations.add(Explanation(coder="sae", latent=3, text="closing brackets", explainer="person"))
-    meta = json.loads((path / "store.json").read_text())
+    meta = json.loads((tiny_demo / "store.json").read_text())
     meta["format"] = 1
     if state == "other text":
         meta["corpus"]["sha256"] = "0" * 64
-    (path / "store.json").write_text(json.dumps(meta))
+    (tiny_demo / "store.json").write_text(json.dumps(meta))
     if state == "annotations damaged":
-        for file in path.glob("annotations.sqlite-*"):
+        for file in tiny_demo.glob("annotations.sqlite-*"):
             file.unlink()
-        (path / "annotations.sqlite").write_bytes(b"x" * 5000)
+        (tiny_demo / "annotations.sqlite").write_bytes(b"x" * 5000)
     assert build_tiny(force=state == "force").built
-    assert Store.open(path).meta["format"] == FORMAT
-    with Annotations(path) as annotations:
+    assert Store.open(tiny_demo).meta["format"] == FORMAT
+    with Annotations(tiny_demo) as annotations:
         texts = [explanation.text for explanation in annotations.explanations("sae", 3)]
     assert texts == (["closing brackets"] if state == "old" else [])
 
 
 def test_other_weights_replace_the_store(
-    build_tiny: Build, tiny_weights: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    build_tiny: Build,
+    tiny_demo: Path,
+    tiny_weights: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ):
-    path = build_tiny().path
     other = shutil.copytree(tiny_weights, tmp_path_factory.mktemp("other") / "weights")
     shutil.copytree(other / "coders" / "sae", other / "coders" / "sae-2")
     assert build_tiny(weights=other).built
-    assert {info.coder for info in Store.open(path).coders()} == NAMES | {"sae-2"}
+    assert {info.coder for info in Store.open(tiny_demo).coders()} == NAMES | {"sae-2"}
     assert list(tmp_path.glob(".*")) == []
 
 
 def test_force_keeps_the_old_store_until_the_new_one_is_complete(
-    build_tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build_tiny: Build, tiny_demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    path = build_tiny().path
 
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -110,11 +107,11 @@ def test_force_keeps_the_old_store_until_the_new_one_is_complete(
         patch.setattr("autointerp.caching.cache", fail)
         with pytest.raises(KeyboardInterrupt):
             build_tiny(force=True)
-    assert {info.coder for info in Store.open(path).coders()} == NAMES
+    assert {info.coder for info in Store.open(tiny_demo).coders()} == NAMES
     assert list(tmp_path.glob(".*")) == []
-    created = Store.open(path).meta["created"]
+    created = Store.open(tiny_demo).meta["created"]
     assert build_tiny(force=True).built
-    assert Store.open(path).meta["created"] >= created
+    assert Store.open(tiny_demo).meta["created"] >= created
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -27,7 +27,7 @@ from tests.kills import N_KILLS
 
 @pytest.fixture
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One process instead of two: half the time to start them."""
+    """One process instead of two: half the time to start them. Not in processes that the test starts itself."""
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
@@ -89,6 +89,7 @@ def _begun(path: Path, n: int) -> bool:
         return sum(rows["explanations"] + rows["scores"] for rows in counted) >= n
 
 
+@pytest.mark.usefixtures("one_core")
 def test_killed_at_random_it_goes_on_and_nobody_outlives_it(tiny_demo: Path):
     def kill_children(step: Progress) -> None:
         if step.stage == "explain":
