@@ -1,9 +1,11 @@
 """Pages as AppTest runs them: the real router, one page, an address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from autointerp.preferences import ENV_CONFIG
@@ -14,6 +16,15 @@ from tests.explained import Explained, explain
 APP = Path(__file__).resolve().parents[2] / "app.py"
 TIMEOUT = 180
 OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_packages_are_read_once() -> Iterator[None]:
+    """Every AppTest looks through all installed packages for components, which takes ten times as long as a page."""
+    with pytest.MonkeyPatch.context() as patch:
+        scan = cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture
