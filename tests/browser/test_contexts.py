@@ -85,3 +85,14 @@ def test_the_histogram_answers(server: Server, visit: Open):
     at.click(page.get_by_role("link", name=re.compile(r"^\d+ : \d+$")))  # the peak
     expect(root.locator('section[data-group="linked"] .row')).to_have_count(1)
     expect(root.locator('section[data-group="linked"]')).to_be_in_viewport()
+
+
+def test_a_click_into_a_row_draws_no_ring_around_the_page(server: Server, visit: Open):
+    at = visit(server)
+    at.goto("/features?coder=sae")
+    at.click(at.page.locator("tbody tr").nth(1).locator("td.num").first)
+    expect(at.page).to_have_url(re.compile("/feature"))
+    for _ in range(2):
+        at.press("ArrowDown")
+        assert not at.page.get_by_test_id("stMain").evaluate("node => node.matches(':focus-visible')")
+        at.click(at.page.locator(".root[data-coder] .row .text").first)

@@ -84,10 +84,10 @@ def test_type_rank_and_click_through(
 
 
 def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visit: Open):
-    """A run that begins before the browser has the multiselect's script."""
+    """A run that begins before the browser has the pills' script."""
     at = visit(probe_server)
     held: list[Route] = []
-    at.page.route("**/*Multiselect*.js", lambda route: held.append(route))
+    at.page.route("**/*ButtonGroup*.js", lambda route: held.append(route))
     at.held = True
     at.goto("/probe?coders=sae")
     expect(at.page.get_by_text("or try one of these")).to_be_visible()
@@ -96,7 +96,7 @@ def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visi
     for route in held:
         route.continue_()
     at.held = False
-    expect(at.page.get_by_role("combobox", name="Coders")).to_be_visible()
+    expect(at.page.get_by_role("button", name="sae", exact=True)).to_be_visible()
     at.click(at.page.get_by_role("radio", name="Sum"))
     expect(at.page).to_have_url(re.compile("rank=sum"))
     at.settled()

@@ -130,7 +130,7 @@ def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[Score
 
 def run_and_close(label: str, key: str, act: Any, *arguments: Any) -> None:
     with st.container(horizontal=True):
-        pressed = actions.pressed(label, key, type="primary", icon=":material/play_arrow:")
+        pressed = actions.pressed(label, key, icon=":material/play_arrow:")
         st.button("Close", key=f"{key}_close", type="tertiary", on_click=change, kwargs={"panel": None})
     if pressed:
         actions.attempt(act, *arguments)

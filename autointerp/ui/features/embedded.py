@@ -67,7 +67,7 @@ def draw(
     st.info(_status(embedder.name, covered, job))
     if job is None:
         st.button(
-            f"Embed {'all' if not covered.embedded else f'the remaining {fmt.count(covered.missing)}'}", type="primary",
+            f"Embed {'all' if not covered.embedded else f'the remaining {fmt.count(covered.missing)}'}",
             key="embed_explanations", icon=":material/hub:", on_click=_start, args=(store, embedder.name, coders, key),
         )  # fmt: skip
     if key in started:

@@ -82,7 +82,9 @@ def draw(store: Store) -> None:
         )  # fmt: skip
         coders = list(listed or ())
         if which != "list":
-            coders = st.multiselect("Coders", names, default=_usual(store), key=f"{KEY}_coders")
+            coders = st.pills(
+                "Coders", names, selection_mode="multi", default=_usual(store), key=f"{KEY}_coders"
+            )
         text = ""
         if which == "some":
             label = "Numbers and ranges"
@@ -102,9 +104,7 @@ def draw(store: Store) -> None:
     except UserError as error:
         problem = str(error)
     with st.container(horizontal=True, vertical_alignment="center"):
-        start = st.button(
-            "Start", key=f"{KEY}_start", type="primary", icon=":material/play_arrow:", disabled=chosen is None
-        )
+        start = st.button("Start", key=f"{KEY}_start", icon=":material/play_arrow:", disabled=chosen is None)
         if problem:
             st.caption(f"⚠ {plain(problem, 600)}")
         elif chosen:

@@ -53,7 +53,7 @@ def _form_button(state: JobsState) -> None:
         )
     else:
         st.button(
-            "New batch", key="new_batch", type="primary", icon=":material/add:", on_click=change, kwargs={"new": 1}
+            "New batch", key="new_batch", icon=":material/add:", on_click=change, kwargs={"new": 1}
         )  # fmt: skip
 
 

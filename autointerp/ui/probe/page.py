@@ -86,8 +86,8 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
         **bound("text", state.text, "", reset=("token", "rows")),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="top", gap="small"):
-        st.multiselect(
-            "Coders", [info.coder for info in infos], width=500, placeholder="Choose coders",
+        st.pills(
+            "Coders", [info.coder for info in infos], selection_mode="multi", width=500,
             **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
         )  # fmt: skip
         look = {"reset": ("rows",), "label_visibility": "visible"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from autointerp.ui.shared import format as fmt
@@ -33,12 +34,23 @@ class DensityCurve:
     counts: NDArray[np.integer]
 
 
+INK = {"light": "#4d5566", "dark": "#a7b0bf"}
+"""Titles, axes and figures: legible on each ground, as Streamlit's own grey is on neither."""
+
+
+def ink(theme: str | None) -> str:
+    return INK["dark" if theme == "dark" else "light"]
+
+
 def _layout(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
+    colour_of_text = ink(st.context.theme.type)
+    figure.update_xaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
+    figure.update_yaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
     figure.update_layout(
         title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
         height=height,
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
-        font={"size": 12},
+        font={"size": 12, "color": colour_of_text},
         bargap=0.35,
         hoverlabel={"namelength": -1},
         **more,

@@ -24,7 +24,8 @@ def _text(file: str) -> str:
 @cache
 def _mount(name: str) -> Callable[..., Any]:
     css, js = _text("base.css") + _text(f"{name}.css"), _text("dom.js") + _text(f"{name}.js")
-    return v2.component(f"autointerp_{name}", html='<div class="root"></div>', css=css, js=js)
+    # A click into an element leaves the focus there: on the page's frame, the next key would draw a ring around it all.
+    return v2.component(f"autointerp_{name}", html='<div class="root" tabindex="-1"></div>', css=css, js=js)
 
 
 def icon() -> str:

@@ -15,7 +15,9 @@ def embed_windows(store: Store, name: str) -> None:
         return
     running = [job.id for job in services.annotations(store).jobs.active() if job.kind == "embed"]
     if not running and st.button(
-        "Embed all windows", key="embed_windows", icon=":material/hub:", type="primary"
+        "Embed all windows",
+        key="embed_windows",
+        icon=":material/hub:",
     ):
         from autointerp.jobs.kinds import embed_job
 

@@ -225,7 +225,7 @@ def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float
 def _buttons(kept: Preferences, draft: Preferences) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         changed = asdict(draft) != asdict(kept)
-        st.button("Save", key="llm_save", type="primary", disabled=not changed, on_click=_keep, args=(draft,))
+        st.button("Save", key="llm_save", disabled=not changed, on_click=_keep, args=(draft,))
         test = st.button(
             "Test connection", key="llm_test", help="Lists the server's models and asks one short question (about 60 tokens)"
         )  # fmt: skip
