@@ -9,6 +9,7 @@ from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.text import visible
 from tests.app.reading import card, keys, messages, page, record, records
 from tests.explained import Explained, answered
 
@@ -242,6 +243,21 @@ def test_two_versions_side_by_side(open_page, explained_store: Explained):
     assert detection["n"] == "12+10"
     assert detection["said"]
     assert rows["Detection", "judge-model"]["said"] == "Only one version has this score."
+    a, b = (explained_store.scores[f"{name}/detection"].judged or () for name in ("first", "second"))
+    flipped = {x.key: bool(y.correct) for x, y in zip(a, b, strict=True) if x.correct is not y.correct}
+    (shown,) = drawn["flips"]
+    assert shown["name"] == "Detection"
+    assert {row["ok"] for group in shown["groups"] for row in group["rows"]} == set(flipped.values())
+    assert sum(len(group["rows"]) for group in shown["groups"]) == len(flipped) > 0
+    assert all(row["t"] and "→" in row["said"] for group in shown["groups"] for row in group["rows"])
+    assert shown["said"].startswith(f"{fmt.plural(len(flipped), 'example')} flipped: ")
+    settings = {(what, name): values for what, name, *values in drawn["settings"]}
+    assert (
+        settings["Explanation", "Explainer"] == ["Pattern", "LLM"]
+        or settings["Explanation", "Explainer"][1] == "LLM"
+    )
+    assert ["40", "20"] in settings.values()
+    assert not any(a == b for a, b in settings.values())
 
 
 def test_a_version_cannot_be_compared_with_itself_or_a_failure(open_page, explained_store: Explained):
@@ -266,3 +282,16 @@ def test_nothing_is_called_again_that_was_never_done(open_page, explained_store:
         annotations.add(Explanation(coder="transcoder", latent=4, text="New.", explainer="pattern"))
     assert {"Regenerate", "Score"} <= labels(4, "transcoder")
     assert {"Regenerate", "Rescore"} <= labels(0)
+
+
+def test_neighbours_show_their_explanations_and_scores(open_page, explained_store: Explained):
+    app = page(open_page, explained_store, latent=0)
+    panel = record(app, "panel")
+    assert panel is not None
+    rows = [row for relation in panel["neighbours"] for row in relation["rows"]]
+    says = {row["latent"]: row["says"]["text"] for row in rows if "says" in row}
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        for row in rows:
+            shown = annotations.shown("sae", row["latent"])
+            assert (says.get(row["latent"]) or "")[:100] == visible(shown.text if shown else "")[:100]
+    assert any("95 %" in row["score"]["help"] for row in rows if "score" in row)

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from autointerp.records import JudgedExample
+from autointerp.score.judges import offline
 from autointerp.store.annotations import Annotations
 from tests.app.reading import card, links, messages, page, record
 from tests.explained import WINDOW, Explained, answered
@@ -40,6 +41,28 @@ def test_detection_shows_every_example_errors_first(open_page, explained_store: 
     assert drawn["bars"][10]["value"] == score.tnr
     figures = {row[0]: row[1] for row in record(app, "facts") or []}  # type: ignore[misc]
     assert figures["n"] == "12 + 10"
+
+
+def test_what_the_offline_judge_found_is_marked(open_page, explained_store: Explained):
+    _, unknown = drill(open_page, explained_store, "plain/detection")
+    assert not any("found" in row for group in unknown["groups"] for row in group["rows"]), (
+        "another version's rules"
+    )
+    made = explained_store.explanations["transcoder-3"]  # the word cat, or a blank
+    score = answered(explained_store.store, made, 0.9, floor=0.5)
+    score = replace(score, prompt_version=offline.VERSION)
+    with Annotations(explained_store.path) as annotations:
+        annotations.add(score)
+    explained_store.scores["read"] = score
+    _, drawn = drill(open_page, explained_store, "read")
+    found = [
+        drawn["table"][row["t"][place]][1]
+        for group in drawn["groups"]
+        for row in group["rows"]
+        for place in row["found"]
+    ]
+    assert found
+    assert any("found by the judge" in text for _, text in drawn["key"])
 
 
 def test_marks_predictions_similarities_as_the_judge_saw_them(open_page, explained_store: Explained):

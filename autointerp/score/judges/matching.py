@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from autointerp.sampling import runs
@@ -113,6 +114,10 @@ class Thing(Protocol):
         """Whether it stands right before each mark, 0 or 1."""
         ...
 
+    def places(self, text: Text) -> list[tuple[int, int]]:
+        """Where it stands in a text, as stretches of characters: what `count_in` counts, without mere parts of tokens."""
+        ...
+
 
 class Quote:
     """A text to be found as written, in any case unless it has capitals: as `whole` words, or, for signs and pieces of words,
@@ -147,6 +152,14 @@ class Quote:
             return float(written.spans.count(self.text))
         return float(len(self._pattern.findall(written.text)))
 
+    def places(self, text: Text) -> list[tuple[int, int]]:
+        written = text.lower if self.folded else text.exact
+        if self.whole:
+            return [match.span() for match in self._pattern.finditer(written.text)]
+        ends = list(accumulate(map(len, text.tokens)))
+        pairs = zip(written.cores, text.tokens, ends, strict=True)
+        return [(end - len(token), end) for core, token, end in pairs if core == self.text]
+
     def fit(self, marks: Sequence[Mark]) -> list[float]:
         text, fit = self.text, self._fit
         if self.folded:
@@ -176,6 +189,9 @@ class OfKind:
         find = self.kind.shape.findall
         return [float(len(find(text.exact.text))) for text in texts]
 
+    def places(self, text: Text) -> list[tuple[int, int]]:
+        return [match.span() for match in self.kind.shape.finditer(text.exact.text)]
+
     def fit(self, marks: Sequence[Mark]) -> list[float]:
         return [float(self.kind.fits(mark.text, inside=mark.inside)) for mark in marks]
 
@@ -192,6 +208,10 @@ class Stem:
 
     def count_in(self, texts: Sequence[Text]) -> list[float]:
         return [float(any(word.startswith(self.text) for word in text.words)) for text in texts]
+
+    def places(self, text: Text) -> list[tuple[int, int]]:
+        found = re.finditer(r"[^\W_]+", text.lower.text)
+        return [match.span() for match in found if match[0].startswith(self.text)]
 
     def fit(self, marks: Sequence[Mark]) -> list[float]:
         return [float(mark.low_word.startswith(self.text)) for mark in marks]

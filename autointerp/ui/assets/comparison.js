@@ -39,6 +39,32 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     append(table, body);
     append(fragment, append(el("div", "wide"), table));
+    if (data.scores.some((row) => row.difference)) append(fragment, el("div", "small", "● difference, filled where it is clear   ━ 95 % interval   ┊ no difference"));
+  }
+
+  for (const scorer of data.flips || []) {
+    append(fragment, append(el("h4", "part", scorer.name), el("span", "dim", scorer.said)));
+    for (const group of scorer.groups) {
+      append(fragment, el("div", "small", group.title));
+      for (const row of group.rows) {
+        const text = el("div", "text");
+        text.dir = "ltr";
+        if (row.t.length) append(text, tokens(row, data.table, 0, { whitespace: false, breaks: false }));
+        for (const token of text.children) if ((row.mk || []).includes(token.at)) token.classList.add("mk");
+        if (!row.t.length) append(text, el("span", "dim", "This text is no longer in the store's corpus."));
+        const place = { context: row.c, start: row.s };
+        const open = link("", "context", address("feature", { ...data.params, ...place }), () => setTriggerValue("open", place));
+        const said = append(el("div", "small"), append(el("div"), el("b", row.ok ? "right" : "wrong", (row.ok ? "✓ " : "✕ ") + row.said)), el("div", "", row.true));
+        append(fragment, append(el("div", "flip"), said, text, append(el("div", "small"), open)));
+      }
+    }
+  }
+  if (data.settings && data.settings.length) {
+    append(fragment, el("h4", "part", "Settings that differ"));
+    const table = append(el("table"), append(el("thead"), append(el("tr"), ...["", "Setting", data.sides[0].title, data.sides[1].title].map((title) => el("th", "", title)))));
+    const body = el("tbody");
+    for (const row of data.settings) append(body, append(el("tr"), ...row.map((cell) => el("td", "setting", cell))));
+    append(fragment, append(el("div", "wide"), append(table, body)));
   }
   root.replaceChildren(fragment);
   root.dataset.sides = data.sides.map((side) => side.id).join(" ");

@@ -144,6 +144,9 @@ const copy = async (text) => {
   }
 };
 
+// What the marks of a score mean, wherever they stand.
+const SCORE_LEGEND = "● value   ━ 95 %   ┊ floor   ○ not clearly above it";
+
 // Named values: [name, value, meaning, two columns wide, place]; `show` goes to the place in the feature of `here`.
 const facts = (rows, here, show) => {
   const list = el("dl", "facts");

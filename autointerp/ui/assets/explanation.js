@@ -51,7 +51,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (data.no_scores) append(fragment, el("div", "remark", data.no_scores));
   if (data.scores.length) {
     const box = el("div", "scores");
-    const head = append(el("div", "score head"), el("div", "small" + (data.usual ? " usual" : ""), data.scored_on), append(el("div", "axis"), el("span", "", "0"), el("span", "", ".5"), el("span", "", "1")), el("div", "small figures", "┊ floor   ● value, 95 %"));
+    const head = append(el("div", "score head"), el("div", "small" + (data.usual ? " usual" : ""), data.scored_on), append(el("div", "axis"), el("span", "", "0"), el("span", "", ".5"), el("span", "", "1")), el("div", "small figures", "value, 95 %"));
     append(box, head);
     for (const row of data.scores) {
       const node = link("score" + (row.open ? " open" : "") + (row.said && row.standing !== "unknown" ? " weak" : ""), undefined, href({ score: row.id }), send({ score: row.id }));
@@ -77,6 +77,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       }
       append(box, node, row.failure ? failure(row.failure, { score: row.failure.id }) : null);
     }
+    if (data.scores.some((row) => row.plot)) append(box, el("div", "small marks", SCORE_LEGEND));
     append(fragment, box);
   }
 

@@ -47,9 +47,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (row.gone) append(text, el("span", "issue", row.gone));
     else {
       append(text, tokens(row, table, data.max, view));
-      const marked = new Set(row.mk || []);
+      const marked = new Set(row.mk || []), found = new Set(row.found || []);
       for (const token of text.children) {
         if (marked.has(token.at)) token.classList.add("mk");
+        if (found.has(token.at)) token.classList.add("hit");
         if (row.pr && row.pr[token.at] > 0) {
           token.classList.add("pr");
           token.style.setProperty("--share", 10 * row.pr[token.at] + "%");

@@ -86,6 +86,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       th.textContent = column.title;
       if (column.help) th.title = column.help;
     }
+    if (column.kind === "score") append(th, el("div", "marks", SCORE_LEGEND));
     append(head, th);
   }
   if (data.sticky) append(head, el("th", "copies"));

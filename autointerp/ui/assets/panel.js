@@ -14,6 +14,17 @@ const logits = (side, title, rows, view) => {
   return box;
 };
 
+// What a neighbour is said to respond to, and its score: one line, whole as a tooltip.
+const explained = (row) => {
+  const says = el("span", "says", row.says.text || row.says.none);
+  says.title = [row.says.text, row.says.help].filter(Boolean).join("\n");
+  const line = append(el("div", "about"), says);
+  if (!row.score) return line;
+  const value = el("span", "num" + (row.score.weak ? " weak" : ""), row.score.value);
+  value.title = row.score.help;
+  return append(line, value);
+};
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const draw = () => {
@@ -55,6 +66,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
           el("span", "num", row.value),
           append(el("span", "dim"), el("span", "", row.density + "  "), el("span", "t", row.token)),
           button,
+          row.says ? explained(row) : null,
         ));
         if (peeked) {
           const box = append(el("div", "peek"), el("div", "note", data.peek.note));

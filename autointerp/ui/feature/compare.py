@@ -13,13 +13,13 @@ from autointerp.records import Explanation, Score
 from autointerp.score.compare import Difference
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
-from autointerp.ui.feature import actions, drill
+from autointerp.ui.feature import actions, drill, flipped
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.card import plot
 from autointerp.ui.feature.data import Feature
-from autointerp.ui.feature.state import ExplanationState, open_score
+from autointerp.ui.feature.state import ExplanationState, close_right, open_score
 from autointerp.ui.feature.versions import Versions
-from autointerp.ui.shared import components, services
+from autointerp.ui.shared import components, payload, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import visible
@@ -45,6 +45,7 @@ def draw(feature: Feature, versions: Versions, state: ExplanationState, *, writa
         st.info("Choose two different versions." if len(with_text) > 1 else alone)
         return
     drawn = record(services.resources(feature.store), versions, first, second)
+    drawn |= _differences(feature, versions, first, second)
     components.comparison(drawn, key=KEY, on_open=_opened)
     if writable:
         _score_both(feature, versions, first, second)
@@ -58,7 +59,9 @@ def _picker(versions: Versions, with_text: list[Explanation], name: str, chosen:
 
 def _opened() -> None:
     sent = components.triggered(KEY, "open")
-    if isinstance(sent, dict):
+    if isinstance(sent, dict) and "context" in sent:
+        change(**close_right(), context=int(sent["context"]), start=int(sent["start"]))
+    elif isinstance(sent, dict):
         change(**open_score(str(sent["score"])) | {"version": sent.get("version")})
 
 
@@ -93,6 +96,20 @@ def record(
         "scores": [_pair(resources, a, b) for a, b in pairs(versions, first, second)],
         "empty": "Neither version is scored yet.",
     }
+
+
+def _differences(
+    feature: Feature, versions: Versions, first: Explanation, second: Explanation
+) -> dict[str, Any]:
+    """The examples that flipped, for each score that both have, and the settings that differ."""
+    scored = pairs(versions, first, second)
+    annotations, table = services.annotations(feature.store), payload.token_table(feature.store)
+    flips = [
+        flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
+        for a, b in scored
+        if a is not None and b is not None and a.metric != "correlation"
+    ]
+    return {"flips": flips, "table": table.entries, "settings": flipped.settings(first, second, scored)}
 
 
 def _side(versions: Versions, version: Explanation, pieces: list[list[str]]) -> dict[str, Any]:

@@ -44,7 +44,10 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
         components.facts(figures(score, judged), key="judged_figures")
     if judged:
         _filters(score, judged, state)
-    components.judged(judged_record.record(feature, score, judged, state), key=KEY, on_act=_acted)
+    explanation = annotations.explanation(score.explanation_id)
+    components.judged(
+        judged_record.record(feature, score, judged, state, explanation), key=KEY, on_act=_acted
+    )
     if state.example is not None:
         _reply_dialog(annotations, score, judged, state.example)
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.records import JudgedExample, Score
+from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import visible_marks
 from autointerp.sampling.windows import cut
+from autointerp.score.judges import offline
+from autointerp.score.judges.matched import matched
 from autointerp.score.registry import SCORERS
 from autointerp.types import Example
 from autointerp.ui.feature.data import Feature
@@ -186,15 +188,23 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def record(
-    feature: Feature, score: Score, judged: Sequence[JudgedExample], state: ExplanationState
+    feature: Feature,
+    score: Score,
+    judged: Sequence[JudgedExample],
+    state: ExplanationState,
+    explanation: Explanation | None = None,
 ) -> dict[str, Any]:
-    """Everything that the element draws."""
+    """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it."""
     windows = judged_windows(feature, score, judged)
+    reads = explanation is not None and score.judge == "offline" and score.prompt_version == offline.VERSION
     table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))
     room, groups = MAX_ROWS, []
     for part in shown:
         rows = [_row(window, score, table, overlay=state.overlay) for window in part.rows[:room]]
+        if reads:
+            for row, window in zip(rows, part.rows, strict=False):
+                row["found"] = _found(explanation, window, table)
         room -= len(rows)
         cut_off = f"; first {len(rows)}, filter to see others" if len(rows) < len(part.rows) else ""
         title = f"{part.title}: {len(part.rows)}"
@@ -207,7 +217,7 @@ def record(
         "judges": score.metric != "correlation",
         "quantile": state.quantile,
         "bars_note": _bars_note(score),
-        "key": _key(score, overlay=state.overlay),
+        "key": _key(score, overlay=state.overlay, reads=reads),
         "max": feature.stats.max_activation,
         "overlay": state.overlay,
         "table": table.entries,
@@ -223,13 +233,15 @@ def _bars_note(score: Score) -> str:
     return f"{what.get(score.metric, score.metric)} by activation decile (1 = strongest); click to filter"
 
 
-def _key(score: Score, *, overlay: bool) -> list[list[str]]:
+def _key(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
     """What the marks in the texts mean: `[class, text]` in a row."""
     legend: list[list[str]] = []
     if _marks(score):
         legend += [["t mk", "marked"], ["", " as shown to the judge  "]]
     if score.metric == "correlation":
         legend += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
+    if reads:
+        legend += [["t hit", "underlined"], ["", " found by the judge, of what the explanation says  "]]
     if overlay:
         legend += [
             ["t a6", "orange"],
@@ -255,7 +267,7 @@ def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overl
             row["mk"] = sorted(visible_marks(pieces, judged.marks))
     if judged.predicted is not None:
         row["pr"] = [round(min(max(value, 0.0), 10.0), 1) for value in judged.predicted]
-    row["said"], row["true"] = _words(window, score)
+    row["said"], row["true"] = answer_and_truth(window, score)
     if window.lost is not None:
         # An activating example is right above the others, a non-activating one below them.
         others = "non-activating" if judged.truth else "activating"
@@ -272,11 +284,18 @@ def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overl
     return row
 
 
+def _found(explanation: Explanation | None, window: JudgedWindow, table: payload.TokenTable) -> list[int]:
+    """Positions of what the offline judge found in the text."""
+    if explanation is None or window.example is None:
+        return []
+    return matched(explanation, table.decode(window.example.token_ids.tolist()), window.judged.marks)
+
+
 def _marks(score: Score) -> bool:
     return score.scorer in SCORERS and SCORERS[score.scorer].marks
 
 
-def _words(window: JudgedWindow, score: Score) -> tuple[str, str]:
+def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
     """What the judge answered, and the truth."""
     judged = window.judged
     if _marks(score):

@@ -1,14 +1,16 @@
 """The left side of the Feature page: statistics, promoted and suppressed tokens, neighbours and a look into one of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from autointerp.store import STATISTICS
+from autointerp.errors import StoreError
+from autointerp.store import STATISTICS, annotated_store, sorted_kinds
 from autointerp.types import Relation, TokenLogit
 from autointerp.ui.feature import data, examples
 from autointerp.ui.feature.data import Feature
-from autointerp.ui.shared import components, payload
+from autointerp.ui.shared import components, payload, score_text, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.statistics import facts, token_text
 from autointerp.ui.shared.text import quoted, visible
 
@@ -35,11 +37,14 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
     around = data.surroundings(feature)
     text = token_text(feature.store)
 
+    explained = _explained(feature, list(around.stats))
+
     def near_row(latent: int, value: float) -> dict[str, Any]:
         stats = around.stats[latent]
         token = "" if stats.top_token is None else quoted(text(stats.top_token))
         density = fmt.density(stats.density)
-        return {"latent": latent, "value": fmt.decimal(value, 2), "density": density, "token": token}
+        row = {"latent": latent, "value": fmt.decimal(value, 2), "density": density, "token": token}
+        return row | explained.get(latent, {})
 
     def logit(row: TokenLogit) -> list[Any]:
         return [row.token, visible(text(row.token)), row.value, fmt.signed(row.value)]
@@ -68,6 +73,29 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
         ),
         "peek": _peek(feature, peek) if peek is not None and peek in around.stats else None,
     }
+
+
+def _explained(feature: Feature, latents: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The explanation shown for each of these features and its most common kind of score, where there are any."""
+    try:
+        annotated = annotated_store(services.annotations(feature.store))
+        coder = annotated.coder(feature.coder.info.coder)
+    except StoreError:
+        return {}
+    shown = coder.shown(latents)
+    kinds = sorted_kinds([coder.kinds], score_text.order)
+    kind = max(kinds, key=lambda kind: kinds[kind], default=None)  # the first of equals
+    scores = {} if kind is None else coder.shown_scores(kind, latents)
+    name = score_text.name(kind) if kind is not None else ""
+    drawn: dict[int, dict[str, Any]] = {}
+    for latent, explanation in shown.items():
+        drawn[latent] = {"says": explanation_cell(explanation)}
+        score = scores.get(latent)
+        if score is not None and score.value is not None:
+            cell = score_text.cell(score)
+            cell["help"] = f"{name}: {cell['value']}, 95 % {cell['ci']}, {cell['under']}\n{cell['help']}"
+            drawn[latent]["score"] = cell
+    return drawn
 
 
 def _led(feature: Feature, fact: list[Any]) -> list[Any]:

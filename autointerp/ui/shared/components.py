@@ -119,7 +119,7 @@ def judged(data: dict[str, Any], *, key: str, on_act: Callback) -> None:
 
 
 def comparison(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
-    """Two explanations side by side; `open` carries `{score}`, an id."""
+    """Two explanations side by side; `open` carries `{score}`, an id, or `{context, start}`."""
     _mount("comparison")(data=data, key=key, on_open_change=on_open)
 
 
