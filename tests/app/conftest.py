@@ -27,6 +27,12 @@ def _installed_packages_are_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_page_shows_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a list shows of annotations may be some seconds old; a test looks at once at what it wrote."""
+    monkeypatch.setattr("autointerp.store.annotated.LONGEST_REST", 0.0)
+
+
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> OpenPage:
     """`open_page(store_path, "feature", coder="sae", latent="3")` runs the page at that address."""

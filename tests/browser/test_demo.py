@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from autointerp.demo.build import build_demo
 from tests.browser.conftest import Open, Server, start_server
 
-N_TOKENS = 128 * 60
+N_TOKENS = 128 * 30
 
 
 @pytest.fixture(scope="module")
