@@ -34,6 +34,7 @@ def test_a_deep_link_is_the_first_thing_a_server_sees(
             at.goto(path)
             expect(at.page.locator(shown).first).to_be_visible()
             expect(at.page).to_have_url(re.compile(address))
+            expect(at.page.get_by_text("Reading explanations")).to_have_count(0)
             expect(at.page.get_by_role("dialog")).to_have_count(0)  # "Page not found"
             expect(
                 at.page.get_by_test_id("stTopNav").get_by_role("link", name="Jobs")

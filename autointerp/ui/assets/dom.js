@@ -145,7 +145,7 @@ const copy = async (text) => {
 };
 
 // What the marks of a score mean, wherever they stand.
-const SCORE_LEGEND = "● value   ━ 95 %   ┊ floor   ○ not clearly above it";
+const SCORE_LEGEND = "●\u00a0value   ━\u00a095\u00a0%   ┊\u00a0floor   ○\u00a0not\u00a0clearly\u00a0above\u00a0it";
 
 // Named values: [name, value, meaning, two columns wide, place]; `show` goes to the place in the feature of `here`.
 const facts = (rows, here, show) => {

@@ -1,6 +1,7 @@
 """The Overview page: what is in the store, coder by coder, as text first and plots below."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,10 @@ COLUMNS: list[dict[str, Any]] = [
 ]
 
 
+COLD_HEIGHT = 620
+"""Pixels kept free for explanations and scores while a server's first page waits for them: what stands below stays."""
+
+
 def draw() -> None:
     """The page."""
     with messages():
@@ -59,9 +64,14 @@ def draw() -> None:
         rows = [coder_row(info) for info in infos]
         components.links(COLUMNS, rows, page="features", key="coders", cls="coders")
     # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
+    section = st.empty()
+    if "autointerp.ui.overview.scores" not in sys.modules:  # a server's first page: later nothing may flicker
+        with section.container(height=COLD_HEIGHT, border=False):
+            st.caption("Reading explanations and scores…")
     from autointerp.ui.overview import recent, scores
 
-    scores.section()
+    with section.container():
+        scores.section()
     with messages():
         _densities(store, infos)
     recent.section()
