@@ -5,6 +5,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from autointerp.ui.shared import drafts
 from tests.explained import Explained
 
 
@@ -40,6 +41,12 @@ def keys(app: AppTest) -> set[str]:
 def page(open_page: Any, made: Explained, latent: int = 0, coder: str = "sae", **params: Any) -> AppTest:
     """The Feature page of a store with explanations."""
     return open_page(made.store, "feature", coder=coder, latent=str(latent), **params)
+
+
+def draft(app: AppTest, text: str, latent: int = 0, parent: str | None = None, coder: str = "sae") -> AppTest:
+    """Type an explanation of one's own, as the browser tells it; `parent`: the version that is edited."""
+    app.session_state[drafts.TEXTS] = {drafts.name(coder, latent, parent): text}
+    return app
 
 
 def card(app: AppTest) -> dict[str, Any]:

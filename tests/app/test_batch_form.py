@@ -54,6 +54,9 @@ def test_a_batch_of_these_features(form: AppTest, tiny_store: Store):
         (job,) = annotations.jobs.recent()
         assert (job.kind, job.total, job.payload["coder"]) == ("explain", 3, "sae")
         assert [one.item for one in annotations.jobs.items(job.id)] == [0, 3, 4]
+    app.query_params["new"] = "1"
+    app.run()
+    assert app.text_input(key="batch_latents").value == ""  # used
 
 
 @pytest.mark.parametrize("text", ["", "x", "4-3", "8", "0-99", "-1", "0,,1", "1e3", "²", "9" * 400])

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from autointerp.embedding import embed_store
 from autointerp.preferences import ENV_CONFIG
 from autointerp.store.annotations import Annotations, Job
-from tests.app.reading import record, records
+from tests.app.reading import draft, record, records
 from tests.explained import Explained, scores_of
 
 PATIENCE_S = 60
@@ -128,7 +128,7 @@ def test_slow_scores_are_queued_before_the_quick_ones_are_waited_for(
 ):  # fmt: skip
     app = page(open_page, explained_store, 1, panel)
     if panel == "write":
-        app.text_area[0].set_value("The first half of an emoji, I think.")
+        draft(app, "The first half of an emoji, I think.", latent=1)
 
     def gone(*_: Any, **__: Any) -> None:
         st.stop()  # as when the tab is closed during the wait, which ends the page's run

@@ -24,12 +24,12 @@ from autointerp.score.registry import JUDGE, SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import NewJob
 from autointerp.ui.feature.data import Feature
-from autointerp.ui.feature.state import close_right
+from autointerp.ui.feature.state import TYPED, close_right
 from autointerp.ui.feature.versions import Versions, load
 from autointerp.ui.shared import job_strip, llm_settings, services
 from autointerp.ui.shared.options import plain_score
 from autointerp.ui.shared.session import LAST_FEATURE
-from autointerp.ui.shared.state import change
+from autointerp.ui.shared.state import change, current
 from autointerp.ui.shared.text import plain
 
 STARTED = "explanation_jobs"
@@ -95,6 +95,11 @@ def show_error(place: str = "form") -> None:
     with st.container():  # always there, for the same reason
         if error and error[:2] == (place, st.session_state.get(LAST_FEATURE)):
             st.error(plain(error[2], 600))
+
+
+def has_error() -> bool:
+    """Whether the last `attempt` came to nothing."""
+    return ERROR in st.session_state
 
 
 def clear_error() -> None:
@@ -225,7 +230,8 @@ def arrived(store: Store, job: Job) -> None:
     if new.status != "ok":
         return  # the card says so beside the version that is looked at, and the form is still there to be changed
     st.session_state[NEW_VERSION] = NewVersion(started.coder, started.latent, new.id, started.shown)
-    if st.session_state.get(LAST_FEATURE) == (started.coder, started.latent):
+    is_typing = current().get("panel") in TYPED
+    if st.session_state.get(LAST_FEATURE) == (started.coder, started.latent) and not is_typing:
         is_shown = versions.shown is not None and versions.shown.id == new.id
         change(**close_right(), version=None if is_shown else new.id, panel=None)
 

@@ -13,7 +13,7 @@ from autointerp.ui.feature import judged as judged_record
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationState, close_right
-from autointerp.ui.shared import components, payload
+from autointerp.ui.shared import components, keyboard, payload
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.score_text import metric_label
 from autointerp.ui.shared.state import bound, change, choose
@@ -66,10 +66,10 @@ def find(annotations: Annotations, coder: str, latent: int, score_id: str | None
 
 def back() -> None:
     """The way to the contexts."""
-    st.button(
-        "Contexts", key="to_contexts", icon=":material/arrow_back:", shortcut="Escape", on_click=_close,
-        help="Back to the feature's contexts",
-    )  # fmt: skip
+    help_ = "Back to the feature's contexts"
+    keyboard.button(
+        "Contexts", "to_contexts", "Escape", help_, _close, icon=":material/arrow_back:", help=help_
+    )
 
 
 def _close() -> None:

@@ -10,16 +10,16 @@ from autointerp.records import Explanation, Score
 from autointerp.ui.feature import actions, card, compare, drill, forms
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.data import Feature
-from autointerp.ui.feature.state import PANELS, ExplanationState
+from autointerp.ui.feature.state import PANELS, TYPED, ExplanationState
 from autointerp.ui.feature.versions import Versions
-from autointerp.ui.shared import components, job_strip, services
+from autointerp.ui.shared import components, job_strip, keyboard, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change, current
 from autointerp.ui.shared.text import sentence, visible
 
 PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
 UNPIN_HELP = "Show the newest version again"
-SHORTCUTS = {"edit": "E", "write": "W", "regenerate": "G", "rescore": "S", "versions": "V"}
+SHORTCUTS = {"edit": "e", "write": "w", "regenerate": "g", "rescore": "s", "versions": "v"}
 """Streamlit keeps R and C for itself; Left, Right, X and B step through features."""
 HELP = {
     "edit": "Edit this text into a new version of your own",
@@ -54,6 +54,7 @@ def left(feature: Feature, versions: Versions) -> None:
     # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
     with st.container():
         if writable:
+            forms.offer_drafts(versions, state.panel)
             actions.strip(feature)
     if state.panel == "versions" and versions.current:
         card.draw_versions(versions, state)
@@ -82,15 +83,20 @@ def _buttons(feature: Feature, versions: Versions, state: ExplanationState, *, w
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for name in names:
             label = _label(name, versions)
-            st.button(
-                f"**{label}**" if state.panel == name else label, key=f"open_{name}", type="tertiary",
-                shortcut=SHORTCUTS[name], on_click=_toggle, args=(name,), help=f"{HELP[name]} ({SHORTCUTS[name]})",
+            keyboard.button(
+                f"**{label}**" if state.panel == name else label, f"open_{name}", SHORTCUTS[name], HELP[name], _toggle,
+                (name, versions), types=name in TYPED, type="tertiary", help=HELP[name],
             )  # fmt: skip
         if writable and has_text:
             _pin(feature, versions)
         if writable:
             _retry(feature, versions)
     actions.show_error("row")
+
+
+def is_typing() -> bool:
+    """Whether the address opens a text box."""
+    return ExplanationState.parse(current()).panel in TYPED
 
 
 def _label(name: str, versions: Versions) -> str:
@@ -102,9 +108,17 @@ def _label(name: str, versions: Versions) -> str:
     return PANELS[name] + (f" {len(versions.explanations)}" if name == "versions" else "")
 
 
-def _toggle(name: str) -> None:
+def _toggle(name: str, versions: Versions) -> None:
     actions.clear_error()
-    change(panel=None if st.query_params.get("panel") == name else name)
+    if st.query_params.get("panel") == name:
+        change(panel=None)
+    elif name in TYPED:
+        # The version in the address, for a newer one may arrive while this one is edited.
+        edited = versions.current if name == "edit" else None
+        is_here = current().get("latent") == str(versions.latent)
+        forms.open_box(name, edited.id if edited and is_here else None)
+    else:
+        change(panel=name)
 
 
 def _pin(feature: Feature, versions: Versions) -> None:
@@ -122,7 +136,7 @@ def _pin(feature: Feature, versions: Versions) -> None:
 def _set_pin(feature: Feature, version_id: str, pin: bool) -> None:
     annotations = services.annotations(feature.store)
     if pin:
-        annotations.pin(version_id, author=str(st.session_state.get(forms.AUTHOR) or "someone"))
+        annotations.pin(version_id, author=forms.author() or "someone")
         change(version=None)
     else:
         annotations.unpin(feature.coder.info.coder, feature.latent)

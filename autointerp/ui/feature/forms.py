@@ -1,7 +1,8 @@
 """The forms under an explanation: regenerate it, rescore it. Each stands in the left column, so that the
 contexts stay in sight, and says what it will ask and cost before it does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -17,9 +18,10 @@ from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import actions
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.drill import messages
+from autointerp.ui.feature.state import TYPED
 from autointerp.ui.feature.versions import Versions
+from autointerp.ui.shared import components, drafts, options, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import options, services
 from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import sentence
 
@@ -128,57 +130,105 @@ def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[Score
         _preview(estimate)
 
 
-def run_and_close(label: str, key: str, act: Any, *arguments: Any) -> None:
+def run_and_close(
+    label: str, key: str, act: Any, *arguments: Any, more: Callable[[], None] | None = None
+) -> None:
     with st.container(horizontal=True):
         pressed = actions.pressed(label, key, icon=":material/play_arrow:")
         st.button("Close", key=f"{key}_close", type="tertiary", on_click=change, kwargs={"panel": None})
+        if more is not None:
+            more()
     if pressed:
         actions.attempt(act, *arguments)
+        if not actions.has_error():
+            change(panel=None)
         st.rerun()
     actions.show_error()
 
 
-AUTHOR = "explanation_author"
-TEXT = "explanation_text"
+AUTHOR = "choice_author"
+FOCUS = "explanation_focus"
+"""How many times this session has opened the text box: each time it takes the focus, which nothing else gives it."""
+EDITOR = "explanation_editor"
+_SAVE = "run_write_pressed"
 
 
 def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
     """A person's own version: from nothing, or from the one in sight."""
     base = versions.current if versions.current and versions.current.status == "ok" else None
     current = base if edit else None
-    key = f"{TEXT}_{versions.coder}_{versions.latent}_{current.id if current else ''}_{len(versions.explanations)}"
-    if key not in st.session_state:
-        st.session_state[key] = current.text if current else ""
+    before = current.text if current else ""
+    draft = drafts.name(versions.coder, versions.latent, current.id if current else None)
+    text = drafts.text(draft)
     with st.container(border=True):
         if base is not None:
             starts = {"edit": f"From version {versions.number(base)}", "write": "From nothing"}
             choose(st.segmented_control, "Start", starts, "panel", "edit" if edit else "write")
-        text = st.text_area(
-            f"Edit version {versions.number(current)}" if current else "Your explanation", key=key, height=110,
-            placeholder="What does this feature respond to? One or two sentences.",
-            help="Versions are never overwritten.",
-        )  # fmt: skip
+        data = {
+            "label": f"Edit version {versions.number(current)}" if current else "Your explanation",
+            "placeholder": "What does this feature respond to? One or two sentences.",
+            "slot": drafts.slot(draft),
+            "base": before,
+            "value": before if text is None else text,
+            "focus": st.session_state.get(FOCUS, 0),
+        }
+        components.editor(data, key=EDITOR, on_save=partial(st.session_state.__setitem__, _SAVE, True))
+        text = before if text is None else text
         with st.container():  # a slot, so that nothing below moves while someone types
             if len(text) > MAX_TEXT:
                 st.warning(f"{len(text):,} characters; the limit is {MAX_TEXT:,}.")
         first, second = st.columns(2, vertical_alignment="bottom")
-        author = first.text_input("Author", max_chars=100, placeholder="Your name", **_author())
+        author = first.text_input(
+            "Author", max_chars=100, placeholder="Your name", **drafts.kept(AUTHOR, "", typed=str)
+        )
         score_it = second.toggle(
             "Score it", help="With every scorer that needs no language model, on held-out examples (which you may have seen)",
-            **options.kept("choice", "score_written", True),
+            **drafts.kept("choice_score_written", True),
         )  # fmt: skip
         scores = actions.as_before(versions, actions.default_scores(feature.store)) if score_it else []
         parent = current.id if current else None
-        run_and_close("Save", "run_write", _save, feature, versions, text, author, parent, scores)
+        more = partial(_discard, draft, "discard_open")
+        run_and_close("Save", "run_write", _save, feature, versions, text, author, parent, scores, more=more)
 
 
-def _author() -> dict[str, Any]:
-    st.session_state.setdefault("choice_author", st.session_state.get(AUTHOR, ""))
+def offer_drafts(versions: Versions, panel: str | None) -> None:
+    """What was begun on this feature and neither saved nor discarded, where its text box is not open."""
+    current = versions.current
+    editing = current.id if current and panel == "edit" and current.status == "ok" else None
+    with st.container():  # a slot: what stands below must not move when a draft begins
+        for parent in drafts.parents(versions.coder, versions.latent):
+            version = versions.find(parent)
+            if parent is not None and version is None:
+                continue
+            draft = drafts.name(versions.coder, versions.latent, parent)
+            if panel in TYPED and parent == editing:
+                continue
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                of = f"your edit of version {versions.number(version)}" if version else "your explanation"
+                st.caption(f"Draft of {of}, not saved")
+                st.button(
+                    "Continue", key=f"continue_{parent}", type="tertiary", on_click=open_box,
+                    args=("edit" if parent else "write", parent),
+                )  # fmt: skip
+                _discard(draft, f"discard_{parent}")
 
-    def keep() -> None:
-        st.session_state[AUTHOR] = st.session_state["choice_author"]
 
-    return {"key": "choice_author", "on_change": keep}
+def _discard(draft: str, key: str) -> None:
+    st.button(
+        "Discard draft", key=key, type="tertiary", on_click=drafts.discard, args=(draft,),
+        disabled=drafts.text(draft) is None,
+    )  # fmt: skip
+
+
+def author() -> str:
+    """Who writes here, as they said last; empty before."""
+    return str(drafts.value(AUTHOR) or "")
+
+
+def open_box(panel: str, version: str | None = None) -> None:
+    """Open the text box, with the focus, on an edit of this version or of the one in sight."""
+    st.session_state[FOCUS] = st.session_state.get(FOCUS, 0) + 1
+    change(panel=panel, **({} if version is None else {"version": version}))
 
 
 def _save(
@@ -188,3 +238,4 @@ def _save(
     if before is not None and text.strip() == before.text.strip():
         raise UserError("The text is unchanged.")
     actions.write(feature, text, author, parent, scores)
+    drafts.discard(drafts.name(versions.coder, versions.latent, parent))

@@ -12,7 +12,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.feature import contexts, data, explanations, panel, try_text
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
-from autointerp.ui.shared import components, list_walk
+from autointerp.ui.shared import components, keyboard, list_walk
 from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store, tab_title
 from autointerp.ui.shared.state import bound, change, choose, current, suggest, unknown_coder
 from autointerp.ui.shared.text import plain
@@ -26,7 +26,7 @@ _WENT_BACK = "feature_went_back"
 @st.fragment
 def draw() -> None:
     """The whole page as a fragment: a step to the next feature leaves navigation and page frame alone."""
-    with messages():
+    with messages(), keyboard.listening("Feature", typing=explanations.is_typing):
         store = open_store()
         state = FeatureState.parse(current())
         coder, latent = _resolve(store, state)
@@ -93,17 +93,19 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
             **bound("latent", latent, reset=(*RESET, *list_walk.RESET)),
         )  # fmt: skip
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
-            st.button(
-                "Previous", key="previous", shortcut="Left", on_click=_step, args=(-1,), icon=":material/chevron_left:",
+            keyboard.button(
+                "Previous", "previous", "ArrowLeft", "Previous feature", _step, (-1,), icon=":material/chevron_left:",
                 help=list_walk.tooltip(store, -1),
             )  # fmt: skip
-            st.button(
-                "Next", key="next", shortcut="Right", on_click=_step, args=(1,), icon=":material/chevron_right:",
+            keyboard.button(
+                "Next", "next", "ArrowRight", "Next feature", _step, (1,), icon=":material/chevron_right:",
                 help=list_walk.tooltip(store, 1),
             )  # fmt: skip
-            st.button("Random", key="random", shortcut="X", on_click=_random, icon=":material/casino:")
-            clicked = st.button(
-                "Back", key="back", shortcut="B", on_click=_back, icon=":material/undo:", help=BACK_HELP
+            keyboard.button(
+                "Random", "random", "x", "A random feature that fires", _random, icon=":material/casino:"
+            )
+            clicked = keyboard.button(
+                "Back", "back", "b", BACK_HELP, _back, icon=":material/undo:", help=BACK_HELP
             )
         if clicked and not st.session_state.pop(_WENT_BACK, False):
             where = st.session_state.get(LIST_PARAMS) or list_walk.params() or {"coder": info.coder}
@@ -137,6 +139,11 @@ def goto(coder: str, latent: int, **more: int | None) -> None:
         trail: list[tuple[str, int]] = st.session_state.setdefault(TRAIL, [])
         trail.append(here)
         del trail[:-TRAIL_LENGTH]
+    _look_at(coder, latent, **more)
+
+
+def _look_at(coder: str, latent: int, **more: int | None) -> None:
+    st.session_state[LAST_FEATURE] = (coder, latent)  # already now: another press may come with this one
     change(coder=coder, latent=latent, **RESET, **more)
 
 
@@ -166,7 +173,7 @@ def _back() -> None:
     if trail:
         coder, latent = trail.pop()
         st.session_state[_WENT_BACK] = True
-        change(coder=coder, latent=latent, **RESET)
+        _look_at(coder, latent)
 
 
 def _open_clicked() -> None:

@@ -23,6 +23,8 @@ PANELS = {
     "rescore": "Rescore",
     "versions": "Versions",
 }
+TYPED = ("edit", "write")
+"""Panels with a text box."""
 VERDICTS = {"all": "All", "wrong": "Wrong", "right": "Right"}
 CLASSES = {"all": "Both classes", "activating": "Activating", "non_activating": "Non-activating"}
 SOURCES = {

@@ -11,7 +11,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.features import chips, controls, elsewhere, search
 from autointerp.ui.features.rows import record
 from autointerp.ui.features.search import SearchResults
-from autointerp.ui.shared import components, list_walk, score_text
+from autointerp.ui.shared import components, keyboard, list_walk, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import (
     PAGE_SIZE,
@@ -71,7 +71,7 @@ def _restore(seen: dict[str, str]) -> None:
 
 @st.fragment
 def _body() -> None:
-    with messages():
+    with messages(), keyboard.listening("Features"):
         store = open_store()
         state = FeaturesState.parse(current())
         infos = store.coders()
@@ -133,7 +133,7 @@ def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, listed
             "Open feature by number", min_value=0, max_value=max(info.n_latents for info in infos) - 1, value=None, step=1,
             width=125, placeholder="Number", label_visibility="collapsed", key="open_number", on_change=_open_number,
         )  # fmt: skip
-        if st.button("Random", shortcut="X", icon=":material/casino:"):
+        if keyboard.button("Random", "random", "x", "A random feature that fires", icon=":material/casino:"):
             rng = np.random.default_rng()
             name = str(rng.choice(state.coders(infos) or names))
             _open(name, store.coder(name).random_live(rng))

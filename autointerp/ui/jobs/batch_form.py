@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import streamlit as st
 
@@ -26,6 +26,7 @@ from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, list_walk, llm_settings, options, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.drafts import kept, used
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain, sentence
@@ -76,25 +77,26 @@ def draw(store: Store) -> None:
     with left:
         ways: dict[Which, str] = {} if listed is None else {"list": f"These {_n(listed):,} of the list"}
         ways |= WHICH
-        which: Which = st.radio(
-            "Features", list(ways), format_func=lambda key: ways.get(key, ""), help=WHICH_HELP, horizontal=True,
-            key=f"{KEY}_which{'' if listed is None else '_list'}",
-        )  # fmt: skip
+        chosen_way = kept(f"{KEY}_which{'' if listed is None else '_list'}", next(iter(ways)), list(ways))
+        which = cast(Which, st.radio(
+            "Features", list(ways), format_func=lambda key: ways.get(key, ""), help=WHICH_HELP, horizontal=True, **chosen_way
+        ))  # fmt: skip
         coders = list(listed or ())
         if which != "list":
             coders = st.pills(
-                "Coders", names, selection_mode="multi", default=_usual(store), key=f"{KEY}_coders"
+                "Coders", names, selection_mode="multi", **kept(f"{KEY}_coders", _usual(store), names)
             )
         text = ""
         if which == "some":
             label = "Numbers and ranges"
-            text = st.text_input(label, key=f"{KEY}_latents", placeholder="0-99,512", max_chars=10_000)
+            field = kept(f"{KEY}_latents", "", typed=str)
+            text = st.text_input(label, placeholder="0-99,512", max_chars=10_000, **field) or ""
     with middle:
-        wants_explain = st.checkbox("Explain", True, key=f"{KEY}_explain")
+        wants_explain = st.checkbox("Explain", **kept(f"{KEY}_explain", True))
         names = list(EXPLAINERS)
         explain = options.explain(f"{KEY}_e", llm, names, names[0]) if wants_explain else None
     with right:
-        wants_score = st.checkbox("Score", True, key=f"{KEY}_score", help=HELD_OUT_HELP)
+        wants_score = st.checkbox("Score", help=HELD_OUT_HELP, **kept(f"{KEY}_score", True))
         scores = tuple(_scores(store, llm)) if wants_score else ()
     if llm is not None and any(part.needs_llm for part in (explain, *scores) if part):
         explain, scores = _with_budget(explain, scores, llm)
@@ -284,5 +286,6 @@ def _start(store: Store, chosen: Plan) -> None:
     except UserError as error:
         st.error(sentence(error, 800))
         return
+    used(f"{KEY}_latents")
     change(new=None, page=None, show=None, **list_walk.RESET)
     st.rerun()

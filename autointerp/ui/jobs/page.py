@@ -7,7 +7,7 @@ from autointerp.store.annotations import Job
 from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
 from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
-from autointerp.ui.shared import components, job_strip, job_text, list_walk, services
+from autointerp.ui.shared import components, job_strip, job_text, keyboard, list_walk, services
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import change, choose, current, pager
 
@@ -18,7 +18,7 @@ MAX_ACTIVE = 100
 
 def draw() -> None:
     """The page."""
-    with messages():
+    with messages(), keyboard.listening():
         store = open_store()
         state = JobsState.parse(current())
         if state.job is not None:

@@ -11,7 +11,7 @@ import streamlit as st
 from autointerp.models.coders import registry
 from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
-from autointerp.ui.shared import charts, components
+from autointerp.ui.shared import charts, components, keyboard
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity, messages, open_store, tab_title
 from autointerp.ui.shared.text import plain
@@ -50,7 +50,7 @@ COLD_HEIGHT = 620
 
 def draw() -> None:
     """The page."""
-    with messages():
+    with messages(), keyboard.listening():
         store = open_store()
         infos = store.coders()
         tab_title("Overview")

@@ -12,7 +12,7 @@ from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.probe.record import record
 from autointerp.ui.probe.state import MAX_ROWS, PAGE, RANKS, SCALES, ProbeState
-from autointerp.ui.shared import components, probing
+from autointerp.ui.shared import components, keyboard, probing
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import bound, change, choose, current, unknown_coder
@@ -51,7 +51,7 @@ def draw() -> None:
 
 @st.fragment
 def _body() -> None:
-    with messages():
+    with messages(), keyboard.listening():
         heading("Probe")
         store = open_store()
         infos = store.coders()

@@ -11,7 +11,7 @@ from autointerp import settings
 from autointerp.errors import StoreError
 from autointerp.store import Store
 from autointerp.ui.settings import embedder
-from autointerp.ui.shared import components, llm_settings
+from autointerp.ui.shared import components, keyboard, llm_settings
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import choose_store, found_stores, heading, open_store, store_path
 from autointerp.ui.shared.text import plain, sentence
@@ -19,6 +19,11 @@ from autointerp.ui.shared.text import plain, sentence
 
 def draw() -> None:
     """The page."""
+    with keyboard.listening():
+        _draw()
+
+
+def _draw() -> None:
     heading("Settings")
     st.subheader("Store", anchor=False)
     _switch()

@@ -123,6 +123,21 @@ def comparison(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
     _mount("comparison")(data=data, key=key, on_open_change=on_open)
 
 
+def keyboard(data: dict[str, Any], *, key: str, on_pressed: Callback) -> None:
+    """Hears the page's shortcuts and shows their sheet; `pressed` says which were pressed since the browser loaded the page."""
+    _mount("keyboard")(data=data, key=key, on_pressed_change=on_pressed)
+
+
+def drafts(data: dict[str, Any], *, key: str, on_found: Callback) -> None:
+    """Keeps what is typed in the browser; `found` says what it has and the session has not."""
+    _mount("drafts")(data=data, key=key, on_found_change=on_found)
+
+
+def editor(data: dict[str, Any], *, key: str, on_save: Callback) -> None:
+    """A text box that can be given the focus; its text is a draft. `save` when Ctrl+Enter is pressed in it."""
+    _mount("editor")(data=data, key=key, on_save_change=on_save)
+
+
 def tried(data: dict[str, Any], *, key: str) -> None:
     """A typed text with what one latent does on it, and the verdict."""
     _mount("tried")(data=data, key=key)

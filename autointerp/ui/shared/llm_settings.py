@@ -1,6 +1,6 @@
 """Which language model this session works with: the choice (`current`), and the part of the Settings page that makes it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from autointerp.llm.endpoints import ENDPOINTS
 from autointerp.llm.options import LLMOptions
 from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, save
 from autointerp.store import Store
-from autointerp.ui.shared import llm_check, llm_keys
+from autointerp.ui.shared import drafts, llm_check, llm_keys
 from autointerp.ui.shared.text import plain, sentence
 
 _UNSAVED = "preferences_of_session"
@@ -105,15 +105,16 @@ def section() -> None:
 
 
 def _server(kept: Preferences) -> tuple[str, str]:
-    names = _options(kept.base_url, f"{_DRAFT}_server", ENDPOINTS)
+    server = drafts.kept(f"{_DRAFT}_server", kept.base_url)
     base_url = st.selectbox(
-        "Server", names, index=0, key=f"{_DRAFT}_server", accept_new_options=True, format_func=_server_name,
-        help="Choose one, or type the base URL of any OpenAI-compatible server, such as http://localhost:8000/v1",
+        "Server", _options(kept.base_url, f"{_DRAFT}_server", ENDPOINTS), accept_new_options=True, format_func=_server_name,
+        **server, help="Choose one, or type the base URL of any OpenAI-compatible server, such as http://localhost:8000/v1",
     )  # fmt: skip
     base_url = str(base_url or "").strip()
+    chosen = drafts.kept(f"{_DRAFT}_model", kept.model or None)
     models = _options(kept.model, f"{_DRAFT}_model", llm_check.offered(base_url))
     model = st.selectbox(
-        "Model", models, index=0 if kept.model else None, key=f"{_DRAFT}_model", accept_new_options=True,
+        "Model", models, index=None, **chosen, accept_new_options=True,
         placeholder="Type a name, or test the connection to list models",
         help="The model's name on the server",
     )  # fmt: skip
@@ -162,27 +163,35 @@ def _limits(kept: Preferences) -> dict[str, Any]:
     first, second = st.columns(2)
     with first:
         in_flight = st.number_input(
-            "Concurrent requests", 1, MAX_IN_FLIGHT, kept.max_in_flight, key=f"{_DRAFT}_in_flight",
+            "Concurrent requests", 1, MAX_IN_FLIGHT,
+            **drafts.kept(f"{_DRAFT}_in_flight", kept.max_in_flight, typed=_within(int, 1, MAX_IN_FLIGHT)),
             help="Upper limit; lowered when the server is overloaded",
         )  # fmt: skip
         max_tokens = budget_tokens(kept, _DRAFT)
     with second:
         timeout = st.number_input(
-            "Request timeout, seconds", 0.1, 86_400.0, kept.timeout, step=10.0, format="%g", key=f"{_DRAFT}_timeout"
+            "Request timeout, seconds", 0.1, 86_400.0, step=10.0, format="%g",
+            **drafts.kept(f"{_DRAFT}_timeout", kept.timeout, typed=_within(float, 0.1, 86_400.0)),
         )  # fmt: skip
         max_cost = budget_cost(kept, _DRAFT)
     return {
-        "max_in_flight": int(in_flight),
-        "timeout": float(timeout),
+        "max_in_flight": int(in_flight or kept.max_in_flight),
+        "timeout": float(timeout or kept.timeout),
         "max_tokens": max_tokens,
         "max_cost": max_cost,
     }
 
 
+def _within(kind: type[int] | type[float], low: float, high: float) -> Callable[[Any], Any]:
+    """Makes a value of a number field of what was typed into it; an empty one has none."""
+    return lambda typed: kind(min(max(float(typed), low), high)) if typed or typed == 0 else None
+
+
 def budget_tokens(kept: Preferences | LLMOptions, form: str) -> int | None:
     """A field for the tokens that a job may use."""
     tokens = st.number_input(
-        "Budget per job, tokens", 1, 10**12, kept.max_tokens, step=100_000, key=f"{form}_max_tokens",
+        "Budget per job, tokens", 1, 10**12, step=100_000,
+        **drafts.kept(f"{form}_max_tokens", kept.max_tokens, typed=_within(int, 1, 10**12)),
         placeholder="no limit", help="A job stops before the request that would exceed it; results so far are kept",
     )  # fmt: skip
     return None if tokens is None else int(tokens)
@@ -191,7 +200,8 @@ def budget_tokens(kept: Preferences | LLMOptions, form: str) -> int | None:
 def budget_cost(kept: Preferences | LLMOptions, form: str) -> float | None:
     """A field for what a job may cost."""
     cost = st.number_input(
-        "Budget per job, cost", 0.0, 1e9, kept.max_cost, step=1.0, format="%g", key=f"{form}_max_cost",
+        "Budget per job, cost", 0.0, 1e9, step=1.0, format="%g",
+        **drafts.kept(f"{form}_max_cost", kept.max_cost, typed=_within(float, 0.0, 1e9)),
         placeholder="no limit", help="In the currency of your prices; requires them",
     )  # fmt: skip
     return None if cost is None else float(cost)
@@ -206,8 +216,8 @@ def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float
         with column:
             typed[name] = st.number_input(
                 {"prompt": "Price, prompt", "completion": "Price, answer", "cached": "Price, cached"}[name],
-                0.0, 1e9, known.get(name), format="%g", placeholder="unknown" if name != "cached" else "as prompt",
-                key=f"{_DRAFT}_price_{name}_{model}", disabled=not model, step=0.1,
+                0.0, 1e9, format="%g", placeholder="unknown" if name != "cached" else "as prompt", disabled=not model, step=0.1,
+                **drafts.kept(f"{_DRAFT}_price_{name}_{model}", known.get(name), typed=_within(float, 0.0, 1e9)),
                 help="Per million tokens, in any one currency. No prices are built in: they change too often.",
             )  # fmt: skip
     if model and typed["prompt"] is not None and typed["completion"] is not None:
@@ -225,7 +235,7 @@ def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float
 def _buttons(kept: Preferences, draft: Preferences) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         changed = asdict(draft) != asdict(kept)
-        st.button("Save", key="llm_save", disabled=not changed, on_click=_keep, args=(draft,))
+        st.button("Save", key="llm_save", disabled=not changed, on_click=_save, args=(draft,))
         test = st.button(
             "Test connection", key="llm_test", help="Lists the server's models and asks one short question (about 60 tokens)"
         )  # fmt: skip
@@ -240,6 +250,12 @@ def _buttons(kept: Preferences, draft: Preferences) -> None:
         with st.spinner("Asking the server …"):
             llm_check.run(draft)
         st.rerun()  # the list of models above shows what came back
+
+
+def _save(chosen: Preferences) -> None:
+    _keep(chosen)
+    if preferences() == chosen:
+        drafts.used(f"{_DRAFT}_")
 
 
 def _keep(chosen: Preferences) -> None:

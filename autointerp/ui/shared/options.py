@@ -1,6 +1,6 @@
 """The forms that choose how to explain and how to score, drawn from the options of the registries.
 
-`form` names the place: two forms need two names. Choices last for the session, also while the form is not drawn.
+`form` names the place: two forms need two names. Choices last, also while the form is not drawn (`drafts`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,40 +17,13 @@ from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import JUDGE, SCORERS
 from autointerp.store import Store
 from autointerp.ui.shared import llm_settings
+from autointerp.ui.shared.drafts import kept
 from autointerp.ui.shared.text import plain
 
-CHOICES = "option_choices"
 MOST = 1000
 """Of anything counted in a form; the command line takes more."""
 USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
 NO_LLM = "No language model is chosen. Any OpenAI-compatible server will do, also a local one."
-
-
-def kept(
-    form: str, name: str, default: Any, allowed: Sequence[Any] | None = None, *, typed: bool = False
-) -> dict[str, Any]:
-    """Arguments of a widget whose choice lasts for the session. `allowed`: what can be chosen now, which may be less than when
-    the choice was made. `typed`: for a field that is typed into.
-
-    The browser draws what is in a popover only once it is opened, perhaps several runs later, and learns a value from the run
-    before (Streamlit 1.67). So every run tells it: a field through its default, which leaves alone what is being typed.
-    """
-    choices: dict[str, Any] = st.session_state.setdefault(CHOICES, {})
-    key = f"{form}_{name}"
-    present = st.session_state.get(key, choices.get(key, default))
-    value = present
-    if allowed is not None and isinstance(present, list | tuple):
-        value = [choice for choice in present if choice in allowed]
-    elif allowed is not None and present not in allowed:
-        value = default
-
-    def keep() -> None:
-        choices[key] = st.session_state[key]
-
-    if typed:
-        return {"key": key, "on_change": keep, "value": value}
-    st.session_state[key] = value
-    return {"key": key, "on_change": keep}
 
 
 def explain(
@@ -59,7 +32,7 @@ def explain(
 ) -> ExplainOptions:  # fmt: skip
     """How to explain; not yet checked. `seeds`: the first ones to offer about the feature named `about`, by explainer."""
     name = st.selectbox(
-        "Explainer", list(names), format_func=EXPLAINERS.label, **kept(form, "explainer", default, names),
+        "Explainer", list(names), format_func=EXPLAINERS.label, **kept(f"{form}_explainer", default, names),
     )  # fmt: skip
     entry = EXPLAINERS[name]
     st.caption(entry.help)
@@ -78,7 +51,7 @@ def scorers(
     """Which of the scorers on offer, in the order of the registry."""
     chosen = st.pills(
         label, list(offered), selection_mode="multi", format_func=SCORERS.label, help=note or _scorer_help(offered),
-        **kept(form, "scorers", [name for name in default if name in offered], offered),
+        **kept(f"{form}_scorers", [name for name in default if name in offered], offered),
     )  # fmt: skip
     return [name for name in offered if name in chosen]
 
@@ -99,7 +72,7 @@ def judge(form: str, names: Sequence[str], llm: LLMOptions | None, default: str 
     labels = {**JUDGE.choices, "llm": plain(llm.model, 40)}
     return st.segmented_control(
         JUDGE.label, list(labels), format_func=labels.__getitem__, required=True, help=JUDGE.help,
-        **kept(form, "judge", default, list(labels)),
+        **kept(f"{form}_judge", default, list(labels)),
     )  # fmt: skip
 
 
@@ -199,17 +172,20 @@ def _number(form: str, option: Option, default: Any) -> Any:
     low = option.kind(option.minimum or 0)
     high = option.kind(option.maximum if option.maximum is not None else MOST)
     high = max(min(high, 2**31), low)
+
+    def within(found: Any) -> Any:
+        return max(low, min(high, option.kind(float(found)))) if found or found == 0 else None
+
     value = st.number_input(
-        option.label, low, high, help=option.help, **kept(form, option.name, default, typed=True)
+        option.label, low, high, help=option.help, **kept(f"{form}_{option.name}", default, typed=within)
     )
     return None if value is None else option.kind(value)
 
 
 def _choice(form: str, option: Option, left_out: set[str]) -> Any:
     names = [name for name in option.choices if name not in left_out]
-    widget = kept(
-        form, option.name, list(option.default) if option.several else option.default, names or None
-    )
+    default = list(option.default) if option.several else option.default
+    widget = kept(f"{form}_{option.name}", default, names or None)
     if option.several:
         chosen = st.pills(
             option.label, names, selection_mode="multi", format_func=option.choices.__getitem__, help=option.help, **widget

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import nearest
+from autointerp.ui.shared import drafts
 from autointerp.ui.shared.text import plain
 
 MAX_NUMBER = 2**53  # beyond it a browser's numbers are no longer exact
@@ -112,15 +113,26 @@ def bound(
     script is loaded after the page) otherwise takes its own default, nothing, and sends that back (Streamlit 1.67). Not for
     fields that are typed into: it would overwrite what is typed. `late` does the same for such a field, through its default.
     """
-    key = f"url_{name}"
+    key, shown = f"url_{name}", f"shown_{name}"
     changed = st.session_state.get(key, _UNSET) != value
     if firm or changed:
         st.session_state[key] = value
 
+    st.session_state[shown] = value
+
     def write() -> None:
+        # A widget that the browser still has although the address has moved on (Back, twice in quick succession) is reported
+        # as changed too: only what differs from what was shown is somebody's choice.
+        if st.session_state[key] == st.session_state.get(shown, _UNSET):
+            return
+        st.session_state[shown] = st.session_state[key]
         written = encode(st.session_state[key])
         change(**{name: None if written == default else written, **dict.fromkeys(reset)})
 
+    if isinstance(value, str):
+        drafts.writes(key, write, str)
+    elif value is None or isinstance(value, float):
+        drafts.writes(key, write, float)
     return {"key": key, "on_change": write} | ({"value": value} if late and not changed else {})
 
 

@@ -1,0 +1,132 @@
+// Keeps what is typed anywhere on the page, at every keystroke, and tells the server what it does not have. Texts of one's own
+// are kept for all tabs, everything else for this one.
+const stand = () => { // where the browser lets nobody keep anything: for as long as the page is open
+  const map = new Map();
+  return {
+    get length() { return map.size; },
+    key: (i) => [...map.keys()][i],
+    getItem: (name) => map.get(name) ?? null,
+    setItem: (name, value) => map.set(name, value),
+    removeItem: (name) => map.delete(name),
+  };
+};
+const usable = (kind) => {
+  try {
+    window[kind].setItem("autointerp", "");
+    window[kind].removeItem("autointerp");
+    return window[kind];
+  } catch { return stand(); }
+};
+const shared = usable("localStorage");
+const own = usable("sessionStorage");
+const done = new Set(); // numbers of drops that were carried out, with the session's own start
+const read = (storage, name) => {
+  try { return JSON.parse(storage.getItem(name)); } catch { return null; }
+};
+const write = (storage, name, value) => {
+  try { storage.setItem(name, JSON.stringify(value)); } catch { /* full, or not allowed */ }
+};
+const entries = (storage, slot) => {
+  const all = {};
+  for (let i = 0; i < storage.length; i++) {
+    const name = storage.key(i);
+    if (name.startsWith(slot)) all[name.slice(slot.length)] = read(storage, name);
+  }
+  return all;
+};
+const focused = () => {
+  let node = document.activeElement;
+  while (node && node.shadowRoot && node.shadowRoot.activeElement) node = node.shadowRoot.activeElement;
+  return node;
+};
+const path = (node) => {
+  const all = [];
+  for (let at = node; at; at = at.parentNode || at.host) all.push(at);
+  return all;
+};
+// The field's key, as Streamlit's class for it says.
+const keyOf = (path) => {
+  for (const node of path) {
+    for (const cls of node.classList || []) if (cls.startsWith("st-key-")) return cls.slice(7);
+  }
+  return "";
+};
+
+const listen = (root) => {
+  let timer = 0;
+  const soon = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(root.tell, ms);
+  };
+  const typed = (event) => {
+    const node = event.composedPath()[0];
+    if (!(node instanceof HTMLInputElement || node instanceof HTMLTextAreaElement)) return;
+    if (node.dataset.slot) {
+      if (node.value === node.dataset.base) shared.removeItem(node.dataset.slot);
+      else write(shared, node.dataset.slot, node.value);
+      soon(400);
+      return;
+    }
+    const key = keyOf(event.composedPath());
+    if (!root.keys.has(key) || node.getAttribute("role") === "combobox") return;
+    write(own, root.slot + key, key.startsWith("url_") ? { at: location.href, text: node.value } : node.value);
+  };
+  const left = (event) => {
+    const node = event.composedPath()[0];
+    if (!node.dataset || !node.dataset.slot) return;
+    clearTimeout(timer);
+    root.tell(); // at once: a click on Save may be what it was left for
+  };
+  const elsewhere = (event) => {
+    if (event.key && event.key.startsWith(root.slot)) soon(400);
+  };
+  document.addEventListener("input", typed, true);
+  document.addEventListener("focusout", left, true);
+  window.addEventListener("storage", elsewhere);
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener("input", typed, true);
+    document.removeEventListener("focusout", left, true);
+    window.removeEventListener("storage", elsewhere);
+  };
+};
+
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".root");
+  root.slot = data.slot;
+  root.keys = new Set(data.keys);
+  for (const [number, key, value] of data.dropped) {
+    const once = `${data.session} ${number}`;
+    if (done.has(once)) continue;
+    done.add(once);
+    if (key.endsWith("*")) {
+      for (const name of Object.keys(entries(own, data.slot))) if (name.startsWith(key.slice(0, -1))) own.removeItem(data.slot + name);
+    } else if (read(shared, data.slot + key) === value) shared.removeItem(data.slot + key);
+  }
+  const before = root.forms || {};
+  root.forms = data.forms;
+  for (const [key, value] of Object.entries(data.forms)) {
+    // What a click changed; a field that is being typed into is ahead of the server.
+    if (JSON.stringify(before[key]) !== JSON.stringify(value) && keyOf(path(focused())) !== key) write(own, data.slot + key, value);
+  }
+  root.tell = () => {
+    const texts = entries(shared, data.slot);
+    const forms = {};
+    const addressed = {};
+    const busy = keyOf(path(focused())); // what is being typed there is on its way
+    for (const [key, value] of Object.entries(entries(own, data.slot))) {
+      if (!key.startsWith("url_")) {
+        if (!(key in root.forms) && key !== busy) forms[key] = value;
+      } else if (value === null || value.at !== location.href) own.removeItem(data.slot + key);
+      else if (key !== busy) addressed[key] = value.text;
+    }
+    const found = JSON.stringify([data.session, texts, forms, addressed]);
+    const same = JSON.stringify(Object.entries(texts).sort()) === JSON.stringify(Object.entries(data.texts).sort());
+    if (root.found === found || (same && !Object.keys(forms).length && !Object.keys(addressed).length)) return;
+    root.found = found;
+    setStateValue("found", { session: data.session, texts, forms, typed: addressed });
+  };
+  root.tell();
+  root.listening = root.listening || listen(root);
+  return root.listening;
+}

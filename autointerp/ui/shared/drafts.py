@@ -1,0 +1,193 @@
+"""What people type and choose in forms, kept until it is used: nothing typed is lost.
+
+The session holds it, and one element per page keeps a copy in the browser, written at every keystroke, so that it survives a
+reload, another page, a lost connection and a restarted server. An explanation of one's own is kept for all tabs, until it is
+saved or discarded (`localStorage`); what belongs to a form, and what was typed into a field of the address but not confirmed
+yet, is kept for its tab (`sessionStorage`). An API key is never kept.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import streamlit as st
+
+from autointerp.ui.shared import components
+from autointerp.ui.shared.session import store_path
+
+KEY = "drafts"
+_FORMS = "drafts_forms"
+TEXTS = "drafts_texts"
+"""Drafts of explanations by their names, in the session."""
+_FOUND = "drafts_found"
+_TYPED = "drafts_typed"
+_DROPPED = "drafts_dropped"
+_WRITERS = "drafts_writers"
+_SESSION = "drafts_session"
+_MOST_DROPPED = 50
+MAX_CHARS = 20_000
+
+# Choices in forms ------------------------------------------------------------------------------
+
+
+def kept(
+    key: str,
+    default: Any,
+    allowed: Sequence[Any] | None = None,
+    *,
+    typed: Callable[[Any], Any] | None = None,
+) -> dict[str, Any]:
+    """Arguments of a widget whose value lasts, also while it is not drawn. `allowed`: what can be chosen now, which may be less
+    than when the choice was made. `typed`: for a field that is typed into; makes a value of what the browser kept, which may be
+    any text, and raises ValueError or TypeError for none.
+
+    The browser draws what is in a popover only once it is opened, perhaps several runs later, and learns a value from the run
+    before (Streamlit 1.67). So every run tells it: a field through its default, which leaves alone what is being typed.
+    """
+    forms = _forms()
+    if typed is not None:
+        _typed().add(key)
+    found = _found().pop(_class(key), _NOTHING)
+    if found is not _NOTHING and _fits(found, default, typed):
+        st.session_state[key] = forms[key] = found if typed is None else typed(found)
+        typed = None
+    present = st.session_state.get(key, forms.get(key, default))
+    value = present
+    if allowed is not None and isinstance(present, list | tuple):
+        value = [choice for choice in present if choice in allowed]
+    elif allowed is not None and present not in allowed:
+        value = default
+
+    def keep() -> None:
+        forms[key] = st.session_state[key]
+
+    if typed is not None:
+        return {"key": key, "on_change": keep, "value": value}
+    st.session_state[key] = value
+    return {"key": key, "on_change": keep}
+
+
+def value(key: str) -> Any:
+    """What a field of this key holds, drawn or not; `None` where it was never changed."""
+    return _forms().get(key)
+
+
+_NOTHING = object()
+
+
+def _fits(found: Any, default: Any, typed: Callable[[Any], Any] | None) -> bool:
+    """Whether what a browser kept can be a value of this field: another release may have written it."""
+    if typed is None:
+        return isinstance(found, str if default is None else type(default))
+    try:
+        typed(found)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def used(prefix: str) -> None:
+    """What was typed into the fields whose keys begin so has been used: they begin anew."""
+    for key in [key for key in _forms() if key.startswith(prefix)]:
+        del _forms()[key]
+    _drop(prefix + "*", "")
+
+
+# Explanations of one's own ---------------------------------------------------------------------
+
+
+def name(coder: str, latent: int, parent: str | None) -> str:
+    """Of the draft of an explanation; `parent`: the version that is edited, `None` for a text from nothing."""
+    return "\t".join(("explanation", coder, str(latent), parent or ""))
+
+
+def parents(coder: str, latent: int) -> list[str | None]:
+    """What this feature has drafts of: ids of the versions that are edited, `None` for a text from nothing."""
+    start = name(coder, latent, None)
+    return [draft[len(start) :] or None for draft in _texts() if draft.startswith(start)]
+
+
+def text(draft: str) -> str | None:
+    """The draft of this name."""
+    return _texts().get(draft)
+
+
+def discard(draft: str) -> None:
+    """Drop it, in the browser too: it was saved, or nobody wants it."""
+    dropped = _texts().pop(draft, None)
+    if dropped is not None:
+        _drop(draft, dropped)
+
+
+def slot(key: str) -> str:
+    """Where the browser keeps it; one store's drafts are not offered in another."""
+    return f"autointerp {sha256(str(store_path()).encode()).hexdigest()[:12]} {key}"
+
+
+# The element -----------------------------------------------------------------------------------
+
+
+def writes(key: str, write: Callable[[], None], typed: Callable[[str], Any]) -> None:
+    """`write` confirms what stands in a field of the address; `typed` makes its value of a text."""
+    st.session_state.setdefault(_WRITERS, {})[key] = (write, typed)
+
+
+def draw() -> None:
+    """Once on a page, after its fields."""
+    data = {
+        "session": st.session_state.setdefault(_SESSION, uuid4().hex),
+        "slot": slot(""),
+        "texts": _texts(),
+        "keys": [_class(key) for key in (*_typed(), *st.session_state.get(_WRITERS, {}))],
+        "forms": {_class(key): value for key, value in _forms().items()},
+        "dropped": st.session_state.get(_DROPPED, []),
+    }
+    components.drafts(data, key=KEY, on_found=_receive)
+
+
+def _receive() -> None:
+    """The browser has what this session has not."""
+    sent = components.triggered(KEY, "found")
+    if not isinstance(sent, dict):
+        return
+    st.session_state[TEXTS] = {str(k): str(v)[:MAX_CHARS] for k, v in dict(sent["texts"]).items()}
+    have = {_class(key) for key in _forms()}
+    _found().update({key: value for key, value in dict(sent["forms"]).items() if key not in have})
+    for key, (write, typed) in st.session_state.get(_WRITERS, {}).items():
+        if _class(key) in sent["typed"]:
+            with suppress(ValueError):
+                st.session_state[key] = typed(str(sent["typed"][_class(key)]))
+                write()
+
+
+def _forms() -> dict[str, Any]:
+    return st.session_state.setdefault(_FORMS, {})
+
+
+def _texts() -> dict[str, str]:
+    return st.session_state.setdefault(TEXTS, {})
+
+
+def _typed() -> set[str]:
+    """Keys of the fields of forms that are typed into. The browser keeps nothing else, and so no API key."""
+    return st.session_state.setdefault(_TYPED, set())
+
+
+def _found() -> dict[str, Any]:
+    """What a browser kept of fields that this session has not drawn yet, by the class of the field."""
+    return st.session_state.setdefault(_FOUND, {})
+
+
+def _drop(key: str, value: str) -> None:
+    dropped: list[list[Any]] = st.session_state.setdefault(_DROPPED, [])
+    number = dropped[-1][0] + 1 if dropped else 1
+    dropped.append([number, key, value])
+    del dropped[:-_MOST_DROPPED]
+
+
+def _class(key: str) -> str:
+    """How the browser knows a field: by the class that Streamlit makes of its key."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
