@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from autointerp.preferences import ENV_CONFIG
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from tests.browser.conftest import Open, Server, Visit, start_server
+from tests.browser.conftest import WIDE, Open, Server, Visit, start_server
 from tests.explained import EMOJI_TEXT, HOSTILE_TEXT, Explained, explain
 
 EDGE = (800, 1000)
@@ -176,24 +176,37 @@ def test_write_and_edit(writable: Server, visit: Open, made: Explained):
     expect(card(page).locator(".score", has_text="Detection")).to_be_visible()
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", (1440, 900)), ("dark", EDGE)])
-def test_hostile_texts_stay_text(
-    writable: Server, visit: Open, made: Explained, scheme: str, size: tuple[int, int]
-):
-    at = visit(writable, scheme=scheme, size=size)
-    page = look(at, f"latent=3&version={made.explanations['newer'].id}&panel=versions")
-    expect(card(page).locator(".say")).to_have_text(HOSTILE_TEXT)
-    for name in ("long", "rtl"):
-        explanation = made.explanations[name]
-        page = look(at, f"latent={explanation.latent}&version={explanation.id}&panel=versions")
+def test_hostile_texts_stay_text(writable: Server, visit: Open, made: Explained):
+    at = visit(writable)
+    page = at.page
+
+    def in_both_looks(check: Callable[[tuple[int, int]], None]) -> None:
+        for scheme, size in (("light", WIDE), ("dark", EDGE)):
+            at.resize(size)
+            at.recolor(scheme)
+            check(size)
+
+    look(at, f"latent=3&version={made.explanations['newer'].id}&panel=versions")
+    in_both_looks(lambda _: expect(card(page).locator(".say")).to_have_text(HOSTILE_TEXT))
+
+    def without_overrides(_: tuple[int, int]) -> None:
         expect(card(page).locator(".say")).to_be_visible()
         expect(card(page)).not_to_contain_text("\u202e")
-    long = look(at, "latent=4").locator(".say")
-    assert height(long) < 160
-    at.click(button(page, "more"))
-    at.settled()
-    assert height(long) > 1000
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+    for name in ("long", "rtl"):
+        explanation = made.explanations[name]
+        look(at, f"latent={explanation.latent}&version={explanation.id}&panel=versions")
+        in_both_looks(without_overrides)
+
+    def opened(size: tuple[int, int]) -> None:
+        long = look(at, "latent=4").locator(".say")
+        assert height(long) < 160
+        at.click(button(page, "more"))
+        at.settled()
+        assert height(long) > 1000
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+    in_both_looks(opened)
 
 
 def test_read_only_has_nothing_that_writes(read_only: Server, visit: Open, made: Explained):

@@ -29,8 +29,8 @@ def test_a_deep_link_is_the_first_thing_a_server_sees(
     path: str, shown: str, address: str, tiny_template: Path, tmp_path: Path, visit: Open
 ):
     with a_server(shutil.copytree(tiny_template, tmp_path / "store"), tmp_path) as server:
+        at = visit(server)
         for _ in ("first", "later"):
-            at = visit(server)
             at.goto(path)
             expect(at.page.locator(shown).first).to_be_visible()
             expect(at.page).to_have_url(re.compile(address))
