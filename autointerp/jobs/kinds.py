@@ -8,6 +8,7 @@ from typing import Any
 from autointerp.errors import Failure, UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.jobs.labels import label
 from autointerp.jobs.llm import earlier
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.llm.messages import Usage
@@ -57,24 +58,17 @@ def explain_job(
     }
     if later:
         payload["later"] = [_stored(scorer.check()) for scorer in later]
-    return {
-        "kind": "explain",
-        "payload": payload,
-        "items": latents,
-        "label": _label("explain", coder, latents, "feature", [options]),
-    }
+    title = label("explain", payload, len(latents)) or ""
+    return {"kind": "explain", "payload": payload, "items": latents, "label": title}
 
 
 def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[ScoreOptions]) -> dict[str, Any]:
     """Arguments for `JobRunner.submit` and `run`: score these explanations with each of `options`. Raises UserError."""
     if not options:
         raise UserError("no scorer chosen: name at least one.")
-    return {
-        "kind": "score",
-        "payload": {"coder": coder, "score": [_stored(scorer.check()) for scorer in options]},
-        "items": explanation_ids,
-        "label": _label("score", coder, explanation_ids, "explanation", options),
-    }
+    payload = {"coder": coder, "score": [_stored(scorer.check()) for scorer in options]}
+    title = label("score", payload, len(explanation_ids)) or ""
+    return {"kind": "score", "payload": payload, "items": explanation_ids, "label": title}
 
 
 def embed_job(embedder: str = DEFAULT_EMBEDDER, window: int = DEFAULT_WINDOW) -> dict[str, Any]:
@@ -352,14 +346,3 @@ def _workers(payload: Mapping[str, Any]) -> int:
 def _stored(options: ExplainOptions | ScoreOptions) -> dict[str, Any]:
     """As a job holds them: a language model only where one is asked."""
     return (options if options.needs_llm else replace(options, llm=None)).to_dict()
-
-
-def _label(
-    verb: str,
-    coder: str,
-    items: Sequence[object],
-    what: str,
-    options: Sequence[ExplainOptions | ScoreOptions],
-) -> str:
-    n, names = len(items), [choice.entry.label for choice in options]
-    return f"{verb} {n:,} {what}{'' if n == 1 else 's'} of {coder}: {', '.join(names)}"

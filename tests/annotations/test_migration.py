@@ -10,6 +10,7 @@ import sqlite3
 import zipfile
 from contextlib import closing
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def plain(record: object) -> Any:
     return json.loads(json.dumps(asdict(record)))  # type: ignore[call-overload]
 
 
-NEW = {"reasoning", "parts", "error_kind", "retryable", "judged", "above_low", "above_high"}
+NEW = {"reasoning", "parts", "error_kind", "retryable", "judged", "above_low", "above_high", "ran", "claimed"}
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -68,6 +69,14 @@ def test_every_value_is_as_it_was(tmp_path: Path, old: dict[str, Any], read_only
         assert annotations.counts() == old["counts"]
         for job, before in zip(annotations.jobs.recent(), old["jobs"], strict=True):
             after = plain(job)
+            once = job.claims == 1 and job.finished and job.started
+            took = (
+                once
+                and (
+                    datetime.fromisoformat(job.finished or "") - datetime.fromisoformat(job.started or "")
+                ).total_seconds()
+            )
+            assert job.ran == (pytest.approx(took, abs=1e-3) if once else 0 if not job.claims else None)
             assert {name: after[name] for name in after.keys() - NEW} == as_now(before)
             items = [plain(item) for item in annotations.jobs.items(job.id)]
             assert [{n: i[n] for n in i.keys() - NEW} for i in items] == old["items"][job.id]

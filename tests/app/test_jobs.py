@@ -129,6 +129,52 @@ def test_every_state_is_told_in_sign_and_word(open_page, tiny_store: Store, jobs
     assert acts["done"] == []
 
 
+def test_columns_that_no_job_fills_are_left_out(open_page, tiny_store: Store, annotations: Annotations):
+    job, _ = annotations.jobs.submit(OTHER, {}, [1])
+    claim = annotations.jobs.claim(new_owner(), [OTHER])
+    assert claim is not None
+    annotations.jobs.complete(claim, [(0, Outcome())])
+    annotations.jobs.finish(claim)
+    assert set(rows(open_page(tiny_store, "jobs"))[job.id]) == {"State", "Job", "Progress", "Started", "Took"}
+    annotations.jobs.submit(OTHER, {"n": 1}, [1])
+    assert {"By", "actions"} <= set(rows(open_page(tiny_store, "jobs"))[job.id])
+
+
+def test_an_ended_job_keeps_its_row(
+    open_page, tiny_store: Store, jobs: dict[str, Job], annotations: Annotations
+):
+    app = open_page(tiny_store, "jobs")
+    before = list(rows(app))
+    second, _ = annotations.jobs.submit(OTHER, {"second": 2}, [1])
+    annotations.jobs.cancel(jobs["waiting"].id)
+    app.run()
+    assert list(rows(app)) == [*before[:2], second.id, *before[2:]]
+    assert rows(app)[jobs["waiting"].id]["State"]["word"] == "cancelled"
+    other = open_page(tiny_store, "jobs")  # who comes later sees it where it belongs
+    assert list(rows(other))[:2] == [jobs["running"].id, second.id]
+
+
+def test_retry_is_offered_only_where_it_can_help(open_page, tiny_store: Store, annotations: Annotations):
+    made = {}
+    for kind in ("no_pattern", "busy"):
+        made[kind], _ = annotations.jobs.submit(OTHER, {"kind": kind}, [1, 2])
+        claim = annotations.jobs.claim(new_owner(), [OTHER])
+        assert claim is not None
+        failure = Failure("nothing in common", kind, kind == "busy")
+        annotations.jobs.complete(claim, [(0, Outcome()), (1, Outcome(failure=failure))])
+        annotations.jobs.finish(claim)
+    table = rows(open_page(tiny_store, "jobs"))
+    assert table[made["no_pattern"].id]["actions"] == []
+    assert [act[0] for act in table[made["busy"].id]["actions"]] == ["retry"]
+    app = open_page(tiny_store, "jobs", job=made["no_pattern"].id)
+    causes, items = records(app, "list")[-2:]
+    assert causes["rows"][0]["cells"][:2] == ["1", "nothing in common"]
+    assert [column["title"] for column in items["columns"]] == [
+        "Feature",
+        "Attempts",
+    ]  # the cause is said once
+
+
 @pytest.mark.parametrize(("show", "names"), [
     ("active", {"running", "waiting"}), ("done", {"done", "unpriced", "partly"}), ("failed", {"failed", "cancelled"}),
 ])  # fmt: skip
@@ -148,12 +194,12 @@ def test_read_only_shows_and_starts_nothing(
     app.query_params["new"] = "1"
     app.run()
     assert not app.exception
-    assert all(not row["actions"] for row in rows(app).values())
+    assert all(not row.get("actions") for row in rows(app).values())
     assert not [button for button in app.button if button.key in ("new_batch", "batch_start", "close_batch")]
     app.query_params["job"] = jobs["partly"].id
     app.run()
     assert not app.exception
-    assert all(not row["actions"] for row in rows(app).values())
+    assert all(not row.get("actions") for row in rows(app).values())
 
 
 def test_read_only_without_any_annotations(open_page, tiny_store: Store, monkeypatch: pytest.MonkeyPatch):

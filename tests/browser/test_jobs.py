@@ -98,8 +98,17 @@ def test_from_the_settings_to_a_batch(folder: Path, writable: Server, visit: Ope
     expect(row(page, label)).to_contain_text("this app")
 
     # One call is still unanswered: nobody waits for it.
-    at.click(row(page, label).get_by_role("button", name="Cancel"))
+    cancel = row(page, label).get_by_role("button", name="Cancel")
+    stood = at.reach(cancel).bounding_box()
+    assert stood is not None
+    cancel.click()
     expect(row(page, label).get_by_text("cancelled", exact=True)).to_be_visible()
+    # Whoever clicks twice does not start it again: nothing stands where Cancel stood.
+    at.settled()
+    again = row(page, label).get_by_role("button", name="Continue").bounding_box()
+    assert again is not None
+    assert again["y"] == pytest.approx(stood["y"], abs=1)
+    assert again["x"] >= stood["x"] + stood["width"]
     going_on.set()
     model.idle(PATIENCE_S)
     assert len(model.good) <= answered + 3

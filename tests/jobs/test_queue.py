@@ -52,7 +52,7 @@ def test_a_job_waits_runs_and_ends(annotations: Annotations) -> None:
     assert (running.tokens_in, running.tokens_out, running.cost, running.n_unpriced) == (10, 2, 0.5, 1)
     assert running.eta_seconds == 0
     ended = jobs.finish(claim)
-    assert (ended.state, ended.error, ended.fraction) == ("done", "1 of 2 failed; the first: no", 1.0)
+    assert (ended.state, ended.error, ended.fraction) == ("done", "1 of 2 failed: no", 1.0)
     assert ended.finished
     assert ended.owner is None
     assert [(i.item, i.state, i.error, i.attempts) for i in jobs.items(job.id)] == [

@@ -21,7 +21,7 @@ JOB = Job(
     id="1", kind="explain", label="x", payload={}, state="running", priority=0, total=10, n_done=4, n_failed=1, rate=0.5,
     stage=None, stage_done=None, stage_total=None, stage_unit=None, tokens_in=0, tokens_out=0, cost=0.0, n_unpriced=0,
     cancel=False, created="2026-01-02T03:00:00.000Z", started="2026-01-02T03:04:00.000Z", finished=None,
-    owner=new_owner(), heartbeat=0.0, claims=1, error=None,
+    owner=new_owner(), heartbeat=0.0, claims=1, error=None, ran=0.0, claimed=NOW.timestamp() - 5,
 )  # fmt: skip
 
 
@@ -57,6 +57,10 @@ def test_a_running_job():
     assert (job_text.rate(JOB), job_text.eta(JOB)) == ("0.5 / s", "10 s")
     assert job_text.rate(replace(JOB, rate=0.02)) == "1.2 / min"
     assert job_text.took(JOB, NOW) == "5.0 s"
+    assert job_text.took(replace(JOB, ran=60.0), NOW) == "1 min 05 s"
+    assert job_text.took(replace(JOB, ran=60.0, claimed=None), NOW) == "1 min 00 s"  # it waits again
+    assert job_text.took(replace(JOB, ran=None), NOW) == "–"
+    assert job_text.took(replace(JOB, claimed=None), NOW) == "–"
     assert job_text.state(replace(JOB, cancel=True))["word"] == "stopping"
     assert job_text.runner(JOB, machine())[0] == "this app"
     assert job_text.runner(replace(JOB, owner="elsewhere 1 - x"), machine())[0] == "another machine"
@@ -81,7 +85,7 @@ def test_how_long_ago(back: float, text: str):
 
 def test_what_can_be_done():
     def acts(**changes):
-        return [label for _, label, _ in job_actions(replace(JOB, **changes))]
+        return [label for _, label, _ in job_actions(replace(JOB, **changes), {})]
 
     assert acts() == ["Cancel"]
     assert acts(cancel=True) == []
@@ -132,3 +136,56 @@ def test_prices_and_keys_are_told_in_words():
     assert told["Prices"] == "m: prompt 1.5, completion 2"
     assert told["API key"] == "typed in a session, kept in memory only"
     assert told["Budget, cost"] == "no limit"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "llm", "helps"),
+    [
+        ({"no_pattern": False}, False, False),
+        ({"no_negatives": False, "several": False}, False, False),
+        ({"no_negatives": False, "several": True}, False, True),
+        ({"no_negatives": False}, True, False),
+        ({"auth": False}, True, True),
+        ({"several": False}, True, True),
+        ({"unparsed": True, "no_examples": False}, True, True),
+        ({"model": False}, False, True),
+    ],
+)
+def test_retry_is_offered_where_it_can_help(kinds: dict[str, bool], llm: bool, helps: bool):
+    payload = {
+        "score": [{"scorer": "detection", "llm": {"model": "m", "base_url": "http://x/v1"} if llm else None}]
+    }
+    job = replace(JOB, kind="score", state="done", n_done=9, n_failed=1, payload=payload)
+    assert job_text.retry_helps(job, kinds) is helps
+    assert job_text.retry_helps(replace(job, n_done=8), kinds)  # one was not tried
+    assert not job_text.retry_helps(replace(job, n_done=10, n_failed=0), {})
+
+
+def test_titles_are_the_same_whatever_the_release_called_them():
+    payload = {
+        "coder": "sae",
+        "score": [{"scorer": "detection"}, {"scorer": "fuzzing", "protocol": "delphi"}],
+    }
+    job = replace(
+        JOB, kind="score", label="score 10 explanations of sae: detection, fuzzing", payload=payload
+    )
+    assert job_text.title(job) == "score 10 explanations of sae: Detection, Fuzzing · delphi protocol"
+    payload = {"coder": "sae", "explain": {"explainer": "default"}}
+    assert (
+        job_text.title(replace(job, kind="explain", payload=payload, total=1))
+        == "explain 1 feature of sae: LLM"
+    )
+    for odd in ({}, {"score": "x"}, {"score": [1]}):
+        assert job_text.title(replace(job, payload=odd)) == job.label
+    assert job_text.title(replace(job, kind="embed")) == job.label
+
+
+def test_a_cause_of_several_scorers_is_said_once():
+    same = "There are no non-activating examples. Ask for some"
+    assert job_text.once(f"detection: {same}; fuzzing: {same}.") == f"Detection, Fuzzing: {same}"
+    assert job_text.once(f"2 of 9 failed; the first: detection: {same}; embedding: other.") == (
+        f"2 of 9 failed; the first: Detection: {same}; Embedding: other"
+    )
+    assert job_text.once("1 of 9 failed; the first: no answer") == "1 of 9 failed: no answer"
+    for other in ("no answer; try again", "http: refused", ""):
+        assert job_text.once(other) == other

@@ -294,6 +294,14 @@ ALTER TABLE scores ADD COLUMN above_high REAL;          -- NULL also in scores f
 """
 
 
+_TIME_RUN = """
+ALTER TABLE jobs ADD COLUMN ran REAL;       -- seconds that it ran, over all claims that have ended; NULL where unknown
+ALTER TABLE jobs ADD COLUMN claimed REAL;   -- when the claim that holds began, in seconds since the epoch
+UPDATE jobs SET ran = 0 WHERE claims = 0;
+UPDATE jobs SET ran = (julianday(finished) - julianday(started)) * 86400 WHERE claims = 1 AND finished IS NOT NULL;
+"""
+
+
 def statements(script: str) -> Iterator[str]:
     """The statements of a script. `executescript` would commit before it starts."""
     statement = ""
@@ -315,5 +323,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _FLOORS,
     _kinds_and_held_out,
     _ABOVE_FLOOR,
+    _TIME_RUN,
 )
 VERSION = len(MIGRATIONS)

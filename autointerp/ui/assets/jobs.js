@@ -29,7 +29,11 @@ const cell = (kind, value, send) => {
     }
   } else if (kind === "bar") append(box, bar(value));
   else if (kind === "actions") {
+    // Each action has a place of its own, taken or not: after Cancel, Retry does not stand where Cancel was.
+    const slots = append(el("div", "slots"), ...["cancel", "retry", ...(value.some(([act]) => act === "dismiss") ? ["dismiss"] : [])].map((act) => el("div", "slot " + act)));
+    append(box, slots);
     for (const [act, label, help, note] of value) {
+      const slot = slots.querySelector("." + act);
       const button = el("button", "act", label);
       button.type = "button";
       button.title = help;
@@ -37,8 +41,8 @@ const cell = (kind, value, send) => {
         event.stopPropagation();
         send(act);
       };
-      append(box, button);
-      if (note) append(box, el("div", "note whom", note));
+      append(slot, button);
+      if (note) append(slot, el("div", "note whom", note));
     }
   } else if (Array.isArray(value)) {
     const text = el("span", "", value[0]);

@@ -49,7 +49,6 @@ def draw() -> None:
         if state.coder is not None and state.coder not in names:
             unknown_coder(state.coder, names, "page")
             return
-        st.session_state[LIST_PARAMS] = current()
         _body()
 
 
@@ -72,6 +71,7 @@ def _restore(seen: dict[str, str]) -> None:
 @st.fragment
 def _body() -> None:
     with messages(), keyboard.listening("Features"):
+        st.session_state[LIST_PARAMS] = current()
         store = open_store()
         state = FeaturesState.parse(current())
         infos = store.coders()

@@ -55,7 +55,7 @@ def _named(store: Store, job_id: str) -> str:
         job = services.annotations(store).jobs.get(job_id)
     except UnknownName:  # removed in this moment
         return plain(job_id)
-    return f"{plain(job.label, 80)}, {job_text.ago(job.created)}"
+    return f"{plain(job_text.title(job), 80)}, {job_text.ago(job.created)}"
 
 
 def page(store: Store, state: JobsState) -> None:
@@ -76,7 +76,7 @@ def page(store: Store, state: JobsState) -> None:
         suggest((_named(store, near), {"job": near, **elsewhere}) for near in error.nearest)
         return
     with header:
-        heading(job.label)
+        heading(job_text.title(job))
     interval = table.BUSY_SECONDS if job.is_active else None
     st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
     _settings(job)
@@ -256,8 +256,7 @@ def features_of(store: Store, job: Job, items: Sequence[JobItem]) -> dict[int, t
 def _items(store: Store, job: Job, state: JobsState) -> None:
     counts: dict[ItemState, int] = {"failed": job.n_failed, "done": job.n_done, "pending": job.n_left}
     st.subheader("Items", anchor=False)
-    if job.n_failed:
-        _causes(store, job)
+    n_causes = _causes(store, job) if job.n_failed else 0
     present: list[ItemState] = [name for name in ITEMS if counts[name]]  # failures first
     shown: ItemState = state.items or (present[0] if present else "failed")
     labels = {str(name): f"{label} ({fmt.count(counts[name])})" for name, label in ITEMS.items()}
@@ -268,11 +267,12 @@ def _items(store: Store, job: Job, state: JobsState) -> None:
     if not items:
         st.caption("None.")
     else:
-        _item_table(store, job, items[:ITEMS_PAGE], shown)
+        _item_table(store, job, items[:ITEMS_PAGE], causes=shown == "failed" and n_causes > 1)
     pager("items_page", state.items_page, more=len(items) > ITEMS_PAGE, names=("Previous", "Next"))
 
 
-def _causes(store: Store, job: Job) -> None:
+def _causes(store: Store, job: Job) -> int:
+    """Each cause once, with how many items it failed; how many causes."""
     table = services.annotations(store).jobs
     causes = group_causes(table.causes(job.id))[:MAX_CAUSES]
     firsts = sorted({cause.first[0] for cause in causes if cause.first})
@@ -282,7 +282,15 @@ def _causes(store: Store, job: Job) -> None:
         feature = features.get(cause.first[0]) if cause.first else None
         again = "may succeed" if cause.failure.retryable else "will fail again"
         example = f"#{feature[1]}" if feature else ""
-        rows.append(_row(feature, fmt.count(cause.n), visible(cause.failure.error)[:1000], example, again))
+        rows.append(
+            _row(
+                feature,
+                fmt.count(cause.n),
+                visible(job_text.once(cause.failure.error))[:1000],
+                example,
+                again,
+            )
+        )
     columns = [
         {"title": "Failed", "num": True},
         {"title": "Cause", "help": "Errors that differ only in numbers are grouped"},
@@ -294,20 +302,23 @@ def _causes(store: Store, job: Job) -> None:
         },
     ]
     components.links(columns, rows, page="feature", key="job_causes")
+    return len(rows)
 
 
-def _item_table(store: Store, job: Job, items: list[JobItem], shown: str) -> None:
+def _item_table(store: Store, job: Job, items: list[JobItem], *, causes: bool) -> None:
+    """`causes`: with the cause of each, where it is not the same for all."""
     features = features_of(store, job, items)
     rows: list[dict[str, Any]] = []
     for item in items:
         feature = features.get(item.i)
         other = visible("whole job" if item.item is None else str(item.item))[:80]
         name = f"{feature[0]} #{feature[1]}" if feature else other
-        rows.append(_row(feature, name, fmt.count(item.attempts), visible(item.error or "")[:1000]))
+        cause = [visible(job_text.once(item.error or ""))[:1000]] if causes else []
+        rows.append(_row(feature, name, fmt.count(item.attempts), *cause))
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Attempts", "num": True, "help": "Including retries"},
-        {"title": "Cause" if shown == "failed" else ""},
+        *([{"title": "Cause"}] if causes else []),
     ]
     components.links(columns, rows, page="feature", key="job_items")
 

@@ -2,16 +2,18 @@
 
 import streamlit as st
 
+from autointerp.errors import UnknownName
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
 from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
 from autointerp.ui.shared import components, job_strip, job_text, keyboard, list_walk, services
-from autointerp.ui.shared.session import heading, messages, open_store
+from autointerp.ui.shared.session import PAGE_BEFORE, heading, messages, open_store
 from autointerp.ui.shared.state import change, choose, current, pager
 
 KEY = "jobs"
+_HELD = "jobs_held"
 PAGE_SIZE = 25
 MAX_ACTIVE = 100
 
@@ -24,6 +26,8 @@ def draw() -> None:
         if state.job is not None:
             details.page(store, state)
             return
+        if st.session_state.get(PAGE_BEFORE) != "jobs":
+            st.session_state.pop(_HELD, None)
         may = job_strip.writable(store)
         with st.container(horizontal=True, vertical_alignment="center"):
             heading("Jobs", width="stretch")
@@ -60,18 +64,19 @@ def _form_button(state: JobsState) -> None:
 def _table(store: Store, busy: bool) -> None:
     with messages():
         state = JobsState.parse(current())
-        active, ended, more = _listed(store, state)
+        top, ended, more = _listed(store, state)
         if _busy(store) != busy:
             st.rerun()  # to look more, or less, often
         shows = {name: label for name, (label, _) in SHOWS.items()}
-        choose(st.segmented_control, "Which jobs", shows, "show", state.show, "all", reset=("page",))
-        rows = active + ended
+        with st.container(horizontal=True, vertical_alignment="center"):
+            choose(st.segmented_control, "Which jobs", shows, "show", state.show, "all", reset=("page",))
+            if active := [job for job in top if job.is_active]:
+                st.caption(job_text.summary(active))
+        rows = top + ended
         if not rows:
             _empty(store, state)
             return
         may = job_strip.writable(store)
-        if active:
-            st.caption(job_text.summary(active))
         sent = components.jobs(record(rows, writable=may), key=KEY, on_act=lambda: job_strip.act(store, KEY))
         if sent and sent["act"] == "open":
             change(job=str(sent["id"]), new=None)
@@ -81,17 +86,36 @@ def _table(store: Store, busy: bool) -> None:
 
 
 def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]:
-    """Active jobs (on the first page, running before waiting), ended ones, and whether older ones follow."""
+    """On the first page active jobs (running before waiting) and those that ended while they were looked at; then ended ones,
+    and whether older ones follow."""
     table = services.annotations(store).jobs
     states = SHOWS[state.show][1]
-    active: list[Job] = []
+    top: list[Job] = []
     if state.page == 1 and state.show in ("all", "active"):
         active = sorted(table.active(), key=lambda job: job.state != "running")[:MAX_ACTIVE]
+        top = _held(store, state.show, active)
     if state.show == "active":
-        return active, [], False
+        return top, [], False
     ended = states or ("done", "failed", "cancelled")
     jobs = table.recent(states=ended, limit=PAGE_SIZE + 1, offset=PAGE_SIZE * (state.page - 1))
-    return active, jobs[:PAGE_SIZE], len(jobs) > PAGE_SIZE
+    known = {job.id for job in top}
+    return top, [job for job in jobs[:PAGE_SIZE] if job.id not in known], len(jobs) > PAGE_SIZE
+
+
+def _held(store: Store, show: str, active: list[Job]) -> list[Job]:
+    """The active jobs in an order that stays while they are looked at, an ended one in its place until the page is left: no
+    row, and no button, moves under the pointer."""
+    shown, held = st.session_state.get(_HELD, (show, []))
+    now = {job.id: job for job in active}
+    rows = []
+    for job_id in held if shown == show else ():
+        try:
+            rows.append(now.pop(job_id, None) or services.annotations(store).jobs.get(job_id))
+        except UnknownName:  # removed meanwhile
+            continue
+    rows += now.values()
+    st.session_state[_HELD] = (show, [job.id for job in rows])
+    return rows
 
 
 def _empty(store: Store, state: JobsState) -> None:

@@ -1,9 +1,9 @@
 """Jobs as rows of a table."""
 
-from dataclasses import replace
 from typing import Any
 
 from autointerp.store.annotations import Job
+from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import job_strip, job_text
 from autointerp.ui.shared.components import Column
 
@@ -20,9 +20,9 @@ COLUMNS = (
     Column("Tokens", job_text.tokens, num=True, help="Of language models: prompt + answer"),
     Column("Cost", job_text.cost, num=True, help="So far, in the currency of your prices"),
     Column("Started", lambda job: (job_text.ago(job.started), job.started or "not started"), num=True),
-    Column("Took", job_text.took, num=True, help="Since it first started"),
+    Column("Took", job_text.took, num=True, help="Time it ran, in all its attempts"),
     Column("By", job_strip.who, help="Process that runs it"),
-    Column("", job_strip.job_actions, kind="actions", num=True),
+    Column("", lambda job: job_strip.job_actions(job, job_strip.failures(job)), kind="actions", num=True),
 )
 
 
@@ -30,8 +30,16 @@ def record(jobs: list[Job], *, writable: bool, named: bool = True) -> dict[str, 
     """Everything that the table draws. Not `named`: without the column of what the jobs are, which the page's title says."""
     columns = [column for column in COLUMNS if (named or column.kind != "job")]
     if not writable:
-        columns[-1] = replace(columns[-1], cell=lambda job: [])
+        columns.pop()
+    cells = [[column.cell(job) for job in jobs] for column in columns]
+    # What no job has is left out.
+    kept = [place for place, column in enumerate(columns) if not all(map(_blank, cells[place]))]
     rows = [
-        {"id": job.id, "state": job.state, "cells": [column.cell(job) for column in columns]} for job in jobs
+        {"id": job.id, "state": job.state, "cells": [cells[place][row] for place in kept]}
+        for row, job in enumerate(jobs)
     ]
-    return {"columns": [column.head for column in columns], "head": True, "rows": rows}
+    return {"columns": [columns[place].head for place in kept], "head": True, "rows": rows}
+
+
+def _blank(cell: Any) -> bool:
+    return cell == [] or (cell[0] if isinstance(cell, tuple) else cell) == fmt.NONE

@@ -55,14 +55,18 @@ def draw() -> None:
         infos = store.coders()
         tab_title("Overview")
         st.title(plain(title(store, infos), 200), anchor=False)
-        components.facts(store_facts(store), key="store_facts")
+        # Text, not an element: those come after the page, and move what stands below.
+        st.caption(
+            " · ".join(f"{name} **{plain(value)}**" for name, value in store_facts(store)),
+            help=_sources(store),
+        )
         for problem in store.problems():
             st.warning(plain(problem))
         if not infos:
             components.no_coders()
             return
         rows = [coder_row(info) for info in infos]
-        components.links(COLUMNS, rows, page="features", key="coders", cls="coders")
+        components.links(COLUMNS, rows, page="features", key="coders", single=True)
     # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
     section = st.empty()
     if "autointerp.ui.overview.scores" not in sys.modules:  # a server's first page: later nothing may flicker
@@ -83,8 +87,8 @@ def title(store: Store, infos: Sequence[CoderInfo]) -> str:
     return f"{store.path.name}: {fmt.plural(len(infos), 'coder')} of {model}"
 
 
-def store_facts(store: Store) -> list[list[str]]:
-    """Model and corpus in a line."""
+def store_facts(store: Store) -> list[tuple[str, str]]:
+    """Model and corpus in a line of names and values."""
     model, corpus = store.meta["model"], store.meta["corpus"]
     shape = [
         f"{model[key]} {word}"
@@ -92,15 +96,23 @@ def store_facts(store: Store) -> list[list[str]]:
         if model.get(key)
     ]
     return [
-        ["Model", str(model["name"]).rsplit("/", 1)[-1], str(model.get("source", ""))],
-        ["Architecture", str(model.get("architecture") or fmt.NONE), ""],
-        ["Shape", ", ".join(shape) or fmt.NONE, ""],
-        ["Vocabulary", fmt.plural(int(model["vocab_size"]), "token"), ""],
-        ["Corpus", str(corpus["name"]), f"{corpus['name']}, sha256 {corpus.get('sha256', '')}"],
-        ["Tokens", fmt.count(corpus["n_tokens"]), ""],
-        ["Contexts", f"{fmt.count(store.n_contexts)} × {store.ctx_len}", ""],
-        ["Documents", fmt.count(corpus.get("n_documents")), ""],
+        ("Architecture", str(model.get("architecture") or fmt.NONE)),
+        ("Shape", ", ".join(shape) or fmt.NONE),
+        ("Vocabulary", fmt.plural(int(model["vocab_size"]), "token")),
+        ("Corpus", str(corpus["name"])),
+        ("Tokens", fmt.count(corpus["n_tokens"])),
+        ("Contexts", f"{fmt.count(store.n_contexts)} × {store.ctx_len}"),
+        ("Documents", fmt.count(corpus.get("n_documents"))),
     ]
+
+
+def _sources(store: Store) -> str:
+    """Where model and corpus come from, as Markdown."""
+    model, corpus = store.meta["model"], store.meta["corpus"]
+    return (
+        f"Model: {plain(str(model.get('source') or model['name']))}  \nCorpus: {plain(str(corpus['name']))}, sha256 "
+        f"{plain(str(corpus.get('sha256', '')))}"
+    )
 
 
 def coder_row(info: CoderInfo) -> dict[str, Any]:

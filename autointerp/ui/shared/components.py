@@ -4,6 +4,7 @@ Their script is ours and fixed; everything from a store arrives as data and beco
 addresses, while a plain click comes back as a trigger, so that the session and its caches stay.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -15,6 +16,8 @@ from streamlit.components import v2
 
 _ASSETS = files("autointerp.ui") / "assets"
 Callback = Callable[[], None]
+LINE = 25.85
+"""Height in pixels of a row of one line, see list.css."""
 
 
 def _text(file: str) -> str:
@@ -85,19 +88,24 @@ def facts(data: list[list[str]], *, key: str) -> None:
     _mount("facts")(data=data, key=key)
 
 
-def table(data: dict[str, Any], *, key: str, on_sort: Callback | None = None) -> dict[str, Any] | None:
-    """Rows that open something; returns the `go` record of the row just clicked."""
+def table(
+    data: dict[str, Any], *, key: str, on_sort: Callback | None = None, lines: int | None = None
+) -> dict[str, Any] | None:
+    """Rows that open something; returns the `go` record of the row just clicked. `lines`: of a table whose rows are single
+    lines, with its head; what stands below then does not move when the element arrives."""
     result = _mount("list")(
-        data=data, key=key, on_open_change=lambda: None, on_sort_change=on_sort or (lambda: None)
-    )
+        data=data, key=key, on_open_change=lambda: None, on_sort_change=on_sort or (lambda: None),
+        height="content" if lines is None else math.ceil(LINE * lines) + 2,
+    )  # fmt: skip
     return result.open
 
 
 def links(
-    columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, cls: str = "", **params: str
+    columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, single: bool = False, **params: str
 ) -> None:
-    """A table whose rows lead to `page`, with their `go` records and `params` as its address."""
-    clicked = table({"columns": columns, "rows": rows, "page": page, "cls": cls}, key=key)
+    """A table whose rows lead to `page`, with their `go` records and `params` as its address. `single`: each row is a line."""
+    data = {"columns": columns, "rows": rows, "page": page, "cls": "lines" if single else ""}
+    clicked = table(data, key=key, lines=len(rows) + 1 if single else None)
     if clicked:
         where = {name: str(value) for name, value in clicked.items()}
         st.switch_page(f"pages/{page}.py", query_params={**where, **params})

@@ -9,7 +9,7 @@ While something is active the strip looks again by itself; when a watched job en
 what came of it. Then a job that went well is gone from the strip; one that did not stays, with its cause, until dismissed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -20,7 +20,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.store.annotations.jobs.records import machine
 from autointerp.ui.shared import components, job_retry, job_text, services
-from autointerp.ui.shared.session import open_store
+from autointerp.ui.shared.session import open_store, store_path
 from autointerp.ui.shared.text import plain, visible
 
 OWN = "own_jobs"
@@ -164,7 +164,7 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
     """One job of the strip."""
     cost, cost_help = job_text.cost(job)
     eta = job_text.eta(job)
-    actions = job_actions(job) if writable else []
+    actions = job_actions(job, failures(job)) if writable else []
     if not job.is_active:
         actions.append(("dismiss", "Dismiss", "Hide it here; it stays on the Jobs page"))
     priced = [cost, cost_help] if job.tokens_in or job.tokens_out or job.cost else None
@@ -186,24 +186,37 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
 def name(job: Job) -> dict[str, str]:
     """What it does, its page, and on one line why it did not go well; nothing for a job that was merely cancelled."""
     failed = not job.is_active and job.error and job.error != job.state
-    note = visible(job_text.first_line(job.error)) if failed else ""
-    return {"label": visible(job.label), "href": f"jobs?job={job.id}", "note": note}
+    note = visible(job_text.first_line(job_text.once(job.error or ""))) if failed else ""
+    return {"label": visible(job_text.title(job)), "href": f"jobs?job={job.id}", "note": note}
 
 
-def job_actions(job: Job) -> list[tuple[str, ...]]:
-    """What can be done with a job in its state: (act, label, meaning), and a note beside the button where it has one."""
+def job_actions(job: Job, failed: Mapping[str, bool]) -> list[tuple[str, ...]]:
+    """What can be done with a job in its state (`failed`: its `failures`): (act, label, meaning), and where it has one
+    a note beside the button."""
     if job.is_active:
         if job.cancel:
             return []
         return [("cancel", "Cancel", "Stop within seconds; finished items are kept")]
     left = job.n_left + job.n_failed
-    if not left:
+    if not job_text.retry_helps(job, failed):
         return []
     only = job.n_done and job.n_failed
     label = f"Retry {left:,} failed" if only and not job.n_left else "Retry" if not job.n_done else "Continue"
     help_text = f"Runs the {left:,} that failed or were not tried"
     whom, note = (visible(text) for text in job_retry.whom(job.payload, further=job_retry.used_up(job)))
     return [("retry", label, f"{help_text}. {whom}" if whom else help_text, *([note] if note else []))]
+
+
+def failures(job: Job) -> dict[str, bool]:
+    """The kinds of failures of a job that has ended, see `JobQueue.failure_kinds`; asked once for each of its ends."""
+    if job.n_left or not job.n_failed:
+        return {}
+    return _asked_once(str(store_path()), job.id, job.finished, job.n_failed)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024)
+def _asked_once(path: str, job_id: str, finished: str | None, n_failed: int) -> dict[str, bool]:
+    return services.annotations(open_store()).jobs.failure_kinds(job_id)
 
 
 def who(job: Job) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.jobs.records import (
     ACTIVE,
     CANCELLED,
+    CLAIM_ENDS,
     SELECT,
     SELECT_CLAIM,
     SELECT_ITEM,
@@ -159,6 +160,16 @@ class JobQueue:
             for error, kind, may, n, first in rows_
         ]
 
+    def failure_kinds(self, job_id: str) -> dict[str, bool]:
+        """The kinds of errors of its failed items, and whether one of each kind may succeed when tried again."""
+        with self._database.read() as connection:
+            rows_ = connection.execute(
+                "SELECT coalesce(error_kind, 'error'), max(retryable) FROM job_items"
+                " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND state = 'failed' GROUP BY 1",
+                (job_id,),
+            ).fetchall()
+        return {kind: bool(retryable) for kind, retryable in rows_}
+
     def items_at(self, job_id: str, places: Sequence[int]) -> list[JobItem]:
         """The items at these places, in order."""
         wanted = json.dumps([int(place) for place in places])
@@ -275,8 +286,8 @@ def _insert(connection: sqlite3.Connection, job: NewJob, owner: str | None) -> "
         time.time(),
     )
     cursor = connection.execute(
-        "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing')",
+        "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state, ran)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing', 0)",
         row,
     )
     assert cursor.lastrowid is not None
@@ -295,8 +306,9 @@ def _activate(
     connection.execute(
         "UPDATE jobs SET payload_hash = :digest, total = :total, owner = :owner,"
         " state = CASE WHEN :owner IS NULL THEN 'queued' ELSE 'running' END,"
-        " started = CASE WHEN :owner IS NULL THEN NULL ELSE :now END, claims = :owner IS NOT NULL WHERE seq = :seq",
-        {"digest": digest, "total": total, "owner": owner, "now": now(), "seq": seq},
+        " started = CASE WHEN :owner IS NULL THEN NULL ELSE :now END, claims = :owner IS NOT NULL,"
+        " claimed = CASE WHEN :owner IS NOT NULL THEN :time END WHERE seq = :seq",
+        {"digest": digest, "total": total, "owner": owner, "now": now(), "time": time.time(), "seq": seq},
     )
     return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone()), True
 
@@ -336,13 +348,15 @@ def recover(database: Database, *, silent_seconds: float = SILENT_SECONDS) -> li
                     " cancel OR crashes + 1 >= :max THEN :now END, error = CASE WHEN cancel THEN 'cancelled' WHEN"
                     " crashes + 1 >= :max THEN 'the process that ran it died ' || :max || ' times without storing a"
                     " result' END, error_kind = CASE WHEN cancel THEN 'cancelled' WHEN crashes + 1 >= :max THEN 'crashed' END,"
-                    " retryable = cancel WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
+                    f" retryable = cancel, {CLAIM_ENDS}"
+                    " WHERE seq = :seq AND claims = :claims AND state = 'running' AND heartbeat = :beat",
                     {
                         "max": MAX_CRASHES,
                         "now": now(),
                         "seq": claim.seq,
                         "claims": claim.number,
                         "beat": job.heartbeat,
+                        "end": job.heartbeat,
                     },
                 )
             if changed.rowcount:

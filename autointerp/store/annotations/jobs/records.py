@@ -26,6 +26,9 @@ class Job:
 
     `done` means that every item was tried; `n_failed` of them may have failed. `failed` means that the job itself could
     not go on (`error` says why, `error_kind` in a word, `retryable` whether a retry can help) or that every item failed.
+
+    `ran`: seconds that it ran before the process that holds it took it at `claimed` (epoch seconds), without what it waited;
+    `None` where that is unknown, in jobs of earlier releases that were taken more than once.
     """
 
     id: str
@@ -56,6 +59,8 @@ class Job:
     error: str | None
     error_kind: str | None = None
     retryable: bool = False
+    ran: float | None = None
+    claimed: float | None = None
 
     @property
     def after(self) -> str | None:
@@ -151,6 +156,8 @@ COLUMNS = [field.name for field in fields(Job)]
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"
 _ITEM_COLUMNS = [field.name for field in fields(JobItem)]
 SELECT_ITEM = f"SELECT {', '.join(_ITEM_COLUMNS)} FROM job_items"
+CLAIM_ENDS = "ran = ran + max(0, coalesce(:end - claimed, 0)), claimed = NULL"
+"""In SQL, what the end of a claim sets; `:end` in epoch seconds."""
 SELECT_CLAIM = f"SELECT seq, {', '.join(COLUMNS)} FROM jobs"
 
 

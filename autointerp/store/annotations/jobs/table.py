@@ -17,6 +17,7 @@ from autointerp.store.annotations import rows
 from autointerp.store.annotations.columns import clean
 from autointerp.store.annotations.jobs.queue import SILENT_SECONDS, JobQueue, queue_follower, recover
 from autointerp.store.annotations.jobs.records import (
+    CLAIM_ENDS,
     COLUMNS,
     SELECT,
     SELECT_CLAIM,
@@ -44,7 +45,7 @@ class JobTable(JobQueue):
         """Take the next waiting job of these kinds, highest priority first, then oldest; `None` when there is none."""
         with self._database.write() as connection:
             row = connection.execute(
-                "UPDATE jobs SET state = 'running', owner = :owner, heartbeat = :time, claims = claims + 1,"
+                "UPDATE jobs SET state = 'running', owner = :owner, heartbeat = :time, claimed = :time, claims = claims + 1,"
                 " started = coalesce(started, :now), stage = NULL, stage_done = NULL, stage_total = NULL WHERE seq ="
                 " (SELECT seq FROM jobs WHERE state = 'queued' AND kind IN (SELECT value FROM json_each(:kinds))"
                 " AND (:priority IS NULL OR priority >= :priority) AND (:id IS NULL OR id = :id)"
@@ -158,15 +159,25 @@ class JobTable(JobQueue):
                 if job.n_left:
                     state, error = "failed", f"{job.n_left} of {job.total} were not tried"
                 elif job.n_failed:
-                    (first,) = connection.execute(
-                        "SELECT error FROM job_items WHERE job = ? AND state = 'failed' ORDER BY i LIMIT 1",
+                    first, n_causes = connection.execute(
+                        "SELECT error, count(DISTINCT error), min(i) FROM job_items WHERE job = ? AND state = 'failed'",
                         (claim.seq,),
-                    ).fetchone()
-                    error = f"{job.n_failed} of {job.total} failed; the first: {first}"
+                    ).fetchone()[:2]
+                    which = ":" if n_causes == 1 else "; the first:"
+                    error = f"{job.n_failed} of {job.total} failed{which} {first}"
             connection.execute(
-                "UPDATE jobs SET state = ?, error = ?, error_kind = ?, retryable = ?, finished = ?, owner = NULL, stage = NULL,"
-                " stage_done = NULL, stage_total = NULL WHERE seq = ?",
-                (state, clean(error), kind, retryable, now(), claim.seq),
+                "UPDATE jobs SET state = :state, error = :error, error_kind = :kind, retryable = :retryable, finished = :now,"
+                f" owner = NULL, stage = NULL, stage_done = NULL, stage_total = NULL, {CLAIM_ENDS} WHERE seq = :seq",
+                {
+                    **{
+                        "state": state,
+                        "error": clean(error),
+                        "kind": kind,
+                        "retryable": retryable,
+                        "now": now(),
+                    },
+                    **{"end": time.time(), "seq": claim.seq},
+                },
             )
             return to_job(connection.execute(f"{SELECT} WHERE seq = ?", (claim.seq,)).fetchone())
 
@@ -174,9 +185,9 @@ class JobTable(JobQueue):
         """Put a running job back in the queue for anyone, unless the claim is lost already."""
         with self._database.write(durable=True) as connection:
             connection.execute(
-                "UPDATE jobs SET state = 'queued', owner = NULL, rate = NULL"
-                " WHERE seq = ? AND claims = ? AND state = 'running'",
-                (claim.seq, claim.number),
+                f"UPDATE jobs SET state = 'queued', owner = NULL, rate = NULL, {CLAIM_ENDS}"
+                " WHERE seq = :seq AND claims = :number AND state = 'running'",
+                {"end": time.time(), "seq": claim.seq, "number": claim.number},
             )
 
     def recover(self, *, silent_seconds: float = SILENT_SECONDS) -> list[Job]:
