@@ -75,7 +75,10 @@ def test_regenerate_and_score_in_one_click(writable: Server, visit: Open, made: 
     expect(page).to_have_url(re.compile("against="))
     expect(page.locator(".root[data-sides] .say")).to_have_count(2)
     at.click(page.get_by_role("button", name="Score both"))
-    expect(page.locator(".root[data-sides] tbody")).to_contain_text(re.compile("difference|Better|Worse"))
+    sides = page.locator(".root[data-sides]")
+    expect(sides.locator("tbody").first).to_contain_text(re.compile("difference|Better|Worse"))
+    expect(sides).to_contain_text("Settings that differ")
+    expect(sides).to_contain_text(re.compile(r"examples? flipped"))
     at.click(button(page, "Contexts"))
     expect(page.locator(".root[data-coder]")).to_be_visible()
 
