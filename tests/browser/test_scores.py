@@ -43,7 +43,7 @@ def test_sort_by_a_score_filter_and_open(
 ):
     at = visit(scored_server, scheme=scheme, size=size)
     page = at.page
-    at.goto("/features?coder=sae")
+    at.goto("/features?coder=sae&sort=latent")
     expect(rows(page)).to_have_count(7)
     at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
     expect(page).to_have_url(re.compile("sort=low"))
