@@ -2,12 +2,9 @@
 
 from autointerp.store.annotated import (
     CoderAnnotations,
-    ScoreKind,
     ShownExplanation,
     ShownScore,
     annotated_store,
-    current_key,
-    kind_of,
     sorted_kinds,
 )
 from autointerp.store.coder_writer import CoderWriter
@@ -21,6 +18,7 @@ from autointerp.store.list_table import list_table
 from autointerp.store.listing import list_latents, whole_list
 from autointerp.store.previews import match_examples, preview_examples
 from autointerp.store.queries import LatentPage, LatentQuery, LatentRow, ScoreBound
+from autointerp.store.score_kinds import ScoreKind, current_key, kind_of
 from autointerp.store.store import Document, Store
 
 __all__ = [

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from autointerp import __version__
 from autointerp.records import now
-from autointerp.store.annotated import ScoreKind, annotated_store
+from autointerp.store.annotated import annotated_store
 from autointerp.store.annotations import Annotations
 from autointerp.store.listing import whole_list
 from autointerp.store.queries import LatentQuery
+from autointerp.store.score_kinds import ScoreKind
 from autointerp.store.store import Store
 
 FileFormat = Literal["csv", "parquet"]

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import duckdb
 import pyarrow as pa
 
-from autointerp.store.annotated import AnnotatedStore, CoderAnnotations, ScoreKind, annotated_store
+from autointerp.store.annotated import AnnotatedStore, CoderAnnotations, annotated_store
 from autointerp.store.annotations import Annotations
 from autointerp.store.catalog import AttachedCoder, Generation
 from autointerp.store.coders import computed
@@ -28,6 +28,7 @@ from autointerp.store.queries import (
     ScoreValue,
     State,
 )
+from autointerp.store.score_kinds import ScoreKind
 from autointerp.store.store import Store
 from autointerp.types import LatentStats
 

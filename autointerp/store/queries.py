@@ -7,9 +7,10 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from autointerp.errors import UserError
-from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore
+from autointerp.store.annotated import ShownExplanation, ShownScore
 from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.firing import Spots
+from autointerp.store.score_kinds import ScoreKind
 from autointerp.types import LatentStats
 
 ScoreValue = Literal["score", "ci_low", "above_floor"]

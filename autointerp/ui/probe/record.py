@@ -7,8 +7,7 @@ import numpy as np
 
 from autointerp.probe import ProbeResult, Ranked, Ranking
 from autointerp.score.registry import SCORERS
-from autointerp.store import Store
-from autointerp.store.annotated import ScoreKind, ShownExplanation, ShownScore, annotated_store, sorted_kinds
+from autointerp.store import ScoreKind, ShownExplanation, ShownScore, Store, annotated_store, sorted_kinds
 from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text, services

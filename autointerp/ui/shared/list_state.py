@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import quote, unquote
 
-from autointerp.store import STATISTICS
-from autointerp.store.annotated import current_key
+from autointerp.store import STATISTICS, current_key
 from autointerp.store.queries import Dead, Human, State
 from autointerp.types import CoderInfo
 from autointerp.ui.shared.state import MAX_NUMBER, choice, flag, signed, whole
