@@ -108,6 +108,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         row.scores.length ? append(el("div", "briefs"), ...row.scores.map(brief)) : null,
       ));
     }
+    if (data.versions.some((row) => row.scores.some((score) => score.said))) append(box, el("div", "small marks", WEAK_LEGEND));
     append(fragment, box);
   }
   root.replaceChildren(fragment);

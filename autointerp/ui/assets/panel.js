@@ -76,6 +76,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         }
       }
     }
+    if (near.querySelector(".weak")) append(near, el("div", "note", WEAK_LEGEND));
     append(fragment, near);
     root.replaceChildren(fragment);
     root.dataset.latent = data.latent;
