@@ -121,7 +121,7 @@ def test_filters_are_chips(open_page, explained_store: Explained):
 def test_coders_by_kind(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", kind="transcoder")
     assert {coder for coder, _ in latents(app)} == {"transcoder"}
-    app.multiselect(key="url_kind").set_value(["sae"]).run()
+    app.pills(key="url_kind").set_value(["sae"]).run()
     assert app.query_params["kind"] == "sae"
     assert {coder for coder, _ in latents(app)} == {"sae"}
     app.selectbox(key="url_coder").set_value("transcoder").run()
@@ -131,7 +131,7 @@ def test_coders_by_kind(open_page, explained_store: Explained):
 
 def test_several_scores_at_once(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", score=DETECTION, sort="latent")
-    both = app.multiselect(key="url_also")
+    both = app.pills(key="url_also")
     assert len(both.options) > 1
     detection, embedding = (
         next(kind for kind in _kinds(explained_store) if kind.startswith(f"{scorer}~"))

@@ -9,6 +9,7 @@ from autointerp.ui.shared import charts
 
 CONFIG = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 THEMES = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"]
+UI = Path(charts.__file__).resolve().parents[1]
 LEAST = 4.5
 TINT = 0.1
 """How much of the accent Streamlit mixes into the ground of what is chosen."""
@@ -53,6 +54,13 @@ def test_texts_can_be_told_from_their_grounds(name: str):
         pair: round(contrast(*colours), 2) for pair, colours in pairs.items() if contrast(*colours) < LEAST
     }
     assert not faint
+
+
+@pytest.mark.parametrize("filled", ['type="primary"', "multiselect("])
+def test_nothing_is_filled_with_the_accent(filled: str):
+    """White on it would be too faint in the dark, and Streamlit writes in white there."""
+    using = [path.name for path in UI.rglob("*.py") if filled in path.read_text(encoding="utf-8")]
+    assert not using
 
 
 def test_contrast_is_what_it_is():

@@ -153,8 +153,8 @@ def _coders(label: str, name: str, chosen: Sequence[str], options: Mapping[str, 
     if len(options) < 2:
         return
     known = [each for each in chosen if each in options]
-    st.multiselect(
-        label, list(options), format_func=lambda key: options.get(str(key), ""), placeholder="Any",
+    st.pills(
+        label, list(options), selection_mode="multi", format_func=lambda key: options.get(str(key), ""),
         **bound(name, known, reset=("page", "coder"), encode=lambda keys: ",".join(keys) or None, firm=True),
     )  # fmt: skip
 
@@ -171,9 +171,8 @@ def _also(state: FeaturesState, listed: ListAnnotations) -> None:
     def choose_scores(keys: list[str]) -> str | None:
         return write_also(of.get(key) or ScoreFilter(key) for key in keys)
 
-    st.multiselect(
-        "Several scores at once", list(names), format_func=lambda key: names.get(str(key), ""),
-        placeholder="Choose scores to filter by",
+    st.pills(
+        "Several scores at once", list(names), selection_mode="multi", format_func=lambda key: names.get(str(key), ""),
         **bound("also", list(of), encode=choose_scores, firm=True, reset=("page",)),
     )  # fmt: skip
     for key in of:

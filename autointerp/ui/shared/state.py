@@ -109,8 +109,8 @@ def bound(
     """`key` and `on_change` for a widget that shows parameter `name`: it starts at `value` (as parsed from the address) and
     writes `encode(new value)` back, nothing where that is `default`; `reset` names parameters that a change invalidates.
 
-    `firm` tells the browser the value in every run, not only when it changed: a multiselect that the browser draws late (its
-    script is loaded after the page) otherwise takes its own default, nothing, and sends that back (Streamlit 1.67). Not for
+    `firm` tells the browser the value in every run, not only when it changed: pills that the browser draws late (their
+    script is loaded after the page) otherwise take their own default, nothing, and send that back (Streamlit 1.67). Not for
     fields that are typed into: it would overwrite what is typed. `late` does the same for such a field, through its default.
     """
     key, shown = f"url_{name}", f"shown_{name}"
