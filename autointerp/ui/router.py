@@ -10,7 +10,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from autointerp.ui.shared.components import icon
-from autointerp.ui.shared.session import PAGE_BEFORE, freeze_imports
+from autointerp.ui.shared.session import PAGE_BEFORE, PAGE_NOW, freeze_imports
 
 
 class Page(NamedTuple):
@@ -30,7 +30,7 @@ PAGES = (
     Page("settings", "Settings", ":material/settings:"),
 )
 HOME = PAGES[0]
-_ROUTED, _PAGE_NOW = "routed", "page_now"
+_ROUTED = "routed"
 
 
 def _navigation():
@@ -69,6 +69,6 @@ def show(name: str) -> None:
     if not st.session_state.pop(_ROUTED, False):
         _navigation()
         st.rerun()
-    st.session_state[PAGE_BEFORE] = st.session_state.get(_PAGE_NOW)
-    st.session_state[_PAGE_NOW] = name
+    st.session_state[PAGE_BEFORE] = st.session_state.get(PAGE_NOW)
+    st.session_state[PAGE_NOW] = name
     import_module(f"autointerp.ui.{name}.page").draw()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from autointerp.records import JudgedExample
+from autointerp.records import Explanation, JudgedExample, new_id
 from autointerp.score.judges import offline
 from autointerp.store.annotations import Annotations
 from tests.app.reading import card, links, messages, page, record
@@ -181,3 +181,23 @@ def test_hostile_addresses(open_page, explained_store: Explained, value: str):
         assert not app.exception, (params, app.exception)
         assert "](" not in messages(app).replace("\\]\\(", "")
         assert not links(app)
+
+
+def test_a_step_keeps_the_drill_down_open(open_page, explained_store: Explained):
+    """Where the next feature has the same kind of score."""
+    with Annotations(explained_store.path) as annotations:
+        score = next(
+            one for one in annotations.scores_of_latent("sae", 0) if one.scorer == "detection" and one.n
+        )
+        other = Explanation(coder="sae", latent=1, text="Of another.", explainer="pattern")
+        same = replace(score, id=new_id(), explanation_id=other.id)
+        annotations.add(other, same)
+    app = page(open_page, explained_store, latent=0, score=score.id, verdict="wrong", example="0")
+    app.button(key="next").click().run()
+    assert not app.exception
+    assert (app.query_params["latent"], app.query_params["score"]) == ("1", same.id)
+    assert app.query_params["verdict"] == "wrong"
+    assert "example" not in app.query_params
+    app.button(key="next").click().run()
+    assert app.query_params["latent"] == "2"
+    assert "score" not in app.query_params

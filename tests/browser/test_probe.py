@@ -82,6 +82,14 @@ def test_type_rank_and_click_through(
         page.locator(f'.root[data-tried="{store.coder("sae").next_live(here[0].latent)}"]')
     ).to_be_visible()
 
+    at.settled()
+    for _ in range(2):  # the step, and the way here
+        page.go_back()
+        at.settled()
+    expect(page).to_have_url(re.compile(r"/probe\?.*token=2"))
+    expect(page.get_by_role("textbox", name="Text", exact=True)).to_have_value(re.compile("^The"))
+    expect(root.locator(".strip .t.chosen")).to_have_count(1)
+
 
 def test_coders_of_the_address_survive_a_slow_browser(probe_server: Server, visit: Open):
     """A run that begins before the browser has the pills' script."""

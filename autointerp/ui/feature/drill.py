@@ -8,15 +8,16 @@ import streamlit as st
 from autointerp.errors import UnknownName
 from autointerp.records import JudgedExample, Score, StoredReply
 from autointerp.score.registry import SCORERS
+from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.data import Feature
-from autointerp.ui.feature.state import CLASSES, SOURCES, VERDICTS, ExplanationState, close_right
-from autointerp.ui.shared import components, keyboard, payload
+from autointerp.ui.feature.state import CLASSES, FILTERS, SOURCES, VERDICTS, ExplanationState, close_right
+from autointerp.ui.shared import components, keyboard, payload, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.score_text import metric_label
-from autointerp.ui.shared.state import bound, change, choose
+from autointerp.ui.shared.state import bound, change, choose, current
 from autointerp.ui.shared.text import plain, visible
 
 KEY = "judged"
@@ -62,6 +63,22 @@ def find(annotations: Annotations, coder: str, latent: int, score_id: str | None
     except UnknownName:
         return None
     return score if (explanation.coder, explanation.latent) == (coder, latent) else None
+
+
+def on(store: Store, coder: str, latent: int) -> dict[str, Any]:
+    """Changes of the address that keep the drill-down and its filters open on another feature, which has the same kind of
+    score; none where it has not."""
+    params, annotations = current(), services.annotations(store)
+    try:
+        kind = feature_versions.score_kind(annotations.score(params.get("score", "")))
+    except UnknownName:
+        return {}
+    versions = feature_versions.load(annotations, coder, latent, None)
+    newest = versions.newest_scores(versions.shown) if versions.shown else []
+    same = next((each.score for each in newest if feature_versions.score_kind(each.score) == kind), None)
+    if same is None:
+        return {}
+    return {"score": same.id, **{name: params.get(name) for name in FILTERS if name != "example"}}
 
 
 def back() -> None:

@@ -9,7 +9,7 @@ from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import contexts, data, explanations, panel, try_text
+from autointerp.ui.feature import contexts, data, drill, explanations, panel, try_text
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, keyboard, list_walk
@@ -109,7 +109,7 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
             )
         if clicked and not st.session_state.pop(_WENT_BACK, False):
             where = st.session_state.get(LIST_PARAMS) or list_walk.params() or {"coder": info.coder}
-            st.switch_page("pages/features.py", query_params=where)
+            components.go("features", where)
 
 
 def _where(info: CoderInfo) -> str:
@@ -132,7 +132,7 @@ def _controls(feature: Feature, state: FeatureState) -> None:
         st.toggle("Whitespace", **bound("whitespace", state.whitespace))
 
 
-def goto(coder: str, latent: int, **more: int | None) -> None:
+def goto(coder: str, latent: int, **more: Any) -> None:
     """Look at another feature: one step on the way that Back walks down. `more` goes into the address."""
     here = st.session_state.get(LAST_FEATURE)
     if here and here != (coder, latent):
@@ -142,9 +142,9 @@ def goto(coder: str, latent: int, **more: int | None) -> None:
     _look_at(coder, latent, **more)
 
 
-def _look_at(coder: str, latent: int, **more: int | None) -> None:
+def _look_at(coder: str, latent: int, **more: Any) -> None:
     st.session_state[LAST_FEATURE] = (coder, latent)  # already now: another press may come with this one
-    change(coder=coder, latent=latent, **RESET, **more)
+    change(**{**RESET, "coder": coder, "latent": latent, **more})
 
 
 def _here() -> tuple[CoderStore, int]:
@@ -155,10 +155,8 @@ def _here() -> tuple[CoderStore, int]:
 def _step(step: int) -> None:
     coder, latent = _here()
     target = list_walk.step(open_store(), (coder.info.coder, latent), step)
-    if target is None:
-        goto(coder.info.coder, coder.next_live(latent, step))
-    else:
-        goto(*target[0], at=target[1])
+    (name, other), place = target or ((coder.info.coder, coder.next_live(latent, step)), None)
+    goto(name, other, **({} if place is None else {"at": place}), **drill.on(open_store(), name, other))
 
 
 def _random() -> None:

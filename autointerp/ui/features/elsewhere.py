@@ -8,8 +8,8 @@ import streamlit as st
 from autointerp.store import LatentPage, LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.list_table import FileFormat, to_file
+from autointerp.ui.shared import components, job_strip, list_walk
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, list_walk
 from autointerp.ui.shared.state import current
 
 _MIME: dict[FileFormat, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
@@ -31,7 +31,7 @@ def draw(
             help="A batch over exactly these features. What it will cost is shown before it starts",
         ):  # fmt: skip
             place = list_walk.hold(store, coders, query, page)
-            st.switch_page("pages/jobs.py", query_params={"new": "1", list_walk.LIST: place})
+            components.go("jobs", {"new": "1", list_walk.LIST: place})
     with st.popover("Export", type="tertiary", icon=":material/download:"):
         st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, with every digit:")
         for file_format, mime in _MIME.items():

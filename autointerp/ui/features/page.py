@@ -229,4 +229,4 @@ def _sort_clicked() -> None:
 def _open(coder: str, latent: int, place: Mapping[str, str] | None = None) -> None:
     """`place`: where it stands in the list."""
     st.session_state[LIST_PARAMS] = current()
-    st.switch_page("pages/feature.py", query_params={"coder": coder, "latent": str(latent), **(place or {})})
+    components.go("feature", {"coder": coder, "latent": str(latent), **(place or {})})

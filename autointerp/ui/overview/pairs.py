@@ -94,7 +94,7 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
     picked = event.selection.points if event else []
     if picked and len(picked[0].get("customdata", ())) == 2:
         coder, latent = picked[0]["customdata"]
-        st.switch_page("pages/feature.py", query_params={"coder": str(coder), "latent": str(latent)})
+        components.go("feature", {"coder": str(coder), "latent": str(latent)})
 
 
 def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:

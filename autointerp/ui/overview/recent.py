@@ -41,7 +41,7 @@ def _recent(store: Store) -> None:
             }
             sent = components.jobs(data, key="recent_jobs", on_act=lambda: None)
             if sent and sent["act"] == "open":
-                st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
+                components.go("jobs", {"job": str(sent["id"])})
         else:
             st.caption("None yet.")
     with right:

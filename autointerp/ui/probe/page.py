@@ -150,9 +150,9 @@ def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
         record(store, result, ranking, state, token, summary), key=KEY, on_token=_token_clicked
     )
     if clicked:
-        st.switch_page(
-            "pages/feature.py",
-            query_params={
+        components.go(
+            "feature",
+            {
                 "coder": str(clicked["coder"]),
                 "latent": str(clicked["latent"]),
                 "text": state.text,

@@ -5,11 +5,13 @@ addresses, while a plain click comes back as a trigger, so that the session and 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import streamlit as st
 from streamlit.components import v2
@@ -100,6 +102,13 @@ def table(
     return result.open
 
 
+def go(page: str, params: Mapping[str, object]) -> None:
+    """To another page. `st.switch_page` leaves an entry of the page left with the parameters of the new one in the browser's
+    history (Streamlit 1.67): Back came to a page that nobody had seen."""
+    href = f"{page}?{urlencode({name: str(value) for name, value in params.items()})}"
+    _mount("go")(data={"href": href, "once": uuid4().hex}, key="go")
+
+
 def links(
     columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, single: bool = False, **params: str
 ) -> None:
@@ -107,8 +116,7 @@ def links(
     data = {"columns": columns, "rows": rows, "page": page, "cls": "lines" if single else ""}
     clicked = table(data, key=key, lines=len(rows) + 1 if single else None)
     if clicked:
-        where = {name: str(value) for name, value in clicked.items()}
-        st.switch_page(f"pages/{page}.py", query_params={**where, **params})
+        go(page, {**clicked, **params})
 
 
 def jobs(data: dict[str, Any], *, key: str, on_act: Callback) -> dict[str, Any] | None:

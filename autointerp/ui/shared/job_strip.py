@@ -118,7 +118,7 @@ def _strip(
     if jobs:
         sent = components.jobs(record(jobs), key=key, on_act=lambda: act(store, key))
         if sent and sent["act"] == "open":
-            st.switch_page("pages/jobs.py", query_params={"job": str(sent["id"])})
+            components.go("jobs", {"job": str(sent["id"])})
     show_message()
 
 

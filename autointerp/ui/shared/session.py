@@ -22,6 +22,8 @@ from autointerp.ui.shared.text import plain, sentence, visible
 STORE_KEY = "store_path"
 LAST_FEATURE = "feature_last"
 """The feature seen last: coder and latent."""
+PAGE_NOW = "page_now"
+"""The page that is drawn."""
 PAGE_BEFORE = "page_before"
 """The name of the page of the run before."""
 LIST_PARAMS = "features_params"

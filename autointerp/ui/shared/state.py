@@ -13,6 +13,7 @@ import streamlit as st
 
 from autointerp.errors import nearest
 from autointerp.ui.shared import drafts
+from autointerp.ui.shared.session import PAGE_NOW
 from autointerp.ui.shared.text import plain
 
 MAX_NUMBER = 2**53  # beyond it a browser's numbers are no longer exact
@@ -114,18 +115,19 @@ def bound(
     fields that are typed into: it would overwrite what is typed. `late` does the same for such a field, through its default.
     """
     key, shown = f"url_{name}", f"shown_{name}"
-    changed = st.session_state.get(key, _UNSET) != value
+    # Two pages may have a field of one name: on another page the browser draws it anew and knows nothing of its value.
+    drawn = (st.session_state.get(PAGE_NOW), value)
+    changed = st.session_state.get(key, _UNSET) != value or st.session_state.get(shown, drawn)[0] != drawn[0]
     if firm or changed:
         st.session_state[key] = value
-
-    st.session_state[shown] = value
+    st.session_state[shown] = drawn
 
     def write() -> None:
         # A widget that the browser still has although the address has moved on (Back, twice in quick succession) is reported
         # as changed too: only what differs from what was shown is somebody's choice.
-        if st.session_state[key] == st.session_state.get(shown, _UNSET):
+        if st.session_state[key] == st.session_state[shown][1]:
             return
-        st.session_state[shown] = st.session_state[key]
+        st.session_state[shown] = (drawn[0], st.session_state[key])
         written = encode(st.session_state[key])
         change(**{name: None if written == default else written, **dict.fromkeys(reset)})
 

@@ -1,0 +1,9 @@
+// To another page as one step of the browser's history, which Streamlit follows as it follows Back and Forward.
+let gone = "";
+
+export default function ({ data }) {
+  if (gone === data.once) return;
+  gone = data.once;
+  history.pushState({}, "", new URL(data.href, document.baseURI));
+  window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+}

@@ -1,0 +1,40 @@
+"""The browser's Back and Forward restore what was seen, in as many steps as it took."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Open, Server
+
+
+def test_back_and_forward_restore_what_was_seen(server: Server, visit: Open):
+    at = visit(server)
+    page = at.page
+
+    def back() -> None:
+        at.settled()
+        page.go_back()
+        at.settled()
+
+    # The list: its coder, filter and search, straight from the feature that was opened.
+    at.goto("/features?coder=transcoder&explained=no")
+    expect(page.locator("tr.go").first).to_be_visible()
+    at.click(page.locator("tr.go a").first)
+    expect(page).to_have_url(re.compile(r"/feature\?coder=transcoder"))
+    expect(page.get_by_role("combobox", name="Coder", exact=True)).to_have_value("transcoder")
+    at.click(page.get_by_role("button", name=re.compile("^Next")))
+    at.click(page.get_by_text("Align peaks"))
+    expect(page).to_have_url(re.compile("align=1"))
+    back()
+    expect(page.get_by_role("switch", name="Align peaks")).not_to_be_checked()
+    back()
+    back()
+    expect(page).to_have_url(re.compile(r"/features\?coder=transcoder&explained=no$"))
+    expect(page.get_by_role("combobox", name="Coder", exact=True)).to_have_value("transcoder")
+
+    # What was typed and not confirmed.
+    box = page.get_by_role("textbox", name="Search", exact=True)
+    at.fill(box, "half a word")
+    at.reload()
+    expect(box).to_have_value("half a word")
+    expect(page).to_have_url(re.compile(r"search=half\+a\+word"))
