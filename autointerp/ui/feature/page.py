@@ -124,7 +124,16 @@ def _where(info: CoderInfo) -> str:
 def _controls(feature: Feature, state: FeatureState) -> None:
     groups = GROUPS if state.bin is None else GROUPS | {INTERVAL: contexts.interval_name(feature, state.bin)}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        choose(st.segmented_control, "Contexts", groups, "group", state.group, "all", reset=("bin", "wide"))
+        choose(
+            st.segmented_control,
+            "Contexts",
+            groups,
+            "group",
+            state.group,
+            "all",
+            reset=("bin", "wide"),
+            wrap=True,
+        )
         lengths = {name: name.capitalize() for name in WINDOWS}
         help_ = "Window length: 16 tokens, 32, or the whole context"
         choose(st.segmented_control, "Window", lengths, "window", state.window, "medium", help=help_)

@@ -154,7 +154,7 @@ def _coders(label: str, name: str, chosen: Sequence[str], options: Mapping[str, 
         return
     known = [each for each in chosen if each in options]
     st.pills(
-        label, list(options), selection_mode="multi", format_func=lambda key: options.get(str(key), ""),
+        label, list(options), selection_mode="multi", wrap=True, format_func=lambda key: options.get(str(key), ""),
         **bound(name, known, reset=("page", "coder"), encode=lambda keys: ",".join(keys) or None, firm=True),
     )  # fmt: skip
 
@@ -172,7 +172,8 @@ def _also(state: FeaturesState, listed: ListAnnotations) -> None:
         return write_also(of.get(key) or ScoreFilter(key) for key in keys)
 
     st.pills(
-        "Several scores at once", list(names), selection_mode="multi", format_func=lambda key: names.get(str(key), ""),
+        "Several scores at once", list(names), selection_mode="multi", wrap=True,
+        format_func=lambda key: names.get(str(key), ""),
         **bound("also", list(of), encode=choose_scores, firm=True, reset=("page",)),
     )  # fmt: skip
     for key in of:

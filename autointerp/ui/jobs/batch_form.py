@@ -84,7 +84,11 @@ def draw(store: Store) -> None:
         coders = list(listed or ())
         if which != "list":
             coders = st.pills(
-                "Coders", names, selection_mode="multi", **kept(f"{KEY}_coders", _usual(store), names)
+                "Coders",
+                names,
+                selection_mode="multi",
+                wrap=True,
+                **kept(f"{KEY}_coders", _usual(store), names),
             )
         text = ""
         if which == "some":

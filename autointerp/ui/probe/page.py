@@ -87,7 +87,7 @@ def _controls(state: ProbeState, infos: Sequence[CoderInfo], coders: list[str]) 
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="top", gap="small"):
         st.pills(
-            "Coders", [info.coder for info in infos], selection_mode="multi", width=500,
+            "Coders", [info.coder for info in infos], selection_mode="multi", wrap=True, width=500,
             **bound("coders", coders, reset=("rows",), encode=",".join, firm=True),
         )  # fmt: skip
         look = {"reset": ("rows",), "label_visibility": "visible"}

@@ -50,7 +50,7 @@ def scorers(
 ) -> list[str]:
     """Which of the scorers on offer, in the order of the registry."""
     chosen = st.pills(
-        label, list(offered), selection_mode="multi", format_func=SCORERS.label, help=note or _scorer_help(offered),
+        label, list(offered), selection_mode="multi", wrap=True, format_func=SCORERS.label, help=note or _scorer_help(offered),
         **kept(f"{form}_scorers", [name for name in default if name in offered], offered),
     )  # fmt: skip
     return [name for name in offered if name in chosen]
@@ -188,7 +188,8 @@ def _choice(form: str, option: Option, left_out: set[str]) -> Any:
     widget = kept(f"{form}_{option.name}", default, names or None)
     if option.several:
         chosen = st.pills(
-            option.label, names, selection_mode="multi", format_func=option.choices.__getitem__, help=option.help, **widget
+            option.label, names, selection_mode="multi", wrap=True, format_func=option.choices.__getitem__,
+            help=option.help, **widget
         )  # fmt: skip
         return tuple(name for name in names if name in chosen)
     if option.kind is bool:
