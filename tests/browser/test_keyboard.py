@@ -89,6 +89,10 @@ def test_nothing_that_is_typed_is_a_shortcut(writable: Server, visit: Open):
     at.goto("/feature?coder=sae&latent=0")
     at.click(page.locator("a.score").first)
     expect(page).to_have_url(re.compile("score="))
+    at.settled()
+    link = page.locator(".st-key-judged .acts a:not(.reply)").first
+    link.focus()  # as Tab does
+    expect(link).to_be_focused()
     at.click(page.get_by_role("combobox", name="Class", exact=True))
     page.keyboard.press("Escape")
     at.settled()

@@ -23,7 +23,7 @@ EVERYWHERE = (
     (["?"], "This list"),
     (["Esc"], "Close what is open; leave a text box"),
     (["Tab"], "To the next control or link"),
-    (["Ctrl", "Enter"], "Take over a text of several lines (on a Mac, ⌘ Enter)"),
+    (["Ctrl", "Enter"], "Run the text in a box, or save your explanation (on a Mac, ⌘ Enter)"),
 )
 RULES = (
     "Shortcuts rest while you type. A number field is being typed into from the first digit until Enter. In a control that you "
