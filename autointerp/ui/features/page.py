@@ -26,8 +26,6 @@ from autointerp.ui.shared.state import change, current, unknown_coder
 from autointerp.ui.shared.text import plain
 
 KEY = "features"
-RESTORE_SECONDS = 0.1
-_ASKED = "features_restored_next"
 
 
 def draw() -> None:
@@ -41,8 +39,7 @@ def draw() -> None:
             return
         seen = _left_as()
         if seen:
-            st.session_state.pop(_ASKED, None)
-            st.fragment(_restore, run_every=RESTORE_SECONDS)(seen)
+            components.go("features", seen, instead=True)
             return
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]
@@ -57,15 +54,6 @@ def _left_as() -> dict[str, str]:
     from another page."""
     came = st.session_state.get(PAGE_BEFORE) not in (None, "features")
     return st.session_state.get(LIST_PARAMS, {}) if came and not current() else {}
-
-
-def _restore(seen: dict[str, str]) -> None:
-    """Not at once, but when the browser asks for it: parameters that reach it before it has changed the page would become part
-    of the address of the page before, where its Back button leads (Streamlit 1.67)."""
-    if st.session_state.pop(_ASKED, False):
-        change(**seen)
-        st.rerun()
-    st.session_state[_ASKED] = True
 
 
 @st.fragment

@@ -102,11 +102,11 @@ def table(
     return result.open
 
 
-def go(page: str, params: Mapping[str, object]) -> None:
-    """To another page. `st.switch_page` leaves an entry of the page left with the parameters of the new one in the browser's
-    history (Streamlit 1.67): Back came to a page that nobody had seen."""
+def go(page: str, params: Mapping[str, object], *, instead: bool = False) -> None:
+    """To another page, with `instead` in the place of the address shown now. `st.switch_page` leaves an entry of the page left
+    with the parameters of the new one in the browser's history (Streamlit 1.67): Back came to a page that nobody had seen."""
     href = f"{page}?{urlencode({name: str(value) for name, value in params.items()})}"
-    _mount("go")(data={"href": href, "once": uuid4().hex}, key="go")
+    _mount("go")(data={"href": href, "once": uuid4().hex, "instead": instead}, key="go")
 
 
 def links(
