@@ -153,3 +153,14 @@ def test_a_draft_survives(writable: Server, visit: Open):
     expect(box(page)).not_to_have_value(text + " and")
     at.reload()
     expect(page.get_by_text("not saved")).to_have_count(0)
+
+
+def test_a_form_survives_a_reload(writable: Server, visit: Open):
+    at = visit(writable)
+    page = at.page
+    numbers = page.get_by_role("textbox", name="Numbers and ranges")
+    at.goto("/jobs?new=1")
+    at.click(page.get_by_text("Selected", exact=True))
+    at.fill(numbers, "3-5")  # typed, not confirmed
+    at.reload()
+    expect(numbers).to_have_value("3-5")

@@ -107,7 +107,7 @@ export default function ({ data, parentElement, setStateValue }) {
   root.forms = data.forms;
   for (const [key, value] of Object.entries(data.forms)) {
     // What a click changed; a field that is being typed into is ahead of the server.
-    if (JSON.stringify(before[key]) !== JSON.stringify(value) && keyOf(path(focused())) !== key) write(own, data.slot + key, value);
+    if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key)) write(own, data.slot + key, value);
   }
   root.tell = () => {
     const texts = entries(shared, data.slot);
