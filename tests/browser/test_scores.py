@@ -102,8 +102,8 @@ def test_from_the_overview_to_what_it_names(
     at = visit(scored_server, scheme=scheme, size=size)
     page = at.page
     at.goto("/")
-    expect(page.get_by_text("Best explained")).to_be_visible()
-    expect(page.get_by_text("Worst explained")).to_be_visible()
+    expect(page.get_by_text("Best explained", exact=True)).to_be_visible()
+    expect(page.get_by_text("Worst explained", exact=True)).to_be_visible()
     at.choose("Features of", "transcoder")
     expect(page).to_have_url(re.compile("of=transcoder"))
     at.choose("Features of", "All coders")
