@@ -118,6 +118,15 @@ def test_filters_are_chips(open_page, explained_store: Explained):
     assert [button.label for button in app.button if str(button.key).startswith("chip_")]
 
 
+def test_filters_that_say_the_same_are_two_chips(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", kind="Explained", hookpoint="Explained", explained="yes")
+    assert not app.exception
+    same = [button for button in app.button if button.label == "Explained"]
+    assert len(same) == 3
+    same[1].click().run()
+    assert dict(app.query_params) == {"kind": "Explained", "explained": "yes"}
+
+
 def test_coders_by_kind(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", kind="transcoder")
     assert {coder for coder, _ in latents(app)} == {"transcoder"}

@@ -154,6 +154,34 @@ def test_a_draft_survives(writable: Server, visit: Open):
     at.reload()
     expect(page.get_by_text("not saved")).to_have_count(0)
 
+    # What the browser damaged is no draft; what it has no room for is kept as long as the page is open.
+    before = box(page).input_value()
+    at.click(box(page))
+    page.keyboard.type(TYPED)
+    at.settled()
+    page.evaluate(
+        "() => Object.keys(localStorage).filter((key) => key.includes('explanation')).forEach((key, i) =>"
+        " localStorage.setItem(key, i ? 'null' : '{'))"
+    )
+    at.reload()
+    expect(box(page)).to_have_value(before)
+    expect(page.get_by_text("not saved")).to_have_count(0)
+    page.evaluate(
+        "() => { Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }; }"
+    )
+    at.click(box(page))
+    page.keyboard.press("End")
+    page.keyboard.type(TYPED)
+    text = box(page).input_value()
+    assert text != before
+    at.press("Escape")
+    at.press("v")
+    at.press("ArrowRight")
+    expect(page).not_to_have_url(re.compile("latent=6(&|$)"))
+    at.press("ArrowLeft")
+    at.click(page.get_by_role("button", name="Continue"))
+    expect(box(page)).to_have_value(text)
+
 
 def test_a_form_survives_a_reload(writable: Server, visit: Open):
     at = visit(writable)

@@ -1,36 +1,35 @@
 // Keeps what is typed anywhere on the page, at every keystroke, and tells the server what it does not have. Texts of one's own
 // are kept for all tabs, everything else for this one.
-const stand = () => { // where the browser lets nobody keep anything: for as long as the page is open
-  const map = new Map();
+const storage = (kind) => {
+  const here = new Map(); // what the browser does not keep (full, or not allowed): for as long as the page is open
+  let kept = null;
+  try { kept = window[kind]; } catch { /* not allowed */ }
+  const removeItem = (name) => {
+    here.delete(name);
+    try { kept.removeItem(name); } catch { /* nothing is there */ }
+  };
   return {
-    get length() { return map.size; },
-    key: (i) => [...map.keys()][i],
-    getItem: (name) => map.get(name) ?? null,
-    setItem: (name, value) => map.set(name, value),
-    removeItem: (name) => map.delete(name),
+    names: () => [...new Set([...Object.keys(kept || {}), ...here.keys()])],
+    getItem: (name) => here.get(name) ?? (kept ? kept.getItem(name) : null),
+    setItem: (name, value) => {
+      removeItem(name); // an older text must not be taken for this one
+      try { kept.setItem(name, value); } catch { here.set(name, value); }
+    },
+    removeItem,
   };
 };
-const usable = (kind) => {
-  try {
-    window[kind].setItem("autointerp", "");
-    window[kind].removeItem("autointerp");
-    return window[kind];
-  } catch { return stand(); }
-};
-const shared = usable("localStorage");
-const own = usable("sessionStorage");
+const shared = storage("localStorage");
+const own = storage("sessionStorage");
 const done = new Set(); // numbers of drops that were carried out, with the session's own start
 const read = (storage, name) => {
-  try { return JSON.parse(storage.getItem(name)); } catch { return null; }
+  try { return JSON.parse(storage.getItem(name)); } catch { return undefined; } // damaged
 };
-const write = (storage, name, value) => {
-  try { storage.setItem(name, JSON.stringify(value)); } catch { /* full, or not allowed */ }
-};
+const write = (storage, name, value) => storage.setItem(name, JSON.stringify(value));
 const entries = (storage, slot) => {
   const all = {};
-  for (let i = 0; i < storage.length; i++) {
-    const name = storage.key(i);
-    if (name.startsWith(slot)) all[name.slice(slot.length)] = read(storage, name);
+  for (const name of storage.names()) {
+    const value = name.startsWith(slot) ? read(storage, name) : undefined;
+    if (value !== undefined) all[name.slice(slot.length)] = value;
   }
   return all;
 };
@@ -110,7 +109,7 @@ export default function ({ data, parentElement, setStateValue }) {
     if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key)) write(own, data.slot + key, value);
   }
   root.tell = () => {
-    const texts = entries(shared, data.slot);
+    const texts = Object.fromEntries(Object.entries(entries(shared, data.slot)).filter(([, text]) => typeof text === "string"));
     const forms = {};
     const addressed = {};
     const busy = keyOf(path(focused())); // what is being typed there is on its way

@@ -3,7 +3,10 @@
 let focusedFor = 0;
 
 const kept = (slot) => {
-  try { return JSON.parse(localStorage.getItem(slot)); } catch { return null; }
+  try {
+    const text = JSON.parse(localStorage.getItem(slot));
+    return typeof text === "string" ? text : null;
+  } catch { return null; }
 };
 const atEnd = (box) => {
   box.focus();

@@ -35,9 +35,9 @@ def draw(state: FeaturesState, listed: ListAnnotations) -> None:
     if not made:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        for chip in made:
+        for place, chip in enumerate(made):  # two of them may say the same
             st.button(
-                plain(chip.text, 90), key=f"chip_{chip.text}", icon=":material/close:", help="Remove this filter",
+                plain(chip.text, 90), key=f"chip_{place}_{chip.text}", icon=":material/close:", help="Remove this filter",
                 on_click=change, kwargs={**chip.without, "page": None},
             )  # fmt: skip
         everything: dict[str, Any] = {name: None for chip in made for name in chip.without}
