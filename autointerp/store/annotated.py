@@ -143,7 +143,8 @@ class CoderAnnotations:
         )
 
     def values(self, kind: ScoreKind) -> pa.Table:
-        """`latent, score, ci_low, above_floor` of the shown explanations scored this way; what is missing is null."""
+        """`latent, score, ci_low, above_floor` of the shown explanations scored this way; what is missing is null. Rounded, so
+        that 0.7 - 0.6 is at least 0.1, as it reads."""
         if kind not in self._values:
             rows = self.of_kind(kind)
             numbers = {name: _floats(rows[name]) for name in ("value", "ci_low", "floor")}
@@ -155,7 +156,10 @@ class CoderAnnotations:
             self._values[kind] = pa.table(
                 {
                     "latent": rows["latent"].to_numpy().astype(np.uint32),
-                    **{name: pa.array(column, mask=np.isnan(column)) for name, column in columns.items()},
+                    **{
+                        name: pa.array(column.round(9), mask=np.isnan(column))
+                        for name, column in columns.items()
+                    },
                 }
             )
         return self._values[kind]

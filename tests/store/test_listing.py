@@ -3,8 +3,10 @@
 import gc
 import io
 import json
+import math
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -287,6 +289,30 @@ def test_ranks_of_ones_own(made: tuple):
         rows = list_latents(store, query=query, annotations=annotations).rows
         assert [(row.coder, row.stats.latent) for row in rows] == [("b", live[i]) for i in first]
     assert list_latents(store, query=query).total == (~frame["dead"]).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("above_floor", 0.1, None), ("score", None, 0.7), ("score", 0.7, None)]
+)
+def test_a_score_on_a_bound_is_within_it(
+    tiny_store: Store, name: str, least: float | None, most: float | None
+):
+    """Whatever the last bit of a number that is 0.7, or 0.1 above its floor, as it reads."""
+    values = [0.7, math.nextafter(0.7, 0), math.nextafter(0.7, 1)]
+    explanations = [Explanation(coder="sae", latent=at, text="x", explainer="pattern") for at in range(3)]
+    scores = [
+        Score(explanation_id=each.id, scorer="detection", judge="offline", value=value, floor=value - 0.1)
+        for each, value in zip(explanations, values, strict=True)
+    ]
+    with Annotations(tiny_store.path) as annotations:
+        annotations.add(*explanations, *scores)
+        query = LatentQuery(kind=kind_of(scores[0]), dead="show", limit=100)
+        bounded = replace(query, bounds={name: (least, most)})
+        assert list_latents(tiny_store, ["sae"], bounded, annotations=annotations).total == 3
+        if name == "score":
+            also = (ScoreBound(kind_of(scores[0]), least, most),)
+            also_bounded = replace(query, also=also)
+            assert list_latents(tiny_store, ["sae"], also_bounded, annotations=annotations).total == 3
 
 
 def test_explanations_made_one_way(made: tuple):

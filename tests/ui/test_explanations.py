@@ -1,5 +1,8 @@
 """The pure parts of the explanation side: differences of texts, standings of scores, pairs lost."""
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +12,11 @@ from autointerp.llm.options import LLMOptions
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.score.compare import Difference
 from autointerp.ui.feature.actions import explain_options
-from autointerp.ui.feature.card import plot
+from autointerp.ui.feature.card import plot, record, version_row
 from autointerp.ui.feature.compare import diff, sentence
 from autointerp.ui.feature.judged import lost_pairs
 from autointerp.ui.feature.state import ExplanationState
-from autointerp.ui.feature.versions import seconds
+from autointerp.ui.feature.versions import Versions, seconds
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.score_text import judge_label, standing
 
@@ -59,6 +62,7 @@ def scored(value: float | None, low: float | None, floor: float | None, above: f
         (scored(0.5, 0.4, 0.5, 0.01), "below"),
         (scored(0.5, 0.4, 0.5), "below"),
         (scored(0.4, 0.3, 0.5), "below"),
+        (scored(0.5, 0.4, math.nextafter(0.5, 0), 0.01), "below"),  # equal but for the last bit
         (scored(0.8, 0.7, None), "unknown"),
         (scored(None, None, 0.5), "unknown"),
     ],
@@ -71,7 +75,18 @@ def test_standing_against_the_floor(score: Score, said: str):
 def test_a_score_that_random_explanations_reach_is_not_clearly_above():
     clear = scored(0.8, 0.7, 0.5, 0.1)
     assert [standing(clear, bar) for bar in (None, 0.79, 0.8, 0.9)] == ["above", "above", "common", "common"]
+    assert standing(clear, math.nextafter(0.8, 0)) == "common"  # equal but for the last bit
     assert standing(scored(0.8, 0.7, 0.5, -0.01), 0.9) == "unclear"
+
+
+def test_the_list_of_versions_says_what_the_card_says():
+    explanation = Explanation(coder="sae", latent=0, text="x", explainer="pattern")
+    score = replace(scored(0.8, 0.7, 0.5, 0.1), explanation_id=explanation.id)
+    versions = Versions("sae", 0, (explanation,), None, (score,), floor_bars={score.id: 0.9})
+    state = ExplanationState.parse({})
+    [card] = record(versions, state)["scores"]
+    [listed] = version_row(versions, explanation, state)["scores"]
+    assert card["said"] == listed["said"] == "within the range of floors"
 
 
 def compared(value: float | None, low: float | None, high: float | None) -> Difference:

@@ -169,7 +169,9 @@ def version_row(versions: Versions, version: Explanation, state: ExplanationStat
         "failed": visible(version.error or "failed") if version.status == "failed" else None,
         "meta": " · ".join(visible(part) for part in feature_versions.author_line(version)),
         "scores": [
-            brief(each, version) for each in versions.newest_scores(version) if each.score.value is not None
+            brief(each, version, versions.floor_bars.get(each.score.id))
+            for each in versions.newest_scores(version)
+            if each.score.value is not None
         ],
         "current": version is current,
         "shown": version is versions.shown,
@@ -181,9 +183,9 @@ def version_row(versions: Versions, version: Explanation, state: ExplanationStat
     }
 
 
-def brief(newest: NewestScore, of: Explanation) -> dict[str, Any]:
+def brief(newest: NewestScore, of: Explanation, floor_bar: float | None) -> dict[str, Any]:
     """One score of a version in the list: never without its judge, interval, floor and n."""
-    row = score_row(newest, None, None)
+    row = score_row(newest, None, floor_bar)
     how = [row["judge"], row["against"], row["protocol"], row["metric"]]
     examples = feature_versions.examples_of(newest.score.protocol, of)
     return {

@@ -60,6 +60,10 @@ def _short(model: str | None) -> str:
     return "MiniLM" if name == "all-MiniLM-L6-v2" else name
 
 
+_TIE = 1e-9
+"""Numbers closer than this are equal but for how they were summed up."""
+
+
 def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
     """Where a score stands against what random other explanations get: "above" where the interval of its difference from one of
     them, on the same examples, lies above 0, and where fewer than 2.5 % of all those of the coder score as well (`floor_bar`,
@@ -69,14 +73,14 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
     """
     if score.floor is None or score.value is None:
         return "unknown"
-    if score.value <= score.floor:
+    if score.value - score.floor < _TIE:
         return "below"
     low = score.above_low
     if low is None and score.ci_low is not None:
         low = score.value - score.floor - math.sqrt(2) * (score.value - score.ci_low)
     if low is None or low <= 0:
         return "unclear"
-    return "common" if floor_bar is not None and score.value <= floor_bar else "above"
+    return "common" if floor_bar is not None and score.value - floor_bar < _TIE else "above"
 
 
 def interval(low: float | None, high: float | None) -> str:
