@@ -23,7 +23,7 @@ const histogram = (data, tip, choose) => {
     bar.appendChild(shape("rect", { class: "bar", x: i * step + 0.4, y: tall - height, width: Math.max(step - 0.8, 0.5), height }));
     const show = () => {
       const box = bar.getBoundingClientRect();
-      tip.replaceChildren(el("span", "", names[i][0]), el("br"), el("i", "", names[i][1]), el("br"), el("i", "", i === chosen ? "click: close" : "click: these contexts"));
+      tip.replaceChildren(el("span", "", names[i][0]), el("br"), el("i", "", names[i][1]), el("br"), el("i", "", i === chosen ? "click: close" : "click: contexts with such a token"));
       tip.style.left = Math.max(4, Math.min(box.left, window.innerWidth - tip.offsetWidth - 8)) + "px";
       tip.style.top = box.bottom + 5 + "px";
       tip.style.visibility = "visible";

@@ -13,7 +13,7 @@ from autointerp.ui.shared.explanation_cell import explanation_cell
 EXPECTED = {
     "title": "Expected",
     "num": True,
-    "help": "Score to expect on fresh examples: shrunk toward the mean of the coder, as far as its scores vary by chance. The "
+    "help": "Score to expect on fresh examples, given this score and how the coder's scores are spread beyond chance. The "
     "lowest and highest of many scores are so partly by chance, and move back when scored again.",
 }
 

@@ -28,7 +28,7 @@ class Job:
     not go on (`error` says why, `error_kind` in a word, `retryable` whether a retry can help) or that every item failed.
 
     `ran`: seconds that it ran before the process that holds it took it at `claimed` (epoch seconds), without what it waited;
-    `None` where that is unknown, in jobs of earlier releases that were taken more than once.
+    `None` where that is unknown, in jobs of earlier releases that were taken more than once or unfinished.
     """
 
     id: str
