@@ -105,6 +105,17 @@ def test_a_click_continues_a_group_in_place(open_page, tiny_store: Store):
     assert drawn["rev"] == contexts(open_page, tiny_store)["rev"], "the element adds, and draws nothing anew"
 
 
+def test_what_a_page_has_no_room_for_is_not_offered(open_page, tiny_store: Store, monkeypatch):
+    def offered(group: str, **params: Any) -> bool:
+        drawn = contexts(open_page, tiny_store, **params)
+        return next(each["more"] for each in drawn["groups"] if each["key"] == group)
+
+    assert offered("random", more_random=1)
+    monkeypatch.setattr(contexts_of_feature, "MAX_PAGES", 1)
+    assert not offered("random", more_random=1)
+    assert offered("top")
+
+
 def test_an_interval_of_the_histogram(open_page, tiny_store: Store):
     acts = tiny_store.coder("sae").activations(4)
     counts = contexts(open_page, tiny_store)["hist"]["counts"]

@@ -118,6 +118,16 @@ def test_filters_are_chips(open_page, explained_store: Explained):
     assert [button.label for button in app.button if str(button.key).startswith("chip_")]
 
 
+def test_a_number_that_was_typed_keeps_its_digits(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", coder="sae", also=f"{DETECTION}!0.12345678!")
+    app.number_input(key="url_min_score").set_value(0.8333333).run()
+    assert app.query_params["min_score"] == "0.8333333"
+    assert app.number_input(key="url_min_score").value == 0.8333333
+    other = next(box for box in app.number_input if str(box.key).startswith("also_most"))
+    other.set_value(0.99999999).run()
+    assert app.query_params["also"].endswith("!0.12345678!0.99999999")
+
+
 def test_filters_that_say_the_same_are_two_chips(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", kind="Explained", hookpoint="Explained", explained="yes")
     assert not app.exception

@@ -10,7 +10,7 @@ from autointerp.types import Group
 from autointerp.ui.feature import data, examples
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.examples import Sight, resized
-from autointerp.ui.feature.state import CONTEXT, CONTINUED, INTERVAL, WINDOWS, FeatureState, Wide
+from autointerp.ui.feature.state import CONTEXT, CONTINUED, INTERVAL, MAX_PAGES, WINDOWS, FeatureState, Wide
 from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity
@@ -188,7 +188,7 @@ def sections(feature: Feature, state: FeatureState, linked: Sight | None) -> lis
     if linked is not None:
         note = f"context {linked.example.context}, from token {linked.example.start}"
         drawn.insert(0, Section(LINKED, "Linked example", note, [linked]))
-    return drawn
+    return [replace(each, more=each.more and state.pages[each.key] < MAX_PAGES) for each in drawn]
 
 
 def interval_name(feature: Feature, index: int) -> str:

@@ -96,7 +96,7 @@ def write_also(filters: Iterable[ScoreFilter]) -> str | None:
     """The same as an address holds them."""
 
     def number(value: float | None) -> str:
-        return "" if value is None else f"{value:g}"
+        return "" if value is None else f"{value:.15g}"
 
     parts = (f"{quote(each.key, safe='~@')}!{number(each.least)}!{number(each.most)}" for each in filters)
     return ";".join(parts) or None

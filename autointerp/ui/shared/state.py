@@ -65,7 +65,7 @@ def change(**changes: str | int | float | None) -> None:
         elif value is True:
             params[name] = "1"
         else:
-            params[name] = f"{value:g}" if isinstance(value, float) else str(value)
+            params[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
     st.query_params.from_dict(params)
 
 
