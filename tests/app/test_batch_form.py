@@ -40,6 +40,17 @@ def form(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     return app
 
 
+def test_a_list_that_is_gone_is_not_silently_another(form: AppTest):
+    assert "not known any more" not in messages(form)
+    form.query_params["list"] = "search=x&mode=words"
+    form.run()
+    assert "not known any more" in messages(form)
+    form.query_params["list"] = "coder=sae"
+    form.run()
+    assert "not known any more" not in messages(form)
+    assert form.radio(key="batch_which_list").value == "list"
+
+
 def test_a_batch_of_these_features(form: AppTest, tiny_store: Store):
     app = form
     app.radio(key="batch_which").set_value("some").run()

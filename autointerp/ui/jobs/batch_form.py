@@ -28,10 +28,14 @@ from autointerp.ui.shared import components, job_strip, list_walk, llm_settings,
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.drafts import kept, used
 from autointerp.ui.shared.session import LAST_FEATURE
-from autointerp.ui.shared.state import change
+from autointerp.ui.shared.state import change, current
 from autointerp.ui.shared.text import plain, sentence
 
 KEY = "batch"
+LOST = (
+    "The list that you came from is not known any more (a search is forgotten on a reload), or it is empty. Open it again on "
+    "the Features page, or choose features here: what stands below is not that list."
+)
 HELD_OUT_HELP = "On held-out examples, which no explainer has seen; the delphi protocol holds nothing out"
 Which = Literal["missing", "all", "some", "list"]
 WHICH: dict[Which, str] = {"missing": "Missing", "all": "All live", "some": "Selected"}
@@ -71,8 +75,10 @@ def draw(store: Store) -> None:
     except UserError as error:
         st.warning(sentence(error, 800))
         llm = None
-    flow = st.container(horizontal=True, gap="medium")  # side by side where there is room
     listed = list_walk.features(store)
+    if listed is None and list_walk.LIST in current():
+        st.warning(LOST)
+    flow = st.container(horizontal=True, gap="medium")  # side by side where there is room
     left, middle, right = flow.container(width=370), flow.container(width=280), flow.container(width=470)
     with left:
         ways: dict[Which, str] = {} if listed is None else {"list": f"These {_n(listed):,} of the list"}
