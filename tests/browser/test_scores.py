@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from tests.browser.conftest import WIDE, Open, Server, start_server
 from tests.explained import explain
 
 MEDIUM = (800, 900)
+PHONE = (420, 800)
+ZOOMED = (960, 600)
+"""A screen of 1440 x 900 at 150 % zoom."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,17 @@ def test_sort_by_a_score_filter_and_open(
     page = at.page
     at.goto("/features?coder=sae&sort=latent")
     expect(rows(page)).to_have_count(7)
+    at.resize(ZOOMED)
+    at.settled()
+    button = partial(page.get_by_role, "button")
+    for line in (
+        [page.get_by_role("heading", level=1), button(name="Filters"), button(name="Random")],
+        [page.get_by_label(name, exact=True) for name in ("Search", "Score shown", "Sort by")],
+    ):
+        middles = [box["y"] + box["height"] / 2 for box in (part.bounding_box() for part in line) if box]
+        assert len(middles) == len(line)
+        assert max(middles) - min(middles) < 10, "none of the controls stands alone on a line of its own"
+    at.resize(size)
     at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
     expect(page).to_have_url(re.compile("sort=low"))
     expect(rows(page).first.locator("td").first).to_have_text("#1")  # every answer right
@@ -104,6 +119,11 @@ def test_from_the_overview_to_what_it_names(
     at.goto("/")
     expect(page.get_by_text("Best explained", exact=True)).to_be_visible()
     expect(page.get_by_text("Worst explained", exact=True)).to_be_visible()
+    at.resize(PHONE)
+    at.settled()
+    for table in page.locator(".wide").all():
+        assert table.evaluate("node => node.scrollWidth <= node.clientWidth"), table.inner_text()[:80]
+    at.resize(size)
     at.choose("Features of", "transcoder")
     expect(page).to_have_url(re.compile("of=transcoder"))
     at.choose("Features of", "All coders")

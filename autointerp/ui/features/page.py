@@ -83,7 +83,9 @@ def _body() -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _summary(page, state, results, listed)
             if page.total:
-                elsewhere.draw(store, coders, query, page, listed.annotations)
+                # Of one piece: both go to the next line where this one is too short.
+                with st.container(horizontal=True, gap="small", width="content"):
+                    elsewhere.draw(store, coders, query, page, listed.annotations)
         if page.rows:
             explained = bool(listed.n_explained)
             data = record(
@@ -111,10 +113,8 @@ def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
 def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, listed: ListAnnotations) -> None:
     names = [info.coder for info in infos]
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        heading(f"{state.coder} features" if state.coder else "Features", width="content")
+        heading(f"{state.coder} features" if state.coder else "Features", width="stretch")
         controls.which(names, state)
-        controls.search_box(state)
-        controls.order(state, listed.kinds, listed.kind)
         with st.popover("Filters", icon=":material/filter_alt:"):
             controls.filters(infos, state, listed)
         st.number_input(
@@ -125,6 +125,9 @@ def _controls(store: Store, infos: list[CoderInfo], state: FeaturesState, listed
             rng = np.random.default_rng()
             name = str(rng.choice(state.coders(infos) or names))
             _open(name, store.coder(name).random_live(rng))
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        controls.search_box(state)
+        controls.order(state, listed.kinds, listed.kind)
     target = st.session_state.pop(_OPEN, None)
     if target is not None:
         coder = state.coder or names[0]
