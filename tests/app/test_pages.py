@@ -9,7 +9,7 @@ import streamlit as st
 
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
-from tests.app.reading import links, messages, record, records
+from tests.app.reading import draft, links, messages, record, records
 
 PAGES = ["overview", "features", "feature", "probe", "jobs", "settings"]
 
@@ -135,6 +135,28 @@ def test_settings_switches_stores_for_this_session(
     app.selectbox(key="store_choice").set_value(str(tiny_store.path)).run()
     assert not app.exception
     assert app.success
+
+
+def test_another_store_knows_nothing_of_the_one_before(
+    open_page, tiny_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = Path(shutil.copytree(tiny_store.path, tmp_path / "stores" / "other"))
+    monkeypatch.setattr("autointerp.settings.stores_folder", lambda: other.parent)
+    app = open_page(tiny_store, "features", coder="sae", min_density="1")
+    for page in ("feature", "settings"):
+        app.switch_page(f"pages/{page}.py")
+        app.query_params.clear()
+        if page == "feature":
+            app.query_params["latent"] = "3"
+        app.run()
+    draft(app, "of the store before")
+    app.selectbox(key="store_choice").set_value(str(other)).run()
+    assert not app.exception
+    assert records(app, "drafts")[0]["texts"] == {}
+    app.switch_page("pages/features.py").run()
+    assert record(app, "go") is None, "the list with the filters of the store before"
+    app.switch_page("pages/feature.py").run()
+    assert (record(app, "contexts") or {})["latent"] == 0
 
 
 def test_read_only_hides_the_switch(open_page, tiny_store: Store, monkeypatch: pytest.MonkeyPatch):

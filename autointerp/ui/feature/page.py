@@ -13,11 +13,10 @@ from autointerp.ui.feature import contexts, data, drill, explanations, panel, tr
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, keyboard, list_walk
-from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, messages, open_store, tab_title
+from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, TRAIL, messages, open_store, tab_title
 from autointerp.ui.shared.state import bound, change, choose, current, suggest, unknown_coder
 from autointerp.ui.shared.text import plain
 
-TRAIL = "feature_trail"
 TRAIL_LENGTH = 200
 BACK_HELP = "Back to the feature you saw before; after the first one, to the list"
 _WENT_BACK = "feature_went_back"

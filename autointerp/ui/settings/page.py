@@ -11,7 +11,7 @@ from autointerp import settings
 from autointerp.errors import StoreError
 from autointerp.store import Store
 from autointerp.ui.settings import embedder
-from autointerp.ui.shared import components, keyboard, llm_settings
+from autointerp.ui.shared import components, drafts, keyboard, llm_settings
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import choose_store, found_stores, heading, open_store, store_path
 from autointerp.ui.shared.text import plain, sentence
@@ -63,6 +63,7 @@ def _chosen() -> None:
     chosen = st.session_state["store_choice"]
     if chosen and chosen.strip() and "\0" not in chosen:
         choose_store(Path(chosen.strip()))
+        drafts.forget()
 
 
 def _integrity(store: Store) -> None:

@@ -122,6 +122,11 @@ def discard(draft: str) -> None:
         _drop(draft, dropped)
 
 
+def forget() -> None:
+    """The session's copies, when another store is chosen: the browser keeps each store's own."""
+    st.session_state.pop(TEXTS, None)
+
+
 def slot(key: str) -> str:
     """Where the browser keeps it; one store's drafts are not offered in another."""
     return f"autointerp {sha256(str(store_path()).encode()).hexdigest()[:12]} {key}"

@@ -28,6 +28,8 @@ PAGE_BEFORE = "page_before"
 """The name of the page of the run before."""
 LIST_PARAMS = "features_params"
 """The address of the list as it was seen last."""
+TRAIL = "feature_trail"
+"""The features seen before, as coder and latent: what Back walks down."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -67,8 +69,10 @@ def store_path() -> Path:
 
 
 def choose_store(path: Path | str) -> None:
-    """Look at another store from now on, in this session only."""
+    """Look at another store from now on, in this session only; what was seen of the one before is forgotten."""
     st.session_state[STORE_KEY] = str(Path(path).expanduser().resolve())
+    for key in (LAST_FEATURE, LIST_PARAMS, TRAIL):
+        st.session_state.pop(key, None)
 
 
 def found_stores() -> list[Path]:
