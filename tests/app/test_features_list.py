@@ -128,6 +128,22 @@ def test_a_number_that_was_typed_keeps_its_digits(open_page, explained_store: Ex
     assert app.query_params["also"].endswith("!0.12345678!0.99999999")
 
 
+def test_a_bound_beyond_all_scores_is_shown_at_their_end(open_page, explained_store: Explained):
+    app = open_page(
+        explained_store, "features", coder="sae", also=f"{DETECTION}!-3!7", search="", min_score="1"
+    )
+    boxes = {
+        str(box.key).split("_")[1]: box.value for box in app.number_input if str(box.key).startswith("also_")
+    }
+    assert boxes == {"least": -1.0, "most": 1.0}
+
+
+def test_one_feature_is_not_features(open_page, explained_store: Explained):
+    app = open_page(explained_store, "features", coder="sae", also=f"{DETECTION}!0.9!")
+    assert len(latents(app)) == 1
+    assert "1 feature ·" in messages(app)
+
+
 def test_filters_that_say_the_same_are_two_chips(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", kind="Explained", hookpoint="Explained", explained="yes")
     assert not app.exception

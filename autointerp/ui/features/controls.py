@@ -184,7 +184,8 @@ def _also(state: FeaturesState, listed: ListAnnotations) -> None:
 
 
 def _also_number(label: str, kind: str, side: str, of: Mapping[str, ScoreFilter]) -> None:
-    value = getattr(of[kind], side)
+    given = getattr(of[kind], side)
+    value = None if given is None else min(max(given, -1.0), 1.0)
     key = f"also_{side}_{kind}"
     if st.session_state.get(key, _UNSET) != value:
         st.session_state[key] = value

@@ -144,7 +144,7 @@ def _open_number() -> None:
 def _summary(
     page: LatentPage, state: FeaturesState, results: SearchResults | None, listed: ListAnnotations
 ) -> None:
-    what = "dead features" if state.dead == "only" else "features"
+    what = "dead feature" if state.dead == "only" else "feature"
     where = f" that {results.what}" if results else ""
     hidden = (
         f" · {fmt.count(page.n_dead)} dead hidden"
@@ -158,7 +158,7 @@ def _summary(
             f"{fmt.count(first)}–{fmt.count(last)} of " if page.rows and page.total > len(page.rows) else ""
         )
         order = _order(state, results, listed)
-        st.caption(f"{range_}{fmt.count(page.total)} {what}{where}{hidden}{order}")
+        st.caption(f"{range_}{fmt.plural(page.total, what)}{where}{hidden}{order}")
     elif results:
         st.info(
             f"No feature in this list matches{where}. Choose all coders, or relax the filters."
