@@ -115,9 +115,7 @@ def _where(info: CoderInfo) -> str:
     """What the coder is; its kind only where its name does not say it."""
     kind = registry.kind(info.kind).label
     parts = [] if kind.casefold() == info.coder.casefold() else [kind]
-    return " · ".join(
-        [*parts, info.hookpoint, f"{info.n_latents:,} features", *([f"k {info.k}"] if info.k else [])]
-    )
+    return " · ".join([*parts, info.hookpoint, *([f"k {info.k}"] if info.k else [])])
 
 
 def _controls(feature: Feature, state: FeatureState) -> None:
