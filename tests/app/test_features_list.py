@@ -142,6 +142,9 @@ def test_one_feature_is_not_features(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", coder="sae", also=f"{DETECTION}!0.9!")
     assert len(latents(app)) == 1
     assert "1 feature ·" in messages(app)
+    app = open_page(explained_store, "features", coder="sae", search="emoji", mode="words")
+    assert len(latents(app)) == 1
+    assert "1 feature whose explanation has all these words" in messages(app)
 
 
 def test_filters_that_say_the_same_are_two_chips(open_page, explained_store: Explained):

@@ -145,7 +145,7 @@ def _summary(
     page: LatentPage, state: FeaturesState, results: SearchResults | None, listed: ListAnnotations
 ) -> None:
     what = "dead feature" if state.dead == "only" else "feature"
-    where = f" that {results.what}" if results else ""
+    where = f" {results.what}" if results else ""
     hidden = (
         f" · {fmt.count(page.n_dead)} dead hidden"
         if state.dead == "hide" and page.n_dead and not results
@@ -161,7 +161,7 @@ def _summary(
         st.caption(f"{range_}{fmt.plural(page.total, what)}{where}{hidden}{order}")
     elif results:
         st.info(
-            f"No feature in this list matches{where}. Choose all coders, or relax the filters."
+            "No feature in this list matches. Choose all coders, or relax the filters."
             if results.matches is not None
             else "No feature of these coders fires there. Choose all coders, or relax the filters."
         )

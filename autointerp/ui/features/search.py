@@ -47,7 +47,7 @@ class SearchResults:
     spots: Spots | None = None
     matches: "dict[str, pyarrow.Table] | None" = None
     order: str = BY_FIRING
-    what: str = "fire in these contexts"
+    what: str = "firing in these contexts"
     measure: str | None = None
     marked: tuple[tuple[int, int], ...] = ()
     words: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ def _text(store: Store, state: FeaturesState) -> SearchResults | None:
         marked[begin + first, begin + stop] = None
         spans[begin + first, min(begin + stop + AFTER, end)] = None
     spots = Spots.spans(list(spans))
-    return SearchResults(spots=spots, what="fire on these matches or just after", marked=tuple(marked))
+    return SearchResults(spots=spots, what="firing on these matches or just after", marked=tuple(marked))
 
 
 def _words(
@@ -134,7 +134,7 @@ def _words(
     return SearchResults(
         matches=matches,
         order="Best match: whole words first, then shorter explanations",
-        what="have an explanation with all these words",
+        what="whose explanation has all these words",
         words=tuple(state.search.split()),
     )
 
@@ -157,7 +157,7 @@ def _context(store: Store, state: FeaturesState) -> SearchResults | None:
             kwargs={"context": None, "page": None},
         )
     st.text(visible(store.context_text(context)))
-    return SearchResults(spots=Spots.contexts([context], store.ctx_len), what="fire in this context")
+    return SearchResults(spots=Spots.contexts([context], store.ctx_len), what="firing in this context")
 
 
 def _snippet(hit: ContextHit) -> list[str]:
@@ -206,7 +206,7 @@ def _near(store: Store, state: FeaturesState) -> SearchResults | None:
         spots=Spots(ids, places.window, weights=weights),
         order="Best match: mean activation there (as a share of the maximum, closer windows counting more), minus that in "
         "random windows",
-        what="fire in these windows",
+        what="firing in these windows",
     )
 
 
@@ -242,7 +242,7 @@ def _meaning(
     return SearchResults(
         matches=matches,
         order=f"Best match: {how}; embedder {embedder.name}",
-        what=f"have the explanations closest in meaning (at most {MAX_EXPLANATIONS})",
+        what=f"closest in meaning by explanation (at most {MAX_EXPLANATIONS})",
         measure="cosine" if state.mode == "meaning" else "match",
         words=tuple(state.search.split()) if state.mode == "both" else (),
     )
