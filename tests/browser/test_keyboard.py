@@ -151,7 +151,9 @@ def test_a_draft_survives(writable: Server, visit: Open):
     other.close()
     at.click(page.get_by_role("button", name="Discard"))
     expect(box(page)).not_to_have_value(text + " and")
+    at.settled()  # the browser has dropped it too
     at.reload()
+    expect(box(page)).not_to_have_value(text + " and")
     expect(page.get_by_text("not saved")).to_have_count(0)
 
     # What the browser damaged is no draft; what it has no room for is kept as long as the page is open.
