@@ -69,8 +69,9 @@ class Scorer(ABC):
         """The items in the order they are asked."""
 
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
-        """One verdict per item. The truth of the items is not for the judge."""
-        raise NotImplementedError
+        """One verdict per item. The truth of the items is not for the judge. A scorer that asks nobody has no use for it and
+        overrides `score` instead, as embedding does; a new one must do either."""
+        raise NotImplementedError(f"{type(self).__name__} overrides neither `answer` nor `score`")
 
     def requests(
         self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
