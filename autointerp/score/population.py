@@ -83,42 +83,42 @@ def disagreement(first: Float, second: Float, group: Int | None = None) -> Float
     return gaps
 
 
-def expected(value: Float, ci_low: Float, ci_high: Float, n: Float, group: Int, lowest: float = 0.0) -> Float:
-    """What each latent may be expected to score on fresh examples: the mean of its group's distribution of true scores, given
-    its own score (empirical Bayes; Robbins, 1956). The lowest and the highest of many scores are so partly by chance, and move
-    back when scored again.
+def expected(difference: Float, error: Float, n: Float) -> Float:
+    """What each latent's `difference` (of its score and the floor) may be expected to be on fresh examples: the mean of the
+    true differences that could have given it, by how all of them are spread (empirical Bayes; Robbins, 1956). The lowest and
+    the highest of many are so partly by chance, and move back when scored again; the fewer the examples, the further.
 
-    The distribution is the most likely one, whatever its shape (Kiefer and Wolfowitz, 1956), on a grid, by 300 steps of EM.
-    Scores lie between `lowest` and 1. A score counts as the share of right answers to as many questions as would give intervals
-    as wide as the group's, in proportion to `n`. NaN without a score; without intervals scores stay.
+    How the true ones are spread is the most likely distribution, whatever its shape (Kiefer and Wolfowitz, 1956), on a grid, by
+    300 steps of EM. Chance is normal, its variance the mean of `error` (standard errors, NaN where unknown) squared, in
+    proportion to 1 / `n`: among equal `n` the order stays. NaN without a difference; where no error is known, all stay.
     """
-    made = np.full(len(value), np.nan)
-    for at in _groups(group, ~np.isnan(value)):
-        share = (value[at] - lowest) / (1 - lowest)
-        error = (ci_high[at] - ci_low[at]) / (1 - lowest) / (2 * Z95)
-        known = ~np.isnan(error)
-        noise = float((error[known] ** 2 * n[at][known]).sum())
-        questions = n[at] * (share * (1 - share))[known].sum() / noise if noise > 0 else None
-        shrunk = share if questions is None else _posterior_mean(share, questions)
-        made[at] = lowest + (1 - lowest) * shrunk
+    made, kept = np.full(len(difference), np.nan), ~np.isnan(difference)
+    value, n = np.round(difference[kept], 4), np.maximum(n[kept], 1)
+    known = ~np.isnan(error[kept])
+    noise = float((error[kept][known] ** 2 * n[known]).mean()) if known.any() else 0.0
+    made[kept] = value if noise == 0 else _posterior_mean(value, np.sqrt(noise / n))
     return made
 
 
-def _posterior_mean(share: Float, questions: Float) -> Float:
-    """Of the chance of a right answer, from the `share` of right ones among so many `questions`."""
-    # Scores of so many examples take few values: each is looked at once.
-    seen, which, count = np.unique(
-        np.round([share, questions], 4), axis=1, return_inverse=True, return_counts=True
-    )
-    truth = (np.arange(200) + 0.5) / 200
-    right, wrong = seen[0] * seen[1], (1 - seen[0]) * seen[1]
-    fit = np.outer(right, np.log(truth)) + np.outer(wrong, np.log(1 - truth))
-    likelihood = np.exp(fit - fit.max(axis=1, keepdims=True))
+def _posterior_mean(value: Float, error: Float) -> Float:
+    """Of the true value, given the one seen and its standard error."""
+    truth = np.linspace(value.min(), value.max(), 200)
     weight = np.full(len(truth), 1 / len(truth))
+    # Scores of so many examples take few values: each is looked at once, and to fit the spread no finer than need be.
+    coarse = np.round(value / 0.0025) * 0.0025
+    (seen, errors), count = np.unique([coarse, error], axis=1, return_counts=True)
+    likelihood = _normal(seen, errors, truth)
     for _ in range(300):
-        weight *= (count / (likelihood @ weight)) @ likelihood / len(share)
-    posterior = likelihood * weight
+        weight *= (count / (likelihood @ weight)) @ likelihood / len(value)
+    (seen, errors), which = np.unique([value, error], axis=1, return_inverse=True)
+    posterior = _normal(seen, errors, truth) * weight
     return (posterior @ truth / posterior.sum(axis=1))[which.ravel()]
+
+
+def _normal(seen: Float, error: Float, truth: Float) -> Float:
+    """The density of each value seen at each true one, up to a factor."""
+    fit = -0.5 * ((seen[:, None] - truth) / error[:, None]) ** 2
+    return np.exp(fit - fit.max(axis=1, keepdims=True))
 
 
 def _groups(group: Int, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:

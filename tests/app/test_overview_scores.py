@@ -17,6 +17,7 @@ from autointerp.score.population import expected
 from autointerp.store import ScoreKind, Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.overview import pairs as overview_pairs
+from autointerp.ui.shared import format as fmt
 from tests.app.reading import messages, record, records
 from tests.explained import Explained
 
@@ -81,7 +82,6 @@ def test_coverage_best_worst_and_recent(open_page, scored_store: Store):
     assert coverage["rows"][0]["cells"][3].endswith(" · all")
     assert rows(best)[:3] == [("sae", 4), ("transcoder", 5), ("transcoder", 4)]
     assert rows(worst)[0] == ("sae", 6)
-    assert [query["sort"] for query in _see_all(app)] == ["expected", "expected"]
     assert len(pairs["rows"]) == 1
     latest = tables(app)[-1]
     assert rows(latest)[0] == ("transcoder", 5)
@@ -135,27 +135,48 @@ def test_best_and_worst_are_ranked_by_what_to_expect_of_them(open_page, scored_s
         for coder in ("sae", "transcoder"):
             table = annotations.score_summary(coder).to_pandas()
             table = table[table["scorer"] == "detection"]
-            value, low, high = (table[name].to_numpy(float) for name in ("value", "ci_low", "ci_high"))
-            fresh = expected(value, low, high, np.full(len(table), 20.0), np.zeros(len(table), int))
+            value, low, high, floor = (
+                table[name].fillna(0.5 if name == "floor" else np.nan).to_numpy(float)
+                for name in ("value", "ci_low", "ci_high", "floor")
+            )
+            doubled = np.where(table["floor"].isna(), 1, np.sqrt(2))
+            half = np.where(
+                table["above_low"].isna(), doubled * (high - low) / 2, value - floor - table["above_low"]
+            )
+            n = (table["n_pos"] + table["n_neg"]).to_numpy(float)
+            fresh = expected(value - floor, half / 1.959964, n)
             known |= {(coder, latent): value for latent, value in zip(table["latent"], fresh, strict=True)}
     ranked = sorted(known, key=lambda feature: known[feature])
-    assert rows(best) == ranked[:-7:-1]
-    assert rows(worst) == ranked[:6]
+    shown = {row: float(known[row]) for table in (best, worst) for row in rows(table)}
+    assert [shown[row] for row in rows(best)] == pytest.approx([known[row] for row in ranked[:-7:-1]])
+    assert [shown[row] for row in rows(worst)] == pytest.approx([known[row] for row in ranked[:6]])
     for table in (best, worst):
-        assert [row["cells"][3] for row in table["rows"]] == [f"{known[row]:.2f}" for row in rows(table)]
+        written = [float(row["cells"][3].replace("−", "-")) for row in table["rows"]]
+        assert written == pytest.approx([known[row] for row in rows(table)], abs=0.0051)
+        assert table["columns"][3]["title"] == "Expected above floor"
 
 
-def test_the_best_and_the_worst_are_the_ends_of_a_list(open_page, scored_store: Store):
-    app = open_page(scored_store, "overview", of="sae")
+@pytest.mark.parametrize("of", [None, "sae"])
+def test_the_best_and_the_worst_are_the_ends_of_a_list(open_page, scored_store: Store, of: str | None):
+    """Of the list in its own order, that it opens with: with one meaning of best."""
+    app = open_page(scored_store, "overview", **({"of": of} if of else {}))
     _, best, worst, *_ = tables(app)
-    for table, query in zip((best, worst), _see_all(app), strict=True):
-        whole = next(
-            t for t in tables(open_page(scored_store, "features", **query)) if t["page"] == "feature"
-        )
+    queries = _see_all(app)
+    assert [query.get("order") for query in queries] == [None, "asc"]
+    assert all("sort" not in query for query in queries)
+    for table, query in zip((best, worst), queries, strict=True):
+        listed = open_page(scored_store, "features", **query)
+        whole = next(t for t in tables(listed) if t["page"] == "feature")
         assert rows(whole)[: len(rows(table))] == rows(table)
         for place, row in enumerate(table["rows"]):
             assert dict(parse_qsl(row["go"]["list"])) == query
             assert row["go"]["at"] == str(place)
+            help_ = whole["rows"][place]["cells"][2]["help"]
+            assert help_.startswith(f"{table['columns'][3]['title']}: {row['cells'][3]}. ")
+        helps = {caption.help for page in (app, listed) for caption in page.caption if caption.help}
+        assert table["columns"][3]["help"] in helps
+    unasked = open_page(scored_store, "features", **({"coder": of} if of else {}))
+    assert rows(next(t for t in tables(unasked) if t["page"] == "feature"))[: len(rows(best))] == rows(best)
     go = worst["rows"][1]["go"]
     app = open_page(scored_store, "feature", **{name: str(value) for name, value in go.items()})
     assert not app.exception
@@ -354,7 +375,7 @@ def test_the_worst_are_scored_again_on_more_examples(open_page, explained_store:
         again = [row for row in rows_now if row["config"] == config_hash(more.identity())[:12]]
     app = open_page(store, "overview", kinds="all", score=kind.key)
     worst = next(table for table in tables(app) if [c["title"] for c in table["columns"]][-1:] == ["Again"])
-    scored = {row["latent"]: f"{row['value']:.2f}" for row in again}
+    scored = {row["latent"]: fmt.signed(row["value"] - row["floor"]) for row in again}
     assert {row["go"]["latent"]: row["cells"][-1] for row in worst["rows"]} == scored
     assert len(scored) == 1
 

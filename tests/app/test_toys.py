@@ -143,7 +143,7 @@ def test_overview_shows_the_distribution_of_its_scores(open_page, scored: Explai
     best = next(
         drawn
         for drawn in records(app, "list")
-        if str(drawn["rows"][0]["go"].get("list")).startswith("sort=expected&score")
+        if str(drawn["rows"][0]["go"].get("list")).startswith("score=")
     )
     assert best["rows"][0]["go"].items() >= {"coder": "sae", "latent": 4}.items()
     assert any(chart.proto.id.partition("spread_")[2].startswith(KIND) for chart in app.get("plotly_chart"))

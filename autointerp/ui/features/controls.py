@@ -11,8 +11,8 @@ from autointerp.explain.registry import EXPLAINERS
 from autointerp.models.coders import registry
 from autointerp.store import STATISTICS, ScoreKind
 from autointerp.types import CoderInfo
+from autointerp.ui.shared import expected, score_text
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import score_text
 from autointerp.ui.shared.list_query import ListAnnotations, shown_sort
 from autointerp.ui.shared.list_state import (
     BEST,
@@ -89,10 +89,9 @@ def order(state: FeaturesState, kinds: Mapping[ScoreKind, int], kind: ScoreKind 
 def _orders(*, searching: bool, scored: bool) -> dict[str, str]:
     """Names of the orders on offer, by what the address says."""
     scores = {
-        "above": "Score above floor",
+        "above": expected.NAME,
         "low": "Score, lower bound",
         "score": "Score",
-        "expected": "Expected score",
     }
     statistics = {statistic.key: statistic.label for statistic in STATISTICS.values() if statistic.sortable}
     return {

@@ -11,7 +11,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.features import chips, controls, elsewhere, search
 from autointerp.ui.features.rows import record
 from autointerp.ui.features.search import SearchResults
-from autointerp.ui.shared import components, keyboard, list_walk, score_text
+from autointerp.ui.shared import components, expected, keyboard, list_walk, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import (
     PAGE_SIZE,
@@ -20,7 +20,7 @@ from autointerp.ui.shared.list_query import (
     read_annotations,
     shown_sort,
 )
-from autointerp.ui.shared.list_state import SCORE_SORTS, FeaturesState, sorts
+from autointerp.ui.shared.list_state import BEST, SCORE_FILTERS, SCORE_SORTS, FeaturesState, sorts
 from autointerp.ui.shared.session import LIST_PARAMS, PAGE_BEFORE, heading, messages, open_store
 from autointerp.ui.shared.state import change, current, unknown_coder
 from autointerp.ui.shared.text import plain
@@ -89,8 +89,9 @@ def _body() -> None:
         if page.rows:
             explained = bool(listed.n_explained)
             data = record(
-                store, page, state, listed.kind, kinds=listed.kinds, explained=explained, results=results
-            )
+                store, page, state, listed.kind, kinds=listed.kinds, explained=explained, results=results,
+                above=expected.of_page(query, page),
+            )  # fmt: skip
             clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
             if clicked:
                 opened = (str(clicked["coder"]), int(clicked["latent"]))
@@ -105,7 +106,7 @@ def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
         st.caption(f"There are no scores “{plain(state.score, 80)}”; showing {plain(name)}.")
     if listed.kind is None and (
         (state.ordered and state.sort in SCORE_SORTS)
-        or state.bounds(scores=True).keys() & set(SCORE_SORTS.values())
+        or state.bounds(scores=True).keys() & {each.bounds for each in SCORE_FILTERS}
     ):
         st.caption("Nothing here is scored yet, so there is no score to sort or filter by.")
 
@@ -158,7 +159,11 @@ def _summary(
             f"{fmt.count(first)}–{fmt.count(last)} of " if page.rows and page.total > len(page.rows) else ""
         )
         order = _order(state, results, listed)
-        st.caption(f"{range_}{fmt.plural(page.total, what)}{where}{hidden}{order}")
+        best = shown_sort(state, listed.kind) == BEST
+        st.caption(
+            f"{range_}{fmt.plural(page.total, what)}{where}{hidden}{order}",
+            help=expected.HELP if best else None,
+        )
     elif results:
         st.info(
             "No feature in this list matches. Choose all coders, or relax the filters."
@@ -210,7 +215,7 @@ def _sort_clicked() -> None:
     store = open_store()
     kind = read_annotations(store, state.coders(store.coders()), state).kind
     sort = shown_sort(state, kind)
-    shown = "low" if column == "low" and sort in SCORE_SORTS else sort
+    shown = BEST if column == BEST and sort in SCORE_SORTS else sort
     if shown == column:
         controls.sort_by(sort, descending=not state.descending)
     else:

@@ -1,7 +1,7 @@
 """The rows of the Features page: explanation, score and statistics as text, and the strongest context of each with the
 peaks under one another."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from autointerp.store import (
@@ -15,12 +15,12 @@ from autointerp.store import (
     preview_examples,
 )
 from autointerp.ui.features.search import SearchResults
+from autointerp.ui.shared import expected, payload, score_text, statistics
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import payload, score_text, statistics
 from autointerp.ui.shared.components import Column
 from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.list_query import shown_sort
-from autointerp.ui.shared.list_state import SCORE_SORTS, FeaturesState
+from autointerp.ui.shared.list_state import BEST, SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
 
 PREVIEW = 28
@@ -36,9 +36,11 @@ def record(
     kinds: Iterable[ScoreKind] = (),
     explained: bool = False,
     results: SearchResults | None = None,
+    above: Mapping[tuple[str, int], float] | None = None,
 ) -> dict[str, Any]:
     """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
-    shown; `results`: of the search, whose reason each row shows: the words, the similarity, or the context at the match."""
+    shown; `results`: of the search, whose reason each row shows: the words, the similarity, or the context at the match;
+    `above`: how far above its floor to expect a feature's score, where the list is in that order."""
     table = payload.token_table(store)
     at_match = results if results is not None and results.spots is not None else None
     previews = _matches(store, page, at_match, table) if at_match else _strongest(store, page, table)
@@ -57,12 +59,22 @@ def record(
     def context(row: LatentRow) -> dict[str, Any] | str:
         return previews.get((row.coder, row.stats.latent), "never fires")
 
+    def score(row: LatentRow) -> dict[str, Any] | None:
+        if row.score is None or row.score.value is None:
+            return None
+        cell, value = score_text.cell(row.score), (above or {}).get((row.coder, row.stats.latent))
+        return (
+            cell
+            if value is None
+            else {**cell, "help": f"{expected.NAME}: {fmt.signed(value)}. {cell['help']}"}
+        )
+
     columns = [Column("Feature", name, kind="link", cls="name", sort="latent")]
     if explained:
         columns.append(Column("Explanation", explanation, kind="explanation"))
     if explained and kind is not None:
-        help_ = f"{score_text.help_text(kind)}. Sorts by the lower bound of its interval"
-        columns.append(Column(score_text.name(kind, kinds), _score, kind="score", sort="low", help=help_))
+        help_ = f"{score_text.help_text(kind)}. A click sorts by it: {expected.NAME.lower()}"
+        columns.append(Column(score_text.name(kind, kinds), score, kind="score", sort=BEST, help=help_))
     columns += [
         _statistic(statistic, store.ctx_len, text)
         for statistic in STATISTICS.values()
@@ -83,7 +95,7 @@ def record(
         "table": table.entries,
         "page": "feature",
         "cls": "explained" if explained else "",
-        "sort": "low" if sort in SCORE_SORTS else sort,
+        "sort": BEST if sort in SCORE_SORTS else sort,
         "descending": state.descending,
         "place": state.page,
         "sticky": True,
@@ -143,7 +155,3 @@ def _statistic(statistic: Statistic, ctx_len: int, text: TokenText) -> Column:
         statistic.short, cell, kind="token" if token else "", num=not token,
         sort=sorts_by.key if sorts_by.sortable else "", help=statistic.help,
     )  # fmt: skip
-
-
-def _score(row: LatentRow) -> dict[str, Any] | None:
-    return None if row.score is None or row.score.value is None else score_text.cell(row.score)

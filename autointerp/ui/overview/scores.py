@@ -17,9 +17,10 @@ from autointerp.types import CoderInfo
 from autointerp.ui.overview import again, pairs
 from autointerp.ui.overview.data import Coverage, Written
 from autointerp.ui.overview.rows import features
-from autointerp.ui.shared import charts, components, job_strip, score_text, services
+from autointerp.ui.shared import charts, components, expected, job_strip, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import query_of_address
+from autointerp.ui.shared.list_state import BEST
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import bound, choose, current
 from autointerp.ui.shared.text import plain, visible
@@ -159,7 +160,7 @@ def _coverage(written: Written, kinds: Sequence[ScoreKind]) -> None:
             rows.append(
                 {"go": {"coder": coder}, "cells": [*cells, *(_median(written, cover, k) for k in kinds)]}
             )
-    components.links(columns, rows, page="features", key="coverage", sort="low")
+    components.links(columns, rows, page="features", key="coverage")
 
 
 _SCORED = "median · how many of the explained features are scored"
@@ -198,45 +199,36 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
 
 
 def _extremes(store: Store, written: Written, coder: str | None, kind: ScoreKind) -> None:
-    """Both ends of the list of features in the order of what fresh examples would give: by the scores themselves, luck would
-    come first. Each opens whole as that list."""
-    name = plain(score_text.name(kind, written.kinds))
+    """Both ends of the Features page's list in its own order. Each opens whole as that list."""
     n = sum(written.scores(each, kind).n for each in ([coder] if coder else written.coders))
     for column, (word, order) in zip(
         st.columns(2, gap="medium"), (("Best", None), ("Worst", "asc")), strict=True
     ):
-        wanted = {"coder": coder, "sort": "expected", "order": order, "score": kind.key}
+        wanted = {"coder": coder, "order": order, "score": kind.key}
         params = {name: value for name, value in wanted.items() if value is not None}
         if len(written.ways) > 1 and written.made_by is not None:
             params["by"] = written.made_by
-        rows = _ranked(store, params)
-        if not rows:
-            st.caption(f"No intervals for {name}: n {fmt.count(n)}.")
-            return
-        places = [place for place, _ in rows]
+        above = _first(store, params)
         with column:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.caption(f"**{word} explained**, by the score to expect on fresh examples", width="stretch")
+                st.caption(
+                    f"**{word} explained**, by {score_text.SORTS[BEST]}", width="stretch", help=expected.HELP
+                )
                 st.page_link(
                     "pages/features.py", label=f"See all {fmt.count(n)}", query_params=params, icon=":material/arrow_forward:"
                 )  # fmt: skip
             walk = urlencode(params)
-            features(written, places, [kind], word.lower(), [value for _, value in rows], walk)
+            places = list(above)
+            features(written, places, [kind], word.lower(), list(above.values()), walk)
             again.button(written, places, kind, f"again_{word.lower()}")
     job_strip.draw()
 
 
-def _ranked(store: Store, params: Mapping[str, str]) -> list[tuple[tuple[str, int], float]]:
-    """The first features of the list at this address, with the score expected of each."""
+def _first(store: Store, params: Mapping[str, str]) -> dict[tuple[str, int], float]:
+    """The first features of the list at this address that have a score, with how far above its floor to expect it."""
     listed = query_of_address(store, params)
     if listed is None:
-        return []
+        return {}
     coders, query = listed
     page = list_latents(store, coders, replace(query, limit=N_BEST), annotations=services.annotations(store))
-    known = {
-        (coder, latent): rank
-        for coder, table in (query.ranks or {}).items()
-        for latent, rank in zip(table["latent"].to_pylist(), table["rank"].to_pylist(), strict=True)
-    }
-    places = [(row.coder, row.stats.latent) for row in page.rows]
-    return [(place, known[place]) for place in places if place in known]
+    return expected.of_page(query, page)

@@ -11,7 +11,7 @@ from autointerp.errors import StoreError
 from autointerp.store import LatentQuery, ScoreBound, ScoreKind, Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import score_text, services
-from autointerp.ui.shared.expected import expected_scores
+from autointerp.ui.shared.expected import expected_above_floor
 from autointerp.ui.shared.list_state import HUMAN, SCORE_SORTS, STATES, UNSCORED, FeaturesState, sorts
 from autointerp.ui.shared.text import plain
 
@@ -69,7 +69,7 @@ def latent_query(
     ranks = None
     if sort == "rank" and kind is not None and listed.annotations is not None:
         kept = annotated_store(listed.annotations)
-        ranks = {coder: expected_scores(kept.coder(coder), kind, state.made_by) for coder in coders}
+        ranks = {coder: expected_above_floor(kept.coder(coder), kind, state.made_by) for coder in coders}
     return LatentQuery(
         sort=sort,
         descending=state.descending,

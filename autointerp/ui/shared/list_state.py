@@ -10,7 +10,7 @@ from autointerp.store.queries import Dead, Human, State
 from autointerp.types import CoderInfo
 from autointerp.ui.shared.state import MAX_NUMBER, choice, flag, signed, whole
 
-SCORE_SORTS = {"above": "above_floor", "low": "ci_low", "score": "score", "expected": "rank"}
+SCORE_SORTS = {"above": "rank", "low": "ci_low", "score": "score"}
 """Orders by a score: as in the address, and as in `LatentQuery`. The first is the list's own, where anything is scored."""
 BEST = "above"
 UNSCORED = "density"

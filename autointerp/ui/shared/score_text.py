@@ -12,8 +12,7 @@ from autointerp.ui.shared import format as fmt
 SORTS = {
     "low": "lower bound of its 95 % interval",
     "score": "value",
-    "above": "value minus floor",
-    "expected": "value to expect on fresh examples",
+    "above": "expected score above floor",
 }
 
 Standing = Literal["above", "unclear", "common", "below", "unknown"]
