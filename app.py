@@ -1,5 +1,11 @@
-"""The app's entry point: page frame and navigation. Run it with `autointerp serve`, or `streamlit run app.py`."""
+"""The app's entry point, run with `autointerp serve` or `streamlit run app.py`. The server imports it, and every run of a page
+executes it."""
 
-from autointerp.ui import router
+import streamlit as st
 
-router.run()
+from autointerp.ui import dialogs, router
+
+if __name__ == "__main__":
+    router.run()
+else:
+    app = st.App(__file__, middleware=dialogs.MIDDLEWARE)

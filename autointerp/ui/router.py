@@ -6,11 +6,14 @@ A new page is a folder `ui/<name>/` whose module `page` has a function `draw`, a
 
 from importlib import import_module
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import streamlit as st
 
+from autointerp.ui.shared import connection
 from autointerp.ui.shared.components import icon
 from autointerp.ui.shared.session import PAGE_BEFORE, PAGE_NOW, freeze_imports
+from autointerp.ui.shared.text import plain
 
 
 class Page(NamedTuple):
@@ -55,12 +58,26 @@ def _to_home() -> None:
     st.switch_page(f"pages/{HOME.name}.py")
 
 
+def _tell_astray() -> None:
+    """Streamlit shows the first page for an address that is none, and rewrites the address."""
+    path = urlsplit(
+        st.context.url or ""
+    ).path  # of a page that exists, Streamlit leaves its name out or keeps it
+    name = path.rpartition("/")[2]
+    if name and name not in {page.name for page in PAGES}:
+        st.toast(f"There is no page “{plain(name, 60)}”. This is the {HOME.title}.", duration="long")
+
+
 def run() -> None:
     """The page frame, then the page of the address."""
     page = _navigation()
     freeze_imports()
     st.session_state[_ROUTED] = True
-    page.run()
+    _tell_astray()
+    try:
+        page.run()
+    finally:  # also where the page ended early
+        connection.draw()
 
 
 def show(name: str) -> None:

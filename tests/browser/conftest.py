@@ -81,14 +81,25 @@ def empty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from start_server([], folder, store=folder / "none")
 
 
-def start_server(arguments: list[str], folder: Path, store: Path | None = None) -> Iterator[Server]:
-    """`autointerp serve --json ...` until the generator is closed, on a port that the system picks: servers that start at the
-    same moment would find the same first one free. The address is read from the command's own output. `store` names one
-    that may not exist, as the environment does."""
+def start_server(
+    arguments: list[str], folder: Path, store: Path | None = None, port: int | None = None
+) -> Iterator[Server]:
+    """`autointerp serve --json ...` until the generator is closed, on `port` or one that the system picks: servers that start
+    at the same moment would find the same first one free. The address is read from the command's own output. `store` names
+    one that may not exist, as the environment does."""
     log_file = folder / "serve.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "autointerp", "serve", "--json", "--port", str(a_free_port()), *arguments],
+            [
+                sys.executable,
+                "-m",
+                "autointerp",
+                "serve",
+                "--json",
+                "--port",
+                str(port or a_free_port()),
+                *arguments,
+            ],
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=folder,

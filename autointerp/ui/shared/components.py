@@ -144,6 +144,11 @@ def keyboard(data: dict[str, Any], *, key: str, on_pressed: Callback) -> None:
     _mount("keyboard")(data=data, key=key, on_pressed_change=on_pressed)
 
 
+def connection(data: dict[str, Any], *, key: str, on_greeting: Callback) -> None:
+    """Says that the server does not answer, and the command that starts it again; `greeting` counts how often it came back."""
+    _mount("connection")(data=data, key=key, on_greeting_change=on_greeting)
+
+
 def drafts(data: dict[str, Any], *, key: str, on_found: Callback) -> None:
     """Keeps what is typed in the browser; `found` says what it has and the session has not."""
     _mount("drafts")(data=data, key=key, on_found_change=on_found)
