@@ -7,6 +7,7 @@ from typing import Any
 
 from autointerp.errors import Failure, UserError
 from autointerp.explain.options import ExplainOptions
+from autointerp.jobs.comparing import compare_kind
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
 from autointerp.jobs.labels import label
 from autointerp.jobs.llm import earlier
@@ -37,6 +38,7 @@ def job_kinds(resources: Resources) -> list[JobKind]:
         JobKind("score", _score, workers=_workers, setup=setup),
         JobKind("embed", _embed, setup=setup),
         JobKind("embed_explanations", _embed_explanations, setup=setup),
+        compare_kind(resources),
     ]
 
 

@@ -10,15 +10,13 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import BadActivations, CoderLoadError, ModelLoadError, UserError
-from autointerp.models.coders import registry
-from autointerp.probe import sources
+from autointerp.errors import BadActivations, UserError
+from autointerp.probe import recorded
 from autointerp.probe.result import ProbeResult, RankBy, Ranking, TextActivations, rank
 from autointerp.store import Store
 from autointerp.store.coders.half import MAX_HALF, decode, encode_positive
@@ -57,7 +55,9 @@ class Prober:
 
     def ready(self, coders: Sequence[str] | None = None) -> bool:
         """Whether `run` with these coders (all by default) would load nothing."""
-        return self._subject is not None and all(_key(info) in self._coders for info in self._infos(coders))
+        return self._subject is not None and all(
+            recorded.key(info) in self._coders for info in self._infos(coders)
+        )
 
     def load(
         self, coders: Sequence[str] | None = None, *, progress: ProgressCallback = no_progress
@@ -158,49 +158,21 @@ class Prober:
     def _load(self, infos: Sequence[CoderInfo], progress: ProgressCallback) -> "SubjectModel":
         if self._subject is None:
             progress(Progress("load model", 0, 1, "models"))
-            self._subject = self._load_subject()
+            self._subject = recorded.load_subject(
+                self._store, device=self._device, trust_remote_code=self._trust
+            )
             progress(Progress("load model", 1, 1, "models"))
         for info in infos:
-            if _key(info) not in self._coders:
+            if recorded.key(info) not in self._coders:
                 stage = f"load coder {info.coder}"
                 progress(Progress(stage, 0, 1, "coders"))
                 for stale in [key for key in self._coders if key[0] == info.coder]:
                     del self._coders[stale]
-                self._coders[_key(info)] = _load_coder(info, self._subject)
+                coder = recorded.load_coder(info, self._subject)
+                coder.W_dec = None  # only the encoder is used; half of the memory
+                self._coders[recorded.key(info)] = coder
                 progress(Progress(stage, 1, 1, "coders"))
         return self._subject
-
-    def _load_subject(self) -> "SubjectModel":
-        from autointerp.models.subject import load_subject
-
-        model = self._store.meta["model"]
-        recorded = str(model.get("source") or "")
-        folder = sources.find(recorded)
-        tokenizer = str(self._store.meta["tokenizer"].get("source") or recorded)
-        what = f"the subject model {model['name']}"
-        if folder is None:
-            raise ModelLoadError(sources.missing(what, recorded))
-        try:
-            subject = load_subject(
-                folder,
-                device=self._device,
-                trust_remote_code=self._trust,
-                dtype=model.get("dtype"),
-                revision=model.get("revision") or None,
-                tokenizer=None if tokenizer == recorded else sources.find(tokenizer),
-            )
-        except ModelLoadError as error:
-            raise ModelLoadError(
-                f"{what} cannot be run. {sources.missing(what, recorded)} ({error})"
-            ) from error
-        if subject.tokenizer is None:
-            raise ModelLoadError(f"{folder} has no tokenizer, so {what} cannot be run on text")
-        if model.get("fingerprint") not in (None, subject.fingerprint):
-            raise ModelLoadError(
-                f"{folder} holds other weights than {self._store.path} was made from, so activations would not match "
-                f"the store. Put the old weights back, or build the store again from these."
-            )
-        return subject
 
     def _tokenize(self, subject: "SubjectModel", text: str) -> tuple[NDArray[np.int64], int]:
         """The ids that caching would make of a document, and how many it puts before the text."""
@@ -232,7 +204,7 @@ class Prober:
     ) -> ProbeResult:
         subject.check_ids(ids)
         texts = tuple(self._store.decode(ids))
-        coders = {info.coder: self._coders[_key(info)] for info in infos}
+        coders = {info.coder: self._coders[recorded.key(info)] for info in infos}
         weights = sum(weight.numel() for weight in subject.base.parameters())
         weights += sum(coder.n_latents * coder.d_in for coder in coders.values())
         with _threads(1 if len(ids) * weights < SMALL else None):
@@ -276,41 +248,6 @@ def _threads(n: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _key(info: CoderInfo) -> tuple[str, str]:
-    return info.coder, f"{info.source} {info.config.get('weights')} {info.created}"
-
-
-def _load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
-    from autointerp.models.coders.coder import CoderSpec
-    from autointerp.models.coders.loading import load_coder
-
-    what = f"coder {info.coder!r}"
-    spec = CoderSpec(info.source)
-    if not registry.is_generated(info.source):
-        folder = sources.find(info.source)
-        if folder is None:
-            raise CoderLoadError(sources.missing(what, info.source))
-        spec = CoderSpec(folder, info.hookpoint, info.kind)
-    # Older stores do not record which side of the hookpoint a coder reads; its checksum tells.
-    sides = [info.config["side"]] if "side" in info.config else [None, "input", "output"]
-    for side in sides:
-        try:
-            coder = load_coder(replace(spec, side=side), subject=subject)
-        except CoderLoadError as error:
-            if side == sides[0]:
-                raise CoderLoadError(
-                    f"{what} cannot be run. {sources.missing(what, info.source)} ({error})"
-                ) from error
-            continue
-        if info.config.get("weights") in (None, coder.checksum()):
-            coder.W_dec = None  # only the encoder is used; half of the memory
-            return coder
-    raise CoderLoadError(
-        f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
-        "old weights back, or cache the coder again from these."
-    )
 
 
 def _masked_ids(subject: "SubjectModel", info: CoderInfo) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from autointerp import settings
 from autointerp.store.files import write_atomically
 
 _METADATA = b"autointerp"
+MAX_NAMES = 150
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Derivation:
 
     @property
     def _stem(self) -> str:
-        return ".".join([f"{self.what}-{self.version}", *self.coders])
+        names = ".".join(self.coders)
+        if len(names) > MAX_NAMES:  # file systems take 255 bytes
+            names = f"{len(self.coders)}-coders-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+        return f"{self.what}-{self.version}.{names}"
 
     def path(self, root: Path) -> Path:
         """Where the result is kept in the store at `root`."""
@@ -56,7 +60,9 @@ class Derivation:
             return False
         path = self.path(root)
         sink = pa.BufferOutputStream()
-        marked = table.replace_schema_metadata({_METADATA: self._text.encode()})
+        marked = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), _METADATA: self._text.encode()}
+        )
         with pa.ipc.new_file(sink, marked.schema) as writer:
             writer.write_table(marked)
         try:

@@ -1,7 +1,7 @@
 """The read side of a store: opens a folder, checks it, hands out coders, vocabulary, text search and SQL."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from autointerp.store.catalog import Generation, catalog_of
 from autointerp.store.coders.reader import CoderStore
 from autointerp.store.corpus.search import ContextHits, search_contexts
 from autointerp.store.corpus.vocabulary import Vocabulary
+from autointerp.store.derived import Derivation
 from autointerp.store.embeddings.reader import (
     Places,
     WindowEmbeddings,
@@ -142,6 +143,39 @@ class Store:
             vectors = read_embeddings(self.path, embedder, places, self.meta["corpus"]["sha256"])
             kept = self._embeddings[prefix] = (seen, vectors)
         return kept[1]
+
+    def derivation(
+        self,
+        what: str,
+        version: int,
+        coders: Sequence[str],
+        parameters: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Derivation:
+        """What names a result computed from these coders as their files are now, for `result` and `keep_result`. `inputs`: by
+        coder, a hash of what else of it went in, such as its explanations: where it changes, the old result goes as the new one
+        is kept. Raises UnknownName."""
+        generation, more = self.generation(), inputs or {}
+        identities = {
+            name: ".".join([generation.coder(name).identity, *([more[name]] if name in more else [])])
+            for name in coders
+        }
+        return Derivation(what, version, identities, dict(parameters or {}))
+
+    def result(self, derivation: Derivation) -> pa.Table | None:
+        """A result kept before, by this process or another."""
+        memo, path = self.generation().memo, derivation.path(self.path)
+        if path not in memo:
+            table = derivation.load(self.path)
+            if table is None:
+                return None
+            memo[path] = table
+        return memo[path]
+
+    def keep_result(self, derivation: Derivation, table: pa.Table) -> None:
+        """For `result`; in a read-only store for as long as this process lasts."""
+        self.generation().memo[derivation.path(self.path)] = table
+        derivation.save(self.path, table)
 
     def sql(self, query: str, *, limit: int | None = None) -> pa.Table:
         """One read-only query over everything in the store; see `autointerp.store.sql` for the tables."""

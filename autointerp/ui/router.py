@@ -28,6 +28,7 @@ PAGES = (
     Page("overview", "Overview", ":material/dashboard:"),
     Page("features", "Features", ":material/format_list_bulleted:"),
     Page("feature", "Feature", ":material/center_focus_strong:"),
+    Page("compare", "Compare", ":material/compare_arrows:"),
     Page("probe", "Probe", ":material/manage_search:"),
     Page("jobs", "Jobs", ":material/pending_actions:"),
     Page("settings", "Settings", ":material/settings:"),

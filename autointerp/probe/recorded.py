@@ -1,0 +1,82 @@
+"""The subject model and coders that a store was made from, loaded again and checked to be those."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autointerp.errors import CoderLoadError, ModelLoadError
+from autointerp.models.coders import registry
+from autointerp.probe import sources
+from autointerp.store import Store
+from autointerp.types import CoderInfo
+
+if TYPE_CHECKING:
+    from autointerp.models.coders.coder import SparseCoder
+    from autointerp.models.subject import SubjectModel
+
+
+def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool = False) -> "SubjectModel":
+    """Raises ModelLoadError where the weights are missing, are others, or have no tokenizer."""
+    from autointerp.models.subject import load_subject as load
+
+    model = store.meta["model"]
+    source = str(model.get("source") or "")
+    folder = sources.find(source)
+    tokenizer = str(store.meta["tokenizer"].get("source") or source)
+    what = f"the subject model {model['name']}"
+    if folder is None:
+        raise ModelLoadError(sources.missing(what, source))
+    try:
+        subject = load(
+            folder,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            dtype=model.get("dtype"),
+            revision=model.get("revision") or None,
+            tokenizer=None if tokenizer == source else sources.find(tokenizer),
+        )
+    except ModelLoadError as error:
+        raise ModelLoadError(f"{what} cannot be run. {sources.missing(what, source)} ({error})") from error
+    if subject.tokenizer is None:
+        raise ModelLoadError(f"{folder} has no tokenizer, so {what} cannot be run on text")
+    if model.get("fingerprint") not in (None, subject.fingerprint):
+        raise ModelLoadError(
+            f"{folder} holds other weights than {store.path} was made from, so activations would not match "
+            f"the store. Put the old weights back, or build the store again from these."
+        )
+    return subject
+
+
+def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
+    """Raises CoderLoadError where the weights are missing or are others."""
+    from autointerp.models.coders.coder import CoderSpec
+    from autointerp.models.coders.loading import load_coder as load
+
+    what = f"coder {info.coder!r}"
+    spec = CoderSpec(info.source)
+    if not registry.is_generated(info.source):
+        folder = sources.find(info.source)
+        if folder is None:
+            raise CoderLoadError(sources.missing(what, info.source))
+        spec = CoderSpec(folder, info.hookpoint, info.kind)
+    # Older stores do not record which side of the hookpoint a coder reads; its checksum tells.
+    sides = [info.config["side"]] if "side" in info.config else [None, "input", "output"]
+    for side in sides:
+        try:
+            coder = load(replace(spec, side=side), subject=subject)
+        except CoderLoadError as error:
+            if side == sides[0]:
+                raise CoderLoadError(
+                    f"{what} cannot be run. {sources.missing(what, info.source)} ({error})"
+                ) from error
+            continue
+        if info.config.get("weights") in (None, coder.checksum()):
+            return coder
+    raise CoderLoadError(
+        f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
+        "old weights back, or cache the coder again from these."
+    )
+
+
+def key(info: CoderInfo) -> tuple[str, str]:
+    """Tells a coder's weights from those of another cached under the same name."""
+    return info.coder, f"{info.source} {info.config.get('weights')} {info.created}"

@@ -1,0 +1,39 @@
+"""The Compare page: several coders of the store side by side. A view is a module here with `draw(store, infos)`, and a line in
+`VIEWS`; it reads its own part of the address."""
+
+from importlib import import_module
+
+import streamlit as st
+
+from autointerp.ui.shared import components, keyboard
+from autointerp.ui.shared.session import heading, messages, open_store
+from autointerp.ui.shared.state import choice, choose, current
+
+VIEWS: dict[str, tuple[str, str]] = {
+    "shared": ("Shared features", "Which features of one coder another one has too"),
+}
+"""By name, as in the address and of the module: title, and what it answers."""
+
+
+def draw() -> None:
+    """The page."""
+    with messages():
+        store = open_store()
+        if not store.coders():
+            heading("Compare")
+            components.no_coders()
+            return
+        _body()
+
+
+@st.fragment
+def _body() -> None:
+    with messages(), keyboard.listening():
+        heading("Compare")
+        store = open_store()
+        first = next(iter(VIEWS))
+        view = choice(current().get("view"), VIEWS, first)
+        titles = {name: title for name, (title, _) in VIEWS.items()}
+        choose(st.segmented_control, "View", titles, "view", view, first)
+        st.caption(VIEWS[view][1])
+        import_module(f"autointerp.ui.compare.{view}").draw(store, store.coders())
