@@ -76,16 +76,23 @@ const listen = (root) => {
     clearTimeout(timer);
     root.tell(); // at once: a click on Save may be what it was left for
   };
+  const clicked = (event) => {
+    const name = root.discards[keyOf(event.composedPath())];
+    const button = event.composedPath().find((node) => node.tagName === "BUTTON");
+    if (name !== undefined && button && !button.disabled) shared.removeItem(root.slot + name);
+  };
   const elsewhere = (event) => {
     if (event.key && event.key.startsWith(root.slot)) soon(400);
   };
   document.addEventListener("input", typed, true);
   document.addEventListener("focusout", left, true);
+  document.addEventListener("click", clicked, true);
   window.addEventListener("storage", elsewhere);
   return () => {
     clearTimeout(timer);
     document.removeEventListener("input", typed, true);
     document.removeEventListener("focusout", left, true);
+    document.removeEventListener("click", clicked, true);
     window.removeEventListener("storage", elsewhere);
   };
 };
@@ -94,6 +101,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".root");
   root.slot = data.slot;
   root.keys = new Set(data.keys);
+  root.discards = data.discards;
   for (const [number, key, value] of data.dropped) {
     const once = `${data.session} ${number}`;
     if (done.has(once)) continue;

@@ -187,7 +187,7 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
         )  # fmt: skip
         scores = actions.as_before(versions, actions.default_scores(feature.store)) if score_it else []
         parent = current.id if current else None
-        more = partial(_discard, draft, "discard_open")
+        more = partial(drafts.discard_button, draft, "discard_open")
         run_and_close("Save", "run_write", _save, feature, versions, text, author, parent, scores, more=more)
 
 
@@ -210,14 +210,7 @@ def offer_drafts(versions: Versions, panel: str | None) -> None:
                     "Continue", key=f"continue_{parent}", type="tertiary", on_click=open_box,
                     args=("edit" if parent else "write", parent),
                 )  # fmt: skip
-                _discard(draft, f"discard_{parent}")
-
-
-def _discard(draft: str, key: str) -> None:
-    st.button(
-        "Discard draft", key=key, type="tertiary", on_click=drafts.discard, args=(draft,),
-        disabled=drafts.text(draft) is None,
-    )  # fmt: skip
+                drafts.discard_button(draft, f"discard_{parent}")
 
 
 def author() -> str:

@@ -26,6 +26,7 @@ _FOUND = "drafts_found"
 _TYPED = "drafts_typed"
 _DROPPED = "drafts_dropped"
 _WRITERS = "drafts_writers"
+_DISCARDS = "drafts_discards"
 _SESSION = "drafts_session"
 _MOST_DROPPED = 50
 MAX_CHARS = 20_000
@@ -122,6 +123,19 @@ def discard(draft: str) -> None:
         _drop(draft, dropped)
 
 
+def discard_button(draft: str, key: str) -> None:
+    """A button whose click drops this draft: in the browser at once, before the server hears of it."""
+    st.session_state.setdefault(_DISCARDS, {})[_class(key)] = draft
+    st.button(
+        "Discard draft",
+        key=key,
+        type="tertiary",
+        on_click=discard,
+        args=(draft,),
+        disabled=text(draft) is None,
+    )
+
+
 def forget() -> None:
     """The session's copies, when another store is chosen: the browser keeps each store's own."""
     st.session_state.pop(TEXTS, None)
@@ -149,6 +163,7 @@ def draw() -> None:
         "keys": [_class(key) for key in (*_typed(), *st.session_state.get(_WRITERS, {}))],
         "forms": {_class(key): value for key, value in _forms().items()},
         "dropped": st.session_state.get(_DROPPED, []),
+        "discards": st.session_state.pop(_DISCARDS, {}),
     }
     components.drafts(data, key=KEY, on_found=_receive)
 
