@@ -54,7 +54,7 @@ class Part:
 @dataclass(frozen=True)
 class Directions:
     """Two coders matched by their directions. `parts`: by "encoder" and "decoder", where both have them in one space; `absent`:
-    why not, as a sentence, where they have not."""
+    why not, as a sentence, where they have not. Without any part, they cannot be matched."""
 
     coders: tuple[str, str]
     parts: Mapping[str, Part]
@@ -71,13 +71,16 @@ def compute(
 ) -> pa.Table:
     """See `registry`: the table that `read` reads. `parameters`: "exact_up_to" latents the assignment is exact."""
     first, second = coders
+    if first == second:
+        raise UserError(f"{first} cannot be matched with itself: name two coders.")
     store = resources.store
-    progress(Progress("load model", 0, 1, "models"))
+    progress(Progress("load weights", 0, 3, "files"))
     subject = recorded.load_subject(store)
     loaded = []
     for name in (first, second):
-        progress(Progress(f"load coder {name}", 0, 1, "coders"))
+        progress(Progress("load weights", 1 + len(loaded), 3, "files"))
         loaded.append(recorded.load_coder(store.coder(name).info, subject))
+    progress(Progress("load weights", 3, 3, "files"))
     exact_up_to = int(parameters.get("exact_up_to", EXACT_LATENTS))
     n = loaded[0].n_latents
     found: dict[str, Matched] = {}
@@ -95,11 +98,6 @@ def compute(
             a, b, exact_up_to=exact_up_to,
             done=lambda rows, stage=stage: progress(Progress(stage, rows, n, "latents")),
         )  # fmt: skip
-    if not found:
-        raise UserError(
-            f"{first} and {second} have no directions in one space, so their latents cannot be matched by cosine "
-            f"({' '.join(absent.values())}) Compare them by where they activate."
-        )
     return _table(found, absent, [coder.n_latents for coder in loaded])
 
 
@@ -155,7 +153,7 @@ def _table(found: Mapping[str, Matched], absent: Mapping[str, str], sizes: Seque
         "method": {part: matched.method for part, matched in found.items()},
         "floor": {part: matched.floor for part, matched in found.items()},
     }
-    return with_facts(pa.table(columns), facts)
+    return with_facts(pa.table(columns or {"none": np.zeros(0)}), facts)
 
 
 def read(table: pa.Table, coders: tuple[str, str]) -> Directions:

@@ -51,6 +51,11 @@ def label(name: str, coders: Sequence[str]) -> str:
     return COMPUTATIONS[name].label.format(coders=of)
 
 
+def label_of_sets(name: str, n: int) -> str:
+    """The same for several sets of coders."""
+    return COMPUTATIONS[name].label.format(coders=f"{n} pairs of coders")
+
+
 def _derivation(resources: Resources, name: str, coders: Sequence[str], parameters: Parameters) -> Derivation:
     computation = COMPUTATIONS[name]
     inputs = getattr(computation.load(), "inputs", None)

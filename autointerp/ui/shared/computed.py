@@ -8,6 +8,7 @@ import streamlit as st
 
 from autointerp.compare import results
 from autointerp.errors import UserError
+from autointerp.jobs import Job
 from autointerp.jobs.comparing import compare_job
 from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, services
@@ -19,36 +20,42 @@ def obtain(
 ) -> pa.Table | None:
     """The result; `None` while it is missing: then a button stands here that queues the job, or its progress. A `UserError`
     says what the coders lack."""
+    tables = obtain_all(store, what, [coders], parameters)
+    return None if tables is None else tables[0]
+
+
+def obtain_all(
+    store: Store, what: str, sets: Sequence[Sequence[str]], parameters: results.Parameters | None = None
+) -> list[pa.Table] | None:
+    """`obtain` for several sets of coders; a job where more than one is missing."""
     resources = services.resources(store)
-    table = results.known(resources, what, coders, parameters)
-    if table is not None:
-        return table
-    label = results.label(what, coders)
-    if results.is_quick(resources, what, coders, parameters):
-        with st.spinner(f"{plain(label.capitalize(), 200)}…"):
-            return results.obtain(resources, what, coders, parameters)
-    _offer(store, what, coders, parameters, label)
+    tables = [results.known(resources, what, coders, parameters) for coders in sets]
+    missing = [coders for coders, table in zip(sets, tables, strict=True) if table is None]
+    if not missing:
+        return [table for table in tables if table is not None]
+    if len(missing) == 1 and results.is_quick(resources, what, missing[0], parameters):
+        with st.spinner(f"{plain(results.label(what, missing[0]).capitalize(), 200)}…"):
+            results.obtain(resources, what, missing[0], parameters)
+        return obtain_all(store, what, sets, parameters)
+    _offer(store, what, missing, parameters)
     return None
 
 
 def _offer(
-    store: Store, what: str, coders: Sequence[str], parameters: results.Parameters | None, label: str
+    store: Store, what: str, sets: Sequence[Sequence[str]], parameters: results.Parameters | None
 ) -> None:
     runner = services.runner(store)
+    work = compare_job(what, *sets, parameters=parameters)
+    label = plain(work["label"], 200)
     if runner is None or not job_strip.writable(store):
         st.info(
-            f"To {plain(label, 200)} takes minutes, and this app is read-only. Compute it once where the store can be written:"
+            f"Not computed yet: {label}. This app is read-only; open the store with one that can write, once:"
         )
-        components.commands(f"autointerp compare {store.path} --coders {' '.join(coders)}")
+        components.commands(f"autointerp serve {store.path}")
         return
-    work = compare_job(what, coders, parameters)
-    running = [
-        job.id
-        for job in services.annotations(store).jobs.active()
-        if job.kind == "compare" and job.payload == work["payload"]
-    ]
+    running = [job.id for job in services.annotations(store).jobs.active() if _does(job, work)]
     if not running:
-        st.info(f"Not computed yet: {plain(label, 200)}. It is done once and kept.")
+        st.info(f"Not computed yet: {label}. It is done once and kept.")
         if st.button("Compute", key=f"compute_{what}", icon=":material/play_arrow:"):
             try:
                 job_strip.remember(runner.submit(**work).id)
@@ -57,3 +64,8 @@ def _offer(
             else:
                 st.rerun()
     job_strip.draw(running or None, key=f"compute_{what}_strip")
+
+
+def _does(job: Job, work: dict) -> bool:
+    """Whether the job is this one, or was: of several sets, some may be done since."""
+    return job.kind == "compare" and job.payload == work["payload"] and job.total >= len(work["items"])

@@ -1,0 +1,149 @@
+"""Match the latents of two or more coders by the directions they read (encoder) and write (decoder), and say how many of each
+coder's are in the others. The first match of two coders loads their weights; it is kept in the store.
+
+A live latent is shared where its cosine with its counterpart is above the threshold, by encoder and by decoder. Its counterpart
+is its partner in the assignment with the largest sum of cosines (one to one), the same where both assignments agree on it (same
+partner), or simply the nearest latent."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from autointerp.cli.shared.arguments import add_store_argument
+from autointerp.cli.shared.explanations import open_annotations
+from autointerp.cli.shared.output import printable, table, write_result
+from autointerp.cli.shared.progress import progress_bars
+
+if TYPE_CHECKING:
+    from autointerp.compare.sharing import Pairs
+    from autointerp.store import Store
+
+NAME = "match"
+HELP = "match the latents of several coders by their directions"
+
+DEFINITIONS = ("assigned", "agreeing", "nearest")
+THRESHOLD = 0.7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_store_argument(parser)
+    parser.add_argument("coders", metavar="CODER", nargs="+", help="names of two or more coders")
+    parser.add_argument(
+        "--definition", choices=DEFINITIONS, default=DEFINITIONS[0],
+        help="what makes a latent shared: one to one, the same partner by encoder and decoder, or the nearest latent "
+        f"(default: {DEFINITIONS[0]})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help=f"smallest cosine of a shared latent (default: {THRESHOLD})",
+    )
+    parser.add_argument(
+        "--latents",
+        action="store_true",
+        help="with --json, also the counterparts and cosines of every live latent",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    from autointerp.compare.overlap import check_threshold
+    from autointerp.compare.sharing import match
+    from autointerp.pipeline.resources import Resources
+    from autointerp.store import Store
+
+    check_threshold(args.threshold)
+    store = Store.open(args.store)
+    coders = list(dict.fromkeys(args.coders))
+    for name in coders:
+        store.coder(name)
+    with open_annotations(store.path) as annotations, progress_bars() as progress:
+        pairs = match(Resources(store, annotations), coders, progress=progress)
+    document = describe(store, pairs, coders, args.definition, args.threshold, latents=args.latents)
+    write_result(document, as_text(document), as_json=args.json)
+
+
+def describe(
+    store: "Store", pairs: "Pairs", coders: list[str], definition: str, threshold: float, *, latents: bool
+) -> dict[str, Any]:
+    """The document behind `match --json`."""
+    from autointerp.compare.sharing import overlaps, sharing
+
+    same = {"definition": definition, "threshold": threshold}
+    rows = []
+    for (first, second), each in overlaps(store, pairs, coders, **same).items():
+        row = {name: value for name, value in vars(each).items() if name not in ("definition", "threshold")}
+        rows.append({**row, "fraction": each.fraction})
+        if latents:
+            rows[-1]["latents"] = _latents(store, pairs, first, second, definition)
+    unmatched = [
+        {"coders": list(names), "absent": found.absent} for names, found in pairs.items() if not found.parts
+    ]
+    document = {"store": str(store.path), **same, "pairs": rows, "unmatched": unmatched}
+    if len(coders) > 2:
+        document["sharing"] = [sharing(store, pairs, coder, coders, **same) for coder in coders]
+    return document
+
+
+def _latents(
+    store: "Store", pairs: "Pairs", first: str, second: str, definition: str
+) -> list[dict[str, Any]]:
+    """Every live latent of the first coder, with what it is matched with."""
+    from autointerp.compare.overlap import alignment
+    from autointerp.compare.sharing import between
+
+    found, side = between(pairs, first, second)
+    smallest = alignment(found, definition, side)
+    rows = []
+    for latent in store.coder(first).table().live.tolist():
+        row: dict[str, Any] = {"latent": latent, "alignment": float(smallest[latent])}
+        for name, part in found.parts.items():
+            values = {key: column[latent].item() for key, column in vars(part.sides[side]).items()}
+            row[name] = {key: None if value == -1 else value for key, value in values.items()}
+        rows.append(row)
+    return rows
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as text."""
+    lines = []
+    if document["pairs"]:
+        rows = [
+            (
+                *row["coders"],
+                f"{row['n_shared']:,} of {row['n_live']:,}",
+                f"{row['fraction']:.1%}" if row["fraction"] is not None else "-",
+                *(_two(row["mean_cosine"].get(part)) for part in ("encoder", "decoder")),
+                *(_two(row["floor"].get(part)) for part in ("encoder", "decoder")),
+                " and ".join(sorted(set(row["method"].values()))),
+            )
+            for row in document["pairs"]
+        ]
+        header = (
+            "coder",
+            "in",
+            "shared",
+            "fraction",
+            "encoder",
+            "decoder",
+            "floor (enc)",
+            "floor (dec)",
+            "method",
+        )
+        lines.append(table(header, rows))
+        lines.append("")
+        lines.append(
+            f"Shared: live latents whose cosine is above {document['threshold']:g}. encoder, decoder: mean cosine with "
+            "the partner; floor: mean largest cosine of random directions."
+        )
+    for each in document["unmatched"]:
+        lines.append(f"{' and '.join(map(printable, each['coders']))}: {' '.join(each['absent'].values())}")
+    for each in document.get("sharing", ()):
+        counts = ", ".join(f"{n:,} in {count or 'none'}" for count, n in enumerate(each.n_in))
+        lines.append(
+            f"{printable(each.coder)}: of {each.n_live:,} live latents, {counts} of {len(each.others)} others"
+        )
+    return "\n".join(lines)
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

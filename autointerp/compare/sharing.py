@@ -1,0 +1,108 @@
+"""Several coders at once: how much each has of each other, and how many of its latents are in how many others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Any
+
+from autointerp.compare import directions
+from autointerp.compare.overlap import (
+    THRESHOLD,
+    Overlap,
+    alignment,
+    found_in_one_only,
+    overlap,
+    shared_by,
+)
+from autointerp.compare.results import obtain
+from autointerp.errors import UserError
+from autointerp.pipeline.resources import Resources
+from autointerp.store import Store
+from autointerp.types import ProgressCallback, no_progress
+
+Pairs = Mapping[tuple[str, str], directions.Directions]
+"""How every two coders match, by their names in either order."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """One coder beside `others`. `n_in` Int[" n_others + 1"]: how many of its live latents are in none, one, two ... of them;
+    `only`: the share of them that none of s others has, for s from 0, averaged over which are taken."""
+
+    coder: str
+    others: tuple[str, ...]
+    n_live: int
+    n_in: tuple[int, ...]
+    only: tuple[float, ...]
+
+
+def all_pairs(coders: Sequence[str]) -> list[tuple[str, str]]:
+    """Every two of them, once."""
+    return list(combinations(dict.fromkeys(coders), 2))
+
+
+def match(
+    resources: Resources,
+    coders: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    progress: ProgressCallback = no_progress,
+) -> Pairs:
+    """How every two of these coders match by their directions; kept, and computed where it is not known. Raises UserError for
+    fewer than two, or for weights that are missing."""
+    if len(set(coders)) < 2:
+        raise UserError(
+            f"got {len(set(coders))} coder ({', '.join(coders)}): name at least two of this store."
+        )
+    found = {}
+    for pair in all_pairs(coders):
+        found[pair] = directions.read(obtain(resources, "directions", pair, parameters, progress), pair)
+    return found
+
+
+def between(pairs: Pairs, first: str, second: str) -> tuple[directions.Directions, int]:
+    """How two coders match, and on which side of it the first stands."""
+    found = pairs.get((first, second))
+    return (found, 0) if found is not None else (pairs[second, first], 1)
+
+
+def overlaps(
+    store: Store,
+    pairs: Pairs,
+    coders: Sequence[str],
+    *,
+    definition: str = "assigned",
+    threshold: float = THRESHOLD,
+) -> dict[tuple[str, str], Overlap]:
+    """How much each coder (the first of a key) has of its latents in each other; without those that cannot be matched."""
+    shares = {}
+    for first, second in permutations(dict.fromkeys(coders), 2):
+        found, side = between(pairs, first, second)
+        if found.parts:
+            live = store.coder(first).table().live
+            shares[first, second] = overlap(
+                found, live, definition=definition, threshold=threshold, side=side
+            )
+    return shares
+
+
+def sharing(
+    store: Store,
+    pairs: Pairs,
+    coder: str,
+    others: Sequence[str],
+    *,
+    definition: str = "assigned",
+    threshold: float = THRESHOLD,
+) -> Sharing:
+    """`coder` beside those of `others` that it can be matched with."""
+    matched = {other: between(pairs, coder, other) for other in others if other != coder}
+    usable = {other: (found, side) for other, (found, side) in matched.items() if found.parts}
+    live = store.coder(coder).table().live
+    if usable:
+        alignments = [alignment(found, definition, side)[live] for found, side in usable.values()]
+        counts = shared_by(alignments, threshold)
+    else:
+        counts = live * 0
+    n_in = [int((counts == n).sum()) for n in range(len(usable) + 1)]
+    only = found_in_one_only(counts, len(usable))
+    return Sharing(coder, tuple(usable), len(live), tuple(n_in), tuple(only))
