@@ -10,10 +10,10 @@ from autointerp.jobs.kinds import score_job
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
-from autointerp.ui.overview.data import Written
 from autointerp.ui.shared import job_strip, services
 from autointerp.ui.shared.session import open_store
 from autointerp.ui.shared.text import sentence
+from autointerp.ui.shared.written import Written
 
 N_AGAIN = 200
 
@@ -52,13 +52,3 @@ def more_examples(kind: ScoreKind) -> ScoreOptions | None:
         return None if options.needs_llm or "text_model" in entry.needs else options.check()
     except UserError:
         return None
-
-
-def larger(kind: ScoreKind, kinds: Sequence[ScoreKind]) -> ScoreKind | None:
-    """Of `kinds`, the same on the most examples, if those are more than `kind` has."""
-    alike = [other for other in kinds if other.base == kind.base and _n(other) > _n(kind)]
-    return max(alike, key=_n, default=None)
-
-
-def _n(kind: ScoreKind) -> int:
-    return sum(int(kind.settings.get(name) or 0) for name in ("n_examples", "n_negatives"))

@@ -10,12 +10,12 @@ import streamlit as st
 from autointerp.score.population import agreement, disagreement
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
-from autointerp.ui.overview.data import Written
-from autointerp.ui.overview.rows import features
 from autointerp.ui.shared import charts, components, score_text
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.feature_rows import features
 from autointerp.ui.shared.state import bound, change, flag
 from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.written import Written
 
 N_APART = 4
 MAX_POINTS = 4000

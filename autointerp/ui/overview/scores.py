@@ -15,15 +15,15 @@ from autointerp.score.population import spread
 from autointerp.store import ScoreKind, Store, current_key, list_latents
 from autointerp.types import CoderInfo
 from autointerp.ui.overview import again, pairs
-from autointerp.ui.overview.data import Coverage, Written
-from autointerp.ui.overview.rows import features
 from autointerp.ui.shared import charts, components, expected, job_strip, score_text, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.feature_rows import features
 from autointerp.ui.shared.list_query import query_of_address
 from autointerp.ui.shared.list_state import BEST
 from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.state import bound, choose, current
 from autointerp.ui.shared.text import plain, visible
+from autointerp.ui.shared.written import Coverage, Written
 
 ALL = "All coders"
 N_BEST = 6

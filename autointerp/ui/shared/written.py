@@ -1,4 +1,4 @@
-"""Scores of whole coders as arrays, for the Overview: kept until a coder's annotations change."""
+"""Scores of whole coders as arrays: kept until a coder's annotations change."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -126,3 +126,13 @@ def _scores(
         column[latents[inside]] = table[name].to_numpy().astype(np.float64)[inside]
         columns.append(column)
     return Scores(*columns)
+
+
+def larger(kind: ScoreKind, kinds: Sequence[ScoreKind]) -> ScoreKind | None:
+    """Of `kinds`, the same on the most examples, if those are more than `kind` has."""
+    alike = [other for other in kinds if other.base == kind.base and _n(other) > _n(kind)]
+    return max(alike, key=_n, default=None)
+
+
+def _n(kind: ScoreKind) -> int:
+    return sum(int(kind.settings.get(name) or 0) for name in ("n_examples", "n_negatives"))

@@ -1,14 +1,13 @@
-"""Features in rows on the Overview: what explains them, and scores side by side."""
+"""Features in rows: what explains them, and scores side by side."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from autointerp.store import ScoreKind
-from autointerp.ui.overview.again import larger
-from autointerp.ui.overview.data import Written
 from autointerp.ui.shared import components, expected, list_walk, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
+from autointerp.ui.shared.written import Written, larger
 
 
 def features(
