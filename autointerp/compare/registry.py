@@ -29,5 +29,6 @@ COMPUTATIONS: dict[str, Computation] = {
     computation.name: computation
     for computation in (
         Computation("directions", "match the latents of {coders} by direction", "directions"),
+        Computation("coactivation", "compare the activations of {coders}", "coactivation"),
     )
 }

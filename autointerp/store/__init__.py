@@ -11,6 +11,7 @@ from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
 from autointerp.store.coders.reader import CoderStore
+from autointerp.store.coders.spool import LatentBlock
 from autointerp.store.corpus.search import ContextHit, hit_tokens
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry, vocabulary_from_tokenizer
 from autointerp.store.corpus_writer import CorpusWriter
@@ -29,6 +30,7 @@ __all__ = [
     "ContextHit",
     "CorpusWriter",
     "Document",
+    "LatentBlock",
     "LatentPage",
     "LatentQuery",
     "LatentRow",

@@ -13,16 +13,23 @@ from autointerp.store.coders.statistics import Grid
 from autointerp.store.derived import Derivation
 
 
-def blocks(generation: Generation, coder: AttachedCoder, max_rows: int = BLOCK_ROWS) -> Iterator[LatentBlock]:
-    """All activations in latent order, in blocks of about `max_rows` rows."""
+def blocks(
+    generation: Generation,
+    coder: AttachedCoder,
+    max_rows: int = BLOCK_ROWS,
+    *,
+    first: int = 0,
+    stop: int | None = None,
+) -> Iterator[LatentBlock]:
+    """All activations of the latents `first` to `stop` (exclusive) in latent order, in blocks of about `max_rows` rows."""
     counted = generation.columns(f"SELECT n_activations FROM {coder.alias}.latents ORDER BY latent")
     counts = counted["n_activations"].astype(np.int64)
     ends = np.concatenate([[0], np.cumsum(counts)])
     n_tokens = coder.info.n_contexts * coder.info.ctx_len
-    first = 0
-    while first < len(counts):
+    stop = len(counts) if stop is None else stop
+    while first < stop:
         last = int(np.searchsorted(ends, ends[first] + max_rows, side="right")) - 1
-        last = min(max(last, first + 1), len(counts))
+        last = min(max(last, first + 1), stop)
         rows = generation.columns(
             f"SELECT latent, place, activation FROM {coder.alias}.activations WHERE latent BETWEEN ? AND ?",
             [first, last - 1],

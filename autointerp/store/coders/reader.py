@@ -1,6 +1,6 @@
 """Reading one sparse coder: statistics, activations, histogram, logits and neighbours of a latent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isnan
@@ -13,7 +13,7 @@ from autointerp.store.catalog import AttachedCoder, Catalog, Columns, Generation
 from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.half import decode, encode_positive
-from autointerp.store.coders.spool import LatentBlock
+from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock
 from autointerp.store.coders.statistics import N_BINS, histograms
 from autointerp.store.coders.tables import decode_similarity, latents
 from autointerp.types import (
@@ -217,6 +217,13 @@ class CoderStore:
             known[int(latent[start])] = LatentActivations(token, decode(bits[start:end], coder.info.scale))
         nothing = LatentActivations(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
         return [known.get(latent, nothing) for latent in range(first, last + 1)]
+
+    def blocks(
+        self, max_rows: int = BLOCK_ROWS, *, first: int = 0, stop: int | None = None
+    ) -> Iterator[LatentBlock]:
+        """All activations of the latents `first` to `stop` (exclusive), about `max_rows` at a time: for a pass over a coder in
+        bounded memory."""
+        return computed.blocks(*self._current(), max_rows, first=first, stop=stop)
 
     def _is_derived(self, coder: AttachedCoder, latent: int) -> bool:
         """Whether the latent's histogram is worked out from its activations."""
