@@ -100,7 +100,7 @@ class Coactivation:
 
     def split(self, coder: str) -> list[SplitLatent]:
         """The split latents of this coder, the most fully covered first: at least two of the other's latents each fire mostly
-        (`products.INSIDE`) where it fires, together on `TOGETHER` of its firing tokens at least, and none alone on more than `ALONE`.
+        (`products.INSIDE`) where it fires, together on `TOGETHER` of its firing tokens at least, none on more than `ALONE`.
         """
         covered = self.sides[self.coders.index(coder)].covered
         latents = np.flatnonzero(covered >= TOGETHER)  # NaN is not
