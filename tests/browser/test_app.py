@@ -216,6 +216,12 @@ def test_the_sides_of_the_feature_page_are_whole(server: Server, visit: Open):
         ]
         rows = Counter(round(cell["y"]) for cell in cells)
         assert len(set(list(rows.values())[:-1])) == 1, "only the last row has room left"
+    at.resize((360, 800))
+    places = []
+    for address in ("coder=sae&latent=4", "coder=transcoder&latent=5&list=sort%3Dlatent&at=12"):
+        at.goto(f"/feature?{address}")
+        places.append(at.page.get_by_role("button", name="Next").bounding_box())
+    assert places[0] == places[1], "Next does not move, however long the title"
 
 
 def test_without_a_store_every_page_says_how_to_make_one(empty_server: Server, visit: Open):

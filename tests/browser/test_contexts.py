@@ -9,6 +9,9 @@ from tests.browser.conftest import Open, Server
 from tests.browser.test_app import shown
 
 SMALL = (360, 800)
+LAPTOP = (1280, 720)
+SPLIT = """root => [...root.querySelectorAll('.t.peak')].filter((peak) => peak.textContent.length <= 24)
+  .filter((peak) => peak.getClientRects().length > 1).map((peak) => peak.textContent)"""
 OUT_OF_VIEW = """async (root) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   let scrolled = 0, hidden = 0;
@@ -30,6 +33,10 @@ def test_every_peak_is_in_sight_when_whole_contexts_are_shown(server: Server, vi
     at = visit(server, size=SMALL)
     at.goto("/feature?coder=sae&latent=4&window=full")
     assert shown(at, "sae", 4).evaluate(OUT_OF_VIEW) == [True, 0]
+    for width in range(SMALL[0], SMALL[0] + 40, 8):
+        at.resize((width, SMALL[1]))
+        at.settled()
+        assert shown(at, "sae", 4).evaluate(SPLIT) == [], "a token's box is in one piece"
 
 
 def test_a_row_is_widened_and_a_group_continued_where_they_stand(server: Server, visit: Open):
@@ -38,6 +45,10 @@ def test_a_row_is_widened_and_a_group_continued_where_they_stand(server: Server,
     at.goto("/feature?coder=sae&latent=4")
     root = shown(at, "sae", 4)
     row = root.locator('section[data-group="random"] .row').nth(1)
+    for name in ("wider", "link"):  # in sight before anything points at the row
+        assert row.get_by_text(name, exact=True).evaluate(
+            "node => node.checkVisibility({opacityProperty: true})"
+        )
     at.hover(row)
     top = row.bounding_box()
     at.click(row.get_by_role("button", name="wider"))
@@ -64,17 +75,19 @@ def test_a_row_is_widened_and_a_group_continued_where_they_stand(server: Server,
 
 
 def test_the_histogram_answers(server: Server, visit: Open):
-    at = visit(server)
+    at = visit(server, size=LAPTOP)
     page = at.page
     at.goto("/feature?coder=sae&latent=4")
     root = shown(at, "sae", 4)
+    before = root.locator(".hist").bounding_box()
     at.hover(root.locator(".bin").last)
     expect(root.get_by_role("tooltip")).to_contain_text(re.compile(r" to .*tokens?"))
     at.click(root.locator(".bin").last)
     expect(page).to_have_url(re.compile("bin=39"))
     expect(root.locator("section.group")).to_have_count(1)
     expect(root.locator("section.group h4")).to_contain_text("Activation")
-    expect(page.get_by_test_id("stButtonGroup").get_by_role("radio", name=re.compile(" to "))).to_be_checked()
+    expect(page.get_by_test_id("stButtonGroup").get_by_role("radio", name="Bin", exact=True)).to_be_checked()
+    assert root.locator(".hist").bounding_box() == before, "it stays where it is, under the pointer"
     at.click(page.get_by_test_id("stButtonGroup").get_by_role("radio", name="All", exact=True))
     expect(root.locator("section.group")).to_have_count(4)
     expect(page).not_to_have_url(re.compile("bin="))

@@ -102,7 +102,7 @@ def test_every_judged_example_errors_first(writable: Server, visit: Open, made: 
     second = made.explanations["second"]
     at = visit(writable)
     page = look(at, f"latent=0&version={second.id}")
-    at.click(card(page).locator(".score", has_text="3 unparsed"))
+    at.click(card(page).locator(".score", has_text="3 unparsed").get_by_text("examples"))
     expect(page).to_have_url(re.compile("score="))
     judged = page.locator(".root[data-score]")
     expect(judged.locator("section.group").first).to_be_visible()

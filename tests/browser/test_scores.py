@@ -18,6 +18,7 @@ from tests.explained import explain
 
 MEDIUM = (800, 900)
 PHONE = (420, 800)
+LAPTOP = (1280, 720)
 ZOOMED = (960, 600)
 """A screen of 1440 x 900 at 150 % zoom."""
 
@@ -61,7 +62,7 @@ def test_sort_by_a_score_filter_and_open(
         assert max(middles) - min(middles) < 10, "none of the controls stands alone on a line of its own"
     at.resize(size)
     at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
-    expect(page).to_have_url(re.compile("sort=low"))
+    expect(page).not_to_have_url(re.compile("sort="))  # the list's own order: the best first
     expect(rows(page).first.locator("td").first).to_have_text("#1")  # every answer right
     expect(rows(page).first.locator(".scored b")).to_have_text("1.00")
     expect(rows(page).first.locator(".scored .under")).to_contain_text(re.compile(r"floor 0\.50 · n \d+"))
@@ -69,7 +70,10 @@ def test_sort_by_a_score_filter_and_open(
     expect(page).to_have_url(re.compile("order=asc"))
     expect(rows(page).first.locator("td").first).not_to_have_text("#1")
 
+    at.resize(LAPTOP)
     at.click(page.get_by_role("button", name="Filters"))
+    filters = page.get_by_test_id("stPopoverBody")
+    assert filters.evaluate("node => node.scrollHeight <= node.clientHeight"), "all of them are in sight"
     at.enter(page.get_by_label("Score's lower bound at least"), "0.8")
     expect(page).to_have_url(re.compile(r"min_low=0\.8"))
     expect(rows(page)).to_have_count(1)
@@ -123,6 +127,19 @@ def test_from_the_overview_to_what_it_names(
     at.settled()
     for table in page.locator(".wide").all():
         assert table.evaluate("node => node.scrollWidth <= node.clientWidth"), table.inner_text()[:80]
+    coders = page.locator("table.lines")
+    below = page.get_by_role("heading", name="Best and worst explained").bounding_box()
+    ends = coders.bounding_box()
+    assert below is not None
+    assert ends is not None
+    assert below["y"] - ends["y"] - ends["height"] < 40, "no empty lines between them"
+    expect(coders.get_by_text("Size", exact=True)).to_be_hidden()
+    at.click(coders.get_by_role("button", name="more"))
+    for name in ("Kind", "k", "Tokens", "of without", "Size"):
+        expect(coders.get_by_role("columnheader", name=name, exact=True)).to_be_visible()
+    assert page.locator(".wide").first.evaluate("node => node.scrollWidth <= node.clientWidth")
+    at.click(coders.get_by_role("button", name="back"))
+    expect(coders.get_by_text("FVU", exact=True)).to_be_visible()
     at.resize(size)
     at.choose("Features of", "transcoder")
     expect(page).to_have_url(re.compile("of=transcoder"))

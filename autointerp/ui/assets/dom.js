@@ -28,6 +28,9 @@ const reveal = (root, what) => {
 const level = (value, max) =>
   value > 0 && max > 0 ? Math.max(1, Math.min(LEVELS, Math.round((LEVELS * Math.log1p((9 * value) / max)) / Math.LN10))) : 0;
 
+// What fires is in one piece at the end of a line, " import" too, unless it is so long that it might not fit into one.
+const WHOLE = 24;
+
 const BLANK = /^[ \u00a0]+$/;
 const glyphs = (text, breaks) =>
   text
@@ -56,6 +59,7 @@ const tokens = (row, table, max, view, from = 0, to = row.t.length) => {
     let cls = "t";
     if (value) cls += " a" + level(value, max);
     if (i === row.k) cls += " peak";
+    if (value && text.length <= WHOLE && text.indexOf("\n") < 0) cls += " whole";
     if (entry[2]) cls += " sp";
     else if (text === "") cls += " gap";
     else if (!value && (view.whitespace ? BLANK.test(entry[1]) || entry[1] === "\n" : text === "↵")) cls += " ws";

@@ -55,7 +55,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     append(box, head);
     for (const row of data.scores) {
       const node = link("score" + (row.open ? " open" : "") + (row.said && row.standing !== "unknown" ? " weak" : ""), undefined, href({ score: row.id }), send({ score: row.id }));
-      const name = append(el("div"), el("b", "", row.name));
+      const name = append(el("div"), el("b", "", row.name), el("span", "opens", "examples\u00a0›"));
       if (row.said) append(name, el("span", "small said", (row.standing === "unknown" ? "" : "⚠ ") + row.said));
       const how = [row.judge, row.against, row.protocol].filter(Boolean).join(" ");
       const who = append(el("div", "who"), name, el("div", "small", [row.judge, row.against].filter(Boolean).join(" ")), row.protocol ? el("div", "small protocol", row.protocol) : null);

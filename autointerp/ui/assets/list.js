@@ -34,6 +34,14 @@ const explained = (cell) => {
   return box;
 };
 
+// Where there is room for half of the columns only: the button that shows the other half.
+const turner = (table) => {
+  const button = el("button", "turn", "more ›");
+  button.title = "Show the other columns";
+  button.onclick = () => { button.textContent = table.classList.toggle("turned") ? "‹ back" : "more ›"; };
+  return button;
+};
+
 // A row as text: its cells under their titles, and its address.
 const spoken = (column, cell) => {
   if (cell === null || cell === undefined) return "";
@@ -72,6 +80,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.drawn = drawn;
   const table = el("table", "list" + (data.cls ? " " + data.cls : "") + (data.sticky ? " sticky" : ""));
   const head = el("tr");
+  const halved = data.columns.some((column) => column.aside);
+  const half = (cell, column) => { if (column !== data.columns[0]) cell.classList.add(column.aside ? "aside" : "main"); };
   for (const column of data.columns) {
     const th = el("th", column.num ? "num" : "");
     th.scope = "col";
@@ -87,8 +97,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       if (column.help) th.title = column.help;
     }
     if (column.kind === "score") append(th, el("div", "marks", SCORE_LEGEND));
+    if (halved) half(th, column);
     append(head, th);
   }
+  if (halved) append(head.firstChild, turner(table));
   if (data.sticky) append(head, el("th", "copies"));
   append(table, append(el("thead"), head));
   const body = el("tbody");
@@ -130,6 +142,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         td.textContent = text;
         if (help) td.title = help;
       }
+      if (halved) half(td, column);
       append(tr, td);
     });
     if (data.sticky) append(tr, copies(data, row, tr));

@@ -50,12 +50,13 @@ def left(feature: Feature, versions: Versions) -> None:
     if feature.stats.is_dead and not versions.explanations:
         return
     card.draw(versions, state, compare.new_version(feature.store, versions))
-    _buttons(feature, versions, state, writable=writable)
-    # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
-    with st.container():
-        if writable:
-            forms.offer_drafts(versions, state.panel)
-            actions.strip(feature)
+    with st.container(gap=None):
+        _buttons(feature, versions, state, writable=writable)
+        # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
+        with st.container():
+            if writable:
+                forms.offer_drafts(versions, state.panel)
+                actions.strip(feature)
     if state.panel == "versions" and versions.current:
         card.draw_versions(versions, state)
         _provenance(feature, versions)

@@ -19,6 +19,8 @@ from autointerp.ui.shared.text import plain
 
 TRAIL_LENGTH = 200
 BACK_HELP = "Back to the feature you saw before; after the first one, to the list"
+TITLE_WIDTH = 392
+"""Pixels, as many as a phone has: a longer title must not move the buttons beside or below it."""
 _WENT_BACK = "feature_went_back"
 
 
@@ -31,7 +33,7 @@ def draw() -> None:
         coder, latent = _resolve(store, state)
         st.session_state[LAST_FEATURE] = (coder.info.coder, latent)
         _header(store, coder, latent)
-        left, right = st.columns([10, 21], gap="medium")
+        left, right = st.columns([10, 21], gap="small")
         feature = data.load(store, coder, latent)
         versions = explanations.read(feature)
         with left:
@@ -81,8 +83,12 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         place = list_walk.place(store, here)
         where = f" :small[· {place[0] + 1:,} of {place[1]:,}]" if place else ""
-        st.title(f"{plain(name)}{where}", anchor=False, width="content")
-        st.caption(plain(_where(info)), width="stretch")
+        with st.container(
+            horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", width=TITLE_WIDTH
+        ):
+            st.title(f"{plain(name)}{where}", anchor=False, width="content")
+            st.caption(plain(_where(info)), width="stretch")
+        st.space("stretch")
         st.selectbox(
             "Coder", [other.coder for other in store.coders()], width=160, label_visibility="collapsed",
             **bound("coder", info.coder, reset=("latent", *RESET, *list_walk.RESET)),
@@ -114,13 +120,14 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
 def _where(info: CoderInfo) -> str:
     """What the coder is; its kind only where its name does not say it."""
     kind = registry.kind(info.kind).label
-    parts = [] if kind.casefold() == info.coder.casefold() else [kind]
+    parts = [] if kind.casefold() == info.coder.casefold().replace("-", " ") else [kind]
     return " · ".join([*parts, info.hookpoint, *([f"k {info.k}"] if info.k else [])])
 
 
 def _controls(feature: Feature, state: FeatureState) -> None:
-    groups = GROUPS if state.bin is None else GROUPS | {INTERVAL: contexts.interval_name(feature, state.bin)}
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    # Short: a click into the histogram must not push it down a line.
+    groups = GROUPS if state.bin is None else GROUPS | {INTERVAL: "Bin"}
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         choose(
             st.segmented_control,
             "Contexts",
@@ -134,8 +141,9 @@ def _controls(feature: Feature, state: FeatureState) -> None:
         lengths = {name: name.capitalize() for name in WINDOWS}
         help_ = "Window length: 16 tokens, 32, or the whole context"
         choose(st.segmented_control, "Window", lengths, "window", state.window, "medium", help=help_)
-        st.toggle("Align peaks", **bound("align", state.align))
-        st.toggle("Whitespace", **bound("whitespace", state.whitespace))
+        with st.container(horizontal=True, gap="xsmall", width="content"):
+            st.toggle("Align peaks", **bound("align", state.align))
+            st.toggle("Whitespace", **bound("whitespace", state.whitespace))
 
 
 def goto(coder: str, latent: int, **more: Any) -> None:

@@ -118,18 +118,15 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
     """Everything that narrows the list, in a popover."""
     left, right = st.columns(2, gap="medium")
     with left:
-        _narrow(st.segmented_control, "Features", DEAD, "dead", state.dead, "hide")
-        _coders(
-            "Kind of coder",
-            "kind",
-            state.kinds,
-            {info.kind: registry.kind(info.kind).label for info in infos},
-        )
-        _coders(
-            "Hookpoint", "hookpoint", state.hookpoints, {info.hookpoint: info.hookpoint for info in infos}
-        )
-        for each in statistic_filters():
-            _number(each, state)
+        first, second = st.columns(2, gap="xsmall")
+        with first:
+            _narrow(st.segmented_control, "Features", DEAD, "dead", state.dead, "hide")
+        with second:
+            hookpoints = {info.hookpoint: info.hookpoint for info in infos}
+            _coders("Hookpoint", "hookpoint", state.hookpoints, hookpoints)
+        kinds = {info.kind: registry.kind(info.kind).label for info in infos}
+        _coders("Kind of coder", "kind", state.kinds, kinds)
+        _numbers(statistic_filters(), state)
     with right:
         states = {key: label for key, (label, _) in STATES.items()}
         _narrow(st.selectbox, "Explanation", states, "explained", state.explained)
@@ -141,8 +138,7 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
         if listed.kind is None:
             st.caption("Filters by score appear once something is scored.")
             return
-        for each in SCORE_FILTERS:
-            _number(each, state)
+        _numbers(SCORE_FILTERS, state)
     if len(listed.kinds) > 1:
         _also(state, listed)
 
@@ -199,6 +195,18 @@ def _also_number(label: str, kind: str, side: str, of: Mapping[str, ScoreFilter]
 
 
 _UNSET = object()
+
+
+def _numbers(filters: Sequence[NumberFilter], state: FeaturesState) -> None:
+    """Two on a line: first both bounds on one quantity, then those on quantities that have one each."""
+    of = [
+        [each for each in filters if each.bounds == bounds] for bounds in {each.bounds: 0 for each in filters}
+    ]
+    ordered = [each for both in sorted(of, key=len, reverse=True) for each in both]
+    for start in range(0, len(ordered), 2):
+        for column, each in zip(st.columns(2, gap="xsmall"), ordered[start : start + 2], strict=False):
+            with column:
+                _number(each, state)
 
 
 def _number(bounds: NumberFilter, state: FeaturesState) -> None:

@@ -26,21 +26,22 @@ _WITHOUT = (
 )
 COLUMNS: list[dict[str, Any]] = [
     {"title": "Coder", "kind": "link", "cls": "name"},
-    {"title": "Kind", "kind": "badge"},
+    {"title": "Kind", "kind": "badge", "aside": True},
     {"title": "Hookpoint", "cls": "name"},
     {"title": "Features", "num": True},
-    {"title": "k", "num": True, "help": "Active features per token, by construction"},
-    {"title": "Tokens", "num": True, "help": "Cached tokens, without masked positions"},
+    {"title": "k", "num": True, "aside": True, "help": "Active features per token, by construction"},
+    {"title": "Tokens", "num": True, "aside": True, "help": "Cached tokens, without masked positions"},
     {"title": "L0", "num": True, "help": "Mean number of active features per token"},
     {"title": "FVU", "num": True, "help": _FVU},
     {"title": "CE +", "num": True, "help": _CE},
     {
         "title": "of without",
         "num": True,
+        "aside": True,
         "help": f"CE + as a share of the increase without the module. {_WITHOUT}",
     },
     {"title": "Dead", "num": True, "help": "Features that never fire on this corpus"},
-    {"title": "Size", "num": True},
+    {"title": "Size", "num": True, "aside": True},
 ]
 
 
@@ -50,7 +51,12 @@ COLD_HEIGHT = 620
 
 def draw() -> None:
     """The page."""
-    with messages(), keyboard.listening():
+    with keyboard.listening():  # at the end: its elements take room
+        _body()
+
+
+def _body() -> None:
+    with messages():
         store = open_store()
         infos = store.coders()
         tab_title("Overview")

@@ -216,7 +216,7 @@ def _model_prices(kept: Preferences, model: str) -> dict[str, Mapping[str, float
         with column:
             typed[name] = st.number_input(
                 {"prompt": "Price, prompt", "completion": "Price, answer", "cached": "Price, cached"}[name],
-                0.0, 1e9, format="%g", placeholder="unknown" if name != "cached" else "as prompt", disabled=not model, step=0.1,
+                0.0, 1e9, format="%g", placeholder="unset" if name != "cached" else "same", disabled=not model, step=0.1,
                 **drafts.kept(f"{_DRAFT}_price_{name}_{model}", known.get(name), typed=_within(float, 0.0, 1e9)),
                 help="Per million tokens, in any one currency. No prices are built in: they change too often.",
             )  # fmt: skip

@@ -60,6 +60,6 @@ def facts(stats: LatentStats, info: CoderInfo, text: TokenText) -> list[list[Any
         parts = cell(statistic, stats, info.ctx_len, text)
         if statistic.unit and parts[0] != fmt.NONE:
             parts[0] += f" {statistic.unit}"
-        value = "  ".join(parts)
+        value = " · ".join(parts)
         rows.append([statistic.short, value, help_, len(value) > WIDE])
     return rows
