@@ -32,9 +32,30 @@ def test_back_and_forward_restore_what_was_seen(server: Server, visit: Open):
     expect(page).to_have_url(re.compile(r"/features\?coder=transcoder&explained=no$"))
     expect(page.get_by_role("combobox", name="Coder", exact=True)).to_have_value("transcoder")
 
-    # What was typed and not confirmed.
+    # What was typed and not confirmed, at its own address only.
     box = page.get_by_role("textbox", name="Search", exact=True)
+    at.enter(box, "cat")
+    expect(page).to_have_url(re.compile("search=cat"))
+    at.fill(box, "half a")
+    back()
+    expect(box).to_have_value("")
+    at.goto("/features?coder=transcoder&explained=no")  # what was confirmed there is not asked again
+    expect(box).to_have_value("")
     at.fill(box, "half a word")
     at.reload()
     expect(box).to_have_value("half a word")
     expect(page).to_have_url(re.compile(r"search=half\+a\+word"))
+
+    # The list of neighbours, which stays with the next feature.
+    tab = page.get_by_role("tab").last
+    at.goto("/feature?coder=sae&latent=3")
+    at.click(tab)
+    expect(page).to_have_url(re.compile("near="))
+    at.press("ArrowRight")
+    expect(page).to_have_url(re.compile("latent=4.*near="))
+    at.reload()
+    expect(tab).to_have_attribute("aria-selected", "true")
+    back()
+    back()
+    expect(page).to_have_url(re.compile("latent=3$"))
+    expect(tab).to_have_attribute("aria-selected", "false")

@@ -46,10 +46,13 @@ const path = (node) => {
 // The field's key, as Streamlit's class for it says.
 const keyOf = (path) => {
   for (const node of path) {
-    for (const cls of node.classList || []) if (cls.startsWith("st-key-")) return cls.slice(7);
+    for (const cls of node.classList || []) if (cls.startsWith("st-key-")) return cls.slice(7).replace(/__\d+$/, "");
   }
   return "";
 };
+
+// What was typed into a field of the address belongs to the address that it was typed at.
+const MARK = " at ";
 
 const listen = (root) => {
   let timer = 0;
@@ -68,7 +71,22 @@ const listen = (root) => {
     }
     const key = keyOf(event.composedPath());
     if (!root.keys.has(key) || node.getAttribute("role") === "combobox") return;
-    write(own, root.slot + key, key.startsWith("url_") ? { at: location.href, text: node.value } : node.value);
+    const name = key.startsWith("url_") ? key + MARK + root.at : key;
+    root.confirmed.delete(name);
+    write(own, root.slot + name, node.value);
+  };
+  const confirmed = (event) => { // as Streamlit takes it: by Enter, or by going elsewhere
+    if (event.type === "keydown" && (event.key !== "Enter" || (event.composedPath()[0].tagName === "TEXTAREA" && !event.ctrlKey && !event.metaKey))) return;
+    const key = keyOf(event.composedPath());
+    if (key.startsWith("url_")) root.confirmed.add(key + MARK + root.at);
+  };
+  // Streamlit leaves what is being typed in a field that stays on the page, though it belongs to the address that was left: such
+  // a field is drawn anew.
+  const moved = () => {
+    for (const name of Object.keys(entries(own, root.slot))) {
+      const [key, address] = name.split(MARK);
+      if (address === root.at && root.keys.has(key) && !root.confirmed.has(name)) root.anew[key] = (root.drawn[key] || 0) + 1;
+    }
   };
   const left = (event) => {
     const node = event.composedPath()[0];
@@ -85,15 +103,21 @@ const listen = (root) => {
     if (event.key && event.key.startsWith(root.slot)) soon(400);
   };
   document.addEventListener("input", typed, true);
+  document.addEventListener("keydown", confirmed, true);
+  document.addEventListener("focusout", confirmed, true);
   document.addEventListener("focusout", left, true);
   document.addEventListener("click", clicked, true);
   window.addEventListener("storage", elsewhere);
+  window.addEventListener("popstate", moved);
   return () => {
     clearTimeout(timer);
     document.removeEventListener("input", typed, true);
+    document.removeEventListener("keydown", confirmed, true);
+    document.removeEventListener("focusout", confirmed, true);
     document.removeEventListener("focusout", left, true);
     document.removeEventListener("click", clicked, true);
     window.removeEventListener("storage", elsewhere);
+    window.removeEventListener("popstate", moved);
   };
 };
 
@@ -102,6 +126,10 @@ export default function ({ data, parentElement, setStateValue }) {
   root.slot = data.slot;
   root.keys = new Set(data.keys);
   root.discards = data.discards;
+  root.confirmed = root.confirmed || new Set();
+  root.at = location.pathname + location.search;
+  root.anew = root.anew || {};
+  root.drawn = data.drawn;
   for (const [number, key, value] of data.dropped) {
     const once = `${data.session} ${number}`;
     if (done.has(once)) continue;
@@ -121,17 +149,20 @@ export default function ({ data, parentElement, setStateValue }) {
     const forms = {};
     const addressed = {};
     const busy = keyOf(path(focused())); // what is being typed there is on its way
-    for (const [key, value] of Object.entries(entries(own, data.slot))) {
+    const anew = Object.entries(root.anew).filter(([key, n]) => n > (root.drawn[key] || 0));
+    for (const [name, value] of Object.entries(entries(own, data.slot))) {
+      const [key, address] = name.split(MARK);
       if (!key.startsWith("url_")) {
         if (!(key in root.forms) && key !== busy) forms[key] = value;
-      } else if (value === null || value.at !== location.href) own.removeItem(data.slot + key);
-      else if (key !== busy) addressed[key] = value.text;
+      } else if (address !== root.at) {
+        if (root.confirmed.delete(name)) own.removeItem(data.slot + name);
+      } else if (typeof value === "string" && key !== busy) addressed[key] = value;
     }
-    const found = JSON.stringify([data.session, texts, forms, addressed]);
+    const found = JSON.stringify([data.session, texts, forms, addressed, anew]);
     const same = JSON.stringify(Object.entries(texts).sort()) === JSON.stringify(Object.entries(data.texts).sort());
-    if (root.found === found || (same && !Object.keys(forms).length && !Object.keys(addressed).length)) return;
+    if (root.found === found || (same && !anew.length && !Object.keys(forms).length && !Object.keys(addressed).length)) return;
     root.found = found;
-    setStateValue("found", { session: data.session, texts, forms, typed: addressed });
+    setStateValue("found", { session: data.session, texts, forms, typed: addressed, anew: Object.fromEntries(anew) });
   };
   root.tell();
   root.listening = root.listening || listen(root);

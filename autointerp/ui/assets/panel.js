@@ -27,6 +27,9 @@ const explained = (row) => {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
+  // The list of the address, but where a click is on its way there.
+  if (root.asked === data.near) root.asked = undefined;
+  if (root.asked === undefined) root.tab = data.near;
   const draw = () => {
     const fragment = document.createDocumentFragment();
     append(fragment, append(el("section"), facts(data.facts, data, (place) => setTriggerValue("open", { coder: data.coder, latent: data.latent, ...place }))));
@@ -41,19 +44,24 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const names = data.neighbours.filter((relation) => relation.rows.length);
     if (!names.length) append(near, el("div", "note", data.no_neighbours));
     else {
-      if (!names.some((relation) => relation.key === root.tab)) root.tab = names[0].key;
+      const shown = names.find((relation) => relation.key === root.tab) || names[0];
       const tabs = el("div", "tabs");
       tabs.setAttribute("role", "tablist");
       for (const relation of names) {
         const tab = el("button", "", relation.title);
         tab.setAttribute("role", "tab");
-        tab.setAttribute("aria-selected", String(relation.key === root.tab));
+        tab.setAttribute("aria-selected", String(relation === shown));
         tab.title = relation.help;
-        tab.onclick = () => { root.tab = relation.key; draw(); };
+        tab.onclick = () => {
+          if (relation === shown) return;
+          root.tab = root.asked = relation.key;
+          draw();
+          setTriggerValue("near", relation.key);
+        };
         append(tabs, tab);
       }
       append(near, tabs);
-      for (const row of names.find((relation) => relation.key === root.tab).rows) {
+      for (const row of shown.rows) {
         const open = () => setTriggerValue("open", { coder: data.coder, latent: row.latent });
         const peeked = data.peek && data.peek.latent === row.latent;
         const button = el("button", "", peeked ? "close" : "peek");

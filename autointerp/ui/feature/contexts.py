@@ -51,7 +51,7 @@ def record(feature: Feature, state: FeatureState, linked: Sight | None) -> dict[
     a continued group and a widened row are added to what is there."""
     window = WINDOWS[state.window]
     table = payload.token_table(feature.store)
-    view = replace(state, peek=None, wide=None, pages={})
+    view = replace(state, peek=None, near=None, wide=None, pages={})
     return {
         "rev": repr((file_identity(feature.coder.info), feature.latent, view)),
         **feature.address,

@@ -44,7 +44,7 @@ def draw() -> None:
                 contexts.draw(feature, state, on_open=_open_clicked)
         with left:
             try_text.draw(feature)
-            panel.draw(feature, state.peek, on_open=_open_clicked, on_peek=_peek_clicked)
+            panel.draw(feature, state, on_open=_open_clicked, on_peek=_peek_clicked)
 
 
 def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:

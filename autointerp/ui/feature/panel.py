@@ -8,9 +8,11 @@ from autointerp.store import STATISTICS, annotated_store, sorted_kinds
 from autointerp.types import Relation, TokenLogit
 from autointerp.ui.feature import data, examples
 from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature.state import FeatureState
 from autointerp.ui.shared import components, payload, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
+from autointerp.ui.shared.state import change
 from autointerp.ui.shared.statistics import facts, token_text
 from autointerp.ui.shared.text import quoted, visible
 
@@ -25,13 +27,22 @@ PEEK_WINDOW = 24
 
 
 def draw(
-    feature: Feature, peek: int | None, *, on_open: Callable[[], None], on_peek: Callable[[], None]
+    feature: Feature, state: FeatureState, *, on_open: Callable[[], None], on_peek: Callable[[], None]
 ) -> None:
     """The panel as one element."""
-    components.panel(record(feature, peek), key=KEY, on_open=on_open, on_peek=on_peek)
+    components.panel(
+        record(feature, state.peek, state.near), key=KEY, on_open=on_open, on_peek=on_peek, on_near=_near
+    )
 
 
-def record(feature: Feature, peek: int | None) -> dict[str, Any]:
+def _near() -> None:
+    """Another list of neighbours."""
+    kind = components.triggered(KEY, "near")
+    if kind in RELATIONS:
+        change(near=str(kind), peek=None)
+
+
+def record(feature: Feature, peek: int | None, near: str | None = None) -> dict[str, Any]:
     """Everything that the element draws."""
     info = feature.coder.info
     around = data.surroundings(feature)
@@ -71,6 +82,7 @@ def record(feature: Feature, peek: int | None) -> dict[str, Any]:
             (info.absent[relation] for relation in RELATIONS if relation in info.absent),
             "None: no feature has a similar direction or fires on the same tokens.",
         ),
+        "near": near,
         "peek": _peek(feature, peek) if peek is not None and peek in around.stats else None,
     }
 

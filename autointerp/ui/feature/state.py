@@ -65,7 +65,8 @@ class Wide:
 @dataclass(frozen=True)
 class FeatureState:
     """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store. `bin`:
-    of the histogram, where `group` is its interval. `pages`: how many of each group are shown, 0 its head."""
+    of the histogram, where `group` is its interval. `near`: which list of neighbours, as given. `pages`: how many of each
+    group are shown, 0 its head."""
 
     coder: str | None
     latent: str | None
@@ -76,6 +77,7 @@ class FeatureState:
     context: str | None
     start: str | None
     peek: int | None
+    near: str | None
     bin: int | None
     wide: Wide | None
     pages: Mapping[str, int]
@@ -95,6 +97,7 @@ class FeatureState:
             context=params.get("context"),
             start=params.get("start"),
             peek=whole(params.get("peek")),
+            near=params.get("near"),
             bin=index,
             wide=Wide.parse(params.get("wide")),
             pages={name: min(n, MAX_PAGES) or int(name == group) for name, n in continued.items()},

@@ -27,6 +27,7 @@ _TYPED = "drafts_typed"
 _DROPPED = "drafts_dropped"
 _WRITERS = "drafts_writers"
 _DISCARDS = "drafts_discards"
+_DRAWN = "drafts_drawn"
 _SESSION = "drafts_session"
 _MOST_DROPPED = 50
 MAX_CHARS = 20_000
@@ -149,9 +150,15 @@ def slot(key: str) -> str:
 # The element -----------------------------------------------------------------------------------
 
 
+def field(key: str) -> str:
+    """The key of a field of the address now: another one each time that it must forget what is typed in it, see drafts.js."""
+    drawn = st.session_state.get(_DRAWN, {}).get(_class(key), 0)
+    return f"{key}__{drawn}" if drawn else key
+
+
 def writes(key: str, write: Callable[[], None], typed: Callable[[str], Any]) -> None:
     """`write` confirms what stands in a field of the address; `typed` makes its value of a text."""
-    st.session_state.setdefault(_WRITERS, {})[key] = (write, typed)
+    st.session_state.setdefault(_WRITERS, {})[_class(key)] = (key, write, typed)
 
 
 def draw() -> None:
@@ -160,10 +167,12 @@ def draw() -> None:
         "session": st.session_state.setdefault(_SESSION, uuid4().hex),
         "slot": slot(""),
         "texts": _texts(),
-        "keys": [_class(key) for key in (*_typed(), *st.session_state.get(_WRITERS, {}))],
+        "keys": [*map(_class, _typed()), *st.session_state.get(_WRITERS, {})],
         "forms": {_class(key): value for key, value in _forms().items()},
         "dropped": st.session_state.get(_DROPPED, []),
         "discards": st.session_state.pop(_DISCARDS, {}),
+        "drawn": st.session_state.get(_DRAWN, {}),
+        "address": st.query_params.to_dict(),  # the element looks again at each
     }
     components.drafts(data, key=KEY, on_found=_receive)
 
@@ -176,10 +185,11 @@ def _receive() -> None:
     st.session_state[TEXTS] = {str(k): str(v)[:MAX_CHARS] for k, v in dict(sent["texts"]).items()}
     have = {_class(key) for key in _forms()}
     _found().update({key: value for key, value in dict(sent["forms"]).items() if key not in have})
-    for key, (write, typed) in st.session_state.get(_WRITERS, {}).items():
-        if _class(key) in sent["typed"]:
+    st.session_state.setdefault(_DRAWN, {}).update({str(k): int(n) for k, n in sent.get("anew", {}).items()})
+    for name, (key, write, typed) in st.session_state.get(_WRITERS, {}).items():
+        if name in sent["typed"]:
             with suppress(ValueError):
-                st.session_state[key] = typed(str(sent["typed"][_class(key)]))
+                st.session_state[key] = typed(str(sent["typed"][name]))
                 write()
 
 
@@ -210,4 +220,4 @@ def _drop(key: str, value: str) -> None:
 
 def _class(key: str) -> str:
     """How the browser knows a field: by the class that Streamlit makes of its key."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
+    return re.sub(r"[^a-zA-Z0-9_-]", "-", re.sub(r"__\d+$", "", key.strip()))

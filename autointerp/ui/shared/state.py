@@ -114,7 +114,7 @@ def bound(
     script is loaded after the page) otherwise take their own default, nothing, and send that back (Streamlit 1.67). Not for
     fields that are typed into: it would overwrite what is typed. `late` does the same for such a field, through its default.
     """
-    key, shown = f"url_{name}", f"shown_{name}"
+    key, shown = drafts.field(f"url_{name}"), f"shown_{name}"
     # Two pages may have a field of one name: on another page the browser draws it anew and knows nothing of its value.
     drawn = (st.session_state.get(PAGE_NOW), value)
     changed = st.session_state.get(key, _UNSET) != value or st.session_state.get(shown, drawn)[0] != drawn[0]
