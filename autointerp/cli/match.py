@@ -91,13 +91,14 @@ def _latents(
     from autointerp.compare.overlap import alignment
     from autointerp.compare.sharing import between
 
-    found, side = between(pairs, first, second)
-    smallest = alignment(found, definition, side)
+    found = between(pairs, first, second)
+    smallest = alignment(found, definition)
     rows = []
     for latent in store.coder(first).table().live.tolist():
         row: dict[str, Any] = {"latent": latent, "alignment": float(smallest[latent])}
         for name, part in found.parts.items():
-            values = {key: column[latent].item() for key, column in vars(part.sides[side]).items()}
+            columns = {key: column for key, column in vars(part.sides[0]).items() if key != "floor"}
+            values = {key: column[latent].item() for key, column in columns.items()}
             row[name] = {key: None if value == -1 else value for key, value in values.items()}
         rows.append(row)
     return rows

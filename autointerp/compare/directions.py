@@ -33,21 +33,21 @@ QUICK_LATENTS = 3072
 @dataclass(frozen=True)
 class Side:
     """One coder's latents by one kind of direction. `partner` Int64[ndarray, " n"]: the other's latent assigned to each, -1 for
-    none, and `cosine` with it (NaN for none); `nearest` and `nearest_cosine`: the other's latent with the largest."""
+    none, and `cosine` with it (NaN for none); `nearest` and `nearest_cosine`: the other's latent with the largest.
+    `floor`: mean largest cosine of random directions with the other's latents."""
 
     partner: NDArray[np.int64]
     cosine: NDArray[np.float32]
     nearest: NDArray[np.int64]
     nearest_cosine: NDArray[np.float32]
+    floor: float
 
 
 @dataclass(frozen=True)
 class Part:
-    """Two coders matched by one kind of direction, seen from each. `floor`: mean largest cosine of random directions with the
-    second coder's."""
+    """Two coders matched by one kind of direction, seen from each."""
 
     method: str
-    floor: float
     sides: tuple[Side, Side]
 
 
@@ -60,6 +60,11 @@ class Directions:
     parts: Mapping[str, Part]
     absent: Mapping[str, str]
 
+    def turned(self) -> "Directions":
+        """The same with the second coder first."""
+        parts = {name: Part(part.method, (part.sides[1], part.sides[0])) for name, part in self.parts.items()}
+        return Directions((self.coders[1], self.coders[0]), parts, self.absent)
+
 
 def is_quick(resources: Resources, coders: Sequence[str], parameters: Mapping[str, Any]) -> bool:
     """See `registry`."""
@@ -69,7 +74,8 @@ def is_quick(resources: Resources, coders: Sequence[str], parameters: Mapping[st
 def compute(
     resources: Resources, coders: Sequence[str], parameters: Mapping[str, Any], progress: ProgressCallback
 ) -> pa.Table:
-    """See `registry`: the table that `read` reads. `parameters`: "exact_up_to" latents the assignment is exact."""
+    """See `registry`: the table that `read` reads, of two coders as `in_order` has them. `parameters`: "exact_up_to", the
+    number of latents up to which the assignment is exact."""
     first, second = coders
     if first == second:
         raise UserError(f"{first} cannot be matched with itself: name two coders.")
@@ -151,20 +157,32 @@ def _table(found: Mapping[str, Matched], absent: Mapping[str, str], sizes: Seque
         "sizes": list(sizes),
         "absent": dict(absent),
         "method": {part: matched.method for part, matched in found.items()},
-        "floor": {part: matched.floor for part, matched in found.items()},
+        "floors": {part: matched.floors for part, matched in found.items()},
     }
     return with_facts(pa.table(columns or {"none": np.zeros(0)}), facts)
 
 
+def in_order(first: str, second: str) -> tuple[str, str]:
+    """The order in which two coders are matched and kept, whichever way they are looked at."""
+    return (first, second) if first <= second else (second, first)
+
+
 def read(table: pa.Table, coders: tuple[str, str]) -> Directions:
-    """What `compute` gave for these coders."""
+    """What `compute` gave for these coders in their order for matching; here the first of `coders` comes first."""
     facts = facts_of(table)
     n = facts["sizes"][0]
     parts = {}
     for part, method in facts["method"].items():
-        values = [
-            table[f"{part}_{name}"].to_numpy() for name in ("partner", "cosine", "nearest", "nearest_cosine")
-        ]
-        sides = [Side(*(column[half] for column in values)) for half in (slice(n), slice(n, None))]
-        parts[part] = Part(method, facts["floor"][part], (sides[0], sides[1]))
-    return Directions(coders, parts, facts["absent"])
+        first, second = (
+            Side(
+                partner=table[f"{part}_partner"].to_numpy()[half],
+                cosine=table[f"{part}_cosine"].to_numpy()[half],
+                nearest=table[f"{part}_nearest"].to_numpy()[half],
+                nearest_cosine=table[f"{part}_nearest_cosine"].to_numpy()[half],
+                floor=floor,
+            )
+            for half, floor in zip((slice(n), slice(n, None)), facts["floors"][part], strict=True)
+        )
+        parts[part] = Part(method, (first, second))
+    kept = Directions(in_order(*coders), parts, facts["absent"])
+    return kept if kept.coders == coders else kept.turned()

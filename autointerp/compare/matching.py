@@ -34,7 +34,8 @@ class Nearest:
 class Matched:
     """Two matrices of `n` and `m` rows matched by cosine. `partner` Int64[ndarray, " n"]: each first row's partner among the
     second, -1 for none; `cosine` Float32[ndarray, " n"]: with the partner, NaN for none. `there`, `back`: nearest rows of the
-    second for the first, and the other way. `floor`: mean largest cosine of random directions with the second matrix's rows.
+    second for the first, and the other way. `floors`: mean largest cosine of random directions with the rows of the second, and
+    of the first.
     """
 
     method: Method
@@ -42,7 +43,7 @@ class Matched:
     cosine: NDArray[np.float32]
     there: Nearest
     back: Nearest
-    floor: float
+    floors: tuple[float, float]
 
 
 @torch.inference_mode()
@@ -70,7 +71,7 @@ def match(
     there, back = nearest(a, b, keep)
     generator = torch.Generator().manual_seed(seed)
     random = normalize(torch.randn(N_RANDOM, a.shape[1], generator=generator), dim=1).to(b.device)
-    floor = float(nearest(random, b)[0].cosine.mean())
+    floors = (float(nearest(random, b)[0].cosine.mean()), float(nearest(random, a)[0].cosine.mean()))
     if cosines is not None:
         from scipy.optimize import linear_sum_assignment
 
@@ -82,7 +83,7 @@ def match(
         mutual = back.index[there.index] == np.arange(n)
         partner = np.where(mutual, there.index, -1)
         cosine = np.where(mutual, there.cosine, np.nan)
-    return Matched("exact" if exact else "mutual", partner, cosine.astype(np.float32), there, back, floor)
+    return Matched("exact" if exact else "mutual", partner, cosine.astype(np.float32), there, back, floors)
 
 
 @torch.inference_mode()

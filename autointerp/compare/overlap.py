@@ -63,30 +63,28 @@ def apart(found: Directions) -> str:
     )
 
 
-def alignment(found: Directions, definition: str = "assigned", side: int = 0) -> Float:
-    """For each latent of the first coder (of the second with `side` 1) the threshold below which it is shared: the smaller of
-    its cosines by encoder and by decoder (the one that there is), -1 where it has no partner. Float64[ndarray, " n"]."""
-    sides = [part.sides[side] for part in found.parts.values()]
+def alignment(found: Directions, definition: str = "assigned") -> Float:
+    """For each latent of the first coder the threshold below which it is shared: the smaller of its cosines by encoder and by
+    decoder (the one that there is), -1 where it has no partner. Float64[ndarray, " n"]."""
+    sides = [part.sides[0] for part in found.parts.values()]
     if definition == "nearest":
         return np.min([each.nearest_cosine for each in sides], axis=0).astype(np.float64)
     cosines = np.array([np.where(each.partner < 0, -1.0, each.cosine) for each in sides], dtype=np.float64)
     smaller = cosines.min(axis=0)
-    return np.where(agree(found, side), smaller, -1.0) if definition == "agreeing" else smaller
+    return np.where(agree(found), smaller, -1.0) if definition == "agreeing" else smaller
 
 
-def agree(found: Directions, side: int = 0) -> NDArray[np.bool_]:
+def agree(found: Directions) -> NDArray[np.bool_]:
     """Whether each latent of the first coder has a partner, and the same one by encoder and decoder."""
-    partners = [part.sides[side].partner for part in found.parts.values()]
+    partners = [part.sides[0].partner for part in found.parts.values()]
     return np.logical_and.reduce([partner == partners[0] for partner in partners]) & (partners[0] >= 0)
 
 
-def counterpart(
-    found: Directions, definition: str = "assigned", side: int = 0
-) -> tuple[NDArray[np.int64], Float]:
+def counterpart(found: Directions, definition: str = "assigned") -> tuple[NDArray[np.int64], Float]:
     """The other coder's latent to look at beside each, -1 for none, and its cosine: the partner, or with "nearest" the nearest
     latent, by decoder where the coders have that, else by encoder."""
     part = found.parts.get("decoder") or found.parts["encoder"]
-    each = part.sides[side]
+    each = part.sides[0]
     if definition == "nearest":
         return each.nearest.astype(np.int64), each.nearest_cosine
     return each.partner.astype(np.int64), each.cosine
@@ -124,29 +122,27 @@ def overlap(
     *,
     definition: str = "assigned",
     threshold: float = THRESHOLD,
-    side: int = 0,
 ) -> Overlap:
-    """`live` Int64[ndarray, " n_live"]: the latents that fire, of the first coder (the second with `side` 1). Raises UserError
+    """`live` Int64[ndarray, " n_live"]: the first coder's latents that fire. Raises UserError
     for a threshold that is no cosine."""
     if not found.parts:
         raise UserError(apart(found))
-    shared = alignment(found, definition, side) > check_threshold(threshold)
-    coders = found.coders if side == 0 else (found.coders[1], found.coders[0])
+    shared = alignment(found, definition) > check_threshold(threshold)
     means: dict[str, float | None] = {}
     for name, part in found.parts.items():
-        cosine = part.sides[side].cosine[live]
+        cosine = part.sides[0].cosine[live]
         means[name] = float(np.nanmean(cosine)) if np.isfinite(cosine).any() else None
     return Overlap(
-        coders=coders,
+        coders=found.coders,
         definition=definition,
         threshold=threshold,
         n_latents=len(shared),
         n_live=len(live),
         n_shared=int(shared[live].sum()),
         n_shared_of_all=int(shared.sum()),
-        n_agreeing=int(agree(found, side)[live].sum()) if len(found.parts) > 1 else None,
+        n_agreeing=int(agree(found)[live].sum()) if len(found.parts) > 1 else None,
         mean_cosine=means,
-        floor={name: part.floor for name, part in found.parts.items()},
+        floor={name: part.sides[0].floor for name, part in found.parts.items()},
         method={name: part.method for name, part in found.parts.items()},
         absent=found.absent,
     )

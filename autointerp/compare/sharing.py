@@ -37,8 +37,8 @@ class Sharing:
 
 
 def all_pairs(coders: Sequence[str]) -> list[tuple[str, str]]:
-    """Every two of them, once."""
-    return list(combinations(dict.fromkeys(coders), 2))
+    """Every two of them, once, as they are kept."""
+    return [directions.in_order(*pair) for pair in combinations(dict.fromkeys(coders), 2)]
 
 
 def match(
@@ -59,10 +59,10 @@ def match(
     return found
 
 
-def between(pairs: Pairs, first: str, second: str) -> tuple[directions.Directions, int]:
-    """How two coders match, and on which side of it the first stands."""
+def between(pairs: Pairs, first: str, second: str) -> directions.Directions:
+    """How two coders match, the first of them first."""
     found = pairs.get((first, second))
-    return (found, 0) if found is not None else (pairs[second, first], 1)
+    return found if found is not None else pairs[second, first].turned()
 
 
 def overlaps(
@@ -76,12 +76,10 @@ def overlaps(
     """How much each coder (the first of a key) has of its latents in each other; without those that cannot be matched."""
     shares = {}
     for first, second in permutations(dict.fromkeys(coders), 2):
-        found, side = between(pairs, first, second)
+        found = between(pairs, first, second)
         if found.parts:
             live = store.coder(first).table().live
-            shares[first, second] = overlap(
-                found, live, definition=definition, threshold=threshold, side=side
-            )
+            shares[first, second] = overlap(found, live, definition=definition, threshold=threshold)
     return shares
 
 
@@ -96,10 +94,10 @@ def sharing(
 ) -> Sharing:
     """`coder` beside those of `others` that it can be matched with."""
     matched = {other: between(pairs, coder, other) for other in others if other != coder}
-    usable = {other: (found, side) for other, (found, side) in matched.items() if found.parts}
+    usable = {other: found for other, found in matched.items() if found.parts}
     live = store.coder(coder).table().live
     if usable:
-        alignments = [alignment(found, definition, side)[live] for found, side in usable.values()]
+        alignments = [alignment(found, definition)[live] for found in usable.values()]
         counts = shared_by(alignments, threshold)
     else:
         counts = live * 0

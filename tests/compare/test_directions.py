@@ -31,7 +31,8 @@ from tests.compare.conftest import ORDER
 
 
 def found(resources: Resources, first: str, second: str) -> Directions:
-    return directions.read(results.obtain(resources, "directions", [first, second]), (first, second))
+    table = results.obtain(resources, "directions", directions.in_order(first, second))
+    return directions.read(table, (first, second))
 
 
 def test_a_row_permuted_copy_is_the_same_coder(resources: Resources):
@@ -51,7 +52,7 @@ def test_a_row_permuted_copy_is_the_same_coder(resources: Resources):
 def test_an_independent_coder_is_at_the_floor(resources: Resources):
     pair = found(resources, "sae", "other")
     part = pair.parts["decoder"]
-    assert part.sides[0].nearest_cosine.mean() == pytest.approx(part.floor, abs=0.05)
+    assert part.sides[0].nearest_cosine.mean() == pytest.approx(part.sides[0].floor, abs=0.05)
     has = part.sides[0].partner >= 0
     assert has.sum() == 48  # of 64: each of the smaller side has one
     np.testing.assert_array_equal(part.sides[1].partner[part.sides[0].partner[has]], np.flatnonzero(has))
@@ -87,13 +88,22 @@ def test_only_directions_of_one_space_are_compared(
     assert said is None or said in " ".join(pair.absent.values())
 
 
+def test_the_other_way_round_is_the_same_matching(resources: Resources):
+    there, back = found(resources, "sae", "other"), found(resources, "other", "sae")
+    for name, part in there.parts.items():
+        for side in (0, 1):
+            seen = vars(part.sides[side]), vars(back.parts[name].sides[1 - side])
+            for key, values in seen[0].items():
+                np.testing.assert_array_equal(values, seen[1][key])
+    assert there.parts["encoder"].sides[0].floor != there.parts["encoder"].sides[1].floor
+
+
 def test_results_are_kept_and_computed_again_for_another_file(built: Path, monkeypatch: pytest.MonkeyPatch):
     store, annotations = Store.open(built), Annotations(built)
     results.obtain(Resources(store, annotations), "directions", ["sae", "skip"])
     monkeypatch.setattr(directions, "compute", lambda *_: pytest.fail("computed again"))
     again = Resources(Store.open(built), annotations)
     assert results.known(again, "directions", ["sae", "skip"]) is not None
-    assert results.known(again, "directions", ["skip", "sae"]) is None
     assert results.known(again, "directions", ["sae", "skip"], {"exact_up_to": 0}) is None
     with pytest.raises(UnknownName):
         results.known(again, "directions", ["sae", "nothing"])
@@ -120,7 +130,7 @@ def made(cosines: list[np.ndarray], partners: list[np.ndarray]) -> Directions:
         nearest = np.fmax(cosine, 0.2).astype(np.float32)
         empty = np.zeros(0, np.float32)
         parts[name] = Part(
-            "exact", 0.1, (Side(partner, cosine, np.abs(partner), nearest), Side(empty, empty, empty, empty))  # type: ignore[arg-type]
+            "exact", (Side(partner, cosine, np.abs(partner), nearest, 0.1), Side(empty, empty, empty, empty, 0.1))  # type: ignore[arg-type]
         )  # fmt: skip
     assert n
     return Directions(("a", "b"), parts, {})

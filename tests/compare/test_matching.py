@@ -65,5 +65,5 @@ def test_a_permuted_copy_is_found_whole_and_an_independent_one_at_the_floor(exac
     np.testing.assert_array_equal(order.numpy()[copy.partner], np.arange(300))
     np.testing.assert_allclose(copy.cosine, 1.0, atol=1e-5)
     other = match(a, torch.from_numpy(rng.normal(size=(300, 64)).astype(np.float32)), exact_up_to=exact_up_to)
-    assert other.there.cosine.mean() == pytest.approx(other.floor, abs=0.02)
+    assert other.there.cosine.mean() == pytest.approx(other.floors[0], abs=0.02)
     assert (other.there.cosine < 0.7).all()

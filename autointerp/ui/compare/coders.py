@@ -1,12 +1,18 @@
-"""The two coders that a view of Compare is about."""
+"""The coders that a view of Compare is about."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
+from operator import attrgetter
 
 import streamlit as st
 
 from autointerp.models.coders import registry
 from autointerp.types import CoderInfo
-from autointerp.ui.shared.state import choose, current, unknown_coder
+from autointerp.ui.shared.state import bound, choose, current, unknown_coder
+
+MAX_DEFAULT = 12
+"""Coders chosen when none is, at most."""
 
 
 def two(infos: Sequence[CoderInfo]) -> tuple[str, str] | None:
@@ -18,8 +24,7 @@ def two(infos: Sequence[CoderInfo]) -> tuple[str, str] | None:
             "This store has one coder; a comparison needs two. Cache another one into the same store, then reload."
         )
         return None
-    trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
-    first, second = [*trained, *(name for name in names if name not in trained)][:2]
+    first, second = _usual(infos)
     params = current()
     chosen = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -33,4 +38,50 @@ def two(infos: Sequence[CoderInfo]) -> tuple[str, str] | None:
                 st.selectbox, label, options, parameter, asked, default, label_visibility="visible", width=220
             )
             chosen.append(asked)
+    if chosen[0] == chosen[1]:
+        st.info("Choose two different coders.")
+        return None
     return chosen[0], chosen[1]
+
+
+def _usual(infos: Sequence[CoderInfo]) -> tuple[str, str]:
+    """Two coders that a person would compare first: trained ones, of one hookpoint and kind where there are such."""
+    trained = [info for info in infos if not registry.kind(info.kind).is_control]
+    ordered = [*trained, *(info for info in infos if info not in trained)]
+    alike = [
+        pair
+        for how in (_HOOKPOINT_AND_KIND, _HOOKPOINT)
+        for pair in combinations(trained, 2)
+        if how(pair[0]) == how(pair[1])
+    ]
+    first, second = alike[0] if alike else ordered[:2]
+    return first.coder, second.coder
+
+
+_HOOKPOINT_AND_KIND, _HOOKPOINT = attrgetter("hookpoint", "kind"), attrgetter("hookpoint")
+
+
+def several(infos: Sequence[CoderInfo], least: int = 2) -> list[str] | None:
+    """The coders of the address (`coders=a,b,c`), by default those at the most common hookpoint; pills to choose others stand
+    here. `None` where there are fewer than `least`."""
+    names = [info.coder for info in infos]
+    if len(names) < least:
+        two(infos)  # says what is missing
+        return None
+    asked = current().get("coders")
+    hookpoint = Counter(info.hookpoint for info in infos).most_common(1)[0][0]
+    usual = [info.coder for info in infos if info.hookpoint == hookpoint]
+    chosen = (usual if len(usual) >= least else names)[:MAX_DEFAULT]
+    if asked is not None:
+        wanted = [name for name in asked.split(",") if name]
+        for unknown in [name for name in wanted if name not in names][:3]:
+            unknown_coder(unknown, names, parameter="coders")
+        chosen = [name for name in names if name in wanted]
+    st.pills(
+        "Coders", names, selection_mode="multi", wrap=True,
+        **bound("coders", chosen, encode=",".join, firm=True),
+    )  # fmt: skip
+    if len(chosen) < least:
+        st.info(f"{len(chosen)} chosen: choose at least {least} coders.")
+        return None
+    return chosen

@@ -10,7 +10,11 @@ from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import choice, choose, current
 
 VIEWS: dict[str, tuple[str, str]] = {
-    "shared": ("Shared features", "Which features of one coder another one has too"),
+    "shared": (
+        "Shared features",
+        "Which features of one coder another one has too, by the directions they read and write",
+    ),
+    "several": ("Several coders", "What each coder shares with each other, and what is found in one only"),
 }
 """By name, as in the address and of the module: title, and what it answers."""
 

@@ -42,7 +42,13 @@ def ink(theme: str | None) -> str:
     return INK["dark" if theme == "dark" else "light"]
 
 
-def _layout(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
+LEGEND = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
+SCALE = [[0.0, "rgba(74,110,224,0)"], [1.0, "rgba(74,110,224,0.4)"]]
+"""From nothing to the first coder's colour, on either ground; figures in it stay legible."""
+
+
+def framed(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
+    """The frame that all plots have: title, height in pixels, margins, colours of text."""
     colour_of_text = ink(st.context.theme.type)
     figure.update_xaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
     figure.update_yaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
@@ -56,6 +62,18 @@ def _layout(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
         **more,
     )
     return figure
+
+
+def density_axis(figure: "Figure") -> None:
+    """The x axis of densities in percent."""
+    decades = [10.0**power for power in range(-8, 3)]
+    figure.update_xaxes(
+        type="log",
+        title={"text": "density (share of tokens on which a feature fires)"},
+        tickvals=decades,
+        ticktext=[f"{d:g} %" if d >= 0.01 else fmt.density(d / 100) for d in decades],
+        showgrid=True,
+    )
 
 
 def densities(curves: Sequence[DensityCurve]) -> "Figure":
@@ -79,17 +97,9 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
                 hovertemplate="about %{customdata[0]}: %{y:.1f} %, %{customdata[1]}<extra>%{fullData.name}</extra>",
             )
         )
-    decades = [10.0**power for power in range(-8, 3)]
-    figure.update_xaxes(
-        type="log",
-        title={"text": "density (share of tokens on which a feature fires)"},
-        tickvals=decades,
-        ticktext=[f"{d:g} %" if d >= 0.01 else fmt.density(d / 100) for d in decades],
-        showgrid=True,
-    )
+    density_axis(figure)
     figure.update_yaxes(title={"text": "live features in each tenth of a decade (%)"}, rangemode="tozero")
-    legend = {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom", "title": None}
-    return _layout(figure, "How often features fire", 290, legend=legend, showlegend=True)
+    return framed(figure, "How often features fire", 290, legend=LEGEND, showlegend=True)
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> "Figure":
     lowest = min((box.percentiles[0] for box in boxes), default=0.0)
     figure.update_xaxes(range=[min(lowest - 0.05, 0.0) if lowest < 0 else -0.02, 1.04], nticks=6, title=None)
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    return _layout(figure, title, max(130, 74 + 30 * len(boxes)), showlegend=False)
+    return framed(figure, title, max(130, 74 + 30 * len(boxes)), showlegend=False)
 
 
 def score_scatter(
@@ -174,4 +184,4 @@ def score_scatter(
         figure.add_hline(y=floors[1], line=dotted)
     figure.update_xaxes(title={"text": names[0]}, showgrid=True)
     figure.update_yaxes(title={"text": names[1]}, showgrid=True)
-    return _layout(figure, "", 420, showlegend=False, dragmode="pan").update_layout(margin={"t": 10})
+    return framed(figure, "", 420, showlegend=False, dragmode="pan").update_layout(margin={"t": 10})

@@ -2,6 +2,7 @@
 offered as a job."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import streamlit as st
@@ -12,7 +13,7 @@ from autointerp.jobs import Job
 from autointerp.jobs.comparing import compare_job
 from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, services
-from autointerp.ui.shared.text import plain, sentence
+from autointerp.ui.shared.text import plain
 
 
 def obtain(
@@ -54,18 +55,25 @@ def _offer(
         components.commands(f"autointerp serve {store.path}")
         return
     running = [job.id for job in services.annotations(store).jobs.active() if _does(job, work)]
-    if not running:
-        st.info(f"Not computed yet: {label}. It is done once and kept.")
-        if st.button("Compute", key=f"compute_{what}", icon=":material/play_arrow:"):
-            try:
-                job_strip.remember(runner.submit(**work).id)
-            except UserError as error:
-                st.error(sentence(error, 500))
-            else:
-                st.rerun()
-    job_strip.draw(running or None, key=f"compute_{what}_strip")
+    if running:
+        job_strip.draw(running, key=f"compute_{what}_strip")
+        return
+    st.info(f"Not computed yet: {label}. It is done once and kept.")
+    st.button(
+        "Compute", key=f"compute_{what}", icon=":material/play_arrow:", on_click=_start, args=(store, work)
+    )
+    job_strip.draw(key=f"compute_{what}_strip")
 
 
-def _does(job: Job, work: dict) -> bool:
+def _start(store: Store, work: dict[str, Any]) -> None:
+    runner = services.runner(store)
+    assert runner is not None
+    try:
+        job_strip.remember(runner.submit(**work).id)
+    except UserError as error:
+        st.session_state[job_strip.MESSAGE] = str(error)
+
+
+def _does(job: Job, work: dict[str, Any]) -> bool:
     """Whether the job is this one, or was: of several sets, some may be done since."""
     return job.kind == "compare" and job.payload == work["payload"] and job.total >= len(work["items"])
