@@ -104,6 +104,16 @@ def known(resources: Resources, coder: str, other: str) -> Pair:
     return Pair(coder, other, None if table is None else coactivation.read(table, pair), matched)
 
 
+def missing(resources: Resources) -> dict[str, list[tuple[str, str]]]:
+    """The pairs of the store's coders of which something has not been computed, by what it is."""
+    pairs = [known(resources, *names) for names in coactivation.pairs(resources.store)]
+    lacking = {
+        "coactivation": [(pair.coder, pair.other) for pair in pairs if pair.coactivation is None],
+        "directions": [(pair.coder, pair.other) for pair in pairs if pair.directions is None],
+    }
+    return {what: names for what, names in lacking.items() if names}
+
+
 def counterparts(
     resources: Resources,
     coder: str,

@@ -25,11 +25,69 @@ const explained = (row) => {
   return append(line, value);
 };
 
+// Tabs over several ways to look, of which one is shown.
+const tabbed = (ways, shown, choose) => {
+  const tabs = el("div", "tabs");
+  tabs.setAttribute("role", "tablist");
+  for (const way of ways) {
+    const tab = el("button", "", way.title);
+    tab.setAttribute("role", "tab");
+    tab.setAttribute("aria-selected", String(way === shown));
+    tab.title = way.help;
+    tab.onclick = () => { if (way !== shown) choose(way.key); };
+    append(tabs, tab);
+  }
+  return tabs;
+};
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   // The list of the address, but where a click is on its way there.
   if (root.asked === data.near) root.asked = undefined;
   if (root.asked === undefined) root.tab = data.near;
+  if (root.askedBy === data.others.by) root.askedBy = undefined;
+  if (root.askedBy === undefined) root.by = data.others.by;
+  // Another coder's nearest features: the best of each, the next ones on demand.
+  const counterpart = (coder, row) => {
+    const params = { a: data.coder, latent_a: data.latent, b: coder, latent_b: row.latent };
+    const compare = link("act", "compare", address("compare", { view: "pair", ...params }), () => setTriggerValue("open", { compare: params }));
+    compare.setAttribute("aria-label", `Compare with ${coder} #${row.latent}`);
+    return append(
+      el("div", "near"),
+      link("", "#" + row.latent, address("feature", { coder, latent: row.latent }), () => setTriggerValue("open", { coder, latent: row.latent })),
+      el("span", "num", row.value),
+      append(el("span", "dim"), el("span", "", row.density + "  "), el("span", "t", row.token)),
+      compare,
+      row.says ? explained(row) : null,
+    );
+  };
+  const elsewhere = () => {
+    const { measures, alone } = data.others;
+    if (alone || !measures.length) return null;
+    const section = append(el("section", "others"), el("h4", "", "Nearest in the other coders"));
+    const chosen = measures.find((measure) => measure.key === root.by) || measures[0];
+    append(section, tabbed(measures, chosen, (key) => {
+      root.by = root.askedBy = key;
+      draw();
+      setTriggerValue("near", "other_" + key);
+    }));
+    root.open = root.open || new Set();
+    for (const { coder, rows, none } of chosen.coders) {
+      const all = root.open.has(coder);
+      const head = append(el("div", "coder"), el("span", "", coder));
+      if (!rows.length) append(head, el("span", "note", none));
+      else if (rows.length > 1) {
+        const more = el("button", "", all ? "less" : `${rows.length - 1} more`);
+        more.setAttribute("aria-expanded", String(all));
+        more.setAttribute("aria-label", all ? `Only the nearest of ${coder}` : `${rows.length - 1} more of ${coder}`);
+        more.onclick = () => { all ? root.open.delete(coder) : root.open.add(coder); draw(); };
+        append(head, more);
+      }
+      append(section, head);
+      for (const row of all ? rows : rows.slice(0, 1)) append(section, counterpart(coder, row));
+    }
+    return section;
+  };
   const draw = () => {
     const fragment = document.createDocumentFragment();
     append(fragment, append(el("section"), facts(data.facts, data, (place) => setTriggerValue("open", { coder: data.coder, latent: data.latent, ...place }))));
@@ -45,22 +103,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (!names.length) append(near, el("div", "note", data.no_neighbours));
     else {
       const shown = names.find((relation) => relation.key === root.tab) || names[0];
-      const tabs = el("div", "tabs");
-      tabs.setAttribute("role", "tablist");
-      for (const relation of names) {
-        const tab = el("button", "", relation.title);
-        tab.setAttribute("role", "tab");
-        tab.setAttribute("aria-selected", String(relation === shown));
-        tab.title = relation.help;
-        tab.onclick = () => {
-          if (relation === shown) return;
-          root.tab = root.asked = relation.key;
-          draw();
-          setTriggerValue("near", relation.key);
-        };
-        append(tabs, tab);
-      }
-      append(near, tabs);
+      append(near, tabbed(names, shown, (key) => {
+        root.tab = root.asked = key;
+        draw();
+        setTriggerValue("near", key);
+      }));
       for (const row of shown.rows) {
         const open = () => setTriggerValue("open", { coder: data.coder, latent: row.latent });
         const peeked = data.peek && data.peek.latent === row.latent;
@@ -84,8 +131,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
         }
       }
     }
+    const others = elsewhere();
     if (near.querySelector(".weak")) append(near, el("div", "note", WEAK_LEGEND));
-    append(fragment, near);
+    append(fragment, near, others);
     root.replaceChildren(fragment);
     root.dataset.latent = data.latent;
   };

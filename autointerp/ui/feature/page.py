@@ -193,7 +193,7 @@ def _open_clicked() -> None:
     if isinstance(sent, dict) and "context" in sent:
         place = {name: int(sent[name]) for name in ("context", "start")}
         change(**close_right(), **place)
-    elif isinstance(sent, dict):
+    elif isinstance(sent, dict) and "latent" in sent:
         goto(str(sent["coder"]), int(sent["latent"]))
 
 

@@ -1,17 +1,17 @@
-"""The left side of the Feature page: statistics, promoted and suppressed tokens, neighbours and a look into one of them."""
+"""The left side of the Feature page: statistics, promoted and suppressed tokens, neighbours and a look into one of them,
+counterparts in the other coders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from autointerp.errors import StoreError
-from autointerp.store import STATISTICS, annotated_store, sorted_kinds
+from autointerp.store import STATISTICS
 from autointerp.types import Relation, TokenLogit
-from autointerp.ui.feature import data, examples
+from autointerp.ui.feature import data, elsewhere, examples
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import FeatureState
-from autointerp.ui.shared import components, payload, score_text, services
+from autointerp.ui.shared import components, payload
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.explanation_cell import explanation_cell
+from autointerp.ui.shared.explained import explained
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.statistics import facts, token_text
 from autointerp.ui.shared.text import quoted, visible
@@ -29,17 +29,24 @@ PEEK_WINDOW = 24
 def draw(
     feature: Feature, state: FeatureState, *, on_open: Callable[[], None], on_peek: Callable[[], None]
 ) -> None:
-    """The panel as one element."""
-    components.panel(
-        record(feature, state.peek, state.near), key=KEY, on_open=on_open, on_peek=on_peek, on_near=_near
-    )
+    """The panel as one element; below it, what would tell more of the other coders."""
+    others = elsewhere.read(feature)
+    clicked = components.panel(
+        record(feature, state.peek, state.near) | {"others": elsewhere.record(feature, others, state.by)},
+        key=KEY, on_open=on_open, on_peek=on_peek, on_near=_near,
+    )  # fmt: skip
+    if clicked and "compare" in clicked:
+        components.go("compare", {"view": "pair", **clicked["compare"]})
+    elsewhere.offer(feature.store, others)
 
 
 def _near() -> None:
-    """Another list of neighbours."""
+    """Another list of neighbours, or of features of other coders."""
     kind = components.triggered(KEY, "near")
     if kind in RELATIONS:
         change(near=str(kind), peek=None)
+    elif isinstance(kind, str) and kind.removeprefix("other_") in elsewhere.LABELS:
+        change(by=kind.removeprefix("other_"))
 
 
 def record(feature: Feature, peek: int | None, near: str | None = None) -> dict[str, Any]:
@@ -48,14 +55,14 @@ def record(feature: Feature, peek: int | None, near: str | None = None) -> dict[
     around = data.surroundings(feature)
     text = token_text(feature.store)
 
-    explained = _explained(feature, list(around.stats))
+    said = explained(feature.store, info.coder, list(around.stats))
 
     def near_row(latent: int, value: float) -> dict[str, Any]:
         stats = around.stats[latent]
         token = "" if stats.top_token is None else quoted(text(stats.top_token))
         density = fmt.density(stats.density)
         row = {"latent": latent, "value": fmt.decimal(value, 2), "density": density, "token": token}
-        return row | explained.get(latent, {})
+        return row | said.get(latent, {})
 
     def logit(row: TokenLogit) -> list[Any]:
         return [row.token, visible(text(row.token)), row.value, fmt.signed(row.value)]
@@ -85,29 +92,6 @@ def record(feature: Feature, peek: int | None, near: str | None = None) -> dict[
         "near": near,
         "peek": _peek(feature, peek) if peek is not None and peek in around.stats else None,
     }
-
-
-def _explained(feature: Feature, latents: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """The explanation shown for each of these features and its most common kind of score, where there are any."""
-    try:
-        annotated = annotated_store(services.annotations(feature.store))
-        coder = annotated.coder(feature.coder.info.coder)
-    except StoreError:
-        return {}
-    shown = coder.shown(latents)
-    kinds = sorted_kinds([coder.kinds], score_text.order)
-    kind = max(kinds, key=lambda kind: kinds[kind], default=None)  # the first of equals
-    scores = {} if kind is None else coder.shown_scores(kind, latents)
-    name = score_text.name(kind) if kind is not None else ""
-    drawn: dict[int, dict[str, Any]] = {}
-    for latent, explanation in shown.items():
-        drawn[latent] = {"says": explanation_cell(explanation)}
-        score = scores.get(latent)
-        if score is not None and score.value is not None:
-            cell = score_text.cell(score)
-            cell["help"] = f"{name}: {cell['value']}, 95 % {cell['ci']}, {cell['under']}\n{cell['help']}"
-            drawn[latent]["score"] = cell
-    return drawn
 
 
 def _led(feature: Feature, fact: list[Any]) -> list[Any]:

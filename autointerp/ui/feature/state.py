@@ -65,8 +65,8 @@ class Wide:
 @dataclass(frozen=True)
 class FeatureState:
     """The Feature page. `coder`, `latent`, `context` and `start` are as given: the page checks them against the store. `bin`:
-    of the histogram, where `group` is its interval. `near`: which list of neighbours, as given. `pages`: how many of each
-    group are shown, 0 its head."""
+    of the histogram, where `group` is its interval. `near`, `by`: which list of neighbours, and of features of other coders,
+    as given. `pages`: how many of each group are shown, 0 its head."""
 
     coder: str | None
     latent: str | None
@@ -78,6 +78,7 @@ class FeatureState:
     start: str | None
     peek: int | None
     near: str | None
+    by: str | None
     bin: int | None
     wide: Wide | None
     pages: Mapping[str, int]
@@ -98,6 +99,7 @@ class FeatureState:
             start=params.get("start"),
             peek=whole(params.get("peek")),
             near=params.get("near"),
+            by=params.get("by"),
             bin=index,
             wide=Wide.parse(params.get("wide")),
             pages={name: min(n, MAX_PAGES) or int(name == group) for name, n in continued.items()},

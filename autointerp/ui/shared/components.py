@@ -79,12 +79,15 @@ def contexts(data: dict[str, Any], *, key: str, on_open: Callback, on_act: Callb
     _mount("contexts")(data=data, key=key, on_open_change=on_open, on_act_change=on_act)
 
 
-def panel(data: dict[str, Any], *, key: str, on_open: Callback, on_peek: Callback, on_near: Callback) -> None:
-    """Statistics, promoted and suppressed tokens, neighbours; `open` as above or with `{context, start}` of the same latent,
-    `peek` carries a latent, or -1 to close, `near` which list of neighbours is looked at."""
-    _mount("panel")(
+def panel(
+    data: dict[str, Any], *, key: str, on_open: Callback, on_peek: Callback, on_near: Callback
+) -> dict[str, Any] | None:
+    """Statistics, promoted and suppressed tokens, neighbours, counterparts; `open` as above, with `{context, start}` of the
+    same latent, or with `{compare}`, the address of a pair; `peek` carries a latent, or -1 to close, `near` which list of
+    neighbours, or of counterparts (`other_...`), is looked at. Returns `open`."""
+    return _mount("panel")(
         data=data, key=key, on_open_change=on_open, on_peek_change=on_peek, on_near_change=on_near
-    )
+    ).open
 
 
 def facts(data: list[list[str]], *, key: str) -> None:

@@ -38,38 +38,37 @@ def obtain_all(
         with st.spinner(f"{plain(results.label(what, missing[0]).capitalize(), 200)}…"):
             results.obtain(resources, what, missing[0], parameters)
         return obtain_all(store, what, sets, parameters)
-    _offer(store, what, missing, parameters)
+    offer(store, [compare_job(what, *missing, parameters=parameters)])
     return None
 
 
-def _offer(
-    store: Store, what: str, sets: Sequence[Sequence[str]], parameters: results.Parameters | None
-) -> None:
+def offer(store: Store, works: Sequence[dict[str, Any]]) -> None:
+    """A button that queues these jobs of `compare_job`, or the progress of those under way."""
     runner = services.runner(store)
-    work = compare_job(what, *sets, parameters=parameters)
-    label = plain(work["label"], 200)
+    label = plain(" and ".join(work["label"] for work in works), 200)
     if runner is None or not job_strip.writable(store):
         st.info(
             f"Not computed yet: {label}. This app is read-only; open the store with one that can write, once:"
         )
         components.commands(f"autointerp serve {store.path}")
         return
-    running = [job.id for job in services.annotations(store).jobs.active() if _does(job, work)]
+    key = f"compute_{works[0]['payload']['what']}"
+    active = services.annotations(store).jobs.active()
+    running = [job.id for job in active if any(_does(job, work) for work in works)]
     if running:
-        job_strip.draw(running, key=f"compute_{what}_strip")
+        job_strip.draw(running, key=f"{key}_strip")
         return
     st.info(f"Not computed yet: {label}. It is done once and kept.")
-    st.button(
-        "Compute", key=f"compute_{what}", icon=":material/play_arrow:", on_click=_start, args=(store, work)
-    )
-    job_strip.draw(key=f"compute_{what}_strip")
+    st.button("Compute", key=key, icon=":material/play_arrow:", on_click=_start, args=(store, works))
+    job_strip.draw(key=f"{key}_strip")
 
 
-def _start(store: Store, work: dict[str, Any]) -> None:
+def _start(store: Store, works: Sequence[dict[str, Any]]) -> None:
     runner = services.runner(store)
     assert runner is not None
     try:
-        job_strip.remember(runner.submit(**work).id)
+        for work in works:
+            job_strip.remember(runner.submit(**work).id)
     except UserError as error:
         st.session_state[job_strip.MESSAGE] = str(error)
 
