@@ -103,17 +103,17 @@ def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store:
     """Only the held-out protocol keeps out what an explainer was shown, and a person may have read anything."""
     made = explained_store.explanations
     first = card(page(open_page, explained_store, version=made["first"].id))
-    assert first["scored_on"] == "scored on held-out examples"
+    assert first["scored_on"] == "on held-out examples"
     assert first["usual"]
     edited = card(page(open_page, explained_store))
-    assert edited["scored_on"] == "scored on held-out examples, which the author may have seen"
+    assert edited["scored_on"] == "on held-out examples, which the author may have seen"
     assert not edited["usual"]
     with Annotations(explained_store.path) as annotations:
         for name in ("first", "emoji"):
             score = answered(explained_store.store, made[name], 0.8, floor=0.5)
             annotations.add(replace(score, protocol="delphi"))
     first = card(page(open_page, explained_store, version=made["first"].id))
-    assert first["scored_on"] == "not all scored on held-out examples"
+    assert first["scored_on"] == "not all on held-out examples"
     told = {row["protocol"]: row["examples"] for row in first["scores"]}
     assert told == {
         "": "held-out examples",

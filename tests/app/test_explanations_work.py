@@ -94,14 +94,18 @@ def test_a_difference_without_an_interval_is_no_figure(
 
 def test_a_click_is_answered_also_when_nothing_looks_different(open_page, busy_store: Explained):
     app = page(open_page, busy_store, latent=4, panel="rescore")
+    said: list[Any] = []
     for count in (3, 5):
         if "panel" not in app.query_params:
             app.button(key="open_rescore").click().run()
         app.button(key="run_score").click().run()
-        assert any("score 1 explanation of sae" in str(one.value) for one in app.toast)
+        said.append(record(app, "notice"))
+        assert "score 1 explanation of sae" in said[-1]["text"]
         finish(app, busy_store, lambda a, n=count: len(a.scores_of_latent("sae", 4)) == n)
     app.run()
-    assert not app.toast
+    said.append(record(app, "notice"))
+    assert [one["once"] for one in said] == [said[0]["once"], said[1]["once"], said[1]["once"]]
+    assert said[0]["once"] != said[1]["once"], "each is said once"
 
 
 def test_regenerating_again_draws_other_examples(open_page, busy_store: Explained):

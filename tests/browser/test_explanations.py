@@ -57,6 +57,19 @@ def look(at: Visit, path: str) -> Page:
     return at.page
 
 
+COVERED = """() => {
+  const roots = [document, ...[...document.querySelectorAll('*')].map((node) => node.shadowRoot).filter(Boolean)];
+  const all = (what) => roots.flatMap((root) => [...root.querySelectorAll(what)]);
+  const notice = all('.notice')[0].getBoundingClientRect();
+  return all('button, a, input').filter((node) => node.checkVisibility() && node.getBoundingClientRect().width > 1)
+    .filter((node) => {
+      const box = node.getBoundingClientRect();
+      return box.left < notice.right && box.right > notice.left && box.top < notice.bottom && box.bottom > notice.top
+        && box.top >= 0;
+    }).map((node) => node.textContent);
+}"""
+
+
 def test_regenerate_and_score_in_one_click(writable: Server, visit: Open, made: Explained):
     at = visit(writable)
     page = look(at, "latent=1")
@@ -65,6 +78,8 @@ def test_regenerate_and_score_in_one_click(writable: Server, visit: Open, made: 
     expect(page).to_have_url(re.compile("panel=regenerate"))
     expect(page.get_by_text("No prompt and no cost")).to_be_visible()
     at.click(button(page, "Explain"))
+    expect(page.get_by_role("status").filter(has_text="explain 1 feature of sae")).to_be_visible()
+    assert page.evaluate(COVERED) == [], "a notice covers no button"
     expect(card(page).locator(".meta")).to_contain_text("version 2 of 2")
     expect(page).not_to_have_url(re.compile("panel="))
     for scorer in ("Detection", "Fuzzing"):

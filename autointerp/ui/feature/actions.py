@@ -7,6 +7,7 @@ yet: the tab can be closed, and the server killed, right after. The session only
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
+from uuid import uuid4
 
 import streamlit as st
 
@@ -26,16 +27,16 @@ from autointerp.store.annotations import NewJob
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import TYPED, close_right
 from autointerp.ui.feature.versions import Versions, load
-from autointerp.ui.shared import job_strip, llm_settings, services
+from autointerp.ui.shared import components, job_strip, llm_settings, services
 from autointerp.ui.shared.options import plain_score
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change, current
-from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.text import plain, visible
 
 STARTED = "explanation_jobs"
 NEW_VERSION = "explanation_new_version"
 ERROR = "explanation_error"
-TOAST = "explanation_toast"
+NOTICE = "explanation_notice"
 QUICK_SECONDS = 0.9
 """How long a click on work without a language model waits for its end: then the result comes with the answer to the click."""
 
@@ -106,12 +107,15 @@ def clear_error() -> None:
     st.session_state.pop(ERROR, None)
 
 
-def show_toast() -> None:
+def say(text: str) -> None:
+    """What a click came to, for `show_notice`."""
+    st.session_state[NOTICE] = (text, uuid4().hex)
+
+
+def show_notice() -> None:
     """Say once what a click came to, wherever the page has been scrolled to: the form that was filled in may be far below the
     progress, and new scores may be the same as before."""
-    text = st.session_state.pop(TOAST, None)
-    if text:
-        st.toast(text)
+    components.notice(*st.session_state.get(NOTICE, ("", "")))
 
 
 # What clicks start -----------------------------------------------------------------------------
@@ -195,13 +199,13 @@ def _settle(store: Store, queued: Sequence[Job], *, quick: bool) -> None:
         job = runner.wait(job.id, timeout=QUICK_SECONDS)
     if job.is_active:
         job_strip.remember(job.id)
-        st.session_state[TOAST] = f"Started: {plain(job.label)}"
+        say(f"Started: {visible(job.label)}")
     elif job.state != "done" or job.n_failed:
         job_strip.remember(job.id)
-        st.session_state[TOAST] = f"Failed: {plain(job.label)}. See below the explanation."
+        say(f"Failed: {visible(job.label)}. See below the explanation.")
     else:
         arrived(store, job)
-        st.session_state[TOAST] = f"Done: {plain(job.label)}"
+        say(f"Done: {visible(job.label)}")
 
 
 def _remember(job: Job, started: StartedJob) -> None:

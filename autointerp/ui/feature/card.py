@@ -80,7 +80,7 @@ def head(scores: list[Score], current: Explanation) -> dict[str, Any]:
     """The line above the scores: what they were judged on. `usual`: nothing that a reader has to be warned of."""
     examples = {feature_versions.examples_of(score.protocol, current) for score in scores}
     only = next(iter(examples), "") if len(examples) == 1 else ""
-    text = f"scored on {only}" if only else "not all scored on held-out examples"
+    text = f"on {only}" if only else "not all on held-out examples"
     return {"scored_on": text, "usual": examples == {feature_versions.HELD_OUT}}
 
 

@@ -45,7 +45,6 @@ def read(feature: Feature) -> Versions:
 def left(feature: Feature, versions: Versions) -> None:
     """The explanation, its scores, and what can be done about them."""
     state = ExplanationState.parse(current())
-    actions.show_toast()
     writable = job_strip.writable(feature.store)
     if feature.stats.is_dead and not versions.explanations:
         return
@@ -57,6 +56,7 @@ def left(feature: Feature, versions: Versions) -> None:
             if writable:
                 forms.offer_drafts(versions, state.panel)
                 actions.strip(feature)
+                actions.show_notice()
     if state.panel == "versions" and versions.current:
         card.draw_versions(versions, state)
         _provenance(feature, versions)

@@ -154,6 +154,12 @@ def connection(data: dict[str, Any], *, key: str, on_greeting: Callback) -> None
     _mount("connection")(data=data, key=key, on_greeting_change=on_greeting)
 
 
+def notice(text: str, once: str) -> None:
+    """Says `text` for some seconds where no button is, wherever the page has been scrolled to. `once`: which saying of it; none
+    is said twice."""
+    _mount("notice")(data={"text": text, "once": once}, key="notice")
+
+
 def drafts(data: dict[str, Any], *, key: str, on_found: Callback) -> None:
     """Keeps what is typed in the browser; `found` says what it has and the session has not."""
     _mount("drafts")(data=data, key=key, on_found_change=on_found)
