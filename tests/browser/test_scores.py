@@ -14,7 +14,7 @@ from autointerp.records import new_id
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.browser.conftest import WIDE, Open, Server, start_server
-from tests.explained import explain
+from tests.explained import LONG_TEXT, explain
 
 MEDIUM = (800, 900)
 PHONE = (420, 800)
@@ -112,6 +112,10 @@ def test_explanations_are_text(scored_server: Server, visit: Open):
     at.goto("/features?coder=sae&sort=latent")
     expect(rows(at.page).first).to_contain_text("Script tags that call alert, in web pages.")
     expect(at.page.locator("table.list.explained")).not_to_contain_text("\u202e")
+    at.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    long = rows(at.page).filter(has_text=LONG_TEXT[:60])
+    at.click(long.get_by_role("button", name="Copy this row as text, with its link"))
+    assert LONG_TEXT.strip() in at.page.evaluate("navigator.clipboard.readText()")
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", MEDIUM)])

@@ -45,7 +45,7 @@ const turner = (table) => {
 // A row as text: its cells under their titles, and its address.
 const spoken = (column, cell) => {
   if (cell === null || cell === undefined) return "";
-  if (column.kind === "explanation") return cell.none || cell.text;
+  if (column.kind === "explanation") return (cell.none || cell.whole || cell.text).replace(/\s+/g, " ").trim();
   if (column.kind === "score") return `${cell.value} (${cell.ci}, ${cell.under})`;
   if (column.kind === "token") return cell.join(" ");
   return Array.isArray(cell) ? cell[0] : String(cell);

@@ -17,7 +17,7 @@ const logits = (side, title, rows, view) => {
 // What a neighbour is said to respond to, and its score: one line, whole as a tooltip.
 const explained = (row) => {
   const says = el("span", "says", row.says.text || row.says.none);
-  says.title = [row.says.text, row.says.help].filter(Boolean).join("\n");
+  says.title = [row.says.whole || row.says.text, row.says.help].filter(Boolean).join("\n");
   const line = append(el("div", "about"), says);
   if (!row.score) return line;
   const value = el("span", "num" + (row.score.weak ? " weak" : ""), row.score.value);

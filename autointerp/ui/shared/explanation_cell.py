@@ -10,7 +10,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import visible
 
 MAX_TEXT = 400
-"""Characters of an explanation that go to the page; a table shows two lines of them."""
+"""Characters of an explanation that a cell shows at most; a table shows two lines of them."""
 
 
 def written_by(explainer: str, author: str | None) -> str:
@@ -26,7 +26,7 @@ def explanation_cell(
     shown: ShownExplanation | None, error: str | None = None, words: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Text, who wrote it, and what marks it out; without one, why. `words` are marked in it, in any case: `hits` are the places
-    of their characters, and a long text begins shortly before the first."""
+    of their characters, and a long text begins shortly before the first. `whole`, to be copied, where the text is cut."""
     if shown is None:
         return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained"}
     by = written_by(shown.explainer, shown.author)
@@ -36,6 +36,7 @@ def explanation_cell(
     versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
     hits = _places(text, words)
     cut = hits[0][0] - BEFORE if hits and hits[0][0] > MAX_TEXT - 2 * BEFORE else 0
+    whole = text
     text = ("…" if cut else "") + text[cut : cut + MAX_TEXT] + ("…" if len(text) > cut + MAX_TEXT else "")
     moved = 1 - cut if cut else 0
     hits = [[start + moved, stop + moved] for start, stop in hits if stop - cut <= MAX_TEXT]
@@ -44,6 +45,7 @@ def explanation_cell(
         "marks": marks,
         "help": visible(f"{written}{versions}"),
         **({"hits": hits} if hits else {}),
+        **({"whole": whole} if len(whole) > MAX_TEXT else {}),
     }
 
 
