@@ -10,9 +10,15 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from autointerp.ui.shared import connection
+from autointerp.ui.shared import connection, drafts
 from autointerp.ui.shared.components import icon
-from autointerp.ui.shared.session import PAGE_BEFORE, PAGE_NOW, freeze_imports
+from autointerp.ui.shared.session import (
+    PAGE_BEFORE,
+    PAGE_NOW,
+    follow_address,
+    freeze_imports,
+    keep_store_in_address,
+)
 from autointerp.ui.shared.text import plain
 
 
@@ -70,7 +76,9 @@ def _tell_astray() -> None:
 
 
 def run() -> None:
-    """The page frame, then the page of the address."""
+    """The page frame, then the page of the address, of the store that it names."""
+    if follow_address():
+        drafts.forget()
     page = _navigation()
     freeze_imports()
     st.session_state[_ROUTED] = True
@@ -78,6 +86,7 @@ def run() -> None:
     try:
         page.run()
     finally:  # also where the page ended early
+        keep_store_in_address()
         connection.draw()
 
 

@@ -364,3 +364,19 @@ def test_copy_of_a_store_is_a_store(open_page, tiny_store: Store, tmp_path: Path
     app = open_page(tmp_path / "copy", "overview")
     assert not app.exception
     assert len(records(app, "list")) == 1
+
+
+def test_the_address_names_another_store(open_page, tiny_store: Store, tmp_path: Path, monkeypatch):
+    other = Path(shutil.copytree(tiny_store.path, tmp_path / "other")).resolve()
+    app = open_page(tiny_store, "overview")
+    app.query_params["store"] = str(other)
+    app.run()
+    assert app.title[0].value.startswith("other")
+    app.switch_page("pages/features.py").run()
+    app.text_input(key="url_search").set_value("cat").run()
+    assert app.query_params["store"] in (str(other), [str(other)])
+    app = open_page(tiny_store, "overview")
+    monkeypatch.setenv(ENV_READ_ONLY, "1")
+    app.query_params["store"] = str(other)
+    app.run()
+    assert app.title[0].value.startswith("tiny")

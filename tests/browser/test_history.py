@@ -1,6 +1,8 @@
 """The browser's Back and Forward restore what was seen, in as many steps as it took."""
 
 import re
+import shutil
+from pathlib import Path
 
 from playwright.sync_api import expect
 
@@ -59,3 +61,28 @@ def test_back_and_forward_restore_what_was_seen(server: Server, visit: Open):
     back()
     expect(page).to_have_url(re.compile("latent=3$"))
     expect(tab).to_have_attribute("aria-selected", "false")
+
+
+def test_a_chosen_store_outlives_a_reload(server: Server, visit: Open, tiny_template: Path, tmp_path: Path):
+    other = Path(shutil.copytree(tiny_template, tmp_path / "other")).resolve()
+    at = visit(server)
+    page = at.page
+    at.goto("/settings")
+    at.choose_new("Store folder", str(other))
+    expect(page).to_have_url(re.compile("store=.*other"))
+    navigation = page.get_by_test_id("stTopNav")
+    for link in ("Features", "Overview"):
+        at.click(navigation.get_by_role("link", name=link))
+        expect(page).to_have_url(re.compile("store=.*other"))
+    at.reload()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_contain_text("other")
+    at.click(page.locator("table a", has_text="sae").first)
+    at.click(page.locator("tr.go a").first)
+    expect(page).to_have_url(re.compile(r"/feature\?.*store=.*other"))
+    at.click(page.get_by_text("Align peaks"))
+    expect(page).to_have_url(re.compile(r"align=1&store=.*other"))
+    for _ in ("as it was", "the list"):
+        at.settled()
+        page.go_back()
+    expect(page).to_have_url(re.compile(r"/features\?.*store=.*other"))

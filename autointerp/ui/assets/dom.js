@@ -137,7 +137,10 @@ const link = (cls, text, href, act) => {
   return node;
 };
 
-const address = (page, params) => page + "?" + new URLSearchParams(params).toString();
+// Addresses name the store where another than the server's own is looked at.
+const STORE = "store";
+const named = () => new URLSearchParams(location.search).get(STORE) || "";
+const address = (page, params) => page + "?" + new URLSearchParams(named() ? { ...params, [STORE]: named() } : params).toString();
 
 const copy = async (text) => {
   try {

@@ -4,6 +4,6 @@ let gone = "";
 export default function ({ data }) {
   if (gone === data.once) return;
   gone = data.once;
-  history[data.instead ? "replaceState" : "pushState"]({}, "", new URL(data.href, document.baseURI));
+  history[data.instead ? "replaceState" : "pushState"]({}, "", new URL(address(data.page, data.params), document.baseURI));
   window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }

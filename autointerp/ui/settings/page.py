@@ -14,6 +14,7 @@ from autointerp.ui.settings import embedder
 from autointerp.ui.shared import components, drafts, keyboard, llm_settings
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import choose_store, found_stores, heading, open_store, store_path
+from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain, sentence
 
 
@@ -52,7 +53,8 @@ def _switch() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Store folder", known, index=0, key="store_choice", accept_new_options=True, on_change=_chosen,
-            help="Choose a store in data/stores, or type the path of another. This affects only your browser session.",
+            help="Choose a store in data/stores, or type the path of another. The choice is for this browser tab, "
+            "in its address.",
         )  # fmt: skip
     st.caption(
         f"`autointerp serve STORE` sets the store for everyone. Stores listed here are in `{settings.stores_folder()}`."
@@ -64,6 +66,7 @@ def _chosen() -> None:
     if chosen and chosen.strip() and "\0" not in chosen:
         choose_store(Path(chosen.strip()))
         drafts.forget()
+        change()
 
 
 def _integrity(store: Store) -> None:

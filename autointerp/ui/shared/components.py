@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import streamlit as st
@@ -110,8 +109,8 @@ def table(
 def go(page: str, params: Mapping[str, object], *, instead: bool = False) -> None:
     """To another page, with `instead` in the place of the address shown now. `st.switch_page` leaves an entry of the page left
     with the parameters of the new one in the browser's history (Streamlit 1.67): Back came to a page that nobody had seen."""
-    href = f"{page}?{urlencode({name: str(value) for name, value in params.items()})}"
-    _mount("go")(data={"href": href, "once": uuid4().hex, "instead": instead}, key="go")
+    data = {"page": page, "params": {name: str(value) for name, value in params.items()}, "instead": instead}
+    _mount("go")(data=data | {"once": uuid4().hex}, key="go")
 
 
 def links(
@@ -147,6 +146,11 @@ def comparison(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
 def keyboard(data: dict[str, Any], *, key: str, on_pressed: Callback) -> None:
     """Hears the page's shortcuts and shows their sheet; `pressed` says which were pressed since the browser loaded the page."""
     _mount("keyboard")(data=data, key=key, on_pressed_change=on_pressed)
+
+
+def store(data: dict[str, Any], *, key: str) -> None:
+    """Puts the chosen store into the address, or takes it out."""
+    _mount("store")(data=data, key=key)
 
 
 def connection(data: dict[str, Any], *, key: str, on_greeting: Callback) -> None:

@@ -20,6 +20,8 @@ from autointerp.ui.shared import components
 from autointerp.ui.shared.text import plain, sentence, visible
 
 STORE_KEY = "store_path"
+STORE_PARAM = "store"
+"""The chosen store in the address, so that it outlives a reload."""
 LAST_FEATURE = "feature_last"
 """The feature seen last: coder and latent."""
 PAGE_NOW = "page_now"
@@ -73,6 +75,30 @@ def choose_store(path: Path | str) -> None:
     st.session_state[STORE_KEY] = str(Path(path).expanduser().resolve())
     for key in (LAST_FEATURE, LIST_PARAMS, TRAIL):
         st.session_state.pop(key, None)
+
+
+def chosen_store() -> str | None:
+    """The store chosen in this session, where it is another than the server's own."""
+    chosen = st.session_state.get(STORE_KEY)
+    return chosen if chosen and Path(chosen) != settings.configured_store().resolve() else None
+
+
+def follow_address() -> bool:
+    """Look at the store that the address names, if any; whether it is another than before."""
+    named = st.query_params.get(STORE_PARAM, "").strip()
+    if not named or "\0" in named or settings.is_read_only():
+        return False
+    before = store_path().resolve()
+    if Path(named).expanduser().resolve() == before:
+        return False
+    choose_store(named)
+    return True
+
+
+def keep_store_in_address() -> None:
+    """Links of Streamlit's own lead to addresses without it."""
+    place = {"page": st.session_state.get(PAGE_NOW), "address": st.query_params.to_dict()}
+    components.store({"store": chosen_store() or "", **place}, key="store")
 
 
 def found_stores() -> list[Path]:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from autointerp.errors import nearest
 from autointerp.ui.shared import drafts
-from autointerp.ui.shared.session import PAGE_NOW
+from autointerp.ui.shared.session import PAGE_NOW, STORE_PARAM, chosen_store
 from autointerp.ui.shared.text import plain
 
 MAX_NUMBER = 2**53  # beyond it a browser's numbers are no longer exact
@@ -52,8 +52,10 @@ def flag(value: str | None) -> bool:
 
 
 def current() -> dict[str, str]:
-    """The address's parameters."""
-    return st.query_params.to_dict()
+    """The address's parameters, without that of the store."""
+    params = st.query_params.to_dict()
+    params.pop(STORE_PARAM, None)
+    return params
 
 
 def change(**changes: str | int | float | None) -> None:
@@ -66,7 +68,8 @@ def change(**changes: str | int | float | None) -> None:
             params[name] = "1"
         else:
             params[name] = f"{value:.15g}" if isinstance(value, float) else str(value)
-    st.query_params.from_dict(params)
+    store = chosen_store()
+    st.query_params.from_dict(params | ({STORE_PARAM: store} if store else {}))
 
 
 def suggest(ways: Iterable[tuple[str, Mapping[str, Any]]], about: str = "") -> None:
