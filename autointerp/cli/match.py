@@ -3,9 +3,13 @@ coder's are in the others. The first match of two coders loads their weights; it
 
 A live latent is shared where its cosine with its counterpart is above the threshold, by encoder and by decoder. Its counterpart
 is its partner in the assignment with the largest sum of cosines (one to one), the same where both assignments agree on it (same
-partner), or simply the nearest latent."""
+partner), or simply the nearest latent.
+
+With --by meaning the embeddings of their explanations are matched instead. Floor: the same within a coder, none with itself; it
+is what coders without a latent in common give, or a little more."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_store_argument
@@ -14,11 +18,12 @@ from autointerp.cli.shared.output import printable, table, write_result
 from autointerp.cli.shared.progress import progress_bars
 
 if TYPE_CHECKING:
+    from autointerp.compare.meaning import Meaning, Side
     from autointerp.compare.sharing import Pairs
     from autointerp.store import Store
 
 NAME = "match"
-HELP = "match the latents of several coders by their directions"
+HELP = "match the latents of several coders by their directions or explanations"
 
 DEFINITIONS = ("assigned", "agreeing", "nearest")
 THRESHOLD = 0.7
@@ -27,6 +32,10 @@ THRESHOLD = 0.7
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument("coders", metavar="CODER", nargs="+", help="names of two or more coders")
+    parser.add_argument(
+        "--by", choices=("directions", "meaning"), default="directions",
+        help="what is matched: directions, or the embeddings of explanations (default: directions)",
+    )  # fmt: skip
     parser.add_argument(
         "--definition", choices=DEFINITIONS, default=DEFINITIONS[0],
         help="what makes a latent shared: one to one, the same partner by encoder and decoder, or the nearest latent "
@@ -47,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.compare.overlap import check_threshold
-    from autointerp.compare.sharing import match
+    from autointerp.compare.sharing import match, match_meaning
     from autointerp.pipeline.resources import Resources
     from autointerp.store import Store
 
@@ -57,7 +66,13 @@ def run(args: argparse.Namespace) -> None:
     for name in coders:
         store.coder(name)
     with open_annotations(store.path) as annotations, progress_bars() as progress:
-        pairs = match(Resources(store, annotations), coders, progress=progress)
+        resources = Resources(store, annotations)
+        if args.by == "meaning":
+            meanings = match_meaning(resources, coders, progress=progress)
+            document = describe_meaning(store, meanings, latents=args.latents)
+            write_result(document, meaning_as_text(document), as_json=args.json)
+            return
+        pairs = match(resources, coders, progress=progress)
     document = describe(store, pairs, coders, args.definition, args.threshold, latents=args.latents)
     write_result(document, as_text(document), as_json=args.json)
 
@@ -148,3 +163,47 @@ def as_text(document: dict[str, Any]) -> str:
 
 def _two(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def describe_meaning(store: "Store", meanings: "Sequence[Meaning]", *, latents: bool) -> dict[str, Any]:
+    """The document behind `match --by meaning --json`."""
+    rows = []
+    for found in meanings:
+        row = {name: value for name, value in vars(found).items() if name != "sides"}
+        if latents:
+            row["latents"] = [_explained(side) for side in found.sides]
+        rows.append(row)
+    return {"store": str(store.path), "by": "meaning", "pairs": rows}
+
+
+def _explained(side: "Side") -> list[dict[str, Any]]:
+    """Every explained latent of a coder, with what it is matched with."""
+    columns = {name: column.tolist() for name, column in vars(side).items()}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [row if row["partner"] >= 0 else row | {"partner": None, "cosine": None} for row in rows]
+
+
+def meaning_as_text(document: dict[str, Any]) -> str:
+    """The document as text."""
+    rows = [
+        (
+            *row["coders"],
+            f"{row['n_matched']:,}",
+            *(
+                f"{_three(row[name].value)} ({_three(row[name].low)} to {_three(row[name].high)})"
+                for name in ("matched", "floor", "above")
+            ),
+            _three(row["shuffled"].value),
+            row["method"],
+        )
+        for row in document["pairs"]
+    ]
+    header = ("coder", "and", "pairs", "mean cosine", "floor", "above floor", "shuffled", "method")
+    return (
+        f"{table(header, rows)}\n\nMean cosine of explanations matched one to one, with 95 % intervals. Floor: the same within "
+        "one coder, none with itself, of the two coders the larger; shuffled: paired at random."
+    )
+
+
+def _three(value: float) -> str:
+    return f"{value:z.3f}"

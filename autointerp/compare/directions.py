@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from autointerp.compare.facts import facts_of, with_facts
-from autointerp.compare.matching import EXACT_LATENTS, Matched, match
+from autointerp.compare.matching import EXACT_LATENTS, Matched, from_second, match
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.probe import recorded
@@ -139,13 +139,9 @@ def _table(found: Mapping[str, Matched], absent: Mapping[str, str], sizes: Seque
     """One row for each latent of the first coder, then of the second."""
     columns: dict[str, NDArray] = {}
     for part, matched in found.items():
-        inverse = np.full(sizes[1], -1)
-        has = matched.partner >= 0
-        inverse[matched.partner[has]] = np.flatnonzero(has)
-        cosine_back = np.where(inverse < 0, np.nan, matched.cosine[inverse])
         sides = (
             (matched.partner, matched.cosine, matched.there),
-            (inverse, cosine_back.astype(np.float32), matched.back),
+            (*from_second(matched, sizes[1]), matched.back),
         )
         columns |= {
             f"{part}_partner": np.concatenate([partner for partner, _, _ in sides]).astype(np.int32),

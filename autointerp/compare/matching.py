@@ -52,11 +52,13 @@ def match(
     second: Tensor,
     *,
     exact_up_to: int = EXACT_LATENTS,
+    apart: NDArray[np.int64] | None = None,
     seed: int = 0,
     done: Callable[[int], None] = lambda rows: None,
 ) -> Matched:
-    """`first` Float[Tensor, "n d"], `second` Float[Tensor, "m d"]; a row of zeros has cosine 0 with every other. Memory: the
-    two matrices normalised, and `BLOCK_BYTES`; for the exact assignment 12 n m bytes more. `done` is called with the number of
+    """`first` Float[Tensor, "n d"], `second` Float[Tensor, "m d"]; a row of zeros has cosine 0 with every other. `apart`
+    Int64[ndarray, " n"]: for each first row the second row that it is never matched with, such as itself. Memory: the two
+    matrices normalised, and `BLOCK_BYTES`; for the exact assignment 12 n m bytes more. `done` is called with the number of
     rows of `first` that have been compared."""
     a, b = normalize(first.float(), dim=1), normalize(second.float(), dim=1)
     n, m = len(a), len(b)
@@ -68,7 +70,7 @@ def match(
             cosines[start : start + len(block)] = block.clamp(-1.0, 1.0).numpy()
         done(start + len(block))
 
-    there, back = nearest(a, b, keep)
+    there, back = nearest(a, b, keep, apart)
     generator = torch.Generator().manual_seed(seed)
     random = normalize(torch.randn(N_RANDOM, a.shape[1], generator=generator), dim=1).to(b.device)
     floors = (float(nearest(random, b)[0].cosine.mean()), float(nearest(random, a)[0].cosine.mean()))
@@ -88,7 +90,10 @@ def match(
 
 @torch.inference_mode()
 def nearest(
-    a: Tensor, b: Tensor, each: Callable[[int, Tensor], None] = lambda start, block: None
+    a: Tensor,
+    b: Tensor,
+    each: Callable[[int, Tensor], None] = lambda start, block: None,
+    apart: NDArray[np.int64] | None = None,
 ) -> tuple[Nearest, Nearest]:
     """Nearest rows of `b` for those of `a` and of `a` for those of `b`, both Float32[Tensor, "n d"] with rows of unit length.
     `each(start, block)` sees every block of cosines, Float32[Tensor, "rows m"], on the CPU.
@@ -106,6 +111,8 @@ def nearest(
     )
     for start in range(0, n, rows):
         block = torch.mm(a[start : start + rows], b.T, out=buffer[: min(rows, n - start)])
+        if apart is not None:
+            block[torch.arange(len(block)), torch.from_numpy(apart[start : start + rows])] = -1.0
         best[start : start + rows], at[start : start + rows] = (part.cpu() for part in block.max(1))
         top = block.amax(0)
         better = (top > best_back).nonzero()[:, 0]
@@ -116,3 +123,11 @@ def nearest(
         Nearest(at.numpy(), best.clamp_(-1.0, 1.0).numpy()),
         Nearest(at_back.cpu().numpy(), best_back.clamp_(-1.0, 1.0).cpu().numpy()),
     )
+
+
+def from_second(matched: Matched, m: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """`partner` and `cosine` as the second matrix's `m` rows see them."""
+    partner = np.full(m, -1)
+    has = matched.partner >= 0
+    partner[matched.partner[has]] = np.flatnonzero(has)
+    return partner, np.where(partner < 0, np.nan, matched.cosine[partner]).astype(np.float32)

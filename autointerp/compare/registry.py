@@ -30,5 +30,6 @@ COMPUTATIONS: dict[str, Computation] = {
     for computation in (
         Computation("directions", "match the latents of {coders} by direction", "directions"),
         Computation("coactivation", "compare the activations of {coders}", "coactivation"),
+        Computation("meaning", "match the explanations of {coders} by meaning", "meaning"),
     )
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import Any
 
-from autointerp.compare import directions
+from autointerp.compare import directions, meaning
 from autointerp.compare.overlap import (
     THRESHOLD,
     Overlap,
@@ -49,14 +49,32 @@ def match(
 ) -> Pairs:
     """How every two of these coders match by their directions; kept, and computed where it is not known. Raises UserError for
     fewer than two, or for weights that are missing."""
-    if len(set(coders)) < 2:
-        raise UserError(
-            f"got {len(set(coders))} coder ({', '.join(coders)}): name at least two of this store."
-        )
+    _several(coders)
     found = {}
     for pair in all_pairs(coders):
         found[pair] = directions.read(obtain(resources, "directions", pair, parameters, progress), pair)
     return found
+
+
+def match_meaning(
+    resources: Resources,
+    coders: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    progress: ProgressCallback = no_progress,
+) -> list[meaning.Meaning]:
+    """The same by their explanations. Raises UserError, also for a coder without any."""
+    _several(coders)
+    return [
+        meaning.read(obtain(resources, "meaning", pair, parameters, progress), pair)
+        for pair in all_pairs(coders)
+    ]
+
+
+def _several(coders: Sequence[str]) -> None:
+    if len(set(coders)) < 2:
+        raise UserError(
+            f"got {len(set(coders))} coder ({', '.join(coders)}): name at least two of this store."
+        )
 
 
 def between(pairs: Pairs, first: str, second: str) -> directions.Directions:
