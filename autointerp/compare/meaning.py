@@ -163,7 +163,9 @@ def read(table: pa.Table, coders: tuple[str, str]) -> Meaning:
     sides = [Side(*(column[half] for column in columns)) for half in (slice(n), slice(n, None))]
     single = {name: Estimate(**facts[name]) for name in ("matched", "floor", "above", "shuffled")}
     within = [Estimate(**each) for each in facts["within"]]
-    pairs = {name: tuple(facts[name]) for name in ("n", "made_by", "nearest", "nearest_within")}
+    pairs: dict[str, Any] = {
+        name: tuple(facts[name]) for name in ("n", "made_by", "nearest", "nearest_within")
+    }
     return Meaning(
         coders, method=facts["method"], n_matched=facts["n_matched"], within=(within[0], within[1]),
         sides=(sides[0], sides[1]), **single, **pairs,
