@@ -120,7 +120,7 @@ def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store:
         "delphi protocol, not held-out": "examples that the explainer may have seen",
     }
     only = card(page(open_page, explained_store, latent=6))
-    assert only["scored_on"] == "scored on examples that the explainer may have seen"
+    assert only["scored_on"] == "on examples that the explainer may have seen"
     assert not only["usual"]
 
 

@@ -153,7 +153,7 @@ def test_best_and_worst_are_ranked_by_what_to_expect_of_them(open_page, scored_s
     for table in (best, worst):
         written = [float(row["cells"][3].replace("−", "-")) for row in table["rows"]]
         assert written == pytest.approx([known[row] for row in rows(table)], abs=0.0051)
-        assert table["columns"][3]["title"] == "Expected above floor"
+        assert table["columns"][3]["title"] == "Expected above\u00a0floor"
 
 
 @pytest.mark.parametrize("of", [None, "sae"])
@@ -172,7 +172,7 @@ def test_the_best_and_the_worst_are_the_ends_of_a_list(open_page, scored_store: 
             assert dict(parse_qsl(row["go"]["list"])) == query
             assert row["go"]["at"] == str(place)
             help_ = whole["rows"][place]["cells"][2]["help"]
-            assert help_.startswith(f"{table['columns'][3]['title']}: {row['cells'][3]}. ")
+            assert help_.startswith(f"Expected above floor: {row['cells'][3]}. ")
         helps = {caption.help for page in (app, listed) for caption in page.caption if caption.help}
         assert table["columns"][3]["help"] in helps
     unasked = open_page(scored_store, "features", **({"coder": of} if of else {}))

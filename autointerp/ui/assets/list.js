@@ -101,7 +101,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     append(head, th);
   }
   if (halved) append(head.firstChild, turner(table));
-  if (data.sticky) append(head, el("th", "copies"));
+  if (data.sticky) append(head, el("th", "copies", "copy"));
   append(table, append(el("thead"), head));
   const body = el("tbody");
   const byNode = new Map();

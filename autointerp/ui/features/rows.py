@@ -73,7 +73,7 @@ def record(
     if explained:
         columns.append(Column("Explanation", explanation, kind="explanation"))
     if explained and kind is not None:
-        help_ = f"{score_text.help_text(kind)}. A click sorts by it: {expected.NAME.lower()}"
+        help_ = f"{score_text.help_text(kind)}. Click to sort by {score_text.SORTS[BEST]}"
         columns.append(Column(score_text.name(kind, kinds), score, kind="score", sort=BEST, help=help_))
     columns += [
         _statistic(statistic, store.ctx_len, text)

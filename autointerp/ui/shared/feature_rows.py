@@ -31,7 +31,13 @@ def features(
             }
             for kind in kinds
         ),
-        *([] if above is None else [{"title": expected.NAME, "num": True, "help": expected.HELP}]),
+        *(
+            []
+            if above is None
+            else [
+                {"title": expected.NAME.replace("above ", "above\u00a0"), "num": True, "help": expected.HELP}
+            ]
+        ),
     ]
     more = None if above is None else larger(kinds[0], list(written.kinds))
     if more is not None:
