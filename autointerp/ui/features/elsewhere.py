@@ -32,7 +32,7 @@ def draw(
         ):  # fmt: skip
             place = list_walk.hold(store, coders, query, page)
             components.go("jobs", {"new": "1", list_walk.LIST: place})
-    with st.popover("Export", type="tertiary", icon=":material/download:"):
+    with st.popover("Export", icon=":material/download:"):
         st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, with every digit:")
         for file_format, mime in _MIME.items():
 
