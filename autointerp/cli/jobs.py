@@ -16,7 +16,7 @@ from autointerp.cli.shared.arguments import (
     given_llm_arguments,
     llm_options,
 )
-from autointerp.cli.shared.batch import causes, check_end, open_resources, report, run_again
+from autointerp.cli.shared.batch import cause_lines, causes, check_end, open_resources, report, run_again
 from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.jobs import cost_text, describe_job, job_notes
 from autointerp.cli.shared.output import printable, table, write_result
@@ -98,9 +98,11 @@ def _described(job: "Job") -> dict[str, Any]:
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
+    from autointerp.jobs.labels import once
+
     tokens = job["tokens_in"] + job["tokens_out"]
     cost = cost_text(job["cost_known"], unknown=job["cost"] is None).removeprefix("cost ") if tokens else "-"
-    error = job["error"] or ""
+    error = once(job["error"] or "")
     error = error if len(error) <= _ERROR_WIDTH else f"{error[: _ERROR_WIDTH - 1]}…"
     counts = (f"{n:,}" for n in (job["done"], job["failed"], job["total"], tokens))
     return job["id"], job["state"], job["label"], *counts, cost, _minute(job["created"]), error
@@ -111,6 +113,7 @@ def _minute(time: str | None) -> str:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from autointerp.jobs.labels import once
     from autointerp.store import Store
 
     with open_annotations(Store.open(args.store).path) as annotations:
@@ -126,18 +129,18 @@ def _show(args: argparse.Namespace) -> None:
     }
     created, started, finished = (_minute(time) for time in (job.created, job.started, job.finished))
     lines = [
-        f"{job.id}  {document['state']}  {printable(job.label)}",
+        f"{job.id}  {document['state']}  {printable(document['label'])}",
         "  " + ", ".join([f"{job.n_done + job.n_failed:,} of {job.total:,}", *job_notes(job)]),
         f"  created {created}, started {started}, finished {finished}",
     ]
     if job.error:
-        lines.append(f"  {printable(job.error)}")
+        lines.append(f"  {printable(once(job.error))}")
     if n_failed:
         lines += ["", "causes"]
-        lines += [f"  {cause['n']:,} x {printable(cause['error'])}" for cause in failures]
+        lines += cause_lines(failures)
         first = f" (the first {len(items)} of {n_failed:,})" if n_failed > len(items) else ""
         lines += ["", f"failed{first}"]
-        lines += [f"  {printable(item.item)}  {printable(item.error)}" for item in items]
+        lines += [f"  {printable(item.item)}  {printable(once(item.error or ''))}" for item in items]
         lines.append(f"\nRetry them with: autointerp jobs {args.store} retry {job.id}")
     write_result(document, "\n".join(lines), as_json=args.json)
 

@@ -82,6 +82,21 @@ def test_every_value_is_as_it_was(tmp_path: Path, old: dict[str, Any], read_only
             assert [{n: i[n] for n in i.keys() - NEW} for i in items] == old["items"][job.id]
 
 
+def test_a_job_that_waited_before_it_was_cancelled_took_what_it_ran(
+    tmp_path: Path, old: dict[str, Any]
+) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        ((id_, start),) = connection.execute(
+            "SELECT id, (julianday(started) - 2440587.5) * 86400 FROM jobs WHERE claims = 1 AND finished IS NOT NULL LIMIT 1"
+        ).fetchall()
+        connection.execute(
+            "UPDATE jobs SET state = 'cancelled', cancel = 0, heartbeat = ?, finished = '2099-01-01T00:00:00Z' WHERE id = ?",
+            (start + 12, id_),
+        )
+    with Annotations(tmp_path) as annotations:
+        assert annotations.jobs.get(id_).ran == pytest.approx(12, abs=1e-3)
+
+
 def test_failures_of_before_have_the_kind_that_their_message_told(
     tmp_path: Path, old: dict[str, Any]
 ) -> None:

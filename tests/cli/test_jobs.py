@@ -16,12 +16,14 @@ from autointerp.cli.main import main
 from autointerp.cli.shared import batch
 from autointerp.cli.shared.jobs import cost_text, job_report
 from autointerp.cli.shared.progress import PlainLines, duration
+from autointerp.errors import Failure
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner, kinds
-from autointerp.jobs.kinds import explain_job, job_kinds
+from autointerp.jobs.kinds import explain_job, job_kinds, score_job
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations, Job, Outcome, new_owner
 from tests.batch.conftest import make_store
@@ -89,6 +91,27 @@ def test_failed_items_are_shown_with_their_causes(tiny_store: Store, run_json: R
     assert code == 2, "nothing that was tried succeeded"
     assert "never fires" in err
     assert run_json("jobs", tiny_store.path, "show", job["id"])["failed_items"][0]["attempts"] == 2
+
+
+def test_jobs_of_every_release_read_as_on_the_page(store: Store, run_json: RunJson, run_text: RunText):
+    with Annotations(store.path) as annotations:
+        made = score_job(
+            "sae", ["a", "b"], [ScoreOptions.from_dict({"scorer": name}) for name in ("detection", "fuzzing")]
+        )
+        job, _ = annotations.jobs.submit(
+            made["kind"], made["payload"], made["items"], label="score by detection"
+        )
+        claim = annotations.jobs.claim(new_owner(), ["score"], job_id=job.id)
+        assert claim is not None
+        errors = [f"detection: no answer in {n}.5 s; fuzzing: no answer in {n}.5 s" for n in (1, 2)]
+        annotations.jobs.complete(
+            claim, [(i, Outcome(failure=Failure(error))) for i, error in enumerate(errors)]
+        )
+        annotations.jobs.finish(claim)
+    assert "score 2 explanations of sae: Detection, Fuzzing" in run_text("jobs", store.path)[1]
+    _, out, _ = run_text("jobs", store.path, "show", job.id)
+    assert "score 2 explanations of sae: Detection, Fuzzing" in out
+    assert "2 x Detection, Fuzzing: no answer in 1.5 s" in out
 
 
 def test_cancel_and_retry(store: Store, run_json: RunJson, run_text: RunText):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.errors import Failure
+from autointerp.jobs import labels
 from autointerp.store.annotations import Cause, Job
 from autointerp.store.annotations.jobs.records import machine, new_owner
 from autointerp.ui.jobs.details import configuration, group_causes
@@ -169,23 +170,23 @@ def test_titles_are_the_same_whatever_the_release_called_them():
     job = replace(
         JOB, kind="score", label="score 10 explanations of sae: detection, fuzzing", payload=payload
     )
-    assert job_text.title(job) == "score 10 explanations of sae: Detection, Fuzzing · delphi protocol"
+    assert labels.title(job) == "score 10 explanations of sae: Detection, Fuzzing · delphi protocol"
     payload = {"coder": "sae", "explain": {"explainer": "default"}}
     assert (
-        job_text.title(replace(job, kind="explain", payload=payload, total=1))
+        labels.title(replace(job, kind="explain", payload=payload, total=1))
         == "explain 1 feature of sae: LLM"
     )
     for odd in ({}, {"score": "x"}, {"score": [1]}):
-        assert job_text.title(replace(job, payload=odd)) == job.label
-    assert job_text.title(replace(job, kind="embed")) == job.label
+        assert labels.title(replace(job, payload=odd)) == job.label
+    assert labels.title(replace(job, kind="embed")) == job.label
 
 
 def test_a_cause_of_several_scorers_is_said_once():
     same = "There are no non-activating examples. Ask for some"
-    assert job_text.once(f"detection: {same}; fuzzing: {same}.") == f"Detection, Fuzzing: {same}"
-    assert job_text.once(f"2 of 9 failed; the first: detection: {same}; embedding: other.") == (
+    assert labels.once(f"detection: {same}; fuzzing: {same}.") == f"Detection, Fuzzing: {same}"
+    assert labels.once(f"2 of 9 failed; the first: detection: {same}; embedding: other.") == (
         f"2 of 9 failed; the first: Detection: {same}; Embedding: other"
     )
-    assert job_text.once("1 of 9 failed; the first: no answer") == "1 of 9 failed: no answer"
+    assert labels.once("1 of 9 failed; the first: no answer") == "1 of 9 failed: no answer"
     for other in ("no answer; try again", "http: refused", ""):
-        assert job_text.once(other) == other
+        assert labels.once(other) == other

@@ -5,7 +5,6 @@ exact configuration. Results are stored as they come; memory holds the ids of th
 commit.
 """
 
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -206,6 +205,13 @@ def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | 
     return done
 
 
+def cause_lines(failures: "Sequence[Mapping[str, Any]]") -> list[str]:
+    """Causes of failures, as `causes` gives them, each with its number of items."""
+    from autointerp.jobs.labels import once
+
+    return [f"  {failure['n']:,} x {printable(once(failure['error']))}" for failure in failures]
+
+
 def report(done: Done, what: str) -> str:
     """The counts in a sentence, with the commonest causes of failures under it."""
     if done.wanted and done.already == done.wanted:
@@ -221,8 +227,7 @@ def report(done: Done, what: str) -> str:
     if tokens:
         parts += [f"{tokens:,} tokens", cost_text(done.cost_known, unknown=done.cost is None)]
     lines = [", ".join(parts) + "."]
-    lines += [f"  {failure['n']:,} x {printable(failure['error'])}" for failure in done.failures]
-    return "\n".join(lines)
+    return "\n".join([*lines, *cause_lines(done.failures)])
 
 
 def check_end(done: Done, store: Path, *, retried: bool = False) -> None:
@@ -244,7 +249,9 @@ def check_end(done: Done, store: Path, *, retried: bool = False) -> None:
 def causes(
     annotations: "Annotations", jobs: "Sequence[Job]", wanted: "set[Item] | None" = None
 ) -> tuple[int, list[dict[str, Any]]]:
-    """How many items failed, and why: causes that differ only in numbers are one, the commonest first."""
+    """How many items failed, and why: causes that differ only in numbers and ids are one, the commonest first."""
+    from autointerp.jobs.labels import cause_of
+
     n, by_text = 0, dict[str, dict[str, Any]]()
     failed = (item for job in jobs if job.n_failed for item in job_items(annotations, job.id, state="failed"))
     for item in failed:
@@ -259,7 +266,7 @@ def causes(
             "n": 0,
             "items": [],
         }
-        cause = by_text.setdefault(re.sub(r"\d+", "#", error)[:200], first)
+        cause = by_text.setdefault(cause_of(error), first)
         cause["n"] += 1
         if len(cause["items"]) < _NAMED:
             cause["items"].append(item.item)

@@ -7,17 +7,19 @@ from autointerp.cli.shared.progress import Report, speed
 if TYPE_CHECKING:
     from autointerp.jobs import Job
 
-_FIELDS = ("id", "kind", "label", "state", "total", "rate", "eta_seconds", "tokens_in", "tokens_out")
+_FIELDS = ("id", "kind", "state", "total", "rate", "eta_seconds", "tokens_in", "tokens_out")
 _FIELDS += ("created", "started", "finished", "error", "error_kind", "retryable")
 
 
 def job_report(job: "Job") -> Report:
     """Items done, or within a single long item the stage it is in."""
-    notes, ended = job_notes(job), not job.is_active
+    from autointerp.jobs.labels import title
+
+    notes, ended, name = job_notes(job), not job.is_active, title(job)
     if job.total == 1 and job.n_left and job.stage_total:
         unit = job.stage_unit or ""
-        return Report(job.id, job.label, job.stage_done or 0, job.stage_total, unit, notes, ended)
-    return Report(job.id, job.label, job.n_done + job.n_failed, job.total, "", notes, ended)
+        return Report(job.id, name, job.stage_done or 0, job.stage_total, unit, notes, ended)
+    return Report(job.id, name, job.n_done + job.n_failed, job.total, "", notes, ended)
 
 
 def job_notes(job: "Job") -> list[str]:
@@ -41,7 +43,9 @@ def cost_text(cost: float | None, *, unknown: bool = False) -> str:
 def describe_job(job: "Job", *, interrupted: bool = False) -> dict[str, Any]:
     """A job in JSON. `cost` is `None` where part of it has no price, `cost_known` the sum of what has one; `unpriced` counts
     items with an unknown part."""
-    document = {name: getattr(job, name) for name in _FIELDS}
+    from autointerp.jobs.labels import title
+
+    document = {name: getattr(job, name) for name in _FIELDS} | {"label": title(job)}
     if interrupted:
         document["state"] = "interrupted"
     return {

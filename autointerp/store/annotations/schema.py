@@ -299,6 +299,9 @@ ALTER TABLE jobs ADD COLUMN ran REAL;       -- seconds that it ran, over all cla
 ALTER TABLE jobs ADD COLUMN claimed REAL;   -- when the claim that holds began, in seconds since the epoch
 UPDATE jobs SET ran = 0 WHERE claims = 0;
 UPDATE jobs SET ran = (julianday(finished) - julianday(started)) * 86400 WHERE claims = 1 AND finished IS NOT NULL;
+-- Cancelled while it waited again: until its process was last heard of.
+UPDATE jobs SET ran = max(0, heartbeat - (julianday(started) - 2440587.5) * 86400)
+    WHERE claims = 1 AND state = 'cancelled' AND NOT cancel;
 """
 
 

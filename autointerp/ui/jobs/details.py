@@ -1,6 +1,5 @@
 """One job: its progress, its settings, why items failed, and the features concerned."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import streamlit as st
 
 from autointerp.errors import UnknownName
 from autointerp.explain.registry import EXPLAINERS
+from autointerp.jobs.labels import cause_of, once, title
 from autointerp.registry import Entry
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
@@ -55,7 +55,7 @@ def _named(store: Store, job_id: str) -> str:
         job = services.annotations(store).jobs.get(job_id)
     except UnknownName:  # removed in this moment
         return plain(job_id)
-    return f"{plain(job_text.title(job), 80)}, {job_text.ago(job.created)}"
+    return f"{plain(title(job), 80)}, {job_text.ago(job.created)}"
 
 
 def page(store: Store, state: JobsState) -> None:
@@ -76,7 +76,7 @@ def page(store: Store, state: JobsState) -> None:
         suggest((_named(store, near), {"job": near, **elsewhere}) for near in error.nearest)
         return
     with header:
-        heading(job_text.title(job))
+        heading(title(job))
     interval = table.BUSY_SECONDS if job.is_active else None
     st.fragment(_live, run_every=interval)(store, job.id, job.is_active, job.n_failed)
     _settings(job)
@@ -214,15 +214,11 @@ def _price(price: Any) -> str:
 # What became of its items ------------------------------------------------------------------------
 
 
-_NUMBER = re.compile(r"\d[\d,.]*")
-_ID = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{26}\b")
-
-
 def group_causes(causes: Sequence[Cause]) -> list[Cause]:
     """Those that are the same but for numbers and ids are one, in the most frequent wording; most frequent first."""
     groups: dict[str, Cause] = {}
     for cause in causes:
-        key = _NUMBER.sub("#", _ID.sub("#", cause.failure.error))
+        key = cause_of(cause.failure.error)
         group = groups.get(key)
         if group is None:
             groups[key] = cause
@@ -286,7 +282,7 @@ def _causes(store: Store, job: Job) -> int:
             _row(
                 feature,
                 fmt.count(cause.n),
-                visible(job_text.once(cause.failure.error))[:1000],
+                visible(once(cause.failure.error))[:1000],
                 example,
                 again,
             )
@@ -313,7 +309,7 @@ def _item_table(store: Store, job: Job, items: list[JobItem], *, causes: bool) -
         feature = features.get(item.i)
         other = visible("whole job" if item.item is None else str(item.item))[:80]
         name = f"{feature[0]} #{feature[1]}" if feature else other
-        cause = [visible(job_text.once(item.error or ""))[:1000]] if causes else []
+        cause = [visible(once(item.error or ""))[:1000]] if causes else []
         rows.append(_row(feature, name, fmt.count(item.attempts), *cause))
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},

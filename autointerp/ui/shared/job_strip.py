@@ -16,6 +16,7 @@ import streamlit as st
 
 from autointerp import settings
 from autointerp.errors import UnknownName, UserError
+from autointerp.jobs import labels
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.store.annotations.jobs.records import machine
@@ -186,8 +187,8 @@ def row(job: Job, *, writable: bool) -> dict[str, Any]:
 def name(job: Job) -> dict[str, str]:
     """What it does, its page, and on one line why it did not go well; nothing for a job that was merely cancelled."""
     failed = not job.is_active and job.error and job.error != job.state
-    note = visible(job_text.first_line(job_text.once(job.error or ""))) if failed else ""
-    return {"label": visible(job_text.title(job)), "href": f"jobs?job={job.id}", "note": note}
+    note = visible(job_text.first_line(labels.once(job.error or ""))) if failed else ""
+    return {"label": visible(labels.title(job)), "href": f"jobs?job={job.id}", "note": note}
 
 
 def job_actions(job: Job, failed: Mapping[str, bool]) -> list[tuple[str, ...]]:

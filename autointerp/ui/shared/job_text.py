@@ -1,15 +1,12 @@
 """A job in words and figures, the same in the strip and on the Jobs page. Pure: a job in, plain records out."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from autointerp.errors import UserError
-from autointerp.jobs.labels import label
 from autointerp.jobs.llm import asked
-from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Job, JobState
 from autointerp.ui.shared import format as fmt
 
@@ -142,11 +139,6 @@ def ago(stamp: str | None, now: datetime | None = None) -> str:
     return moment.strftime("%Y-%m-%d")
 
 
-def title(job: Job) -> str:
-    """What it does."""
-    return label(job.kind, job.payload, job.total) or job.label
-
-
 def took(job: Job, now: datetime | None = None) -> str:
     """How long it ran, in all its attempts, until now; not what it waited before and between them."""
     if job.ran is None or (not job.ran and job.claimed is None):
@@ -169,26 +161,6 @@ def retry_helps(job: Job, kinds: Mapping[str, bool]) -> bool:
     except UserError:  # of another version
         asks = True
     return any(may or asks or kind != "several" for kind, may in kinds.items() if may or kind not in _FIXED)
-
-
-_COUNTED = re.compile(r"\d+ of \d+ failed(; the first)?: ")
-_OF_SCORER = re.compile(r"([a-z_]+): (.+)", re.DOTALL)
-
-
-def once(error: str) -> str:
-    """Failures of several scorers, `detection: this; fuzzing: this`, with what is the same said once."""
-    causes: dict[str, list[str]] = {}
-    counted = _COUNTED.match(error)
-    start = counted[0] if counted else ""
-    error = error.removeprefix(start)
-    if start.startswith("1 of "):
-        start = start.replace("; the first", "")
-    for part in error.split("; "):
-        match = _OF_SCORER.fullmatch(part)
-        if match is None or match[1] not in SCORERS:
-            return start + error
-        causes.setdefault(match[2].removesuffix("."), []).append(SCORERS.label(match[1]))
-    return start + "; ".join(f"{', '.join(names)}: {cause}" for cause, names in causes.items())
 
 
 def runner(job: Job, machine: str) -> tuple[str, str]:
