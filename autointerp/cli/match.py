@@ -20,7 +20,9 @@ from autointerp.cli.shared.progress import progress_bars
 if TYPE_CHECKING:
     from autointerp.compare.meaning import Meaning, Side
     from autointerp.compare.sharing import Pairs
+    from autointerp.pipeline.resources import Resources
     from autointerp.store import Store
+    from autointerp.types import ProgressCallback
 
 NAME = "match"
 HELP = "match the latents of several coders by their directions or explanations"
@@ -53,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --json, also the counterparts and cosines of every live latent",
     )
 
+    parser.add_argument(
+        "--split", action="store_true",
+        help="also latents of one coder whose firing tokens several of another share out, by where they activate",
+    )  # fmt: skip
+
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.compare.overlap import check_threshold
@@ -73,7 +80,10 @@ def run(args: argparse.Namespace) -> None:
             write_result(document, meaning_as_text(document), as_json=args.json)
             return
         pairs = match(resources, coders, progress=progress)
+        splits = _splits(resources, coders, progress) if args.split else None
     document = describe(store, pairs, coders, args.definition, args.threshold, latents=args.latents)
+    if splits is not None:
+        document["split"] = splits
     write_result(document, as_text(document), as_json=args.json)
 
 
@@ -95,8 +105,30 @@ def describe(
     ]
     document = {"store": str(store.path), **same, "pairs": rows, "unmatched": unmatched}
     if len(coders) > 2:
-        document["sharing"] = [sharing(store, pairs, coder, coders, **same) for coder in coders]
+        among = [sharing(store, pairs, coder, coders, **same) for coder in coders]
+        document["sharing"] = [
+            {name: value for name, value in vars(each).items() if name != "counts"} for each in among
+        ]
     return document
+
+
+def _splits(resources: "Resources", coders: list[str], progress: "ProgressCallback") -> list[dict[str, Any]]:
+    """Of every two coders, either way, the latents of the first that the second splits."""
+    from itertools import combinations
+
+    from autointerp.compare import coactivation, results
+
+    rows = []
+    for two in combinations(coders, 2):
+        pair = coactivation.pair(resources.store, *two)
+        found = coactivation.read(results.obtain(resources, "coactivation", pair, progress=progress), pair)
+        for first, second in (two, two[::-1]):
+            latents = [
+                {**split._asdict(), "parts": [part._asdict() for part in split.parts]}
+                for split in found.split(first)
+            ]
+            rows.append({"coders": [first, second], "latents": latents})
+    return rows
 
 
 def _latents(
@@ -158,6 +190,9 @@ def as_text(document: dict[str, Any]) -> str:
         lines.append(
             f"{printable(each.coder)}: of {each.n_live:,} live latents, {counts} of {len(each.others)} others"
         )
+    for each in document.get("split", ()):
+        first, second = map(printable, each["coders"])
+        lines.append(f"{second} splits {len(each['latents']):,} latents of {first}")
     return "\n".join(lines)
 
 

@@ -1,9 +1,12 @@
 """Several coders at once: how much each has of each other, and how many of its latents are in how many others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autointerp.compare import directions, meaning
 from autointerp.compare.overlap import (
@@ -27,13 +30,15 @@ Pairs = Mapping[tuple[str, str], directions.Directions]
 @dataclass(frozen=True)
 class Sharing:
     """One coder beside `others`. `n_in` Int[" n_others + 1"]: how many of its live latents are in none, one, two ... of them;
-    `only`: the share of them that none of s others has, for s from 0, averaged over which are taken."""
+    `only`: the share of them that none of s others has, for s from 0, averaged over which are taken. `counts` Int64[ndarray,
+    " n_live"]: in how many each live latent is."""
 
     coder: str
     others: tuple[str, ...]
     n_live: int
     n_in: tuple[int, ...]
     only: tuple[float, ...]
+    counts: NDArray[np.int64] = field(repr=False, compare=False)
 
 
 def all_pairs(coders: Sequence[str]) -> list[tuple[str, str]]:
@@ -121,4 +126,4 @@ def sharing(
         counts = live * 0
     n_in = [int((counts == n).sum()) for n in range(len(usable) + 1)]
     only = found_in_one_only(counts, len(usable))
-    return Sharing(coder, tuple(usable), len(live), tuple(n_in), tuple(only))
+    return Sharing(coder, tuple(usable), len(live), tuple(n_in), tuple(only), counts)

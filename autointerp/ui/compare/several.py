@@ -1,19 +1,19 @@
 """More than two coders: what each shares with each, and what is found in one only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from autointerp.compare import directions
+from autointerp.compare import directions, ranks
 from autointerp.compare.sharing import Sharing, all_pairs, overlaps, sharing
 from autointerp.store import Store
 from autointerp.types import CoderInfo
-from autointerp.ui.compare import shared_charts
+from autointerp.ui.compare import shared_charts, shared_scores
 from autointerp.ui.compare.coders import several
 from autointerp.ui.compare.shared import CHART, controls
-from autointerp.ui.shared import charts, components, computed
+from autointerp.ui.shared import charts, components, computed, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import plain
 
@@ -61,9 +61,37 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         ]
         st.plotly_chart(shared_charts.only(curves), key="only", config=CHART)
     _counts(among)
+    _scores(store, infos, among, colours)
     unmatched = [f"{plain(' and '.join(pair))}" for pair, found in pairs.items() if not found.parts]
     if unmatched:
         st.caption(f"No directions in one space: {'; '.join(unmatched)}.")
+
+
+def _scores(
+    store: Store, infos: Sequence[CoderInfo], among: Sequence[Sharing], colours: Mapping[str, str]
+) -> None:
+    """Mean scores by how many of the others have a feature; without means of few features."""
+    chosen = shared_scores.chosen_kind(store, infos)
+    if chosen is None:
+        return
+    written, kind = chosen
+    curves = []
+    for each in among:
+        value = written.scores(each.coder, kind).value[store.coder(each.coder).table().live]
+        points = []
+        for count in range(len(each.n_in)):
+            sample = value[(each.counts == count) & ~np.isnan(value)]
+            if len(sample) >= ranks.MIN_LATENTS:
+                points.append((count, ranks.mean(sample), len(sample)))
+        if points:
+            curves.append((each.coder, colours[each.coder], points))
+    if not curves:
+        st.caption(f"No coder has {ranks.MIN_LATENTS} features with a score of this kind.")
+        return
+    name = score_text.name(kind, written.kinds)
+    figure = shared_charts.scores(curves, f"Mean score, by how many others have the feature: {name}")
+    st.plotly_chart(figure, key="scores_by_count", config=CHART)
+    st.caption(f"Intervals of 95 % over features; means of fewer than {ranks.MIN_LATENTS} are left out.")
 
 
 def _counts(among: Sequence[Sharing]) -> None:

@@ -20,12 +20,13 @@ from autointerp.compare.overlap import (
 )
 from autointerp.store import Store
 from autointerp.types import CoderInfo
-from autointerp.ui.compare import shared_charts, shared_scores
+from autointerp.ui.compare import shared_charts, shared_scores, split
 from autointerp.ui.compare.coders import two
-from autointerp.ui.shared import components, computed
+from autointerp.ui.shared import components, computed, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import bound, choice, choose, current, signed
 from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.written import Written
 
 CHART = {"displayModeBar": "hover", "toImageButtonOptions": {"format": "svg"}, "displaylogo": False}
 
@@ -78,6 +79,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
             shared_scores.boxes(*chosen, coders[0], live, shared)
     if chosen is not None:
         shared_scores.only_here(*chosen, found, live, definition, threshold)
+    split.draw(store, Written(store, services.annotations(store), infos), coders)
     st.download_button(
         "Matches as CSV", lambda: csv_of(found, live, definition), f"{coders[0]}-{coders[1]}-matches.csv", "text/csv",
         icon=":material/download:", on_click="ignore", help="Every live feature with its counterparts and cosines",
@@ -144,13 +146,16 @@ def facts(share: Overlap) -> list[list[str]]:
                 "Live features to which encoder and decoder give the same partner, whatever the cosine",
             ]
         )
-    means = [f"{part} {fmt.decimal(value, 2)}" for part, value in share.mean_cosine.items()]
-    floors = [f"{part} {fmt.decimal(value, 2)}" for part, value in share.floor.items()]
+    by = " and ".join(share.floor)
+    means, floors = (
+        " · ".join(fmt.decimal(value, 2) for value in each.values())
+        for each in (share.mean_cosine, share.floor)
+    )
     how = "assignment" if set(share.method.values()) == {"exact"} else "mutual nearest neighbours"
     return [
         *rows,
-        ["Mean cosine", ", ".join(means), "Over live features that have a partner"],
-        ["Random directions", ", ".join(floors), f"Mean largest cosine of a random direction with the features of {second}"],
+        ["Mean cosine", means, f"By {by}, over live features that have a partner"],
+        ["Random directions", floors, f"Mean largest cosine of a random direction with the features of {second}, by {by}"],
         ["Matched by", how, "The largest sum of cosines; for wide coders, pairs that are each other's nearest"],
     ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autointerp.compare.directions import Directions
 from autointerp.compare.overlap import DensityBin, agree
+from autointerp.compare.ranks import Estimate
 from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
 
@@ -88,9 +89,10 @@ def by_density(bins: Sequence[DensityBin]) -> "Figure":
 
     middles = [10 ** ((each.low + each.high) / 2) * 100 for each in bins]
     shares = [100 * each.n_shared / each.n for each in bins]
+    sizes = [4 + min(8, each.n / 10) for each in bins]
     figure = Figure(
         Scatter(
-            x=middles, y=shares, mode="markers+lines", line={"width": 1.2, "color": charts.colour(0)}, marker={"size": 7},
+            x=middles, y=shares, mode="markers", marker={"size": sizes, "color": charts.colour(0)},
             error_y={
                 "type": "data", "symmetric": False, "thickness": 1.2,
                 "array": [100 * each.ci_high - share for each, share in zip(bins, shares, strict=True)],
@@ -144,3 +146,28 @@ def only(curves: Sequence[tuple[str, str, Sequence[float]]]) -> "Figure":
     figure.update_xaxes(title={"text": "other coders looked at"}, dtick=1)
     figure.update_yaxes(title={"text": "found in none of them (%)"}, range=[-3, 103])
     return charts.framed(figure, "Found in one coder only", HEIGHT, legend=charts.LEGEND, showlegend=True)
+
+
+def scores(curves: Sequence[tuple[str, str, Sequence[tuple[int, Estimate, int]]]], title: str) -> "Figure":
+    """The mean score of each coder's features by how many others have them: (coder, colour, (others, mean, n))."""
+    from plotly.graph_objects import Figure, Scatter
+
+    figure = Figure()
+    for coder, colour, points in curves:
+        means = [mean for _, mean, _ in points]
+        figure.add_trace(
+            Scatter(
+                x=[others for others, _, _ in points], y=[mean.value for mean in means], name=coder, mode="lines+markers",
+                line={"width": 1.6, "color": colour}, marker={"size": 5},
+                error_y={
+                    "type": "data", "symmetric": False, "thickness": 1,
+                    "array": [(mean.value if mean.high is None else mean.high) - mean.value for mean in means],
+                    "arrayminus": [mean.value - (mean.value if mean.low is None else mean.low) for mean in means],
+                },
+                customdata=[[fmt.count(n)] for _, _, n in points],
+                hovertemplate="in %{x} others: mean %{y:.3f}, n %{customdata[0]}<extra>%{fullData.name}</extra>",
+            )
+        )  # fmt: skip
+    figure.update_xaxes(title={"text": "other coders that have the feature"}, dtick=1)
+    figure.update_yaxes(title={"text": "mean score"}, showgrid=True)
+    return charts.framed(figure, title, HEIGHT, legend=charts.LEGEND, showlegend=True)
