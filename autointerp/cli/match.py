@@ -186,9 +186,9 @@ def as_text(document: dict[str, Any]) -> str:
     for each in document["unmatched"]:
         lines.append(f"{' and '.join(map(printable, each['coders']))}: {' '.join(each['absent'].values())}")
     for each in document.get("sharing", ()):
-        counts = ", ".join(f"{n:,} in {count or 'none'}" for count, n in enumerate(each.n_in))
+        counts = ", ".join(f"{n:,} in {count or 'none'}" for count, n in enumerate(each["n_in"]))
         lines.append(
-            f"{printable(each.coder)}: of {each.n_live:,} live latents, {counts} of {len(each.others)} others"
+            f"{printable(each['coder'])}: of {each['n_live']:,} live latents, {counts} of {len(each['others'])} others"
         )
     for each in document.get("split", ()):
         first, second = map(printable, each["coders"])

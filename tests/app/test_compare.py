@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from autointerp.cli.main import main
-from autointerp.compare import ranks
+from autointerp.compare import coactivation, ranks
 from autointerp.compare.overlap import alignment, overlap
 from autointerp.compare.sharing import between, match, sharing
 from autointerp.pipeline.resources import Resources
@@ -99,6 +100,26 @@ def test_several_coders_are_counted_as_the_library_counts(open_page, scored: Sto
         ]  # fmt: skip
     by_coder = {row["go"]["coder"]: row["cells"] for row in table["rows"]}
     assert by_coder["permuted"][2].startswith("0 (")
+
+
+def test_split_features_are_those_of_the_library(
+    open_page, scored: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(coactivation, "TOGETHER", 0.4)
+    app = open_page(scored, "compare", view="shared", a="sae", b="transcoder")
+    assert "Parts in transcoder" not in str(records(app, "list"))  # only when asked
+    app = open_page(scored, "compare", view="shared", a="sae", b="transcoder", split="1")
+    assert not app.exception, app.exception
+    table = records(app, "list")[-1]
+    capsys.readouterr()
+    assert main(["match", str(scored.path), "sae", "transcoder", "--split", "--json"]) == 0
+    there, _ = json.loads(capsys.readouterr().out)["split"]
+    assert there["coders"] == ["sae", "transcoder"]
+    assert there["latents"]
+    for row, split in zip(table["rows"], there["latents"], strict=True):
+        assert row["cells"][0] == f"sae #{split['latent']}"
+        assert row["go"]["b"] == f"transcoder:{split['parts'][0]['latent']}"
+        assert len(split["parts"]) >= 2
 
 
 def test_missing_pairs_are_offered_as_a_job(open_page, built: Path, tmp_path: Path):
