@@ -27,7 +27,7 @@ from autointerp.compare.products import (
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.store import CoderStore, LatentBlock, Store
-from autointerp.types import CoderInfo, Progress, ProgressCallback
+from autointerp.types import CoderInfo, LatentActivations, Progress, ProgressCallback
 
 PANEL = 40_000_000
 """Activations of the second coder that are compared with all of the first at once: 12 bytes each."""
@@ -230,10 +230,12 @@ class Counted:
         offsets = np.concatenate([[0], np.cumsum(kept)])[rows.offsets]
         return LatentBlock(rows.first, offsets, rows.token[kept], rows.bits[kept], rows.scale)
 
-    def tokens(self, coder: CoderStore, latent: int) -> NDArray[np.int64]:
-        """On which one latent fires, ascending."""
-        token = coder.activations(latent).token
-        return token if self.masked is None else token[~self.masked[token]]
+    def only_of(self, acts: LatentActivations) -> LatentActivations:
+        """The same of one latent."""
+        if self.masked is None:
+            return acts
+        kept = ~self.masked[acts.token]
+        return LatentActivations(acts.token[kept], acts.activation[kept])
 
 
 def _left_out(store: Store, info: CoderInfo) -> frozenset[int]:
@@ -272,12 +274,12 @@ def _covered(
 
     @lru_cache(maxsize=512)
     def tokens(latent: int) -> NDArray[np.int64]:
-        return counted.tokens(there, latent)
+        return counted.only_of(there.activations(latent)).token
 
     for place, latent in enumerate(np.flatnonzero(may).tolist()):
         if place % 64 == 0:
             progress(Progress(f"split latents of {here.name}", place, int(may.sum()), "latents"))
-        own = counted.tokens(here, latent)
+        own = counted.only_of(here.activations(latent)).token
         inside = np.zeros(len(own), bool)
         for part in parts["latent"][latent][both[latent] > 0].tolist():
             inside |= np.isin(own, tokens(part), assume_unique=True)

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from autointerp.errors import Failure, UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.comparing import compare_kind
-from autointerp.jobs.handlers import Context, JobCancelled, JobKind, Outcome, StopJob
+from autointerp.jobs.crossing import cross_score_kind
+from autointerp.jobs.handlers import Context, JobKind, Outcome
 from autointerp.jobs.labels import label
 from autointerp.jobs.llm import earlier
-from autointerp.llm.errors import BudgetExceeded, Cancelled
-from autointerp.llm.messages import Usage
+from autointerp.jobs.sessions import FATAL, opened, stop_if_fatal, stopping, stored, workers
+from autointerp.llm.errors import BudgetExceeded
 from autointerp.pipeline.embedding_scores import EmbeddingBatches
 from autointerp.pipeline.explain import explain
 from autointerp.pipeline.keys import KeyGone
@@ -21,10 +23,7 @@ from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Record, Score, config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
-from autointerp.store.annotations import Job, NewJob
-
-FATAL = ("auth", "wrong_url", "unknown_model", "quota")
-"""Kinds of failures that every further item would meet too: they stop the job, which can be retried when they are mended."""
+from autointerp.store.annotations import NewJob
 
 MAX_WORKERS = 64
 _TEXTS_AT_ONCE = 16
@@ -32,13 +31,14 @@ _TEXTS_AT_ONCE = 16
 
 def job_kinds(resources: Resources) -> list[JobKind]:
     """The kinds of jobs that work on this store."""
-    setup = _opening(resources)
+    setup, n_workers = _opening(resources), partial(workers, most=MAX_WORKERS)
     return [
-        JobKind("explain", _explain, workers=_workers, setup=setup),
-        JobKind("score", _score, workers=_workers, setup=setup),
+        JobKind("explain", _explain, workers=n_workers, setup=setup),
+        JobKind("score", _score, workers=n_workers, setup=setup),
         JobKind("embed", _embed, setup=setup),
         JobKind("embed_explanations", _embed_explanations, setup=setup),
         compare_kind(resources),
+        cross_score_kind(resources),
     ]
 
 
@@ -55,11 +55,11 @@ def explain_job(
     options.check()
     payload: dict[str, Any] = {
         "coder": coder,
-        "explain": _stored(options),
-        "then": [_stored(scorer.check()) for scorer in then],
+        "explain": stored(options),
+        "then": [stored(scorer.check()) for scorer in then],
     }
     if later:
-        payload["later"] = [_stored(scorer.check()) for scorer in later]
+        payload["later"] = [stored(scorer.check()) for scorer in later]
     title = label("explain", payload, len(latents)) or ""
     return {"kind": "explain", "payload": payload, "items": latents, "label": title}
 
@@ -68,7 +68,7 @@ def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[Scor
     """Arguments for `JobRunner.submit` and `run`: score these explanations with each of `options`. Raises UserError."""
     if not options:
         raise UserError("no scorer chosen: name at least one.")
-    payload = {"coder": coder, "score": [_stored(scorer.check()) for scorer in options]}
+    payload = {"coder": coder, "score": [stored(scorer.check()) for scorer in options]}
     title = label("score", payload, len(explanation_ids)) or ""
     return {"kind": "score", "payload": payload, "items": explanation_ids, "label": title}
 
@@ -115,8 +115,7 @@ def _opening(resources: Resources) -> Callable[[Mapping[str, Any], Context], Abs
     def setup(payload: Mapping[str, Any], context: Context) -> Iterator[_State]:
         explain = payload.get("explain")
         scores = payload.get("then") or payload.get("score") or ()
-        with Session(resources, context.stop, before=_spent_before(context.job)) as session:
-            context.meter = lambda: _spent(session)
+        with opened(resources, context) as session:
             state = _State(
                 resources,
                 session,
@@ -168,14 +167,14 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
     assert state.explain is not None
     coder = str(payload["coder"])
     latent = state.resources.store.coder(coder).check_latent(item)
-    with _stopping():
+    with stopping():
         explanation = _of_this_job(state, payload, coder, latent, context)
         new = explanation is None
         if explanation is None:
             explanation = explain(state.session, coder, latent, state.explain)
         failure = explanation.failure
         if failure is not None:
-            _stop_if_fatal(failure)
+            stop_if_fatal(failure)
             return _outcome([explanation], [failure])
         if not new:
             return _scores(state, explanation, context, before=[], again=True)
@@ -193,7 +192,7 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
 def _score(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome:
     state: _State = context.state
     explanation = state.batches.explanation(str(item))
-    with _stopping():
+    with stopping():
         return _scores(state, explanation, context, before=[], again=True)
 
 
@@ -223,7 +222,7 @@ def _scores(
             return _outcome(rows, [*failures, _by(options.scorer, stop)], stop=stop)
         failure = score.failure
         if failure is not None and not rows and not score.tokens_in:
-            _stop_if_fatal(failure)
+            stop_if_fatal(failure)
         rows.append(score)
         if failure is not None:
             failures.append(_by(options.scorer, failure))
@@ -246,16 +245,6 @@ def _later(payload: Mapping[str, Any], explanation: Explanation, context: Contex
 
 def _was_paid(row: Explanation | Score) -> bool:
     return bool(row.tokens_in or row.tokens_out)
-
-
-def _spent(session: Session) -> Outcome:
-    usage = session.spent()
-    return Outcome(tokens_in=usage.prompt_tokens, tokens_out=usage.completion_tokens, cost=usage.cost)
-
-
-def _spent_before(job: Job) -> Usage:
-    """By earlier attempts, up to this claim: a budget is the job's, however often it is retried or taken up again."""
-    return Usage(prompt_tokens=job.tokens_in, completion_tokens=job.tokens_out, cost=job.cost)
 
 
 def _of_this_job(
@@ -293,22 +282,6 @@ def _embed_explanations(payload: Mapping[str, Any], item: Any, context: Context)
     return Outcome()
 
 
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """A cancelled call is a cancelled job; without budget or key the job cannot go on."""
-    try:
-        yield
-    except Cancelled as error:
-        raise JobCancelled(str(error)) from error
-    except (BudgetExceeded, KeyGone) as error:
-        raise StopJob(Failure.of(error)) from error
-
-
-def _stop_if_fatal(failure: Failure) -> None:
-    if failure.error_kind in FATAL:
-        raise StopJob(failure)
-
-
 def _by(scorer: str, failure: Failure) -> Failure:
     return failure._replace(error=f"{scorer}: {failure.error}")
 
@@ -336,15 +309,3 @@ def _joined(failures: Sequence[Failure]) -> Failure | None:
         kinds.pop() if len(kinds) == 1 else "several",
         any(failure.retryable for failure in failures),
     )
-
-
-def _workers(payload: Mapping[str, Any]) -> int:
-    """As many latents at once as the server takes requests; one for work that keeps this process's own cores busy."""
-    options = [payload.get("explain"), *(payload.get("then") or ()), *(payload.get("score") or ())]
-    asked = [stored["llm"]["max_in_flight"] for stored in options if stored and stored.get("llm")]
-    return min(MAX_WORKERS, max(asked, default=1))
-
-
-def _stored(options: ExplainOptions | ScoreOptions) -> dict[str, Any]:
-    """As a job holds them: a language model only where one is asked."""
-    return (options if options.needs_llm else replace(options, llm=None)).to_dict()

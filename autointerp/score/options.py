@@ -1,7 +1,7 @@
 """What can be chosen when scoring: a small frozen record that turns into JSON and back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from autointerp.errors import UserError
 from autointerp.llm.options import LLMOptions, check_llm
+from autointerp.records import Score
 from autointerp.registry import CENTRE, SEED, WINDOW, Chosen
 from autointerp.score import delphi
 from autointerp.score.registry import (
@@ -143,6 +144,18 @@ class ScoreOptions(Chosen):
         if known.get("llm"):
             known["llm"] = LLMOptions.from_dict(known["llm"])
         return cls(**known)
+
+
+def options_of(score: Score, llm: LLMOptions | None) -> ScoreOptions:
+    """The options that a score was made with, asking the model `llm`, where one was asked. Raises UserError."""
+    names = {field.name for field in fields(ScoreOptions)}
+    names |= {option.name for option in SCORERS.find(score.scorer).options}
+    recorded = {
+        name: value for name, value in score.config.items() if name in names - {"llm", "judge", "extra"}
+    }
+    judge = "llm" if score.judge == "llm" else JUDGE.default
+    options = ScoreOptions.from_dict({**recorded, "scorer": score.scorer, "judge": judge})
+    return replace(options, llm=llm if options.needs_llm else None).check()
 
 
 def plan_seed(latent: int, options: ScoreOptions) -> int:

@@ -8,9 +8,10 @@ from streamlit.testing.v1 import AppTest
 
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.registry import Option
+from autointerp.score.options import options_of
 from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
-from autointerp.ui.feature.actions import explain_options, score_options
+from autointerp.ui.feature.actions import explain_options
 from tests.app.reading import card, page, record, records
 from tests.app.test_explanations_work import finish
 from tests.app.test_features_list import cells, latents, listed
@@ -91,7 +92,7 @@ def test_regenerate_and_rescore_offer_them_with_their_options(open_page, explain
     with Annotations(explained_store.path, read_only=True) as annotations:
         score = next(score for score in annotations.scores_of_latent("sae", 4) if score.scorer == "length")
     assert score.config["power"] == 3
-    assert score_options(score, None).value("power") == 3, "a retry keeps it"
+    assert options_of(score, None).value("power") == 3, "a retry keeps it"
 
 
 def test_an_option_that_would_change_nothing_is_not_drawn(open_page, explained_store: Explained):

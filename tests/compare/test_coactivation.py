@@ -194,7 +194,9 @@ def test_tokens_that_only_one_coder_counts_are_left_out(store_factory: StoreFact
         assert same.masked is None
         other = counted(resources, {"a": [0], "b": []}, {"a": 60, "b": 64})
         assert other.n == 60
-        assert other.tokens(store.coder("b"), 0).tolist() == [t for t in range(20) if t % 16]
+        assert other.only_of(store.coder("b").activations(0)).token.tolist() == [
+            t for t in range(20) if t % 16
+        ]
         (block,) = other.blocks(store.coder("b"), 0, 1)
         assert block.counts.tolist() == [18]
         with pytest.raises(UserError, match="does not say which"):

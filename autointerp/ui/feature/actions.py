@@ -18,9 +18,8 @@ from autointerp.jobs import Job
 from autointerp.jobs.kinds import explain_job, score_job
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.explain import written_explanation
-from autointerp.records import Explanation, Record, Score
-from autointerp.registry import Entry
-from autointerp.score.options import ScoreOptions
+from autointerp.records import Explanation, Record
+from autointerp.score.options import ScoreOptions, options_of
 from autointerp.score.registry import JUDGE, SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import NewJob
@@ -257,23 +256,11 @@ def explain_options(explanation: Explanation, llm: LLMOptions | None) -> Explain
     person wrote."""
     if explanation.explainer == "person":
         raise UserError("A person wrote this version: there is nothing to run again.")
-    recorded = _recorded(ExplainOptions, EXPLAINERS.find(explanation.explainer), explanation.config)
+    names = {field.name for field in fields(ExplainOptions)}
+    names |= {option.name for option in EXPLAINERS.find(explanation.explainer).options}
+    recorded = {name: value for name, value in explanation.config.items() if name in names - {"llm", "extra"}}
     options = ExplainOptions.from_dict({**recorded, "explainer": explanation.explainer})
     return replace(options, llm=llm).check()
-
-
-def score_options(score: Score, llm: LLMOptions | None) -> ScoreOptions:
-    """The options that a score was made with, asking the model that is chosen now. Raises UserError."""
-    recorded = _recorded(ScoreOptions, SCORERS.find(score.scorer), score.config)
-    judge = "llm" if score.judge == "llm" else JUDGE.default
-    options = ScoreOptions.from_dict({**recorded, "scorer": score.scorer, "judge": judge})
-    return replace(options, llm=llm if options.needs_llm else None).check()
-
-
-def _recorded(kind: type[Any], entry: Entry, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a stored configuration, without what else identifies a result and without the model and judge."""
-    names = {field.name for field in fields(kind)} | {option.name for option in entry.options}
-    return {name: value for name, value in config.items() if name in names - {"llm", "judge", "extra"}}
 
 
 def as_before(versions: Versions, options: Sequence[ScoreOptions]) -> list[ScoreOptions]:
@@ -288,7 +275,7 @@ def as_before(versions: Versions, options: Sequence[ScoreOptions]) -> list[Score
     for option in options:
         newest = before.get((option.scorer, option.judge_name))
         try:
-            chosen.append(option if newest is None else score_options(newest, option.llm))
+            chosen.append(option if newest is None else options_of(newest, option.llm))
         except UserError:  # made with options that no longer exist
             chosen.append(option)
     return chosen

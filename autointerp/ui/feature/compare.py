@@ -11,6 +11,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.records import Explanation, Score
 from autointerp.score.compare import Difference
+from autointerp.score.options import options_of
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.feature import actions, drill, flipped
@@ -72,7 +73,7 @@ def _score_both(feature: Feature, versions: Versions, first: Explanation, second
         for newest in versions.newest_scores(version):
             score = newest.score
             try:
-                options.setdefault(score.scorer, actions.score_options(score, actions.llm_options()))
+                options.setdefault(score.scorer, options_of(score, actions.llm_options()))
             except UserError:
                 continue  # it asks a model and none is chosen now
     chosen = list(options.values()) or actions.default_scores(feature.store)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.records import Explanation, Score
+from autointerp.score.options import options_of
 from autointerp.ui.feature import actions, card, compare, drill, forms
 from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.data import Feature
@@ -183,7 +184,7 @@ def _retry_version(feature: Feature, versions: Versions, failed: Explanation) ->
 def _retry_scores(feature: Feature, versions: Versions) -> None:
     version, llm = versions.current, actions.llm_options()
     assert version is not None
-    options = [actions.score_options(score, llm) for score in versions.failed_scores(version)]
+    options = [options_of(score, llm) for score in versions.failed_scores(version)]
     actions.score(feature, version.id, [version.id], options)
 
 
