@@ -53,14 +53,18 @@ class Sums:
             self.total.append(part.sum(0))
 
     @property
+    def variance(self) -> NDArray[np.float64]:
+        """Per context the sum of squares around the mean of all tokens added."""
+        n, total = np.array(self.n, dtype=float), torch.stack(self.total)
+        mean = total.sum(0) / max(n.sum(), 1)
+        return np.array(self.squared) - 2 * (total @ mean).cpu().numpy() + n * float(mean.pow(2).sum())
+
+    @property
     def fvu(self) -> tuple[float, float | None]:
         """Squared error over the variance around the mean of all tokens added, and its standard error over contexts."""
         if not sum(self.n):
             return float("nan"), None
-        n, total = np.array(self.n, dtype=float), torch.stack(self.total)
-        mean = total.sum(0) / n.sum()
-        variance = np.array(self.squared) - 2 * (total @ mean).cpu().numpy() + n * float(mean.pow(2).sum())
-        return ratio(np.array(self.squared_error), variance)
+        return ratio(np.array(self.squared_error), self.variance)
 
 
 @dataclass
@@ -108,6 +112,16 @@ def sampled_contexts(n_contexts: int, ctx_len: int, n_tokens: int) -> np.ndarray
     order = np.empty(n, dtype=np.int64)
     order[golden] = np.arange(n)
     return ((np.arange(n) * n_contexts) // n)[order]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One coder's fidelity and, per context, the sums that it follows from, Float64[ndarray, " contexts"] each: "n" tokens,
+    "squared_error" and "variance" of the target, and with a causal model "n_predicted" tokens with their losses, "clean" and
+    "spliced"."""
+
+    fidelity: Fidelity
+    contexts: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass
@@ -163,7 +177,26 @@ def measure(
     progress: ProgressCallback = no_progress,
 ) -> dict[str, Fidelity]:
     """Fidelity of each coder that has a decoder, over contexts spread over the store: at most `n_tokens`, fewer where standard
-    errors are small, or where more would take long beside the caching itself.
+    errors are small, or where more would take long beside the caching itself. See `measure_contexts`."""
+    measured = measure_contexts(
+        subject, coders, store, masked=masked, n_tokens=n_tokens, briefly=True, progress=progress
+    )
+    return {name: each.fidelity for name, each in measured.items()}
+
+
+@torch.inference_mode()
+def measure_contexts(
+    subject: SubjectModel,
+    coders: Mapping[str, SparseCoder],
+    store: Store,
+    *,
+    masked: NDArray[np.integer],
+    n_tokens: int = N_TOKENS,
+    briefly: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> dict[str, Measured]:
+    """Fidelity of each coder that has a decoder, over `sampled_contexts`, all of them unless `briefly`: the same for every
+    coder of a store, so that coders can be compared context by context.
 
     FVU compares with the coder's own target. With a causal model, the target is also replaced by the coder's
     reconstruction (an SAE's of the module's output, a transcoder's from the module's input), by zeros, by its mean and by
@@ -177,8 +210,9 @@ def measure(
     taps = [tap for coder in decoding.values() for tap in (coder.tap, coder.target) if tap is not None]
     targets = _targets(subject, decoding, store, masked) if causal else {}
     contexts = sampled_contexts(store.n_contexts, store.ctx_len, n_tokens)
-    most = _affordable(subject, coders, targets, store) if causal else n_tokens
-    contexts = contexts[: max(-(-MIN_TOKENS // store.ctx_len), most // store.ctx_len)]
+    most = _affordable(subject, coders, targets, store) if causal and briefly else n_tokens
+    if briefly:
+        contexts = contexts[: max(-(-MIN_TOKENS // store.ctx_len), most // store.ctx_len)]
     at_once = max(1, LOGIT_BYTES // (4 * store.ctx_len * subject.vocab_size))
     batch = (
         max(1, min(8, at_once // max([1, *(target.n_variants for target in targets.values())])))
@@ -210,8 +244,10 @@ def measure(
             own = {name: rebuilt[name] for name in target.coders}
             target.add(own, seen[tap], ids, mask, predicted, max(1, at_once // len(ids)))
         done += len(rows) * store.ctx_len
-        if done >= MIN_TOKENS and all(
-            _is_close(each) for each in _figures(sums, clean, targets, causal).values()
+        if (
+            briefly
+            and done >= MIN_TOKENS
+            and all(_is_close(each.fidelity) for each in _figures(sums, clean, targets, causal).values())
         ):
             break
         progress(Progress("fidelity", done, len(contexts) * store.ctx_len))
@@ -303,7 +339,7 @@ def _is_close(figures: Fidelity) -> bool:
 
 def _figures(
     sums: Mapping[str, Sums], clean: CrossEntropy, targets: Mapping[Tap, _Target], causal: bool
-) -> dict[str, Fidelity]:
+) -> dict[str, Measured]:
     made = {}
     for name, each in sums.items():
         fvu, fvu_se = each.fvu
@@ -311,6 +347,7 @@ def _figures(
         figures = Fidelity(
             fvu=fvu, fvu_se=fvu_se, l0=each.fired / n if n else 0.0, n_tokens=n, n_contexts=len(each.n)
         )
+        contexts = {"n": each.n, "squared_error": each.squared_error, "variance": each.variance}
         if causal:
             losses = next(target.spliced for target in targets.values() if name in target.coders)
             figures = replace(
@@ -322,5 +359,11 @@ def _figures(
                 ce_skip=losses["skip"].mean if "skip" in losses else None,
                 ce_increase_se=losses["coder " + name].over(clean)[1],
             )
-        made[name] = figures
+            contexts |= {
+                "n_predicted": clean.n,
+                "clean": clean.total,
+                "spliced": losses["coder " + name].total,
+            }
+        columns = {column: np.asarray(values, dtype=np.float64) for column, values in contexts.items()}
+        made[name] = Measured(figures, columns)
     return made

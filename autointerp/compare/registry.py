@@ -28,6 +28,7 @@ class Computation(NamedTuple):
 COMPUTATIONS: dict[str, Computation] = {
     computation.name: computation
     for computation in (
+        Computation("fidelity", "measure the error of {coders}", "fidelity"),
         Computation("directions", "match the latents of {coders} by direction", "directions"),
         Computation("coactivation", "compare the activations of {coders}", "coactivation"),
         Computation("meaning", "match the explanations of {coders} by meaning", "meaning"),

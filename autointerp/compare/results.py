@@ -51,9 +51,11 @@ def label(name: str, coders: Sequence[str]) -> str:
     return COMPUTATIONS[name].label.format(coders=of)
 
 
-def label_of_sets(name: str, n: int) -> str:
+def label_of_sets(name: str, sets: Sequence[Sequence[str]]) -> str:
     """The same for several sets of coders."""
-    return COMPUTATIONS[name].label.format(coders=f"{n} pairs of coders")
+    if all(len(coders) == 1 for coders in sets):
+        return label(name, [coder for (coder,) in sets])
+    return COMPUTATIONS[name].label.format(coders=f"{len(sets)} pairs of coders")
 
 
 def _derivation(resources: Resources, name: str, coders: Sequence[str], parameters: Parameters) -> Derivation:

@@ -14,7 +14,7 @@ def compare_job(
     """Arguments for `JobRunner.submit` and `run`: one of `compare.registry.COMPUTATIONS` for each of these sets of coders, kept
     for whoever asks next."""
     coders = [list(names) for names in sets]
-    label = results.label(what, coders[0]) if len(coders) == 1 else results.label_of_sets(what, len(coders))
+    label = results.label(what, coders[0]) if len(coders) == 1 else results.label_of_sets(what, coders)
     payload = {"what": what, "parameters": dict(parameters or {})}
     return {"kind": "compare", "payload": payload, "items": coders, "label": label}
 

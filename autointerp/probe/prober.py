@@ -250,16 +250,6 @@ def _threads(n: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _masked_ids(subject: "SubjectModel", info: CoderInfo) -> NDArray[np.int64]:
-    """Ids that were not cached for a coder; older stores do not list them, and left out BOS alone."""
-    bos = (
-        []
-        if subject.bos_token_id is None or not info.config.get("skip_bos", True)
-        else [subject.bos_token_id]
-    )
-    return np.array(info.config.get("masked_ids", bos), dtype=np.int64)
-
-
 def _encode(
     subject: "SubjectModel",
     coder: "SparseCoder",
@@ -271,7 +261,7 @@ def _encode(
 
     from autointerp.caching.masking import position_mask
 
-    mask = position_mask(torch.from_numpy(ids), _masked_ids(subject, info))
+    mask = position_mask(torch.from_numpy(ids), recorded.masked_ids(subject, info))
     kept = mask.numpy()
     position = np.flatnonzero(kept)
     with torch.inference_mode():

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autointerp.errors import CoderLoadError, ModelLoadError
 from autointerp.models.coders import registry
 from autointerp.probe import sources
@@ -75,6 +78,16 @@ def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
         f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
         "old weights back, or cache the coder again from these."
     )
+
+
+def masked_ids(subject: "SubjectModel", info: CoderInfo) -> NDArray[np.int64]:
+    """Ids that were not cached for a coder; older stores do not list them, and left out BOS alone."""
+    bos = (
+        []
+        if subject.bos_token_id is None or not info.config.get("skip_bos", True)
+        else [subject.bos_token_id]
+    )
+    return np.array(info.config.get("masked_ids", bos), dtype=np.int64)
 
 
 def key(info: CoderInfo) -> tuple[str, str]:

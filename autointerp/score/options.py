@@ -148,14 +148,18 @@ class ScoreOptions(Chosen):
 
 def options_of(score: Score, llm: LLMOptions | None) -> ScoreOptions:
     """The options that a score was made with, asking the model `llm`, where one was asked. Raises UserError."""
-    names = {field.name for field in fields(ScoreOptions)}
-    names |= {option.name for option in SCORERS.find(score.scorer).options}
-    recorded = {
-        name: value for name, value in score.config.items() if name in names - {"llm", "judge", "extra"}
-    }
-    judge = "llm" if score.judge == "llm" else JUDGE.default
-    options = ScoreOptions.from_dict({**recorded, "scorer": score.scorer, "judge": judge})
+    options = recorded_options(score.scorer, score.judge, score.config)
     return replace(options, llm=llm if options.needs_llm else None).check()
+
+
+def recorded_options(scorer: str, judge: str, config: Mapping[str, Any]) -> ScoreOptions:
+    """The options behind a score's configuration, but for the language model: what is recorded of it is not how to reach it.
+    Raises UserError."""
+    names = {field.name for field in fields(ScoreOptions)}
+    names |= {option.name for option in SCORERS.find(scorer).options}
+    recorded = {name: value for name, value in config.items() if name in names - {"llm", "judge", "extra"}}
+    judge = "llm" if judge == "llm" else JUDGE.default
+    return ScoreOptions.from_dict({**recorded, "scorer": scorer, "judge": judge})
 
 
 def plan_seed(latent: int, options: ScoreOptions) -> int:

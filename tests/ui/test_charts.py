@@ -8,10 +8,10 @@ from autointerp.ui.shared import charts
 
 
 def test_density_curves_share_the_axis_of_shares():
-    curve = charts.DensityCurve("sae", np.array([-4.0, -3.0, -2.0]), np.array([3, 1]))
+    curve = charts.DensityCurve("sae", charts.colour(2), np.array([-4.0, -3.0, -2.0]), np.array([3, 1]))
     figure = json.loads(charts.densities([curve]).to_json() or "")
     assert "0.01 %" in figure["layout"]["xaxis"]["ticktext"]
-    assert figure["data"][0]["line"]["color"] in charts.PALETTE
+    assert figure["data"][0]["line"]["color"] == charts.colour(2)
 
 
 def test_colours_start_again():

@@ -112,6 +112,11 @@ class SparseCoder(ABC):
             raise NotImplementedError(f"coder {self.source} has no decoder")
         return acts.decode(self.W_dec)
 
+    def skip(self, x: Tensor) -> Tensor | None:
+        """Float32[Tensor, "n d_out"]: the part of `decode` that goes from `x` past the latents; `None` for a coder without such
+        a path."""
+        return None
+
     def weights(self) -> tuple[Tensor, ...]:
         """What tells the coder from others of its shape. Extend it by whatever else `encode` depends on (thresholds, gates)."""
         return tuple(weight for weight in (self.W_enc, self.W_dec) if weight is not None)

@@ -46,8 +46,12 @@ class SparsifyCoder(SparseCoder):
 
     def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
         """See `SparseCoder.decode`."""
-        y = super().decode(acts, x) + self.b_dec
-        return y if self.W_skip is None else y + x @ self.W_skip.T
+        y, skip = super().decode(acts, x) + self.b_dec, self.skip(x)
+        return y if skip is None else y + skip
+
+    def skip(self, x: Tensor) -> Tensor | None:
+        """See `SparseCoder.skip`."""
+        return None if self.W_skip is None else x @ self.W_skip.T
 
 
 def claims(source: str) -> bool:

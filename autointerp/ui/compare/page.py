@@ -10,6 +10,10 @@ from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import choice, choose, current
 
 VIEWS: dict[str, tuple[str, str]] = {
+    "price": (
+        "Interpretability and price",
+        "Which coder is more interpretable, and what it costs to put its output in the place of the model's own",
+    ),
     "shared": (
         "Shared features",
         "Which features of one coder another one has too, by the directions they read and write",

@@ -1,14 +1,13 @@
 """Scoring the best and worst explained again on more examples: at the ends of a long list luck counts most."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import replace
 
 import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.jobs.kinds import score_job
-from autointerp.score.options import ScoreOptions
-from autointerp.score.registry import SCORERS
+from autointerp.score.options import ScoreOptions, recorded_options
 from autointerp.store import ScoreKind
 from autointerp.ui.shared import job_strip, services
 from autointerp.ui.shared.session import open_store
@@ -40,15 +39,12 @@ def button(written: Written, features: Sequence[tuple[str, int]], kind: ScoreKin
 def more_examples(kind: ScoreKind) -> ScoreOptions | None:
     """The settings of `kind` with more examples and another seed; `None` where a language model would be asked, or where it is
     not known how the score was made."""
-    entry = SCORERS.get(kind.scorer)
-    if entry is None or "n_examples" not in kind.settings or kind.protocol != "held-out":
+    if "n_examples" not in kind.settings or kind.protocol != "held-out":
         return None
-    names = {field.name for field in fields(ScoreOptions)} | {option.name for option in entry.options}
-    names -= {"extra", "llm"} | (set() if entry.judged else {"judge"})
-    settings = {name: value for name, value in kind.settings.items() if name in names}
-    more = {"n_examples": N_AGAIN, "n_negatives": N_AGAIN, "seed": settings.get("seed", 0) + 1}
     try:
-        options = ScoreOptions.from_dict(settings | more)
-        return None if options.needs_llm or "text_model" in entry.needs else options.check()
+        options = recorded_options(kind.scorer, kind.judge, kind.settings)
+        if options.needs_llm or "text_model" in options.entry.needs:
+            return None
+        return replace(options, n_examples=N_AGAIN, n_negatives=N_AGAIN, seed=options.seed + 1).check()
     except UserError:
         return None

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from autointerp.models.coders import registry
@@ -13,10 +12,9 @@ from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
 from autointerp.ui.shared import charts, components, keyboard
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import file_identity, messages, open_store, tab_title
+from autointerp.ui.shared.session import messages, open_store, tab_title
 from autointerp.ui.shared.text import plain
 
-BINS_PER_DECADE = 10
 _FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 is no better than predicting the mean"
 _CE = "Increase in cross-entropy, in nats per token, when the coder's output replaces the module's"
 _NO_CE = "Needs a causal language model, and a coder whose output replaces that of a module."
@@ -185,15 +183,8 @@ def _without(info: CoderInfo, fidelity: Fidelity) -> str | list[str]:
     return [text, "; ".join(parts)]
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def _density(path: str, file: str, _store: Store, coder: str) -> charts.DensityCurve:
-    edges, counts = _store.coder(coder).density_histogram(BINS_PER_DECADE)
-    return charts.DensityCurve(coder, np.asarray(edges), np.asarray(counts))
-
-
 def _densities(store: Store, infos: list[CoderInfo]) -> None:
-    curves = [_density(str(store.path), file_identity(info), store, info.coder) for info in infos]
-    figure = charts.densities([curve for curve in curves if curve.counts.sum()])
+    figure = charts.densities(charts.density_curves(store, infos))
     st.plotly_chart(figure, key="densities", config={"displayModeBar": False})
 
 

@@ -11,7 +11,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from autointerp.store import Store
+from autointerp.types import CoderInfo
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import file_identity
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -30,6 +33,7 @@ class DensityCurve:
     """Live latents of one coder by density, any: `edges` log10 of the density, `counts` latents in each bin."""
 
     coder: str
+    colour: str
     edges: NDArray[np.floating]
     counts: NDArray[np.integer]
 
@@ -81,7 +85,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
     from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
-    for index, curve in enumerate(curves):
+    for curve in curves:
         centres = 10 ** ((curve.edges[:-1] + curve.edges[1:]) / 2)
         figure.add_trace(
             Scatter(
@@ -89,7 +93,7 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
                 y=100 * curve.counts / curve.counts.sum(),
                 name=curve.coder,
                 mode="lines",
-                line={"width": 1.8, "shape": "hvh", "color": colour(index)},
+                line={"width": 1.8, "shape": "hvh", "color": curve.colour},
                 customdata=[
                     (fmt.density(float(value)), fmt.plural(int(count), "feature"))
                     for value, count in zip(centres, curve.counts, strict=True)
@@ -100,6 +104,28 @@ def densities(curves: Sequence[DensityCurve]) -> "Figure":
     density_axis(figure)
     figure.update_yaxes(title={"text": "live features in each tenth of a decade (%)"}, rangemode="tozero")
     return framed(figure, "How often features fire", 290, legend=LEGEND, showlegend=True)
+
+
+BINS_PER_DECADE = 10
+
+
+def density_curves(store: Store, infos: Sequence[CoderInfo]) -> list[DensityCurve]:
+    """Of these coders, each in its colour of the store; none of a coder whose latents are all dead."""
+    places = {info.coder: place for place, info in enumerate(store.coders())}
+    curves = []
+    for info in infos:
+        edges, counts = _histogram(str(store.path), file_identity(info), store, info.coder)
+        if counts.sum():
+            curves.append(DensityCurve(info.coder, colour(places[info.coder]), edges, counts))
+    return curves
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _histogram(
+    path: str, file: str, _store: Store, coder: str
+) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    edges, counts = _store.coder(coder).density_histogram(BINS_PER_DECADE)
+    return np.asarray(edges), np.asarray(counts)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,262 @@
+"""Which coder is more interpretable, and at what price: scores against the cross-entropy that splicing costs, with tests."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from autointerp.compare import report, results, scored
+from autointerp.compare.claims import Claim, claims, headline
+from autointerp.compare.price import Price, Question, price, usual_coders
+from autointerp.compare.ranks import MIN_LATENTS
+from autointerp.errors import UserError
+from autointerp.explain.registry import EXPLAINERS
+from autointerp.pipeline.resources import Resources
+from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
+from autointerp.types import CoderInfo
+from autointerp.ui.compare import figures, lacking, tables
+from autointerp.ui.shared import charts, computed, score_text, services
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import file_identity
+from autointerp.ui.shared.state import bound, choice, choose, current, flag, unknown_coder, whole
+from autointerp.ui.shared.text import plain, visible
+
+CENTRES = {"mean": "Mean", "median": "Median"}
+MAX_SEED = 2**32 - 1
+_MARKS = {
+    "holds": "as in the papers",
+    "reversed": "the other way round",
+    "not told apart": "no difference shown",
+    "mixed": "mixed",
+}
+
+
+def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
+    """The view."""
+    coders = _coders(infos)
+    if len(coders) < 2:
+        st.info(
+            "A comparison needs two coders. "
+            + (
+                "Choose another one."
+                if len(infos) > 1
+                else "Cache another one into the same store, then reload."
+            )
+        )
+        return
+    resources = services.resources(store)
+    kept = annotated_store(resources.annotations)
+    written = {coder: kept.coder(coder) for coder in coders}
+    question, kinds = _question(coders, written)
+    answer = _answer(store, resources, infos, written, question)
+    _say(answer)
+    with st.container():
+        lacking.draw(store, resources, answer)
+    places = {info.coder: charts.colour(place) for place, info in enumerate(infos)}
+    image = choice(current().get("image"), figures.FORMATS, "svg")
+    scorer = "" if answer.kind is None else score_text.name(answer.kind, kinds)
+    if answer.n:
+        left, right = st.columns(2, gap="medium")
+        with left:
+            figures.draw(figures.picture(answer, places, scorer), "picture", image)
+            st.caption(_picture_help(answer))
+        with right:
+            figures.draw(figures.distributions(answer, places, scorer), "distributions", image)
+            st.caption("Mark at 50 %: the median with its 95 % interval. Controls are dotted.")
+    tables.coders(answer)
+    _measured(store, infos, coders)
+    tables.pairs(answer)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        chosen = [info for info in infos if info.coder in coders]
+        densities = charts.densities(charts.density_curves(store, chosen))
+        figures.draw(densities.update_layout(height=310, legend=figures.BELOW), "densities", image)
+    with right:
+        if any(side.skip is not None for side in answer.sides):
+            figures.draw(figures.skip_shares(answer.sides, places), "skip", image)
+            st.caption(f"{tables.SKIP_HELP}. Diamond: over all tokens, with its 95 % interval.")
+    _save(store, answer, image)
+
+
+def _coders(infos: Sequence[CoderInfo]) -> tuple[str, ...]:
+    """The coders of the address, in the store's order; pills to choose others stand here."""
+    names = [info.coder for info in infos]
+    usual = usual_coders(infos)
+    asked = current().get("coders")
+    wanted = usual if asked is None else tuple(asked.split(","))
+    for name in wanted:
+        if name and name not in names:
+            unknown_coder(name, names, parameter="coders")
+    chosen = [name for name in names if name in wanted]
+    st.pills(
+        "Coders", names, selection_mode="multi", wrap=True, label_visibility="collapsed",
+        **bound("coders", chosen, list(usual), encode=lambda picked: _encoded(picked, names, usual), firm=True),
+    )  # fmt: skip
+    return tuple(chosen)
+
+
+def _encoded(picked: Sequence[str], names: Sequence[str], usual: Sequence[str]) -> str | None:
+    ordered = [name for name in names if name in picked]
+    return None if ordered == list(usual) else ",".join(ordered)
+
+
+def _question(
+    coders: tuple[str, ...], written: Mapping[str, CoderAnnotations]
+) -> tuple[Question, dict[ScoreKind, int]]:
+    """What the address asks, with the controls that change it."""
+    params = current()
+    ways = scored.ways(written.values())
+    made_by = params.get("by") if params.get("by") in ways else next(iter(ways), None)
+    kinds = scored.kinds(written.values(), made_by)
+    try:
+        kind = scored.choose(kinds, params.get("score"))
+    except UserError:
+        kind = scored.choose(kinds, None)
+    centre = choice(params.get("centre"), CENTRES, "mean")
+    n, seed = whole(params.get("n")), min(whole(params.get("seed")) or 0, MAX_SEED)
+    n = None if n is None else max(n, MIN_LATENTS)
+    matched = flag(params.get("match"))
+    if kind is not None:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            look: dict[str, Any] = {"label_visibility": "visible"}
+            labels = {each.key: score_text.name(each, kinds) for each in kinds}
+            choose(st.selectbox, "Score", labels, "score", kind.key, width=280, **look)
+            if len(ways) > 1:
+                named = {way: f"{_way(way)} ({fmt.count(count)})" for way, count in ways.items()}
+                choose(
+                    st.selectbox, "Explained by", named, "by", made_by, next(iter(ways)), width=260, **look
+                )
+            choose(st.segmented_control, "Centre", CENTRES, "centre", centre, "mean", **look)
+            st.number_input(
+                "Features of each", min_value=float(MIN_LATENTS), step=None, format="%.0f", placeholder="all",
+                width=150,
+                help="Equally many of every coder, drawn at random with the seed; by default as many as the coder with the "
+                "fewest scores has",
+                **bound("n", None if n is None else float(n), encode=_round),
+            )  # fmt: skip
+            st.number_input(
+                "Seed", min_value=0.0, max_value=float(MAX_SEED), step=None, format="%.0f", width=90,
+                **bound("seed", float(seed), 0.0, encode=_round),
+            )  # fmt: skip
+            st.toggle(
+                "Match density",
+                help="Draw equally many features of each density from every coder: denser features are easier to explain",
+                **bound("match", matched),
+            )
+    question = Question(
+        coders, None if kind is None else kind.key, made_by, "median" if centre == "median" else "mean", n, seed, matched
+    )  # fmt: skip
+    return question, kinds
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else float(round(value))
+
+
+def _way(made_by: str) -> str:
+    explainer, *rest = made_by.split(" · ")
+    return visible(" · ".join([EXPLAINERS.label(explainer), *rest]))
+
+
+def _answer(
+    store: Store,
+    resources: Resources,
+    infos: Sequence[CoderInfo],
+    written: Mapping[str, CoderAnnotations],
+    question: Question,
+) -> Price:
+    files = tuple(file_identity(info) for info in infos if info.coder in written)
+    versions = tuple(annotations.version for annotations in written.values())
+    measured = tuple(results.known(resources, "fidelity", [coder]) is not None for coder in written)
+    return _kept(str(store.path), files, versions, measured, question, resources)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _kept(
+    path: str, files: tuple, versions: tuple, measured: tuple, question: Question, _resources: Resources
+) -> Price:
+    return price(_resources, question)
+
+
+def _say(answer: Price) -> None:
+    """What the data show, in words."""
+    st.markdown(f"**{plain(headline(answer), 600)}**")
+    found = claims(answer)
+    if found:
+        st.markdown("\n".join(_bullet(claim) for claim in found))
+    if answer.too_few:
+        names = ", ".join(f"{name} ({fmt.count(answer.side(name).n_scored)})" for name in answer.too_few)
+        st.caption(f"Left out of the tests, with fewer than {MIN_LATENTS} such scores: {plain(names, 600)}.")
+    elif answer.kind is not None and not answer.n:
+        st.caption(
+            "No density is shared by enough features of all coders: match without it, or leave out a coder."
+        )
+    if len(answer.frontier) > 1:
+        st.caption("Cross-entropy compares within a hookpoint only; each has its own frontier.")
+    bins = (
+        ""
+        if answer.n_bins is None
+        else f", equally many in each of {fmt.plural(answer.n_bins, 'bin')} of density"
+    )
+    if answer.n:
+        st.caption(
+            f"{fmt.count(answer.n)} features of each coder{bins}, drawn with seed {answer.question.seed}. Intervals are of "
+            "95 %, of scores over features, of errors over contexts; another training run of a coder is in neither. p is "
+            "corrected for the number of pairs."
+        )
+
+
+def _bullet(claim: Claim) -> str:
+    return f"- {plain(claim.text, 1000)} *{_MARKS[claim.verdict]}*"
+
+
+def _picture_help(answer: Price) -> str:
+    missing = [side.coder for side in answer.sides if side.score and not side.ce_increase]
+    left_out = (
+        f" Without a cross-entropy, so not in the plot: {plain(', '.join(missing))}." if missing else ""
+    )
+    return (
+        "Up and to the left is better. Dashed: the frontier, coders that no other beats in both, by the values alone. Hollow "
+        f"or a cross: controls. Bars: 95 % intervals.{left_out}"
+    )
+
+
+def _measured(store: Store, infos: Sequence[CoderInfo], coders: Sequence[str]) -> None:
+    """Offers to measure errors where that was not done for comparing."""
+    able = [info.coder for info in infos if info.coder in coders and "fidelity" not in info.absent]
+    if computed.obtain_all(store, "fidelity", [[coder] for coder in able]) is None:
+        st.caption(
+            "Until then errors are those of the caching, where it measured them: without the skip path's share and without a "
+            "test of two coders on the same contexts."
+        )
+
+
+def _save(store: Store, answer: Price, image: str) -> None:
+    """The figures as data, and the kind of image that the plots' buttons save."""
+    head, rows = report.table(answer)
+    sheet = io.StringIO()
+    csv.writer(sheet).writerows([head, *rows])
+    whole_answer = {"store": str(store.path), **report.document(answer)}
+    document = json.dumps(whole_answer, ensure_ascii=False, indent=2)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = f"{store.path.name}-price"
+        for label, data, end, mime, about in (
+            ("Coders as CSV", sheet.getvalue(), "csv", "text/csv", "The table of coders, with intervals"),
+            (
+                "Everything as JSON",
+                document,
+                "json",
+                "application/json",
+                "All figures, tests, drawn features and their scores",
+            ),
+        ):
+            st.download_button(
+                label, data, f"{name}.{end}", mime, key=f"save_{end}", on_click="ignore", icon=":material/download:", help=about
+            )  # fmt: skip
+        choose(
+            st.segmented_control, "Plots as", figures.FORMATS, "image", image, "svg", label_visibility="visible",
+            help="What the camera above each plot saves",
+        )  # fmt: skip
