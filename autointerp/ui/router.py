@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from autointerp.ui.shared import connection, drafts
-from autointerp.ui.shared.components import icon
+from autointerp.ui.shared.components import focus_ring, icon
 from autointerp.ui.shared.session import (
     PAGE_BEFORE,
     PAGE_NOW,
@@ -86,6 +86,7 @@ def run() -> None:
     try:
         page.run()
     finally:  # also where the page ended early
+        focus_ring()
         keep_store_in_address()
         connection.draw()
 

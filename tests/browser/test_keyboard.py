@@ -65,6 +65,25 @@ def test_a_shortcut_works_after_a_click_on_any_control(writable: Server, visit: 
     expect(page).not_to_have_url(re.compile("panel="))
 
 
+def test_the_focus_is_seen_where_the_keyboard_put_it(writable: Server, visit: Open):
+    at = visit(writable)
+    page = at.page
+    at.goto("/feature?coder=sae&latent=3")
+    link = page.get_by_test_id("stTopNav").get_by_role("link", name="Features")
+    for scheme in ("light", "dark"):
+        at.recolor(scheme)
+        page.keyboard.press("Tab")
+        link.focus()
+        expect(link).to_have_css("outline-style", "solid")
+        expect(link).to_have_css("outline-width", "2px")
+    at.settled()
+    page.mouse.click(8, 450)  # nothing is there
+    assert page.evaluate("document.activeElement.tagName") == "MAIN"
+    at.press("ArrowRight")
+    expect(page).to_have_url(re.compile("latent=4(&|$)"))
+    assert page.evaluate("document.activeElement.tagName") == "BODY"  # no ring around the page
+
+
 def test_nothing_that_is_typed_is_a_shortcut(writable: Server, visit: Open):
     at = visit(writable)
     page = at.page

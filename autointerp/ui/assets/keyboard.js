@@ -50,6 +50,8 @@ const listen = (root) => {
   const down = (event) => {
     const node = event.composedPath()[0];
     if (event.key === "Tab") byTab = true;
+    // A click on nothing leaves the focus on the page's frame, around which any key would draw a ring.
+    else if (!byTab && node instanceof HTMLElement && node.tagName === "MAIN") node.blur();
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.keyCode === 229) return;
     escapes = false;
     if (root.sheet.open) {

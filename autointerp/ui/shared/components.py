@@ -37,6 +37,11 @@ def icon() -> str:
     return _text("icon.svg")
 
 
+def focus_ring() -> None:
+    """A ring around the link that has the keyboard's focus, also where it is Streamlit's own."""
+    st.html(f"<style>{_text('page.css')}</style>")
+
+
 def no_coders() -> None:
     """What to do with a store that holds a corpus only."""
     st.info("This store has no coders yet. Cache one, then reload this page:")
