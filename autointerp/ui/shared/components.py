@@ -32,6 +32,11 @@ def _mount(name: str) -> Callable[..., Any]:
     return v2.component(f"autointerp_{name}", html='<div class="root" tabindex="-1"></div>', css=css, js=js)
 
 
+@cache
+def _page_style() -> Callable[..., Any]:
+    return v2.component("autointerp_page", css=_text("page.css"), isolate_styles=False)
+
+
 def icon() -> str:
     """The browser tab's icon, as SVG; a named icon would be fetched from the network."""
     return _text("icon.svg")
@@ -39,7 +44,7 @@ def icon() -> str:
 
 def focus_ring() -> None:
     """A ring around the link that has the keyboard's focus, also where it is Streamlit's own."""
-    st.html(f"<style>{_text('page.css')}</style>")
+    _page_style()(key="focus_ring")
 
 
 def no_coders() -> None:
