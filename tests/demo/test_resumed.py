@@ -6,18 +6,21 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from autointerp.cli.shared import complete
+from autointerp.cli.shared.batch import score_explanations
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner
-from autointerp.jobs.kinds import explain_job, job_kinds
+from autointerp.jobs.kinds import explain_job, job_kinds, score_job
 from autointerp.pipeline.pending import live_latents
 from autointerp.pipeline.resources import Resources
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Progress
@@ -56,30 +59,30 @@ def test_two_runs_at_once_do_the_work_of_one(tiny_demo: Path):
     assert_complete(tiny_demo)
 
 
+def _cancelled_for_sae(
+    resources: Resources, coder: str, ids: Sequence[str], scorers: Sequence[ScoreOptions], *, quiet: bool
+) -> None:
+    """Instead of `score_explanations`, in the other process: of one coder, every job is cancelled while it waits."""
+    if coder == "sae":
+        job, _ = resources.annotations.jobs.submit(**score_job(coder, ids, scorers))
+        resources.annotations.jobs.cancel(job.id)
+    else:
+        score_explanations(resources, coder, ids, scorers, quiet=quiet)
+
+
 @pytest.mark.usefixtures("one_core")
-def test_a_cancelled_job_is_told_and_the_next_run_does_the_rest(
-    tiny_demo: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(complete, "PART", 8)  # several jobs of each kind
-    cancelled: list[str] = []
-
-    def cancel_one(step: Progress) -> None:
-        deadline = time.monotonic() + 60
-        while step.stage == "score" and not cancelled and time.monotonic() < deadline:
-            with Annotations(tiny_demo) as annotations:
-                for job in annotations.jobs.active():
-                    annotations.jobs.cancel(job.id)
-                    while annotations.jobs.get(job.id).is_active:
-                        time.sleep(0.01)
-                    if annotations.jobs.get(job.id).n_left:  # not over before it was asked to stop
-                        cancelled.append(job.id)
-
-    with pytest.raises(UserError, match="incomplete"):
-        complete.complete(tiny_demo, cancel_one)
-    assert cancelled
+def test_a_cancelled_job_is_told_and_the_next_run_does_the_rest(tiny_demo: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(complete, "PART", 8)  # several jobs of each kind
+        patch.setattr(complete, "score_explanations", _cancelled_for_sae)
+        with pytest.raises(UserError, match="incomplete"):
+            complete.complete(tiny_demo)
+    with Annotations(tiny_demo) as annotations:
+        left = sum(job.n_left for job in annotations.jobs.recent() if job.state == "cancelled")
+    assert left > 0
     again = complete.complete(tiny_demo)
     assert again.explained == 0
-    assert again.scored > 0
+    assert again.scored == left
     assert_complete(tiny_demo)
 
 
