@@ -380,3 +380,22 @@ def test_the_address_names_another_store(open_page, tiny_store: Store, tmp_path:
     app.query_params["store"] = str(other)
     app.run()
     assert app.title[0].value.startswith("tiny")
+
+
+@pytest.mark.parametrize(
+    ("page", "params"),
+    [("features", {"coder": "say"}), ("feature", {"coder": "say"}), ("feature", {"latent": "999"})],
+)
+def test_a_page_that_finds_nothing_still_has_its_heading(open_page, tiny_store: Store, page: str, params):
+    app = open_page(tiny_store, page, **params)
+    assert [title.value for title in app.title] == [page.capitalize()]
+    assert "does not exist" in messages(app)
+
+
+@pytest.mark.parametrize("page", ["features", "feature", "probe"])
+def test_a_store_without_coders_has_pages_with_headings(open_page, tiny_store: Store, page: str):
+    for file in (tiny_store.path / "coders").glob("*"):
+        file.unlink()
+    app = open_page(tiny_store, page)
+    assert [title.value for title in app.title] == [page.capitalize()]
+    assert "no coders yet" in messages(app)

@@ -13,7 +13,15 @@ from autointerp.ui.feature import contexts, data, drill, explanations, panel, tr
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, keyboard, list_walk
-from autointerp.ui.shared.session import LAST_FEATURE, LIST_PARAMS, TRAIL, messages, open_store, tab_title
+from autointerp.ui.shared.session import (
+    LAST_FEATURE,
+    LIST_PARAMS,
+    TRAIL,
+    heading,
+    messages,
+    open_store,
+    tab_title,
+)
 from autointerp.ui.shared.state import bound, change, choose, current, suggest, unknown_coder
 from autointerp.ui.shared.text import plain
 
@@ -52,11 +60,13 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
     the page where it does not exist."""
     names = [info.coder for info in store.coders()]
     if not names:
+        heading("Feature")
         components.no_coders()
         st.stop()
     last_coder, last_latent = st.session_state.get(LAST_FEATURE, (None, None))
     name = state.coder if state.coder is not None else last_coder if last_coder in names else names[0]
     if name not in names:
+        heading("Feature")
         unknown_coder(name, names, "latent", *CONTEXT)
         st.stop()
     coder = store.coder(name)
@@ -68,6 +78,7 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
         return coder, coder.check_latent(state.latent)
     except UnknownName as error:
         last = coder.info.n_latents - 1
+        heading("Feature")
         st.warning(
             f"Feature {plain(state.latent, 60)} does not exist: {plain(name)} has features 0 to {last:,}. The closest:"
         )

@@ -44,6 +44,7 @@ def draw() -> None:
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]
         if state.coder is not None and state.coder not in names:
+            heading("Features")
             unknown_coder(state.coder, names, "page")
             return
         _body()
