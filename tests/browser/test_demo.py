@@ -105,3 +105,31 @@ def test_a_long_list_is_read_page_by_page_and_found_again(demo_server: Server, v
     expect(page).to_have_url(left)
     at.click(page.get_by_role("button", name=re.compile("Density at least")))
     expect(page).not_to_have_url(re.compile("min_density"))
+
+
+def test_shared_features_of_two_seeds(demo_server: Server, visit: Open):
+    at = visit(demo_server)
+    page = at.page
+    at.goto("/compare?view=shared")
+    counted = page.get_by_text(re.compile(r"^\d+ of [\d,]+ \(\d+ %\)$"))
+    at.reach(counted)
+    before = counted.inner_text()
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(3)
+    for scheme in ("light", "dark"):
+        at.recolor(scheme)
+        at.check()
+    # The threshold moves by keyboard, and stands in the address.
+    page.get_by_role("slider", name="Cosine above").focus()
+    at.press("ArrowLeft")
+    expect(page).to_have_url(re.compile(r"t=0\.69"))
+    expect(counted).not_to_have_text(before)
+    page.set_viewport_size({"width": 420, "height": 900})
+    at.check()
+    apart = page.get_by_text("No encoder cosines: they read different spaces")
+    at.choose("Compared with", "transcoder")
+    expect(page).to_have_url(re.compile("b=transcoder"))
+    expect(apart).to_be_visible()
+    at.settled()
+    page.go_back()
+    expect(apart).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("b=transcoder"))
