@@ -7,6 +7,7 @@ from autointerp.store.annotated import (
     annotated_store,
     sorted_kinds,
 )
+from autointerp.store.catalog import one_look
 from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
@@ -50,6 +51,7 @@ __all__ = [
     "list_latents",
     "list_table",
     "match_examples",
+    "one_look",
     "preview_examples",
     "sorted_kinds",
     "vocabulary_from_tokenizer",

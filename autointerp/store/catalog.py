@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -190,7 +191,15 @@ class Catalog:
         self._generation: Generation | None = None
 
     def current(self) -> Generation:
-        """The generation that matches the files as they are now."""
+        """The generation that matches the files as they are now, or as they were first seen within `one_look`."""
+        seen: dict[Catalog, Generation] | None = getattr(_looks, "seen", None)
+        if seen is None:
+            return self._look()
+        if self not in seen:
+            seen[self] = self._look()
+        return seen[self]
+
+    def _look(self) -> Generation:
         files = _fingerprint(self._layout)
         generation = self._generation
         if generation is None or generation.files != files:
@@ -200,6 +209,21 @@ class Catalog:
                     generation = Generation(self._layout, self._meta, files)
                     self._generation = generation
         return generation
+
+
+_looks = threading.local()
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Within it, on this thread, the files of each store are looked at once: what is drawn together belongs together, and does
+    not pay for hundreds of looks."""
+    outer = getattr(_looks, "seen", None)
+    _looks.seen = {} if outer is None else outer
+    try:
+        yield
+    finally:
+        _looks.seen = outer
 
 
 _catalogs: WeakValueDictionary[tuple[int, str, str], Catalog] = WeakValueDictionary()

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,15 @@ class Derivation:
     coders: Mapping[str, str]
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property  # asked for again and again while a page is drawn
     def _text(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        told = {
+            "what": self.what,
+            "version": self.version,
+            "coders": dict(self.coders),
+            "parameters": dict(self.parameters),
+        }
+        return json.dumps(told, sort_keys=True)
 
     @property
     def _stem(self) -> str:

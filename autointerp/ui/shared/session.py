@@ -14,7 +14,7 @@ import streamlit as st
 
 from autointerp import settings
 from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
-from autointerp.store import Store
+from autointerp.store import Store, one_look
 from autointerp.types import CoderInfo
 from autointerp.ui.shared import components
 from autointerp.ui.shared.text import plain, sentence, visible
@@ -154,9 +154,10 @@ def file_identity(info: CoderInfo) -> str:
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Errors that a user can meet become messages; anything else is a bug and goes its way."""
+    """Around what is drawn together. Errors that a user can meet become messages; anything else is a bug and goes its way."""
     try:
-        yield
+        with one_look():
+            yield
     except StoreError as error:
         explain_store_error(error)
         st.stop()
