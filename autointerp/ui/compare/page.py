@@ -19,6 +19,10 @@ VIEWS: dict[str, tuple[str, str]] = {
         "Which features of one coder another one has too, by the directions they read and write",
     ),
     "several": ("Several coders", "What each coder shares with each other, and what is found in one only"),
+    "pair": (
+        "Two features",
+        "Two features side by side: how alike they are, and where both fire or only one",
+    ),
 }
 """By name, as in the address and of the module: title, and what it answers."""
 

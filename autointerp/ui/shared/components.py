@@ -99,6 +99,11 @@ def panel(
     ).open
 
 
+def pair(data: dict[str, Any], *, key: str) -> dict[str, Any] | None:
+    """Two features and windows with the activations of both. Returns the feature just clicked."""
+    return _mount("pair")(data=data, key=key, on_open_change=lambda: None).open
+
+
 def facts(data: list[list[str]], *, key: str) -> None:
     """A line of named values: `[name, value, tooltip]` each."""
     _mount("facts")(data=data, key=key)
