@@ -8,12 +8,14 @@ index is the share of tokens on which both fire among those on which either does
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autointerp.compare.directions import in_order
 from autointerp.compare.facts import facts_of, with_facts
 from autointerp.compare.products import (
     MEASURES,
@@ -112,19 +114,17 @@ class Coactivation:
 
 
 def pair(store: Store, one: str, other: str) -> tuple[str, str]:
-    """The two in the order in which they are compared: the store's. Raises UserError for a coder and itself, UnknownName."""
+    """The two in the order in which coders are compared. Raises UserError for a coder and itself, UnknownName."""
     if one == other:
         raise UserError(f"{one} cannot be compared with itself: choose another coder.")
     for name in (one, other):
         store.coder(name)
-    first, second = (info.coder for info in store.coders() if info.coder in (one, other))
-    return first, second
+    return in_order(one, other)
 
 
 def pairs(store: Store) -> list[tuple[str, str]]:
     """All pairs of the store's coders."""
-    names = [info.coder for info in store.coders()]
-    return [(first, second) for at, first in enumerate(names) for second in names[at + 1 :]]
+    return [in_order(*names) for names in combinations([info.coder for info in store.coders()], 2)]
 
 
 def cost(store: Store, coders: Sequence[str]) -> float:

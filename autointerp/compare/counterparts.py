@@ -97,10 +97,8 @@ def known(resources: Resources, coder: str, other: str) -> Pair:
     """What has been computed before. Raises UserError for a coder and itself, UnknownName."""
     pair = coactivation.pair(resources.store, coder, other)
     table = results.known(resources, "coactivation", pair)
-    matched = None
-    for names in (pair, (pair[1], pair[0])):  # whichever way round it was asked for
-        rows = results.known(resources, "directions", names) if matched is None else None
-        matched = matched or (None if rows is None else directions.read(rows, names))
+    rows = results.known(resources, "directions", pair)
+    matched = None if rows is None else directions.read(rows, (coder, other))
     return Pair(coder, other, None if table is None else coactivation.read(table, pair), matched)
 
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from autointerp.compare.facts import facts_of, with_facts
-from autointerp.compare.matching import EXACT_LATENTS, Matched, from_second, match
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.probe import recorded
@@ -22,6 +21,7 @@ from autointerp.types import Progress, ProgressCallback
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from autointerp.compare.matching import Matched
     from autointerp.models.coders.coder import SparseCoder
     from autointerp.models.hooks import Tap
 
@@ -76,6 +76,8 @@ def compute(
 ) -> pa.Table:
     """See `registry`: the table that `read` reads, of two coders as `in_order` has them. `parameters`: "exact_up_to", the
     number of latents up to which the assignment is exact."""
+    from autointerp.compare.matching import EXACT_LATENTS, match
+
     first, second = coders
     if first == second:
         raise UserError(f"{first} cannot be matched with itself: name two coders.")
@@ -135,8 +137,10 @@ def _space(tap: "Tap | None", width: int, d_model: int) -> str:
     return f"{tap}, {width} wide"
 
 
-def _table(found: Mapping[str, Matched], absent: Mapping[str, str], sizes: Sequence[int]) -> pa.Table:
+def _table(found: Mapping[str, "Matched"], absent: Mapping[str, str], sizes: Sequence[int]) -> pa.Table:
     """One row for each latent of the first coder, then of the second."""
+    from autointerp.compare.matching import from_second
+
     columns: dict[str, NDArray] = {}
     for part, matched in found.items():
         sides = (

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
 
 from autointerp.store import LatentBlock
 
@@ -44,6 +43,8 @@ class Block:
     @cached_property
     def ones(self) -> Sparse:
         """Ones at the places of the values."""
+        from scipy.sparse import csr_matrix
+
         ones = np.ones(self.values.nnz, np.int32)
         return csr_matrix((ones, self.values.indices, self.values.indptr), shape=self.values.shape)
 
@@ -57,6 +58,8 @@ class Block:
 def block(rows: LatentBlock, n_tokens: int, n_counted: int) -> Block:
     """Latents by tokens; of `n_tokens` columns, `n_counted` can be more than zero. A latent that is dead, or the same on all
     tokens, correlates with nothing."""
+    from scipy.sparse import csr_matrix
+
     owner, exact, n = rows.local, rows.activation.astype(np.float64), rows.n_latents
     sums = np.bincount(owner, exact, n)
     spread = np.bincount(owner, exact * exact, n) - sums * sums / n_counted
@@ -70,6 +73,8 @@ def block(rows: LatentBlock, n_tokens: int, n_counted: int) -> Block:
 
 def by_token(blocks: Sequence[Block]) -> Block:
     """Neighbouring blocks as one, tokens by latents: the right side of a product."""
+    from scipy.sparse import vstack
+
     values = vstack([block.values for block in blocks], format="csr")
     counts, means = (
         np.concatenate([getattr(block, name) for block in blocks]) for name in ("counts", "means")
