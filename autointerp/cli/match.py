@@ -16,6 +16,7 @@ from autointerp.cli.shared.arguments import add_store_argument
 from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import printable, table, write_result
 from autointerp.cli.shared.progress import progress_bars
+from autointerp.errors import UserError
 
 if TYPE_CHECKING:
     from autointerp.compare.meaning import Meaning, Side
@@ -56,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
+        "--score", metavar="KIND",
+        help="also the scores of shared latents against those of the others: a scorer, or a kind as `compare` names it",
+    )  # fmt: skip
+    parser.add_argument(
         "--split", action="store_true",
         help="also latents of one coder whose firing tokens several of another share out, by where they activate",
     )  # fmt: skip
@@ -81,7 +86,10 @@ def run(args: argparse.Namespace) -> None:
             return
         pairs = match(resources, coders, progress=progress)
         splits = _splits(resources, coders, progress) if args.split else None
+        scores = _scores(resources, pairs, coders, args) if args.score else {}
     document = describe(store, pairs, coders, args.definition, args.threshold, latents=args.latents)
+    for row in document["pairs"] if scores else ():
+        row["scores"] = scores[tuple(row["coders"])]
     if splits is not None:
         document["split"] = splits
     write_result(document, as_text(document), as_json=args.json)
@@ -110,6 +118,35 @@ def describe(
             {name: value for name, value in vars(each).items() if name != "counts"} for each in among
         ]
     return document
+
+
+def _scores(
+    resources: "Resources", pairs: "Pairs", coders: list[str], args: argparse.Namespace
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """By coder and the other, scores of the latents that the other has against those of the rest."""
+    from autointerp.compare import scored
+    from autointerp.compare.overlap import alignment
+    from autointerp.compare.sharing import between, shared_scores
+    from autointerp.store import annotated_store
+
+    kept = annotated_store(resources.annotations)
+    written = {name: kept.coder(name) for name in coders}
+    made_by = next(iter(scored.ways(written.values())), None)
+    kind = scored.choose(scored.kinds(written.values(), made_by), args.score)
+    if kind is None:
+        raise UserError(
+            f"none of these coders has scores: run `autointerp score {resources.store.path} {coders[0]}`."
+        )
+    rows = {}
+    for first in coders:
+        coder = resources.store.coder(first)
+        values = scored.scores(written[first], kind, made_by, coder.info.n_latents)
+        for second in coders:
+            if second != first and between(pairs, first, second).parts:
+                shared = alignment(between(pairs, first, second), args.definition) > args.threshold
+                scores = shared_scores(values, shared, coder.table().live)
+                rows[first, second] = {"kind": kind.key, "made_by": made_by, **vars(scores)}
+    return rows
 
 
 def _splits(resources: "Resources", coders: list[str], progress: "ProgressCallback") -> list[dict[str, Any]]:
@@ -183,6 +220,9 @@ def as_text(document: dict[str, Any]) -> str:
             f"Shared: live latents whose cosine is above {document['threshold']:g}. encoder, decoder: mean cosine with "
             "the partner; floor: mean largest cosine of random directions."
         )
+    for row in document["pairs"]:
+        if "scores" in row:
+            lines.append(_scores_as_text(row))
     for each in document["unmatched"]:
         lines.append(f"{' and '.join(map(printable, each['coders']))}: {' '.join(each['absent'].values())}")
     for each in document.get("sharing", ()):
@@ -194,6 +234,20 @@ def as_text(document: dict[str, Any]) -> str:
         first, second = map(printable, each["coders"])
         lines.append(f"{second} splits {len(each['latents']):,} latents of {first}")
     return "\n".join(lines)
+
+
+def _scores_as_text(row: dict[str, Any]) -> str:
+    scores = row["scores"]
+    first, second = map(printable, row["coders"])
+    means = [_two(mean and mean.value) for mean in (scores["mean_shared"], scores["mean_others"])]
+    text = (
+        f"{first} in {second}: mean score {means[0]} of {scores['n_shared']:,} shared latents, {means[1]} of "
+        f"{scores['n_others']:,} others"
+    )
+    if scores["test"] is None:
+        return text
+    each = scores["test"].estimate
+    return f"{text}; a shared one is above another in {each.value:.0%} of pairs ({each.low:.0%} to {each.high:.0%})"
 
 
 def _two(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.compare import directions, meaning
+from autointerp.compare import directions, meaning, ranks, scored
 from autointerp.compare.overlap import (
     THRESHOLD,
     Overlap,
@@ -39,6 +39,31 @@ class Sharing:
     n_in: tuple[int, ...]
     only: tuple[float, ...]
     counts: NDArray[np.int64] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class SharedScores:
+    """Scores of a coder's shared live latents against those of its others, by how many of each are scored. `test`: the
+    probability that a shared one's is above another's; `None` for fewer than `ranks.MIN_LATENTS` of either."""
+
+    n_shared: int
+    n_others: int
+    mean_shared: ranks.Estimate | None
+    mean_others: ranks.Estimate | None
+    test: ranks.Test | None
+
+
+def shared_scores(
+    scores: scored.Scored, shared: NDArray[np.bool_], live: NDArray[np.integer]
+) -> SharedScores:
+    """`shared` Bool[ndarray, " n_latents"]: which of the coder's latents are shared."""
+    is_live = np.isin(scores.latent, live)
+    inside = shared[scores.latent]
+    samples = scores.value[is_live & inside], scores.value[is_live & ~inside]
+    means = [ranks.mean(sample) if len(sample) else None for sample in samples]
+    enough = min(map(len, samples)) >= ranks.MIN_LATENTS
+    test = ranks.superiority(*samples) if enough else None
+    return SharedScores(len(samples[0]), len(samples[1]), means[0], means[1], test)
 
 
 def all_pairs(coders: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,9 +12,10 @@ import pytest
 from autointerp.cli.main import main
 from autointerp.compare import coactivation, ranks
 from autointerp.compare.overlap import alignment, overlap
-from autointerp.compare.sharing import between, match, sharing
+from autointerp.compare.scored import Scored
+from autointerp.compare.sharing import between, match, shared_scores, sharing
 from autointerp.pipeline.resources import Resources
-from autointerp.store import Store, annotated_store
+from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.compare.shared import csv_of
 from autointerp.ui.compare.shared_scores import verdict
@@ -41,16 +42,13 @@ def shown_facts(app) -> dict[str, str]:
     return {name: value for name, value, *_ in drawn}
 
 
-def test_the_page_shows_the_figures_of_the_library(open_page, scored: Store):
+def test_the_page_shows_the_figures_of_the_library(
+    open_page, scored: Store, capsys: pytest.CaptureFixture[str]
+):
     app = open_page(scored, "compare", view="shared", a="sae", b="transcoder", t="0.4")
     assert not app.exception, app.exception
     with Annotations(scored.path) as annotations:
         pairs = match(Resources(scored, annotations), ["sae", "transcoder"])
-        written = annotated_store(annotations).coder("sae")
-        (kind,) = written.kinds
-        values = dict(
-            zip(*(written.of_kind(kind)[name].to_pylist() for name in ("latent", "value")), strict=True)
-        )
     found = pairs["sae", "transcoder"]
     live = scored.coder("sae").table().live
     share = overlap(found, live, threshold=0.4)
@@ -58,13 +56,27 @@ def test_the_page_shows_the_figures_of_the_library(open_page, scored: Store):
     assert shown_facts(app)["Shared"].startswith(f"{share.n_shared} of {share.n_live} (")
     assert "No encoder cosines" in messages(app)
     shared = alignment(found) > 0.4
-    samples = [
-        np.array(
-            [values[latent] for latent in live.tolist() if latent in values and shared[latent] == is_shared]
-        )
-        for is_shared in (True, False)
+    argv = [
+        "match",
+        str(scored.path),
+        "sae",
+        "transcoder",
+        "--threshold",
+        "0.4",
+        "--score",
+        "detection",
+        "--json",
     ]
-    assert verdict(samples[0], samples[1]) in messages(app)
+    capsys.readouterr()
+    assert main(argv) == 0
+    there = next(row for row in json.loads(capsys.readouterr().out)["pairs"] if row["coders"][0] == "sae")[
+        "scores"
+    ]
+    (score,) = (word for word in messages(app).splitlines() if "features scored" in word)
+    assert f"{there['n_shared']} shared and {there['n_others']} other features scored" in score
+    query = "SELECT latent FROM scores WHERE coder = 'sae' AND value IS NOT NULL"
+    have = scored.sql(query)["latent"].to_numpy()
+    assert (there["n_shared"], there["n_others"]) == (shared[have].sum(), (~shared[have]).sum())
     (table,) = records(app, "list")
     listed = [int(row["cells"][0].rpartition("#")[2]) for row in table["rows"]]
     assert listed
@@ -171,10 +183,17 @@ def test_hostile_addresses_give_a_page(open_page, scored: Store, params: dict[st
 
 def test_the_verdict_says_what_the_test_says():
     rng = np.random.default_rng(0)
+
+    def said(shared: np.ndarray, others: np.ndarray) -> str:
+        values = np.concatenate([shared, others])
+        latent = np.arange(len(values))
+        scores = Scored(latent, values, np.full(len(values), np.nan))
+        return verdict(shared_scores(scores, latent < len(shared), latent))
+
     high, low = rng.normal(0.7, 0.1, 60), rng.normal(0.5, 0.1, 90)
-    assert "score higher than the others" in verdict(high, low)
-    assert "score lower than the others" in verdict(low, high)
-    assert "are not told apart" in verdict(low[:45], low[45:])
-    assert "a test needs" in verdict(high[:3], low)
+    assert "score higher than the others" in said(high, low)
+    assert "score lower than the others" in said(low, high)
+    assert "are not told apart" in said(low[:45], low[45:])
+    assert "3 shared and 90 other features scored: a test needs" in said(high[:3], low)
     share = round(100 * ranks.superiority(high, low).estimate.value)
-    assert f"in {share} % of pairs" in verdict(high, low)
+    assert f"in {share} % of pairs" in said(high, low)

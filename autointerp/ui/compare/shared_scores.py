@@ -7,9 +7,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from autointerp.compare import ranks
+from autointerp.compare import ranks, scored
 from autointerp.compare.directions import Directions
 from autointerp.compare.overlap import alignment, counterpart
+from autointerp.compare.sharing import SharedScores, shared_scores
 from autointerp.score.population import spread
 from autointerp.store import ScoreKind, Store, current_key
 from autointerp.types import CoderInfo
@@ -44,12 +45,11 @@ def boxes(
     """Scores of the shared live features of `coder` and of the others, with the test of their difference."""
     scores = written.scores(coder, kind)
     value, floor = scores.value[live], scores.floor[live]
-    drawn, samples = [], []
+    drawn = []
     for name, here, colour in (
         ("shared", shared, charts.colour(0)),
         (f"only in {coder}", ~shared, charts.colour(6)),
     ):
-        samples.append(value[here][~np.isnan(value[here])])
         box = spread(value[here], floor[here])
         if box is not None:
             drawn.append(charts.ScoreBox(name, colour, box.n, box.percentiles, box.mean, box.floor))
@@ -58,15 +58,18 @@ def boxes(
         return
     figure = charts.score_boxes(f"Scores: {score_text.name(kind, written.kinds)}", drawn)
     st.plotly_chart(figure, key="shared_boxes", config={"displayModeBar": False})
-    st.caption(verdict(samples[0], samples[1]))
+    of_all = np.zeros(len(scores.value), bool)
+    of_all[live] = shared
+    table = scored.scores(written.coders[coder], kind, written.made_by, len(of_all))
+    st.caption(verdict(shared_scores(table, of_all, live)))
 
 
-def verdict(shared: NDArray[np.float64], others: NDArray[np.float64]) -> str:
+def verdict(scores: SharedScores) -> str:
     """What the scores of shared features and of the others show, in one sentence."""
-    counts = f"{fmt.count(len(shared))} shared and {fmt.count(len(others))} other features scored"
-    if min(len(shared), len(others)) < ranks.MIN_LATENTS:
+    counts = f"{fmt.count(scores.n_shared)} shared and {fmt.count(scores.n_others)} other features scored"
+    test = scores.test
+    if test is None:
         return f"{counts}: a test needs {ranks.MIN_LATENTS} of each."
-    test = ranks.superiority(shared, others)
     each = test.estimate
     what = "are not told apart from the others"
     if test.p < 0.05:
