@@ -264,3 +264,29 @@ def test_bad_expressions_are_user_errors(tiny_store: Store, pattern: str) -> Non
 def test_empty_search_is_refused(tiny_store: Store) -> None:
     with pytest.raises(UserError, match="empty"):
         tiny_store.search_contexts("")
+
+
+def test_what_fires_between_two_tokens(tiny_store: Store):
+    coder = tiny_store.coder("sae")
+    token, latent, activation = coder.fired_between(60, 200)
+    truth = sorted(
+        (int(t), each, float(a))
+        for each in range(coder.info.n_latents)
+        for t, a in zip(*vars(coder.activations(each)).values(), strict=True)
+        if 60 <= t < 200
+    )
+    assert list(zip(token.tolist(), latent.tolist(), activation.tolist(), strict=True)) == truth
+
+
+def test_blocks_hold_every_activation_once(tiny_store: Store):
+    coder = tiny_store.coder("sae")
+    for most, first, stop in ((1, 0, None), (100, 0, None), (10**6, 2, 5)):
+        seen = []
+        for block in coder.blocks(most, first=first, stop=stop):
+            for place in range(block.n_latents):
+                rows = slice(int(block.offsets[place]), int(block.offsets[place + 1]))
+                acts = coder.activations(block.first + place)
+                assert block.token[rows].tolist() == acts.token.tolist()
+                assert block.activation[rows].tolist() == acts.activation.tolist()
+                seen.append(block.first + place)
+        assert seen == list(range(first, stop or coder.info.n_latents))

@@ -121,6 +121,22 @@ def _measured(generation: Generation, coder: AttachedCoder, spots: Spots) -> NDA
     return np.bincount(latent, weights[group] * share, minlength=len(top)) / weights.sum()
 
 
+def between(
+    generation: Generation, coder: AttachedCoder, first: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Token index, latent and activation of all that fires on the tokens from `first` to `stop` (exclusive), by token, then
+    latent: a pass over the coder (30 million activations a second)."""
+    grid = coder.info.n_contexts * coder.info.ctx_len
+    rows = generation.columns(
+        f"SELECT place % {grid} AS token, latent, activation FROM {coder.alias}.activations "
+        f"WHERE place % {grid} >= ? AND place % {grid} < ?",
+        [first, stop],
+    )
+    token, latent = (rows[name].astype(np.int64) for name in ("token", "latent"))
+    order = np.lexsort((latent, token))
+    return token[order], latent[order], decode(rows["activation"][order], coder.info.scale)
+
+
 def unit_of(token: str, info: CoderInfo, width: int) -> str:
     """In SQL, the unit of `width` tokens in which the token index `token` lies, see `Spots`."""
     if info.ctx_len % width == 0:

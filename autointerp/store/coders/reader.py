@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autointerp.errors import UnknownName
 from autointerp.store.catalog import AttachedCoder, Catalog, Columns, Generation
-from autointerp.store.coders import computed
+from autointerp.store.coders import computed, firing
 from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.half import decode, encode_positive
 from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock
@@ -224,6 +224,13 @@ class CoderStore:
         """All activations of the latents `first` to `stop` (exclusive), about `max_rows` at a time: for a pass over a coder in
         bounded memory."""
         return computed.blocks(*self._current(), max_rows, first=first, stop=stop)
+
+    def fired_between(
+        self, first: int, stop: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Token index, latent and activation of all that fires on the tokens from `first` to `stop` (exclusive), by token, then
+        latent. Rows lie by latent: this reads all of the coder."""
+        return firing.between(*self._current(), first, stop)
 
     def _is_derived(self, coder: AttachedCoder, latent: int) -> bool:
         """Whether the latent's histogram is worked out from its activations."""

@@ -23,6 +23,10 @@ VIEWS: dict[str, tuple[str, str]] = {
         "Two features",
         "Two features side by side: how alike they are, and where both fire or only one",
     ),
+    "text": (
+        "One text",
+        "The strongest features of two coders, token by token, on a context of the corpus or a typed text",
+    ),
 }
 """By name, as in the address and of the module: title, and what it answers."""
 

@@ -104,6 +104,12 @@ def pair(data: dict[str, Any], *, key: str) -> dict[str, Any] | None:
     return _mount("pair")(data=data, key=key, on_open_change=lambda: None).open
 
 
+def strips(data: dict[str, Any], *, key: str, on_token: Callback) -> dict[str, Any] | None:
+    """A text with the strongest features of several coders under each token; `token` carries a position, or -1. Returns the
+    feature just clicked."""
+    return _mount("strips")(data=data, key=key, on_token_change=on_token, on_open_change=lambda: None).open
+
+
 def facts(data: list[list[str]], *, key: str) -> None:
     """A line of named values: `[name, value, tooltip]` each."""
     _mount("facts")(data=data, key=key)
