@@ -49,7 +49,7 @@ def test_back_and_forward_restore_what_was_seen(server: Server, visit: Open):
     expect(page).to_have_url(re.compile(r"search=half\+a\+word"))
 
     # The list of neighbours, which stays with the next feature.
-    tab = page.get_by_role("tab").last
+    tab = page.get_by_role("tab", name=re.compile("^co-firing"))
     at.goto("/feature?coder=sae&latent=3")
     at.click(tab)
     expect(page).to_have_url(re.compile("near="))
