@@ -32,5 +32,6 @@ COMPUTATIONS: dict[str, Computation] = {
         Computation("directions", "match the latents of {coders} by direction", "directions"),
         Computation("coactivation", "compare the activations of {coders}", "coactivation"),
         Computation("meaning", "match the explanations of {coders} by meaning", "meaning"),
+        Computation("map", "map the explanations of {coders}", "map"),
     )
 }

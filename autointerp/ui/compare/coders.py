@@ -61,17 +61,20 @@ def _usual(infos: Sequence[CoderInfo]) -> tuple[str, str]:
 _HOOKPOINT_AND_KIND, _HOOKPOINT = attrgetter("hookpoint", "kind"), attrgetter("hookpoint")
 
 
-def several(infos: Sequence[CoderInfo], least: int = 2) -> list[str] | None:
-    """The coders of the address (`coders=a,b,c`), by default those at the most common hookpoint; pills to choose others stand
-    here. `None` where there are fewer than `least`."""
+def several(
+    infos: Sequence[CoderInfo], least: int = 2, usual: Sequence[str] | None = None
+) -> list[str] | None:
+    """The coders of the address (`coders=a,b,c`), by default the `usual` ones or those at the most common hookpoint; pills to
+    choose others stand here. `None` where there are fewer than `least`."""
     names = [info.coder for info in infos]
     if len(names) < least:
         two(infos)  # says what is missing
         return None
     asked = current().get("coders")
     hookpoint = Counter(info.hookpoint for info in infos).most_common(1)[0][0]
-    usual = [info.coder for info in infos if info.hookpoint == hookpoint]
-    chosen = (usual if len(usual) >= least else names)[:MAX_DEFAULT]
+    if usual is None:
+        usual = [info.coder for info in infos if info.hookpoint == hookpoint][:MAX_DEFAULT]
+    chosen = list(usual if len(usual) >= least else names[:MAX_DEFAULT])
     if asked is not None:
         wanted = [name for name in asked.split(",") if name]
         for unknown in [name for name in wanted if name not in names][:3]:

@@ -19,6 +19,7 @@ VIEWS: dict[str, tuple[str, str]] = {
         "Which features of one coder another one has too, by the directions they read and write",
     ),
     "several": ("Several coders", "What each coder shares with each other, and what is found in one only"),
+    "meaning": ("Explanations", "How alike the explanations of coders are, layer against layer"),
     "pair": (
         "Two features",
         "Two features side by side: how alike they are, and where both fire or only one",
