@@ -5,7 +5,7 @@ The neighbours are exact, the start is given by the two first principal componen
 on any number of cores. Neighbourhoods mean something on it; distances between far places, sizes and gaps mean little.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,12 @@ from autointerp.types import Progress, ProgressCallback
 
 Float = NDArray[np.float32]
 
-PERPLEXITY = 30.0
+PERPLEXITY = 30
 NEIGHBOURS = 90
 LEAST = 5
 """Fewer explanations make no map."""
+ON_GRID = 10_000
+"""From so many points on, repulsions are interpolated on a grid: the time then grows with their number only."""
 BLOCK_BYTES = 128 << 20
 EARLY, LATE = 250, 500
 """Steps with exaggerated attractions, which find the large structure, and without."""
@@ -32,8 +34,8 @@ REPORT_EVERY = 10
 
 @dataclass(frozen=True)
 class Map:
-    """`owner` Int64[ndarray, " n"]: which of `coders`; `latent` Int64[ndarray, " n"]; `x`, `y` Float32[ndarray, " n"]. By coder as
-    in `coders`, then by latent."""
+    """`owner` Int64[ndarray, " n"]: which of `coders`; `latent` Int64[ndarray, " n"]; `x`, `y` Float32[ndarray, " n"]. By coder
+    as in `coders`, then by latent."""
 
     coders: tuple[str, ...]
     owner: NDArray[np.int64]
@@ -93,20 +95,21 @@ def arrange(vectors: Float, progress: ProgressCallback) -> Float:
     cores = _cores(n)
     index, distance = _neighbours(vectors, min(NEIGHBOURS, n - 1), progress)
     affinities = PerplexityBasedNN(
-        knn_index=PrecomputedNeighbors(index, distance), perplexity=min(PERPLEXITY, (n - 1) / 3), n_jobs=cores
+        knn_index=PrecomputedNeighbors(index, distance),
+        perplexity=max(1, min(PERPLEXITY, (n - 1) // 3)),
+        n_jobs=cores,
     )
-    places = TSNEEmbedding(_start(vectors), affinities, n_jobs=cores, random_state=0)
-    for done, steps, how in (
-        (0, EARLY, {"exaggeration": 12, "momentum": 0.5}),
-        (EARLY, LATE, {"momentum": 0.8}),
-    ):
+    method = "bh" if n < ON_GRID else "fft"
+    places = TSNEEmbedding(
+        _start(vectors), affinities, negative_gradient_method=method, n_jobs=cores, random_state=0
+    )
 
-        def report(step: int, error: float, _: Any, done: int = done) -> None:
-            progress(Progress("arrange", done + step, EARLY + LATE, "steps"))
+    def report(before: int) -> Callable[[int, float, Any], None]:
+        return lambda step, error, _: progress(Progress("arrange", before + step, EARLY + LATE, "steps"))
 
-        places.optimize(
-            steps, inplace=True, n_jobs=cores, callbacks=report, callbacks_every_iters=REPORT_EVERY, **how
-        )
+    same: dict[str, Any] = {"inplace": True, "n_jobs": cores, "callbacks_every_iters": REPORT_EVERY}
+    places.optimize(EARLY, exaggeration=12, momentum=0.5, callbacks=report(0), **same)
+    places.optimize(LATE, momentum=0.8, callbacks=report(EARLY), **same)
     return np.asarray(places, dtype=np.float32)
 
 

@@ -26,15 +26,11 @@ ROWS = 15
 MAX_TEXTS = 14
 """Of more coders the matrix has no room for figures: they stand in the tooltips."""
 SHOWN = {"cosine": "Mean cosine", "above": "Above floor"}
-ENDS = {"closest": "Closest", "farthest": "Without a counterpart"}
+ENDS = {"closest": "Closest", "farthest": "Without a close counterpart"}
 _FLOOR = (
     "The same assignment within one coder, as many explanations, none with itself; of the two coders the larger. What two "
     "coders give that have no feature in common, or a little more"
 )
-_NEAREST = (
-    "Mean largest cosine of an explanation with those of the other coder, and with the others of its own"
-)
-
 Pair = tuple[str, str]
 
 
@@ -108,20 +104,17 @@ def _matrix(coders: Sequence[str], pairs: Mapping[Pair, Meaning], shown: str) ->
     for pair, found in pairs.items():
         value = found.matched.value if shown == "cosine" else found.above.value
         text = (
-            ""
-            if n > MAX_TEXTS
-            else (
-                f"{fmt.decimal(value, 2)}<br><span style='font-size:10px'>floor {fmt.decimal(found.floor.value, 2)}</span>"
-                if shown == "cosine"
-                else fmt.signed(value, 3)
-            )
+            f"{fmt.decimal(value, 2)}<br>({fmt.decimal(found.floor.value, 2)})"
+            if shown == "cosine"
+            else fmt.signed(value, 3)
         )
+        text = text if n <= MAX_TEXTS else ""
         for i, j in (pair, pair[::-1]):
             at = coders.index(i), coders.index(j)
             values[at], texts[at[0]][at[1]] = value, text
             hovers[at[0]][at[1]] = "<br>".join(f"{name}: {said}" for name, said, *_ in facts(found))
     st.caption(
-        "Mean cosine of explanations matched one to one, floor below. Click a cell for the pair."
+        "Mean cosine of explanations matched one to one, floor in brackets. Click a cell for the pair."
         if shown == "cosine"
         else "Mean cosine minus floor. Click a cell for the pair."
     )
@@ -145,24 +138,26 @@ def _pair(coders: Sequence[str], pairs: Mapping[Pair, Meaning], params: Mapping[
 
 
 def _interval(estimate: Estimate, write: Any = fmt.decimal) -> str:
-    return f"{write(estimate.value, 3)} ({write(estimate.low, 3)} to {write(estimate.high, 3)})"
+    """`0.836 ± 0.004`: bootstrap intervals of a mean are as wide on both sides."""
+    return f"{write(estimate.value, 3)} ± {fmt.decimal((estimate.high - estimate.low) / 2, 3)}"
 
 
 def facts(pair: Meaning) -> list[list[str]]:
     """The figures of two coders, each `[name, value, help]`."""
+    first, second = pair.coders
     by = "assignment" if pair.method == "exact" else "mutual nearest neighbours"
     within = " and ".join(fmt.decimal(each.value, 3) for each in pair.within)
-    nearest = [
-        f"{fmt.decimal(there, 3)} (own {fmt.decimal(own, 3)})"
-        for there, own in zip(pair.nearest, pair.nearest_within, strict=True)
-    ]
+    nearest, own = (
+        ", ".join(fmt.decimal(value, 3) for value in means) for means in (pair.nearest, pair.nearest_within)
+    )
     return [
         ["Pairs", fmt.count(pair.n_matched), f"Of {fmt.count(pair.n[0])} and {fmt.count(pair.n[1])} explanations"],
-        ["Mean cosine", _interval(pair.matched), "Of explanations matched one to one; 95 % interval over features"],
+        ["Mean cosine", _interval(pair.matched), "Of explanations matched one to one; ±: half of the 95 % interval"],
         ["Floor", _interval(pair.floor), f"{_FLOOR} (within {within})"],
         ["Above floor", _interval(pair.above, fmt.signed), "Mean cosine minus floor"],
         ["Paired at random", _interval(pair.shuffled), "Explanations shuffled, no assignment; the range of 95 % of shuffles"],
-        ["Nearest", ", ".join(nearest), _NEAREST],
+        ["Nearest", nearest, f"Mean largest cosine of {first}'s explanations with {second}'s, and the other way"],
+        ["Nearest within", own, f"The same with the other explanations of {first}, and of {second}"],
         ["Matched by", by, "The largest sum of cosines; for many explanations, pairs that are each other's nearest"],
     ]  # fmt: skip
 

@@ -45,5 +45,5 @@ def matrix(
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
     figure.update_xaxes(side="top", title=None, showgrid=False)
-    figure.update_traces(textfont={"color": charts.ink(st.context.theme.type)})
+    figure.update_traces(textfont={"color": charts.ink(st.context.theme.type), "size": 11})
     return charts.framed(figure, "", 100 + 38 * len(coders), showlegend=False).update_layout(margin={"t": 40})

@@ -20,6 +20,7 @@ VIEWS: dict[str, tuple[str, str]] = {
     ),
     "several": ("Several coders", "What each coder shares with each other, and what is found in one only"),
     "meaning": ("Explanations", "How alike the explanations of coders are, layer against layer"),
+    "map": ("Map", "All explained features of the store, alike explanations side by side"),
     "pair": (
         "Two features",
         "Two features side by side: how alike they are, and where both fire or only one",

@@ -1,0 +1,199 @@
+"""A map of all explained features of the store: alike explanations lie together. A region marked on it lists its features."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from autointerp.compare.map import LEAST, Map, inside, read
+from autointerp.store import ScoreKind, Store
+from autointerp.types import CoderInfo
+from autointerp.ui.compare import map_charts
+from autointerp.ui.compare.coders import several
+from autointerp.ui.compare.meaning import in_layers, nothing
+from autointerp.ui.shared import charts, components, computed, score_text, services
+from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.feature_rows import features
+from autointerp.ui.shared.state import change, choice, choose, current, pager, whole
+from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.written import Written
+
+KEY = "map"
+ROWS = 15
+MAX_CORNERS = 40
+"""Of a region drawn by hand; more are thinned out, for the address."""
+MAX_HOVER = 20_000
+"""Of more features the map shows names on hover, not explanations: they would be most of what is sent."""
+COLOURS = {"coder": "Coder", "score": "Score", "density": "Density"}
+
+Corners = list[tuple[float, float]]
+
+
+def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
+    """The view."""
+    annotations = services.annotations(store)
+    ordered = in_layers(infos)
+    n_explained = {info.coder: annotations.summary(info.coder).num_rows for info in ordered}
+    explained = [info for info in ordered if n_explained[info.coder]]
+    if sum(n_explained.values()) < LEAST:
+        nothing(store, infos, n_explained, at_least=1)
+        return
+    names = sorted(info.coder for info in explained)
+    table = computed.obtain(store, "map", names)
+    if table is None:
+        return
+    found = read(table, names)
+    shown = several(explained, least=1, usual=[info.coder for info in explained])
+    if shown is None:
+        return
+    params = current()
+    written = Written(store, annotations, explained, params.get("by"))
+    colour = choice(params.get("colour"), COLOURS, "coder")
+    kind = _kind(written, params)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        choose(st.segmented_control, "Colour", COLOURS, "colour", colour, "coder")
+        if written.kinds and kind is not None:
+            labels = {each.key: score_text.name(each, written.kinds) for each in written.kinds}
+            usual = max(written.kinds, key=lambda each: written.kinds[each])
+            choose(st.selectbox, "Score", labels, "score", kind.key, usual.key, width=280)
+    places = {info.coder: index for index, info in enumerate(infos)}
+    order = [name for name in found.coders if name in shown]
+    visible = np.isin(found.owner, [found.coders.index(name) for name in order])
+    if colour == "score" and kind is None:
+        st.info("Nothing is scored yet. Use the Jobs page or `autointerp score`.")
+    values, label = _values(store, written, found, colour, kind)
+    region = corners_of(params.get("region"))
+    n = int(visible.sum())
+    st.caption(
+        f"{fmt.plural(n, 'explained feature')}, alike in meaning where they lie together; distances between far places mean "
+        "little. Mark a region to list its features, click a point to open its feature."
+    )
+    layers = [
+        map_charts.Layer(name, charts.colour(places[name]), np.flatnonzero(found.owner == index))
+        for index, name in enumerate(found.coders)
+        if name in shown
+    ]
+    texts = _texts(written, found) if n <= MAX_HOVER else None
+    figure = map_charts.scatter(found, layers, values, label, texts, region)
+    event: Any = st.plotly_chart(
+        figure, key=KEY, on_select=_picked, selection_mode=("box", "lasso", "points"),
+        config={"displaylogo": False, "scrollZoom": True},
+    )  # fmt: skip
+    points = event.selection.points if event and drawn(event.selection) is None else []
+    if len(points) == 1:
+        row = layers[points[0]["curve_number"]].rows[points[0]["point_index"]]
+        components.go("feature", {"coder": found.coders[found.owner[row]], "latent": int(found.latent[row])})
+    if region:
+        within = np.flatnonzero(visible & inside(found.x, found.y, region))
+        _list(written, found, within, kind, region, params)
+
+
+def _kind(written: Written, params: Mapping[str, str]) -> ScoreKind | None:
+    """The kind of scores of the address, else the most common one."""
+    asked = next((kind for kind in written.kinds if kind.has_key(params.get("score"))), None)
+    return asked or max(written.kinds, key=lambda kind: written.kinds[kind], default=None)
+
+
+def _values(
+    store: Store, written: Written, found: Map, colour: str, kind: ScoreKind | None
+) -> tuple[NDArray[np.float64] | None, str]:
+    """What colours each feature, NaN where there is none, and its name; `None` where the coders do."""
+    if colour == "density":
+        density = np.concatenate(
+            [
+                store.coder(name).table().columns["density"][found.latent[found.owner == index]]
+                for index, name in enumerate(found.coders)
+            ]
+        )
+        return np.log10(np.where(density > 0, density, np.nan)), "density"
+    if colour == "score" and kind is not None:
+        return _scores(written, found, kind), score_text.name(kind, written.kinds)
+    return None, ""
+
+
+def _scores(written: Written, found: Map, kind: ScoreKind) -> NDArray[np.float64]:
+    """One number for each place of the map, NaN where there is none."""
+    parts = [
+        written.scores(name, kind).value[found.latent[found.owner == index]]
+        for index, name in enumerate(found.coders)
+    ]
+    return np.concatenate(parts)
+
+
+def _texts(written: Written, found: Map) -> list[str]:
+    """The beginnings of the explanations, in the order of the map."""
+    texts: list[str] = []
+    for index, name in enumerate(found.coders):
+        table = written.coders[name].explanations
+        said = dict(zip(table["latent"].to_pylist(), table["text"].to_pylist(), strict=True))
+        texts += [said.get(latent, "") for latent in found.latent[found.owner == index].tolist()]
+    return texts
+
+
+def _picked() -> None:
+    """A region just marked goes into the address; where nothing is marked any longer, it goes from there."""
+    selection: Any = st.session_state[KEY].selection
+    region = drawn(selection)
+    if region is not None or not selection.get("points"):
+        change(region=None if region is None else as_address(region), page=None)
+
+
+def drawn(selection: Mapping[str, Any]) -> Corners | None:
+    """The corners of the box or the lasso just drawn."""
+    for shape in ("box", "lasso"):
+        for each in selection.get(shape) or []:
+            corners = list(zip(map(float, each["x"]), map(float, each["y"]), strict=False))
+            if len(corners) > 1:
+                step = -(-len(corners) // MAX_CORNERS)
+                return corners[::step]
+    return None
+
+
+def as_address(corners: Corners) -> str:
+    """`1.5,2;3,-4`."""
+    return ";".join(f"{x:.4g},{y:.4g}" for x, y in corners)
+
+
+def corners_of(text: str | None) -> Corners:
+    """The region of the address; empty for none, or for what is no region."""
+    try:
+        corners = [
+            (float(x), float(y)) for x, y in (each.split(",") for each in (text or "").split(";") if each)
+        ]
+    except ValueError:
+        return []
+    is_region = 2 <= len(corners) <= 2 * MAX_CORNERS and bool(np.isfinite(corners).all())
+    return corners if is_region else []
+
+
+def _list(
+    written: Written, found: Map, within: NDArray[np.intp], kind: ScoreKind | None, region: Corners,
+    params: Mapping[str, str],
+) -> None:  # fmt: skip
+    """The features of the region: by score, the best first, or those in its middle first."""
+    names = [found.coders[owner] for owner in found.owner[within].tolist()]
+    counts = ", ".join(f"{plain(name)} {names.count(name)}" for name in dict.fromkeys(names))
+    if kind is not None:
+        scores = _scores(written, found, kind)[within]
+        order = np.argsort(-np.nan_to_num(scores, nan=-9.0), kind="stable")
+        how = "the best scored first"
+    else:
+        centre = np.mean(region, axis=0)
+        order = np.argsort(np.hypot(found.x[within] - centre[0], found.y[within] - centre[1]), kind="stable")
+        how = "those in the middle first"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{fmt.plural(len(within), 'feature')} in the region**", width="content")
+        st.button("Clear", key="map_clear", on_click=change, kwargs={"region": None, "page": None})
+    if not len(within):
+        return
+    st.caption(f"{counts}; {how}.")
+    n_pages = -(-len(within) // ROWS)
+    page = min(max(whole(params.get("page")) or 1, 1), n_pages)
+    at = within[order[(page - 1) * ROWS : page * ROWS]]
+    listed = [
+        (found.coders[o], int(n)) for o, n in zip(found.owner[at].tolist(), found.latent[at], strict=True)
+    ]
+    features(written, listed, [kind] if kind is not None else [], "region")
+    pager("page", page, more=page < n_pages, names=("Previous", "Next"))

@@ -1,0 +1,102 @@
+"""The plot of the map of explanations: arrays as they are, so that 10^5 points take a few megabytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from textwrap import shorten, wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.compare.map import Map
+from autointerp.ui.shared import charts
+from autointerp.ui.shared.text import visible
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+HEIGHT = 620
+GREY = "rgba(139,149,165,0.35)"
+HOVER = 160
+"""Characters of an explanation shown on hover."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The features of one coder: `rows` Int64[ndarray, " n"], places in the map."""
+
+    coder: str
+    colour: str
+    rows: NDArray[np.intp]
+
+
+def scatter(
+    found: Map,
+    layers: Sequence[Layer],
+    values: NDArray[np.floating] | None,
+    label: str,
+    texts: Sequence[str] | None,
+    region: Sequence[tuple[float, float]],
+) -> "Figure":
+    """One trace for each coder, coloured by coder or by `values` (those without one grey, below); `region` is outlined."""
+    from plotly.graph_objects import Figure, Scattergl
+
+    size = float(np.clip(700 / np.sqrt(max(len(found.x), 1)), 2.5, 7))
+    figure = Figure()
+    for layer in layers:
+        rows = layer.rows
+        said: Any = None if texts is None else [_said(texts[int(row)]) for row in rows]
+        marker: dict[str, Any] = {"size": size, "opacity": 0.65, "color": layer.colour}
+        if values is not None:
+            marker |= {"color": values[rows].astype(np.float32), "coloraxis": "coloraxis"}
+        figure.add_trace(
+            Scattergl(
+                x=found.x[rows], y=found.y[rows], mode="markers", marker=marker, name=layer.coder,
+                customdata=found.latent[rows].astype(np.int32),
+                text=said,
+                hovertemplate=f"<b>{escape(layer.coder)} #%{{customdata}}</b>"
+                f"{'' if texts is None else '<br>%{text}'}<extra></extra>",
+            )
+        )  # fmt: skip
+    hidden = {"visible": False, "showgrid": False, "zeroline": False}
+    figure.update_xaxes(**hidden)
+    figure.update_yaxes(**hidden, scaleanchor="x")
+    legend = {**charts.LEGEND, "x": 0, "xanchor": "left", "itemsizing": "constant"}
+    charts.framed(figure, "", HEIGHT, legend=legend, showlegend=values is None, dragmode="select")
+    figure.update_layout(margin={"t": 30 if values is None else 8}, uirevision="map")
+    if values is not None:
+        figure.update_layout(coloraxis=_scale(values, label))
+    if region:
+        figure.update_layout(shapes=[_outline(region)])
+    return figure
+
+
+def _said(text: str) -> str:
+    """An explanation for a tooltip, which reads some HTML: it is text."""
+    return "<br>".join(escape(line) for line in wrap(shorten(visible(text), HOVER, placeholder="…"), 60))
+
+
+def _scale(values: NDArray[np.floating], label: str) -> dict[str, Any]:
+    known = values[~np.isnan(values)]
+    low, high = np.percentile(known, [2, 98]) if len(known) else (0.0, 1.0)
+    scale: dict[str, Any] = {
+        "colorscale": "Viridis", "cmin": float(low), "cmax": float(max(high, low + 1e-6)),
+        "colorbar": {"title": {"text": label, "side": "right"}, "thickness": 12, "len": 0.8, "outlinewidth": 0},
+    }  # fmt: skip
+    if label == "density":
+        decades = np.arange(np.floor(low), np.ceil(high) + 1)
+        scale["colorbar"] |= {
+            "tickvals": decades.tolist(),
+            "ticktext": [f"{100 * 10.0**d:g} %" for d in decades],
+        }
+    return scale
+
+
+def _outline(corners: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    line = {"color": "#8b95a5", "width": 1.5, "dash": "dot"}
+    if len(corners) == 2:
+        (x0, y0), (x1, y1) = corners
+        return {"type": "rect", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line}
+    path = "L".join(f"{x:.4g},{y:.4g}" for x, y in corners)
+    return {"type": "path", "path": f"M{path}Z", "line": line}
