@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
+from autointerp import settings
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from tests.app.reading import draft, links, messages, record, records
@@ -368,6 +369,12 @@ def test_copy_of_a_store_is_a_store(open_page, tiny_store: Store, tmp_path: Path
 
 def test_the_address_names_another_store(open_page, tiny_store: Store, tmp_path: Path, monkeypatch):
     other = Path(shutil.copytree(tiny_store.path, tmp_path / "other")).resolve()
+    app = open_page(tiny_store, "overview")
+    app.query_params["store"] = str(other)
+    app.run()
+    assert app.title[0].value.startswith("tiny")  # a link alone opens no folder
+    assert "which nobody has chosen here" in app.toast[0].value
+    monkeypatch.setattr(settings, "stores_folder", lambda: tmp_path)
     app = open_page(tiny_store, "overview")
     app.query_params["store"] = str(other)
     app.run()

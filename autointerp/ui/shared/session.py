@@ -72,7 +72,9 @@ def store_path() -> Path:
 
 def choose_store(path: Path | str) -> None:
     """Look at another store from now on, in this session only; what was seen of the one before is forgotten."""
-    st.session_state[STORE_KEY] = str(Path(path).expanduser().resolve())
+    chosen = Path(path).expanduser().resolve()
+    _chosen_here().add(chosen)
+    st.session_state[STORE_KEY] = str(chosen)
     for key in (LAST_FEATURE, LIST_PARAMS, TRAIL):
         st.session_state.pop(key, None)
 
@@ -83,15 +85,29 @@ def chosen_store() -> str | None:
     return chosen if chosen and Path(chosen) != settings.configured_store().resolve() else None
 
 
+@st.cache_resource(show_spinner=False)
+def _chosen_here() -> set[Path]:
+    """Stores that somebody chose since the server was started."""
+    return set()
+
+
 def follow_address() -> bool:
-    """Look at the store that the address names, if any; whether it is another than before."""
+    """Look at the store that the address names, if any; whether it is another than before. Only at one that was chosen here, or
+    is in the usual folder: else whoever sends a link could have any folder opened."""
     named = st.query_params.get(STORE_PARAM, "").strip()
     if not named or "\0" in named or settings.is_read_only():
         return False
-    before = store_path().resolve()
-    if Path(named).expanduser().resolve() == before:
+    path = Path(named).expanduser().resolve()
+    if path == store_path().resolve():
         return False
-    choose_store(named)
+    known = {settings.configured_store(), *found_stores(), *_chosen_here()}
+    if path not in {each.resolve() for each in known}:
+        st.toast(
+            f"The address names the store {plain(named, 200)}, which nobody has chosen here. Choose it in Settings to open it.",
+            duration="long",
+        )
+        return False
+    choose_store(path)
     return True
 
 
