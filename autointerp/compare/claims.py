@@ -63,8 +63,8 @@ def headline(price: Price) -> str:
     failing = "; ".join(
         f"{claim.expected}: {_WORDS[claim.verdict]}" for claim in ordered if claim not in held
     )
-    part = "in part" if held else "not"
-    return f"The papers' order, {order}, holds {part} {where}. {failing[:1].upper()}{failing[1:]}."
+    verb = "holds in part" if held else "does not hold"
+    return f"The papers' order, {order}, {verb} {where}. {failing[:1].upper()}{failing[1:]}."
 
 
 _EQUAL = "skip transcoder = transcoder"

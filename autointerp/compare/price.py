@@ -138,7 +138,8 @@ def price(resources: Resources, question: Question) -> Price:
     if question.seed < 0:
         raise UserError(f"The seed {question.seed} is negative: give 0 or more.")
     store = resources.store
-    infos = [store.coder(name).info for name in dict.fromkeys(question.coders)]
+    asked = {name: store.coder(name).info for name in question.coders}
+    infos = [info for info in store.coders() if info.coder in asked]  # whatever their order in the question
     kept = annotated_store(resources.annotations)
     written = {info.coder: kept.coder(info.coder) for info in infos}
     ways = scored.ways(written.values())

@@ -5,12 +5,13 @@ import streamlit as st
 from autointerp.compare.price import Price
 from autointerp.compare.supply import Supply, supplies
 from autointerp.errors import UserError
+from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import explain_job, score_job
 from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import plain, sentence
+from autointerp.ui.shared.text import plain
 
 
 def draw(store: Store, resources: Resources, answer: Price) -> None:
@@ -34,6 +35,7 @@ def draw(store: Store, resources: Resources, answer: Price) -> None:
     for supply in supplies(resources, answer):
         _one(store, supply)
     job_strip.draw(key="price_strip")
+    job_strip.show_message()
 
 
 def _one(store: Store, supply: Supply) -> None:
@@ -52,18 +54,18 @@ def _one(store: Store, supply: Supply) -> None:
         st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
         return
     n = len(supply.explain) + len(supply.score)
-    if st.button(
-        f"Explain and score {fmt.count(n)} features of {named}",
-        key=f"supply_{supply.coder}",
-        icon=":material/play_arrow:",
-    ):
-        try:
-            for work in _jobs(supply):
-                job_strip.remember(runner.submit(**work).id)
-        except UserError as error:
-            st.error(sentence(error))
-        else:
-            st.rerun(scope="fragment")
+    st.button(
+        f"Explain and score {fmt.count(n)} features of {named}", key=f"supply_{supply.coder}", icon=":material/play_arrow:",
+        on_click=_start, args=(runner, supply),
+    )  # fmt: skip
+
+
+def _start(runner: JobRunner, supply: Supply) -> None:
+    try:
+        for work in _jobs(supply):
+            job_strip.remember(runner.submit(**work).id)
+    except UserError as error:
+        st.session_state[job_strip.MESSAGE] = str(error)
 
 
 def _jobs(supply: Supply) -> list[dict]:

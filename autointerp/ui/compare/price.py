@@ -53,8 +53,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     question, kinds = _question(coders, written)
     answer = _answer(store, resources, infos, written, question)
     _say(answer)
-    with st.container():
-        lacking.draw(store, resources, answer)
+    lacking.draw(store, resources, answer)
     places = {info.coder: charts.colour(place) for place, info in enumerate(infos)}
     image = choice(current().get("image"), figures.FORMATS, "svg")
     scorer = "" if answer.kind is None else score_text.name(answer.kind, kinds)
