@@ -177,15 +177,18 @@ def read(table: pa.Table, coders: Sequence[str]) -> Coactivation:
     n = facts["sizes"][0]
     first, second = coders
 
+    lists = {
+        (name, measure): table[f"{measure}_{name}"].combine_chunks().values.to_numpy().reshape(-1, N_NEAREST)
+        for name in ("latent", "correlation", "both")
+        for measure in MEASURES
+    }
+
     def side(rows: slice) -> Side:
-        lists = {
-            name: {
-                measure: table[f"{measure}_{name}"].combine_chunks().flatten().to_numpy().reshape(-1, N_NEAREST)[rows]
-                for measure in MEASURES
-            }
+        latent, correlation, both = (
+            {measure: lists[name, measure][rows] for measure in MEASURES}
             for name in ("latent", "correlation", "both")
-        }  # fmt: skip
-        return Side(table["n"].to_numpy()[rows], **lists, covered=table["covered"].to_numpy()[rows])
+        )
+        return Side(table["n"].to_numpy()[rows], latent, correlation, both, table["covered"].to_numpy()[rows])
 
     return Coactivation((first, second), facts["n_tokens"], (side(slice(n)), side(slice(n, None))))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from autointerp.store import LatentBlock
 
 N_NEAREST = 10
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 32 << 20
 """Of one dense block of pairs; five or so are held by each thread."""
 N_GROUPS = 64
 THREADS = 2
@@ -99,11 +99,11 @@ class Best:
         return self.entries["value"][first:stop, -1]
 
     def offer(self, of: NDArray[np.int64], entries: NDArray) -> None:
-        """Candidates of the latents `of`, ENTRY[ndarray, " n"] each."""
+        """Candidates of the latents `of`, ENTRY[ndarray, " n"] each, those of one latent ascending and above those it has."""
         touched = np.unique(of)
         every = np.concatenate([self.entries[touched].ravel(), entries])
         owner = np.concatenate([np.repeat(touched, N_NEAREST), of])
-        order = np.lexsort((every["latent"], -every["value"], owner))
+        order = np.lexsort((-every["value"], owner))  # stable: of equals the lower number stays first
         every, owner = every[order], owner[order]
         starts = np.searchsorted(owner, touched)
         rank = np.arange(len(owner)) - starts[np.searchsorted(touched, owner)]
@@ -187,11 +187,12 @@ class Nearest:
 
 
 def _above(values: NDArray[np.float32], least: NDArray[np.float32], axis: int) -> tuple[NDArray, NDArray]:
-    """Where values lie above `least` and may be among the `N_NEAREST` largest along the axis: at least as large as the
-    `N_NEAREST`th of the maxima of `N_GROUPS` groups. A sort of whole rows would take longer than the product."""
+    """Where values lie above `least` and may be among the `N_NEAREST` largest along the axis. While there are no lists yet to
+    set `least`, what counts is the `N_NEAREST`th of the maxima of `N_GROUPS` groups: a sort of whole rows would take longer
+    than the product."""
     bound = least
     width = values.shape[axis] // N_GROUPS
-    if width > 1:
+    if width > 1 and np.count_nonzero(least) < len(least) // 2:
         n = N_GROUPS * width
         if axis:
             maxima = values[:, :n].reshape(len(values), N_GROUPS, width).max(2)
@@ -200,8 +201,7 @@ def _above(values: NDArray[np.float32], least: NDArray[np.float32], axis: int) -
         place = N_GROUPS - N_NEAREST
         tops = np.take(np.partition(maxima, place, axis), place, axis)
         bound = np.maximum(least, np.nextafter(tops, np.float32(-np.inf)))
-    mask = values > (bound[:, None] if axis else bound)
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.nonzero(values > (bound[:, None] if axis else bound))
     return rows, columns
 
 
