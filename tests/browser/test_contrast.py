@@ -70,6 +70,8 @@ def test_all_texts_are_legible(scheme: str, server: Server, visit: Open):
         ("/feature?coder=sae&latent=4&panel=regenerate&window=full", ".row"),
         ("/features?coder=sae", "tbody tr"),
         ("/jobs?new=1", "h1"),
+        ("/compare?view=pair&a=sae&latent_a=4&b=sae&latent_b=3", ".stack"),
+        ("/compare?view=text&a=sae&b=transcoder&context=3", ".column"),
     ):
         at.goto(path)
         expect(at.page.locator(there).first).to_be_visible()

@@ -27,7 +27,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (root.drawn === drawn) return;
   root.drawn = drawn;
   const view = { whitespace: false, breaks: false };
-  const names = ["a", "b"];
+  const names = ["upper", "lower"];
   const open = (go) => setTriggerValue("open", go);
   const fragment = document.createDocumentFragment();
   const both = el("div", "pair");

@@ -98,7 +98,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     } else append(promoted, el("h4", "", "Promoted and suppressed tokens"), el("div", "note", data.no_logits));
     append(fragment, promoted);
 
-    const near = append(el("section"), el("h4", "", "Nearest features"));
+    const with_ = { a: data.coder, latent_a: data.latent };
+    const beside = link("act", "compare with…", address("compare", { view: "pair", ...with_ }), () => setTriggerValue("open", { compare: with_ }));
+    beside.title = "See this feature side by side with any other";
+    const near = append(el("section"), append(el("h4", "headed"), el("span", "", "Nearest features"), beside));
     const names = data.neighbours.filter((relation) => relation.rows.length);
     if (!names.length) append(near, el("div", "note", data.no_neighbours));
     else {
