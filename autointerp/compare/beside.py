@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from autointerp.compare.coactivation import Counted, Partner
 from autointerp.pipeline.resources import Resources
 from autointerp.sampling import positive_windows
-from autointerp.sampling.windows import Spans, check_window
+from autointerp.sampling.windows import Spans, Tokens, check_window, signatures
 from autointerp.store import Store
 from autointerp.types import LatentActivations
 
@@ -53,26 +53,39 @@ def together(resources: Resources, first: Latent, second: Latent) -> Together:
     return Together(partner, (len(a), len(b)), counted.n)
 
 
+CONSIDERED = 40
+"""Times as many windows as are wanted are looked through for near-duplicates."""
+
+
 @dataclass(frozen=True)
 class Windows:
-    """By group, where the windows lie and how strongly its latents fire there: as shares of their maxima, of both the smaller,
+    """By group, where the windows lie; `peak`: the token index at which the latent (in both, the first) is strongest,
+    Int64[ndarray, " n"]; `strength`: how strongly it fires there as a share of its maximum, of both the smaller,
     Float64[ndarray, " n"]."""
 
     spans: Mapping[str, Spans]
+    peak: Mapping[str, NDArray[np.int64]]
     strength: Mapping[str, NDArray[np.float64]]
 
-    def choose(self, group: str, n: int, *, seed: int | None) -> Spans:
-        """`n` of a group at most, of different contexts where there are enough: a sample, in the order drawn, or without a seed
-        the strongest."""
+    def choose(self, group: str, n: int, tokens: Tokens, *, seed: int | None) -> Spans:
+        """`n` of a group at most, of different contexts where there are enough, without near-duplicates: a sample, in the order
+        drawn, or without a seed the strongest. `tokens`: of the corpus."""
         strength, spans = self.strength[group], self.spans[group]
         if seed is None:
             order = np.argsort(-strength, kind="stable")
         else:
             order = np.random.default_rng([seed, GROUPS.index(group), len(spans)]).permutation(len(spans))
-        context = spans[order, 0]
-        new = np.zeros(len(order), bool)
-        new[np.unique(context, return_index=True)[1]] = True
+        order = order[: CONSIDERED * n]
+        order = order[_first(signatures(self.peak[group][order], tokens))]
+        new = _first(spans[order, 0])
         return spans[np.concatenate([order[new], order[~new]])[:n]]
+
+
+def _first(values: NDArray) -> NDArray[np.bool_]:
+    """Where a value stands for the first time."""
+    first = np.zeros(len(values), bool)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first
 
 
 def windows(store: Store, first: LatentActivations, second: LatentActivations, window: int) -> Windows:
@@ -81,15 +94,13 @@ def windows(store: Store, first: LatentActivations, second: LatentActivations, w
     per_context = -(-store.ctx_len // width)
     found = [positive_windows(acts, ctx_len=store.ctx_len, window=width) for acts in (first, second)]
     places = [each.context * per_context + each.start // width for each in found]
-    shares = [each.maximum / max(float(each.maximum.max(initial=0)), 1e-30) for each in found]
     inside = [np.isin(places[side], places[1 - side], assume_unique=True) for side in (0, 1)]
     spans = [np.stack([each.context, each.start, each.stop], axis=1) for each in found]
-    strength = [share.astype(np.float64) for share in shares]
+    strength = [each.maximum.astype(np.float64) / max(each.maximum.max(initial=0), 1e-30) for each in found]
+    parts = {"both": (0, inside[0]), "first": (0, ~inside[0]), "second": (1, ~inside[1])}
     return Windows(
-        {"both": spans[0][inside[0]], "first": spans[0][~inside[0]], "second": spans[1][~inside[1]]},
-        {
-            "both": np.minimum(strength[0][inside[0]], strength[1][inside[1]]),
-            "first": strength[0][~inside[0]],
-            "second": strength[1][~inside[1]],
-        },
+        {group: spans[side][chosen] for group, (side, chosen) in parts.items()},
+        {group: found[side].peak[chosen] for group, (side, chosen) in parts.items()},
+        {group: strength[side][chosen] for group, (side, chosen) in parts.items()}
+        | {"both": np.minimum(strength[0][inside[0]], strength[1][inside[1]])},
     )

@@ -51,24 +51,38 @@ def activations(*pairs: tuple[int, float]) -> LatentActivations:
 
 
 def test_windows_by_which_of_two_fires(resources: Resources):
+    tokens = resources.store.tokens
     first = activations((0, 1.0), (17, 4.0), (64, 2.0))
     second = activations((3, 3.0), (70, 1.0), (100, 3.0))
     found = beside.windows(resources.store, first, second, WINDOW)
     assert found.spans["both"].tolist() == [[0, 0, 16], [2, 0, 16]]
     assert found.spans["first"].tolist() == [[0, 16, 32]]
     assert found.spans["second"].tolist() == [[3, 0, 16]]
-    assert found.choose("both", 9, seed=None).tolist() == [[2, 0, 16], [0, 0, 16]]  # by the smaller share
-    assert len(found.choose("both", 1, seed=3)) == 1
+    assert found.choose("both", 9, tokens, seed=None).tolist() == [
+        [2, 0, 16],
+        [0, 0, 16],
+    ]  # by the smaller share
+    assert len(found.choose("both", 1, tokens, seed=3)) == 1
     empty = beside.windows(resources.store, activations(), second, WINDOW)
-    assert empty.choose("both", 5, seed=0).shape == (0, 3)
+    assert empty.choose("both", 5, tokens, seed=0).shape == (0, 3)
 
 
 def test_a_choice_takes_other_contexts_first(resources: Resources):
+    tokens = resources.store.tokens
     first = activations((0, 9.0), (17, 8.0), (64, 2.0))
     found = beside.windows(resources.store, first, activations(), WINDOW)
-    assert found.choose("first", 2, seed=None)[:, 0].tolist() == [0, 2]
-    assert sorted(found.choose("first", 2, seed=1)[:, 0].tolist()) == [0, 2]
-    assert len(found.choose("first", 9, seed=1)) == 3
+    assert found.choose("first", 2, tokens, seed=None)[:, 0].tolist() == [0, 2]
+    assert sorted(found.choose("first", 2, tokens, seed=1)[:, 0].tolist()) == [0, 2]
+    assert len(found.choose("first", 9, tokens, seed=1)) == 3
+
+
+def test_the_same_words_are_shown_once(resources: Resources):
+    tokens = np.array(resources.store.tokens)
+    tokens[7] = tokens[3]
+    first = activations(*((row * CTX_LEN + 12, 1.0 + row) for row in (3, 5, 7)))
+    found = beside.windows(resources.store, first, activations(), WINDOW)
+    assert found.choose("first", 9, tokens, seed=None)[:, 0].tolist() == [7, 5]
+    assert len(found.choose("first", 9, resources.store.tokens, seed=None)) == 3
 
 
 def test_any_two_latents_are_compared_exactly(resources: Resources):

@@ -178,9 +178,13 @@ def _record(store: Store, sides: Sequence[Side], acts: Sequence[LatentActivation
     }
     groups = []
     for group, title in titles.items():
-        spans = found.choose(group, _rows(), seed=seed)
+        spans = found.choose(group, _rows(), store.tokens, seed=seed)
         n = len(found.spans[group])
-        how = "all" if len(spans) == n else "the strongest" if seed is None else "sampled"
+        how = (
+            "all"
+            if len(spans) == n
+            else f"{'the strongest' if seed is None else 'sampled'}; near-duplicates left out"
+        )
         groups.append(
             {
                 "title": visible(title),
