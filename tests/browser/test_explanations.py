@@ -236,3 +236,21 @@ def test_read_only_has_nothing_that_writes(read_only: Server, visit: Open, made:
         expect(button(page, name)).to_have_count(0)
     at.click(card(page).locator("a.score").first)
     expect(page.locator(".root[data-score] .row").first).to_be_visible()
+
+
+def test_what_stands_below_keeps_its_place_while_an_element_is_being_drawn(read_only: Server, visit: Open):
+    at = visit(read_only)
+    below = {
+        "explanation": at.page.get_by_role("textbox", name="Test your own text"),
+        "features_best": at.page.get_by_role("heading", name="Explanations", exact=True),
+    }
+    for path, element in (("/feature?coder=sae&latent=1", "explanation"), ("/", "features_best")):
+        at.goto(path)
+        root = at.page.locator(f".st-key-{element} .root")
+        assert height(root) > 100
+        before = below[element].bounding_box()
+        root.evaluate("root => root.replaceChildren()")  # as long as its script has not come
+        after = below[element].bounding_box()
+        assert before is not None
+        assert after is not None
+        assert abs(after["y"] - before["y"]) < 60, element

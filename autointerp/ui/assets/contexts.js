@@ -1,3 +1,4 @@
+const IN_SIGHT = 30; // rows of a line, on a high screen
 const SVG = "http://www.w3.org/2000/svg";
 const shape = (tag, attributes) => {
   const node = document.createElementNS(SVG, tag);
@@ -97,7 +98,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const draw = (row) => {
     const { view } = data;
-    const node = el("div", "row" + (row.linked ? " linked" : "") + (view.align ? " kwic" : "") + (view.breaks ? " full" : ""));
+    root.rows += 1;
+    const node = el("div", "row" + (root.rows > IN_SIGHT ? " late" : "") + (row.linked ? " linked" : "") + (view.align ? " kwic" : "") + (view.breaks ? " full" : ""));
     const gutter = append(el("div", "gut"), append(el("div"), el("b", "", row.m), row.tag ? el("span", "", " " + row.tag) : null));
     if (row.label) append(gutter, el("div", "", row.label));
     if (row.h !== undefined) {
@@ -155,6 +157,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const begin = () => {
     root.byNode = new Map();
+    root.rows = 0;
     root.view = data.view;
     root.table = data.table;
     // Only what comes into view is measured: an element that is skipped has no places yet.

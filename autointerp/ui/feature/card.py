@@ -1,5 +1,6 @@
 """The explanation as one element: its text, where it comes from, its scores with interval and floor, and its versions."""
 
+import math
 from typing import Any
 
 from autointerp.records import Explanation, Score
@@ -16,11 +17,24 @@ from autointerp.ui.shared.text import visible
 KEY = "explanation"
 VERSIONS_KEY = "explanation_versions"
 MAX_VERSION_TEXT = 300
+LINE_CHARS = 64
+"""Characters of an explanation in a line of the card, at most."""
 
 
 def draw(versions: Versions, state: ExplanationState, news: dict[str, Any] | None) -> None:
     """The element. What is clicked in it changes the address. `news`: a new version against the one before."""
-    components.explanation(record(versions, state) | {"news": news}, key=KEY, on_open=_clicked)
+    drawn = record(versions, state) | {"news": news}
+    with components.room(height(drawn)):
+        components.explanation(drawn, key=KEY, on_open=_clicked)
+
+
+def height(drawn: dict[str, Any]) -> float:
+    """About how many pixels the element takes, see explanation.css: at least two lines of text, so that what stands below moves
+    little from one feature to the next."""
+    lines = max(2, min(5, math.ceil(len(drawn["text"]) / LINE_CHARS)))
+    scores = 45 * len(drawn["scores"]) + (46 if drawn["scores"] else 0)
+    remarks = [*drawn["notes"], *filter(None, (drawn.get("no_scores"), drawn.get("failure")))]
+    return 22.5 * lines + 20.4 + 20.4 * len(remarks) + scores
 
 
 def draw_versions(versions: Versions, state: ExplanationState) -> None:

@@ -57,7 +57,6 @@ def left(feature: Feature, versions: Versions) -> None:
             if writable:
                 forms.offer_drafts(versions, state.panel)
                 actions.strip(feature)
-                actions.show_notice()
     if state.panel == "versions" and versions.current:
         card.draw_versions(versions, state)
         _provenance(feature, versions)

@@ -9,10 +9,10 @@ from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import contexts, data, drill, explanations, panel, try_text
+from autointerp.ui.feature import actions, contexts, data, drill, explanations, panel, try_text
 from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
-from autointerp.ui.shared import components, keyboard, list_walk
+from autointerp.ui.shared import components, job_strip, keyboard, list_walk
 from autointerp.ui.shared.session import (
     LAST_FEATURE,
     LIST_PARAMS,
@@ -29,6 +29,8 @@ TRAIL_LENGTH = 200
 BACK_HELP = "Back to the feature you saw before; after the first one, to the list"
 TITLE_WIDTH = 392
 """Pixels, as many as a phone has: a longer title must not move the buttons beside or below it."""
+BUTTONS_WIDTH = 374
+"""Pixels of the four buttons beside it, known before the browser has drawn them."""
 _WENT_BACK = "feature_went_back"
 
 
@@ -53,6 +55,8 @@ def draw() -> None:
         with left:
             try_text.draw(feature)
             panel.draw(feature, state, on_open=_open_clicked, on_peek=_peek_clicked)
+            if job_strip.writable(store):
+                actions.show_notice()  # at the end: an element takes room until the browser has drawn it
 
 
 def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
@@ -91,7 +95,9 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
     info, here = coder.info, (coder.info.coder, latent)
     name = f"{info.coder} #{latent}"
     tab_title(name)
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="xsmall"
+    ):
         place = list_walk.place(store, here)
         where = f" :small[· {place[0] + 1:,} of {place[1]:,}]" if place else ""
         with st.container(
@@ -99,33 +105,37 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
         ):
             st.title(f"{plain(name)}{where}", anchor=False, width="content")
             st.caption(plain(_where(info)), width="stretch")
-        st.space("stretch")
-        st.selectbox(
-            "Coder", [other.coder for other in store.coders()], width=160, label_visibility="collapsed",
-            **bound("coder", info.coder, reset=("latent", *RESET, *list_walk.RESET)),
-        )  # fmt: skip
-        st.number_input(
-            "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=115, label_visibility="collapsed",
-            **bound("latent", latent, reset=(*RESET, *list_walk.RESET)),
-        )  # fmt: skip
+        # Beside the title, or below it and then from the left.
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
-            keyboard.button(
-                "Previous", "previous", "ArrowLeft", "Previous feature", _step, (-1,), icon=":material/chevron_left:",
-                help=list_walk.tooltip(store, -1),
-            )  # fmt: skip
-            keyboard.button(
-                "Next", "next", "ArrowRight", "Next feature", _step, (1,), icon=":material/chevron_right:",
-                help=list_walk.tooltip(store, 1),
-            )  # fmt: skip
-            keyboard.button(
-                "Random", "random", "x", "A random feature that fires", _random, icon=":material/casino:"
-            )
-            clicked = keyboard.button(
-                "Back", "back", "b", BACK_HELP, _back, icon=":material/undo:", help=BACK_HELP
-            )
+            clicked = _ways_on(store, info, latent)
         if clicked and not st.session_state.pop(_WENT_BACK, False):
             where = st.session_state.get(LIST_PARAMS) or list_walk.params() or {"coder": info.coder}
             components.go("features", where)
+
+
+def _ways_on(store: Store, info: CoderInfo, latent: int) -> bool:
+    """Fields and buttons that lead to another feature. True where Back was clicked."""
+    st.selectbox(
+        "Coder", [other.coder for other in store.coders()], width=160, label_visibility="collapsed",
+        **bound("coder", info.coder, reset=("latent", *RESET, *list_walk.RESET)),
+    )  # fmt: skip
+    st.number_input(
+        "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=115, label_visibility="collapsed",
+        **bound("latent", latent, reset=(*RESET, *list_walk.RESET)),
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width=BUTTONS_WIDTH):
+        keyboard.button(
+            "Previous", "previous", "ArrowLeft", "Previous feature", _step, (-1,), icon=":material/chevron_left:",
+            help=list_walk.tooltip(store, -1),
+        )  # fmt: skip
+        keyboard.button(
+            "Next", "next", "ArrowRight", "Next feature", _step, (1,), icon=":material/chevron_right:",
+            help=list_walk.tooltip(store, 1),
+        )  # fmt: skip
+        keyboard.button(
+            "Random", "random", "x", "A random feature that fires", _random, icon=":material/casino:"
+        )
+        return keyboard.button("Back", "back", "b", BACK_HELP, _back, icon=":material/undo:", help=BACK_HELP)
 
 
 def _where(info: CoderInfo) -> str:

@@ -1,6 +1,7 @@
 """The left side of the Feature page: statistics, promoted and suppressed tokens, neighbours and a look into one of them,
 counterparts in the other coders."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,13 +32,20 @@ def draw(
 ) -> None:
     """The panel as one element; below it, what would tell more of the other coders."""
     others = elsewhere.read(feature)
-    clicked = components.panel(
-        record(feature, state.peek, state.near) | {"others": elsewhere.record(feature, others, state.by)},
-        key=KEY, on_open=on_open, on_peek=on_peek, on_near=_near,
-    )  # fmt: skip
+    drawn = record(feature, state.peek, state.near) | {"others": elsewhere.record(feature, others, state.by)}
+    with components.room(height(drawn)):
+        clicked = components.panel(drawn, key=KEY, on_open=on_open, on_peek=on_peek, on_near=_near)
     if clicked and "compare" in clicked:
         components.go("compare", {"view": "pair", **clicked["compare"]})
     elsewhere.offer(feature.store, others)
+
+
+def height(drawn: dict[str, Any]) -> float:
+    """How many pixels the element takes at least, see panel.css."""
+    logits = max(len(drawn["promoted"]), len(drawn["suppressed"]))
+    near = next((relation["rows"] for relation in drawn["neighbours"] if relation["rows"]), [])
+    explained = sum("says" in row for row in near)
+    return 41 * math.ceil(len(drawn["facts"]) / 3) + 21 * logits + 80 + 20 * len(near) + 20 * explained
 
 
 def _near() -> None:

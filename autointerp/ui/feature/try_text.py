@@ -19,6 +19,7 @@ from autointerp.ui.shared.text import plain, quoted, sentence
 PARAM = "text"
 MAX_LISTED = 5
 KEY = "tried"
+HEIGHT = 68
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class Verdict:
 def draw(feature: Feature) -> None:
     """A text field, and below it the text with this feature's activations. The text is the address's `text`."""
     text = current().get(PARAM, "")[: probing.MAX_CHARS]
-    st.text_area(
-        "Test your own text", height=68, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
-        placeholder="Test your own text: does it fire? Ctrl+Enter runs the model; the text stays as you move on.",
-        **bound(PARAM, text, ""),
-    )  # fmt: skip
+    with components.room(HEIGHT):
+        st.text_area(
+            "Test your own text", height=HEIGHT, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
+            placeholder="Test your own text: does it fire? Ctrl+Enter runs the model; the text stays as you move on.",
+            **bound(PARAM, text, ""),
+        )  # fmt: skip
     if not text:
         return
     coder = feature.coder.info.coder

@@ -64,7 +64,8 @@ def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], pa
             }
             for a, b in pairs
         ]
-        clicked = components.table({"columns": columns, "rows": rows, "page": ""}, key="pairs")
+        with components.room(components.HEAD + components.LINE * len(rows)):
+            clicked = components.table({"columns": columns, "rows": rows, "page": ""}, key="pairs")
         if clicked:
             change(x=str(clicked["x"]), y=str(clicked["y"]))
             st.rerun(scope="fragment")

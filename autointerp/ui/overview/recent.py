@@ -10,6 +10,8 @@ from autointerp.ui.shared.session import messages, open_store
 from autointerp.ui.shared.text import visible
 
 N_RECENT = 6
+TALL = 37
+"""Pixels of a row, about."""
 
 
 @st.fragment
@@ -39,7 +41,8 @@ def _recent(store: Store) -> None:
                 "head": False,
                 "rows": [{**row, "cells": row["cells"][:-1]} for row in rows],
             }
-            sent = components.jobs(data, key="recent_jobs", on_act=lambda: None)
+            with components.room(TALL * len(rows)):
+                sent = components.jobs(data, key="recent_jobs", on_act=lambda: None)
             if sent and sent["act"] == "open":
                 components.go("jobs", {"job": str(sent["id"])})
         else:
@@ -61,4 +64,4 @@ def _recent(store: Store) -> None:
             }
             name = f"{explanation.coder} #{explanation.latent}"
             rows.append({"go": feature, "cells": [name, cell, job_text.ago(explanation.created)]})
-        components.links(columns, rows, page="feature", key="latest")
+        components.links(columns, rows, page="feature", key="latest", tall=TALL)

@@ -5,7 +5,8 @@ addresses, while a plain click comes back as a trigger, so that the session and 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,6 +20,8 @@ _ASSETS = files("autointerp.ui") / "assets"
 Callback = Callable[[], None]
 LINE = 25.85
 """Height in pixels of a row of one line, see list.css."""
+HEAD = 24.0
+"""Of the head of a table, at least."""
 
 
 def _text(file: str) -> str:
@@ -56,6 +59,17 @@ def no_coders() -> None:
 def commands(*lines: str) -> None:
     """Lines to copy into a terminal."""
     st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
+@contextmanager
+def room(height: float) -> Iterator[None]:
+    """At least so many pixels for the element drawn inside. An element has no height until the browser has drawn it: without
+    room, what stands below would move then, under the pointer."""
+    with st.container(horizontal=True, wrap=False, gap=None):
+        with st.container():
+            yield
+        with st.container(width=1):
+            st.space(math.ceil(max(1, height)))
 
 
 @dataclass(frozen=True)
@@ -135,11 +149,20 @@ def go(page: str, params: Mapping[str, object], *, instead: bool = False) -> Non
 
 
 def links(
-    columns: Sequence[Any], rows: Sequence[Any], *, page: str, key: str, single: bool = False, **params: str
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    *,
+    page: str,
+    key: str,
+    single: bool = False,
+    tall: float = LINE,
+    **params: str,
 ) -> None:
-    """A table whose rows lead to `page`, with their `go` records and `params` as its address. `single`: each row is a line."""
+    """A table whose rows lead to `page`, with their `go` records and `params` as its address. `single`: each row is a line;
+    else a row is about `tall` pixels high."""
     data = {"columns": columns, "rows": rows, "page": page, "cls": "lines" if single else ""}
-    clicked = table(data, key=key, lines=len(rows) + 1 if single else None)
+    with nullcontext() if single else room(HEAD + tall * len(rows)):
+        clicked = table(data, key=key, lines=len(rows) + 1 if single else None)
     if clicked:
         go(page, {**clicked, **params})
 

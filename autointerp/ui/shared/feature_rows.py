@@ -58,4 +58,4 @@ def features(
             cells.append(fmt.NONE if value is None or floor is None else fmt.signed(value - floor))
         go = {"coder": coder, "latent": latent}
         rows.append({"go": go if walk is None else {**go, **list_walk.address(walk, place)}, "cells": cells})
-    components.links(columns, rows, page="feature", key=f"features_{key}")
+    components.links(columns, rows, page="feature", key=f"features_{key}", tall=43)
