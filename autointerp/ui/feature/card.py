@@ -32,7 +32,7 @@ def height(drawn: dict[str, Any]) -> float:
     """About how many pixels the element takes, see explanation.css: at least two lines of text, so that what stands below moves
     little from one feature to the next."""
     lines = max(2, min(5, math.ceil(len(drawn["text"]) / LINE_CHARS)))
-    scores = 45 * len(drawn["scores"]) + (46 if drawn["scores"] else 0)
+    scores = 44 * len(drawn["scores"]) + (38 if drawn["scores"] else 0)
     remarks = [*drawn["notes"], *filter(None, (drawn.get("no_scores"), drawn.get("failure")))]
     return 22.5 * lines + 20.4 + 20.4 * len(remarks) + scores
 
