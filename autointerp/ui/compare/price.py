@@ -235,15 +235,20 @@ def _measured(store: Store, infos: Sequence[CoderInfo], coders: Sequence[str]) -
 
 def _save(store: Store, answer: Price, image: str) -> None:
     """The figures as data, and the kind of image that the plots' buttons save."""
-    head, rows = report.table(answer)
-    sheet = io.StringIO()
-    csv.writer(sheet).writerows([head, *rows])
-    whole_answer = {"store": str(store.path), **report.document(answer)}
-    document = json.dumps(whole_answer, ensure_ascii=False, indent=2)
+
+    def sheet() -> str:
+        text = io.StringIO()
+        head, rows = report.table(answer)
+        csv.writer(text).writerows([head, *rows])
+        return text.getvalue()
+
+    def document() -> str:
+        return json.dumps({"store": str(store.path), **report.document(answer)}, ensure_ascii=False, indent=2)
+
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = f"{store.path.name}-price"
         for label, data, end, mime, about in (
-            ("Coders as CSV", sheet.getvalue(), "csv", "text/csv", "The table of coders, with intervals"),
+            ("Coders as CSV", sheet, "csv", "text/csv", "The table of coders, with intervals"),
             (
                 "Everything as JSON",
                 document,
