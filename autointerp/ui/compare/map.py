@@ -1,6 +1,7 @@
 """A map of all explained features of the store: alike explanations lie together. A region marked on it lists its features."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from autointerp.types import CoderInfo
 from autointerp.ui.compare import map_charts
 from autointerp.ui.compare.coders import several
 from autointerp.ui.compare.meaning import in_layers, nothing
-from autointerp.ui.shared import charts, components, computed, score_text, services
+from autointerp.ui.shared import charts, computed, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.feature_rows import features
 from autointerp.ui.shared.state import change, choice, choose, current, pager, whole
 from autointerp.ui.shared.text import plain
 from autointerp.ui.shared.written import Written
 
-KEY = "map"
+CLEARED = "map_cleared"
+"""How often the region was taken away, in the session."""
 ROWS = 15
 MAX_CORNERS = 40
 """Of a region drawn by hand; more are thinned out, for the address."""
@@ -59,8 +61,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
             usual = max(written.kinds, key=lambda each: written.kinds[each])
             choose(st.selectbox, "Score", labels, "score", kind.key, usual.key, width=280)
     places = {info.coder: index for index, info in enumerate(infos)}
-    order = [name for name in found.coders if name in shown]
-    visible = np.isin(found.owner, [found.coders.index(name) for name in order])
+    visible = np.isin(found.owner, [found.coders.index(name) for name in shown])
     if colour == "score" and kind is None:
         st.info("Nothing is scored yet. Use the Jobs page or `autointerp score`.")
     values, label = _values(store, written, found, colour, kind)
@@ -68,23 +69,17 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     n = int(visible.sum())
     st.caption(
         f"{fmt.plural(n, 'explained feature')}, alike in meaning where they lie together; distances between far places mean "
-        "little. Mark a region to list its features, click a point to open its feature."
+        "little. Mark a region to list its features."
     )
-    layers = [
-        map_charts.Layer(name, charts.colour(places[name]), np.flatnonzero(found.owner == index))
-        for index, name in enumerate(found.coders)
-        if name in shown
-    ]
+    colours = {name: charts.colour(places[name]) for name in found.coders if name in shown}
+    layers = map_charts.layers(found, colours, values)
     texts = _texts(written, found) if n <= MAX_HOVER else None
     figure = map_charts.scatter(found, layers, values, label, texts, region)
-    event: Any = st.plotly_chart(
-        figure, key=KEY, on_select=_picked, selection_mode=("box", "lasso", "points"),
+    key = f"map_{st.session_state.get(CLEARED, 0)}"
+    st.plotly_chart(
+        figure, key=key, on_select=partial(_picked, key), selection_mode=("box", "lasso"),
         config={"displaylogo": False, "scrollZoom": True},
     )  # fmt: skip
-    points = event.selection.points if event and drawn(event.selection) is None else []
-    if len(points) == 1:
-        row = layers[points[0]["curve_number"]].rows[points[0]["point_index"]]
-        components.go("feature", {"coder": found.coders[found.owner[row]], "latent": int(found.latent[row])})
     if region:
         within = np.flatnonzero(visible & inside(found.x, found.y, region))
         _list(written, found, within, kind, region, params)
@@ -132,12 +127,17 @@ def _texts(written: Written, found: Map) -> list[str]:
     return texts
 
 
-def _picked() -> None:
-    """A region just marked goes into the address; where nothing is marked any longer, it goes from there."""
-    selection: Any = st.session_state[KEY].selection
-    region = drawn(selection)
-    if region is not None or not selection.get("points"):
-        change(region=None if region is None else as_address(region), page=None)
+def _picked(key: str) -> None:
+    """A region just marked goes into the address, until it is cleared: a plot drawn anew reports that nothing is marked."""
+    region = drawn(st.session_state[key].selection)
+    if region is not None:
+        change(region=as_address(region), page=None)
+
+
+def _clear() -> None:
+    """The plot is drawn anew: the browser would keep the region that was marked on it."""
+    st.session_state[CLEARED] = st.session_state.get(CLEARED, 0) + 1
+    change(region=None, page=None)
 
 
 def drawn(selection: Mapping[str, Any]) -> Corners | None:
@@ -185,7 +185,7 @@ def _list(
         how = "those in the middle first"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{fmt.plural(len(within), 'feature')} in the region**", width="content")
-        st.button("Clear", key="map_clear", on_click=change, kwargs={"region": None, "page": None})
+        st.button("Clear", key="map_clear", on_click=_clear)
     if not len(within):
         return
     st.caption(f"{counts}; {how}.")

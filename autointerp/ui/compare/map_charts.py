@@ -1,6 +1,6 @@
 """The plot of the map of explanations: arrays as they are, so that 10^5 points take a few megabytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from textwrap import shorten, wrap
@@ -22,37 +22,63 @@ HOVER = 160
 """Characters of an explanation shown on hover."""
 
 
+SLICES = 6
+"""Traces of each coder, drawn in turn: one alone would lie on top of all others."""
+
+
 @dataclass(frozen=True)
 class Layer:
-    """The features of one coder: `rows` Int64[ndarray, " n"], places in the map."""
+    """Some features of one coder: `rows` Int64[ndarray, " n"], places in the map. `is_first`: whether the legend names it."""
 
     coder: str
     colour: str
     rows: NDArray[np.intp]
+    is_first: bool
+
+
+def layers(
+    found: Map, colours: Mapping[str, str], values: NDArray[np.floating] | None, seed: int = 0
+) -> list[Layer]:
+    """The features of the coders that `colours` names, in the order in which they are drawn: those without a value first, then
+    the coders in turn."""
+    order = np.random.default_rng(seed).permutation(len(found.x))
+    missing = np.zeros(len(order), bool) if values is None else np.isnan(values)
+    made = []
+    for index, name in enumerate(found.coders):
+        own = order[(found.owner == index)[order]]
+        if name in colours and missing[own].any():
+            made.append(Layer(name, GREY, own[missing[own]], is_first=False))
+    for start in range(SLICES):
+        for index, name in enumerate(found.coders):
+            own = order[(found.owner == index)[order] & ~missing[order]][start::SLICES]
+            if name in colours and len(own):
+                made.append(Layer(name, colours[name], own, is_first=start == 0))
+    return made
 
 
 def scatter(
     found: Map,
-    layers: Sequence[Layer],
+    drawn: Sequence[Layer],
     values: NDArray[np.floating] | None,
     label: str,
     texts: Sequence[str] | None,
     region: Sequence[tuple[float, float]],
 ) -> "Figure":
-    """One trace for each coder, coloured by coder or by `values` (those without one grey, below); `region` is outlined."""
+    """One trace for each layer, coloured by coder or by `values`; `region` is outlined."""
     from plotly.graph_objects import Figure, Scattergl
 
     size = float(np.clip(700 / np.sqrt(max(len(found.x), 1)), 2.5, 7))
     figure = Figure()
-    for layer in layers:
+    for layer in drawn:
         rows = layer.rows
         said: Any = None if texts is None else [_said(texts[int(row)]) for row in rows]
         marker: dict[str, Any] = {"size": size, "opacity": 0.65, "color": layer.colour}
-        if values is not None:
+        if values is not None and layer.colour != GREY:
             marker |= {"color": values[rows].astype(np.float32), "coloraxis": "coloraxis"}
         figure.add_trace(
             Scattergl(
                 x=found.x[rows], y=found.y[rows], mode="markers", marker=marker, name=layer.coder,
+                legendgroup=layer.coder, showlegend=layer.is_first,
                 customdata=found.latent[rows].astype(np.int32),
                 text=said,
                 hovertemplate=f"<b>{escape(layer.coder)} #%{{customdata}}</b>"
@@ -63,7 +89,15 @@ def scatter(
     figure.update_xaxes(**hidden)
     figure.update_yaxes(**hidden, scaleanchor="x")
     legend = {**charts.LEGEND, "x": 0, "xanchor": "left", "itemsizing": "constant"}
-    charts.framed(figure, "", HEIGHT, legend=legend, showlegend=values is None, dragmode="select")
+    charts.framed(
+        figure,
+        "",
+        HEIGHT,
+        legend=legend,
+        showlegend=values is None,
+        dragmode="select",
+        clickmode="event+select",
+    )
     figure.update_layout(margin={"t": 30 if values is None else 8}, uirevision="map")
     if values is not None:
         figure.update_layout(coloraxis=_scale(values, label))

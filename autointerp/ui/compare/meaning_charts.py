@@ -39,11 +39,11 @@ def matrix(
         Heatmap(
             z=values, x=list(coders), y=list(coders), zmin=low, zmax=max(high, low + 0.01),
             colorscale=DIVERGING if signed else charts.SCALE, text=[list(row) for row in texts], texttemplate="%{text}",
-            customdata=[list(row) for row in hovers], xgap=1, ygap=1, showscale=False, hoverongaps=False,
-            hovertemplate="%{y} and %{x}<br>%{customdata}<extra></extra>",
+            xgap=1, ygap=1, showscale=False, hoverinfo="skip",
         )
     )  # fmt: skip
+    figure.update_traces(textfont={"color": charts.ink(st.context.theme.type), "size": 11})
+    figure.add_trace(charts.cells(coders, "%{y} and %{x}<br>%{text}<extra></extra>", hovers))
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
     figure.update_xaxes(side="top", title=None, showgrid=False)
-    figure.update_traces(textfont={"color": charts.ink(st.context.theme.type), "size": 11})
     return charts.framed(figure, "", 100 + 38 * len(coders), showlegend=False).update_layout(margin={"t": 40})

@@ -120,12 +120,13 @@ def matrix(
         Heatmap(
             z=100 * fractions, x=list(coders), y=list(coders), zmin=0, zmax=100, colorscale=charts.SCALE,
             text=[list(row) for row in texts], texttemplate="%{text}", xgap=1, ygap=1, showscale=False,
-            hovertemplate="%{y} in %{x}: %{text}<extra></extra>", hoverongaps=False,
+            hoverinfo="skip",
         )
     )  # fmt: skip
+    figure.update_traces(textfont={"color": charts.ink(st.context.theme.type)})
+    figure.add_trace(charts.cells(coders, "%{y} in %{x}: %{text}<extra></extra>", texts))
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
     figure.update_xaxes(side="top", title=None, showgrid=False)
-    figure.update_traces(textfont={"color": charts.ink(st.context.theme.type)})
     height = 110 + 34 * len(coders)
     return charts.framed(figure, "", height, showlegend=False).update_layout(margin={"t": 40})
 

@@ -17,7 +17,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure, Scatter
 
 PALETTE = ("#4a6ee0", "#8b95a5", "#9467dd", "#3a9fd0", "#86a63a", "#ab8163", "#bb5cbd", "#5f6878")
 """Legible on white and on near-black; repeated from the start when there are more coders."""
@@ -211,3 +211,18 @@ def score_scatter(
     figure.update_xaxes(title={"text": names[0]}, showgrid=True)
     figure.update_yaxes(title={"text": names[1]}, showgrid=True)
     return framed(figure, "", 420, showlegend=False, dragmode="pan").update_layout(margin={"t": 10})
+
+
+def cells(names: Sequence[str], hover: str, texts: Sequence[Sequence[str]]) -> "Scatter":
+    """What a click on a cell of a matrix of `names` hits, and what hovering over it says: plotly selects no cell of a heat map.
+    `hover`: a template in which `%{text}` is the cell's text; cells without one are left out."""
+    from plotly.graph_objects import Scatter
+
+    n = len(names)
+    places = [(i, j) for i in range(n) for j in range(n) if texts[i][j]]
+    unseen = {"marker": {"opacity": 0}}
+    return Scatter(
+        x=[names[j] for _, j in places], y=[names[i] for i, _ in places], text=[texts[i][j] for i, j in places],
+        mode="markers", marker={"size": 36, "symbol": "square", "opacity": 0}, selected=unseen, unselected=unseen,
+        hovertemplate=hover, showlegend=False,
+    )  # fmt: skip
