@@ -49,6 +49,15 @@ def test_a_row_is_widened_and_a_group_continued_where_they_stand(server: Server,
         assert row.get_by_text(name, exact=True).evaluate(
             "node => node.checkVisibility({opacityProperty: true})"
         )
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    root.locator('section[data-group="random"] .row').first.get_by_text("link", exact=True).focus()
+    for name in ("wider", "link"):  # each is the next stop of Tab, and Enter copies
+        page.keyboard.press("Tab")
+        expect(row.get_by_text(name, exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(row.get_by_text("copied", exact=True)).to_be_focused()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(rf"{server.url}/feature\?coder=sae&latent=4&context=\d+&start=\d+", copied)
     at.hover(row)
     top = row.bounding_box()
     at.click(row.get_by_role("button", name="wider"))

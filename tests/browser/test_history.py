@@ -71,9 +71,11 @@ def test_a_chosen_store_outlives_a_reload(server: Server, visit: Open, tiny_temp
     at.choose_new("Store folder", str(other))
     expect(page).to_have_url(re.compile("store=.*other"))
     navigation = page.get_by_test_id("stTopNav")
-    for link in ("Features", "Overview"):
+    for link, place in (("Features", "/features"), ("Overview", "/")):
         at.click(navigation.get_by_role("link", name=link))
-        expect(page).to_have_url(re.compile("store=.*other"))
+        expect(page).to_have_url(
+            re.compile(rf"{place}\?store=.*other")
+        )  # there, and not still on the page before
     at.reload()
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_contain_text("other")
