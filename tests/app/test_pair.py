@@ -1,11 +1,17 @@
 """Compare: two features side by side."""
 
+import time
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.score import score
+from autointerp.pipeline.session import Session
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from tests.app.conftest import OpenPage
 from tests.app.reading import keys, links, messages, record, records
 from tests.conftest import CoderSpec, StoreFactory
@@ -64,6 +70,42 @@ def test_scores_of_both_and_what_is_missing(open_page: OpenPage, explained_store
     assert [column["title"] for column in table["columns"]][1] == "sae #1 explained, on sae #1"
     assert table["rows"]
     assert all(row["cells"][2] is None for row in table["rows"])  # nothing was scored across
+
+
+def test_cross_scores_are_shown_and_are_nobodys_scores(open_page: OpenPage, explained_store: Explained):
+    options = ScoreOptions(scorer="detection", window=16, n_examples=10, n_negatives=10)
+    store = explained_store.store
+    with Annotations(store.path) as annotations, Session(Resources(store, annotations)) as session:
+        for latent in (3, 4):
+            shown = annotations.shown("sae", latent)
+            assert shown is not None
+            annotations.add(score(session, shown, options))
+        counts = annotations.counts()
+    app = pair(open_page, store, a="sae", latent_a="3", b="sae", latent_b="4")
+
+    def cells() -> list[list[Any]]:
+        return [row["cells"] for row in records(app, "list")[-1]["rows"] if "Detection" in row["cells"][0]]
+
+    before = cells()[-1]
+    assert before[1]
+    assert before[3]
+    assert before[2] is before[4] is None
+    app.button(key="cross").click().run()
+    with Annotations(store.path, read_only=True) as annotations:
+        job = annotations.jobs.recent()[0]
+        for _ in range(600):
+            if not job.is_active:
+                break
+            time.sleep(0.1)
+            job = annotations.jobs.get(job.id)
+        assert (job.state, job.n_failed, job.error) == ("done", 0, None)
+        assert annotations.counts() == counts
+        app.run()
+        assert any(row[2] and row[4] and row[2]["under"].startswith("floor 0.") for row in cells())
+        app = open_page(store, "jobs", job=job.id, items="done")
+    assert not app.exception, app.exception
+    names = [row["cells"][0] for row in records(app, "list")[-1]["rows"]]
+    assert set(names) == {"sae #3", "sae #4"}
 
 
 def test_a_feature_that_is_not_explained_says_so(open_page: OpenPage, tiny_store: Store):

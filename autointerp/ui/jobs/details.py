@@ -242,6 +242,8 @@ def features_of(store: Store, job: Job, items: Sequence[JobItem]) -> dict[int, t
             except UnknownName:
                 continue
             coder, latent = explanation.coder, explanation.latent
+        elif isinstance(row.item, dict) and isinstance(row.item.get("latent"), int):
+            coder, latent = str(row.item.get("coder", "")), row.item["latent"]
         else:
             continue
         if 0 <= latent < coders.get(coder, 0):
@@ -307,7 +309,8 @@ def _item_table(store: Store, job: Job, items: list[JobItem], *, causes: bool) -
     rows: list[dict[str, Any]] = []
     for item in items:
         feature = features.get(item.i)
-        other = visible("whole job" if item.item is None else str(item.item))[:80]
+        of = item.item if isinstance(item.item, list) else [item.item]
+        other = visible("whole job" if item.item is None else " and ".join(map(str, of)))[:80]
         name = f"{feature[0]} #{feature[1]}" if feature else other
         cause = [visible(once(item.error or ""))[:1000]] if causes else []
         rows.append(_row(feature, name, fmt.count(item.attempts), *cause))
