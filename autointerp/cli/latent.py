@@ -2,7 +2,10 @@
 
 Examples come in four groups: random positives (drawn from all activating windows), top (strongest first), deciles (drawn from
 each decile of the activating windows by their maximum; decile 1 is the strongest, `quantile` 0 in JSON), and non-activating,
-the last of them hard negatives: windows in which a similar latent fires."""
+the last of them hard negatives: windows in which a similar latent fires.
+
+With --nearest-in, also the latents of other coders that are most like it, by correlation and Jaccard index of the activations
+over the corpus (computed once for all latents of both, in minutes), and by direction where `match` has matched the two."""
 
 import argparse
 from collections.abc import Iterator
@@ -10,12 +13,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp import settings
 from autointerp.cli.shared.arguments import add_store_argument
+from autointerp.cli.shared.counterparts import counterparts_text, describe_counterparts
 from autointerp.cli.shared.explanations import describe_explanations, explanations_text, open_annotations
 from autointerp.cli.shared.output import printable, write_result
 from autointerp.errors import UserError
 
 if TYPE_CHECKING:
     from autointerp.store import CoderStore, Store
+    from autointerp.store.annotations import Annotations
     from autointerp.types import Example
 
 NAME = "latent"
@@ -53,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
     parser.add_argument("--distinct", action="store_true", help="show only one of near-identical windows")
+    parser.add_argument(
+        "--nearest-in",
+        metavar="CODER",
+        nargs="+",
+        default=[],
+        help="other coders to look for the most similar latents in",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -73,7 +85,21 @@ def run(args: argparse.Namespace) -> None:
     document = describe(store, coder, latent, groups)
     with open_annotations(store.path) as annotations:
         document |= describe_explanations(annotations, coder.info.coder, latent)
+        if args.nearest_in:
+            document |= _nearest_in(store, annotations, coder, latent, args.nearest_in)
     write_result(document, as_text(store, document, groups), as_json=args.json)
+
+
+def _nearest_in(
+    store: "Store", annotations: "Annotations", coder: "CoderStore", latent: int, others: list[str]
+) -> dict[str, Any]:
+    from autointerp.cli.shared.progress import progress_bars
+    from autointerp.pipeline.resources import Resources
+
+    with progress_bars() as progress:
+        return describe_counterparts(
+            Resources(store, annotations), coder.info.coder, latent, others, progress
+        )
 
 
 def example_groups(
@@ -132,7 +158,7 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     for name in ("promoted", "suppressed"):
         if document[name]:
             lines.append(f"  {name} tokens: " + " ".join(repr(t["text"]) for t in document[name]))
-    lines += explanations_text(document)
+    lines += [*explanations_text(document), *counterparts_text(document)]
     for name, examples in groups.items():
         lines += ["", GROUPS[name], *(_line(store, example) for example in examples)]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ import pytest
 
 from autointerp.store import STATISTICS, Statistic, Store
 from tests.cli.conftest import RunJson, RunText
-from tests.conftest import CoderSpec, StoreFactory
+from tests.conftest import CoderSpec, StoreFactory, write_coder
 
 GROUPS = {"top", "random", "quantiles", "non_activating"}
 FIELDS = {"context", "start", "token_ids", "activations", "max_activation", "quantile"}
@@ -106,6 +106,8 @@ def test_the_text_marks_the_peak(tiny_store: Store, run_text: RunText):
         (["sae", "1", "--window", "65"], "64"),
         (["sae", "1", "--n", "0"], "--n"),
         (["sae", "1", "--seed", "-1"], "--seed"),
+        (["sae", "1", "--nearest-in", "sae"], "itself"),
+        (["sae", "1", "--nearest-in", "transcode"], "transcoder"),
     ],
 )
 def test_wrong_input_is_2_and_says_what_is_right(
@@ -139,3 +141,18 @@ def test_a_firing_on_a_later_byte_marks_its_character(store_factory: StoreFactor
     _, out, _ = run_text("latent", store.path, "sae", 0, "--window", 16)
     assert "\u00ab\U0001f600\u00bb" in out
     assert "\u00ab\u00bb" not in out
+
+
+def test_the_nearest_latents_of_another_coder(tiny_store: Store, run_json: RunJson, run_text: RunText):
+    acts = tiny_store.coder("sae").activations(4)
+    same = list(zip(acts.token.tolist(), acts.activation.tolist(), strict=True))
+    write_coder(tiny_store, "twin", CoderSpec({2: same, 0: [(5, 1.0)]}, 3))
+    argv = (tiny_store.path, "sae", "4", "--nearest-in", "twin", "transcoder")
+    found = run_json("latent", *argv)["counterparts"]
+    assert set(found) == {"twin", "transcoder"}
+    top = found["twin"]["correlation"][0]
+    assert (top["latent"], top["jaccard"], top["n_both"]) == (2, 1.0, 200)
+    assert top["correlation"] == pytest.approx(1)
+    assert "decoder" not in found["twin"], "their directions were never matched"
+    _, out, _ = run_text("latent", *argv)
+    assert "nearest in twin by correlation\n   1.000  latent 2" in out
