@@ -53,15 +53,17 @@ def left(feature: Feature, versions: Versions) -> None:
     with st.container(gap=None):
         _buttons(feature, versions, state, writable=writable)
         # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
-        with st.container():
+        with components.room():
             if writable:
                 forms.offer_drafts(versions, state.panel)
                 actions.strip(feature)
-    if state.panel == "versions" and versions.current:
-        card.draw_versions(versions, state)
-        _provenance(feature, versions)
-    if writable:
-        _panel(feature, versions, state)
+    if state.panel:
+        with components.room():
+            if state.panel == "versions" and versions.current:
+                card.draw_versions(versions, state)
+                _provenance(feature, versions)
+            if writable:
+                _panel(feature, versions, state)
 
 
 def right(feature: Feature, versions: Versions) -> bool:

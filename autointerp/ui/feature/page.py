@@ -43,7 +43,7 @@ def draw() -> None:
         coder, latent = _resolve(store, state)
         st.session_state[LAST_FEATURE] = (coder.info.coder, latent)
         _header(store, coder, latent)
-        left, right = st.columns([10, 21], gap="small")
+        left, right = st.columns([1, 2], gap="xsmall")
         feature = data.load(store, coder, latent)
         versions = explanations.read(feature)
         with left:

@@ -37,7 +37,8 @@ def draw(
         clicked = components.panel(drawn, key=KEY, on_open=on_open, on_peek=on_peek, on_near=_near)
     if clicked and "compare" in clicked:
         components.go("compare", {"view": "pair", **clicked["compare"]})
-    elsewhere.offer(feature.store, others)
+    with components.room():
+        elsewhere.offer(feature.store, others)
 
 
 def height(drawn: dict[str, Any]) -> float:

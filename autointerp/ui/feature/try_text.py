@@ -40,8 +40,12 @@ def draw(feature: Feature) -> None:
             placeholder="Test your own text: does it fire? Ctrl+Enter runs the model; the text stays as you move on.",
             **bound(PARAM, text, ""),
         )  # fmt: skip
-    if not text:
-        return
+    if text:
+        with components.room():
+            _answer(feature, text)
+
+
+def _answer(feature: Feature, text: str) -> None:
     coder = feature.coder.info.coder
     try:
         probed = probing.run(feature.store, text, [coder])

@@ -62,14 +62,15 @@ def commands(*lines: str) -> None:
 
 
 @contextmanager
-def room(height: float) -> Iterator[None]:
+def room(height: float = 0) -> Iterator[None]:
     """At least so many pixels for the element drawn inside. An element has no height until the browser has drawn it: without
-    room, what stands below would move then, under the pointer."""
+    room, what stands below would move then, under the pointer. All rooms of a column end at the same right edge, a rem
+    before the column's."""
     with st.container(horizontal=True, wrap=False, gap=None):
         with st.container():
             yield
         with st.container(width=1):
-            st.space(math.ceil(max(1, height)))
+            st.space(max(1, math.ceil(height)))
 
 
 @dataclass(frozen=True)
