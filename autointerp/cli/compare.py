@@ -124,7 +124,7 @@ def _measure(resources: "Resources", coders: tuple[str, ...]) -> None:
 
 def as_text(answer: "Price", missing: "list[Supply]", store: str) -> str:
     """The comparison as text."""
-    from autointerp.compare.claims import claims, headline, scoring
+    from autointerp.compare.claims import claims, headline, left_out, scoring
 
     lines = [headline(answer), *(f"  {claim.text}" for claim in claims(answer)), ""]
     if answer.kind is not None:
@@ -139,6 +139,8 @@ def as_text(answer: "Price", missing: "list[Supply]", store: str) -> str:
         if found := [pair for pair in answer.comparisons if pair.measure == measure]:
             header = ("first", "second", f"{title} difference", "95 % interval", "p", "told apart")
             lines += ["", table(header, [_error(pair) for pair in found])]
+    if few := left_out(answer):
+        lines += ["", few]
     for supply in missing:
         lines += ["", f"{supply.coder} has {supply.n_scored:,} such scores. More of them:"]
         lines += [f"  {command}" for command in supply.commands(store)]

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 from autointerp.compare.price import Comparison, Measure, Price, Side
+from autointerp.compare.ranks import MIN_LATENTS
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
 
@@ -65,6 +66,15 @@ def headline(price: Price) -> str:
     )
     verb = "holds in part" if held else "does not hold"
     return f"The papers' order, {order}, {verb} {where}. {failing[:1].upper()}{failing[1:]}."
+
+
+def left_out(price: Price) -> str | None:
+    """Which coders are in no test of scores, and with how few; `None` where all are."""
+    if price.kind is None or not price.too_few:
+        return None
+    few = (price.side(coder) for coder in price.too_few)
+    names = [f"{side.coder} ({f'{side.n_scored:,}' if side.n_live else 'all dead'})" for side in few]
+    return f"Left out of the tests, with fewer than {MIN_LATENTS} such scores: {', '.join(names)}."
 
 
 _EQUAL = "skip transcoder = transcoder"
@@ -208,7 +218,12 @@ def _value(side: Side) -> float:
 
 
 def _number(value: float | None, digits: int = 3, form: str = "") -> str:
-    return "unknown" if value is None else f"{value:{form}.{digits}f}".replace("-", "−")
+    if value is None:
+        return "unknown"
+    text = f"{value:{form}.{digits}f}"
+    return (
+        text.replace("-", "−") if text.strip("+-0.") else text.lstrip("+-")
+    )  # what rounds to zero has no sign
 
 
 def _list(names: Sequence[str]) -> str:

@@ -101,8 +101,8 @@ def skip_shares(
     a constant part of either path do not count. The latents' share, formed alike, and this one add up to 1; of a token it may
     be below 0 or above 1, where the two paths work against each other.
 
-    Tokens without an output of their own (at the mean) are left out of the shares by token. Contexts beyond `SKIP_BYTES` of
-    outputs have sums of NaN.
+    `None` too where the output is the same for all tokens. Tokens at its mean are left out of the shares by token. Contexts
+    beyond `SKIP_BYTES` of outputs have sums of NaN.
     """
     import torch
 
@@ -125,6 +125,8 @@ def skip_shares(
         s, y, owner = torch.cat(skips), torch.cat(outputs), torch.cat(owners).numpy()
         s, y = s - s.mean(0), y - y.mean(0)
         above, below = ((side * y).sum(1).double().cpu().numpy() for side in (s, y))
+    if not below.sum() > 0:
+        return None
     sums = np.full((2, len(contexts)), np.nan)
     for row, values in zip(sums, (above, below), strict=True):
         row[:n] = np.bincount(owner, values, minlength=n)

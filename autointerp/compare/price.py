@@ -299,7 +299,7 @@ def _error_comparisons(
             continue
         one, other = first.contexts, second.contexts
         for measure, above, below in sums:
-            if above not in one or above not in other or len(one[above]) < 2:
+            if above not in one or above not in other or len(one[above]) < 2 or not one[below].sum() > 0:
                 continue
             if not np.allclose(
                 one[below], other[below], rtol=1e-6

@@ -234,6 +234,16 @@ def test_coders_of_other_kinds_or_hookpoints_are_only_ranked(compared: Resources
     assert claims.claims(made_up(compared, apart, 0.001)) == []
 
 
+def test_coders_left_out_are_named_with_how_few_scores_they_have(compared: Resources):
+    few = [replace(ORDERED[0], n_scored=4), replace(ORDERED[1], n_scored=0, n_live=0)]
+    answer = replace(made_up(compared, few, 1.0), too_few=("tc", "sae"))
+    assert (
+        claims.left_out(answer)
+        == "Left out of the tests, with fewer than 10 such scores: tc (4), sae (all dead)."
+    )
+    assert claims.left_out(made_up(compared, ORDERED, 1.0)) is None
+
+
 def test_the_frontier_is_what_no_other_beats():
     rng = np.random.default_rng(2)
     sides = [side(f"c{i}", "sae", float(rng.integers(4)), float(rng.integers(4))) for i in range(12)]

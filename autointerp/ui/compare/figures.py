@@ -24,6 +24,8 @@ _SYMBOLS = {
 }  # fmt: skip
 """By kind; others have a triangle."""
 BELOW = {"orientation": "h", "y": -0.24, "x": 0, "xanchor": "left", "yanchor": "top", "title": None}
+SMALL, BELOW_SMALL = 330, {**BELOW, "y": -0.34}
+"""Height of the lower plots, and their legend."""
 Colours = Mapping[str, str]
 
 
@@ -196,4 +198,4 @@ def skip_shares(sides: Sequence[Side], colours: Colours) -> "Figure":
         )  # fmt: skip
     figure.update_xaxes(title={"text": "share of the output from the skip path (%)"}, showgrid=True)
     figure.update_yaxes(title={"text": "tokens with no more (%)"}, range=[0, 101], showgrid=True)
-    return charts.framed(figure, "What goes past the latents", 310, showlegend=True, legend=BELOW)
+    return charts.framed(figure, "What goes past the latents", SMALL, showlegend=True, legend=BELOW_SMALL)

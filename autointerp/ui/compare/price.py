@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from autointerp.compare import report, results, scored
-from autointerp.compare.claims import Claim, claims, headline
+from autointerp.compare.claims import Claim, claims, headline, left_out
 from autointerp.compare.price import Price, Question, price, usual_coders
 from autointerp.compare.ranks import MIN_LATENTS
 from autointerp.errors import UserError
@@ -72,7 +72,10 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     with left:
         chosen = [info for info in infos if info.coder in coders]
         densities = charts.densities(charts.density_curves(store, chosen))
-        figures.draw(densities.update_layout(height=310, legend=figures.BELOW), "densities", image)
+        densities.update_layout(
+            height=figures.SMALL, legend=figures.BELOW_SMALL, yaxis_title_text="live features (%)"
+        )
+        figures.draw(densities, "densities", image)
     with right:
         if any(side.skip is not None for side in answer.sides):
             figures.draw(figures.skip_shares(answer.sides, places), "skip", image)
@@ -186,9 +189,9 @@ def _say(answer: Price) -> None:
     found = claims(answer)
     if found:
         st.markdown("\n".join(_bullet(claim) for claim in found))
-    if answer.too_few:
-        names = ", ".join(f"{name} ({fmt.count(answer.side(name).n_scored)})" for name in answer.too_few)
-        st.caption(f"Left out of the tests, with fewer than {MIN_LATENTS} such scores: {plain(names, 600)}.")
+    missing = left_out(answer)
+    if missing is not None:
+        st.caption(plain(missing, 600))
     elif answer.kind is not None and not answer.n:
         st.caption(
             "No density is shared by enough features of all coders: match without it, or leave out a coder."
