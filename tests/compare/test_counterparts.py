@@ -1,12 +1,18 @@
 """Counterparts of a latent in another coder, by every measure."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from autointerp.compare import results
 from autointerp.compare.counterparts import MEASURES, counterparts, known
 from autointerp.errors import UnknownName, UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation, Score
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from tests.compare.conftest import ORDER
 
 
@@ -47,16 +53,17 @@ def test_where_they_fire_is_that_of_their_activations(resources: Resources):
             assert each.correlation == pytest.approx(covariance / spread, abs=1e-5)
 
 
-def test_they_come_with_their_explanation_and_scores(resources: Resources, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("autointerp.store.annotated.LONGEST_REST", 0.0)
-    latent = int(resources.store.coder("sae").table().live[0])
-    there = counterparts(resources, "sae", latent, "permuted")[0].latent
-    explanation = Explanation(coder="permuted", latent=there, text="Cats.", explainer="person")
-    resources.annotations.add(explanation)
-    resources.annotations.add(
-        Score(explanation_id=explanation.id, scorer="detection", judge="offline", value=0.75)
-    )
-    top = counterparts(resources, "sae", latent, "permuted")[0]
+def test_they_come_with_their_explanation_and_scores(built: Path, tmp_path: Path):
+    path = shutil.copytree(built, tmp_path / "store")  # other tests share that one
+    with Annotations(path) as annotations:
+        resources = Resources(Store.open(path), annotations)
+        latent = int(resources.store.coder("sae").table().live[0])
+        results.obtain(resources, "coactivation", ("permuted", "sae"))
+        there = known(resources, "sae", "permuted").counterparts(latent, "correlation")[0].latent
+        explanation = Explanation(coder="permuted", latent=there, text="Cats.", explainer="person")
+        annotations.add(explanation)
+        annotations.add(Score(explanation_id=explanation.id, scorer="detection", judge="offline", value=0.75))
+        top = counterparts(resources, "sae", latent, "permuted")[0]
     assert top.explanation is not None
     assert top.explanation.text == "Cats."
     assert [score.value for score in top.scores.values()] == [0.75]
