@@ -81,7 +81,7 @@ def scatter(
                 legendgroup=layer.coder, showlegend=layer.is_first,
                 customdata=found.latent[rows].astype(np.int32),
                 text=said,
-                hovertemplate=f"<b>{escape(layer.coder)} #%{{customdata}}</b>"
+                hovertemplate=f"<b>{escape(layer.coder, quote=False)} #%{{customdata}}</b>"
                 f"{'' if texts is None else '<br>%{text}'}<extra></extra>",
             )
         )  # fmt: skip
@@ -98,7 +98,7 @@ def scatter(
         dragmode="select",
         clickmode="event+select",
     )
-    figure.update_layout(margin={"t": 30 if values is None else 8}, uirevision="map")
+    figure.update_layout(margin={"t": 30 if values is None else 60}, uirevision="map")
     if values is not None:
         figure.update_layout(coloraxis=_scale(values, label))
     if region:
@@ -108,23 +108,28 @@ def scatter(
 
 def _said(text: str) -> str:
     """An explanation for a tooltip, which reads some HTML: it is text."""
-    return "<br>".join(escape(line) for line in wrap(shorten(visible(text), HOVER, placeholder="…"), 60))
+    return "<br>".join(
+        escape(line, quote=False) for line in wrap(shorten(visible(text), HOVER, placeholder="…"), 60)
+    )
 
 
 def _scale(values: NDArray[np.floating], label: str) -> dict[str, Any]:
     known = values[~np.isnan(values)]
     low, high = np.percentile(known, [2, 98]) if len(known) else (0.0, 1.0)
-    scale: dict[str, Any] = {
-        "colorscale": "Viridis", "cmin": float(low), "cmax": float(max(high, low + 1e-6)),
-        "colorbar": {"title": {"text": label, "side": "right"}, "thickness": 12, "len": 0.8, "outlinewidth": 0},
+    bar: dict[str, Any] = {
+        "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.6, "thickness": 10,
+        "outlinewidth": 0, "title": {"text": label, "side": "top"},
     }  # fmt: skip
     if label == "density":
-        decades = np.arange(np.floor(low), np.ceil(high) + 1)
-        scale["colorbar"] |= {
-            "tickvals": decades.tolist(),
-            "ticktext": [f"{100 * 10.0**d:g} %" for d in decades],
-        }
-    return scale
+        exponents = np.arange(np.floor(low), np.ceil(high) + 1)
+        steps = [factor * 10.0**exponent for exponent in exponents for factor in (1, 3)]
+        bar |= {"tickvals": np.log10(steps).tolist(), "ticktext": [f"{100 * step:.3g} %" for step in steps]}
+    return {
+        "colorscale": "Viridis",
+        "cmin": float(low),
+        "cmax": float(max(high, low + 1e-6)),
+        "colorbar": bar,
+    }
 
 
 def _outline(corners: Sequence[tuple[float, float]]) -> dict[str, Any]:
