@@ -211,7 +211,7 @@ def _features(store: Store, pair: Meaning, params: Mapping[str, str]) -> None:
     ]
     rows = [
         {
-            "go": {"view": "pair", "a": f"{of}:{latent}", "b": f"{other}:{partner}"},
+            "go": {"view": "pair", "a": of, "latent_a": latent, "b": other, "latent_b": partner},
             "cells": [
                 f"{of} #{latent}", explanation_cell(shown[0].get(latent)), f"#{partner}",
                 explanation_cell(shown[1].get(partner)), fmt.decimal(value, 3),

@@ -44,6 +44,6 @@ def matrix(
     )  # fmt: skip
     figure.update_traces(textfont={"color": charts.ink(st.context.theme.type), "size": 11})
     figure.add_trace(charts.cells(coders, "%{y} and %{x}<br>%{text}<extra></extra>", hovers))
-    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    figure.update_xaxes(side="top", title=None, showgrid=False)
+    figure.update_yaxes(range=[len(coders) - 0.5, -0.5], title=None, showgrid=False)
+    figure.update_xaxes(range=[-0.5, len(coders) - 0.5], side="top", title=None, showgrid=False)
     return charts.framed(figure, "", 100 + 38 * len(coders), showlegend=False).update_layout(margin={"t": 40})

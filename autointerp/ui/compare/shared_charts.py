@@ -125,8 +125,8 @@ def matrix(
     )  # fmt: skip
     figure.update_traces(textfont={"color": charts.ink(st.context.theme.type)})
     figure.add_trace(charts.cells(coders, "%{y} in %{x}: %{text}<extra></extra>", texts))
-    figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
-    figure.update_xaxes(side="top", title=None, showgrid=False)
+    figure.update_yaxes(range=[len(coders) - 0.5, -0.5], title=None, showgrid=False)
+    figure.update_xaxes(range=[-0.5, len(coders) - 0.5], side="top", title=None, showgrid=False)
     height = 110 + 34 * len(coders)
     return charts.framed(figure, "", height, showlegend=False).update_layout(margin={"t": 40})
 
