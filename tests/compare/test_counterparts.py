@@ -69,10 +69,15 @@ def test_they_come_with_their_explanation_and_scores(built: Path, tmp_path: Path
     assert [score.value for score in top.scores.values()] == [0.75]
 
 
-def test_what_is_not_computed_is_not_known_and_what_cannot_be_says_why(resources: Resources):
-    pair = known(resources, "skip", "residual")
-    assert not pair.has("correlation")
-    assert pair.counterparts(0, "correlation") == pair.counterparts(0, "decoder") == []
+def test_what_is_not_computed_is_not_known(built: Path, tmp_path: Path):
+    path = shutil.copytree(built, tmp_path / "store", ignore=shutil.ignore_patterns("derived"))
+    with Annotations(path) as annotations:
+        pair = known(Resources(Store.open(path), annotations), "skip", "residual")
+        assert not pair.has("correlation")
+        assert pair.counterparts(0, "correlation") == pair.counterparts(0, "decoder") == []
+
+
+def test_what_cannot_be_compared_says_why(resources: Resources):
     with pytest.raises(UserError, match=r"Look for counterparts by correlation\."):
         counterparts(resources, "sae", 0, "transcoder", by="encoder")
     assert known(resources, "sae", "transcoder").absent("encoder")
