@@ -1,8 +1,12 @@
 """The Feature page's nearest features in the other coders."""
 
+import time
+
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from tests.app.conftest import OpenPage
 from tests.app.reading import keys, messages, record
 from tests.conftest import CoderSpec, StoreFactory, write_coder
@@ -33,13 +37,26 @@ def test_small_coders_are_compared_at_once_with_explanations_and_scores(
 
 
 def test_large_coders_are_compared_by_a_job(
-    open_page: OpenPage, explained_store: Explained, monkeypatch
+    open_page: OpenPage, explained_store: Explained, monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
     monkeypatch.setattr("autointerp.compare.coactivation.QUICK", 0.0)
     app = open_page(explained_store.store, "feature", coder="sae", latent="4")
     assert others(app)["measures"] == []
     assert "Not computed yet" in messages(app)
-    assert "compute_coactivation" in keys(app)
+    app.button(key="compute_coactivation").click().run()
+    assert not app.exception, app.exception
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        jobs = {job.payload["what"]: job for job in annotations.jobs.recent()}
+        assert set(jobs) == {"coactivation", "directions"}
+        job = jobs["coactivation"]
+        for _ in range(600):
+            if not job.is_active:
+                break
+            time.sleep(0.1)
+            job = annotations.jobs.get(job.id)
+    assert (job.state, job.n_done, job.error) == ("done", 1, None)
+    app.run()
+    assert [each["key"] for each in others(app)["measures"]] == ["correlation", "jaccard"]
 
 
 def test_a_feature_without_counterparts_says_so(open_page: OpenPage, tiny_store: Store):
