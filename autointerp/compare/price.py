@@ -224,7 +224,8 @@ def _side(
     if figures is not None:
         fvu = _estimate(figures.fvu, figures.fvu_interval)
         increase = _estimate(figures.ce_increase, figures.ce_increase_interval)
-        recovered = _recovered(figures)
+        # Earlier releases tried zeros only, which in place of a block's output remove the whole residual stream.
+        recovered = None if figures.n_contexts is None else _recovered(figures)
     values, floors = np.zeros(0), np.zeros(0)
     if known is not None and len(drawn):
         at = np.searchsorted(known.latent, drawn)

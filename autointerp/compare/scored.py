@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,9 +54,12 @@ def choose(kinds: Mapping[ScoreKind, int], asked: str | None) -> ScoreKind | Non
 
 def scores(coder: CoderAnnotations, kind: ScoreKind, made_by: str | None, n_latents: int) -> Scored:
     """Those of one coder."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
     table = coder.of_kind(kind)
     latent = table["latent"].to_numpy()
     value, floor = (table[name].to_numpy().astype(np.float64) for name in ("value", "floor"))
-    wanted = np.array([made == made_by for made in table["made_by"].to_pylist()], dtype=bool)
+    wanted = pc.fill_null(pc.equal(table["made_by"], made_by or ""), False).to_numpy().astype(bool)
     wanted &= (latent < n_latents) & ~np.isnan(value)
     return Scored(latent[wanted].astype(np.int64), value[wanted], floor[wanted])

@@ -90,14 +90,15 @@ def test_every_control_is_in_the_address(open_page, compared: Store):
     assert "Median score" in [column["title"] for column in table["columns"]]
 
 
-def test_too_few_scores_name_the_coder_and_offer_the_job(open_page, compared: Store):
-    app = open_page(compared, "compare", coders="sae,transcoder,other,residual")
+def test_too_few_scores_name_the_coder_and_offer_the_job(open_page, compared: Store, tmp_path: Path):
+    store = Store.open(shutil.copytree(compared.path, tmp_path / "own"))  # the job adds to it
+    app = open_page(store, "compare", coders="sae,transcoder,other,residual")
     text = said(app)
     assert "Left out of the tests, with fewer than 10 such scores: other (4), residual (0)." in text
     assert "other has 4 scores in this configuration" in text
     app.button(key="supply_other").click().run()
     assert not app.exception
-    with Annotations(compared.path) as annotations:
+    with Annotations(store.path) as annotations:
         (job,) = (job for job in annotations.jobs.recent() if job.kind == "explain")
         annotations.jobs.cancel(job.id)
     assert (job.payload["coder"], job.payload["then"][0]["n_examples"]) == ("other", 10)

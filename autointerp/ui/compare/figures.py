@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FORMATS = {"svg": "SVG", "png": "PNG"}
 HEIGHT = 400
+MAX_STEPS = 2001
+"""Of a distribution of more scores, so many of its quantiles are drawn."""
 _GREY = "#8b95a5"
 _SYMBOLS = {
     "sae": "square", "transcoder": "circle", "skip_transcoder": "diamond", "neurons": "circle-open", "random": "x-thin-open"
@@ -148,7 +150,10 @@ def distributions(price: Price, colours: Colours, scorer: str) -> "Figure":
     for side in price.sides:
         if not side.scores:
             continue
-        values, counts = np.unique(side.scores, return_counts=True)
+        scores = np.array(side.scores)
+        if len(scores) > MAX_STEPS:
+            scores = np.quantile(scores, np.linspace(0, 1, MAX_STEPS), method="inverted_cdf")
+        values, counts = np.unique(scores, return_counts=True)
         median = ranks.median(np.array(side.scores))
         colour = colours[side.coder]
         figure.add_trace(

@@ -50,7 +50,8 @@ def _one(store: Store, supply: Supply) -> None:
     known = supply.explaining is not None and supply.scoring is not None
     if runner is None or not job_strip.writable(store) or not known or supply.asks_llm:
         # What a language model is asked costs something: the Jobs page says how much before.
-        components.commands(*supply.commands(str(store.path)))
+        if commands := supply.commands(str(store.path)):
+            components.commands(*commands)
         st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
         return
     n = len(supply.explain) + len(supply.score)

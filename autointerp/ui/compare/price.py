@@ -12,7 +12,7 @@ from autointerp.compare import report, results, scored
 from autointerp.compare.claims import Claim, claims, headline, left_out
 from autointerp.compare.price import Price, Question, price, usual_coders
 from autointerp.compare.ranks import MIN_LATENTS
-from autointerp.errors import UserError
+from autointerp.errors import UserError, nearest
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.pipeline.resources import Resources
 from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
@@ -21,7 +21,7 @@ from autointerp.ui.compare import figures, lacking, tables
 from autointerp.ui.shared import charts, computed, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity
-from autointerp.ui.shared.state import bound, choice, choose, current, flag, unknown_coder, whole
+from autointerp.ui.shared.state import bound, choice, choose, current, flag, suggest, whole
 from autointerp.ui.shared.text import plain, visible
 
 CENTRES = {"mean": "Mean", "median": "Median"}
@@ -88,10 +88,15 @@ def _coders(infos: Sequence[CoderInfo]) -> tuple[str, ...]:
     names = [info.coder for info in infos]
     usual = usual_coders(infos)
     asked = current().get("coders")
-    wanted = usual if asked is None else tuple(asked.split(","))
+    wanted = usual if asked is None else tuple(name for name in asked.split(",") if name)
     for name in wanted:
-        if name and name not in names:
-            unknown_coder(name, names, parameter="coders")
+        if name not in names:
+            st.warning(f"Coder “{plain(name, 60)}” does not exist. The closest names:")
+            ways = [
+                (other, [other if each == name else each for each in wanted])
+                for other in nearest(name, names)
+            ]
+            suggest([(plain(other), {"coders": ",".join(instead)}) for other, instead in ways], name)
     chosen = [name for name in names if name in wanted]
     st.pills(
         "Coders", names, selection_mode="multi", wrap=True, label_visibility="collapsed",
