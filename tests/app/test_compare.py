@@ -81,7 +81,8 @@ def test_the_page_shows_the_figures_of_the_library(
     listed = [int(row["cells"][0].rpartition("#")[2]) for row in table["rows"]]
     assert listed
     assert not shared[listed].any()
-    assert table["rows"][0]["go"]["a"] == f"sae:{listed[0]}"
+    app = open_page(scored, "compare", **{name: str(value) for name, value in table["rows"][0]["go"].items()})
+    assert f"sae #{listed[0]}" in str(record(app, "pair"))
 
 
 def test_the_file_holds_every_live_feature(scored: Store):
@@ -130,7 +131,7 @@ def test_split_features_are_those_of_the_library(
     assert there["latents"]
     for row, split in zip(table["rows"], there["latents"], strict=True):
         assert row["cells"][0] == f"sae #{split['latent']}"
-        assert row["go"]["b"] == f"transcoder:{split['parts'][0]['latent']}"
+        assert row["go"]["latent_b"] == split["parts"][0]["latent"]
         assert len(split["parts"]) >= 2
 
 

@@ -11,6 +11,8 @@ from autointerp.models.coders import registry
 from autointerp.types import CoderInfo
 from autointerp.ui.shared.state import bound, choose, current, unknown_coder
 
+Place = tuple[str, int]
+"""Coder and latent."""
 MAX_DEFAULT = 12
 """Coders chosen when none is, at most."""
 
@@ -42,6 +44,11 @@ def two(infos: Sequence[CoderInfo]) -> tuple[str, str] | None:
         st.info("Choose two different coders.")
         return None
     return chosen[0], chosen[1]
+
+
+def pair_of(first: Place, second: Place) -> dict[str, str | int]:
+    """The address of the view of two features."""
+    return {"view": "pair", "a": first[0], "latent_a": first[1], "b": second[0], "latent_b": second[1]}
 
 
 def _usual(infos: Sequence[CoderInfo]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from autointerp.compare.sharing import all_pairs
 from autointerp.store import Store, annotated_store
 from autointerp.types import CoderInfo
 from autointerp.ui.compare import meaning_charts
-from autointerp.ui.compare.coders import several
+from autointerp.ui.compare.coders import pair_of, several
 from autointerp.ui.shared import components, computed, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
@@ -211,7 +211,7 @@ def _features(store: Store, pair: Meaning, params: Mapping[str, str]) -> None:
     ]
     rows = [
         {
-            "go": {"view": "pair", "a": of, "latent_a": latent, "b": other, "latent_b": partner},
+            "go": pair_of((of, latent), (other, partner)),
             "cells": [
                 f"{of} #{latent}", explanation_cell(shown[0].get(latent)), f"#{partner}",
                 explanation_cell(shown[1].get(partner)), fmt.decimal(value, 3),

@@ -21,7 +21,7 @@ from autointerp.compare.overlap import (
 from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.compare import shared_charts, shared_scores, split
-from autointerp.ui.compare.coders import two
+from autointerp.ui.compare.coders import pair_of, two
 from autointerp.ui.shared import components, computed, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import bound, choice, choose, current, signed
@@ -178,6 +178,6 @@ def _against(
     picked = event.selection.points if event else []
     if picked and picked[0].get("customdata"):
         latent = int(picked[0]["customdata"][0])
-        other = int(counterpart(found, definition)[0][latent])
-        pair = {"a": f"{found.coders[0]}:{latent}", "b": f"{found.coders[1]}:{other}"}
-        components.go("compare", {"view": "pair", **pair})
+        partner = int(counterpart(found, definition)[0][latent])
+        other = partner if partner >= 0 else int(counterpart(found, "nearest")[0][latent])
+        components.go("compare", pair_of((found.coders[0], latent), (found.coders[1], other)))

@@ -14,6 +14,7 @@ from autointerp.compare.sharing import SharedScores, shared_scores
 from autointerp.score.population import spread
 from autointerp.store import ScoreKind, Store, current_key
 from autointerp.types import CoderInfo
+from autointerp.ui.compare.coders import pair_of
 from autointerp.ui.shared import charts, components, expected, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
@@ -125,7 +126,7 @@ def only_here(
     for latent, above in zip(latents[:n].tolist(), rank[:n].tolist(), strict=True):
         other = int(near[latent])
         score = scores.get(latent)
-        go = {"view": "pair", "a": f"{first}:{latent}", "b": f"{second}:{other}"}
+        go = pair_of((first, latent), (second, other))
         rows.append(
             {
                 "go": go,

@@ -6,6 +6,7 @@ import streamlit as st
 
 from autointerp.compare import coactivation
 from autointerp.store import Store
+from autointerp.ui.compare.coders import pair_of
 from autointerp.ui.shared import components, computed
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
@@ -58,7 +59,7 @@ def draw(store: Store, written: Written, coders: tuple[str, str]) -> None:
             f"{coders[0]} #{split.latent}", explanation_cell(shown.get(split.latent)),
             ", ".join([*parts[:MOST_PARTS], *more]), fmt.share(split.covered),
         ]  # fmt: skip
-        go = {"view": "pair", "a": f"{coders[0]}:{split.latent}", "b": f"{coders[1]}:{split.parts[0].latent}"}
+        go = pair_of((coders[0], split.latent), (coders[1], split.parts[0].latent))
         rows.append({"go": go, "cells": cells})
     components.links(columns, rows, page="compare", key="split")
     if len(found) > MOST_ROWS:

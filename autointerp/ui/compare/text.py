@@ -12,7 +12,7 @@ from autointerp.errors import UserError
 from autointerp.probe import TextActivations
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.compare.coders import two
+from autointerp.ui.compare.coders import pair_of, two
 from autointerp.ui.shared import components, probing
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explained import explained
@@ -204,7 +204,7 @@ def _at_token(store: Store, shown: Shown, token: int) -> None:
         st.button(
             f"Compare {plain(a)} \\#{latent_a} with {plain(b)} \\#{latent_b}", key=f"{KEY}_compare",
             icon=":material/compare_arrows:", on_click=change,
-            kwargs={"view": "pair", "a": a, "latent_a": latent_a, "b": b, "latent_b": latent_b},
+            kwargs=pair_of((a, latent_a), (b, latent_b)),
         )  # fmt: skip
 
 
