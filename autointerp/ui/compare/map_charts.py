@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ def scatter(
     return figure
 
 
+@lru_cache(maxsize=50_000)
 def _said(text: str) -> str:
     """An explanation for a tooltip, which reads some HTML: it is text."""
     return "<br>".join(
