@@ -21,6 +21,9 @@ def test_no_store_says_what_to_do(open_page, tmp_path: Path, name: str):
     assert not app.exception
     assert app.error
     assert "make demo" in messages(app) + "".join(block.value for block in [*app.code, *app.markdown])
+    assert len(records(app, "connection")) == len(records(app, "store")) == 1, (
+        "it hears of the server all the same"
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -406,3 +409,21 @@ def test_a_store_without_coders_has_pages_with_headings(open_page, tiny_store: S
     app = open_page(tiny_store, page)
     assert [title.value for title in app.title] == [page.capitalize()]
     assert "no coders yet" in messages(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "params"),
+    [
+        ("feature", {"coder": "nope"}),
+        ("feature", {"coder": "sae", "latent": "99999"}),
+        ("features", {"coder": "nope"}),
+    ],
+)
+def test_a_page_that_ends_early_has_its_elements(
+    page: str, params: dict[str, str], open_page, tiny_store: Store
+):
+    app = open_page(tiny_store, page, **params)
+    assert not app.exception
+    assert len(records(app, "connection")) == len(records(app, "store")) == 1
+    if page == "feature":
+        assert len(records(app, "keyboard")) == len(records(app, "drafts")) == 1

@@ -40,7 +40,10 @@ def draw() -> None:
     with messages(), keyboard.listening("Feature", typing=explanations.is_typing):
         store = open_store()
         state = FeatureState.parse(current())
-        coder, latent = _resolve(store, state)
+        here = _resolve(store, state)
+        if here is None:
+            return
+        coder, latent = here
         st.session_state[LAST_FEATURE] = (coder.info.coder, latent)
         _header(store, coder, latent)
         left, right = st.columns([1, 2], gap="xsmall")
@@ -59,20 +62,20 @@ def draw() -> None:
                 actions.show_notice()  # at the end: an element takes room until the browser has drawn it
 
 
-def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
-    """The feature in the address; without one the last seen, else the first live one. Draws a message with links and stops
-    the page where it does not exist."""
+def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int] | None:
+    """The feature in the address; without one the last seen, else the first live one. A message with links where it does not
+    exist."""
     names = [info.coder for info in store.coders()]
     if not names:
         heading("Feature")
         components.no_coders()
-        st.stop()
+        return None
     last_coder, last_latent = st.session_state.get(LAST_FEATURE, (None, None))
     name = state.coder if state.coder is not None else last_coder if last_coder in names else names[0]
     if name not in names:
         heading("Feature")
         unknown_coder(name, names, "latent", *CONTEXT)
-        st.stop()
+        return None
     coder = store.coder(name)
     if state.latent is None:
         if name == last_coder and last_latent is not None and last_latent < coder.info.n_latents:
@@ -88,7 +91,7 @@ def _resolve(store: Store, state: FeatureState) -> tuple[CoderStore, int]:
         )
         elsewhere = {"coder": name, **dict.fromkeys(CONTEXT)}
         suggest((f"{plain(name)} \\#{near}", elsewhere | {"latent": near}) for near in error.nearest)
-        st.stop()
+        return None
 
 
 def _header(store: Store, coder: CoderStore, latent: int) -> None:

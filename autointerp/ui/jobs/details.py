@@ -96,8 +96,8 @@ def _live(store: Store, job_id: str, was_active: bool, n_failed: int) -> None:
         components.jobs(drawn, key=KEY, on_act=lambda: job_strip.act(store, KEY))
         job_strip.show_message()
         components.facts(facts(job), key="job_facts")
-    if job.state == "failed" and job.error and not job.n_failed:
-        st.error(plain(job.error, 2000), icon=":material/error:")
+        if job.state == "failed" and job.error and not job.n_failed:
+            st.error(plain(job.error, 2000), icon=":material/error:")
 
 
 def facts(job: Job) -> list[list[str]]:

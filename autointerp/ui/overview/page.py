@@ -54,6 +54,25 @@ def draw() -> None:
 
 
 def _body() -> None:
+    top = _top()
+    if top is None:
+        return
+    # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
+    section = st.empty()
+    if "autointerp.ui.overview.scores" not in sys.modules:  # a server's first page: later nothing may flicker
+        with section.container(height=COLD_HEIGHT, border=False):
+            st.caption("Reading explanations and scores…")
+    from autointerp.ui.overview import recent, scores
+
+    with section.container():
+        scores.section()
+    with messages():
+        _densities(*top)
+    recent.section()
+
+
+def _top() -> tuple[Store, list[CoderInfo]] | None:
+    """The store and its coders, drawn; nothing where there is none to go on with."""
     with messages():
         store = open_store()
         infos = store.coders()
@@ -68,21 +87,11 @@ def _body() -> None:
             st.warning(plain(problem))
         if not infos:
             components.no_coders()
-            return
+            return None
         rows = [coder_row(info) for info in infos]
         components.links(COLUMNS, rows, page="features", key="coders", single=True)
-    # Only now: it brings scorers and jobs with it, a quarter of a second that the first sight of the coders need not wait for.
-    section = st.empty()
-    if "autointerp.ui.overview.scores" not in sys.modules:  # a server's first page: later nothing may flicker
-        with section.container(height=COLD_HEIGHT, border=False):
-            st.caption("Reading explanations and scores…")
-    from autointerp.ui.overview import recent, scores
-
-    with section.container():
-        scores.section()
-    with messages():
-        _densities(store, infos)
-    recent.section()
+        return store, infos
+    return None
 
 
 def title(store: Store, infos: Sequence[CoderInfo]) -> str:

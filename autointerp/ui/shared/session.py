@@ -170,13 +170,12 @@ def file_identity(info: CoderInfo) -> str:
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Around what is drawn together. Errors that a user can meet become messages; anything else is a bug and goes its way."""
+    """Around what is drawn together, which ends with an error: one that a user can meet becomes a message, anything else is a
+    bug and goes its way. Without `st.stop`, after which nothing at all can be drawn: the page's elements come at its end."""
     try:
         with one_look():
             yield
     except StoreError as error:
         explain_store_error(error)
-        st.stop()
     except UserError as error:
         st.error(sentence(error, 2000))
-        st.stop()
