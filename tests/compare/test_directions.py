@@ -145,9 +145,9 @@ def test_the_definitions_against_plain_loops(n: int, n_parts: int, seed: int, th
     )
     sides = [part.sides[0] for part in pair.parts.values()]
     for i in range(n):
-        assigned = all(side.partner[i] >= 0 and side.cosine[i] > threshold for side in sides)
+        assigned = all(side.partner[i] >= 0 and float(side.cosine[i]) > threshold for side in sides)
         same = len({int(side.partner[i]) for side in sides}) == 1
-        near = all(side.nearest_cosine[i] > threshold for side in sides)
+        near = all(float(side.nearest_cosine[i]) > threshold for side in sides)
         truth = {"assigned": assigned, "agreeing": assigned and same, "nearest": near}
         for definition in DEFINITIONS:
             assert (alignment(pair, definition)[i] > threshold) == truth[definition]
