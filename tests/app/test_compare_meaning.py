@@ -126,6 +126,19 @@ def test_what_is_not_computed_is_offered_as_a_job(open_page, computed: Store, tm
     assert [button.label for button in app.button if button.label == "Compute"]
 
 
+def test_a_read_only_app_shows_what_is_computed_and_says_how_to_get_the_rest(
+    open_page, computed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(computed.path, tmp_path / "store")
+    with Annotations(tmp_path / "store") as annotations:
+        planted.write(annotations, "sae", {30: "something new: 1"})
+    monkeypatch.setattr("autointerp.settings.is_read_only", lambda: True)
+    for store, said in ((computed, "match"), (tmp_path / "store", "This app is read-only")):
+        app = page(open_page, store)
+        assert said in messages(app)
+        assert not [button.label for button in app.button if button.label == "Compute"]
+
+
 def test_the_map_has_a_point_for_every_explanation(open_page, computed: Store):
     app = page(open_page, computed, "map")
     traces = plot(app)["data"]

@@ -13,6 +13,9 @@ from autointerp.cli.main import main
 from autointerp.compare import meaning, results
 from autointerp.compare.meaning import Meaning
 from autointerp.errors import UnknownName, UserError
+from autointerp.jobs import JobRunner
+from autointerp.jobs.comparing import compare_job
+from autointerp.jobs.kinds import job_kinds
 from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -152,3 +155,13 @@ def test_match_by_meaning_writes_what_the_library_gives(own: Resources, capsys: 
     assert "at least two" in capsys.readouterr().err
     assert main(["match", str(own.store.path), "sae", "residual", "--by", "meaning"]) == 2
     assert "residual has no explanations" in capsys.readouterr().err
+
+
+def test_a_job_computes_what_the_page_shows(own: Resources):
+    planted.write(own.annotations, "sae", topics("a", 20))
+    planted.write(own.annotations, "skip", topics("b", 10))
+    runner = JobRunner(own.annotations, job_kinds(own))
+    for work in (compare_job("meaning", ["sae", "skip"]), compare_job("map", ["sae", "skip"])):
+        assert runner.run(**work).state == "done"
+    assert results.known(own, "meaning", ["sae", "skip"]) is not None
+    assert results.known(own, "map", ["sae", "skip"]) is not None
