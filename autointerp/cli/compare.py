@@ -150,7 +150,8 @@ def as_text(answer: "Price", missing: "list[Supply]", store: str) -> str:
 
 _NOTES = (
     "Intervals of scores are over latents, of errors over contexts; another training run of a coder is in neither. p is "
-    "corrected for the number of pairs (Holm)."
+    "corrected for the number of pairs (Holm), intervals are not: one may leave out no difference where p does not tell two "
+    "coders apart."
 )
 
 

@@ -1,12 +1,14 @@
 """Match the latents of two or more coders by the directions they read (encoder) and write (decoder), and say how many of each
 coder's are in the others. The first match of two coders loads their weights; it is kept in the store.
 
-A live latent is shared where its cosine with its counterpart is above the threshold, by encoder and by decoder. Its counterpart
+A live latent is shared where its cosine with its counterpart is above the threshold, by encoder and by decoder; by one of them
+where only that can be compared (an SAE and a transcoder read different tensors), which is less strict. Its counterpart
 is its partner in the assignment with the largest sum of cosines (one to one), the same where both assignments agree on it (same
 partner), or simply the nearest latent.
 
 With --by meaning the embeddings of their explanations are matched instead. Floor: the same within a coder, none with itself; it
-is what coders without a latent in common give, or a little more."""
+is what a coder of the same kinds of latents, but none in common, would give, or a little more. Coders whose latents are of
+other kinds, or explained in other words, can lie below it, also where they share latents."""
 
 import argparse
 from collections.abc import Sequence

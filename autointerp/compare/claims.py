@@ -10,7 +10,11 @@ from autointerp.compare.ranks import MIN_LATENTS
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
 
-Verdict = Literal["holds", "reversed", "not told apart", "mixed"]
+Verdict = Literal[
+    "holds", "reversed", "not told apart", "mixed", "holds for some", "reversed for some", "differ"
+]
+"""Of several pairs of coders: "holds for some" and "reversed for some" where no other is told apart, "mixed" where both occur.
+"differ": where the papers see no difference."""
 ORDER = (("transcoder", "skip_transcoder"), ("sae",), ("neurons",), ("random",))
 """Kinds of coders, the most interpretable first, as the papers have them."""
 PLURALS = {"transcoder": "transcoders", "sae": "SAEs", "neurons": "neurons", "random": "random controls"}
@@ -19,13 +23,15 @@ ERRORS: dict[Measure, str] = {"ce_increase": "cross-entropy", "fvu": "FVU"}
 
 @dataclass(frozen=True)
 class Claim:
-    """`expected`: what the papers say. `verdict`: whether it holds here; `text`: the same with figures."""
+    """`expected`: what the papers say. `verdict`: whether it holds here; `text`: the same with figures. `cost`: which of two
+    kinds of coders costs more cross-entropy; empty where that was not compared."""
 
     measure: Measure
     hookpoint: str
     expected: str
     verdict: Verdict
     text: str
+    cost: str = ""
 
 
 def claims(price: Price) -> list[Claim]:
@@ -34,7 +40,7 @@ def claims(price: Price) -> list[Claim]:
     hookpoints = list(dict.fromkeys(side.hookpoint for side in price.sides))
     for hookpoint in hookpoints:
         sides = [side for side in price.sides if side.hookpoint == hookpoint]
-        groups = [[side for side in sides if side.kind in kinds] for kinds in ORDER]
+        groups = [[side for side in sides if side.kind in kinds and side.score] for kinds in ORDER]
         for above, below in pairwise(group for group in groups if group):
             made += _above(price, above, below)
         plain, skip = ([side for side in sides if side.kind == kind] for kind in ORDER[0])
@@ -54,18 +60,30 @@ def headline(price: Price) -> str:
         return f"There are too few scores for a test: {by}."
     if not ordered:
         return _best(price, by)
-    held = [claim for claim in ordered if claim.verdict == "holds"]
-    where = (
-        f"at {_list(list(dict.fromkeys(claim.hookpoint for claim in ordered)))} in {by} (n {price.n:,} each)"
-    )
-    order = " > ".join(dict.fromkeys(part for claim in ordered for part in claim.expected.split(" > ")))
-    if len(held) == len(ordered):
-        return f"The papers' order, {order}, holds {where}."
-    failing = "; ".join(
-        f"{claim.expected}: {_WORDS[claim.verdict]}" for claim in ordered if claim not in held
-    )
-    verb = "holds in part" if held else "does not hold"
-    return f"The papers' order, {order}, {verb} {where}. {failing[:1].upper()}{failing[1:]}."
+    hookpoints = list(dict.fromkeys(claim.hookpoint for claim in ordered))
+    where = f"at {_list(hookpoints)} in {by} (n {price.n:,} each)"
+    orders = []
+    for hookpoint in hookpoints:
+        expected = (claim.expected.split(" > ") for claim in ordered if claim.hookpoint == hookpoint)
+        orders.append(" > ".join(dict.fromkeys(part for parts in expected for part in parts)))
+    failing = [claim for claim in ordered if claim.verdict != "holds"]
+    text = f"The papers' order, {_list(list(dict.fromkeys(orders)))}, {_verb([claim.verdict for claim in ordered])} {where}."
+    at: Callable[[Claim], str] = lambda claim: f" at {claim.hookpoint}" if len(hookpoints) > 1 else ""  # noqa: E731
+    if failing:
+        said = "; ".join(f"{claim.expected}{at(claim)}: {_WORDS[claim.verdict]}" for claim in failing)
+        text += f" {_sentence(said)}."
+    if costs := "; ".join(f"{claim.cost}{at(claim)}" for claim in ordered if claim.cost):
+        text += f" Price in cross-entropy: {costs}."
+    return text
+
+
+def _verb(verdicts: Sequence[Verdict]) -> str:
+    """That nothing is told apart is no evidence against the order."""
+    if all(verdict == "holds" for verdict in verdicts):
+        return "holds"
+    if any(verdict in ("holds", "holds for some", "mixed") for verdict in verdicts):
+        return "holds in part"
+    return "is not shown" if all(verdict == "not told apart" for verdict in verdicts) else "does not hold"
 
 
 def left_out(price: Price) -> str | None:
@@ -83,6 +101,9 @@ _WORDS: dict[Verdict, str] = {
     "reversed": "the other way round",
     "not told apart": "cannot be told apart",
     "mixed": "depends on the coder",
+    "holds for some": "for some coders only, others cannot be told apart",
+    "reversed for some": "the other way round for some coders, others cannot be told apart",
+    "differ": "they differ",
 }
 
 
@@ -96,20 +117,19 @@ def _best(price: Price, by: str) -> str:
     """Where no two coders are of kinds that the papers order."""
     ranked = sorted((side for side in price.sides if side.score), key=lambda side: -_value(side))
     first, *rest = ranked
-    equal = [side.coder for side in rest if not _pair(price, "score", first, side)[0].apart]
+    signs = {side.coder: _direction(*_pair(price, "score", first, side)) for side in rest}
+    equal = [coder for coder, sign in signs.items() if sign == 0]
+    above = [coder for coder, sign in signs.items() if sign < 0]
     text = f"In {by}, {first.coder} scores highest, {_number(_value(first))} (n {price.n:,} each)"
-    return f"{text}; {_list(equal)} cannot be told apart from it." if equal else f"{text}, above all others."
+    if not equal and not above:
+        return f"{text}, above all others."
+    parts = [f"{_list(equal)} cannot be told apart from it"] if equal else []
+    parts += [f"{_list(above)} above it in most pairs of scores"] if above else []
+    return f"{text}; {'; '.join(parts)}."
 
 
 def _above(price: Price, above: Sequence[Side], below: Sequence[Side]) -> list[Claim]:
-    pairs = [
-        _pair(price, "score", first, second)
-        for first in above
-        for second in below
-        if first.score and second.score
-    ]
-    if not pairs:
-        return []
+    pairs = [_pair(price, "score", first, second) for first in above for second in below]
     names = [
         PLURALS["transcoder" if "transcoder" in group[0].kind else group[0].kind] for group in (above, below)
     ]
@@ -118,11 +138,40 @@ def _above(price: Price, above: Sequence[Side], below: Sequence[Side]) -> list[C
         "holds": f"{names[0]} score above {names[1]}",
         "reversed": f"{names[0]} score below {names[1]}",
         "not told apart": f"{names[0]} and {names[1]} cannot be told apart",
-        "mixed": f"{names[0]} against {names[1]} depends on the coder",
+        "mixed": f"{names[0]} score above or below {names[1]}, depending on the coder",
+        "holds for some": f"some {names[0]} score above {names[1]}, others cannot be told apart",
+        "reversed for some": f"some {names[0]} score below {names[1]}, others cannot be told apart",
     }
     text = f"{said[verdict]} (n {price.n:,} each): {'; '.join(_superiority(pair, sign) for pair, sign in pairs)}."
     expected = " > ".join(names)
-    return [Claim("score", above[0].hookpoint, expected, verdict, _sentence(text))]
+    cost, figures = _cost(price, above, below, names)
+    return [Claim("score", above[0].hookpoint, expected, verdict, _sentence(text) + figures, cost)]
+
+
+def _cost(
+    price: Price, above: Sequence[Side], below: Sequence[Side], names: Sequence[str]
+) -> tuple[str, str]:
+    """Which of two groups costs more cross-entropy, and by how much; empty where no pair of them was compared."""
+    wanted = {frozenset((first.coder, second.coder)) for first in above for second in below}
+    found = [pair for pair in price.by("ce_increase") if frozenset((pair.first, pair.second)) in wanted]
+    if not found:
+        return "", ""
+    first = {side.coder for side in above}
+    signed = [(pair, 1 if pair.first in first else -1) for pair in found]
+    signs = {0 if not pair.apart else 1 if pair.difference.value * sign > 0 else -1 for pair, sign in signed}
+    more = {1: "more than", -1: "less than"}
+    if len(signs) > 1:
+        said = f"{names[0]} against {names[1]} depends on the coder"
+    elif signs == {0}:
+        said = f"{names[0]} and {names[1]} cannot be told apart"
+    else:
+        said = f"{names[0]} {more[signs.pop()]} {names[1]}"
+    figures = []
+    for pair, sign in signed:
+        coders = (pair.first, pair.second) if sign > 0 else (pair.second, pair.first)
+        value, low, high = _signed(pair, sign, 4)
+        figures.append(f"{coders[0]} {value} nats a token against {coders[1]} ({low} to {high}, {_p(pair)})")
+    return said, f" Price in cross-entropy: {'; '.join(figures)}."
 
 
 def _equal(price: Price, skip: Sequence[Side], plain: Sequence[Side]) -> list[Claim]:
@@ -133,11 +182,11 @@ def _equal(price: Price, skip: Sequence[Side], plain: Sequence[Side]) -> list[Cl
                 continue
             pair, sign = _pair(price, "score", first, second)
             value, low, high = _signed(pair, sign)
-            verdict: Verdict = "reversed" if pair.apart else "not told apart"
+            verdict: Verdict = "differ" if pair.apart else "not told apart"
             said = "differ in score" if pair.apart else "cannot be told apart in score"
             text = (
-                f"{first.coder} and {second.coder} {said} (n {pair.n:,} each): difference of means {value} ({low} to {high}, "
-                f"{_p(pair)})."
+                f"{first.coder} and {second.coder} {said} (n {pair.n:,} each): {_superiority(pair, sign)}, difference of "
+                f"means {value} ({low} to {high})."
             )
             made.append(Claim("score", first.hookpoint, _EQUAL, verdict, text))
     return made
@@ -182,13 +231,19 @@ def _pair(price: Price, measure: Measure, first: Side, second: Side) -> tuple[Co
     raise KeyError((first.coder, second.coder))
 
 
+def _direction(pair: Comparison, sign: int) -> int:
+    """1 where the first is told apart as above, by rank, -1 where as below, else 0."""
+    if not pair.apart:
+        return 0
+    return sign if pair.superiority and pair.superiority.value > 0.5 else -sign
+
+
 def _verdict(pairs: Sequence[tuple[Comparison, int]]) -> Verdict:
-    signs = {
-        0 if not pair.apart else sign if pair.superiority and pair.superiority.value > 0.5 else -sign
-        for pair, sign in pairs
-    }
-    if len(signs) > 1:
+    signs = {_direction(pair, sign) for pair, sign in pairs}
+    if {1, -1} <= signs:
         return "mixed"
+    if len(signs) > 1:
+        return "holds for some" if 1 in signs else "reversed for some"
     return {1: "holds", -1: "reversed", 0: "not told apart"}[signs.pop()]  # type: ignore[return-value]
 
 

@@ -197,11 +197,11 @@ def test_the_order_is_said_to_hold_only_where_all_pairs_are_apart(compared: Reso
     assert found["skip transcoder < transcoder in cross-entropy"].text.startswith(
         "sst is below tc in cross-entropy: −0.1000 nats"
     )
-    assert found["skip transcoder = transcoder"].verdict == "reversed"
+    assert found["skip transcoder = transcoder"].verdict == "differ"
     assert "50 each" in found["skip transcoder = transcoder"].text
     unclear = made_up(compared, ORDERED, 0.3)
     assert {claim.verdict for claim in claims.claims(unclear)} == {"not told apart"}
-    assert "does not hold at mlp" in claims.headline(unclear)
+    assert "is not shown at mlp" in claims.headline(unclear)  # which is no evidence against it
     assert "SAEs > neurons: cannot be told apart" in claims.headline(unclear)
 
 
@@ -221,6 +221,72 @@ def test_the_other_way_round_and_mixed_are_said(compared: Resources):
     flipped = made_up(compared, turned[1::-1], 0.001)
     assert [claim.verdict for claim in claims.claims(flipped)] == ["reversed"]
     assert "tc over sae in 45 % of pairs" in claims.claims(flipped)[0].text
+
+
+def with_p(answer: Price, p: dict[tuple[str, str], float]) -> Price:
+    """With these p-values of the scores of some pairs."""
+    return replace(answer, comparisons=tuple(
+        replace(pair, p_corrected=p[pair.first, pair.second])
+        if pair.measure == "score" and (pair.first, pair.second) in p else pair
+        for pair in answer.comparisons
+    ))  # fmt: skip
+
+
+def test_one_pair_apart_is_said_with_its_direction(compared: Resources):
+    sides = [
+        side("sae", "sae", 0.6, 0.3),
+        side("sae2", "sae", 0.6, 0.3),
+        side("neurons", "neurons", 0.7, 0.3),
+    ]
+    below = with_p(made_up(compared, sides, 0.001), {("sae", "neurons"): 0.2})
+    assert [claim.verdict for claim in claims.claims(below)] == ["reversed for some"]
+    assert "SAEs > neurons, does not hold" in claims.headline(below)
+    assert "the other way round for some coders" in claims.headline(below)
+    above = with_p(made_up(compared, [*sides[:2], side("neurons", "neurons", 0.5, 0.3)], 0.001),
+                   {("sae", "neurons"): 0.2})  # fmt: skip
+    assert [claim.verdict for claim in claims.claims(above)] == ["holds for some"]
+    assert "holds in part" in claims.headline(above)
+
+
+def test_the_price_is_said_with_the_order(compared: Resources):
+    sides = [side("tc", "transcoder", 0.8, 0.5), side("sae", "sae", 0.7, 0.4)]
+    dearer = made_up(compared, sides[::-1], 0.001)  # the pair stands in the other order
+    assert "holds at mlp" in claims.headline(dearer)
+    assert claims.headline(dearer).endswith("Price in cross-entropy: transcoders more than SAEs.")
+    assert "tc +0.1000 nats a token against sae" in claims.claims(dearer)[0].text
+    cheaper = made_up(compared, [side("tc", "transcoder", 0.8, 0.3), sides[1]], 0.001)
+    assert claims.headline(cheaper).endswith("Price in cross-entropy: transcoders less than SAEs.")
+    assert "transcoders and SAEs cannot be told apart." in claims.headline(made_up(compared, sides, 0.4))
+    unknown = replace(dearer, comparisons=tuple(dearer.by("score")))
+    assert "Price" not in claims.headline(unknown)
+
+
+def test_kinds_without_scores_do_not_hide_the_pairs_around_them(compared: Resources):
+    sides = [side("sae", "sae", 0.7, 0.4), replace(side("neurons", "neurons", 0.6, 0.5), score=None),
+             side("random", "random", 0.5, 0.9)]  # fmt: skip
+    answer = made_up(compared, sides, 0.001)
+    answer = replace(
+        answer, comparisons=tuple(c for c in answer.comparisons if "neurons" not in (c.first, c.second))
+    )
+    assert [claim.expected for claim in claims.claims(answer)] == ["SAEs > random controls"]
+
+
+def test_hookpoints_are_named_where_they_disagree(compared: Resources):
+    sides = [side("tc", "transcoder", 0.8, 0.5), side("sae", "sae", 0.7, 0.4),
+             side("tc1", "transcoder", 0.6, 0.5, "mlp1"), side("sae1", "sae", 0.7, 0.4, "mlp1")]  # fmt: skip
+    said = claims.headline(made_up(compared, sides, 0.001))
+    assert "holds in part at mlp and mlp1" in said
+    assert "Transcoders > SAEs at mlp1: the other way round." in said
+
+
+def test_the_highest_mean_is_not_above_a_coder_that_is_above_it_by_rank(compared: Resources):
+    sides = [side("a", "sae", 0.7, 0.3), side("b", "sae", 0.6, 0.2)]
+    answer = made_up(compared, sides, 0.001)
+    skewed = tuple(
+        replace(pair, superiority=Estimate(0.3, 0.2, 0.4)) if pair.measure == "score" else pair
+        for pair in answer.comparisons
+    )
+    assert "b above it in most pairs of scores" in claims.headline(replace(answer, comparisons=skewed))
 
 
 def test_coders_of_other_kinds_or_hookpoints_are_only_ranked(compared: Resources):

@@ -29,7 +29,8 @@ SHOWN = {"cosine": "Mean cosine", "above": "Above floor"}
 ENDS = {"closest": "Closest", "farthest": "Without a close counterpart"}
 _FLOOR = (
     "The same assignment within one coder, as many explanations, none with itself; of the two coders the larger. What two "
-    "coders give that have no feature in common, or a little more"
+    "coders of the same kinds of features, but none in common, would give, or a little more; coders whose features are of "
+    "other kinds can lie below it"
 )
 Pair = tuple[str, str]
 

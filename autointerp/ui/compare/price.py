@@ -31,6 +31,9 @@ _MARKS = {
     "reversed": "the other way round",
     "not told apart": "no difference shown",
     "mixed": "mixed",
+    "holds for some": "as in the papers for some",
+    "reversed for some": "the other way round for some",
+    "differ": "not as in the papers",
 }
 
 
@@ -190,7 +193,7 @@ def _kept(
 
 def _say(answer: Price) -> None:
     """What the data show, in words."""
-    st.markdown(f"**{plain(headline(answer), 600)}**")
+    st.markdown(f"**{plain(headline(answer), 2000)}**")
     found = claims(answer)
     if found:
         st.markdown("\n".join(_bullet(claim) for claim in found))
@@ -212,12 +215,13 @@ def _say(answer: Price) -> None:
         st.caption(
             f"{fmt.count(answer.n)} features of each coder{bins}, drawn with seed {answer.question.seed}. Intervals are of "
             "95 %, of scores over features, of errors over contexts; another training run of a coder is in neither. p is "
-            "corrected for the number of pairs."
+            "corrected for the number of pairs, intervals are not: one may leave out no difference where p does not tell two "
+            "coders apart."
         )
 
 
 def _bullet(claim: Claim) -> str:
-    return f"- {plain(claim.text, 1000)} *{_MARKS[claim.verdict]}*"
+    return f"- {plain(claim.text, 4000)} *{_MARKS[claim.verdict]}*"
 
 
 def _picture_help(answer: Price) -> str:
