@@ -46,7 +46,7 @@ def draw() -> None:
         coder, latent = here
         st.session_state[LAST_FEATURE] = (coder.info.coder, latent)
         _header(store, coder, latent)
-        left, right = st.columns([1, 2], gap="xsmall")
+        left, right = st.columns([10, 20.6], gap="xsmall")
         feature = data.load(store, coder, latent)
         versions = explanations.read(feature)
         with left:
