@@ -225,6 +225,11 @@ def as_text(document: dict[str, Any]) -> str:
     for row in document["pairs"]:
         if "scores" in row:
             lines.append(_scores_as_text(row))
+    if any("scores" in row and row["scores"]["test"] is not None for row in document["pairs"]):
+        lines.append(
+            "Intervals of 95 %, each pair by itself. Shared latents differ from the others in density too: no proof that being "
+            "shared makes the difference."
+        )
     for each in document["unmatched"]:
         lines.append(f"{' and '.join(map(printable, each['coders']))}: {' '.join(each['absent'].values())}")
     for each in document.get("sharing", ()):
