@@ -18,6 +18,8 @@ MODEL_NAME = "docstrings-neox"
 CORPUS_NAME = "held-out docstrings of installed libraries"
 HOOKPOINT = "layers.2.mlp"
 N_LATENTS, K = 1536, 24
+CONTROL_SEED = 9
+"""Of the random control: no coder was trained from it. Training leaves traces of the initial weights."""
 MARK = "demo.json"
 """File that says `autointerp demo` made the folder, and from what; only such a folder is ever replaced."""
 
@@ -37,7 +39,7 @@ def demo_coders(weights: Path) -> dict[str, str]:
     folders = sorted(path for path in (weights / "coders").glob("*") if path.is_dir())
     coders = {folder.name: str(folder) for folder in folders}
     coders["neurons"] = f"neurons:{HOOKPOINT}:{K}"
-    coders["random"] = f"random:{HOOKPOINT}:{N_LATENTS}:{K}"
+    coders["random"] = f"random:{HOOKPOINT}:{N_LATENTS}:{K}:{CONTROL_SEED}"
     return coders
 
 

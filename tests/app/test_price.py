@@ -80,7 +80,7 @@ def test_every_control_is_in_the_address(open_page, compared: Store):
     app.button_group(key="url_coders").set_value(["sae", "transcoder"]).run()
     assert not app.exception
     assert app.query_params["coders"] in ("sae,transcoder", ["sae,transcoder"])
-    app.number_input(key="url_n").set_value(15.0).run()
+    app.number_input(key="url_n").set_value(25.0).run()
     app.toggle(key="url_match").set_value(True).run()
     app.segmented_control(key="url_centre").set_value("median").run()
     assert not app.exception
@@ -94,7 +94,7 @@ def test_too_few_scores_name_the_coder_and_offer_the_job(open_page, compared: St
     store = Store.open(shutil.copytree(compared.path, tmp_path / "own"))  # the job adds to it
     app = open_page(store, "compare", coders="sae,transcoder,other,residual")
     text = said(app)
-    assert "Left out of the tests, with fewer than 10 such scores: other (4), residual (0)." in text
+    assert "Left out of the tests, with fewer than 20 such scores: other (4), residual (0)." in text
     assert "other has 4 scores in this configuration" in text
     app.button(key="supply_other").click().run()
     assert not app.exception

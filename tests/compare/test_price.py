@@ -305,7 +305,7 @@ def test_coders_left_out_are_named_with_how_few_scores_they_have(compared: Resou
     answer = replace(made_up(compared, few, 1.0), too_few=("tc", "sae"))
     assert (
         claims.left_out(answer)
-        == "Left out of the tests, with fewer than 10 such scores: tc (4), sae (all dead)."
+        == "Left out of the tests, with fewer than 20 such scores: tc (4), sae (all dead)."
     )
     assert claims.left_out(made_up(compared, ORDERED, 1.0)) is None
 
