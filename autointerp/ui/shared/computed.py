@@ -15,6 +15,9 @@ from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, services
 from autointerp.ui.shared.text import plain
 
+_RECENT = 50
+"""Jobs looked through for one that failed."""
+
 
 def obtain(
     store: Store, what: str, coders: Sequence[str], parameters: results.Parameters | None = None
@@ -53,14 +56,18 @@ def offer(store: Store, works: Sequence[dict[str, Any]]) -> None:
         components.commands(f"autointerp serve {store.path}")
         return
     key = f"compute_{works[0]['payload']['what']}"
-    active = services.annotations(store).jobs.active()
-    running = [job.id for job in active if any(_does(job, work) for work in works)]
-    if running:
-        job_strip.draw(running, key=f"{key}_strip")
-        return
-    st.info(f"Not computed yet: {label}. It is done once and kept.")
-    st.button("Compute", key=key, icon=":material/play_arrow:", on_click=_start, args=(store, works))
-    job_strip.draw(key=f"{key}_strip")
+    jobs = services.annotations(store).jobs
+    running = [job.id for job in jobs.active() if any(_does(job, work) for work in works)]
+    if not running:
+        st.info(f"Not computed yet: {label}. It is done once and kept.")
+        st.button("Compute", key=key, icon=":material/play_arrow:", on_click=_start, args=(store, works))
+    own = st.session_state.get(job_strip.OWN, [])
+    ended = [
+        job.id
+        for job in jobs.recent(limit=_RECENT)
+        if job.id in own and any(_does(job, work) for work in works)
+    ]
+    job_strip.draw(running or ended, key=f"{key}_strip")
 
 
 def _start(store: Store, works: Sequence[dict[str, Any]]) -> None:
