@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 EXACT_LATENTS = 8192
-"""Up to so many rows on the larger side the assignment is exact: 8 s and 1.5 GB for two times 8,192. It grows with the cube."""
-BLOCK_BYTES = 128 << 20
+"""Up to so many rows on the larger side the assignment is exact: 8 s and 1.7 GB for two times 8,192. It grows with the cube."""
+BLOCK_BYTES = 256 << 20
 N_RANDOM = 512
 """Random directions whose nearest rows are the floor."""
 
