@@ -7,9 +7,11 @@ from operator import attrgetter
 
 import streamlit as st
 
+from autointerp.errors import nearest
 from autointerp.models.coders import registry
 from autointerp.types import CoderInfo
-from autointerp.ui.shared.state import bound, choose, current, unknown_coder
+from autointerp.ui.shared.state import bound, choose, current, suggest, unknown_coder
+from autointerp.ui.shared.text import plain
 
 Place = tuple[str, int]
 """Coder and latent."""
@@ -77,21 +79,38 @@ def several(
     if len(names) < least:
         two(infos)  # says what is missing
         return None
-    asked = current().get("coders")
     hookpoint = Counter(info.hookpoint for info in infos).most_common(1)[0][0]
     if usual is None:
         usual = [info.coder for info in infos if info.hookpoint == hookpoint][:MAX_DEFAULT]
-    chosen = list(usual if len(usual) >= least else names[:MAX_DEFAULT])
-    if asked is not None:
-        wanted = [name for name in asked.split(",") if name]
-        for unknown in [name for name in wanted if name not in names][:3]:
-            unknown_coder(unknown, names, parameter="coders")
-        chosen = [name for name in names if name in wanted]
-    st.pills(
-        "Coders", names, selection_mode="multi", wrap=True,
-        **bound("coders", chosen, encode=",".join, firm=True),
-    )  # fmt: skip
+    chosen = choose_several(infos, usual if len(usual) >= least else names[:MAX_DEFAULT])
     if len(chosen) < least:
         st.info(f"{len(chosen)} chosen: choose at least {least} coders.")
         return None
+    return chosen
+
+
+def choose_several(infos: Sequence[CoderInfo], usual: Sequence[str]) -> list[str]:
+    """The coders of the address, else the `usual` ones, in the store's order; pills to choose others stand here."""
+    names = [info.coder for info in infos]
+    asked = current().get("coders")
+    wanted = list(usual) if asked is None else [name for name in asked.split(",") if name]
+    for name in wanted:
+        if name not in names:
+            st.warning(f"Coder “{plain(name, 60)}” does not exist. The closest names:")
+            ways = [
+                (other, [other if each == name else each for each in wanted])
+                for other in nearest(name, names)
+            ]
+            suggest([(plain(other), {"coders": ",".join(instead)}) for other, instead in ways], name)
+    chosen = [name for name in names if name in wanted]
+    ordered = [name for name in names if name in usual]
+
+    def encoded(picked: Sequence[str]) -> str | None:
+        now = [name for name in names if name in picked]
+        return None if now == ordered else ",".join(now)
+
+    st.pills(
+        "Coders", names, selection_mode="multi", wrap=True, label_visibility="collapsed",
+        **bound("coders", chosen, ordered, encode=encoded, firm=True),
+    )  # fmt: skip
     return chosen

@@ -12,16 +12,17 @@ from autointerp.compare import report, results, scored
 from autointerp.compare.claims import Claim, claims, headline, left_out
 from autointerp.compare.price import Price, Question, price, usual_coders
 from autointerp.compare.ranks import MIN_LATENTS
-from autointerp.errors import UserError, nearest
+from autointerp.errors import UserError
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.pipeline.resources import Resources
 from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
 from autointerp.types import CoderInfo
 from autointerp.ui.compare import figures, lacking, tables
+from autointerp.ui.compare.coders import choose_several
 from autointerp.ui.shared import charts, computed, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import file_identity
-from autointerp.ui.shared.state import bound, choice, choose, current, flag, suggest, whole
+from autointerp.ui.shared.state import bound, choice, choose, current, flag, whole
 from autointerp.ui.shared.text import plain, visible
 
 CENTRES = {"mean": "Mean", "median": "Median"}
@@ -39,7 +40,7 @@ _MARKS = {
 
 def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     """The view."""
-    coders = _coders(infos)
+    coders = tuple(choose_several(infos, usual_coders(infos)))
     if len(coders) < 2:
         st.info(
             "A comparison needs two coders. "
@@ -84,33 +85,6 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
             figures.draw(figures.skip_shares(answer.sides, places), "skip", image)
             st.caption(f"{tables.SKIP_HELP}. Diamond: over all tokens, with its 95 % interval.")
     _save(store, answer, image)
-
-
-def _coders(infos: Sequence[CoderInfo]) -> tuple[str, ...]:
-    """The coders of the address, in the store's order; pills to choose others stand here."""
-    names = [info.coder for info in infos]
-    usual = usual_coders(infos)
-    asked = current().get("coders")
-    wanted = usual if asked is None else tuple(name for name in asked.split(",") if name)
-    for name in wanted:
-        if name not in names:
-            st.warning(f"Coder “{plain(name, 60)}” does not exist. The closest names:")
-            ways = [
-                (other, [other if each == name else each for each in wanted])
-                for other in nearest(name, names)
-            ]
-            suggest([(plain(other), {"coders": ",".join(instead)}) for other, instead in ways], name)
-    chosen = [name for name in names if name in wanted]
-    st.pills(
-        "Coders", names, selection_mode="multi", wrap=True, label_visibility="collapsed",
-        **bound("coders", chosen, list(usual), encode=lambda picked: _encoded(picked, names, usual), firm=True),
-    )  # fmt: skip
-    return tuple(chosen)
-
-
-def _encoded(picked: Sequence[str], names: Sequence[str], usual: Sequence[str]) -> str | None:
-    ordered = [name for name in names if name in picked]
-    return None if ordered == list(usual) else ",".join(ordered)
 
 
 def _question(
