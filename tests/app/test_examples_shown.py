@@ -11,10 +11,10 @@ import streamlit as st
 from autointerp.store import Store
 from autointerp.types import Group
 from autointerp.ui.feature import contexts as contexts_of_feature
-from autointerp.ui.feature import data, examples
-from autointerp.ui.feature.contexts import Section
-from autointerp.ui.feature.state import FeatureState, Wide
-from autointerp.ui.shared import payload
+from autointerp.ui.feature import examples
+from autointerp.ui.feature.state import FeatureState
+from autointerp.ui.shared import context_rows, feature_data, payload
+from autointerp.ui.shared.context_rows import Wide
 from tests.app.reading import record
 
 GROUPS = ("random", "top", "quantiles", "non_activating")
@@ -84,7 +84,7 @@ def few_on_a_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("few_on_a_page")
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_group_is_continued_until_there_is_no_more(tiny_store: Store, group: Group):
-    feature = data.load(tiny_store, tiny_store.coder("sae"), 2)
+    feature = feature_data.load(tiny_store, tiny_store.coder("sae"), 2)
     before: list[tuple[int, int]] = []
     for pages in range(1, 12):
         shown, more = examples.of_group(feature, group, pages)
@@ -181,13 +181,12 @@ def test_documents_are_found_by_their_tokens(tiny_store: Store):
 
 
 def test_rows_are_labelled_with_decile_duplicates_and_hard_negatives(tiny_store: Store):
-    feature = data.load(tiny_store, tiny_store.coder("sae"), 4)
-    state, table = FeatureState.parse({}), payload.token_table(tiny_store)
-    shown = examples.linked(feature, 0, 0).example
+    feature = feature_data.load(tiny_store, tiny_store.coder("sae"), 4)
+    table = payload.token_table(tiny_store)
+    shown = context_rows.linked(feature, 0, 0).example
 
     def row(group: str, **more: Any) -> dict[str, Any]:
-        section = Section(group, "", "", [])
-        return contexts_of_feature.row(feature, section, examples.sight(replace(shown, **more)), state, table)
+        return context_rows.row(feature, group, context_rows.sight(replace(shown, **more)), table)
 
     assert [row("quantiles", quantile=quantile)["label"] for quantile in (0, 9)] == ["decile 1", "decile 10"]
     assert "label" not in row("top", quantile=0)

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from autointerp.score.compare import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.feature import compare
+from autointerp.ui.shared import differences
 from tests.app.reading import card, draft, keys, messages, page, record, records
 from tests.explained import HOSTILE_TEXT, Explained, scores_of
 
@@ -78,7 +78,7 @@ def test_a_difference_without_an_interval_is_no_figure(
     open_page, busy_store: Explained, monkeypatch: pytest.MonkeyPatch
 ):
     apart = Difference("balanced_accuracy", 0.5, None, None, 1, 30, 58)
-    monkeypatch.setattr(compare, "compared", lambda *_: (apart, compare.sentence(apart)))
+    monkeypatch.setattr(differences, "compared", lambda *_: (apart, differences.sentence(apart)))
     app = page(open_page, busy_store, latent=4, panel="rescore")
     app.button(key="run_score").click().run()
     finish(app, busy_store, lambda a: len(a.scores_of_latent("sae", 4)) == 3)

@@ -18,8 +18,8 @@ from autointerp.pipeline.resources import Resources
 from autointerp.sampling import Window
 from autointerp.score import delphi
 from autointerp.score.options import ScoreOptions
-from autointerp.ui.feature import data, examples
-from autointerp.ui.shared import services
+from autointerp.ui.feature import examples
+from autointerp.ui.shared import feature_data, services
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, CTX_LEN, DEAD, DOG, EVERYWHERE, explain_once, write_once
 
@@ -183,7 +183,9 @@ def test_page_and_command_line_show_the_hard_negatives_that_a_scorer_uses(
     explanation = explain_once(resources, "sae", CAT, ExplainOptions())
     options = ScoreOptions(negatives=("neighbours",), window=8)
     scored = {w.example.neighbour for w in select_heldout(resources, explanation, options).non_activating}
-    feature = data.Feature(resources.store, coder, CAT, coder.stats(CAT), coder.activations(CAT), None)
+    feature = feature_data.Feature(
+        resources.store, coder, CAT, coder.stats(CAT), coder.activations(CAT), None
+    )
     monkeypatch.setattr(services, "resources", lambda store: resources)
     monkeypatch.setattr(examples, "DRAWN", 8)
     shown, _ = examples.of_group(feature, "non_activating", 1)

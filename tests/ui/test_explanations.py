@@ -13,12 +13,13 @@ from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.score.compare import Difference
 from autointerp.ui.feature.actions import explain_options
 from autointerp.ui.feature.card import plot, record, version_row
-from autointerp.ui.feature.compare import diff, sentence
+from autointerp.ui.feature.compare import diff
 from autointerp.ui.feature.judged import lost_pairs
 from autointerp.ui.feature.state import ExplanationState
-from autointerp.ui.feature.versions import Versions, seconds
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.differences import sentence
 from autointerp.ui.shared.score_text import judge_label, standing
+from autointerp.ui.shared.versions import Versions, seconds
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

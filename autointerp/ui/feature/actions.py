@@ -15,22 +15,20 @@ from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.jobs import Job
-from autointerp.jobs.kinds import explain_job, score_job
+from autointerp.jobs.kinds import explain_job
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.explain import written_explanation
 from autointerp.records import Explanation, Record
-from autointerp.score.options import ScoreOptions, options_of
-from autointerp.score.registry import JUDGE, SCORERS
+from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import NewJob
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import TYPED, close_right
-from autointerp.ui.feature.versions import Versions, load
-from autointerp.ui.shared import components, job_strip, llm_settings, services
-from autointerp.ui.shared.options import plain_score
+from autointerp.ui.shared import components, job_strip, rescoring, services
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import change, current
 from autointerp.ui.shared.text import plain, visible
+from autointerp.ui.shared.versions import load
 
 STARTED = "explanation_jobs"
 NEW_VERSION = "explanation_new_version"
@@ -58,14 +56,6 @@ class StartedJob:
     latent: int
     shown: str | None
     created: str = ""
-
-
-def llm_options() -> LLMOptions | None:
-    """The language model chosen in Settings, with this session's key."""
-    try:
-        return llm_settings.current()
-    except UserError:
-        return None
 
 
 # A click and its message -----------------------------------------------------------------------
@@ -125,7 +115,7 @@ def explain(
 ) -> None:
     """A new version, and its scores. What needs time does not keep the text waiting: those scores follow in a job of their
     own. Raises UserError."""
-    fast = [option for option in then if options.needs_llm or is_quick(feature.store, option)]
+    fast = [option for option in then if options.needs_llm or rescoring.is_quick(feature.store, option)]
     slow = [option for option in then if option not in fast]
     coder = feature.coder.info.coder
     job = explain_job(coder, [feature.latent], options, fast, later=slow)
@@ -136,7 +126,7 @@ def explain(
 def score(feature: Feature, shown: str | None, ids: Sequence[str], options: Sequence[ScoreOptions]) -> None:
     """New scores of these versions, the quick ones at once. Raises UserError."""
     coder = feature.coder.info.coder
-    jobs, quick = _score_jobs(feature.store, coder, ids, options)
+    jobs, quick = rescoring.score_jobs(feature.store, coder, ids, options)
     started = _queue(feature.store, jobs, StartedJob(coder, feature.latent, shown))
     _settle(feature.store, started, quick=quick)
 
@@ -149,29 +139,11 @@ def write(
     versions = load(services.annotations(store), coder, latent, None)
     written = written_explanation(store, coder, latent, text, author=author, parent=parent)
     before = parent or (versions.shown.id if versions.shown else None)
-    jobs, quick = _score_jobs(store, coder, [written.id], scores) if scores else ([], False)
+    jobs, quick = rescoring.score_jobs(store, coder, [written.id], scores) if scores else ([], False)
     started = _queue(store, jobs, StartedJob(coder, latent, before), [written])
     st.session_state[NEW_VERSION] = NewVersion(coder, latent, written.id, before)
     change(**close_right(), version=written.id if versions.pin else None, panel=None)
     _settle(store, started, quick=quick)
-
-
-def _score_jobs(
-    store: Store, coder: str, ids: Sequence[str], options: Sequence[ScoreOptions]
-) -> tuple[list[dict[str, Any]], bool]:
-    """One job for what is quick, before one for what is not; whether the first is quick."""
-    fast = [option for option in options if is_quick(store, option)]
-    slow = [option for option in options if option not in fast]
-    parts = [part for part in (fast, slow) if part] or [fast]
-    return [score_job(coder, ids, part) for part in parts], bool(fast)
-
-
-def is_quick(store: Store, options: ScoreOptions) -> bool:
-    """Whether a score takes only a moment: no language model, and no model that has to be loaded first."""
-    if "embedder" in options.entry.needs:
-        loaded = services.resources(store).has_embedder(options.embedder)
-        return loaded and llm_settings.has_embeddings(store, options.embedder)
-    return not options.needs_llm and "text_model" not in options.entry.needs
 
 
 def _queue(
@@ -261,30 +233,3 @@ def explain_options(explanation: Explanation, llm: LLMOptions | None) -> Explain
     recorded = {name: value for name, value in explanation.config.items() if name in names - {"llm", "extra"}}
     options = ExplainOptions.from_dict({**recorded, "explainer": explanation.explainer})
     return replace(options, llm=llm).check()
-
-
-def as_before(versions: Versions, options: Sequence[ScoreOptions]) -> list[ScoreOptions]:
-    """`options`, each as the version in sight was scored by that scorer and judge, if it was: so that the new version and the
-    old one are judged on the same examples."""
-    before = {  # the newest of each scorer and judge: later keys replace earlier ones
-        (score.scorer, score.judge): score
-        for score in reversed(versions.scores_of(versions.current) if versions.current else [])
-        if score.status == "ok"
-    }
-    chosen = []
-    for option in options:
-        newest = before.get((option.scorer, option.judge_name))
-        try:
-            chosen.append(option if newest is None else options_of(newest, option.llm))
-        except UserError:  # made with options that no longer exist
-            chosen.append(option)
-    return chosen
-
-
-def default_scores(store: Store) -> list[ScoreOptions]:
-    """The scores of a new version unless someone chooses: everything that works without a language model here."""
-    embedded = llm_settings.has_embeddings(store)
-    usual = [
-        name for name, entry in SCORERS.items() if entry.usual and (embedded or "embedder" not in entry.needs)
-    ]
-    return [plain_score(name, JUDGE.default, None) for name in usual]

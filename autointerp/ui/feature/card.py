@@ -5,14 +5,14 @@ from typing import Any
 
 from autointerp.records import Explanation, Score
 from autointerp.score.registry import SCORERS
-from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.feature.versions import NewestScore, Versions
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.score_text import STANDINGS, axis_place, metric_label, standing
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.versions import NewestScore, Versions
 
 KEY = "explanation"
 VERSIONS_KEY = "explanation_versions"

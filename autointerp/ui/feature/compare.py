@@ -8,22 +8,20 @@ import streamlit as st
 
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
-from autointerp.pipeline.score import compare_scores
 from autointerp.records import Explanation, Score
-from autointerp.score.compare import Difference
 from autointerp.score.options import options_of
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.feature import actions, drill, flipped
-from autointerp.ui.feature import versions as feature_versions
 from autointerp.ui.feature.card import plot
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.feature.versions import Versions
-from autointerp.ui.shared import components, payload, services
+from autointerp.ui.shared import components, differences, payload, rescoring, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import versions as feature_versions
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.versions import Versions
 
 KEY = "comparison"
 MAX_WORDS = 3000
@@ -73,10 +71,10 @@ def _score_both(feature: Feature, versions: Versions, first: Explanation, second
         for newest in versions.newest_scores(version):
             score = newest.score
             try:
-                options.setdefault(score.scorer, options_of(score, actions.llm_options()))
+                options.setdefault(score.scorer, options_of(score, rescoring.llm_options()))
             except UserError:
                 continue  # it asks a model and none is chosen now
-    chosen = list(options.values()) or actions.default_scores(feature.store)
+    chosen = list(options.values()) or rescoring.default_scores(feature.store)
     names = ", ".join(SCORERS.label(option.scorer).lower() for option in chosen)
     if actions.pressed(
         f"Score both: {names}", "score_both", help="On the same examples: same seed, negatives and protocol"
@@ -94,7 +92,7 @@ def record(
     return {
         "sides": [_side(versions, first, cut), _side(versions, second, new)],
         "params": {"coder": versions.coder, "latent": versions.latent},
-        "scores": [_pair(resources, a, b) for a, b in pairs(versions, first, second)],
+        "scores": [_pair(resources, a, b) for a, b in differences.pairs(versions, first, second)],
         "empty": "Neither version is scored yet.",
     }
 
@@ -103,7 +101,7 @@ def _differences(
     feature: Feature, versions: Versions, first: Explanation, second: Explanation
 ) -> dict[str, Any]:
     """The examples that flipped, for each score that both have, and the settings that differ."""
-    scored = pairs(versions, first, second)
+    scored = differences.pairs(versions, first, second)
     annotations, table = services.annotations(feature.store), payload.token_table(feature.store)
     flips = [
         flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
@@ -148,19 +146,6 @@ def _add(pieces: list[list[str]], kind: str, text: str) -> None:
         pieces.append([kind, text])
 
 
-def pairs(
-    versions: Versions, first: Explanation, second: Explanation
-) -> list[tuple[Score | None, Score | None]]:
-    """The newest good score of each kind on both sides; `None` where a side lacks it."""
-    sides: list[dict[tuple[str | None, ...], Score]] = [{}, {}]
-    for side, version in zip(sides, (first, second), strict=True):
-        for score in versions.scores_of(version):
-            if score.status == "ok":
-                side.setdefault(feature_versions.score_kind(score), score)
-    kinds = sorted(dict.fromkeys([*sides[0], *sides[1]]), key=lambda kind: SCORERS.place(str(kind[0])))
-    return [(sides[0].get(kind), sides[1].get(kind)) for kind in kinds]
-
-
 def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, Any]:
     score = a or b
     assert score is not None
@@ -173,7 +158,7 @@ def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, A
     }
     if a is None or b is None:
         return row | {"said": "Only one version has this score."}
-    difference, verdict = compared(resources, a, b)
+    difference, verdict = differences.compared(resources, a, b)
     if difference is None or difference.value is None:
         return row | {"said": verdict}
     figures = (difference.value, difference.ci_low, difference.ci_high)
@@ -181,64 +166,12 @@ def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, A
     value, low, high = (None if figure is None else (figure + 1) / 2 for figure in figures)
     return row | {
         "difference": fmt.signed(difference.value),
-        "ci": difference_interval(difference),
-        "n": counted(difference),
+        "ci": differences.difference_interval(difference),
+        "n": differences.counted(difference),
         "plot": plot(value, low, high, 0.5),
         "said": verdict,
-        "clear": is_clear(difference),
+        "clear": differences.is_clear(difference),
     }
-
-
-def counted(difference: Difference) -> str:
-    """How many examples of each class both have answered."""
-    unpaired = f", {difference.unpaired} unpaired" if difference.unpaired else ""
-    return f"{difference.n_pos}+{difference.n_neg}{unpaired}"
-
-
-def compared(resources: Resources, a: Score, b: Score) -> tuple[Difference | None, str]:
-    """The paired difference, second minus first, and what it means in a sentence."""
-    try:
-        difference = compare_scores(resources, a.id, b.id)
-    except UserError as error:
-        return None, str(error)
-    return difference, sentence(difference)
-
-
-def is_clear(difference: Difference) -> bool:
-    """Whether the interval excludes 0."""
-    low, high = difference.ci_low, difference.ci_high
-    return low is not None and high is not None and (low > 0 or high < 0)
-
-
-def is_same(difference: Difference) -> bool:
-    """Whether both predict the same on more than one example: a difference of 0 that no interval can be drawn around."""
-    return difference.value == 0 and difference.n_pos > 1
-
-
-def sentence(difference: Difference) -> str:
-    """Whether a difference is one."""
-    n = difference.n_pos + difference.n_neg
-    if difference.value is None and difference.metric == "correlation":
-        return f"Not defined on {fmt.plural(n, 'shared text')}: predictions or activations do not vary."
-    if difference.value is None:
-        return f"Not defined on {fmt.plural(n, 'shared example')}: one class is missing."
-    if difference.ci_low is None or difference.ci_high is None:
-        if is_same(difference):
-            return "Identical predictions: no interval can be computed."
-        return "Too few shared examples for an interval."
-    if is_clear(difference):
-        word = "Better" if difference.value > 0 else "Worse"
-        return f"{word} by {fmt.decimal(abs(difference.value), 2)}: 95 % interval excludes 0."
-    return "No clear difference: 95 % interval includes 0."
-
-
-def difference_interval(difference: Difference) -> str:
-    if difference.ci_low is None or difference.ci_high is None:
-        return fmt.NONE
-    return f"{fmt.signed(difference.ci_low)} to {fmt.signed(difference.ci_high)}"
-
-
-DIFFERENT_EXAMPLES = "open to score both on the same examples"
 
 
 def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
@@ -249,26 +182,7 @@ def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
     new, old = versions.find(made.new), versions.find(made.old)
     if new is None or new is not versions.current or old is None or old.status != "ok":
         return None
-    lines, different_examples = [], False
-    for a, b in pairs(versions, old, new):
-        if a is None or b is None:
-            continue
-        difference, verdict = compared(services.resources(store), a, b)
-        # Without an interval a figure says nothing, and in bold type it would be believed.
-        sound = difference is not None and (difference.ci_low is not None or is_same(difference))
-        unlike = difference is not None and not sound and difference.unpaired > 0
-        different_examples = different_examples or unlike
-        lines.append(
-            {
-                "name": SCORERS.label(a.scorer),
-                "judge": visible(feature_versions.judged_by(a)),
-                "difference": fmt.signed(difference.value) if difference is not None and sound else "",
-                "ci": difference_interval(difference) if difference is not None and sound else "",
-                "n": "" if difference is None or unlike else f"n {counted(difference)}",
-                "said": "on different examples" if unlike else short(verdict),
-            }
-        )
-    remark = DIFFERENT_EXAMPLES if different_examples else "" if lines else "no score in common"
+    lines, remark = differences.lines(services.resources(store), versions, old, new)
     if new.text.strip() == old.text.strip():
         remark = "same text"
     return {
@@ -277,9 +191,3 @@ def new_version(store: Store, versions: Versions) -> dict[str, Any] | None:
         "against": old.id,
         "lines": lines,
     }
-
-
-def short(verdict: str) -> str:
-    """The short form, as the last part of a line: up to the first colon, without a capital."""
-    start = visible(verdict.split(":")[0].rstrip("."))
-    return start[:1].lower() + start[1:]

@@ -1,21 +1,21 @@
 """The contexts of a feature, by group, as one element: random positives before top ones, against the top-k illusion."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from autointerp.types import Group
-from autointerp.ui.feature import data, examples
-from autointerp.ui.feature.data import Feature
-from autointerp.ui.feature.examples import Sight, resized
-from autointerp.ui.feature.state import CONTEXT, CONTINUED, INTERVAL, MAX_PAGES, WINDOWS, FeatureState, Wide
-from autointerp.ui.shared import components, payload
+from autointerp.ui.feature import examples
+from autointerp.ui.feature.state import CONTEXT, CONTINUED, INTERVAL, MAX_PAGES, WINDOWS, FeatureState
+from autointerp.ui.shared import components, context_rows, feature_data, payload
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.context_rows import Section, Sight, sight
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.session import file_identity
 from autointerp.ui.shared.state import change, suggest, whole
-from autointerp.ui.shared.text import plain, quoted
+from autointerp.ui.shared.text import plain
 
 KEY = "contexts"
 LINKED = "linked"
@@ -66,99 +66,20 @@ def record(feature: Feature, state: FeatureState, linked: Sight | None) -> dict[
             "breaks": window is None and not state.align,
         },
         "groups": [
-            group.head | {"rows": [row(feature, group, shown, state, table) for shown in group.rows]}
+            group.head | {"rows": [_row(feature, group.key, shown, state, table) for shown in group.rows]}
             for group in sections(feature, state, linked)
         ],
         "table": table.entries,
         "linked": f"{linked.example.context}.{linked.example.start}" if linked else "",
-        "wide": _widened(feature, state.wide) if state.wide else None,
+        "wide": context_rows.widened(feature, state.wide) if state.wide else None,
     }
 
 
-@dataclass(frozen=True)
-class Section:
-    """A titled group of rows. `empty` says why there is none; `more`: whether others follow."""
-
-    key: str
-    title: str
-    note: str
-    rows: list[Sight]
-    empty: str = ""
-    more: bool = False
-
-    @property
-    def head(self) -> dict[str, Any]:
-        """What the element draws beside its rows."""
-        return {
-            "key": self.key,
-            "title": self.title,
-            "note": self.note,
-            "empty": self.empty,
-            "more": self.more,
-        }
-
-
-def row(
-    feature: Feature, group: Section, shown: Sight, state: FeatureState, table: payload.TokenTable
+def _row(
+    feature: Feature, group: str, shown: Sight, state: FeatureState, table: payload.TokenTable
 ) -> dict[str, Any]:
-    """One example in the size of the address: `a` where its own window begins, `w` that window in the row where the row shows
-    more, `k` the token that it is shown for and `m` its activation."""
-    example = shown.example
-    view = resized(feature, shown, WINDOWS[state.window], align=state.align)
-    drawn = payload.row(view, table) | {
-        "a": int(example.start),
-        "m": fmt.activation(shown.value) if shown.value else "0",
-    }
-    drawn |= _placed(shown, int(view.start), len(view.token_ids))
-    if example.quantile is not None and group.key == "quantiles":
-        drawn["label"] = payload.decile(example.quantile)
-    if example.n_duplicates:
-        drawn["tag"] = f"×{example.n_duplicates + 1}"
-    if example.source == "neighbours":
-        drawn["h"] = example.neighbour
-    if group.key == LINKED:
-        drawn["linked"] = True
-    return drawn
-
-
-def _placed(shown: Sight, start: int, n: int) -> dict[str, Any]:
-    """Where focus and window of an example stand in a row of `n` tokens from position `start` of its context."""
-    window = shown.example.start - start, shown.example.start - start + len(shown.example.token_ids)
-    placed: dict[str, Any] = {"k": -1 if shown.focus is None else shown.focus - start}
-    return placed | ({"w": window} if window[0] > 0 or window[1] < n else {})
-
-
-def _widened(feature: Feature, wide: Wide) -> dict[str, Any] | None:
-    """The tokens of a widened row, with a table of their own; `None` where the address is wrong."""
-    store = feature.store
-    if wide.context >= store.n_contexts or wide.start >= store.ctx_len:
-        return None
-    shown = examples.linked(feature, wide.context, wide.start)
-    table = payload.token_table(store)
-    around = examples.document_around(feature, shown)
-    note = ""
-    if wide.to == "document" and around is not None:
-        stretch, document = around
-        start = stretch.first - wide.context * store.ctx_len  # may lie before the context
-        drawn = payload.text_row(stretch.token_ids, stretch.activations, table, start)
-        n, at = len(stretch.token_ids), stretch.first - document.first_token
-        whole_ = n == document.n_tokens
-        note = f"{quoted(document.name)}: " + (
-            fmt.plural(n, "token") if whole_ else f"tokens {at + 1:,} to {at + n:,} of {document.n_tokens:,}"
-        )
-    else:
-        view = resized(feature, shown, None, align=False)
-        drawn = payload.text_row(view.token_ids, view.activations, table)
-        start = 0
-    return {
-        "to": wide.to,
-        "c": wide.context,
-        "a": wide.start,
-        "note": note,
-        "document": around is not None,
-        "table": table.entries,
-        "row": {"c": wide.context, "len": store.ctx_len, **drawn, **_placed(shown, start, len(drawn["t"]))},
-    }
+    drawn = context_rows.row(feature, group, shown, table, window=WINDOWS[state.window], align=state.align)
+    return drawn | ({"linked": True} if group == LINKED else {})
 
 
 def sections(feature: Feature, state: FeatureState, linked: Sight | None) -> list[Section]:
@@ -180,9 +101,7 @@ def sections(feature: Feature, state: FeatureState, linked: Sight | None) -> lis
             rows, more = examples.of_group(feature, key, state.pages[key])
             n_hard = sum(shown.source == "neighbours" for shown in rows)
             hard = f"; {n_hard} hard negatives: a similar feature fires there" if n_hard else ""
-            drawn.append(
-                Section(key, title, note + hard, [examples.sight(shown) for shown in rows], empty, more)
-            )
+            drawn.append(Section(key, title, note + hard, [sight(shown) for shown in rows], empty, more))
     if state.bin is not None:
         drawn.append(_interval(feature, state.bin, state.pages[INTERVAL]))
     if linked is not None:
@@ -217,10 +136,10 @@ def _linked(feature: Feature, state: FeatureState) -> Sight | None:
             f"Context {plain(state.context, 60)} does not exist: contexts are numbered 0 to "
             f"{feature.store.n_contexts - 1:,}. This feature is strongest in:"
         )
-        near = data.strongest_contexts(feature)
+        near = feature_data.strongest_contexts(feature)
         suggest((f"context {context}", {"context": context, "start": None}) for context in near)
         return None
-    return examples.linked(feature, context, whole(state.start))
+    return context_rows.linked(feature, context, whole(state.start))
 
 
 def _dead(feature: Feature) -> None:

@@ -11,11 +11,11 @@ from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
-from autointerp.ui.feature import versions as feature_versions
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import CLASSES, FILTERS, SOURCES, VERDICTS, ExplanationState, close_right
 from autointerp.ui.shared import components, keyboard, payload, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import versions as feature_versions
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.score_text import metric_label
 from autointerp.ui.shared.state import bound, change, choose, current
 from autointerp.ui.shared.text import plain, visible

@@ -9,10 +9,10 @@ from autointerp.compare.counterparts import MEASURES, Pair
 from autointerp.errors import UserError
 from autointerp.jobs.comparing import compare_job
 from autointerp.store import Store
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.shared import computed, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explained import explained
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.statistics import token_text
 from autointerp.ui.shared.text import quoted, visible
 

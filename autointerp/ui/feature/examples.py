@@ -2,7 +2,6 @@
 or widened without another draw. The same feature has the same examples whenever and however it is looked at.
 """
 
-from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -10,15 +9,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from autointerp.pipeline.negatives import similar_latents
-from autointerp.sampling import NeighbourActivations, Request, Sizes, build_groups, cut_many, example, sample
+from autointerp.sampling import NeighbourActivations, Request, Sizes, build_groups, cut_many, sample
 from autointerp.sampling.windows import cut, signatures
-from autointerp.store import Document
 from autointerp.types import Example, Group
-from autointerp.ui.feature.data import BY_FILE, Feature
 from autointerp.ui.shared import services
+from autointerp.ui.shared.context_rows import DRAWN, Sight
+from autointerp.ui.shared.feature_data import BY_FILE, Feature
 
-DRAWN = 32
-"""Tokens of the windows in which examples are drawn, as explainers and scorers draw theirs."""
 PAGE = 40
 """Examples of one group before "more"."""
 FIRST = Sizes(
@@ -26,39 +23,6 @@ FIRST = Sizes(
 )
 HEAD = {"random": 5, "top": 8}
 HEAD_NEGATIVES = 3  # of each source
-MAX_DOCUMENT = 4096
-"""Tokens of a document that a row is widened to at most."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """An example as a row. `focus`: the position in its context of the token that it is shown for, its peak or a token of the
-    chosen interval; `None` where the feature is silent."""
-
-    example: Example
-    focus: int | None
-
-    @property
-    def value(self) -> float:
-        """The activation of the token that it is shown for."""
-        shown = self.example
-        return 0.0 if self.focus is None else float(shown.activations[self.focus - shown.start])
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Some tokens of the corpus from token index `first`, over the bounds of contexts, with their activations."""
-
-    first: int
-    token_ids: NDArray[np.int64]
-    activations: NDArray[np.float32]
-
-
-def sight(shown: Example) -> Sight:
-    """An example shown for its peak."""
-    return Sight(shown, shown.start + int(shown.activations.argmax()) if shown.max_activation else None)
-
-
 # Drawing ---------------------------------------------------------------------------------------
 
 
@@ -181,57 +145,3 @@ def bin_of(feature: Feature) -> NDArray[np.int64]:
     n = len(feature.histogram.counts)
     per_unit = np.float32(n) / np.float32(feature.stats.max_activation)
     return np.minimum((feature.activations.activation * per_unit).astype(np.int64), n - 1)
-
-
-def linked(feature: Feature, context: int, start: int | None) -> Sight:
-    """The window of a context at `start` (moved inside the context where it would stick out), or around its peak."""
-    acts, ctx_len = feature.activations, feature.store.ctx_len
-    if start is None:
-        base = context * ctx_len
-        low, high = np.searchsorted(acts.token, (base, base + ctx_len))
-        peak = int(acts.token[low + int(acts.activation[low:high].argmax())]) - base if high > low else 0
-        start = max(0, peak - DRAWN // 2)
-    return sight(example(acts, feature.store.tokens, context, min(start, ctx_len - 1), DRAWN))
-
-
-# Showing ---------------------------------------------------------------------------------------
-
-
-def resized(feature: Feature, row: Sight, window: int | None, *, align: bool) -> Example:
-    """The same example in another size: the part of it around its focus, or the whole context with `window` `None`. With
-    `align` its focus is in the middle as far as the context reaches."""
-    shown, ctx_len = row.example, feature.store.ctx_len
-    n = len(shown.token_ids)
-    if window is None or window >= ctx_len:
-        start, stop = 0, ctx_len
-    elif align and row.focus is not None:
-        start = max(0, row.focus - window // 2)
-        stop = min(start + window, ctx_len)
-    elif window < n:
-        middle = shown.start if row.focus is None else row.focus - window // 2
-        start = min(max(middle, shown.start), shown.start + n - window)
-        stop = start + window
-    else:
-        return shown
-    moved = cut(feature.activations, feature.store.tokens, shown.context, start, stop)
-    return replace(shown, start=start, token_ids=moved.token_ids, activations=moved.activations)
-
-
-def document_around(feature: Feature, row: Sight) -> tuple[Stretch, Document] | None:
-    """The whole document that an example stands in, or `MAX_DOCUMENT` tokens of it around the example; `None` where the store
-    knows no documents."""
-    shown, store = row.example, feature.store
-    middle = shown.start + len(shown.token_ids) // 2 if row.focus is None else row.focus
-    token = shown.context * store.ctx_len + middle
-    document = store.document_of(token)
-    if document is None:
-        return None
-    end = min(document.first_token + document.n_tokens, store.tokens.size)
-    first = max(document.first_token, min(token - MAX_DOCUMENT // 2, end - MAX_DOCUMENT))
-    last = min(end, first + MAX_DOCUMENT)
-    acts = feature.activations
-    low, high = np.searchsorted(acts.token, (first, last))
-    activations = np.zeros(last - first, dtype=np.float32)
-    activations[acts.token[low:high] - first] = acts.activation[low:high]
-    ids = np.array(store.tokens.reshape(-1)[first:last], dtype=np.int64)
-    return Stretch(first, ids, activations), document

@@ -9,14 +9,14 @@ from autointerp.errors import UserError
 from autointerp.records import Explanation, Score
 from autointerp.score.options import options_of
 from autointerp.ui.feature import actions, card, compare, drill, forms
-from autointerp.ui.feature import versions as feature_versions
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import PANELS, TYPED, ExplanationState
-from autointerp.ui.feature.versions import Versions
-from autointerp.ui.shared import components, job_strip, keyboard, services
+from autointerp.ui.shared import components, job_strip, keyboard, rescoring, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared import versions as feature_versions
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, current
 from autointerp.ui.shared.text import sentence, visible
+from autointerp.ui.shared.versions import Versions
 
 PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
 UNPIN_HELP = "Show the newest version again"
@@ -177,13 +177,13 @@ def _retry_button(
 
 
 def _retry_version(feature: Feature, versions: Versions, failed: Explanation) -> None:
-    options = actions.explain_options(failed, actions.llm_options())
+    options = actions.explain_options(failed, rescoring.llm_options())
     shown = versions.shown.id if versions.shown else None
-    actions.explain(feature, shown, options, actions.default_scores(feature.store))
+    actions.explain(feature, shown, options, rescoring.default_scores(feature.store))
 
 
 def _retry_scores(feature: Feature, versions: Versions) -> None:
-    version, llm = versions.current, actions.llm_options()
+    version, llm = versions.current, rescoring.llm_options()
     assert version is not None
     options = [options_of(score, llm) for score in versions.failed_scores(version)]
     actions.score(feature, version.id, [version.id], options)

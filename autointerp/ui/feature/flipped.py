@@ -9,10 +9,10 @@ from autointerp.records import Explanation, Score
 from autointerp.sampling import visible_marks
 from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.judged import JudgedWindow, answer_and_truth, judged_windows
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.text import visible
 
 MAX_ROWS = 20

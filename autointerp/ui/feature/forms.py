@@ -16,21 +16,21 @@ from autointerp.pipeline.explain import MAX_TEXT
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import actions
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.drill import messages
 from autointerp.ui.feature.state import TYPED
-from autointerp.ui.feature.versions import Versions
-from autointerp.ui.shared import components, drafts, options, services
+from autointerp.ui.shared import components, drafts, options, rescoring, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import sentence
+from autointerp.ui.shared.versions import Versions
 
 # Regenerate ------------------------------------------------------------------------------------
 
 
 def regenerate(feature: Feature, versions: Versions) -> None:
     """A new version by an explainer."""
-    llm = actions.llm_options()
+    llm = rescoring.llm_options()
     names = [name for name, entry in EXPLAINERS.items() if llm is not None or "llm" not in entry.needs]
     asking = next((name for name in names if "llm" in EXPLAINERS[name].needs), names[0])
     with st.container(border=True):
@@ -41,14 +41,14 @@ def regenerate(feature: Feature, versions: Versions) -> None:
         note = "As the version in sight was scored; otherwise on held-out examples"
         scorers = _scorers("then", "Score it too", feature, llm, note)
         judge = options.judge("then", scorers, llm, "llm")
-        then = actions.as_before(versions, [options.plain_score(name, judge, llm) for name in scorers])
+        then = rescoring.as_before(versions, [options.plain_score(name, judge, llm) for name in scorers])
         _preview_explain(feature, versions, chosen, then)
         shown = versions.current.id if versions.current else None
         run_and_close("Explain", "run_explain", actions.explain, feature, shown, chosen, then)
 
 
 def _scorers(form: str, label: str, feature: Feature, llm: LLMOptions | None, note: str = "") -> list[str]:
-    usual = [score.scorer for score in actions.default_scores(feature.store)]
+    usual = [score.scorer for score in rescoring.default_scores(feature.store)]
     return options.scorers(form, label, options.usable_scorers(llm), usual, note)
 
 
@@ -103,7 +103,7 @@ def rescore(feature: Feature, versions: Versions) -> None:
     if current is None or current.status != "ok":
         st.info("There is no text to score: explain the feature, or write an explanation.")
         return
-    llm = actions.llm_options()
+    llm = rescoring.llm_options()
     with st.container(border=True):
         names = _scorers("choice", "Scorers", feature, llm)
         options.model_line(llm)
@@ -185,7 +185,7 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
             "Score it", help="With every scorer that needs no language model, on held-out examples (which you may have seen)",
             **drafts.kept("choice_score_written", True),
         )  # fmt: skip
-        scores = actions.as_before(versions, actions.default_scores(feature.store)) if score_it else []
+        scores = rescoring.as_before(versions, rescoring.default_scores(feature.store)) if score_it else []
         parent = current.id if current else None
         more = partial(drafts.discard_button, draft, "discard_open")
         run_and_close("Save", "run_write", _save, feature, versions, text, author, parent, scores, more=more)

@@ -19,10 +19,10 @@ from autointerp.score.judges import offline
 from autointerp.score.judges.matched import matched
 from autointerp.score.registry import SCORERS
 from autointerp.types import Example
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.feature.state import ExplanationState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.text import visible
 
 MAX_ROWS = 240

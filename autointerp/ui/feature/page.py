@@ -9,10 +9,10 @@ from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import actions, contexts, data, drill, explanations, panel, try_text
-from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature import actions, contexts, drill, explanations, panel, try_text
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
-from autointerp.ui.shared import components, job_strip, keyboard, list_walk
+from autointerp.ui.shared import components, feature_data, job_strip, keyboard, list_walk
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.session import (
     LAST_FEATURE,
     LIST_PARAMS,
@@ -47,7 +47,7 @@ def draw() -> None:
         st.session_state[LAST_FEATURE] = (coder.info.coder, latent)
         _header(store, coder, latent)
         left, right = st.columns([10, 20.6], gap="xsmall")
-        feature = data.load(store, coder, latent)
+        feature = feature_data.load(store, coder, latent)
         versions = explanations.read(feature)
         with left:
             explanations.left(feature, versions)

@@ -7,12 +7,13 @@ from typing import Any
 
 from autointerp.store import STATISTICS
 from autointerp.types import Relation, TokenLogit
-from autointerp.ui.feature import data, elsewhere, examples
-from autointerp.ui.feature.data import Feature
+from autointerp.ui.feature import elsewhere, examples
 from autointerp.ui.feature.state import FeatureState
-from autointerp.ui.shared import components, payload
+from autointerp.ui.shared import components, feature_data, payload
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.context_rows import DRAWN
 from autointerp.ui.shared.explained import explained
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.statistics import facts, token_text
 from autointerp.ui.shared.text import quoted, visible
@@ -61,7 +62,7 @@ def _near() -> None:
 def record(feature: Feature, peek: int | None, near: str | None = None) -> dict[str, Any]:
     """Everything that the element draws."""
     info = feature.coder.info
-    around = data.surroundings(feature)
+    around = feature_data.surroundings(feature)
     text = token_text(feature.store)
 
     said = explained(feature.store, info.coder, list(around.stats))
@@ -108,7 +109,7 @@ def _led(feature: Feature, fact: list[Any]) -> list[Any]:
     if fact[0] != STATISTICS["peak_token"].short or feature.stats.is_dead:
         return fact
     context, position = divmod(int(feature.stats["peak_token"]), feature.store.ctx_len)
-    return [*fact, {"context": context, "start": position // examples.DRAWN * examples.DRAWN}]
+    return [*fact, {"context": context, "start": position // DRAWN * DRAWN}]
 
 
 def _counted(share: float | None) -> str:
@@ -122,7 +123,7 @@ def _counted(share: float | None) -> str:
 
 def _peek(feature: Feature, latent: int) -> dict[str, Any]:
     """The strongest contexts of a neighbour, seen without leaving."""
-    near = data.load(feature.store, feature.coder, latent)
+    near = feature_data.load(feature.store, feature.coder, latent)
     table = payload.token_table(feature.store)
     window = min(PEEK_WINDOW, feature.store.ctx_len)
     strongest = examples.strongest(near, PEEK_EXAMPLES, window)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autointerp.ui.shared.context_rows import Wide
 from autointerp.ui.shared.state import choice, flag, whole
 
 GROUPS: dict[str, str] = {
@@ -45,21 +46,6 @@ RESET: dict[str, None] = dict.fromkeys((*CONTEXT, "version", "score", "against",
 
 MAX_PAGES = 25
 ID_LENGTH = 64
-
-
-@dataclass(frozen=True)
-class Wide:
-    """A row that is widened: the example from token `start` of a context, to its `context` or `document`."""
-
-    to: str
-    context: int
-    start: int
-
-    @staticmethod
-    def parse(value: str | None) -> "Wide | None":
-        to, context, start, *_ = [*(value or "").split("."), "", ""]
-        at = whole(context), whole(start)
-        return None if to not in ("context", "document") or None in at else Wide(to, at[0] or 0, at[1] or 0)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from autointerp.errors import UserError
 from autointerp.probe import ProbeResult
 from autointerp.settings import DEFAULT_WINDOW
-from autointerp.ui.feature.data import Feature
 from autointerp.ui.shared import components, payload, probing
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import bound, current
 from autointerp.ui.shared.text import plain, quoted, sentence
 
