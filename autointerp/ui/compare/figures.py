@@ -1,7 +1,7 @@
 """The plots of interpretability and price. Each can be saved from its own button, as SVG or PNG."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -12,9 +12,7 @@ from autointerp.compare.ranks import Estimate
 from autointerp.models.coders import registry
 from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from autointerp.ui.shared.plot import Figure, Scatter
 
 FORMATS = {"svg": "SVG", "png": "PNG"}
 HEIGHT = 400
@@ -31,7 +29,7 @@ SMALL, BELOW_SMALL = 330, {**BELOW, "y": -0.34}
 Colours = Mapping[str, str]
 
 
-def draw(figure: "Figure", key: str, image: str) -> None:
+def draw(figure: Figure, key: str, image: str) -> None:
     """The plot with its button."""
     saved = {"format": image, "filename": f"autointerp-{key}", "scale": 2 if image == "png" else 1}
     config = {
@@ -40,9 +38,8 @@ def draw(figure: "Figure", key: str, image: str) -> None:
     st.plotly_chart(figure, key=f"price_{key}", config=config)
 
 
-def picture(price: Price, colours: Colours, scorer: str) -> "Figure":
+def picture(price: Price, colours: Colours, scorer: str) -> Figure:
     """Interpretability against the increase in cross-entropy, a mark a coder; controls hollow."""
-    from plotly.graph_objects import Figure, Scatter
 
     placed = sorted(
         (side for side in price.sides if side.score and side.ce_increase), key=lambda side: _x(side).value
@@ -128,23 +125,21 @@ def _bars(estimate: Estimate, colour: str) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _floor(figure: "Figure", price: Price, *, horizontal: bool) -> None:
+def _floor(figure: Figure, price: Price, *, horizontal: bool) -> None:
     """A dotted line at the mean of the coders' floors."""
     floors = [side.floor for side in price.sides if side.floor is not None]
     if not floors:
         return
     line = {"dash": "dot", "width": 1.5, "color": _GREY}
-    named = {"annotation_text": "floor", "annotation_font_size": 11}
     at = float(np.mean(floors))
     if horizontal:
-        figure.add_hline(y=at, line=line, annotation_position="bottom right", **named)
+        figure.add_hline(y=at, line=line, text="floor")
     else:
-        figure.add_vline(x=at, line=line, annotation_position="bottom right", **named)
+        figure.add_vline(x=at, line=line, text="floor")
 
 
-def distributions(price: Price, colours: Colours, scorer: str) -> "Figure":
+def distributions(price: Price, colours: Colours, scorer: str) -> Figure:
     """The share of each coder's scores that are no higher: steps, with the median and its interval on each."""
-    from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
     for side in price.sides:
@@ -158,7 +153,7 @@ def distributions(price: Price, colours: Colours, scorer: str) -> "Figure":
         colour = colours[side.coder]
         figure.add_trace(
             Scatter(
-                x=[values[0], *values.tolist()], y=[0.0, *(100 * np.cumsum(counts) / counts.sum()).tolist()], mode="lines",
+                x=np.append(values[0], values), y=np.append(0.0, 100 * np.cumsum(counts) / counts.sum()), mode="lines",
                 line={"shape": "hv", "width": 1.8, "color": colour, "dash": "dot" if side.is_control else "solid"},
                 name=side.coder, legendgroup=side.coder,
                 hovertemplate=f"%{{y:.0f}} % score %{{x:.3f}} or less<extra>{side.coder}</extra>",
@@ -177,9 +172,8 @@ def distributions(price: Price, colours: Colours, scorer: str) -> "Figure":
     return charts.framed(figure, "Distribution of the scores", HEIGHT, showlegend=True, legend=BELOW)
 
 
-def skip_shares(sides: Sequence[Side], colours: Colours) -> "Figure":
+def skip_shares(sides: Sequence[Side], colours: Colours) -> Figure:
     """How much of the output comes from the skip path, by token, and over all of them with its interval."""
-    from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
     for side in sides:
@@ -188,7 +182,7 @@ def skip_shares(sides: Sequence[Side], colours: Colours) -> "Figure":
         colour = colours[side.coder]
         figure.add_trace(
             Scatter(
-                x=[100 * share for share in side.skip_percentiles], y=list(range(101)), mode="lines", name=side.coder,
+                x=100 * np.array(side.skip_percentiles), y=np.arange(101), mode="lines", name=side.coder,
                 line={"width": 1.8, "color": colour},
                 hovertemplate=f"%{{y}} % of tokens: %{{x:.0f}} % or less<extra>{side.coder}</extra>",
             )

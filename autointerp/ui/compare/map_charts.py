@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from textwrap import shorten, wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.compare.map import Map
 from autointerp.ui.shared import charts
+from autointerp.ui.shared.plot import Figure, Scattergl
 from autointerp.ui.shared.text import visible
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 HEIGHT = 620
 GREY = "rgba(139,149,165,0.35)"
@@ -64,9 +62,8 @@ def scatter(
     label: str,
     texts: Sequence[str] | None,
     region: Sequence[tuple[float, float]],
-) -> "Figure":
+) -> Figure:
     """One trace for each layer, coloured by coder or by `values`; `region` is outlined."""
-    from plotly.graph_objects import Figure, Scattergl
 
     size = float(np.clip(700 / np.sqrt(max(len(found.x), 1)), 2.5, 7))
     figure = Figure()

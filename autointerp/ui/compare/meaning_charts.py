@@ -1,16 +1,13 @@
 """Plots of what coders' explanations mean."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from autointerp.ui.shared import charts
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from autointerp.ui.shared.plot import Figure, Heatmap
 
 DIVERGING = [
     [0.0, "rgba(171,129,99,0.5)"],
@@ -26,9 +23,8 @@ def matrix(
     hovers: Sequence[Sequence[str]],
     *,
     signed: bool,
-) -> "Figure":
+) -> Figure:
     """A figure for every two coders; NaN on the diagonal. `signed`: around 0, else between the smallest and the largest."""
-    from plotly.graph_objects import Figure, Heatmap
 
     finite = values[~np.isnan(values)]
     low, high = float(finite.min()), float(finite.max())

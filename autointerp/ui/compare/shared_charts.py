@@ -1,7 +1,6 @@
 """The plots of shared features."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -12,9 +11,7 @@ from autointerp.compare.overlap import DensityBin, agree
 from autointerp.compare.ranks import Estimate
 from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from autointerp.ui.shared.plot import Figure, Heatmap, Scatter, Scattergl
 
 HEIGHT = 300
 BIN = 0.02
@@ -23,9 +20,8 @@ _LINE = {"dash": "dot", "width": 1.5, "color": "#8b95a5"}
 _COLOURS = {"encoder": charts.colour(0), "decoder": charts.colour(2)}
 
 
-def cosines(found: Directions, live: NDArray[np.integer], definition: str, threshold: float) -> "Figure":
+def cosines(found: Directions, live: NDArray[np.integer], definition: str, threshold: float) -> Figure:
     """Cosines of live features with their counterparts, the threshold, and what random directions reach."""
-    from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
     edges = np.arange(-1, 1 + BIN, BIN)
@@ -50,9 +46,8 @@ def cosines(found: Directions, live: NDArray[np.integer], definition: str, thres
     return charts.framed(figure, "Cosine with the counterpart", HEIGHT, legend=charts.LEGEND, showlegend=True)
 
 
-def against(found: Directions, live: NDArray[np.integer], threshold: float) -> "Figure":
+def against(found: Directions, live: NDArray[np.integer], threshold: float) -> Figure:
     """Cosine by encoder against cosine by decoder, coloured by whether both give the same partner. Points carry the feature."""
-    from plotly.graph_objects import Figure, Scattergl
 
     if len(live) > MAX_POINTS:
         live = np.sort(np.random.default_rng(0).choice(live, MAX_POINTS, replace=False))
@@ -83,9 +78,8 @@ def against(found: Directions, live: NDArray[np.integer], threshold: float) -> "
     return charts.framed(figure, title, HEIGHT, legend=charts.LEGEND, showlegend=True, dragmode="pan")
 
 
-def by_density(bins: Sequence[DensityBin]) -> "Figure":
+def by_density(bins: Sequence[DensityBin]) -> Figure:
     """The shared fraction at each density, with its interval."""
-    from plotly.graph_objects import Figure, Scatter
 
     middles = [10 ** ((each.low + each.high) / 2) * 100 for each in bins]
     shares = [100 * each.n_shared / each.n for each in bins]
@@ -110,11 +104,8 @@ def by_density(bins: Sequence[DensityBin]) -> "Figure":
     return charts.framed(figure, "Shared, by how often features fire", HEIGHT, showlegend=False)
 
 
-def matrix(
-    coders: Sequence[str], fractions: NDArray[np.floating], texts: Sequence[Sequence[str]]
-) -> "Figure":
+def matrix(coders: Sequence[str], fractions: NDArray[np.floating], texts: Sequence[Sequence[str]]) -> Figure:
     """The fraction of each coder (a row) that is in each other (a column); NaN where they cannot be matched."""
-    from plotly.graph_objects import Figure, Heatmap
 
     figure = Figure(
         Heatmap(
@@ -131,9 +122,8 @@ def matrix(
     return charts.framed(figure, "", height, showlegend=False).update_layout(margin={"t": 40})
 
 
-def only(curves: Sequence[tuple[str, str, Sequence[float]]]) -> "Figure":
+def only(curves: Sequence[tuple[str, str, Sequence[float]]]) -> Figure:
     """The share of each coder's features that no other has, against how many others are looked at: (coder, colour, shares)."""
-    from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
     for coder, colour, shares in curves:
@@ -149,9 +139,8 @@ def only(curves: Sequence[tuple[str, str, Sequence[float]]]) -> "Figure":
     return charts.framed(figure, "Found in one coder only", HEIGHT, legend=charts.LEGEND, showlegend=True)
 
 
-def scores(curves: Sequence[tuple[str, str, Sequence[tuple[int, Estimate, int]]]], title: str) -> "Figure":
+def scores(curves: Sequence[tuple[str, str, Sequence[tuple[int, Estimate, int]]]], title: str) -> Figure:
     """The mean score of each coder's features by how many others have them: (coder, colour, (others, mean, n))."""
-    from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
     for coder, colour, points in curves:

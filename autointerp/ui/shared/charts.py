@@ -1,11 +1,8 @@
-"""Plots of whole coders. One visual language: a colour per coder (orange, teal and rose have meanings of their own).
-
-plotly is imported when a plot is drawn: it takes longer than everything else on a page.
-"""
+"""Plots of whole coders. One visual language: a colour per coder (orange, teal and rose have meanings of their own)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -14,10 +11,8 @@ from numpy.typing import NDArray
 from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.plot import Box, Figure, Scatter, Scattergl, Trace
 from autointerp.ui.shared.session import file_identity
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure, Scatter
 
 PALETTE = ("#4a6ee0", "#8b95a5", "#9467dd", "#3a9fd0", "#86a63a", "#ab8163", "#bb5cbd", "#5f6878")
 """Legible on white and on near-black; repeated from the start when there are more coders."""
@@ -51,11 +46,12 @@ SCALE = [[0.0, "rgba(74,110,224,0)"], [1.0, "rgba(74,110,224,0.4)"]]
 """From nothing to the first coder's colour, on either ground; figures in it stay legible."""
 
 
-def framed(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
+def framed(figure: Figure, title: str, height: int, **more: Any) -> Figure:
     """The frame that all plots have: title, height in pixels, margins, colours of text."""
     colour_of_text = ink(st.context.theme.type)
-    figure.update_xaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
-    figure.update_yaxes(tickfont_color=colour_of_text, title_font_color=colour_of_text)
+    axis = {"tickfont": {"color": colour_of_text}, "title": {"font": {"color": colour_of_text}}}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
     figure.update_layout(
         title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
         height=height,
@@ -68,7 +64,7 @@ def framed(figure: "Figure", title: str, height: int, **more: Any) -> "Figure":
     return figure
 
 
-def density_axis(figure: "Figure") -> None:
+def density_axis(figure: Figure) -> None:
     """The x axis of densities in percent."""
     decades = [10.0**power for power in range(-8, 3)]
     figure.update_xaxes(
@@ -80,9 +76,8 @@ def density_axis(figure: "Figure") -> None:
     )
 
 
-def densities(curves: Sequence[DensityCurve]) -> "Figure":
+def densities(curves: Sequence[DensityCurve]) -> Figure:
     """How often latents fire: the share of each coder's live latents in bins that all coders share, on a logarithmic axis."""
-    from plotly.graph_objects import Figure, Scatter
 
     figure = Figure()
     for curve in curves:
@@ -140,9 +135,8 @@ class ScoreBox:
     floor: float | None
 
 
-def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> "Figure":
+def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> Figure:
     """One box for each coder: middle half and median, whiskers over nine tenths, the floor as a dotted mark."""
-    from plotly.graph_objects import Box, Figure, Scatter
 
     figure = Figure()
     for box in boxes:
@@ -185,9 +179,8 @@ def score_scatter(
     names: tuple[str, str],
     points: Sequence[tuple[str, int, float, float]],
     floors: tuple[float | None, float | None],
-) -> "Figure":
+) -> Figure:
     """One point for each feature, `(coder, latent, x, y)`; the two median floors as dotted lines."""
-    from plotly.graph_objects import Figure, Scattergl
 
     figure = Figure(
         Scattergl(
@@ -213,10 +206,9 @@ def score_scatter(
     return framed(figure, "", 420, showlegend=False, dragmode="pan").update_layout(margin={"t": 10})
 
 
-def cells(names: Sequence[str], hover: str, texts: Sequence[Sequence[str]]) -> "Scatter":
+def cells(names: Sequence[str], hover: str, texts: Sequence[Sequence[str]]) -> Trace:
     """What a click on a cell of a matrix of `names` hits, and what hovering over it says: plotly selects no cell of a heat map.
     `hover`: a template in which `%{text}` is the cell's text; cells without one are left out."""
-    from plotly.graph_objects import Scatter
 
     n = len(names)
     places = [(i, j) for i in range(n) for j in range(n) if texts[i][j]]
