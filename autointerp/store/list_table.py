@@ -1,10 +1,9 @@
 """A whole list of latents as one table, to take elsewhere: statistics, the shown explanation and a score, with stable names,
 numbers as they are stored, and a record of where it comes from."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +18,6 @@ from autointerp.store.queries import LatentQuery
 from autointerp.store.score_kinds import ScoreKind
 from autointerp.store.store import Store
 
-FileFormat = Literal["csv", "parquet"]
-FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 RECORD = b"autointerp"
 """The key of a table's record (JSON) in its metadata, which a Parquet file keeps."""
 
@@ -97,20 +94,6 @@ def list_table(
         **(about or {}),
     }
     return pa.table(columns).replace_schema_metadata({RECORD: json.dumps(record, default=str)})
-
-
-def to_file(table: pa.Table, file_format: FileFormat) -> bytes:
-    """The table as a file's bytes. CSV: UTF-8 with a header, numbers to their last digit, empty where null."""
-    sink = io.BytesIO()
-    if file_format == "parquet":
-        import pyarrow.parquet
-
-        pyarrow.parquet.write_table(table, sink, compression="zstd")
-    else:
-        import pyarrow.csv
-
-        pyarrow.csv.write_csv(table, sink)
-    return sink.getvalue()
 
 
 def _joined(

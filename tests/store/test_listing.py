@@ -34,7 +34,8 @@ from autointerp.store import (
 from autointerp.store.annotated import AnnotatedStore
 from autointerp.store.annotations import Annotations
 from autointerp.store.coders.firing import random_spots
-from autointerp.store.list_table import RECORD, to_file
+from autointerp.store.list_table import RECORD
+from autointerp.store.table_files import to_file
 from tests.conftest import CoderSpec, _factory
 from tests.explained import scores_of
 

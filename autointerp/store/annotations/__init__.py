@@ -1,6 +1,8 @@
-"""Explanations, scores, judged examples, pins, language-model replies and jobs of a store: `annotations.sqlite`."""
+"""Explanations, scores, judged examples, pins, collections, replies of language models and jobs of a store:
+`annotations.sqlite`."""
 
 from autointerp.store.annotations.annotations import Annotations
+from autointerp.store.annotations.collections import STARRED, Collection, CollectionTable, Member
 from autointerp.store.annotations.jobs.queue import SILENT_SECONDS
 from autointerp.store.annotations.jobs.records import (
     CANCELLED,
@@ -19,14 +21,18 @@ from autointerp.store.annotations.replies import Replies
 __all__ = [
     "CANCELLED",
     "SILENT_SECONDS",
+    "STARRED",
     "Annotations",
     "Cause",
     "Claim",
     "ClaimLost",
+    "Collection",
+    "CollectionTable",
     "Job",
     "JobItem",
     "JobState",
     "JobTable",
+    "Member",
     "NewJob",
     "Outcome",
     "Replies",

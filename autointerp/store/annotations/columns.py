@@ -259,6 +259,20 @@ JUDGED = Table(
     extra=("score",),
 )
 
+COLLECTIONS = Table(
+    "collections",
+    "m",
+    "members m JOIN collections c ON c.seq = m.collection",
+    (
+        Column("collection", read="c.name"),
+        Column("coder"),
+        Column("latent", "int"),
+        Column("note", "text"),
+        Column("author"),
+        Column("created", "text"),
+    ),
+)
+
 
 def schema(columns: Iterable[Column]) -> "pyarrow.Schema":
     import pyarrow as pa

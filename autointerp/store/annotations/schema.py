@@ -305,6 +305,27 @@ UPDATE jobs SET ran = max(0, heartbeat - (julianday(started) - 2440587.5) * 8640
 """
 
 
+_COLLECTIONS = """
+CREATE TABLE collections (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    note TEXT NOT NULL,
+    author TEXT NOT NULL,
+    created TEXT NOT NULL
+);
+CREATE TABLE members (                      -- features of collections
+    collection INTEGER NOT NULL REFERENCES collections (seq),
+    coder TEXT NOT NULL,
+    latent INTEGER NOT NULL CHECK (latent >= 0),
+    note TEXT NOT NULL,
+    author TEXT NOT NULL,
+    created TEXT NOT NULL,
+    PRIMARY KEY (collection, coder, latent)
+) WITHOUT ROWID;
+CREATE INDEX members_by_latent ON members (coder, latent);
+"""
+
+
 def statements(script: str) -> Iterator[str]:
     """The statements of a script. `executescript` would commit before it starts."""
     statement = ""
@@ -327,5 +348,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _kinds_and_held_out,
     _ABOVE_FLOOR,
     _TIME_RUN,
+    _COLLECTIONS,
 )
 VERSION = len(MIGRATIONS)

@@ -16,7 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES, Column, arrow, reading, schema
+from autointerp.store.annotations.columns import (
+    COLLECTIONS,
+    EXPLANATIONS,
+    JUDGED,
+    SCORES,
+    Column,
+    arrow,
+    reading,
+    schema,
+)
 from autointerp.store.annotations.database import Database
 
 if TYPE_CHECKING:
@@ -213,7 +222,12 @@ SELECT coalesce(p.explanation, n.seq) FROM
     LEFT JOIN pins p ON p.coder = n.coder AND p.latent = n.latent
 """
 _PINNED = "SELECT explanation FROM pins"
-_ORDERS = {EXPLANATIONS: "e.seq", SCORES: "s.seq", JUDGED: "s.seq, j.i"}
+_ORDERS = {
+    EXPLANATIONS: "e.seq",
+    SCORES: "s.seq",
+    JUDGED: "s.seq, j.i",
+    COLLECTIONS: "c.name, m.coder, m.latent",
+}
 
 TABLES = {table.name: table for table in _ORDERS}
 
@@ -225,11 +239,12 @@ def read_table(connection: sqlite3.Connection, name: str) -> "pyarrow.Table":
     `scores(coder, latent, id, explanation_id, explainer, shown, scorer, judge, model, protocol, negatives, metric, value,
     ci_low, ci_high, auroc, n_pos, n_neg, tnr, tpr_by_quantile, value_by_quantile, unparsed, floor, above_low, ...)`, `shown`
     of its explanation; `judged_examples(coder, latent, score_id, scorer, i, context, start, window, quantile, source, truth,
-    answer, correct, value, marks, error)`.
+    answer, correct, value, marks, error)`; `collections(collection, coder, latent, note, author, created)`, a row for each
+    feature of each, in order of name and number.
     """
     table = TABLES[name]
     convert = {}
-    if table is not JUDGED:
+    if table in (EXPLANATIONS, SCORES):
         for column, query in (("shown", _ALL_SHOWN), ("pinned", _PINNED)):
             convert[column] = {seq for (seq,) in connection.execute(query)}.__contains__
     cursor = connection.execute(f"{table.selecting(table.listed)} ORDER BY {_ORDERS[table]}")

@@ -7,13 +7,17 @@ import streamlit as st
 
 from autointerp.store import LatentPage, LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
-from autointerp.store.list_table import FileFormat, to_file
+from autointerp.store.table_files import FileFormat, to_file
 from autointerp.ui.shared import components, job_strip, list_walk
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import current
 
-_MIME: dict[FileFormat, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
-_LABELS: dict[FileFormat, str] = {"csv": "CSV", "parquet": "Parquet"}
+_MIME: dict[FileFormat, str] = {
+    "csv": "text/csv",
+    "jsonl": "application/jsonl",
+    "parquet": "application/vnd.apache.parquet",
+}
+_LABELS: dict[FileFormat, str] = {"csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet"}
 MAX_NAME = 150
 
 
