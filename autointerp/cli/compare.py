@@ -15,9 +15,9 @@ from autointerp.errors import UserError
 
 if TYPE_CHECKING:
     from autointerp.compare.price import Comparison, Price, Side
-    from autointerp.compare.ranks import Estimate
     from autointerp.compare.supply import Supply
     from autointerp.pipeline.resources import Resources
+    from autointerp.score.intervals import Estimate
 
 NAME = "compare"
 HELP = "compare coders: how interpretable they are, and at what price"

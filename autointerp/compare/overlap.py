@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autointerp.compare.directions import Directions
 from autointerp.errors import UserError
+from autointerp.score.intervals import wilson
 
 Float = NDArray[np.floating]
 
@@ -184,16 +185,8 @@ def by_density(density: Float, shared: NDArray[np.bool_], per_decade: int = 2) -
     rows = []
     for place in np.unique(bins).tolist():
         here = shared[bins == place]
-        low, high = wilson(int(here.sum()), len(here))
+        low, high = wilson(float(here.mean()), len(here))
         rows.append(
             DensityBin(place / per_decade, (place + 1) / per_decade, len(here), int(here.sum()), low, high)
         )
     return rows
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share by Wilson's score; `n` at least 1."""
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -15,10 +15,11 @@ import numpy as np
 from autointerp.compare import fidelity, ranks, results, scored
 from autointerp.compare.drawing import draw, draw_matched
 from autointerp.compare.fidelity import Measurement
-from autointerp.compare.ranks import MIN_LATENTS, Estimate
+from autointerp.compare.ranks import MIN_LATENTS
 from autointerp.errors import UserError
 from autointerp.models.coders import registry
 from autointerp.pipeline.resources import Resources
+from autointerp.score.intervals import Estimate
 from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
 from autointerp.types import CoderInfo, Fidelity
 

@@ -15,26 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.score.intervals import Estimate
 from autointerp.score.metrics import midranks
+from autointerp.score.resampling import LEVEL
 
 Float = NDArray[np.float64]
 MIN_LATENTS = 20
 """Of either sample: with fewer, small p-values come too often without a difference (at 10, p < 0.001 in 1 of 250 cases)."""
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval; `None` for ends that are not known."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def times(self, factor: float) -> "Estimate":
-        """In another unit; `factor` > 0."""
-        ends = (None if end is None else factor * end for end in (self.low, self.high))
-        return Estimate(factor * self.value, *ends)
 
 
 @dataclass(frozen=True)

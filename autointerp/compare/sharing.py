@@ -20,6 +20,7 @@ from autointerp.compare.overlap import (
 from autointerp.compare.results import obtain
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
+from autointerp.score.intervals import Estimate
 from autointerp.store import Store
 from autointerp.types import ProgressCallback, no_progress
 
@@ -48,8 +49,8 @@ class SharedScores:
 
     n_shared: int
     n_others: int
-    mean_shared: ranks.Estimate | None
-    mean_others: ranks.Estimate | None
+    mean_shared: Estimate | None
+    mean_others: Estimate | None
     test: ranks.Test | None
 
 

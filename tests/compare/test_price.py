@@ -12,10 +12,10 @@ from scipy import stats
 
 from autointerp.compare import claims, price, results
 from autointerp.compare.price import Comparison, Price, Question, Side, frontier, usual_coders
-from autointerp.compare.ranks import Estimate
 from autointerp.compare.supply import supplies
 from autointerp.errors import UnknownName, UserError
 from autointerp.pipeline.resources import Resources
+from autointerp.score.intervals import Estimate
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.compare.scores import give_scores

@@ -8,8 +8,8 @@ import streamlit as st
 
 from autointerp.compare import ranks
 from autointerp.compare.price import Price, Side
-from autointerp.compare.ranks import Estimate
 from autointerp.models.coders import registry
+from autointerp.score.intervals import Estimate
 from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.plot import Figure, Scatter

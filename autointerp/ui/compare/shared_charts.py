@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from autointerp.compare.directions import Directions
 from autointerp.compare.overlap import DensityBin, agree
-from autointerp.compare.ranks import Estimate
+from autointerp.score.intervals import Estimate
 from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.plot import Figure, Heatmap, Scatter, Scattergl

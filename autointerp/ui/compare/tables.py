@@ -5,8 +5,8 @@ from typing import Any
 import streamlit as st
 
 from autointerp.compare.price import Comparison, Price, Side
-from autointerp.compare.ranks import Estimate
 from autointerp.models.coders import registry
+from autointerp.score.intervals import Estimate
 from autointerp.ui.compare.figures import interval
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
