@@ -7,8 +7,9 @@ is overwritten.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+from autointerp.errors import UnknownName, UserError
 from autointerp.records import JudgedExample, config_hash, new_id, now
 
 Verdict = Literal[
@@ -59,6 +60,8 @@ VERDICTS: Mapping[Verdict, VerdictKind] = {
 CONFIDENCES = {1: "Low", 2: "Medium", 3: "High"}
 MAX_NOTE = 2_000
 """Characters of a note."""
+MAX_NAME = 200
+"""Characters of a name, of an audit or a person, and of a tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +151,71 @@ class Rating:
     role: Role = "rater"
     id: str = field(default_factory=new_id)
     created: str = field(default_factory=now)
+
+
+def says(rating: Rating) -> str:
+    """What a rating says, in words."""
+    if rating.withdrawn:
+        return "taken back"
+    if rating.skipped:
+        return "skipped"
+    if rating.verdict is None:
+        return f"{len(rating.judged)} answers"
+    return f"“{VERDICTS[rating.verdict].label}”"
+
+
+def check_audit(audit: Audit) -> None:
+    """Raises UserError for an audit that contradicts itself or asks nothing."""
+    _check_text("the name of an audit", audit.name)
+    _check_text("the name of its author", audit.author)
+    if len(audit.purpose) > MAX_NOTE:
+        raise UserError(f"The purpose has {len(audit.purpose):,} characters; at most {MAX_NOTE:,} are kept.")
+    unknown = [task for task in audit.tasks if task not in get_args(Task)]
+    if unknown or not audit.tasks or len(set(audit.tasks)) < len(audit.tasks):
+        raise UserError(f"The tasks of an audit: one or more of {', '.join(get_args(Task))}, each once.")
+    if not audit.items:
+        raise UserError("This audit has no items: nothing fits what it is to be drawn from.")
+    if [item.i for item in audit.items] != list(range(len(audit.items))):
+        raise UserError("The items of an audit are numbered from 0 in their order; these are not.")
+    strata = {stratum.number for stratum in audit.strata}
+    for item in audit.items:
+        if item.is_control != (item.stratum is None) or (not item.is_control and item.stratum not in strata):
+            raise UserError(f"Item {item.i} is in stratum {item.stratum}, which the audit does not have.")
+
+
+def check_rating(rating: Rating) -> None:
+    """Raises UserError for a rating that contradicts itself, UnknownName for a verdict, task or role that does not exist."""
+    _check_text("the name of the rater", rating.rater)
+    for what, value, accepted in (("task", rating.task, Task), ("role", rating.role, Role)):
+        if value not in get_args(accepted):
+            raise UnknownName(what, value, get_args(accepted))
+    if rating.verdict is not None and rating.verdict not in VERDICTS:
+        raise UnknownName("verdict", rating.verdict, list(VERDICTS))
+    if rating.confidence is not None and rating.confidence not in CONFIDENCES:
+        raise UserError(f"confidence is {rating.confidence}; accepted: {', '.join(map(str, CONFIDENCES))}.")
+    if len(rating.note) > MAX_NOTE:
+        raise UserError(
+            f"The note has {len(rating.note):,} characters; at most {MAX_NOTE:,} are kept. Shorten it."
+        )
+    for tag in rating.tags:
+        _check_text("a tag", tag)
+    given = [rating.verdict is not None, bool(rating.judged), rating.skipped, rating.withdrawn]
+    if sum(given) != 1:
+        raise UserError("A rating is one of: a verdict, the answers of a judge's task, skipped, taken back.")
+    if not (rating.skipped or rating.withdrawn) and (rating.verdict is not None) != (
+        rating.task == "verdict"
+    ):
+        raise UserError(f"This answer does not belong to the task “{rating.task}”.")
+    if rating.withdrawn and rating.revises is None:
+        raise UserError("A rating that takes another back says which.")
+    if rating.role == "adjudicator" and (rating.task != "verdict" or rating.round):
+        raise UserError("What raters settle on together is a verdict of the first round.")
+    if rating.round not in (0, 1):
+        raise UserError(f"round is {rating.round}; accepted: 0, and 1 where an item came back.")
+
+
+def _check_text(what: str, text: str) -> None:
+    if not text.strip():
+        raise UserError(f"{what} is empty.".capitalize())
+    if len(text) > MAX_NAME:
+        raise UserError(f"{what} has {len(text):,} characters; at most {MAX_NAME} are kept.".capitalize())

@@ -4,8 +4,9 @@ Tables of the corpus: `vocabulary(token, text, bytes, special)`, `documents(docu
 `contexts(context, document, text)`. Over all coders, each with a column `coder`: `coders`, `latents`, `activations`,
 `quantiles`, `histograms`, `logits`, `neighbours`; the same tables of one coder are in a schema of its name: `sae.latents`.
 They are views, and hold every row whether or not the file does (see `autointerp.store.coders.tables`).
-What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, `collections`, see
-`autointerp.store.annotations.summary`; loaded as they are at that moment, and only when a query may refer to them.
+What people and jobs wrote, every version and every failure: `explanations`, `scores`, `judged_examples`, `audits`,
+`audit_items`, `ratings`, `collections`, see `autointerp.store.annotations.summary`; loaded as they are at that moment, and only
+when a query may refer to them.
 
 One statement that only reads is accepted. The connection cannot touch any file but the attached ones, has no temporary
 folder, loads no extension and sees no Python variable.

@@ -1,7 +1,8 @@
-"""Explanations, scores, judged examples, pins, collections, replies of language models and jobs of a store:
+"""Explanations, scores, judged examples, pins, audits, collections, replies of language models and jobs of a store:
 `annotations.sqlite`."""
 
 from autointerp.store.annotations.annotations import Annotations
+from autointerp.store.annotations.audits import MIXED, AuditHead, AuditTable, RatingConflict
 from autointerp.store.annotations.collections import STARRED, Collection, CollectionTable, Member
 from autointerp.store.annotations.jobs.queue import SILENT_SECONDS
 from autointerp.store.annotations.jobs.records import (
@@ -20,9 +21,12 @@ from autointerp.store.annotations.replies import Replies
 
 __all__ = [
     "CANCELLED",
+    "MIXED",
     "SILENT_SECONDS",
     "STARRED",
     "Annotations",
+    "AuditHead",
+    "AuditTable",
     "Cause",
     "Claim",
     "ClaimLost",
@@ -35,6 +39,7 @@ __all__ = [
     "Member",
     "NewJob",
     "Outcome",
+    "RatingConflict",
     "Replies",
     "new_owner",
 ]

@@ -1,4 +1,4 @@
-"""`Annotations`: explanations, scores, judged examples, pins, collections, replies and jobs of one store."""
+"""`Annotations`: explanations, scores, judged examples, pins, audits, collections, replies and jobs of one store."""
 
 import json
 import sqlite3
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.errors import UnknownName, UserError
 from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, now
 from autointerp.store.annotations import rows
+from autointerp.store.annotations.audits import AuditTable
 from autointerp.store.annotations.collections import CollectionTable
 from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES
 from autointerp.store.annotations.database import BUSY_SECONDS, Database
@@ -32,6 +33,7 @@ class Annotations:
         self._database = Database(store, read_only=read_only, busy_seconds=busy_seconds)
         self.replies = Replies(self._database)
         self.jobs = JobTable(self._database)
+        self.audits = AuditTable(self._database, self._version)
         self.collections = CollectionTable(self._database)
         self._summaries = Summaries(self._database, self._version)
 
@@ -266,7 +268,7 @@ class Annotations:
         return self._summaries.table("scores", coder)
 
     def table(self, name: str) -> "pyarrow.Table":
-        """Every row of "explanations", "scores" or "judged_examples", failed ones too; see `summary.read_table`."""
+        """Every row of a table for SQL, failed ones and replaced answers too; see `summary.read_table`."""
         with self._database.read() as connection:
             return read_table(connection, name)
 

@@ -11,13 +11,14 @@ from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+from autointerp.ratings import Audit, AuditItem, Rating
 from autointerp.records import Explanation, JudgedExample, Score, canonical_json
 from autointerp.store.annotations.schema import SOURCES
 
 if TYPE_CHECKING:
     import pyarrow
 
-R = TypeVar("R", Explanation, Score, JudgedExample)
+R = TypeVar("R", Explanation, Score, JudgedExample, Audit, AuditItem, Rating)
 
 Type = Literal["text", "word", "int", "float", "bool", "texts", "ints", "floats", "json", "source"]
 """`word`: a text that many rows share. `texts`, `ints`, `floats`: tuples, stored as JSON lists. `source`: of an example."""

@@ -13,22 +13,13 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 
+from autointerp.store.annotations.audit_schema import AUDITS
+from autointerp.store.annotations.triggers import immutable
+
 APPLICATION_ID = 0x41494E54  # "AINT"
 
 SOURCES = ("activating", "random", "neighbours", "embedding")
 """`judged_examples.source` is an index into this list; append only."""
-
-
-def _immutable(table: str, key: str, on_duplicate: str = "ABORT, ") -> str:
-    """Triggers that make rows of `table` unchangeable. The third is for INSERT OR REPLACE, which deletes silently."""
-    message = f"'rows of {table} are never changed: add a new version'"
-    duplicate = "IGNORE" if on_duplicate == "IGNORE" else f"ABORT, {message}"
-    return f"""
-CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, {message}); END;
-CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, {message}); END;
-CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {key})
-    BEGIN SELECT RAISE({duplicate}); END;
-"""
 
 
 _EXPLANATIONS = f"""
@@ -135,11 +126,11 @@ CREATE TABLE pins (
 -- Grows by one with every change of a coder's annotations, so that summaries know when they are stale.
 CREATE TABLE versions (coder TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
 
-{_immutable("configs", "hash = NEW.hash", "IGNORE")}
-{_immutable("replies", "key = NEW.key OR seq = NEW.seq", "IGNORE")}
-{_immutable("explanations", "id = NEW.id OR seq = NEW.seq")}
-{_immutable("scores", "id = NEW.id OR seq = NEW.seq")}
-{_immutable("judged_examples", "score = NEW.score AND i = NEW.i")}
+{immutable("configs", "hash = NEW.hash", "IGNORE")}
+{immutable("replies", "key = NEW.key OR seq = NEW.seq", "IGNORE")}
+{immutable("explanations", "id = NEW.id OR seq = NEW.seq")}
+{immutable("scores", "id = NEW.id OR seq = NEW.seq")}
+{immutable("judged_examples", "score = NEW.score AND i = NEW.i")}
 """
 
 _JOBS = """
@@ -349,5 +340,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _ABOVE_FLOOR,
     _TIME_RUN,
     _COLLECTIONS,
+    AUDITS,
 )
 VERSION = len(MIGRATIONS)

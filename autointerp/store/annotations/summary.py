@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from autointerp.store.annotations.audit_columns import AUDITS, ITEMS, RATINGS
 from autointerp.store.annotations.columns import (
     COLLECTIONS,
     EXPLANATIONS,
@@ -227,6 +228,9 @@ _ORDERS = {
     SCORES: "s.seq",
     JUDGED: "s.seq, j.i",
     COLLECTIONS: "c.name, m.coder, m.latent",
+    AUDITS: "a.seq",
+    ITEMS: "a.seq, i.i",
+    RATINGS: "r.seq",
 }
 
 TABLES = {table.name: table for table in _ORDERS}
@@ -239,8 +243,9 @@ def read_table(connection: sqlite3.Connection, name: str) -> "pyarrow.Table":
     `scores(coder, latent, id, explanation_id, explainer, shown, scorer, judge, model, protocol, negatives, metric, value,
     ci_low, ci_high, auroc, n_pos, n_neg, tnr, tpr_by_quantile, value_by_quantile, unparsed, floor, above_low, ...)`, `shown`
     of its explanation; `judged_examples(coder, latent, score_id, scorer, i, context, start, window, quantile, source, truth,
-    answer, correct, value, marks, error)`; `collections(collection, coder, latent, note, author, created)`, a row for each
-    feature of each, in order of name and number.
+    answer, correct, value, marks, error)`; `audits`, `audit_items` and `ratings`: see `autointerp.ratings`; `is_current` of a
+    rating: whether it holds; `collections(collection, coder, latent, note, author, created)`, a row for each feature of each,
+    in order of name and number.
     """
     table = TABLES[name]
     convert = {}
