@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
-from autointerp.cli.shared.batch import check_end, explain_latents, open_resources, report
+from autointerp.cli.shared.batch import check_end, chosen_latents, explain_latents, open_resources, report
 from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import write_result
@@ -36,15 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from autointerp.pipeline.pending import live_latents, parse_latents
+    from autointerp.pipeline.pending import live_latents
 
     with open_resources(args.store) as resources:
-        coder = resources.store.coder(args.coder)
-        latents = (
-            live_latents(resources.store, args.coder)
-            if args.latents is None
-            else parse_latents(args.latents, coder)
-        )
+        latents = chosen_latents(resources, args.coder, args.latents, args.collection)
+        if latents is None:
+            latents = live_latents(resources.store, args.coder)
         options = explain_options(args)
         if args.dry_run:
             _dry_run(resources, args, options, latents)

@@ -49,9 +49,10 @@ def describe(store: "Store") -> dict[str, Any]:
     try:
         with open_annotations(store.path) as annotations:
             counts = annotations.counts()
+            collections = annotations.collections.all()
     except StoreError as error:
         problems.append(str(error))
-        counts = {}
+        counts, collections = {}, []
     return {
         "store": str(store.path),
         **{
@@ -59,6 +60,7 @@ def describe(store: "Store") -> dict[str, Any]:
             for name in ("format", "created", "model", "tokenizer", "corpus", "versions")
         },
         "coders": [_coder(info, counts.get(info.coder, {})) for info in store.coders()],
+        "collections": [{"name": each.name, "n": each.n, "note": each.note} for each in collections],
         "complete": not problems,
         "problems": problems,
     }
@@ -114,6 +116,9 @@ def as_text(document: dict[str, Any]) -> str:
     else:
         lines.append("No coders yet: add one with `autointerp cache`.")
     lines.append("")
+    if document["collections"]:
+        named = ", ".join(f"{printable(each['name'])} ({each['n']:,})" for each in document["collections"])
+        lines.append(f"Collections: {named}")
     if document["problems"]:
         lines += ["Problems:", *(f"  {printable(problem)}" for problem in document["problems"])]
     else:

@@ -85,6 +85,11 @@ def run(args: argparse.Namespace) -> None:
     document = describe(store, coder, latent, groups)
     with open_annotations(store.path) as annotations:
         document |= describe_explanations(annotations, coder.info.coder, latent)
+        members = annotations.collections.of(coder.info.coder, latent)
+        document["collections"] = [
+            {name: getattr(each, name) for name in ("collection", "note", "author", "created")}
+            for each in members
+        ]
         if args.nearest_in:
             document |= _nearest_in(store, annotations, coder, latent, args.nearest_in)
     write_result(document, as_text(store, document, groups), as_json=args.json)
@@ -158,6 +163,9 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     for name in ("promoted", "suppressed"):
         if document[name]:
             lines.append(f"  {name} tokens: " + " ".join(repr(t["text"]) for t in document[name]))
+    for each in document["collections"]:
+        note = f": {printable(each['note'])}" if each["note"] else ""
+        lines.append(f"  in the collection {printable(each['collection'])}{note}")
     lines += [*explanations_text(document), *counterparts_text(document)]
     for name, examples in groups.items():
         lines += ["", GROUPS[name], *(_line(store, example) for example in examples)]

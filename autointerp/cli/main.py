@@ -13,11 +13,24 @@ import traceback
 from collections.abc import Sequence
 
 from autointerp import __version__
-from autointerp.cli import cache, compare, demo, explain, info, jobs, latent, match, score, serve, sql
+from autointerp.cli import (
+    cache,
+    collections,
+    compare,
+    demo,
+    explain,
+    info,
+    jobs,
+    latent,
+    match,
+    score,
+    serve,
+    sql,
+)
 from autointerp.cli.shared.output import say
 from autointerp.errors import UserError
 
-COMMANDS = (demo, serve, cache, info, latent, explain, score, compare, match, jobs, sql)
+COMMANDS = (demo, serve, cache, info, latent, explain, score, compare, match, collections, jobs, sql)
 """Modules with NAME, HELP, add_arguments(parser), run(args)."""
 
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT

@@ -14,6 +14,7 @@ from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_argumen
 from autointerp.cli.shared.batch import (
     Done,
     check_end,
+    chosen_latents,
     embed_windows,
     open_resources,
     report,
@@ -61,11 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from autointerp.pipeline.pending import parse_latents
-
     with open_resources(args.store) as resources:
-        coder = resources.store.coder(args.coder)
-        latents = None if args.latents is None else parse_latents(args.latents, coder)
+        latents = chosen_latents(resources, args.coder, args.latents, args.collection)
         scorers = score_options(args)
         ids = chosen_explanations(resources, args, latents)
         if not ids:

@@ -44,6 +44,9 @@ def add_batch_arguments(parser: argparse.ArgumentParser, default: str) -> None:
         "--latents", metavar="LIST", help=f"numbers and ranges, such as 0-99,512 (default: {default})"
     )
     parser.add_argument(
+        "--collection", metavar="NAME", help="those of the coder that fire, in this collection"
+    )
+    parser.add_argument(
         "--redo", action="store_true", help="also do what is already done with this exact configuration"
     )
     parser.add_argument(

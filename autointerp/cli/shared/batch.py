@@ -95,6 +95,25 @@ def open_resources(path: Path) -> "Iterator[Resources]":
         yield Resources(store, annotations)
 
 
+def chosen_latents(
+    resources: "Resources", coder: str, listed: str | None, collection: str | None
+) -> list[int] | None:
+    """Those `listed` as numbers and ranges, or the live ones of a collection; `None` without either. Raises UserError."""
+    from autointerp.pipeline.pending import live_latents, parse_latents
+
+    known = resources.store.coder(coder)
+    if listed is not None and collection is not None:
+        raise UserError("--latents and --collection both say which latents: give one of them.")
+    if collection is None:
+        return None if listed is None else parse_latents(listed, known)
+    resources.annotations.collections.get(collection)
+    members = set(resources.annotations.collections.latents(collection).get(coder, []))
+    latents = [latent for latent in live_latents(resources.store, coder) if latent in members]
+    if not latents:
+        raise UserError(f"The collection {collection!r} has no latents of {coder!r} that fire.")
+    return latents
+
+
 def job_runner(resources: "Resources") -> "JobRunner":
     """Runs jobs in this process, one at a time."""
     from autointerp.jobs import JobRunner
