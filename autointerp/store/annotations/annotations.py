@@ -219,6 +219,18 @@ class Annotations:
                 )
             }
 
+    def newest_explanations(self, coder: str, *, explainer: str) -> dict[int, tuple[str, str]]:
+        """By latent, id and text of its newest good explanation by this explainer."""
+        with self._database.read() as connection:
+            return {
+                latent: (id_, text)
+                for latent, id_, text, _ in connection.execute(
+                    "SELECT latent, id, text, max(seq) FROM explanations WHERE coder = ? AND explainer = ?"
+                    " AND status = 'ok' GROUP BY latent",
+                    (coder, explainer),
+                )
+            }
+
     def scored(
         self, coder: str, *, scorer: str, judge: str, config_hash: str, failed: bool = False
     ) -> set[str]:
