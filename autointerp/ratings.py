@@ -57,6 +57,7 @@ VERDICTS: Mapping[Verdict, VerdictKind] = {
 }
 """In the order of their keys. What counts as right in an estimate is "correct" alone, unless the report is asked for more."""
 
+TASKS: Mapping[Task, str] = {"verdict": "Verdict", "detection": "Detection", "fuzzing": "Fuzzing"}
 CONFIDENCES = {1: "Low", 2: "Medium", 3: "High"}
 MAX_NOTE = 2_000
 """Characters of a note."""

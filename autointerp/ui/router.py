@@ -35,6 +35,7 @@ PAGES = (
     Page("features", "Features", ":material/format_list_bulleted:"),
     Page("feature", "Feature", ":material/center_focus_strong:"),
     Page("compare", "Compare", ":material/compare_arrows:"),
+    Page("audit", "Audit", ":material/fact_check:"),
     Page("probe", "Probe", ":material/manage_search:"),
     Page("jobs", "Jobs", ":material/pending_actions:"),
     Page("settings", "Settings", ":material/settings:"),

@@ -12,7 +12,7 @@ from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from tests.app.reading import draft, links, messages, record, records
 
-PAGES = ["overview", "features", "feature", "compare", "probe", "jobs", "settings"]
+PAGES = ["overview", "features", "feature", "compare", "audit", "probe", "jobs", "settings"]
 
 
 @pytest.mark.parametrize("name", PAGES)

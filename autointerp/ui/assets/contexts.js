@@ -112,13 +112,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
     text.dir = "ltr";
     write(text, row, data.table, view);
     const note = el("div", "note dim");
-    const href = address("feature", { ...data.params, context: row.c, start: row.a });
-    const share = link("copy", "link", href, async () => {
+    const href = data.params && address("feature", { ...data.params, context: row.c, start: row.a });
+    const share = data.params && link("copy", "link", href, async () => {
       share.textContent = (await copy(share.href)) ? "copied" : "failed";
       setTimeout(() => (share.textContent = "link"), 1200);
     });
-    share.title = `Copy a link to this example (context ${row.c}, token ${row.a})`;
-    share.setAttribute("aria-label", share.title);
+    if (share) {
+      share.title = `Copy a link to this example (context ${row.c}, token ${row.a})`;
+      share.setAttribute("aria-label", share.title);
+    }
     const wider = el("button", "wider");
     node.reset = () => {
       node.classList.remove("wide");
@@ -152,7 +154,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     node.dataset.example = key(row.c, row.a);
     if (view.breaks) root.centring.observe(node);
     node.centre = () => centre(text, row);
-    return append(node, gutter, append(el("div"), note, text), append(el("div", "acts"), wider, share));
+    return append(node, gutter, append(el("div"), note, text), append(el("div", "acts"), wider, data.params && share)); // whose contexts they are may be hidden
   };
 
   const begin = () => {
@@ -212,9 +214,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 
   if (root.rev !== data.rev) {
+    const before = root.rev;
     root.rev = data.rev;
     root.drawn = "";
     begin();
+    if (data.from_top && before) root.scrollIntoView({ block: "start", behavior: "instant" });
     if (data.linked) reveal(root, data.linked);
   }
   const drawn = data.groups.map((group) => [group.key, group.rows.length, group.more].join()).join(";");
@@ -226,6 +230,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (data.wide) {
     for (const row of root.querySelectorAll(`[data-example="${key(data.wide.c, data.wide.a)}"]`)) if (!row.wide || row.wide.to !== data.wide.to) row.widen(data.wide);
   }
-  root.dataset.coder = data.coder;
-  root.dataset.latent = data.latent;
+  root.dataset.coder = data.coder ?? "";
+  root.dataset.latent = data.latent ?? "";
 }

@@ -53,6 +53,8 @@ const keyOf = (path) => {
 
 // What was typed into a field of the address belongs to the address that it was typed at.
 const MARK = " at ";
+// What lasts belongs to the browser, whichever store is looked at.
+const LASTING = "autointerp for all stores ";
 
 const listen = (root) => {
   let timer = 0;
@@ -73,7 +75,8 @@ const listen = (root) => {
     if (!root.keys.has(key) || node.getAttribute("role") === "combobox") return;
     const name = key.startsWith("url_") ? key + MARK + root.at : key;
     root.confirmed.delete(name);
-    write(own, root.slot + name, node.value);
+    if (root.lasting.has(key)) write(shared, LASTING + key, node.value);
+    else write(own, root.slot + name, node.value);
   };
   const confirmed = (event) => { // as Streamlit takes it: by Enter, or by going elsewhere
     if (event.type === "keydown" && (event.key !== "Enter" || (event.composedPath()[0].tagName === "TEXTAREA" && !event.ctrlKey && !event.metaKey))) return;
@@ -125,6 +128,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".root");
   root.slot = data.slot;
   root.keys = new Set(data.keys);
+  root.lasting = new Set(data.lasting);
   root.discards = data.discards;
   root.confirmed = root.confirmed || new Set();
   root.at = location.pathname + location.search;
@@ -142,7 +146,10 @@ export default function ({ data, parentElement, setStateValue }) {
   root.forms = data.forms;
   for (const [key, value] of Object.entries(data.forms)) {
     // What a click changed; a field that is being typed into is ahead of the server.
-    if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key)) write(own, data.slot + key, value);
+    if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key)) {
+      if (root.lasting.has(key)) write(shared, LASTING + key, value);
+      else write(own, data.slot + key, value);
+    }
   }
   root.tell = () => {
     const texts = Object.fromEntries(Object.entries(entries(shared, data.slot)).filter(([, text]) => typeof text === "string"));
@@ -150,6 +157,10 @@ export default function ({ data, parentElement, setStateValue }) {
     const addressed = {};
     const busy = keyOf(path(focused())); // what is being typed there is on its way
     const anew = Object.entries(root.anew).filter(([key, n]) => n > (root.drawn[key] || 0));
+    for (const key of root.lasting) {
+      const value = read(shared, LASTING + key);
+      if (typeof value === "string" && value && !(key in root.forms) && key !== busy) forms[key] = value;
+    }
     for (const [name, value] of Object.entries(entries(own, data.slot))) {
       const [key, address] = name.split(MARK);
       if (!key.startsWith("url_")) {

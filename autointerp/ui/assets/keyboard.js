@@ -36,6 +36,10 @@ const listen = (root) => {
   const run = (event, shortcut) => {
     event.preventDefault();
     event.stopPropagation();
+    if (shortcut.here) {
+      document.dispatchEvent(new CustomEvent("autointerp-key", { detail: { name: shortcut.name, repeat: event.repeat } }));
+      return;
+    }
     // A key held down repeats as fast as the server answers, and only where it steps.
     if (event.repeat && (pressed > root.handled || !ARROWS.has(shortcut.key))) return;
     if (shortcut.types) {

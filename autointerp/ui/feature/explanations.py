@@ -10,7 +10,7 @@ from autointerp.records import Explanation, Score
 from autointerp.score.options import options_of
 from autointerp.ui.feature import actions, card, compare, drill, forms
 from autointerp.ui.feature.state import PANELS, TYPED, ExplanationState
-from autointerp.ui.shared import components, job_strip, keyboard, rescoring, services
+from autointerp.ui.shared import components, job_strip, keyboard, person, rescoring, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
@@ -139,7 +139,7 @@ def _pin(feature: Feature, versions: Versions) -> None:
 def _set_pin(feature: Feature, version_id: str, pin: bool) -> None:
     annotations = services.annotations(feature.store)
     if pin:
-        annotations.pin(version_id, author=forms.author() or "someone")
+        annotations.pin(version_id, author=person.name() or "someone")
         change(version=None)
     else:
         annotations.unpin(feature.coder.info.coder, feature.latent)

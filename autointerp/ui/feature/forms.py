@@ -18,7 +18,7 @@ from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import actions
 from autointerp.ui.feature.drill import messages
 from autointerp.ui.feature.state import TYPED
-from autointerp.ui.shared import components, drafts, options, rescoring, services
+from autointerp.ui.shared import components, drafts, options, person, rescoring, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, choose
@@ -146,7 +146,6 @@ def run_and_close(
     actions.show_error()
 
 
-AUTHOR = "choice_author"
 FOCUS = "explanation_focus"
 """How many times this session has opened the text box: each time it takes the focus, which nothing else gives it."""
 EDITOR = "explanation_editor"
@@ -178,9 +177,8 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
             if len(text) > MAX_TEXT:
                 st.warning(f"{len(text):,} characters; the limit is {MAX_TEXT:,}.")
         first, second = st.columns(2, vertical_alignment="bottom")
-        author = first.text_input(
-            "Author", max_chars=100, placeholder="Your name", **drafts.kept(AUTHOR, "", typed=str)
-        )
+        with first:
+            author = person.field("Author")
         score_it = second.toggle(
             "Score it", help="With every scorer that needs no language model, on held-out examples (which you may have seen)",
             **drafts.kept("choice_score_written", True),
@@ -211,11 +209,6 @@ def offer_drafts(versions: Versions, panel: str | None) -> None:
                     args=("edit" if parent else "write", parent),
                 )  # fmt: skip
                 drafts.discard_button(draft, f"discard_{parent}")
-
-
-def author() -> str:
-    """Who writes here, as they said last; empty before."""
-    return str(drafts.value(AUTHOR) or "")
 
 
 def open_box(panel: str, version: str | None = None) -> None:

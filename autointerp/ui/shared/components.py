@@ -188,6 +188,14 @@ def comparison(data: dict[str, Any], *, key: str, on_open: Callback) -> None:
     _mount("comparison")(data=data, key=key, on_open_change=on_open)
 
 
+def rate(data: dict[str, Any], *, key: str, on_answer: Callback, on_edit: Callback, on_act: Callback) -> Any:
+    """The bar at the foot of the Audit page. `answer` is what a person said last about an item and `edit` their last
+    correction, kept in the browser until `data` says that they have arrived; `act` carries `{act, place, about}`, a way on."""
+    return _mount("rate")(
+        data=data, key=key, on_answer_change=on_answer, on_edit_change=on_edit, on_act_change=on_act
+    )
+
+
 def keyboard(data: dict[str, Any], *, key: str, on_pressed: Callback) -> None:
     """Hears the page's shortcuts and shows their sheet; `pressed` says which were pressed since the browser loaded the page."""
     _mount("keyboard")(data=data, key=key, on_pressed_change=on_pressed)

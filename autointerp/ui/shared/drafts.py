@@ -2,8 +2,8 @@
 
 The session holds it, and one element per page keeps a copy in the browser, written at every keystroke, so that it survives a
 reload, another page, a lost connection and a restarted server. An explanation of one's own is kept for all tabs, until it is
-saved or discarded (`localStorage`); what belongs to a form, and what was typed into a field of the address but not confirmed
-yet, is kept for its tab (`sessionStorage`). An API key is never kept.
+saved or discarded (`localStorage`), and so is a person's name; what else belongs to a form, and what was typed into a field of
+the address but not confirmed yet, is kept for its tab (`sessionStorage`). An API key is never kept.
 """
 
 import re
@@ -24,6 +24,7 @@ TEXTS = "drafts_texts"
 """Drafts of explanations by their names, in the session."""
 _FOUND = "drafts_found"
 _TYPED = "drafts_typed"
+_LASTING = "drafts_lasting"
 _DROPPED = "drafts_dropped"
 _WRITERS = "drafts_writers"
 _DISCARDS = "drafts_discards"
@@ -41,10 +42,12 @@ def kept(
     allowed: Sequence[Any] | None = None,
     *,
     typed: Callable[[Any], Any] | None = None,
+    lasting: bool = False,
 ) -> dict[str, Any]:
     """Arguments of a widget whose value lasts, also while it is not drawn. `allowed`: what can be chosen now, which may be less
     than when the choice was made. `typed`: for a field that is typed into; makes a value of what the browser kept, which may be
-    any text, and raises ValueError or TypeError for none.
+    any text, and raises ValueError or TypeError for none. `lasting`: kept for all tabs and stores of the browser, also after
+    it was closed.
 
     The browser draws what is in a popover only once it is opened, perhaps several runs later, and learns a value from the run
     before (Streamlit 1.67). So every run tells it: a field through its default, which leaves alone what is being typed.
@@ -52,6 +55,8 @@ def kept(
     forms = _forms()
     if typed is not None:
         _typed().add(key)
+    if lasting:
+        _lasting().add(key)
     found = _found().pop(_class(key), _NOTHING)
     if found is not _NOTHING and _fits(found, default, typed):
         st.session_state[key] = forms[key] = found if typed is None else typed(found)
@@ -73,8 +78,8 @@ def kept(
 
 
 def value(key: str) -> Any:
-    """What a field of this key holds, drawn or not; `None` where it was never changed."""
-    return _forms().get(key)
+    """What a field of this key holds, drawn or not, or what the browser kept of it; `None` where it was never changed."""
+    return _forms().get(key, _found().get(_class(key)))
 
 
 _NOTHING = object()
@@ -167,6 +172,7 @@ def draw() -> None:
         "session": st.session_state.setdefault(_SESSION, uuid4().hex),
         "slot": slot(""),
         "texts": _texts(),
+        "lasting": [*map(_class, _lasting())],
         "keys": [*map(_class, _typed()), *st.session_state.get(_WRITERS, {})],
         "forms": {_class(key): value for key, value in _forms().items()},
         "dropped": st.session_state.get(_DROPPED, []),
@@ -204,6 +210,11 @@ def _texts() -> dict[str, str]:
 def _typed() -> set[str]:
     """Keys of the fields of forms that are typed into. The browser keeps nothing else, and so no API key."""
     return st.session_state.setdefault(_TYPED, set())
+
+
+def _lasting() -> set[str]:
+    """Keys of the fields that are kept for the browser."""
+    return st.session_state.setdefault(_LASTING, set())
 
 
 def _found() -> dict[str, Any]:

@@ -5,7 +5,7 @@ dropdown is open (1.67). So the page hears the keys itself: one element knows wh
 runs what a click on its button runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,12 +33,14 @@ RULES = (
 
 @dataclass(frozen=True)
 class Shortcut:
-    """`name`: of the button; `key`: as the browser calls it; `types`: whether it opens a text box, which then has the focus."""
+    """`name`: of the button; `key`: as the browser calls it; `types`: whether it opens a text box, which then has the focus;
+    `here`: an element of the page answers it, in the browser."""
 
     name: str
     key: str
     says: str
-    types: bool
+    types: bool = False
+    here: bool = False
 
     @property
     def shown(self) -> str:
@@ -65,12 +67,19 @@ def button(
         if on_click is not None:
             on_click(*args)
 
-    pressed = Shortcut(key, shortcut, says, types)
+    pressed = Shortcut(key, shortcut, says, types=types)
     st.session_state.setdefault(_OFFERED, {})[key] = pressed
     # Of all runs: one that the next press interrupts has not come to every button.
     st.session_state.setdefault(_ACTS, {})[key] = act
     st.button(f"{label} :gray[{pressed.shown}]", key=key, on_click=act, **look)
     return bool(st.session_state.pop(flag, False))
+
+
+def offer(shortcuts: Iterable[tuple[str, str, str]]) -> None:
+    """Shortcuts that an element of the page answers by itself, in the browser: name, key and line in the sheet of each. The
+    element hears `autointerp-key`, see keyboard.js."""
+    offered = st.session_state.setdefault(_OFFERED, {})
+    offered |= {name: Shortcut(name, key, says, here=True) for name, key, says in shortcuts}
 
 
 @contextmanager

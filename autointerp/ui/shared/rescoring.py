@@ -6,12 +6,13 @@ from typing import Any
 from autointerp.errors import UserError
 from autointerp.jobs.kinds import score_job
 from autointerp.llm.options import LLMOptions
+from autointerp.records import Score
 from autointerp.score.options import ScoreOptions, options_of
 from autointerp.score.registry import JUDGE, SCORERS
 from autointerp.store import Store
 from autointerp.ui.shared import llm_settings, services
 from autointerp.ui.shared.options import plain_score
-from autointerp.ui.shared.versions import Versions
+from autointerp.ui.shared.versions import Versions, score_kind
 
 
 def llm_options() -> LLMOptions | None:
@@ -65,3 +66,16 @@ def default_scores(store: Store) -> list[ScoreOptions]:
         name for name, entry in SCORERS.items() if entry.usual and (embedded or "embedder" not in entry.needs)
     ]
     return [plain_score(name, JUDGE.default, None) for name in usual]
+
+
+def as_scored(scores: Sequence[Score]) -> list[ScoreOptions]:
+    """How these were made, each kind once, on the same examples and with the same seed. `scores`: newest first. Failed ones are
+    left out, and those that ask a model where none is chosen now."""
+    options: dict[tuple[str | None, ...], ScoreOptions] = {}
+    for score in scores:
+        if score.status == "ok" and score_kind(score) not in options:
+            try:
+                options[score_kind(score)] = options_of(score, llm_options())
+            except UserError:
+                continue
+    return list(options.values())

@@ -1,0 +1,29 @@
+"""Who sits at this browser: asked once and kept there, or as the sign-in says where one is configured (`st.login`)."""
+
+import streamlit as st
+
+from autointerp.ui.shared import drafts
+
+KEY = "choice_author"
+MAX_NAME = 100
+
+
+def name() -> str:
+    """As they said last, or are signed in; empty before."""
+    return _signed_in() or str(drafts.value(KEY) or "").strip()[:MAX_NAME]
+
+
+def field(label: str) -> str:
+    """A box for it; what is typed there holds on every page. Whoever is signed in is not asked."""
+    signed_in = _signed_in()
+    if signed_in:
+        st.text_input(label, signed_in, disabled=True)
+        return signed_in
+    field = drafts.kept(KEY, "", typed=str, lasting=True)
+    return st.text_input(label, max_chars=MAX_NAME, placeholder="Your name", **field) or ""
+
+
+def _signed_in() -> str:
+    user = st.user.to_dict()
+    said = user.get("name") or user.get("email") if user.get("is_logged_in") else None
+    return str(said or "").strip()[:MAX_NAME]
