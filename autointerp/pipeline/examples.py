@@ -189,15 +189,10 @@ def heldout_places(
     requests: list[Request] = []
     for explanation, acts in zip(explanations, every, strict=True):
         if len(acts.token):
-            latent, lineage = explanation.latent, lineage_of(store, resources.annotations, explanation)
-            split = split_of(
-                store, acts, latent, seed=lineage.split_seed, heldout_fraction=lineage.heldout_fraction
-            )
-            contexts = split.heldout.copy()
-            contexts[lineage.shown[:, 0]] = False
+            latent, fresh = explanation.latent, unseen(resources, explanation, acts)
             rng = np.random.default_rng([_SCORE, options.seed, latent])
             neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
-            requests.append(Request(acts, rng, contexts, lineage.shown, neighbours))
+            requests.append(Request(acts, rng, fresh.contexts, fresh.shown, neighbours))
     sizes = Sizes(
         per_quantile=-(-options.n_examples // N_QUANTILES),
         non_activating=parts.get("random", 0),
@@ -211,7 +206,7 @@ def heldout_places(
             heldout.append(None)
             continue
         request, group = next(selected)
-        order = _evenly(group["quantiles"].quantile)[: options.n_examples]
+        order = evenly(group["quantiles"].quantile)[: options.n_examples]
         negatives = group["non_activating"]
         if "embedding" in parts:
             negatives += near_in_meaning(
@@ -250,6 +245,30 @@ def lineage_of(store: Store, annotations: Annotations, explanation: Explanation)
     shown = numbers[(numbers[:, 0] < store.n_contexts) & (numbers[:, 1] < store.ctx_len)]
     shown[:, 2] = np.minimum(shown[:, 1] + shown[:, 2], store.ctx_len)
     return Lineage(int(config.get("split_seed", 0)), float(config.get("heldout_fraction", 0.5)), shown)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What an explanation may be judged by. `contexts` Bool[ndarray, " n_contexts"]: the held-out side, without what any of its
+    versions was made from. `shown`: the windows that they were made from, whose like is to be avoided."""
+
+    contexts: NDArray[np.bool_]
+    shown: Spans
+
+
+def unseen(resources: Resources, explanation: Explanation, acts: LatentActivations) -> Unseen:
+    """`acts`: of the explanation's latent."""
+    lineage = lineage_of(resources.store, resources.annotations, explanation)
+    split = split_of(
+        resources.store,
+        acts,
+        explanation.latent,
+        seed=lineage.split_seed,
+        heldout_fraction=lineage.heldout_fraction,
+    )
+    contexts = split.heldout.copy()
+    contexts[lineage.shown[:, 0]] = False
+    return Unseen(contexts, lineage.shown)
 
 
 def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
@@ -304,10 +323,10 @@ def _parts(options: ScoreOptions) -> dict[str, int]:
 
 def _spread(examples: Sequence[Example]) -> list[Example]:
     """The same examples in an order of which any beginning holds the quantiles evenly."""
-    return [examples[i] for i in _evenly([example.quantile for example in examples])]
+    return [examples[i] for i in evenly([example.quantile for example in examples])]
 
 
-def _evenly(quantiles: Sequence[int | None]) -> list[int]:
+def evenly(quantiles: Sequence[int | None]) -> list[int]:
     """Indices in such an order: the first of every quantile, then the second of each, ..."""
     turn: dict[int | None, int] = {}
     keyed = []
