@@ -128,7 +128,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.save = () => keep(entry, { confidence: s.confidence, note: s.note, tags: s.tags, answers: s.answers });
   const act = (name) => () => setTriggerValue("act", { act: name, place: data.place, about: data.last });
   const commit = (more) => {
-    if (root.pending || !data.writable) return;
+    if (root.pending || !(more.skipped ? data.can_skip : data.writable)) return;
     const revealed = (load(data.slot + " revealed") || []).includes(data.entry.item);
     const { confidence, note, tags } = s;
     send({ id: data.id, ...data.entry, revises: data.revises, confidence, note, tags, seconds: root.clock.seconds(), revealed, ...more });
@@ -141,9 +141,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const ways = el("div", "ways");
   const acts = {};
   for (const [name, key, label, help, on] of data.ways) {
-    const node = button(key, label, act(name), help);
+    acts[name] = () => {
+      if (on && name === "skip") commit({ skipped: true });
+      else if (on) act(name)();
+    };
+    const node = button(key, label, acts[name], help);
     node.disabled = !on;
-    acts[name] = () => { if (on) act(name)(); };
     append(ways, node);
   }
   append(dock, bar, append(el("div", "line"), append(el("div", "pace"), el("b", "", data.progress.place), document.createTextNode(" " + data.progress.pace), el("span", "wait", " · saving …")), ways));
@@ -241,7 +244,6 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     else if (name === "note") focus(note);
     else if (name === "tags") focus(tags);
     else if (name === "edit") { if (data.can_edit) correct(true); }
-    else if (name === "skip") commit({ skipped: true });
     else if (questions && (name === "yes" || name === "no")) questions.answer(name === "yes");
     else if (name === "done" && root.done && !root.done.disabled) root.done.click();
     return undefined;

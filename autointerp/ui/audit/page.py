@@ -14,9 +14,9 @@ from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import change, choice, choose, current, flag, suggest
 from autointerp.ui.shared.text import plain
 
-VIEWS: dict[str, str] = {}
+VIEWS: dict[str, str] = {"rate": "Rate"}
 """By name, as in the address and of the module."""
-FIRST = ""
+FIRST = "rate"
 OF_AN_AUDIT = ("audit", "view", "entry")
 """What the address says about one audit, whichever view is shown."""
 
@@ -44,8 +44,7 @@ def _body() -> None:
         elif (audit := _find(store, params["audit"])) is not None:
             view = choice(params.get("view"), VIEWS, FIRST)
             _head(audit, view)
-            if view:
-                import_module(f"autointerp.ui.audit.{view}").draw(store, audit)
+            import_module(f"autointerp.ui.audit.{view}").draw(store, audit)
 
 
 def _find(store: Store, audit_id: str) -> Audit | None:
@@ -66,8 +65,7 @@ def _find(store: Store, audit_id: str) -> Audit | None:
 def _head(audit: Audit, view: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         heading(audit.name, width="content")
-        if VIEWS:
-            choose(st.segmented_control, "View", VIEWS, "view", view, FIRST)
+        choose(st.segmented_control, "View", VIEWS, "view", view, FIRST)
         st.button(
             "All audits", key="all_audits", type="tertiary", icon=":material/arrow_back:", on_click=change,
             kwargs=dict.fromkeys(OF_AN_AUDIT),
