@@ -19,7 +19,7 @@ from autointerp.compare.ranks import MIN_LATENTS
 from autointerp.errors import UserError
 from autointerp.models.coders import registry
 from autointerp.pipeline.resources import Resources
-from autointerp.score.intervals import Estimate
+from autointerp.score.intervals import Estimate, mean, median
 from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
 from autointerp.types import CoderInfo, Fidelity
 
@@ -255,7 +255,7 @@ def _side(
 
 
 def _centre(values: np.ndarray, centre: Centre) -> Estimate:
-    return ranks.mean(values) if centre == "mean" else ranks.median(values)
+    return mean(values) if centre == "mean" else median(values)
 
 
 def _estimate(value: float | None, interval: tuple[float, float] | None) -> Estimate | None:

@@ -83,34 +83,6 @@ def mean_difference(first: Float, second: Float) -> Estimate:
     return Estimate(value, value - reach, value + reach)
 
 
-def mean(sample: Float) -> Estimate:
-    """With Student's interval."""
-    from scipy.special import stdtrit
-
-    value, n = float(sample.mean()), len(sample)
-    error = float(sample.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-    if not error:
-        return Estimate(value)
-    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error
-    return Estimate(value, value - reach, value + reach)
-
-
-def median(sample: Float) -> Estimate:
-    """With the interval between two order statistics, which holds for any distribution; none for fewer than six scores, where
-    even lowest and highest are too close."""
-    from scipy.special import bdtr
-
-    value, n = float(np.median(sample)), len(sample)
-    # So many scores below the median are as rare as one in forty.
-    below = np.arange(n // 2 + 1)
-    rare = np.flatnonzero(bdtr(below, n, 0.5) <= (1 - LEVEL) / 2)
-    if not len(rare):
-        return Estimate(value)
-    ordered = np.sort(sample)
-    at = int(rare[-1])
-    return Estimate(value, float(ordered[at]), float(ordered[n - 1 - at]))
-
-
 def mean_of_pairs(differences: Float, weights: Float) -> Test:
     """Sum of `differences` over sum of `weights`, one of each a context in which both sides were measured: a paired mean, with
     Student's interval over contexts."""

@@ -20,7 +20,7 @@ from autointerp.compare.overlap import (
 from autointerp.compare.results import obtain
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
-from autointerp.score.intervals import Estimate
+from autointerp.score.intervals import Estimate, mean
 from autointerp.store import Store
 from autointerp.types import ProgressCallback, no_progress
 
@@ -61,7 +61,7 @@ def shared_scores(
     is_live = np.isin(scores.latent, live)
     inside = shared[scores.latent]
     samples = scores.value[is_live & inside], scores.value[is_live & ~inside]
-    means = [ranks.mean(sample) if len(sample) else None for sample in samples]
+    means = [mean(sample) if len(sample) else None for sample in samples]
     enough = min(map(len, samples)) >= ranks.MIN_LATENTS
     test = ranks.superiority(*samples) if enough else None
     return SharedScores(len(samples[0]), len(samples[1]), means[0], means[1], test)

@@ -4,6 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from autointerp.score.resampling import LEVEL
+
+Float = NDArray[np.float64]
 Z = 1.959964
 """So many standard errors to either side hold 95 % of a normal distribution."""
 
@@ -20,6 +26,34 @@ class Estimate:
         """In another unit; `factor` > 0."""
         ends = (None if end is None else factor * end for end in (self.low, self.high))
         return Estimate(factor * self.value, *ends)
+
+
+def mean(sample: Float) -> Estimate:
+    """With Student's interval."""
+    from scipy.special import stdtrit
+
+    value, n = float(sample.mean()), len(sample)
+    error = float(sample.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    if not error:
+        return Estimate(value)
+    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error
+    return Estimate(value, value - reach, value + reach)
+
+
+def median(sample: Float) -> Estimate:
+    """With the interval between two order statistics, which holds for any distribution; none for fewer than six scores, where
+    even lowest and highest are too close."""
+    from scipy.special import bdtr
+
+    value, n = float(np.median(sample)), len(sample)
+    # So many scores below the median are as rare as one in forty.
+    below = np.arange(n // 2 + 1)
+    rare = np.flatnonzero(bdtr(below, n, 0.5) <= (1 - LEVEL) / 2)
+    if not len(rare):
+        return Estimate(value)
+    ordered = np.sort(sample)
+    at = int(rare[-1])
+    return Estimate(value, float(ordered[at]), float(ordered[n - 1 - at]))
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:

@@ -1,7 +1,6 @@
 """Agreement against scikit-learn, and against a second implementation written from Krippendorff's own steps."""
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from autointerp.audit.agreement import GAP, MIN_ITEMS, agreement, confusion
 from autointerp.score.resampling import Resamples
+from tests.audit.krippendorff import krippendorff
 
 RESAMPLES = Resamples()
 N_CATEGORIES = 4
@@ -21,25 +21,6 @@ def tables(min_raters: int = 2, max_raters: int = 4, gaps: bool = True) -> st.Se
     return st.integers(min_raters, max_raters).flatmap(
         lambda n: st.lists(st.lists(category, min_size=n, max_size=n), min_size=1, max_size=30).map(np.array)
     )
-
-
-def krippendorff(table: np.ndarray) -> float | None:
-    """By the coincidence matrix, in exact fractions, over pairs of values."""
-    coincidences: dict[tuple[int, int], Fraction] = {}
-    for row in table.tolist():
-        values = [value for value in row if value != GAP]
-        for a, b in itertools.permutations(range(len(values)), 2):
-            pair = values[a], values[b]
-            coincidences[pair] = coincidences.get(pair, Fraction(0)) + Fraction(1, len(values) - 1)
-    totals: dict[int, Fraction] = {}
-    for (a, _), times in coincidences.items():
-        totals[a] = totals.get(a, Fraction(0)) + times
-    n = sum(totals.values())
-    expected = sum(totals[a] * totals[b] for a, b in itertools.permutations(totals, 2))
-    if not expected:
-        return None
-    observed = sum(times for (a, b), times in coincidences.items() if a != b)
-    return float(1 - (n - 1) * observed / expected)
 
 
 @given(tables())

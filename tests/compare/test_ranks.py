@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from autointerp.compare import ranks
+from autointerp.score import intervals
 
 SEEDS = st.integers(0, 9999)
 SIZES = st.integers(ranks.MIN_LATENTS, 60)
@@ -75,14 +76,14 @@ def test_means_and_their_difference_are_scipys(n: int, m: int, seed: int):
     difference = ranks.mean_difference(first, second)
     assert (difference.low, difference.high) == (pytest.approx(welch.low), pytest.approx(welch.high))
     student = stats.ttest_1samp(first, 0).confidence_interval()  # type: ignore[attr-defined]
-    mean = ranks.mean(first)
+    mean = intervals.mean(first)
     assert (mean.low, mean.high) == (pytest.approx(student.low), pytest.approx(student.high))
 
 
 @given(n=st.integers(1, 80), seed=SEEDS)
 def test_the_median_lies_between_the_order_statistics_of_the_binomial(n: int, seed: int):
     sample = np.random.default_rng(seed).normal(size=n)
-    median = ranks.median(sample)
+    median = intervals.median(sample)
     assert median.value == np.median(sample)
     ordered = sorted(sample)
     # The narrowest pair of places, as far from either end, that misses the median in 5 % of cases at most.

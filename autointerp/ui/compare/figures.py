@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from autointerp.compare import ranks
 from autointerp.compare.price import Price, Side
 from autointerp.models.coders import registry
-from autointerp.score.intervals import Estimate
+from autointerp.score.intervals import Estimate, median
 from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.plot import Figure, Scatter
@@ -149,7 +148,7 @@ def distributions(price: Price, colours: Colours, scorer: str) -> Figure:
         if len(scores) > MAX_STEPS:
             scores = np.quantile(scores, np.linspace(0, 1, MAX_STEPS), method="inverted_cdf")
         values, counts = np.unique(scores, return_counts=True)
-        median = ranks.median(np.array(side.scores))
+        middle = median(np.array(side.scores))
         colour = colours[side.coder]
         figure.add_trace(
             Scatter(
@@ -161,9 +160,9 @@ def distributions(price: Price, colours: Colours, scorer: str) -> Figure:
         )  # fmt: skip
         figure.add_trace(
             Scatter(
-                x=[median.value], y=[50], mode="markers", error_x=_bars(median, colour), showlegend=False,
+                x=[middle.value], y=[50], mode="markers", error_x=_bars(middle, colour), showlegend=False,
                 legendgroup=side.coder, marker={"size": 10, "symbol": "line-ns", "line": {"width": 2, "color": colour}},
-                hovertemplate=f"median {interval(median)}<extra>{side.coder}</extra>",
+                hovertemplate=f"median {interval(middle)}<extra>{side.coder}</extra>",
             )
         )  # fmt: skip
     _floor(figure, price, horizontal=False)

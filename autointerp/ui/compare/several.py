@@ -8,6 +8,7 @@ import streamlit as st
 
 from autointerp.compare import directions, ranks
 from autointerp.compare.sharing import Sharing, all_pairs, overlaps, sharing
+from autointerp.score.intervals import mean
 from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.compare import shared_charts, shared_scores
@@ -82,7 +83,7 @@ def _scores(
         for count in range(len(each.n_in)):
             sample = value[(each.counts == count) & ~np.isnan(value)]
             if len(sample) >= ranks.MIN_LATENTS:
-                points.append((count, ranks.mean(sample), len(sample)))
+                points.append((count, mean(sample), len(sample)))
         if points:
             curves.append((each.coder, colours[each.coder], points))
     if not curves:

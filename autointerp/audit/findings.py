@@ -1,0 +1,313 @@
+"""What an audit shows, in sentences: from the figures of `report` alone, whichever way they fall, each with its numbers. Where
+too few items were judged, that is what is said."""
+
+import math
+from collections.abc import Callable, Iterator
+
+from autointerp.audit import agreement as agree
+from autointerp.audit.agreement import Agreement
+from autointerp.audit.calibration import MIN_CLASS, MIN_PAIRS, PAPER_N, Calibration, paper
+from autointerp.audit.report import Part, RaterFigures, Report
+from autointerp.ratings import TASKS, VERDICTS
+from autointerp.score.intervals import Estimate, wilson
+from autointerp.score.registry import SCORERS
+
+MIN_JUDGED = 10
+"""Explanations for a sentence about the share that is right."""
+MIN_CONTROLS = 5
+Names = Callable[[str], str]
+"""What a kind of score (`ScoreKind.key`) is called."""
+
+
+def score_name(key: str) -> str:
+    """`detection (offline)`: who asked and who answered."""
+    scorer, *rest = key.split("~")
+    judge = rest[3] if rest[0:1] == ["llm"] and len(rest) > 4 else "".join(rest[:1])
+    return SCORERS.label(scorer).lower() + (f" ({judge})" if judge else "")
+
+
+def findings(report: Report, name: Names = score_name) -> list[str]:
+    """The sentences, the most important first."""
+    if not report.n_rated:
+        return [f"None of the {_count(report.n_items)} items has a verdict yet, so nothing can be said."]
+    return [
+        *_shares(report),
+        *_agreement(report),
+        *_again(report),
+        *_controls(report),
+        *_scores(report, name),
+        *_humans(report, name),
+        *_caveats(report),
+    ]
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate | None:
+    """Of two independent shares, by Newcombe (1998): from the ends of their intervals."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return None
+    value = first.value - second.value
+    down = math.hypot(first.value - first.low, second.high - second.value)
+    up = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - down, value + up)
+
+
+def right_words(report: Report) -> str:
+    """What counts as right: `“Correct”`."""
+    labels = [f"“{VERDICTS[verdict].label}”" for verdict in report.right]
+    return " or ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
+
+
+def _shares(report: Report) -> Iterator[str]:
+    whole = report.whole
+    if whole.n < MIN_JUDGED or whole.estimate is None:
+        yield (
+            f"{_items(whole.n)} judged so far: too few to say what share of the explanations is right "
+            f"({MIN_JUDGED} at least)."
+        )
+        return
+    who = f"by {_people(len(report.raters))}"
+    if math.isinf(whole.n_effective):
+        yield (
+            f"{percent(whole.estimate.value)} of the {_count(round(whole.population))} explanations are right "
+            f"({right_words(report)}), all of them judged {who}."
+        )
+    else:
+        more = "" if whole.more is None else f" {_count(whole.more)} more items would halve that interval."
+        yield (
+            f"An estimated {percent(whole.estimate.value)} of {_count(round(whole.population))} explanations are right "
+            f"({right_words(report)}; 95 % interval {ends(whole.estimate)}), from {_items(whole.n)} judged {who}.{more}"
+        )
+    yield from _against(report)
+
+
+def _against(report: Report) -> Iterator[str]:
+    """Two coders, or two explainers, told apart or not."""
+    for kind in ("coder", "explainer"):
+        parts = [part for part in report.parts if _of(part, kind)]
+        if len(parts) != 2:  # of more, the most different two are so by chance too
+            continue
+        named = [getattr(part, kind) or "unknown" for part in parts]
+        shares = [part.share for part in parts]
+        figures = " and ".join(
+            f"{percent(share.estimate.value)} of {name}'s (n {_count(share.n)})" if share.estimate
+            else f"none of {name}'s judged"
+            for name, share in zip(named, shares, strict=True)
+        )  # fmt: skip
+        if any(share.n < MIN_JUDGED for share in shares):
+            few = named[min((0, 1), key=lambda at: shares[at].n)]
+            yield f"By {kind}: {figures}; too few of {few}'s to compare them ({MIN_JUDGED} at least)."
+            continue
+        gap = difference(*(share.estimate for share in shares if share.estimate))
+        if gap is None or gap.low is None or gap.high is None:
+            continue
+        apart = gap.low > 0 or gap.high < 0
+        yield (
+            f"By {kind}: {figures} are right, a difference of {_points(gap.value)} ({_points(gap.low)} to "
+            f"{_points(gap.high)}): {'they are told apart' if apart else 'they are not told apart'}."
+        )
+
+
+def _of(part: Part, kind: str) -> bool:
+    other = "explainer" if kind == "coder" else "coder"
+    return getattr(part, kind) is not None and getattr(part, other) is None
+
+
+def _agreement(report: Report) -> Iterator[str]:
+    if len(report.raters) < 2:
+        yield "One rater so far: how far people agree is not known."
+        return
+    found, right = report.agreement, report.agreement_right
+    if not found.n_items or found.raw is None:
+        yield "No item has verdicts by two raters yet: how far they agree is not known."
+        return
+    two = len(report.raters) == 2
+    if found.n_items < MIN_JUDGED:
+        yield (
+            f"{_items(found.n_items)} judged by two raters: too few to say how far they agree ({MIN_JUDGED} at least)."
+        )
+        return
+    coefficient = found.kappa if two else found.alpha
+    named = "Cohen's kappa" if two else "Krippendorff's alpha"
+    text = f"Two raters give the same verdict in {percent(found.raw.value)} of {_count(found.n_pairs)} pairs of verdicts on "
+    text += f"{_items(found.n_items)}"
+    if two:
+        text = f"{_list([each.rater for each in report.raters])} give the same verdict on {percent(found.raw.value)} of "
+        text += f"{_items(found.n_items)}"
+    if coefficient is None:
+        text += f"; all verdicts are the same, so {named} is not defined"
+    else:
+        text += f"; {named} {number(coefficient)}"
+    few = found.n_items < agree.MIN_ITEMS
+    yield text + (f". Too few for an interval ({agree.MIN_ITEMS} at least)." if few else ".")
+    of_right = right.kappa if two else right.alpha
+    if of_right is not None and right.raw is not None:
+        yield (
+            f"On whether an explanation is right they agree in {percent(right.raw.value)} of {_count(right.n_pairs)} "
+            f"{'items' if two else 'pairs'}; {named} {number(of_right)}."
+        )
+
+
+def _again(report: Report) -> Iterator[str]:
+    left = sum(each.again_seen for each in report.raters)
+    said = f" {_count(left)} more had been looked up before they came back, and are left out." if left else ""
+    if report.again.raw is None:
+        if left:
+            yield f"Agreement of raters with themselves is not known.{said}"
+        return
+    same = round(report.again.raw.value * report.again.n_pairs)
+    each = _each(report, lambda figures: _same(figures.again)) if len(report.raters) > 1 else ""
+    ends_ = f" ({ends(report.again.raw)})" if report.again.raw.low is not None else ""
+    text = f"Shown an item again, raters gave the same verdict {_count(same)} of {_count(report.again.n_pairs)} times"
+    yield f"{text}{ends_}{each}.{said}"
+
+
+def _same(again: Agreement) -> str | None:
+    return None if again.raw is None else f"{round(again.raw.value * again.n_pairs)} of {again.n_pairs}"
+
+
+def _controls(report: Report) -> Iterator[str]:
+    seen = sum(each.controls for each in report.raters)
+    if not seen:
+        return
+    fooled = sum(each.controls_right for each in report.raters)
+    each = _each(report, lambda one: f"{one.controls_right} of {one.controls}" if one.controls else None)
+    yield (
+        f"Of {_count(seen)} verdicts on controls, explanations of other features, {_count(fooled)} call them right"
+        f"{each if len(report.raters) > 1 else ''}."
+    )
+    for one in report.raters:
+        if (gap := _above_controls(one)) is not None and gap.low is not None and gap.low <= 0:
+            yield (
+                f"{one.rater}'s verdicts are not told apart from guesses: right are {one.controls_right} of {one.controls} "
+                f"controls, and {one.n_right} of {one.n - one.n_unreadable} explanations."
+            )
+
+
+def _above_controls(one: RaterFigures) -> Estimate | None:
+    """How much more often a rater calls an explanation right than a control."""
+    n = one.n - one.n_unreadable
+    if one.controls < MIN_CONTROLS or n < MIN_JUDGED:
+        return None
+    own, control = one.n_right / n, one.controls_right / one.controls
+    return difference(Estimate(own, *wilson(own, n)), Estimate(control, *wilson(control, one.controls)))
+
+
+def _scores(report: Report, name: Names) -> Iterator[str]:
+    for key, found in report.calibrations.items():
+        yield _score(name(key), found, key.split("~")[0])
+
+
+def _score(name: str, found: Calibration, scorer: str | None) -> str:
+    title = name[:1].upper() + name[1:]
+    counts = f"{_count(found.n_right)} right, {_count(found.n_wrong)} not"
+    if found.auroc is None or found.auroc.low is None or found.auroc.high is None:
+        text = f"{title} as a predictor of the verdict: too few ({counts}; {MIN_CLASS} of each at least)"
+    else:
+        text = f"{title}: a right explanation has a higher score than another one in {percent(found.auroc.value)} of pairs "
+        text += f"(AUROC {number(found.auroc)}; {counts})"
+        if found.auroc.low <= 0.5 <= found.auroc.high:
+            text += ", which does not tell it from chance"
+        elif found.auroc.high < 0.5:
+            text += ": lower scores go with right explanations"
+    if found.correlation is None:
+        few = found.n_graded < MIN_PAIRS
+        return text + (f"; {_items(found.n_graded)} are too few for a rank correlation." if few else ".")
+    text += (
+        f"; rank correlation with the verdict's grade {number(found.correlation)}, n {_count(found.n_graded)}"
+    )
+    theirs = paper(scorer or "")
+    if theirs is not None:
+        text += f", where the paper has {number(theirs)}, n {PAPER_N}, on another scale"
+    return text + "."
+
+
+def _humans(report: Report, name: Names) -> Iterator[str]:
+    for human in report.humans:
+        task = f"people's {TASKS[human.task].lower()}"
+        if human.score is None or human.n < MIN_JUDGED:
+            yield f"{_sentence(task)}: {_items(human.n)} answered, too few for a mean ({MIN_JUDGED} at least)."
+            continue
+        floor = ""
+        if human.floor is not None:
+            floor = f"; on {_count(human.n_floor)} controls {number(human.floor)}, their floor"
+        text = f"{_sentence(task)} scores {number(human.score)} on average (balanced accuracy, n {_count(human.n)}){floor}."
+        for key, (found, n) in human.judges.items():
+            text += f" Rank correlation with {name(key)} {number(found)}, n {_count(n)}."
+        yield text
+        yield _score(f"{task} score", report.human_calibrations[human.task], None)
+
+
+def _caveats(report: Report) -> Iterator[str]:
+    seen = sum(each.n_seen for each in report.raters)
+    if seen:
+        yield f"{_count(seen)} verdicts were given after looking at what the audit hides: they are not blind, and counted."
+    unreadable = sum(each.n_unreadable for each in report.raters)
+    if unreadable:
+        yield f"{_count(unreadable)} verdicts say that contexts are broken: they are in no rate."
+    if report.whole.joined:
+        n = len(report.whole.joined)
+        yield (
+            f"{_count(n)} of {_count(len(report.audit.strata))} strata {'have' if n > 1 else 'has'} no verdict yet and "
+            f"{'are' if n > 1 else 'is'} taken to be like the nearest that have."
+        )
+    if report.whole.silent:
+        yield f"Nothing is judged of {_list(report.whole.silent)}: the share is of the other coders."
+    settled = sum(each.settled is not None for each in report.disagreements)
+    if report.disagreements:
+        yield (
+            f"Raters differ on {_items(len(report.disagreements))}, of which {_count(settled)} "
+            f"{'are' if settled != 1 else 'is'} settled. A settled verdict counts in place of theirs, but for agreement."
+        )
+
+
+def _each(report: Report, say: Callable[[RaterFigures], str | None]) -> str:
+    said = [f"{figures.rater} {text}" for figures in report.raters if (text := say(figures)) is not None]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def percent(share: float) -> str:
+    """`62 %`; never 0 or 100 for what is not."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def ends(estimate: Estimate) -> str:
+    """`53 % to 71 %`."""
+    return f"{percent(estimate.low or 0.0)} to {percent(1.0 if estimate.high is None else estimate.high)}"
+
+
+def number(estimate: Estimate) -> str:
+    """`0.58 (0.45 to 0.70)`."""
+    value = f"{estimate.value:.2f}"
+    if estimate.low is None or estimate.high is None:
+        return _minus(value)
+    return _minus(f"{value} ({estimate.low:.2f} to {estimate.high:.2f})")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _points(gap: float) -> str:
+    return _minus(f"{100 * gap:+.0f} points")
+
+
+def _count(n: int) -> str:
+    return f"{n:,}"
+
+
+def _items(n: int) -> str:
+    return f"{n:,} item{'' if n == 1 else 's'}"
+
+
+def _people(n: int) -> str:
+    return "one rater" if n == 1 else f"{n} raters"
+
+
+def _list(names: "list[str] | tuple[str, ...]") -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
