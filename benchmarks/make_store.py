@@ -1,6 +1,6 @@
 """Generates a large store through the real writers: by default 10^8 activations over 32,768 latents.
 
-    python benchmarks/make_store.py PATH [--activations 100000000] [--latents 32768] [--k 32]
+    python benchmarks/make_store.py PATH [--activations 100000000] [--latents 32768] [--k 32] [--coders 1]
 
 The corpus is a Zipf-distributed token stream. Latents have Zipf-like densities, a preferred set of tokens, values from a
 log-normal per latent, and some never fire. Logits, neighbours and fidelity are there too, so that every page has
@@ -134,13 +134,20 @@ def make_coder(
         )  # fmt: skip
 
 
-def make_store(path: Path, *, n_activations: int, n_latents: int, k: int, seed: int = 0) -> CoderInfo:
-    """The whole store, with one coder called `generated`."""
+def make_store(
+    path: Path, *, n_activations: int, n_latents: int, k: int, seed: int = 0, n_coders: int = 1
+) -> CoderInfo:
+    """The whole store, with a coder called `generated`, and `generated-2` and so on of the same size where more are asked for;
+    gives the last."""
     rng = np.random.default_rng(seed)
     # About one in ten draws repeats a latent of the same token.
     n_contexts = int(n_activations / (0.9 * k * CTX_LEN)) + 1
     store = make_corpus(path, n_contexts, rng)
-    return make_coder(store, "generated", n_latents=n_latents, k=k, n_activations=n_activations, rng=rng)
+    names = ["generated", *(f"generated-{number}" for number in range(2, n_coders + 1))]
+    return [
+        make_coder(store, name, n_latents=n_latents, k=k, n_activations=n_activations, rng=rng)
+        for name in names
+    ][-1]
 
 
 def main() -> int:
@@ -149,9 +156,12 @@ def main() -> int:
     parser.add_argument("--activations", type=int, default=100_000_000)
     parser.add_argument("--latents", type=int, default=32_768)
     parser.add_argument("--k", type=int, default=32)
+    parser.add_argument("--coders", type=int, default=1)
     args = parser.parse_args()
     begin = time.perf_counter()
-    info = make_store(args.path, n_activations=args.activations, n_latents=args.latents, k=args.k)
+    info = make_store(
+        args.path, n_activations=args.activations, n_latents=args.latents, k=args.k, n_coders=args.coders
+    )
     seconds = time.perf_counter() - begin
     print(
         f"{info.n_activations:,} activations of {info.n_latents:,} latents ({info.n_dead:,} dead) over {info.n_tokens:,} "
