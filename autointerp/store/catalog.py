@@ -6,6 +6,7 @@ then a new *generation* is opened. Calls under way keep the old one, whose files
 
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,12 +21,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import StoreDamaged, UnknownName
-from autointerp.store import migrations
+from autointerp.errors import StoreDamaged, StoreError, UnknownName, UserError
+from autointerp.store import accepted, checked, migrations
 from autointerp.store.database import attach, connect
 from autointerp.store.files import check_name, natural_key
 from autointerp.store.manifest import REBUILD, Layout
-from autointerp.types import CoderInfo, Fidelity, Relation
+from autointerp.types import CoderInfo, Relation
 
 Columns = Mapping[str, NDArray]
 _HEADER_BYTES = 3 * 4096
@@ -67,16 +68,24 @@ class Generation:
         self._connection = connect(threads=_THREADS)
         self._connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
         self._connection.execute("SET temp_directory = ''")
-        self._attach_corpus(meta["format"])
+        self._attach(
+            layout.corpus_database, "_corpus_file" if meta["format"] < migrations.FORMAT else "corpus"
+        )
         paths = sorted(layout.coders.glob("[!.]*.duckdb"), key=lambda path: natural_key(path.stem))
-        for number, path in enumerate(paths):
-            self._attach_coder(path, f"_coder_{number}", meta["corpus"]["sha256"])
-        self._connection.execute("CREATE SCHEMA _computed")
-        # From here on no statement can open a file, or undo this. The first setting alone would leave the attached
-        # files open to read_blob; what is attached is open already and needs no file system.
+        attached = [
+            (path, f"_coder_{number}")
+            for number, path in enumerate(paths)
+            if self._attach_coder(path, f"_coder_{number}_file")
+        ]
+        # From here on, before anything in the files is looked at, no statement can open a file, or undo this. The first
+        # setting alone would leave the attached files open to read_blob; what is attached is open and needs no file system.
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         self._connection.execute("SET lock_configuration = true")
+        self._connection.execute("CREATE SCHEMA _computed")
+        self._open_corpus(meta)
+        for path, alias in attached:
+            self._open_coder(path, alias, meta["corpus"])
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own for the calling thread (6 microseconds)."""
@@ -93,50 +102,71 @@ class Generation:
         """Number of token ids."""
         return int(self.columns("SELECT count(*) AS n FROM corpus.vocabulary")["n"][0])
 
-    def columns(self, query: str, parameters: list[Any] | None = None) -> Columns:
-        """Runs a query of this package; damage met on the way becomes StoreDamaged."""
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for queries of this package: damage met on the way becomes StoreDamaged."""
         try:
-            return cast(
-                Columns, self.cursor().execute(query, parameters).fetchnumpy()
-            )  # no ENUM columns here, so no pandas Categorical
+            yield self.cursor()
         except (
-            duckdb.IOException,
-            duckdb.InternalException,
-            duckdb.FatalException,
-            duckdb.SerializationException,
-        ) as error:
+            duckdb.Error
+        ) as error:  # the tables are as expected, so a query that fails is about what is in them
             raise damaged(self.layout.root, error) from error
 
-    def _attach_corpus(self, written: int) -> None:
-        path = self.layout.corpus_database
+    def columns(self, query: str, parameters: list[Any] | None = None) -> Columns:
+        """Runs a query of this package. Raises StoreDamaged."""
+        with self.reading() as cursor:  # no ENUM columns here, so no pandas Categorical
+            return cast(Columns, cursor.execute(query, parameters).fetchnumpy())
+
+    def _attach(self, path: Path, file: str) -> None:
         if not path.exists():
             raise StoreDamaged(f"{path} is missing. {REBUILD}")
         try:
-            steps = migrations.steps_from(written, "the corpus", REBUILD)
-            name = "_corpus_file" if steps else "corpus"
-            attach(self._connection, path, name)
-            self._check_length(path, name)
-            migrations.translate(self._connection, name, "corpus", [step.corpus for step in steps])
-            self._connection.execute("SELECT token, text, bytes, special FROM corpus.vocabulary LIMIT 0")
-            self._connection.execute("SELECT context, document, text FROM corpus.contexts LIMIT 0")
+            attach(self._connection, path, file)
         except duckdb.Error as error:
             raise damaged(path, error) from error
 
-    def _attach_coder(self, path: Path, alias: str, corpus_sha256: str) -> None:
-        """`alias` begins as no coder's name does, and so no schema of `Store.sql`."""
-        file = f"{alias}_file"
+    def _open_corpus(self, meta: Mapping[str, Any]) -> None:
+        path = self.layout.corpus_database
+        try:
+            steps = migrations.steps_from(meta["format"], "the corpus", REBUILD)
+            file = "_corpus_file" if steps else "corpus"
+            self._check_length(path, file)
+            accepted.refuse_others(self._connection, file)
+            if not steps:
+                accepted.check_columns(self._connection, file, accepted.corpus_columns())
+            migrations.translate(self._connection, file, "corpus", [step.corpus for step in steps])
+            self._connection.execute("SELECT token, text, bytes, special FROM corpus.vocabulary LIMIT 0")
+            self._connection.execute("SELECT context, document, text FROM corpus.contexts LIMIT 0")
+        except (duckdb.Error, StoreDamaged) as error:
+            raise damaged(path, error) from error
+
+    def _attach_coder(self, path: Path, file: str) -> bool:
+        """`file` begins as no coder's name does, and so no schema of `Store.sql`."""
         try:
             check_name(path.stem)
             attach(self._connection, path, file)
-        except Exception as error:
+        except (duckdb.Error, UserError) as error:
             self.problems.append(f"{path}: cannot be opened as a coder ({_first_line(error)}). {_AGAIN}")
-            return
+            return False
+        return True
+
+    def _open_coder(self, path: Path, alias: str, corpus: Mapping[str, Any]) -> None:
+        file = f"{alias}_file"
         try:
             self._check_length(path, file)
-            self.coders[path.stem] = self._read_coder(path, file, alias, corpus_sha256)
-        except Exception as error:
-            self._connection.execute(f"DETACH {file}")
-            self.problems.append(f"{path}: {_first_line(error)}")
+            self.coders[path.stem] = self._read_coder(path, file, alias, corpus)
+        except StoreError as error:
+            self._leave_out(path, file, str(error))
+        except (
+            Exception
+        ) as error:  # whatever a file from anyone holds: it is left out and named, the others can be read
+            self._leave_out(
+                path, file, f"is damaged or no coder file of this program ({_first_line(error)}). {_AGAIN}"
+            )
+
+    def _leave_out(self, path: Path, file: str, why: str) -> None:
+        self._connection.execute(f"DETACH {file}")
+        self.problems.append(f"{path}: {why}")
 
     def _check_length(self, path: Path, alias: str) -> None:
         """A truncated file can still open: its header says how many blocks there should be."""
@@ -147,13 +177,12 @@ class Generation:
         if path.stat().st_size < expected:
             raise StoreDamaged(f"{path} is truncated: {path.stat().st_size} of {expected} bytes. {_AGAIN}")
 
-    def _read_coder(self, path: Path, file: str, alias: str, corpus_sha256: str) -> AttachedCoder:
-        try:
-            rows = self._connection.execute(f"SELECT key, value FROM {file}.meta ORDER BY key").fetchall()
-        except duckdb.Error as error:
-            raise StoreDamaged(
-                f"not a coder file of this program ({_first_line(error)}). {_AGAIN}"
-            ) from error
+    def _read_coder(self, path: Path, file: str, alias: str, corpus: Mapping[str, Any]) -> AttachedCoder:
+        """Raises StoreError, or whatever a foreign file leads to."""
+        accepted.refuse_others(self._connection, file)
+        rows = self._connection.execute(
+            f"SELECT key, value FROM {file}.meta ORDER BY key LIMIT {accepted.MAX_META_ROWS}"
+        ).fetchall()
         meta = {key: json.loads(value) for key, value in rows}
         if "complete" not in meta:
             raise StoreDamaged(f"the file was never completed. {_AGAIN}")
@@ -162,23 +191,49 @@ class Generation:
             meta = step.meta(meta)
         if steps:
             migrations.translate(self._connection, file, alias, [step.coder for step in steps])
-        if meta["corpus_sha256"] != corpus_sha256:
+        else:
+            accepted.check_columns(self._connection, file, accepted.coder_columns())
+        if meta["corpus_sha256"] != corpus["sha256"]:
             raise StoreDamaged(f"the coder was cached on another corpus. {_AGAIN}")
-        described, fidelity = meta["info"], meta["fidelity"]
-        info = CoderInfo(
-            **{**described, "coder": path.stem},
-            fidelity=Fidelity(**fidelity) if fidelity else None,
-            bytes_on_disk=path.stat().st_size,
-            cofiring_share=meta.get("cofiring_share"),
-        )
+        described = {
+            **meta["info"], "coder": path.stem, "fidelity": meta["fidelity"] or None, "bytes_on_disk": path.stat().st_size,
+            "cofiring_share": meta.get("cofiring_share"),
+        }  # fmt: skip
+        info = CoderInfo(**checked.arguments(CoderInfo, described))
+        scales = {"scale": info.scale, "logit_scale": float(meta["logit_scale"])}
+        relations = checked.value(meta["relations"], dict, "relations")
+        checked.entries(relations, Relation, Relation, "relations")
+        self._check_size(info, corpus, accepted.rows_of(self._connection, file), scales)
         return AttachedCoder(
             alias if steps else file,
             info,
-            float(meta["logit_scale"]),
-            int(meta["statistics"]["derived_up_to"]),
-            meta["relations"],
+            scales["logit_scale"],
+            checked.value(meta["statistics"]["derived_up_to"], int, "derived_up_to"),
+            relations,
             hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16],  # with the moment it was completed
         )
+
+    @staticmethod
+    def _check_size(
+        info: CoderInfo, corpus: Mapping[str, Any], rows: Mapping[str, int], scales: Mapping[str, float]
+    ) -> None:
+        """What arrays are made as large as the file says they are."""
+        wanted = {
+            "latents": info.n_latents, "activations": info.n_activations,
+        }  # fmt: skip
+        for table, n in wanted.items():
+            if rows.get(table) != n:
+                raise StoreDamaged(
+                    f"its table {table} has {rows.get(table)} rows, and its description says {n}. {_AGAIN}"
+                )
+        for name in ("n_contexts", "ctx_len"):
+            if getattr(info, name) != corpus[name]:
+                raise StoreDamaged(
+                    f"its {name} is {getattr(info, name)}, the corpus has {corpus[name]}. {_AGAIN}"
+                )
+        for name, scale in scales.items():
+            if not 0 < scale < math.inf:
+                raise StoreDamaged(f"its {name} is {scale}, not a number above 0. {_AGAIN}")
 
 
 class Catalog:
@@ -244,7 +299,7 @@ def catalog_of(layout: Layout, meta: Mapping[str, Any]) -> Catalog:
 def damaged(path: Path, error: Exception) -> StoreDamaged:
     """DuckDB's `error` with a way out."""
     return StoreDamaged(
-        f"{path} cannot be read: {_first_line(error)}. The file is damaged or foreign. {REBUILD}"
+        f"{path} cannot be read: {_first_line(error).rstrip('.')}. The file is damaged or foreign. {REBUILD}"
     )
 
 
@@ -278,8 +333,10 @@ def _map_tokens(layout: Layout, corpus: dict[str, Any]) -> NDArray[np.unsignedin
         tokens = np.load(layout.tokens, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise StoreDamaged(f"{layout.tokens} is missing. {REBUILD}") from error
-    except (ValueError, OSError) as error:
-        raise StoreDamaged(f"{layout.tokens} is truncated or foreign ({error}). {REBUILD}") from error
+    except Exception as error:  # numpy's reader of headers throws what Python's parser does, and more
+        raise StoreDamaged(
+            f"{layout.tokens} is truncated or foreign ({_first_line(error)}). {REBUILD}"
+        ) from error
     if tokens.shape != expected or tokens.dtype.kind != "u":
         raise StoreDamaged(
             f"{layout.tokens} holds {tokens.dtype} of shape {tokens.shape}; store.json says {expected}. {REBUILD}"

@@ -17,6 +17,7 @@ from autointerp.store import migrations
 from autointerp.store.coders.computed import compute, grid
 from autointerp.store.coders.definitions import computed_names, stored
 from autointerp.store.coders.half import encode_signed, power_of_two_scale
+from autointerp.store.coders.schema import schema
 from autointerp.store.coders.spool import LatentBlock, Spool
 from autointerp.store.coders.statistics import (
     DERIVED_UP_TO,
@@ -25,7 +26,7 @@ from autointerp.store.coders.statistics import (
     BlockStatistics,
     block_statistics,
 )
-from autointerp.store.coders.tables import encode_similarity, schema
+from autointerp.store.coders.tables import encode_similarity
 from autointerp.store.corpus_writer import package_versions
 from autointerp.store.database import DatabaseWriter
 from autointerp.store.files import Workspace, check_name, writing

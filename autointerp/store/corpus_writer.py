@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from autointerp.errors import CorpusError, StoreError
 from autointerp.store import migrations
+from autointerp.store.accepted import corpus_schema
 from autointerp.store.corpus.vocabulary import Vocabulary, VocabularyEntry
 from autointerp.store.database import DatabaseWriter
 from autointerp.store.files import Workspace, fsync_path, write_atomically, writing
@@ -31,11 +32,6 @@ Document = tuple[str, int, int]
 _HEADER_BYTES = 128
 _CONTEXTS_PER_BATCH = 4096
 _PACKAGES = ("autointerp", "duckdb", "numpy", "pyarrow", "torch", "transformers", "eai-sparsify")
-_SCHEMA = """
-CREATE TABLE vocabulary(token UINTEGER, text VARCHAR, bytes BLOB, special BOOLEAN);
-CREATE TABLE documents(document UINTEGER, name VARCHAR, first_token UBIGINT, n_tokens UBIGINT);
-CREATE TABLE contexts(context UINTEGER, document UINTEGER, text VARCHAR);
-"""
 
 
 class CorpusWriter:
@@ -154,7 +150,7 @@ class CorpusWriter:
     def _write_database(self, documents: list[Document], progress: ProgressCallback) -> int:
         path = self._folder / "corpus.duckdb"
         with DatabaseWriter(path) as database:
-            for statement in _SCHEMA.strip().splitlines():
+            for statement in corpus_schema():
                 database.execute(statement)
             vocabulary = self._vocabulary
             n = len(vocabulary)

@@ -70,18 +70,19 @@ def list_latents(
     if not attached:
         return LatentPage(0, 0, [])
     annotated = None if annotations is None else annotated_store(annotations)
-    cursor = generation.cursor()
-    parts = _selects(cursor, generation, names, query, annotated)
-    parameters = [value for part in parts for value in part.parameters]
-    # Counted apart: a window function over all matches would take six times as long as the page.
-    counted = cursor.execute(
-        f"SELECT count(*) FROM ({' UNION ALL '.join(part.counting for part in parts)})", parameters
-    ).fetchone()
-    result = cursor.execute(
-        f"{_ordered(parts, query)} LIMIT ? OFFSET ?", [*parameters, max(query.limit, 0), max(query.offset, 0)]
-    )
-    columns = [column[0] for column in result.description]
-    rows = [_row(names, dict(zip(columns, values, strict=True))) for values in result.fetchall()]
+    with generation.reading() as cursor:
+        parts = _selects(cursor, generation, names, query, annotated)
+        parameters = [value for part in parts for value in part.parameters]
+        # Counted apart: a window function over all matches would take six times as long as the page.
+        counted = cursor.execute(
+            f"SELECT count(*) FROM ({' UNION ALL '.join(part.counting for part in parts)})", parameters
+        ).fetchone()
+        result = cursor.execute(
+            f"{_ordered(parts, query)} LIMIT ? OFFSET ?",
+            [*parameters, max(query.limit, 0), max(query.offset, 0)],
+        )
+        columns = [column[0] for column in result.description]
+        rows = [_row(names, dict(zip(columns, values, strict=True))) for values in result.fetchall()]
     return LatentPage(
         counted[0] if counted else 0,
         sum(coder.info.n_dead for coder in attached),
@@ -97,12 +98,12 @@ def whole_list(
     query.check()
     generation = store.generation()
     annotated = None if annotations is None else annotated_store(annotations)
-    cursor = generation.cursor()
-    parts = _selects(cursor, generation, coders, query, annotated)
-    if not parts:
-        return pa.table({"coder": pa.array([], pa.string()), "latent": pa.array([], pa.uint32())})
-    parameters = [value for part in parts for value in part.parameters]
-    table = cursor.sql(_ordered(parts, query), params=parameters).to_arrow_table()
+    with generation.reading() as cursor:
+        parts = _selects(cursor, generation, coders, query, annotated)
+        if not parts:
+            return pa.table({"coder": pa.array([], pa.string()), "latent": pa.array([], pa.uint32())})
+        parameters = [value for part in parts for value in part.parameters]
+        table = cursor.sql(_ordered(parts, query), params=parameters).to_arrow_table()
     columns = {"coder": pa.array(list(coders)).take(table["coder"]), "latent": table["latent"]}
     columns |= {
         name: table[each.column] for name, each in STATISTICS.items() if each.column in table.column_names

@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import StoreDamaged, StoreIncomplete, StoreMissing
-from autointerp.store import migrations
+from autointerp.store import checked, migrations
 
-_REQUIRED = {"n_contexts", "ctx_len", "n_tokens", "n_documents", "sha256"}
+_REQUIRED = {"n_contexts": int, "ctx_len": int, "n_tokens": int, "n_documents": int, "sha256": str}
+_OPTIONAL: dict[str, dict[str, Any]] = {
+    "model": {
+        "name": str, "source": str, "revision": str | None, "d_model": int, "n_layers": int, "vocab_size": int,
+        "architecture": str, "fingerprint": str | None, "dtype": str | None,
+    },
+    "tokenizer": {"source": str | None, "separator": int | None, "bos": int | None, "n_tokens_asked": int | None},
+    "corpus": {"name": str, "vocab_size": int},
+}  # fmt: skip
+_UNKNOWN = {str: "unknown", int: 0}
+"""Instead of what a page shows and an older or foreign file does not say."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +69,34 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise StoreMissing(f"{root} holds no store (no store.json in it). {_MAKE_ONE}")
     try:
         meta = json.loads(layout.manifest.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise StoreDamaged(f"{layout.manifest} cannot be read ({error}). {REBUILD}") from error
     if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
         raise StoreDamaged(f"{layout.manifest} is not a store manifest (no format number). {REBUILD}")
     for step in migrations.steps_from(meta["format"], f"the store at {root}", _BUILD_AGAIN):
         meta = step.manifest(meta)
-    missing = _REQUIRED - set(meta.get("corpus") or {})
+    try:
+        return _described(meta)
+    except ValueError as error:
+        raise StoreDamaged(f"{layout.manifest} is damaged or foreign: {error}. {REBUILD}") from error
+
+
+def _described(meta: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with every field that is used, of its type. Raises ValueError."""
+    corpus = checked.value(meta.get("corpus"), dict, "corpus")
+    missing = sorted(_REQUIRED.keys() - corpus.keys())
     if missing:
-        raise StoreDamaged(f"{layout.manifest} lacks corpus fields: {', '.join(sorted(missing))}. {REBUILD}")
-    return meta
+        raise ValueError(f"it lacks corpus fields: {', '.join(missing)}")
+    for name, hint in _REQUIRED.items():
+        checked.value(corpus[name], hint, f"corpus.{name}")
+    described = {**meta, "created": checked.value(meta.get("created", ""), str, "created")}
+    for part, hints in _OPTIONAL.items():
+        given = checked.value(meta.get(part, {}), dict, part)
+        described[part] = {name: _UNKNOWN[hint] for name, hint in hints.items() if hint in _UNKNOWN} | given
+        for name, hint in hints.items():
+            if name in given:
+                checked.value(given[name], hint, f"{part}.{name}")
+    return described
 
 
 _MAKE_ONE = "Make one with `autointerp demo` or `autointerp cache`."

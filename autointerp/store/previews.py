@@ -97,19 +97,19 @@ def _at_spots(
     generation: Generation, coder: AttachedCoder, latents: Sequence[int], spots: Spots, window: int
 ) -> dict[int, Match]:
     info = coder.info
-    cursor = generation.cursor()
-    cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
-    rows = cursor.execute(
-        "WITH fires AS (SELECT latent, (place % $grid)::BIGINT AS token, activation FROM "
-        f"{coder.alias}.activations WHERE latent IN ({', '.join(map(str, latents))})), "
-        # Of equally strong ones the first.
-        "peaks AS (SELECT latent, arg_max(token, (activation::BIGINT << 40) - token) AS peak FROM "
-        f"(SELECT latent, token, activation, {unit_of('token', info, spots.width)} AS spot FROM fires) "
-        "SEMI JOIN wanted USING (spot) GROUP BY latent) "
-        "SELECT latent, token, activation, peak FROM fires JOIN peaks USING (latent) "
-        "WHERE abs(token - peak) <= $window AND token // $ctx_len = peak // $ctx_len",
-        {"grid": info.n_contexts * info.ctx_len, "window": window, "ctx_len": info.ctx_len},
-    ).fetchnumpy()
+    with generation.reading() as cursor:
+        cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
+        rows = cursor.execute(
+            "WITH fires AS (SELECT latent, (place % $grid)::BIGINT AS token, activation FROM "
+            f"{coder.alias}.activations WHERE latent IN ({', '.join(map(str, latents))})), "
+            # Of equally strong ones the first.
+            "peaks AS (SELECT latent, arg_max(token, (activation::BIGINT << 40) - token) AS peak FROM "
+            f"(SELECT latent, token, activation, {unit_of('token', info, spots.width)} AS spot FROM fires) "
+            "SEMI JOIN wanted USING (spot) GROUP BY latent) "
+            "SELECT latent, token, activation, peak FROM fires JOIN peaks USING (latent) "
+            "WHERE abs(token - peak) <= $window AND token // $ctx_len = peak // $ctx_len",
+            {"grid": info.n_contexts * info.ctx_len, "window": window, "ctx_len": info.ctx_len},
+        ).fetchnumpy()
     latent, token, bits, peak = (np.asarray(rows[name]) for name in ("latent", "token", "activation", "peak"))
     values = decode(bits, info.scale)
     matches = {}

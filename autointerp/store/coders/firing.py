@@ -150,12 +150,12 @@ def _strongest(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
     """Latent, place and the largest activation (half-float bits, which keep the order) of all that fires there."""
     where = unit_of(f"(place % {coder.info.n_contexts * coder.info.ctx_len})", coder.info, spots.width)
-    cursor = generation.cursor()
-    cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
-    rows = cursor.execute(
-        "SELECT latent, spot, max(activation) AS bits FROM ("
-        f"SELECT latent, activation, {where} AS spot FROM {coder.alias}.activations"
-        ") SEMI JOIN wanted USING (spot) GROUP BY latent, spot"
-    ).fetchnumpy()
+    with generation.reading() as cursor:
+        cursor.register("wanted", pa.table({"spot": np.asarray(spots.ids, dtype=np.uint64)}))
+        rows = cursor.execute(
+            "SELECT latent, spot, max(activation) AS bits FROM ("
+            f"SELECT latent, activation, {where} AS spot FROM {coder.alias}.activations"
+            ") SEMI JOIN wanted USING (spot) GROUP BY latent, spot"
+        ).fetchnumpy()
     latent, spot, bits = (np.asarray(rows[name]) for name in ("latent", "spot", "bits"))
     return latent.astype(np.int64), spot.astype(np.int64), bits

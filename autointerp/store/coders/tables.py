@@ -1,54 +1,24 @@
-"""The tables of a coder file: how they are made, and what they say in SQL.
+"""What the tables of a coder file (`autointerp.store.coders.schema`) say in SQL.
 
 What a file need not hold is worked out when it is asked for: densities and shares are quotients of counts, and the histogram
 and the quantiles of a latent that fires rarely follow from its few activations in less time than reading them from a table
 would take. `latents` and `views` give every table with all of its columns and rows, whatever is stored.
-
-Logits and neighbours are lists, one row a latent: ten numbers in ten rows would cost a row number each, and filling the table
-ten times as long.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.store.catalog import AttachedCoder
-from autointerp.store.coders.definitions import STATISTICS, Statistic, stored
+from autointerp.store.coders.definitions import STATISTICS, Statistic
+from autointerp.store.coders.schema import latent_type
 from autointerp.store.coders.statistics import N_BINS, WINDOW
 from autointerp.store.database import quote
-from autointerp.types import N_QUANTILES, CoderInfo, Relation
+from autointerp.types import N_QUANTILES, CoderInfo
 
-# `place` = slot * tokens of the corpus + token index, where the slot counts latents in the order of their rows on disk
-# (nearly that of their numbers, see `coder_writer`). It rises through the whole table, so that DuckDB stores gaps: 1.3 to 1.8
-# bytes instead of 2.2 for token indices, which fall back at each new latent. `positional` alone is a reserved word of SQL.
-# Lists hold UINTEGER: DuckDB packs them into the bits they need, and leaves 16-bit ones as they are.
-_SCHEMA = """
-CREATE TABLE meta(key VARCHAR, value VARCHAR);
-CREATE TABLE activations(latent {latent}, place UBIGINT, activation USMALLINT);
-CREATE TABLE latents(latent UINTEGER{statistics});
-CREATE TABLE quantiles(latent {latent}, quantile UTINYINT, low USMALLINT, high USMALLINT);
-CREATE TABLE histograms(latent {latent}, bin UTINYINT, n UBIGINT);
-CREATE TABLE peaks(latent UINTEGER, away TINYINT, activation USMALLINT);
-CREATE TABLE logits(latent UINTEGER, promoted UINTEGER[], promoted_value USMALLINT[], suppressed UINTEGER[],
- suppressed_value USMALLINT[]);
-CREATE TABLE neighbours(latent UINTEGER{neighbours})
-"""
 PER_UNIT = 2000
 """Similarities, which lie in -1 to 1, are stored as whole numbers of 1/2000: as fine as float16 is near 1, in 11 bits."""
-
-
-def schema(n_latents: int, relations: Iterable[Relation]) -> list[str]:
-    """Statements that make the tables; `relations` are those with columns of their own."""
-    neighbours = "".join(f", {name} UINTEGER[], {name}_value SMALLINT[]" for name in relations)
-    statistics = "".join(f", {statistic.column} {statistic.stored}" for statistic in stored())
-    text = _SCHEMA.format(latent=_latent_type(n_latents), neighbours=neighbours, statistics=statistics)
-    return text.strip().split(";")
-
-
-def _latent_type(n_latents: int) -> str:
-    """Of the long table, and of those that a view mixes with it: a cast would hide a condition on it from the scan."""
-    return "UINTEGER" if n_latents > 1 << 16 else "USMALLINT"
 
 
 def encode_similarity(values: NDArray[np.floating]) -> NDArray[np.int16]:
@@ -118,7 +88,7 @@ def _rare(coder: AttachedCoder) -> str:
 
 
 def _maxima(coder: AttachedCoder, where: str = "") -> str:
-    latent = f"latent::{_latent_type(coder.info.n_latents)} AS latent"
+    latent = f"latent::{latent_type(coder.info.n_latents)} AS latent"
     return f"(SELECT {latent}, max_activation FROM {coder.alias}.latents{where})"
 
 

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 
 from autointerp.errors import UserError
-from autointerp.store.catalog import Generation
+from autointerp.store.catalog import Generation, damaged
 
 _MAX_PATTERN = 1000
 
@@ -43,24 +43,29 @@ def search_contexts(generation: Generation, pattern: str, *, regex: bool, limit:
     pattern = pattern.encode("utf-8", errors="replace").decode("utf-8")
     expression = pattern if regex else escape(pattern)
     options = "" if regex else ", 'i'"
-    cursor = generation.cursor()
     # The text before the leftmost match, taken lazily, tells where it starts; looking for the matched text again would find
     # the cat in "concat" for \bcat\b.
     before = f"(?s:^(.*?))(?:{expression})"
     try:
-        rows = cursor.execute(
-            "WITH matching AS MATERIALIZED ("
-            f" SELECT context, text, count(*) OVER () AS total FROM corpus.contexts WHERE regexp_matches(text, $1{options})"
-            " ORDER BY context LIMIT $2)"
-            f" SELECT context, text, length(regexp_extract(text, $3, 1{options})),"
-            f" length(regexp_extract(text, $1, 0{options})), total FROM matching ORDER BY context",
-            [expression, limit, before],
-        ).fetchall()
+        rows = (
+            generation.cursor()
+            .execute(
+                "WITH matching AS MATERIALIZED ("
+                f" SELECT context, text, count(*) OVER () AS total FROM corpus.contexts WHERE regexp_matches(text, $1{options})"
+                " ORDER BY context LIMIT $2)"
+                f" SELECT context, text, length(regexp_extract(text, $3, 1{options})),"
+                f" length(regexp_extract(text, $1, 0{options})), total FROM matching ORDER BY context",
+                [expression, limit, before],
+            )
+            .fetchall()
+        )
     except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
         raise UserError(
             f"the regular expression {pattern!r} is not accepted: {str(error).splitlines()[0]}. Syntax is RE2's: no "
             "look-around, no back-references; put a backslash before special characters, or search for literal text."
         ) from error
+    except duckdb.Error as error:
+        raise damaged(generation.layout.root, error) from error
     hits = [ContextHit(context, text, start, start + length) for context, text, start, length, _ in rows]
     return ContextHits(rows[0][-1] if rows else 0, hits)
 

@@ -1,0 +1,98 @@
+"""What the database files of a store may hold. Stores are published and downloaded: nobody knows who made one.
+
+A file's tables are those that this program makes, by name, column and type, and nothing else is in it: no view (it would be run
+as we read it), no macro (it could stand in for a function that we call), no computed column. Connections that read such files
+have no access to other files from before the first query on.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import get_args
+
+import duckdb
+
+from autointerp.errors import StoreDamaged
+from autointerp.store.coders.schema import schema
+from autointerp.store.database import connect
+from autointerp.types import Relation
+
+Columns = Mapping[tuple[str, str], frozenset[str]]
+"""Accepted types by table and column."""
+
+MAX_META_ROWS = 100
+_OTHERS = {
+    "view": "SELECT view_name FROM duckdb_views() WHERE database_name = $file",
+    "macro": "SELECT function_name FROM duckdb_functions() WHERE database_name = $file AND NOT internal",
+    "trigger": "SELECT trigger_name FROM duckdb_triggers() WHERE database_name = $file",
+    "type": "SELECT type_name FROM duckdb_types() WHERE database_name = $file AND NOT internal",
+    "sequence": "SELECT sequence_name FROM duckdb_sequences() WHERE database_name = $file",
+    "index": "SELECT index_name FROM duckdb_indexes() WHERE database_name = $file",
+    "schema": "SELECT schema_name FROM duckdb_schemas() WHERE database_name = $file AND NOT internal AND schema_name <> 'main'",
+    "computed column": "SELECT concat(table_name, '.', column_name) FROM duckdb_columns() WHERE database_name = $file"
+    " AND column_default IS NOT NULL",
+}
+_CORPUS = """
+CREATE TABLE vocabulary(token UINTEGER, text VARCHAR, bytes BLOB, special BOOLEAN);
+CREATE TABLE documents(document UINTEGER, name VARCHAR, first_token UBIGINT, n_tokens UBIGINT);
+CREATE TABLE contexts(context UINTEGER, document UINTEGER, text VARCHAR)
+"""
+
+
+def corpus_schema() -> list[str]:
+    """Statements that make the tables of `corpus.duckdb`."""
+    return [*_CORPUS.strip().split(";")]
+
+
+def refuse_others(connection: duckdb.DuckDBPyConnection, file: str) -> None:
+    """Raises StoreDamaged where the attached database `file` holds anything but plain tables."""
+    for kind, query in _OTHERS.items():
+        row = connection.execute(query, {"file": file}).fetchone()
+        if row is not None:
+            raise StoreDamaged(f"it holds a {kind}, {str(row[0])[:60]!r}, which no file of this program does")
+
+
+def check_columns(connection: duckdb.DuckDBPyConnection, file: str, accepted: Columns) -> None:
+    """Raises StoreDamaged where a table or a column is missing, or of another type. Columns of neighbours may be missing, other
+    tables and columns may not be there."""
+    query = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = ?"
+    present = {(table, column): kind for table, column, kind in connection.execute(query, [file]).fetchall()}
+    for (table, column), kind in present.items():
+        if kind not in accepted.get((table, column), ()):
+            raise StoreDamaged(
+                f"its column {table[:60]}.{column[:60]} of type {kind[:60]} is none of this program's"
+            )
+    for table, column in accepted:
+        if (table, column) not in present and (table != "neighbours" or column == "latent"):
+            raise StoreDamaged(f"it has no column {table}.{column}")
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, file: str) -> dict[str, int]:
+    """How many rows each table has, without reading it."""
+    query = "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = ?"
+    return dict(connection.execute(query, [file]).fetchall())
+
+
+@cache
+def coder_columns() -> Columns:
+    """Of a coder file. Latents are of either type: a file with few has the narrower one."""
+    relations = get_args(Relation)
+    return _columns(schema(1, relations), schema(1 << 17, relations))
+
+
+@cache
+def corpus_columns() -> Columns:
+    """Of `corpus.duckdb`."""
+    return _columns(corpus_schema())
+
+
+def _columns(*variants: Iterable[str]) -> Columns:
+    """As DuckDB names what these statements make."""
+    types: dict[tuple[str, str], set[str]] = {}
+    for statements in variants:
+        with connect(threads=1) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            query = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal"
+            for table, column, kind in connection.execute(query).fetchall():
+                types.setdefault((table, column), set()).add(kind)
+    return {place: frozenset(kinds) for place, kinds in types.items()}
