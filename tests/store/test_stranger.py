@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from autointerp.cli.main import main
 from autointerp.errors import StoreDamaged, StoreError
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
+from tests.explained import explain
 
 Change = Callable[[duckdb.DuckDBPyConnection, Path], None]
 
@@ -157,7 +161,8 @@ def test_a_coder_file_that_says_what_cannot_be_is_left_out(
 def vocabulary_view(connection: duckdb.DuckDBPyConnection, secret: Path) -> None:
     connection.execute("ALTER TABLE vocabulary RENAME TO hidden")
     connection.execute(
-        f"CREATE VIEW vocabulary AS SELECT token, (FROM read_text('{secret}')).content AS text, bytes, special FROM hidden"
+        f"CREATE VIEW vocabulary AS SELECT token, (SELECT content FROM read_text('{secret}')) AS text, bytes, special "
+        "FROM hidden"
     )
 
 
@@ -207,3 +212,32 @@ def test_what_a_manifest_does_not_say_is_unknown(tiny_store: Store, tmp_path: Pa
     opened = Store.open(copy)
     assert (opened.meta["model"]["name"], opened.meta["model"]["d_model"]) == ("unknown", 0)
     assert opened.problems() == []
+
+
+ANNOTATIONS = {
+    "a view as a table": "ALTER TABLE pins RENAME TO hidden; CREATE VIEW pins AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+    "SELECT i + 1 FROM n) SELECT coder, latent, explanation, author, created FROM hidden, n",
+    "a view beside": "CREATE VIEW more AS SELECT 1",
+    "a trigger": "CREATE TRIGGER more AFTER INSERT ON explanations BEGIN DELETE FROM pins; END",
+    "a rule less": "DROP TRIGGER explanations_no_delete",
+    "a table less": "DROP TABLE pins",
+    "another table": "DROP TABLE pins; CREATE TABLE pins(coder, latent, explanation AS (zeroblob(9)), author, created)",
+}
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+@pytest.mark.parametrize("name", ANNOTATIONS)
+def test_annotations_with_anything_that_runs_are_refused(name: str, read_only: bool, tiny_store: Store):
+    store = explain(tiny_store)
+    with closing(sqlite3.connect(store.path / "annotations.sqlite")) as connection:
+        connection.executescript(ANNOTATIONS[name])
+    with pytest.raises(StoreDamaged, match="foreign"):
+        Annotations(store.path, read_only=read_only)
+
+
+def test_tables_of_ones_own_beside_the_annotations_are_left_alone(tiny_store: Store):
+    store = explain(tiny_store)
+    with closing(sqlite3.connect(store.path / "annotations.sqlite")) as connection:
+        connection.executescript("CREATE TABLE mine(a); CREATE INDEX fast ON mine(a)")
+    with Annotations(store.path) as annotations:
+        assert annotations.counts()

@@ -16,6 +16,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -108,6 +109,7 @@ class Database:
             check_same_thread=False,
         )
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA trusted_schema = OFF")
         return connection
 
     @contextmanager
@@ -213,6 +215,13 @@ class Database:
 
     def _identify(self, connection: sqlite3.Connection) -> int:
         """The file's format; raises when it is not ours or too new."""
+        connection.execute("BEGIN")  # another process may be migrating the file
+        try:
+            return self._identified(connection)
+        finally:
+            connection.execute("COMMIT")
+
+    def _identified(self, connection: sqlite3.Connection) -> int:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -223,7 +232,26 @@ class Database:
                 f"{str(self.path)!r} has format {version}; this program knows formats up to {VERSION}."
                 " Update autointerp."
             )
+        self._refuse_others(connection, version)
         return version
+
+    def _refuse_others(self, connection: sqlite3.Connection, version: int) -> None:
+        """Stores are downloaded: a view in the place of a table, or a trigger, would run what its maker wrote. Tables and
+        indexes beside ours are left alone."""
+        ours, present = objects_of(version), _objects(connection)
+        for place, text in present.items():
+            kind, name = place
+            if (kind in ("view", "trigger") or place in ours) and text != ours.get(place):
+                raise StoreDamaged(
+                    f"{str(self.path)!r} is damaged or foreign: its {kind} {name[:60]!r} is none of this program's. "
+                    "Restore the file from a copy or move it away."
+                )
+        missing = [name for kind, name in ours if (kind, name) not in present]
+        if missing:
+            raise StoreDamaged(
+                f"{str(self.path)!r} is damaged or foreign: it lacks {missing[0]!r}. Restore the file from a copy or move it "
+                "away."
+            )
 
     def _read_only_text(self, why: str) -> str:
         return f"nothing can be written to {str(self.path)!r}: {why}. Check permissions and free disk space."
@@ -255,6 +283,20 @@ class Database:
         if code == sqlite3.SQLITE_IOERR:
             return StoreDamaged(f"{str(self.path)!r} cannot be read ({error}). Check the disk.")
         return None
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """The text of each object by kind and name, spaces aside."""
+    query = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    return {(kind, name): " ".join((sql or "").split()) for kind, name, sql in connection.execute(query)}
+
+
+@cache
+def objects_of(version: int) -> dict[tuple[str, str], str]:
+    """What a file of this format holds, as the migrations make it."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:version])
+        return _objects(connection)
 
 
 def _insist(connection: sqlite3.Connection, statement: str, seconds: float) -> None:
