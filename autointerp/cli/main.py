@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from autointerp import __version__
 from autointerp.cli import (
+    audit,
     cache,
     collections,
     compare,
@@ -30,7 +31,7 @@ from autointerp.cli import (
 from autointerp.cli.shared.output import say
 from autointerp.errors import UserError
 
-COMMANDS = (demo, serve, cache, info, latent, explain, score, compare, match, collections, jobs, sql)
+COMMANDS = (demo, serve, cache, info, latent, explain, score, compare, match, audit, collections, jobs, sql)
 """Modules with NAME, HELP, add_arguments(parser), run(args)."""
 
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT

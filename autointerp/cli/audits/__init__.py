@@ -1,0 +1,1 @@
+"""What `autointerp audit` does: one file an action, with NAME, HELP, add_arguments(parser), run(args)."""
