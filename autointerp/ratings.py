@@ -7,6 +7,7 @@ is overwritten.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any, Literal, NamedTuple, get_args
 
 from autointerp.errors import UnknownName, UserError
@@ -211,6 +212,10 @@ def check_rating(rating: Rating) -> None:
         raise UserError("A rating that takes another back says which.")
     if rating.role == "adjudicator" and (rating.task != "verdict" or rating.round):
         raise UserError("What raters settle on together is a verdict of the first round.")
+    if rating.seconds is not None and not 0 <= rating.seconds < inf:
+        raise UserError(f"seconds is {rating.seconds}; accepted: from 0.")
+    if any(not isfinite(example.value or 0) or example.predicted for example in rating.judged):
+        raise UserError("What a person answers is yes or no, with a finite value at most.")
     if rating.round not in (0, 1):
         raise UserError(f"round is {rating.round}; accepted: 0, and 1 where an item came back.")
 

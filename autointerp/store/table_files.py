@@ -13,7 +13,7 @@ from autointerp.errors import UserError
 FileFormat = Literal["csv", "jsonl", "parquet"]
 """Also the ending of the file's name."""
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-_MOST = 1 << 20
+_MOST = 1 << 24
 """Characters of a cell of a CSV file."""
 
 
