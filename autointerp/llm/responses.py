@@ -3,10 +3,10 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from autointerp.llm import errors
 from autointerp.llm.limits import retry_after
@@ -30,6 +30,8 @@ _FILTERED = re.compile(
 _NO_QUOTA = re.compile(r"exceeded your current quota", re.IGNORECASE)
 _SOON = re.compile(r"(?:retry|try again) in \d", re.IGNORECASE)
 _MAY_BE_ABOUT_A_PARAMETER = (400, 403, 404, 422)
+_KEY_CHARS = 12
+"""Shorter keys are words, which replies may well hold."""
 _TAGS = re.compile(r"<(?:style|script).*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -138,33 +140,33 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
             raise errors.Transient(f"The reply from {context.url} holds no answer.")
         raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
     message = _object(first.get("message"))
-    text = redact_key(_text(message.get("content")), context.secret)
+    text = _text(message.get("content"))
     usage = _usage(data.get("usage"), text)
     finish = str(first.get("finish_reason") or "stop")
     if message.get("refusal") or finish == "content_filter":
-        refusal = redact_key(str(message.get("refusal") or ""), context.secret)
+        refusal = str(message.get("refusal") or "")
         reason = context.clean(refusal or "stopped by its content filter")
         raise errors.Refused(
             f"{context.model!r} declined to answer: {reason}", usage=usage, texts=(refusal or text,)
         )
     return ChatReply(
         text=text,
-        reasoning=redact_key(
-            _text(message.get("reasoning_content") or message.get("reasoning")), context.secret
-        ),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
         model=sendable(str(data.get("model") or context.model)),
         finish_reason=finish,
         usage=usage,
-        logprobs=_logprobs(first.get("logprobs")),
-        prompt_logprobs=_prompt_logprobs(data.get("prompt_logprobs") or first.get("prompt_logprobs")),
+        logprobs=_without_key(_logprobs(first.get("logprobs")), context.secret),
+        prompt_logprobs=_without_key(
+            _prompt_logprobs(data.get("prompt_logprobs") or first.get("prompt_logprobs")), context.secret
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 def _chat_completion(body: bytes, headers: Mapping[str, str], context: Context) -> dict[str, Any]:
-    """The JSON object of a body. Raises WrongURL, Transient."""
+    """The JSON object of a body, without our own key wherever a server may echo it. Raises WrongURL, Transient."""
     try:
-        data = json.loads(body)
+        data = _redacted(json.loads(body), context.secret)
     except (ValueError, RecursionError):
         data = (
             None  # raised below: json's own error holds the whole document and would be the context of ours
@@ -182,10 +184,26 @@ def _chat_completion(body: bytes, headers: Mapping[str, str], context: Context) 
     raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
 
 
-def redact_key(text: str, secret: Secret) -> str:
-    """A reply is kept as it is, except for our own key, should a server ever echo it."""
+def _redacted(value: Any, secret: Secret) -> Any:
+    """A parsed reply as it is, except for our own key in any text of it."""
+    if isinstance(value, str):
+        key = secret.reveal()
+        return value.replace(key, "[hidden]") if len(key) >= _KEY_CHARS and key in value else value
+    if isinstance(value, list):
+        return [_redacted(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {_redacted(name, secret): _redacted(item, secret) for name, item in value.items()}
+    return value
+
+
+L = TypeVar("L", bound=Sequence[TokenLogprob | None])
+
+
+def _without_key(tokens: L | None, secret: Secret) -> L | None:
+    """The tokens, unless they spell our own key."""
     key = secret.reveal()
-    return text.replace(key, "[hidden]") if len(key) >= 12 and key in text else text
+    spelt = "".join(token.token for token in tokens or () if token is not None)
+    return None if len(key) >= _KEY_CHARS and key in spelt else tokens
 
 
 def _is_page(body: bytes | str) -> bool:

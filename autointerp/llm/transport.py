@@ -9,7 +9,7 @@ OpenAI's would be refused (no `created`, other words for `finish_reason`, conten
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,10 +21,13 @@ from autointerp.llm.responses import Context, read_reply, status_error
 from autointerp.llm.secrets import Secret
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncByteStream, Response
     from openai import AsyncOpenAI, Omit
 
 T = TypeVar("T")
 
+MAX_REPLY_BYTES = 4 << 20
+"""Of one reply: some hundred times a long one with log probabilities."""
 _PER_POOL = 16  # a pool of connections looks at each idle one before and after every request
 
 
@@ -93,6 +96,8 @@ class OpenAITransport:
             error = status_error(failure.status_code, failure.response.headers, failure.body, context)
         except openai.APIConnectionError as failure:
             error = _connection_error(failure, context)
+        except ReplyTooLarge as failure:
+            error = _not_read(failure, context)
         except (openai.OpenAIError, httpx2.InvalidURL, UnicodeError) as failure:
             error = Transient(f"The request to {self._url} failed: {context.clean(str(failure))}")
         # Raised out here, so that the package's exception, which holds the request and the raw body, is not its context.
@@ -122,11 +127,14 @@ class OpenAITransport:
             trust_env=not is_local(host),  # no proxy for servers in our own network
             timeout=httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout), pool=None),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._max_in_flight),
+            event_hooks={"response": [_bound]},
         )
         headers: dict[str, Any] = {}
+        # A compressed reply of a few kilobytes can be gigabytes: servers are asked for plain ones, and held to it.
+        headers["Accept-Encoding"] = "identity"
         if not host.endswith("openai.com"):
             # The package would send these account names from the environment to any server.
-            headers = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+            headers |= {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
         return openai.AsyncOpenAI(
             base_url=self._url,
             api_key=self._secret.reveal(),
@@ -138,10 +146,46 @@ class OpenAITransport:
         )
 
 
+class ReplyTooLarge(Exception):
+    """More bytes than any answer takes; or compressed, though asked not to be."""
+
+
+async def _bound(response: "Response") -> None:
+    """Holds a reply whose headers have come to `MAX_REPLY_BYTES`. Its time is bounded by the executor."""
+    encoding = response.headers.get("content-encoding", "").strip().casefold()
+    if encoding not in ("", "identity"):
+        raise ReplyTooLarge(f"is compressed ({encoding[:20]}), which it was asked not to be")
+    response.stream = _bounded_stream(response.stream)
+
+
+def _bounded_stream(stream: Any) -> "AsyncByteStream":
+    import httpx2
+
+    class Bounded(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            n = 0
+            async for part in stream:
+                n += len(part)
+                if n > MAX_REPLY_BYTES:
+                    raise ReplyTooLarge(f"is longer than {MAX_REPLY_BYTES >> 20} MB")
+                yield part
+
+        async def aclose(self) -> None:
+            await stream.aclose()
+
+    return Bounded()
+
+
+def _not_read(failure: ReplyTooLarge, context: Context) -> LLMError:
+    return Transient(f"The reply from {context.url} {failure}, so it was not read.", max_attempts=2)
+
+
 def _connection_error(failure: Exception, context: Context) -> LLMError:
     import httpx2
 
     cause = failure.__cause__
+    if isinstance(cause, ReplyTooLarge):
+        return _not_read(cause, context)
     detail = context.clean(str(cause or "") or type(cause).__name__)
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol):
         return ServerUnreachable(
