@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import time
@@ -20,6 +21,7 @@ from autointerp.sampling.windows import cut
 from autointerp.store import Store
 from autointerp.store.embeddings.reader import Places, file_stem, list_embeddings
 from autointerp.store.embeddings.texts import TextVectors
+from autointerp.store.embeddings.writer import EmbeddingWriter
 from autointerp.types import Progress
 from tests.conftest import StoreFactory
 from tests.embedding.conftest import HashEmbedder
@@ -291,3 +293,38 @@ def test_contexts_that_do_not_divide(store_factory: StoreFactory, hashed: HashEm
     row = found.places.rows(*np.array([[1], [20], [5]]))[0]
     assert row == 5
     assert np.allclose(found.vectors[row], hashed.embed([text])[0], atol=1e-3)
+
+
+def _writer(root: Path, n_contexts: int = 64) -> EmbeddingWriter:
+    places = Places(n_contexts, 128, 32, 32)
+    return EmbeddingWriter(
+        root, embedder="e", fingerprint="f", precision="p", dim=64, places=places, corpus_sha256="c", block=16
+    )
+
+
+def test_all_room_is_taken_before_the_first_vector(tmp_path: Path):
+    with _writer(tmp_path) as writer:
+        status = (writer.partial / "vectors.npy").stat()
+    assert status.st_blocks * 512 >= status.st_size > 64 * 4 * 64 * 2
+
+
+def _limited(root: Path) -> None:
+    """In a process of its own: files may grow to a page, as on a disk that is nearly full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    try:
+        with _writer(root) as writer:
+            writer.put(0, np.ones((16, 64), np.float32))
+    except StoreReadOnly as error:
+        os._exit(7 if "full" in str(error) else 1)
+    os._exit(0)
+
+
+def test_a_full_disk_is_told_and_not_the_death_of_the_process(tmp_path: Path):
+    process = multiprocessing.get_context("spawn").Process(target=_limited, args=(tmp_path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 7
+    with _writer(tmp_path) as writer:  # once there is room
+        for number, first, stop in writer.todo():
+            writer.put(number, np.full((stop - first, 64), number, np.float32))
+        writer.finish()

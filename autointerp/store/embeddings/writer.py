@@ -5,6 +5,7 @@ disk, appended after it. At the end the file is renamed into place and the manif
 others wait and then find the work done.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +26,7 @@ from autointerp.store.embeddings.reader import FORMAT, Places, folder_of, prefix
 from autointerp.store.files import fsync_path, write_atomically, writing
 
 _WAIT_SECONDS = 0.2
+_DTYPE = np.dtype(np.float16)
 
 
 class EmbeddingWriter:
@@ -64,9 +66,11 @@ class EmbeddingWriter:
             "dim": dim,
         }
         self._id = hashlib.sha256(json.dumps([self._manifest, block], sort_keys=True).encode()).hexdigest()
+        self._header = 0
+        """Bytes before the first vector."""
         self._lock: IO[bytes] | None = None
         self._blocks: IO[str] | None = None
-        self._vectors: np.memmap | None = None
+        self._vectors: IO[bytes] | None = None
         self.done: set[int] = set()
 
     def __enter__(self) -> Self:
@@ -99,10 +103,12 @@ class EmbeddingWriter:
             raise BadActivations(
                 "the embedder gave NaN or infinity for some windows; nothing of them was stored."
             )
-        first = number * self.block
+        at = self._header + number * self.block * self.dim * _DTYPE.itemsize
         with writing(self.folder):
-            self._vectors[first : first + len(vectors)] = vectors
+            self._vectors.seek(at)
+            self._vectors.write(np.ascontiguousarray(vectors, dtype=_DTYPE).data.cast("B"))
             self._vectors.flush()
+            os.fsync(self._vectors.fileno())
             self._blocks.write(f"{number}\n")
             self._blocks.flush()
             os.fsync(self._blocks.fileno())
@@ -114,7 +120,7 @@ class EmbeddingWriter:
             raise RuntimeError("finish() before every block was put")
         final = self.folder / f"{self.prefix}.{self._id[:12]}.npy"
         with writing(self.folder):
-            self._vectors = None
+            self._close_vectors()
             source = self.partial / "vectors.npy"
             fsync_path(source)
             os.replace(source, final)
@@ -133,7 +139,7 @@ class EmbeddingWriter:
 
     def discard(self) -> None:
         """Drop the work in progress: it has been done elsewhere."""
-        self._vectors = None
+        self._close_vectors()
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def _take_lock(self) -> None:
@@ -160,14 +166,13 @@ class EmbeddingWriter:
     def _resume(self) -> None:
         vectors, blocks, plan = (self.partial / name for name in ("vectors.npy", "blocks", "plan"))
         shape = (self.places.n_windows, self.dim)
-        opened = _open(vectors, shape) if _read(plan) == self._id else None
-        if opened is None:
+        if _read(plan) != self._id or not _is_whole(vectors, shape):
             for path in (plan, blocks, vectors):
                 path.unlink(missing_ok=True)
-            opened = np.lib.format.open_memmap(vectors, mode="w+", dtype=np.float16, shape=shape)
-            opened.flush()
+            _make(vectors, shape)
             write_atomically(plan, self._id)
-        self._vectors = opened
+        self._header = vectors.stat().st_size - shape[0] * shape[1] * _DTYPE.itemsize
+        self._vectors = open(vectors, "r+b")  # noqa: SIM115 - open until _close()
         lines = (_read(blocks) or "").split("\n")[:-1]  # a torn last line has no end and does not count
         self.done = {int(line) for line in lines if line.isdigit()}
         # A torn line must not grow into another number.
@@ -175,21 +180,46 @@ class EmbeddingWriter:
         self._blocks.writelines(f"{number}\n" for number in sorted(self.done))
         self._blocks.flush()
 
+    def _close_vectors(self) -> None:
+        if self._vectors is not None:
+            self._vectors.close()
+            self._vectors = None
+
     def _close(self) -> None:
-        self._vectors = None
+        self._close_vectors()
         for file in (self._blocks, self._lock):
             if file is not None:
                 file.close()
         self._blocks = self._lock = None
 
 
-def _open(path: Path, shape: tuple[int, int]) -> np.memmap | None:
-    """The vectors that an earlier writer left; `None` unless they are of the right kind and size."""
+def _make(path: Path, shape: tuple[int, int]) -> None:
+    """A file for so many vectors, with all of its room taken at once: a full disk is met now, and not after an hour's work; and
+    written to by calls that fail, never through a memory map, where it would be the death of the process."""
+    with open(path, "wb") as file:
+        described = {"descr": np.lib.format.dtype_to_descr(_DTYPE), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, described)
+        file.flush()
+        size = file.tell() + shape[0] * shape[1] * _DTYPE.itemsize
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (
+                errno.EOPNOTSUPP,
+                errno.EINVAL,
+            ):  # what some file systems say to any such wish
+                raise
+            file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether an earlier writer left a file for these vectors."""
     try:
-        opened = np.lib.format.open_memmap(path, mode="r+")
+        opened = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
-        return None
-    return opened if opened.shape == shape and opened.dtype == np.float16 else None
+        return False
+    return opened.shape == shape and opened.dtype == _DTYPE
 
 
 def _read(path: Path) -> str | None:
