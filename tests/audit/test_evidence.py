@@ -19,7 +19,7 @@ from autointerp.sampling import Window
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Item
 from autointerp.types import Example
-from tests.audit.conftest import FEW, N_LATENTS, kind_named
+from tests.audited import FEW, N_LATENTS, kind_named
 
 BOTH = AuditOptions(coders=("sae", "tc"))
 

@@ -146,7 +146,7 @@ export default function ({ data, parentElement, setStateValue }) {
   root.forms = data.forms;
   for (const [key, value] of Object.entries(data.forms)) {
     // What a click changed; a field that is being typed into is ahead of the server.
-    if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key)) {
+    if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key && focused().value !== value)) {
       if (root.lasting.has(key)) write(shared, LASTING + key, value);
       else write(own, data.slot + key, value);
     }

@@ -34,7 +34,7 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
                     (desk, ratings[-1].id),
                 )
             keyboard.button(
-                "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (ratings[-1].id,)
+                "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (desk, ratings[-1].id)
             )  # fmt: skip
         st.button(
             "All audits",

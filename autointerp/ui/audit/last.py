@@ -23,9 +23,13 @@ OPEN, REVEALED = "audit_last_open", "audit_revealed"
 SHUFFLED = "A control: this text was written for another feature, so it should not fit."
 
 
-def open_dialog(rating_id: str) -> None:
-    """Show what this answer was about, in the run that follows."""
-    st.session_state[OPEN] = rating_id
+def open_dialog(desk: Desk, rating_id: str) -> None:
+    """Show what this answer was about, in the run that follows, if it is the last one."""
+    ratings = desk.ratings()
+    if ratings and ratings[-1].id == rating_id:
+        st.session_state[OPEN] = rating_id
+        seen: dict[Any, set[int]] = st.session_state.setdefault(REVEALED, {})
+        seen.setdefault((desk.audit.id, desk.rater), set()).add(ratings[-1].item)
 
 
 def revealed(desk: Desk) -> list[int]:
@@ -38,10 +42,7 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
     wanted = st.session_state.pop(OPEN, None)
     if not ratings or ratings[-1].id != wanted:
         return
-    rating = ratings[-1]
-    seen: dict[Any, set[int]] = st.session_state.setdefault(REVEALED, {})
-    seen.setdefault((desk.audit.id, desk.rater), set()).add(rating.item)
-    st.dialog("Your last answer", width="medium")(_body)(desk, rating)
+    st.dialog("Your last answer", width="medium")(_body)(desk, ratings[-1])
 
 
 def _body(desk: Desk, rating: Rating) -> None:

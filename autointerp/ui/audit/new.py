@@ -12,8 +12,8 @@ from autointerp.errors import UnknownName, UserError
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.ratings import MAX_NAME, MAX_NOTE, TASKS, Audit, Task
 from autointerp.store import ScoreKind, Store, annotated_store, sorted_kinds
+from autointerp.ui.shared import components, job_strip, list_walk, person, score_text, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import job_strip, list_walk, person, score_text, services
 from autointerp.ui.shared.drafts import kept, used
 from autointerp.ui.shared.session import heading
 from autointerp.ui.shared.state import MAX_NUMBER, change, current
@@ -58,7 +58,7 @@ def draw(store: Store) -> None:
     except UserError as error:
         problem = str(error)
     with st.container(horizontal=True, vertical_alignment="center"):
-        pressed = st.button(
+        pressed = components.pressed(
             "Make the audit",
             key=f"{KEY}_make",
             type="primary",

@@ -137,7 +137,7 @@ def _acted(desk: Desk, ratings: Sequence[Rating]) -> None:
         case "undo":
             answers.undo(desk, about)
         case "last":
-            last.open_dialog(about)
+            last.open_dialog(desk, about)
         case _:
             pass
 

@@ -90,8 +90,9 @@ def shelf() -> Shelf:
 
 
 def _key(resources: Resources, audit: Audit, entry: Entry) -> tuple[str, ...]:
-    coder = resources.store.coder(audit.items[entry.item].coder)
-    return str(resources.store.path), coder.info.created, audit.id, str(entry.item), entry.task
+    coder = audit.items[entry.item].coder
+    made = next((info.created for info in resources.store.coders() if info.coder == coder), "")
+    return str(resources.store.path), made, audit.id, str(entry.item), entry.task
 
 
 def _run(future: "Future[Shown]", resources: Resources, audit: Audit, entry: Entry) -> None:

@@ -70,14 +70,6 @@ def attempt(act: Callable[..., None], *arguments: Any, place: str = "form") -> N
         st.session_state[ERROR] = (place, st.session_state.get(LAST_FEATURE), str(error))
 
 
-def pressed(label: str, key: str, **look: Any) -> bool:
-    """A button whose click is answered in the run, where what was typed just before it counts too. The click is kept in the
-    session: a run that starts over before it comes here (a server's first one) does not lose it."""
-    flag = f"{key}_pressed"
-    st.button(label, key=key, on_click=st.session_state.__setitem__, args=(flag, True), **look)
-    return bool(st.session_state.pop(flag, False))
-
-
 def show_error(place: str = "form") -> None:
     """The message of the last `attempt` at this place, until the next one: it must not come and go while someone types,
     for what stands below it would start anew."""

@@ -76,7 +76,7 @@ def _score_both(feature: Feature, versions: Versions, first: Explanation, second
                 continue  # it asks a model and none is chosen now
     chosen = list(options.values()) or rescoring.default_scores(feature.store)
     names = ", ".join(SCORERS.label(option.scorer).lower() for option in chosen)
-    if actions.pressed(
+    if components.pressed(
         f"Score both: {names}", "score_both", help="On the same examples: same seed, negatives and protocol"
     ):
         actions.attempt(actions.score, feature, second.id, [first.id, second.id], chosen, place="compare")

@@ -134,7 +134,7 @@ def run_and_close(
     label: str, key: str, act: Any, *arguments: Any, more: Callable[[], None] | None = None
 ) -> None:
     with st.container(horizontal=True):
-        pressed = actions.pressed(label, key, icon=":material/play_arrow:")
+        pressed = components.pressed(label, key, icon=":material/play_arrow:")
         st.button("Close", key=f"{key}_close", type="tertiary", on_click=change, kwargs={"panel": None})
         if more is not None:
             more()

@@ -92,6 +92,14 @@ class Column:
         return {name: value for name, value in asdict(self).items() if name != "cell" and value}
 
 
+def pressed(label: str, key: str, **look: Any) -> bool:
+    """A button whose click is answered in the run, where what was typed just before it counts too. The click is kept in the
+    session: a run that starts over before it comes here (a server's first one) does not lose it."""
+    flag = f"{key}_pressed"
+    st.button(label, key=key, on_click=st.session_state.__setitem__, args=(flag, True), **look)
+    return bool(st.session_state.pop(flag, False))
+
+
 def triggered(key: str, event: str) -> Any:
     """What an element sent, inside the callback of that event; `None` when it was another element or event."""
     return dict(st.session_state.get(key) or {}).get(event)

@@ -1,0 +1,486 @@
+"""The Audit page: making an audit, rating, what a blind rater gets, and what goes wrong."""
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from autointerp.audit import evidence
+from autointerp.audit.draw import create
+from autointerp.audit.options import AuditOptions
+from autointerp.jobs.sessions import stored
+from autointerp.pipeline.resources import Resources
+from autointerp.ratings import MAX_NOTE, Audit, AuditItem, Rating
+from autointerp.records import Explanation, new_id
+from autointerp.score.options import options_of
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations
+from autointerp.ui.audit import rate
+from autointerp.ui.shared import components, person
+from tests.app.reading import links, messages, record, records
+from tests.audited import write_audited
+
+AUTHOR = "Quentin Author"
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_audited(tmp_path_factory.mktemp("audited"))
+
+
+@dataclass
+class Bench:
+    """A store of its own for a test, with an audit of it."""
+
+    store: Store
+    annotations: Annotations
+    resources: Resources
+    audit: Audit
+
+    def ratings(self, rater: str = "Ann") -> list[Rating]:
+        return self.annotations.audits.ratings(self.audit.id, rater=rater)
+
+
+@pytest.fixture
+def bench(audited: Path, tmp_path: Path):
+    store = Store.open(shutil.copytree(audited, tmp_path / "store"))
+    with Annotations(store.path) as annotations:
+        yield make(store, annotations)
+
+
+def make(store: Store, annotations: Annotations, **options: Any) -> Bench:
+    resources = Resources(store, annotations)
+    chosen: dict[str, Any] = {
+        "coders": ("sae", "tc"),
+        "n": 8,
+        "control_share": 0.25,
+        "n_questions": 6,
+    } | options
+    audit = create(resources, AuditOptions(**chosen), name="Are they right?", author="Ann")
+    annotations.audits.create(audit)
+    return Bench(store, annotations, resources, audit)
+
+
+@dataclass
+class Browser:
+    """What a browser does with the bar at the foot: draws what it is given, and sends what is pressed, or presses keys before
+    it has drawn anew. `sent`: what it has kept as its state, which is told in every run until something else is."""
+
+    app: AppTest
+    drawn: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    act: dict[str, Any] | None = None
+
+    def run(self) -> "Browser":
+        self.app.run()
+        assert not self.app.exception, self.app.exception
+        return self
+
+    def answer(self, **more: Any) -> "Browser":
+        data = self.drawn
+        said = {"confidence": None, "note": "", "tags": "", "seconds": 2.0, "revealed": False}
+        self.state["answer"] = {**said, "id": data["id"], **data["entry"], "revises": data["revises"], **more}
+        return self.run()
+
+    def press(self, name: str) -> "Browser":
+        self.act = {"act": name, "place": self.drawn["place"], "about": self.drawn["last"]}
+        return self.run()
+
+
+Sit = Callable[..., Browser]
+
+
+@pytest.fixture
+def sit(open_page, monkeypatch: pytest.MonkeyPatch) -> Sit:
+    """`sit(bench, "Ann")`: someone opens the audit and says their name."""
+
+    def open_audit(bench: Bench, rater: str = "Ann", **params: str) -> Browser:
+        browser = Browser(open_page(bench.store, "audit", audit=bench.audit.id, **params))
+        real = components.rate
+
+        def drawn(data: dict[str, Any], *, key: str, on_answer: Any, on_edit: Any, on_act: Any) -> Any:
+            real(data, key=key, on_answer=on_answer, on_edit=on_edit, on_act=on_act)
+            browser.drawn = data
+            if browser.act is not None:
+                pressed, browser.act = browser.act, None
+                with monkeypatch.context() as patch:
+                    patch.setattr(components, "triggered", lambda *_: pressed)
+                    on_act()
+                import streamlit as st
+
+                st.rerun()
+            return SimpleNamespace(answer=browser.state.get("answer"), edit=browser.state.get("edit"))
+
+        monkeypatch.setattr(components, "rate", drawn)
+        if rater:
+            browser.app.text_input(key=person.KEY).input(rater)
+            browser.run()
+        return browser
+
+    return open_audit
+
+
+def said(app: AppTest) -> str:
+    """What it says, without the marks that keep it from being read as Markdown."""
+    return messages(app).replace("\\", "")
+
+
+def everything(app: AppTest) -> str:
+    """All that a run sent to the browser, as text."""
+    return "\n".join(str(element.proto) for element in _elements(app.main)) + str(app.main)
+
+
+def _elements(block: Any) -> list[Any]:
+    children = getattr(block, "children", None)
+    if children is None:
+        return [block]
+    return [element for child in children.values() for element in _elements(child)]
+
+
+def test_someone_who_was_never_here_is_told_what_to_do(open_page, bench: Bench):
+    app = open_page(bench.store, "audit")
+    assert not app.exception
+    assert "asks people whether explanations are right" in said(app)
+    table = record(app, "list")
+    assert table is not None
+    assert table["rows"][0]["cells"][0] == "Are they right?"
+    app.query_params["audit"] = bench.audit.id
+    app.run()
+    assert "kept under your name" in said(app)
+    assert record(app, "rate") is None, "no rating without a name"
+
+
+def test_an_audit_is_made_from_the_form(open_page, bench: Bench):
+    app = open_page(bench.store, "audit", new="1")
+    assert "24 explanations to draw from (sae 12, tc 12)" in said(app)
+    app.text_input(key=person.KEY).input("Bo").run()
+    app.button(key="audit_new_make").click().run()
+    assert "Give the audit a name" in said(app)
+    app.text_input(key="audit_new_name").input("By Bo").run()
+    app.number_input(key="audit_new_n").set_value(6).run()
+    app.button(key="audit_new_make").click().run()
+    assert not app.exception
+    made = bench.annotations.audits.all()[0]
+    assert (made.name, made.author, made.n_items) == ("By Bo", "Bo", 7)
+    assert app.query_params["audit"] == made.id
+    assert "new" not in app.query_params
+
+
+def test_a_form_of_a_collection_draws_from_it_alone(open_page, bench: Bench):
+    bench.annotations.collections.add("Mine", [("tc", 1), ("tc", 2), ("tc", 5)], author="Ann")
+    app = open_page(bench.store, "audit", new="1", collection="Mine")
+    assert "3 explanations to draw from (tc 3)" in said(app)
+    app.query_params["collection"] = "<b>none</b>"
+    app.run()
+    assert not app.exception
+    assert "24 explanations to draw from" in said(app)
+    assert "choose what to audit here" in said(app)
+
+
+def test_a_verdict_is_stored_and_brings_the_next_item(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    first = browser.drawn["entry"]
+    browser.answer(verdict="too_broad", confidence=3, note="as <b>noted</b>", tags="a, b ,a", seconds=4.5)
+    (rating,) = bench.ratings()
+    assert (rating.item, rating.verdict, rating.confidence) == (first["item"], "too_broad", 3)
+    assert (rating.note, rating.tags, rating.seconds) == ("as <b>noted</b>", ("a", "b"), 4.5)
+    assert browser.drawn["entry"] != first
+    assert browser.drawn["progress"]["place"] == "2 of 11"
+    assert browser.drawn["heard"] == rating.id, "the browser may forget it"
+
+
+def test_the_next_items_are_read_ahead(sit: Sit, bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    read, ahead = evidence.contexts, Event()
+    asked: list[int] = []
+
+    def contexts(resources: Resources, audit: Audit, item: AuditItem) -> Any:
+        drawn = read(resources, audit, item)
+        asked.append(item.i)
+        if len(asked) > rate.AHEAD:
+            ahead.set()
+        return drawn
+
+    monkeypatch.setattr(evidence, "contexts", contexts)
+    browser = sit(bench)
+    assert ahead.wait(60)
+    browser.answer(verdict="correct")
+    assert browser.drawn["entry"]["item"] in asked[1 : rate.AHEAD + 1]
+
+
+def test_a_key_pressed_twice_is_one_answer(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    browser.answer(verdict="wrong")
+    second = browser.drawn["entry"]
+    browser.run()  # the same state again, as after a reconnection
+    assert len(bench.ratings()) == 1
+    assert browser.drawn["entry"] == second, "and it is no answer to the next item"
+
+
+def test_an_answer_that_the_killed_server_had_not_heard_is_stored_when_it_is_back(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    browser.answer(verdict="correct")
+    kept = browser.drawn
+    lost = {"id": kept["id"], **kept["entry"], "revises": None, "verdict": "wrong", "seconds": 1.0}
+    again = sit(bench)
+    again.state["answer"] = lost
+    again.run()
+    assert [rating.verdict for rating in bench.ratings()] == ["correct", "wrong"]
+    assert again.drawn["progress"]["place"] == "3 of 11"
+    again.run()
+    assert len(bench.ratings()) == 2
+
+
+def test_two_windows_on_one_item_lose_nothing(sit: Sit, bench: Bench):
+    one = sit(bench)
+    item = one.drawn["entry"]["item"]
+    other = dict(one.drawn)
+    one.answer(verdict="correct")
+    one.app.query_params["entry"] = "1"
+    one.run()
+    # The other window still shows the item as it was, without an answer.
+    one.answer(id=new_id(), revises=None, verdict="wrong", note="typed there", **other["entry"])
+    assert "already has an answer by Ann" in said(one.app)
+    assert one.drawn["refused"], "so that the browser keeps the note"
+    assert one.drawn["standing"]["verdict"] == "correct"
+    assert [rating.verdict for rating in bench.ratings()] == ["correct"]
+    one.answer(verdict="wrong", note="typed there")  # now with what stands in sight
+    assert [(each.item, each.verdict, each.note) for each in bench.ratings()] == [
+        (item, "wrong", "typed there")
+    ]
+    assert len(bench.annotations.audits.history(bench.audit.id)) == 2
+
+
+def test_back_undo_and_skip(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    first = browser.drawn["entry"]
+    browser.answer(verdict="wrong", note="hm")
+    browser.press("back")
+    assert browser.drawn["entry"] == first
+    assert browser.drawn["standing"]["verdict"] == "wrong"
+    browser.press("next")
+    taken = browser.drawn["last"]
+    browser.press("undo")
+    assert bench.ratings() == []
+    assert browser.drawn["entry"] == first
+    assert browser.drawn["standing"]["note"] == "hm", "what was written is not lost"
+    browser.act = {"act": "undo", "place": 0, "about": taken}  # the key came twice
+    browser.run()
+    assert bench.ratings() == []
+    browser.answer(verdict=None, skipped=True)
+    assert bench.ratings()[0].skipped
+    assert browser.drawn["entry"] != first
+    for _ in range(10):
+        browser.answer(verdict="correct")
+    assert browser.drawn["entry"] == first, "a skipped item comes again at the end"
+
+
+def test_an_endless_note_is_refused_and_kept(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    here = browser.drawn["entry"]
+    browser.answer(verdict="correct", note="x" * (MAX_NOTE + 1))
+    assert f"at most {MAX_NOTE:,} are kept" in said(browser.app)
+    assert bench.ratings() == []
+    assert browser.drawn["entry"] == here
+    assert browser.drawn["refused"]
+    browser.answer(verdict="correct", note="x")
+    assert len(bench.ratings()) == 1
+
+
+def test_what_no_browser_of_ours_sends_is_refused(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    for nonsense in (
+        {"item": 999}, {"round": 7}, {"task": "fuzzing"}, {"verdict": "<script>"}, {"id": "x"}, {"id": {"a": 1}},
+        {"confidence": 12, "verdict": "correct"}, {"verdict": None}, {"revises": "nothing", "verdict": "correct"},
+    ):  # fmt: skip
+        browser.answer(**{"id": new_id(), **nonsense})
+        assert bench.ratings() == [], nonsense
+
+
+def test_a_blind_rater_gets_nothing_that_tells(sit: Sit, audited: Path, tmp_path: Path):
+    store = Store.open(shutil.copytree(audited, tmp_path / "blind"))
+    with Annotations(store.path) as annotations:
+        written = Explanation(
+            coder="sae",
+            latent=3,
+            text="A text by a person.",
+            explainer="person",
+            author=AUTHOR,
+            model="writer-model",
+        )
+        annotations.add(written)
+        versions = annotations.explanations("sae", 3)
+        annotations.add(
+            replace(annotations.scores_of_latent("sae", 3)[0], id=new_id(), explanation_id=written.id)
+        )
+        bench = make(store, annotations, n=24, control_share=0.0, tasks=("verdict", "detection", "fuzzing"))
+        browser = sit(bench)
+        hidden = [AUTHOR, "writer-model", "pattern", *(version.id for version in versions)]
+        hidden += [item.explanation_id for item in bench.audit.items]
+        words = re.compile(
+            r"(?<![\w-])(?:sae|tc)(?![\w-])|.{9}(?:coder|latent|truth|explanation_id|score|params)\W{1,4}:"
+        )
+        for place in range(len(bench.audit.items) * 3):
+            browser.app.query_params["entry"] = str(place + 1)
+            browser.run()
+            item = bench.audit.items[browser.drawn["entry"]["item"]]
+            sent = everything(browser.app)
+            assert item.text[:20].split('"')[0] in sent
+            assert browser.drawn["progress"]["place"] in sent, "this is what was sent"
+            for word in hidden:
+                assert word not in sent, (place, word)
+            assert words.findall(sent) == [], place
+            for score in item.scores.values():
+                assert f"{score:.4f}"[:6] not in sent or score in (0.5, 1.0)
+
+
+def test_what_was_hidden_is_shown_once_the_answer_is_stored(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    while bench.audit.items[browser.drawn["entry"]["item"]].is_control:
+        browser.answer(verdict="wrong")
+    item = bench.audit.items[browser.drawn["entry"]["item"]]
+    browser.answer(verdict="correct")
+    browser.press("last")
+    assert f"{item.coder} #{item.latent}" in [label.replace("\\", "") for label in links(browser.app)]
+    assert "pattern" in said(browser.app)
+    shown = {cell[0] for facts in records(browser.app, "facts") for cell in facts}
+    assert shown >= {"Detection, offline judge", "Fuzzing, offline judge"}
+    assert browser.drawn["revealed"] == [item.i]
+    browser.press("back")
+    browser.answer(verdict="wrong", revealed=True)
+    (rating,) = (each for each in bench.ratings() if each.item == item.i)
+    assert rating.revealed
+
+
+def test_a_judges_task_has_no_truth_in_it_and_becomes_a_human_score(sit: Sit, audited: Path, tmp_path: Path):
+    store = Store.open(shutil.copytree(audited, tmp_path / "tasks"))
+    with Annotations(store.path) as annotations:
+        bench = make(store, annotations, tasks=("fuzzing",), repeat_share=0.0)
+        browser = sit(bench)
+        asked = browser.drawn["questions"]
+        assert set(asked) == {"plan", "ask", "rows", "table"}
+        assert all(set(row) == {"t", "mk"} for row in asked["rows"])
+        yes = [True] * len(asked["rows"])
+        browser.answer(answers=yes[:-1], plan=asked["plan"])
+        assert "Answer every question first" in said(browser.app)
+        browser.answer(answers=yes, plan="another")
+        assert "have changed since they were shown" in said(browser.app)
+        browser.answer(answers=yes, plan=asked["plan"])
+        (rating,) = bench.ratings()
+        assert [each.answer for each in rating.judged] == yes
+        assert {each.truth for each in rating.judged} == {True, False}
+        browser.press("last")
+        shown = [cell for facts in records(browser.app, "facts") for cell in facts]
+        assert any(cell[0] == "Your score" and cell[1].startswith("0.50") for cell in shown)
+
+
+def test_a_correction_is_a_version_with_its_parent_and_is_scored_the_same(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    while bench.audit.items[browser.drawn["entry"]["item"]].is_control:
+        browser.press("next")
+    item = bench.audit.items[browser.drawn["entry"]["item"]]
+    sent = {"id": browser.drawn["edit_id"], "item": item.i, "text": item.text + " And more."}
+    browser.state["edit"] = sent
+    browser.run()
+    versions = bench.annotations.explanations(item.coder, item.latent)
+    assert (versions[0].id, versions[0].author, versions[0].parent) == (
+        sent["id"],
+        "Ann",
+        item.explanation_id,
+    )
+    assert versions[0].text == sent["text"]
+    assert sent["text"] in browser.drawn["corrected"]
+    browser.run()
+    assert len(bench.annotations.explanations(item.coder, item.latent)) == len(versions), "stored once"
+    (job,) = bench.annotations.jobs.recent()
+    before = [
+        s
+        for s in bench.annotations.scores_of_latent(item.coder, item.latent)
+        if s.explanation_id == item.explanation_id
+    ]
+    assert job.payload["score"] == [stored(options_of(score, None)) for score in before]
+
+
+def test_an_explanation_that_was_removed_can_be_skipped(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    item = bench.audit.items[browser.drawn["entry"]["item"]]
+    with sqlite3.connect(bench.store.path / "annotations.sqlite") as database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'explanations'"
+        for (trigger,) in database.execute(triggers).fetchall():
+            database.execute(f"DROP TRIGGER {trigger}")
+        database.execute("DELETE FROM explanations WHERE id = ?", (item.explanation_id,))
+    again = sit(bench, entry="1")
+    rate.shelf.clear()
+    again.run()
+    assert "is not in this store" in said(again.app)
+    assert not again.drawn["writable"]
+    again.answer(skipped=True)
+    assert bench.ratings()[0].skipped
+    assert again.drawn["progress"]["place"] == "2 of 11"
+
+
+def test_a_coder_that_was_removed_can_be_skipped(sit: Sit, bench: Bench):
+    for file in (bench.store.path / "coders").glob("tc*"):
+        file.unlink()
+    browser = sit(bench)
+    for place, entry in enumerate(range(1, 12)):
+        browser.app.query_params["entry"] = str(entry)
+        browser.run()
+        gone = bench.audit.items[browser.drawn["entry"]["item"]].coder == "tc"
+        assert browser.drawn["writable"] is not gone, place
+
+
+def test_the_end_tells_who_was_fooled(sit: Sit, bench: Bench):
+    browser = sit(bench)
+    for _ in range(11):
+        browser.answer(verdict="correct")
+    said = {cell[0]: cell[1] for facts in records(browser.app, "facts") for cell in facts}
+    assert said["Answered"] == "11 of 11"
+    assert said["Shuffled explanations called correct"] == "2 of 2"
+    assert said["Same verdict when it came back"] == "1 of 1"
+    other = sit(bench, "Bo")
+    assert other.drawn["progress"]["place"] == "1 of 11", "another rater begins anew"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"audit": "<script>alert(1)</script>"},
+        {"audit": ""},
+        {"entry": "-1"},
+        {"entry": "9" * 40},
+        {"entry": "1e3"},
+        {"view": "../page"},
+        {"wide": "document.99999999.1", "more_top": "99999999999"},
+        {"wide": "context.0.0", "more_quantiles": "2", "more_random": "3", "more_non_activating": "x"},
+        {"new": "1", "list": "coder=none&sort=<b>", "collection": "\x00"},
+        {"new": "yes"},
+    ],
+)
+def test_hostile_addresses(sit: Sit, bench: Bench, params: dict[str, str]):
+    browser = sit(bench, "")
+    for name, value in params.items():
+        browser.app.query_params[name] = value
+    browser.run()
+    if any(each.key == person.KEY for each in browser.app.text_input):
+        browser.app.text_input(key=person.KEY).input("Ann")
+        browser.run()
+    assert "Traceback" not in everything(browser.app)
+
+
+def test_a_read_only_app_shows_and_takes_nothing(sit: Sit, bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    from autointerp.settings import ENV_READ_ONLY
+
+    browser = sit(bench)
+    monkeypatch.setenv(ENV_READ_ONLY, "1")
+    browser.run()
+    assert not browser.drawn["writable"]
+    assert not browser.drawn["can_skip"]
