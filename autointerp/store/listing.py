@@ -176,6 +176,9 @@ def _select(
         name = f"scored_{number}_{place}"
         cursor.register(name, _nothing("scored") if written is None else written.values(bound.kind))
         joins.append(f" SEMI JOIN (SELECT latent FROM {name} WHERE {_between(bound)}) USING (latent)")
+    if query.members is not None:
+        latents_ = pa.array(query.members.get(coder.info.coder, ()), pa.uint32())
+        joins.append(join("members", pa.table({"latent": latents_}), "SEMI"))
     if query.sort == "rank" and query.ranks is not None:
         only_sorting = join("ranked", query.ranks.get(coder.info.coder), "LEFT")
     if query.matches is not None:

@@ -1,6 +1,6 @@
 """What to list of the latents of a store, and what a list holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -51,6 +51,8 @@ class LatentQuery:
     without one). `human`: "pinned" by a person, or written by a "person". `made_by`: how it was made, as in
     `Annotations.summary`. `also`: bounds on scores of whatever kinds, all of which must hold.
 
+    `members`: only these latents, ascending, by coder (a coder without them has none): those of a collection.
+
     `ranks`: for the sort "rank", a table `latent, rank` for each coder.
     """
 
@@ -66,6 +68,7 @@ class LatentQuery:
     human: Human | None = None
     made_by: str | None = None
     also: tuple[ScoreBound, ...] = ()
+    members: Mapping[str, Sequence[int]] | None = None
     ranks: Mapping[str, pa.Table] | None = None
     limit: int = 25
     offset: int = 0

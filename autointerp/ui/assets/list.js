@@ -73,11 +73,43 @@ const copies = (data, row, tr) => {
   return box;
 };
 
+// Stars: a click shows at once, and is told with all clicks before it, as clicks in quick succession are one message.
+const LOAD = String(Math.random()).slice(2); // of this document: numbers of clicks begin anew with it
+const clicked = [];
+let nClicked = 0;
+const draw = (button, on) => {
+  button.on = on;
+  button.textContent = on ? "★" : "☆";
+  button.classList.toggle("on", on);
+  button.setAttribute("aria-pressed", String(on));
+  button.title = on ? "Starred: click to take the star away" : "Star this feature";
+};
+const star = (row, tell) => {
+  const button = el("button", "star");
+  button.type = "button";
+  button.setAttribute("aria-label", `Star ${row.go.coder} #${row.go.latent}`);
+  draw(button, row.star);
+  button.onclick = (event) => {
+    event.stopPropagation();
+    draw(button, !button.on);
+    nClicked += 1;
+    clicked.push([row.go.coder, row.go.latent, button.on]);
+    if (clicked.length > 50) clicked.shift();
+    tell("star", { load: LOAD, n: nClicked, changes: [...clicked] });
+  };
+  return button;
+};
+
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  const drawn = JSON.stringify(data);
-  if (root.drawn === drawn) return; // the same as before: a row must not be replaced under the pointer
+  const drawn = JSON.stringify(data, (name, value) => (name === "star" && typeof value === "boolean" ? true : value));
+  if (root.drawn === drawn) {
+    // The same as before: a row must not be replaced under the pointer.
+    data.rows.forEach((row, i) => { if (root.stars[i] && root.stars[i].on !== row.star) draw(root.stars[i], row.star); });
+    return;
+  }
   root.drawn = drawn;
+  root.stars = [];
   const table = el("table", "list" + (data.cls ? " " + data.cls : "") + (data.sticky ? " sticky" : ""));
   const head = el("tr");
   const halved = data.columns.some((column) => column.aside);
@@ -112,8 +144,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     data.columns.forEach((column, i) => {
       const cell = row.cells[i];
       const td = el("td", column.num ? "num" : column.cls || "");
-      if (column.kind === "link" && row.go) append(td, link("", cell, address(data.page, row.go), open));
-      else if (column.kind === "badge") append(td, el("span", "badge", cell));
+      if (column.kind === "link" && row.go) {
+        if (row.star !== undefined) append(td, (root.stars[data.rows.indexOf(row)] = star(row, setTriggerValue)));
+        append(td, link("", cell, address(data.page, row.go), open));
+      } else if (column.kind === "badge") append(td, el("span", "badge", cell));
       else if (column.kind === "explanation") {
         td.className = "explanation";
         append(td, explained(cell));

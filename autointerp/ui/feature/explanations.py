@@ -8,8 +8,8 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.records import Explanation, Score
 from autointerp.score.options import options_of
-from autointerp.ui.feature import actions, card, compare, drill, forms
-from autointerp.ui.feature.state import PANELS, TYPED, ExplanationState
+from autointerp.ui.feature import actions, card, collected, compare, drill, forms
+from autointerp.ui.feature.state import COLLECTIONS, PANELS, TYPED, ExplanationState
 from autointerp.ui.shared import components, job_strip, keyboard, person, rescoring, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
@@ -47,17 +47,21 @@ def left(feature: Feature, versions: Versions) -> None:
     """The explanation, its scores, and what can be done about them."""
     state = ExplanationState.parse(current())
     writable = job_strip.writable(feature.store)
-    if feature.stats.is_dead and not versions.explanations:
-        return
-    card.draw(versions, state, compare.new_version(feature.store, versions))
+    silent = feature.stats.is_dead and not versions.explanations
+    if not silent:
+        card.draw(versions, state, compare.new_version(feature.store, versions))
     with st.container(gap=None):
-        _buttons(feature, versions, state, writable=writable)
+        if not silent:
+            _buttons(feature, versions, state, writable=writable)
+        collected.draw(feature.store, (versions.coder, versions.latent), is_open=state.panel == COLLECTIONS)
+        if silent:
+            return
         # A slot that is there also when it is empty: what stands below must not move, or half-typed text would be lost.
         with components.room():
             if writable:
                 forms.offer_drafts(versions, state.panel)
                 actions.strip(feature)
-    if state.panel:
+    if state.panel and state.panel != COLLECTIONS:
         with components.room():
             if state.panel == "versions" and versions.current:
                 card.draw_versions(versions, state)

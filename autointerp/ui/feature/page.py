@@ -9,7 +9,7 @@ from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import actions, contexts, drill, explanations, panel, try_text
+from autointerp.ui.feature import actions, collected, contexts, drill, explanations, panel, try_text
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, feature_data, job_strip, keyboard, list_walk
 from autointerp.ui.shared.feature_data import Feature
@@ -110,22 +110,24 @@ def _header(store: Store, coder: CoderStore, latent: int) -> None:
             st.caption(plain(_where(info)), width="stretch")
         # Beside the title, or below it and then from the left.
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content"):
-            clicked = _ways_on(store, info, latent)
+            clicked = _ways_on(store, coder, latent)
         if clicked and not st.session_state.pop(_WENT_BACK, False):
             where = st.session_state.get(LIST_PARAMS) or list_walk.params() or {"coder": info.coder}
             components.go("features", where)
 
 
-def _ways_on(store: Store, info: CoderInfo, latent: int) -> bool:
-    """Fields and buttons that lead to another feature. True where Back was clicked."""
+def _ways_on(store: Store, coder: CoderStore, latent: int) -> bool:
+    """Fields and buttons that lead to another feature, and the star. True where Back was clicked."""
+    info = coder.info
     st.selectbox(
-        "Coder", [other.coder for other in store.coders()], width=160, label_visibility="collapsed",
+        "Coder", [other.coder for other in store.coders()], width=150, label_visibility="collapsed",
         **bound("coder", info.coder, reset=("latent", *RESET, *list_walk.RESET)),
     )  # fmt: skip
     st.number_input(
         "Feature", min_value=0, max_value=info.n_latents - 1, step=1, width=115, label_visibility="collapsed",
         **bound("latent", latent, reset=(*RESET, *list_walk.RESET)),
     )  # fmt: skip
+    collected.star(store, coder, latent)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width=BUTTONS_WIDTH):
         keyboard.button(
             "Previous", "previous", "ArrowLeft", "Previous feature", _step, (-1,), icon=":material/chevron_left:",

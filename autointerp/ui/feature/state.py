@@ -17,12 +17,14 @@ GROUPS: dict[str, str] = {
 INTERVAL = "interval"
 """The group of what a click on the histogram asks for."""
 WINDOWS: dict[str, int | None] = {"short": 16, "medium": 32, "full": None}
+COLLECTIONS = "collections"
 PANELS = {
     "edit": "Edit",
     "write": "Write",
     "regenerate": "Regenerate",
     "rescore": "Rescore",
     "versions": "Versions",
+    COLLECTIONS: "Collections",
 }
 TYPED = ("edit", "write")
 """Panels with a text box."""

@@ -67,6 +67,8 @@ def chips(state: FeaturesState, listed: ListAnnotations) -> list[Chip]:
         made.append(Chip(f"Explained by {' · '.join([EXPLAINERS.label(explainer), *rest])}", {"by": None}))
     if state.human != "any":
         made.append(Chip(HUMAN[state.human][0], {"human": None}))
+    if state.collection is not None:
+        made.append(Chip(f"Collection: {state.collection}", {"collection": None}))
     if listed.kind is None:
         return made
     shown = score_text.name(listed.kind, listed.kinds)

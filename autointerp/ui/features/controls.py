@@ -11,6 +11,7 @@ from autointerp.explain.registry import EXPLAINERS
 from autointerp.models.coders import registry
 from autointerp.store import STATISTICS, ScoreKind
 from autointerp.types import CoderInfo
+from autointerp.ui.features import collection
 from autointerp.ui.shared import expected, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import ListAnnotations, shown_sort
@@ -135,6 +136,10 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
         _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
         people = {key: label for key, (label, _) in HUMAN.items()}
         _narrow(st.selectbox, "Human input", people, "human", state.human)
+        collections = collection.names(listed.annotations, state)
+        if collections:
+            chosen = state.collection or ""  # any name may be one, "any" too
+            _narrow(st.selectbox, "Collection", {"": "Any"} | collections, "collection", chosen, "")
         if listed.kind is None:
             st.caption("Filters by score appear once something is scored.")
             return

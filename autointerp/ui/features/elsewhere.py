@@ -1,4 +1,4 @@
-"""What can be done with a whole list: written to a file, or explained and scored as a batch."""
+"""What can be done with a whole list: collected, explained and scored as a batch, or written to a file."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import streamlit as st
 from autointerp.store import LatentPage, LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.table_files import FileFormat, to_file
+from autointerp.ui.features import collection
 from autointerp.ui.shared import components, job_strip, list_walk
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import current
@@ -36,6 +37,7 @@ def draw(
         ):  # fmt: skip
             place = list_walk.hold(store, coders, query, page)
             components.go("jobs", {"new": "1", list_walk.LIST: place})
+        collection.fill(store, coders, query, page, annotations, params.get("collection"))
     with st.popover("Export", icon=":material/download:"):
         st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, with every digit:")
         for file_format, mime in _MIME.items():

@@ -8,10 +8,10 @@ import streamlit as st
 
 from autointerp.store import LatentPage, Store, list_latents
 from autointerp.types import CoderInfo
-from autointerp.ui.features import chips, controls, elsewhere, search
+from autointerp.ui.features import chips, collection, controls, elsewhere, search
 from autointerp.ui.features.rows import record
 from autointerp.ui.features.search import SearchResults
-from autointerp.ui.shared import components, expected, keyboard, list_walk, score_text
+from autointerp.ui.shared import components, expected, keyboard, list_walk, score_text, stars
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import (
     PAGE_SIZE,
@@ -41,6 +41,8 @@ def draw() -> None:
         if seen:
             components.go("features", seen, instead=True)
             return
+        if st.session_state.get(PAGE_BEFORE) != "features":
+            stars.forget_taken()
         state = FeaturesState.parse(current())
         names = [info.coder for info in infos]
         if state.coder is not None and state.coder not in names:
@@ -71,6 +73,8 @@ def _body() -> None:
         if not coders:
             st.info("No coder is of this kind and at this hookpoint: remove a filter.")
             return
+        if not collection.head(store, listed.annotations, state):
+            return
         _missing(listed, state)
         results = None
         if state.searching:
@@ -78,26 +82,30 @@ def _body() -> None:
             if results is None:
                 return
         query = latent_query(coders, state, listed, results and results.spots, results and results.matches)
+        query = collection.still_in_sight(store, query, state)
         ready = all(store.coder(name).has(query.computed) for name in coders)
         with nullcontext() if ready else st.spinner("Computing this statistic for every feature, once…"):
             page = list_latents(store, coders, query, annotations=listed.annotations)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            _summary(page, state, results, listed)
+            _summary(page, state, results, listed, collection.hidden(query, page))
             if page.total:
                 # Of one piece: both go to the next line where this one is too short.
                 with st.container(horizontal=True, gap="small", width="content"):
                     elsewhere.draw(store, coders, query, page, listed.annotations)
         if page.rows:
-            explained = bool(listed.n_explained)
+            notes = collection.notes(page, state, listed.annotations)
+            explained = bool(listed.n_explained or any(notes.values()))  # notes stand with the explanations
             data = record(
                 store, page, state, listed.kind, kinds=listed.kinds, explained=explained, results=results,
-                above=expected.of_page(query, page),
+                above=expected.of_page(query, page), notes=notes,
             )  # fmt: skip
-            clicked = components.table(data, key=KEY, on_sort=_sort_clicked)
+            stars.mark(store, data["rows"])
+            clicked = components.table(data, key=KEY, on_sort=_sort_clicked, on_star=stars.on_star(KEY))
             if clicked:
                 opened = (str(clicked["coder"]), int(clicked["latent"]))
                 _open(*opened, list_walk.begin(store, coders, query, page, opened))
         _pages(page, state)
+        collection.notice()
 
 
 def _missing(listed: ListAnnotations, state: FeaturesState) -> None:
@@ -144,15 +152,22 @@ def _open_number() -> None:
 
 
 def _summary(
-    page: LatentPage, state: FeaturesState, results: SearchResults | None, listed: ListAnnotations
+    page: LatentPage,
+    state: FeaturesState,
+    results: SearchResults | None,
+    listed: ListAnnotations,
+    n_more: int,
 ) -> None:
+    """`n_more`: features of the collection that are not in the list."""
     what = "dead feature" if state.dead == "only" else "feature"
     where = f" {results.what}" if results else ""
     hidden = (
         f" · {fmt.count(page.n_dead)} dead hidden"
-        if state.dead == "hide" and page.n_dead and not results
+        if state.dead == "hide" and page.n_dead and not results and state.collection is None
         else ""
     )
+    if n_more and not results:
+        hidden = f" · {fmt.count(n_more)} more in the collection: dead, filtered out or of other coders"
     if page.total:
         first = PAGE_SIZE * (state.page - 1) + 1
         last = first + len(page.rows) - 1
@@ -171,6 +186,8 @@ def _summary(
             if results.matches is not None
             else "No feature of these coders fires there. Choose all coders, or relax the filters."
         )
+    elif state.collection is not None and not n_more:
+        st.info("This collection is empty. A click on a row's star, “Collect” or a feature's page fill it.")
     elif state.dead == "only" and state.explained == "any":
         st.info("No dead features.")
     elif state.explained == "failed":

@@ -22,9 +22,12 @@ from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.list_query import shown_sort
 from autointerp.ui.shared.list_state import BEST, SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
+from autointerp.ui.shared.text import visible
 
 PREVIEW = 28
 """Tokens in a row's preview."""
+MAX_NOTE = 40
+"""Characters of a note in a row; the rest is in its tooltip."""
 
 
 def record(
@@ -37,10 +40,12 @@ def record(
     explained: bool = False,
     results: SearchResults | None = None,
     above: Mapping[tuple[str, int], float] | None = None,
+    notes: Mapping[tuple[str, int], str] | None = None,
 ) -> dict[str, Any]:
     """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
     shown; `results`: of the search, whose reason each row shows: the words, the similarity, or the context at the match;
-    `above`: how far above its floor to expect a feature's score, where the list is in that order."""
+    `above`: how far above its floor to expect a feature's score, where the list is in that order; `notes`: of features in the
+    collection that is listed."""
     table = payload.token_table(store)
     at_match = results if results is not None and results.spots is not None else None
     previews = _matches(store, page, at_match, table) if at_match else _strongest(store, page, table)
@@ -54,7 +59,8 @@ def record(
         drawn = explanation_cell(row.explanation, row.error, words)
         if measure is not None and row.relevance is not None and "marks" in drawn:
             drawn["marks"].append(f"{measure} {fmt.decimal(row.relevance, 2)}")
-        return drawn
+        note = (notes or {}).get((row.coder, row.stats.latent))
+        return with_note(drawn, note) if note else drawn
 
     def context(row: LatentRow) -> dict[str, Any] | str:
         return previews.get((row.coder, row.stats.latent), "never fires")
@@ -99,6 +105,18 @@ def record(
         "descending": state.descending,
         "place": state.page,
         "sticky": True,
+    }
+
+
+def with_note(cell: dict[str, Any], note: str) -> dict[str, Any]:
+    """An explanation's cell with what is noted of the feature in the collection that is listed."""
+    short = visible(note if len(note) <= MAX_NOTE else f"{note[: MAX_NOTE - 1]}…")
+    if "marks" not in cell:
+        return {**cell, "none": f"{cell['none']} · note: {short}"}
+    return {
+        **cell,
+        "marks": [*cell["marks"], f"note: {short}"],
+        "help": f"Note: {visible(note)}\n{cell['help']}",
     }
 
 

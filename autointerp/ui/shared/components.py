@@ -139,12 +139,19 @@ def facts(data: list[list[str]], *, key: str) -> None:
 
 
 def table(
-    data: dict[str, Any], *, key: str, on_sort: Callback | None = None, lines: int | None = None
+    data: dict[str, Any],
+    *,
+    key: str,
+    on_sort: Callback | None = None,
+    on_star: Callback | None = None,
+    lines: int | None = None,
 ) -> dict[str, Any] | None:
-    """Rows that open something; returns the `go` record of the row just clicked. `lines`: of a table whose rows are single
+    """Rows that open something; returns the `go` record of the row just clicked. A row with `star` has one to click, see
+    `ui.shared.stars`. `lines`: of a table whose rows are single
     lines, with its head; what stands below then does not move when the element arrives."""
     result = _mount("list")(
         data=data, key=key, on_open_change=lambda: None, on_sort_change=on_sort or (lambda: None),
+        on_star_change=on_star or (lambda: None),
         height="content" if lines is None else math.ceil(LINE * lines) + 2,
     )  # fmt: skip
     return result.open
@@ -165,13 +172,14 @@ def links(
     key: str,
     single: bool = False,
     tall: float = LINE,
+    on_star: Callback | None = None,
     **params: str,
 ) -> None:
     """A table whose rows lead to `page`, with their `go` records and `params` as its address. `single`: each row is a line;
     else a row is about `tall` pixels high."""
     data = {"columns": columns, "rows": rows, "page": page, "cls": "lines" if single else ""}
     with nullcontext() if single else room(HEAD + tall * len(rows)):
-        clicked = table(data, key=key, lines=len(rows) + 1 if single else None)
+        clicked = table(data, key=key, on_star=on_star, lines=len(rows) + 1 if single else None)
     if clicked:
         go(page, {**clicked, **params})
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autointerp.store import ScoreKind
-from autointerp.ui.shared import components, expected, list_walk, score_text
+from autointerp.ui.shared import components, expected, list_walk, score_text, stars
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.written import Written, larger
@@ -58,4 +58,6 @@ def features(
             cells.append(fmt.NONE if value is None or floor is None else fmt.signed(value - floor))
         go = {"coder": coder, "latent": latent}
         rows.append({"go": go if walk is None else {**go, **list_walk.address(walk, place)}, "cells": cells})
-    components.links(columns, rows, page="feature", key=f"features_{key}", tall=43)
+    stars.mark(written.store, rows)
+    element = f"features_{key}"
+    components.links(columns, rows, page="feature", key=element, tall=43, on_star=stars.on_star(element))

@@ -84,9 +84,17 @@ def latent_query(
         explainer=state.explainer or None,
         made_by=state.made_by or None,
         human=HUMAN[state.human][1],
+        members=_members(state, listed),
         limit=PAGE_SIZE,
         offset=PAGE_SIZE * (state.page - 1),
     )
+
+
+def _members(state: FeaturesState, listed: ListAnnotations) -> dict[str, list[int]] | None:
+    """The features of the collection in the address, `None` without one."""
+    if state.collection is None:
+        return None
+    return {} if listed.annotations is None else listed.annotations.collections.latents(state.collection)
 
 
 def _bounds(state: FeaturesState, kinds: Iterable[ScoreKind]) -> tuple[ScoreBound, ...]:

@@ -6,6 +6,7 @@ from typing import cast
 from urllib.parse import quote, unquote
 
 from autointerp.store import STATISTICS, current_key
+from autointerp.store.annotations.collections import MAX_NAME
 from autointerp.store.queries import Dead, Human, State
 from autointerp.types import CoderInfo
 from autointerp.ui.shared.state import MAX_NUMBER, choice, flag, signed, whole
@@ -131,7 +132,7 @@ class FeaturesState:
     their tables; `page` counts from 1.
 
     `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder`, `kinds` of coders, `hookpoints`, `context`,
-    `made_by` and the kinds in `also` are as given: the page checks them against the store. `ordered`: whether the
+    `made_by`, `collection` and the kinds in `also` are as given: the page checks them against the store. `ordered`: whether the
     address names the sort.
     """
 
@@ -149,6 +150,7 @@ class FeaturesState:
     explainer: str | None
     made_by: str | None
     human: str
+    collection: str | None
     search: str
     mode: str
     context: str | None
@@ -207,6 +209,7 @@ class FeaturesState:
             explainer=params.get("explainer"),
             made_by=params.get("by"),
             human=choice(params.get("human"), HUMAN, "any"),
+            collection=params.get("collection", "")[:MAX_NAME] or None,
             search=search,
             mode=choice(params.get("mode"), MODES, "regex" if flag(params.get("regex")) else "text"),
             context=context,

@@ -67,7 +67,7 @@ class Written:
         self.made_by = made_by if made_by in self.ways else next(iter(self.ways), None)
         of_coders = (coder.kinds_of(self.made_by) for coder in self.coders.values())
         self.kinds = sorted_kinds(of_coders, score_text.order)
-        self._path = str(store.path)
+        self.store = store
 
     @property
     def n_explained(self) -> int:
@@ -76,7 +76,7 @@ class Written:
     def scores(self, coder: str, kind: ScoreKind) -> Scores:
         """One number per latent of the coder."""
         written = self.coders[coder]
-        key = (self._path, coder, written.version, kind.key, self.made_by)
+        key = (str(self.store.path), coder, written.version, kind.key, self.made_by)
         return _scores(*key, self.infos[coder].n_latents, written, kind)
 
     def pooled(self, coders: Sequence[str], kind: ScoreKind) -> Scores:
