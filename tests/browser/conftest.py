@@ -62,6 +62,12 @@ class Server:
 
     url: str
     log_file: Path
+    process: subprocess.Popen
+
+    def kill(self) -> None:
+        """At once, without a chance to finish anything."""
+        self.process.kill()
+        self.process.wait()
 
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
@@ -109,7 +115,7 @@ def start_server(
             assert process.stdout is not None
             document = json.loads(process.stdout.read())  # ends when the server takes over and closes it
             _wait_until_healthy(document["url"], process, log_file)
-            yield Server(document["url"], log_file)
+            yield Server(document["url"], log_file, process)
         finally:
             process.terminate()
             process.wait(timeout=120)

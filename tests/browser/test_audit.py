@@ -1,0 +1,173 @@
+"""An audit by two people in Chromium: twenty explanations by keyboard alone, the server killed in the middle."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from sklearn.metrics import cohen_kappa_score
+
+from autointerp.audit.draw import create
+from autointerp.audit.options import AuditOptions
+from autointerp.audit.report import report
+from autointerp.pipeline.resources import Resources
+from autointerp.ratings import VERDICTS, Audit
+from autointerp.store import Store
+from autointerp.store.annotations import Annotations
+from tests.audit.krippendorff import krippendorff
+from tests.audited import write_audited
+from tests.browser.conftest import Open, Server, Visit, a_free_port, start_server
+
+N = 20
+NAMES = list(VERDICTS)
+ANN = [1, 1, 4, 2, 1, 3, 1, 8, 1, 4, 4, 1, 5, 1, 2, 1, 7, 1, 6, 1]
+BO = [1, 2, 4, 2, 1, 3, 4, 8, 1, 4, 1, 1, 5, 1, 3, 1, 7, 4, 6, 9]
+"""Verdicts by their keys, in the order of the audit's items; a rater is asked in an order of their own."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audited")
+    return shutil.copytree(write_audited(folder / "made"), folder / "store")
+
+
+@pytest.fixture
+def audit(store: Path) -> Audit:
+    with Annotations(store) as annotations:
+        options = AuditOptions(coders=("sae", "tc"), n=N, control_share=0.0, repeat_share=0.0)
+        made = create(
+            Resources(Store.open(store), annotations), options, name="Right or wrong?", author="Ann"
+        )
+        annotations.audits.create(made)
+        return made
+
+
+def bar(page: Page) -> Locator:
+    return page.locator(".root[data-entry]")
+
+
+def item(page: Page) -> int:
+    entry = bar(page).get_attribute("data-entry")
+    assert entry is not None
+    return int(entry.split(".")[0])
+
+
+def answer(page: Page, verdicts: list[int]) -> int:
+    """Press the key of the verdict on the item in sight, and wait for the next. The item judged."""
+    judged, place = item(page), bar(page).get_attribute("data-place")
+    assert place is not None
+    page.keyboard.press(str(verdicts[judged]))
+    if place.startswith(f"{N} "):
+        expect(page.get_by_text("All done")).to_be_visible()
+    else:
+        expect(bar(page)).not_to_have_attribute("data-place", place)
+    return judged
+
+
+def introduce(at: Visit, name: str) -> None:
+    at.enter(at.page.get_by_label("You rate as"), name)
+
+
+def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: Open, tmp_path: Path):
+    port = a_free_port()
+
+    @contextmanager
+    def a_server() -> Iterator[Server]:
+        yield from start_server([str(store)], tmp_path, port=port)
+
+    with a_server() as server:
+        at = visit(server)
+        page = at.page
+        at.goto("/audit")
+        introduce(at, "Ann")
+        at.click(page.get_by_role("cell", name="Right or wrong?"))
+        expect(bar(page)).to_have_attribute("data-place", f"1 of {N}")
+        at.settled()
+        for _ in range(3):
+            answer(page, ANN)
+        page.keyboard.press("h")
+        page.keyboard.press("n")
+        page.keyboard.type("1 <b>noted</b>")  # no verdict: it is being typed
+        page.keyboard.press("Enter")
+        noted = answer(page, ANN)
+        page.keyboard.press("u")  # taken back, and given again
+        expect(bar(page)).to_have_attribute("data-place", f"4 of {N}")
+        expect(bar(page).get_by_role("textbox", name="Note")).to_have_value("1 <b>noted</b>")
+        answer(page, ANN)
+        page.keyboard.press("s")
+        expect(bar(page)).to_have_attribute("data-place", f"6 of {N}")
+        page.keyboard.press("ArrowLeft")
+        expect(bar(page)).to_have_attribute("data-place", f"5 of {N}")
+        for _ in range(5):
+            answer(page, ANN)
+        page.keyboard.press("n")
+        page.keyboard.type("begun before the end")
+        page.keyboard.press("Enter")
+        lost = item(page)
+        server.kill()
+        page.keyboard.press(str(ANN[lost]))
+        expect(bar(page)).to_contain_text("saving")
+    with Annotations(store) as annotations:
+        before = annotations.audits.ratings(audit.id)
+    assert len(before) == 9
+    assert lost not in {rating.item for rating in before}
+
+    with a_server() as server:
+        expect(bar(page)).to_have_attribute("data-place", f"11 of {N}")
+        at.settled()
+        at.reload()
+        expect(bar(page)).to_have_attribute("data-place", f"11 of {N}")
+        corrected = item(page)
+        page.keyboard.press("e")
+        page.keyboard.type(" Mended.")
+        page.keyboard.press("Control+Enter")
+        expect(bar(page).get_by_text("Corrected by you")).to_be_visible()
+        answer(page, ANN)
+        page.keyboard.press("a")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("Your correction")
+        compared = re.compile(r"Detection \(offline judge\): .*(clear difference|95 %|Identical)", re.I)
+        expect(dialog.get_by_text(compared)).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        at.settled()
+        for _ in range(N - 11):
+            answer(page, ANN)
+        at.settled()
+
+        at.goto("/audit")
+        introduce(at, "Bo")
+        at.click(page.get_by_role("cell", name="Right or wrong?"))
+        expect(bar(page)).to_have_attribute("data-place", f"1 of {N}")
+        for _ in range(N):
+            answer(page, BO)
+        at.settled()
+        at.check()
+
+    with Annotations(store) as annotations:
+        ratings = annotations.audits.ratings(audit.id)
+        for rater, verdicts in (("Ann", ANN), ("Bo", BO)):
+            given = {each.item: each.verdict for each in ratings if each.rater == rater}
+            assert given == {i: NAMES[key - 1] for i, key in enumerate(verdicts)}, rater
+        assert len(ratings) == 2 * N
+        by_ann = {rating.item: rating for rating in ratings if rating.rater == "Ann"}
+        assert (by_ann[noted].note, by_ann[noted].confidence) == ("1 <b>noted</b>", 3)
+        assert by_ann[lost].note == "begun before the end"
+        of = audit.items[corrected]
+        newest = annotations.explanations(of.coder, of.latent)[0]
+        assert (newest.text, newest.author, newest.parent) == (f"{of.text} Mended.", "Ann", of.explanation_id)
+        scores = annotations.scores_of_latent(of.coder, of.latent)
+        seeds = [
+            {each.scorer: each.seed for each in scores if each.explanation_id == version}
+            for version in (newest.id, newest.parent)
+        ]
+        assert seeds[0] == seeds[1] != {}, "rescored on the same examples"
+        agreement = report(annotations, audit.id).agreement
+    assert agreement.kappa is not None
+    assert agreement.alpha is not None
+    assert agreement.kappa.value == pytest.approx(cohen_kappa_score(ANN, BO))
+    assert agreement.alpha.value == pytest.approx(krippendorff(np.array([ANN, BO]).T))
