@@ -4,16 +4,23 @@ examples.
 For example: "SELECT * FROM latents ORDER BY density DESC LIMIT 5"."""
 
 import argparse
+import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_store_argument
 from autointerp.cli.shared.output import table, write_result
 from autointerp.errors import UserError
 
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
+
 NAME = "sql"
 HELP = "run read-only SQL on a store"
 
 DEFAULT_LIMIT = 1000
+MAX_LIMIT = 10**9
+DEFAULT_SECONDS = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +32,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_LIMIT,
         help=f"rows to write at most, 0 for all (default: {DEFAULT_LIMIT})",
     )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=DEFAULT_SECONDS,
+        help=f"stop the query after so long, 0 for never (default: {DEFAULT_SECONDS:g})",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.store import Store
 
-    if args.limit < 0:
-        raise UserError(f"--limit {args.limit}: give a number of rows, 0 for all.")
+    if not 0 <= args.limit <= MAX_LIMIT:
+        raise UserError(f"--limit {args.limit}: give a number of rows up to {MAX_LIMIT:,}, 0 for all.")
+    if not 0 <= args.seconds <= threading.TIMEOUT_MAX:
+        raise UserError(f"--seconds {args.seconds:g}: give a number of seconds, 0 for no limit.")
     # One row more than wanted shows whether there are more.
-    result = Store.open(args.store).sql(args.query, limit=args.limit + 1 if args.limit else None)
+    result = Store.open(args.store).sql(
+        args.query, limit=args.limit + 1 if args.limit else None, seconds=args.seconds or None
+    )
     columns = unique(result.column_names)
-    rows = list(zip(*(column.to_pylist() for column in result.columns), strict=True))
+    rows = list(
+        zip(
+            *(_values(column, name) for column, name in zip(result.columns, columns, strict=True)),
+            strict=True,
+        )
+    )
     truncated = bool(args.limit) and len(rows) > args.limit
     if truncated:
         rows = rows[: args.limit]
@@ -45,6 +67,20 @@ def run(args: argparse.Namespace) -> None:
     if truncated:
         text += f"\n(the first {len(rows):,} rows; --limit 0 for all)"
     write_result(document, text, as_json=args.json)
+
+
+def _values(column: "ChunkedArray", name: str) -> list[Any]:
+    from pyarrow import ArrowNotImplementedError
+
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError):  # times that Python has no type for, infinite ones too
+        try:
+            return column.cast("string").to_pylist()
+        except ArrowNotImplementedError as error:
+            raise UserError(
+                f"column {name!r} holds times that cannot be written. Cast it in the query: {name}::VARCHAR."
+            ) from error
 
 
 def unique(names: Iterable[str]) -> list[str]:

@@ -13,7 +13,8 @@ folder, loads no extension and sees no Python variable.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import duckdb
@@ -29,6 +30,8 @@ from autointerp.store.coders.definitions import computed_names
 from autointerp.store.coders.tables import views
 from autointerp.store.database import literal, quote
 
+MAX_BYTES = 1 << 30
+"""Of a result in memory."""
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
 _COMPUTED_NAME = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
@@ -37,34 +40,65 @@ _CATALOGUE = re.compile(r"\b(show|describe|information_schema|duckdb_)", re.IGNO
 _UNIONS = ("latents", "activations", "quantiles", "histograms", "logits", "neighbours")
 
 
-def run_query(generation: Generation, query: str, *, limit: int | None = None) -> pa.Table:
-    """The result of `query`, at most `limit` rows. Raises UserError for anything that is not one reading statement, and
-    for mistakes in it, with DuckDB's explanation."""
+def run_query(
+    generation: Generation, query: str, *, limit: int | None = None, seconds: float | None = None
+) -> pa.Table:
+    """The result of `query`, at most `limit` rows. Raises UserError for anything that is not one reading statement, for
+    mistakes in it, with DuckDB's explanation, for one that has not ended after `seconds`, and for a result of over `MAX_BYTES`.
+    """
     cursor = generation.cursor()
     check_query(cursor, query)
     _prepare_views(generation, cursor, query)
     _add_annotations(cursor, generation.layout.root, query)
     try:
-        result = cursor.sql(query)
-        if limit is None:
-            return result.to_arrow_table()
-        reader = result.to_arrow_reader(max(1, min(limit, 1 << 16)))
-        batches, rows = [], 0
-        for batch in reader:
-            batches.append(batch)
-            rows += batch.num_rows
-            if rows >= limit:
-                break
-        return pa.Table.from_batches(batches, schema=reader.schema).slice(0, max(limit, 0))
+        return _within(seconds, cursor, lambda: _result(cursor, query, limit))
     except duckdb.Error as error:
         raise UserError(f"the query failed: {str(error).strip()}") from error
+
+
+def _result(cursor: duckdb.DuckDBPyConnection, query: str, limit: int | None) -> pa.Table:
+    rows_at_once = 1 << 16 if limit is None else max(1, min(limit, 1 << 16))
+    reader = cursor.sql(query).to_arrow_reader(rows_at_once)
+    batches, rows, size = [], 0, 0
+    for batch in reader:
+        batches.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if size > MAX_BYTES:
+            raise UserError(
+                f"the result is larger than {MAX_BYTES >> 30} GB: ask for fewer rows or columns, or add a LIMIT."
+            )
+        if limit is not None and rows >= limit:
+            break
+    table = pa.Table.from_batches(batches, schema=reader.schema)
+    return table if limit is None else table.slice(0, max(limit, 0))
+
+
+def _within(
+    seconds: float | None, cursor: duckdb.DuckDBPyConnection, run: Callable[[], pa.Table]
+) -> pa.Table:
+    """What `run` gives, on a thread of its own: DuckDB itself does not hear Ctrl-C while it computes. Stopped after `seconds`,
+    and by any interruption of the caller."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            return running.result(seconds)
+        except TimeoutError as error:
+            raise UserError(
+                f"the query was stopped after {seconds:g} s. Ask for less, or allow more time (`--seconds`)."
+            ) from error
+        finally:
+            while not running.done():
+                cursor.interrupt()  # it may not have begun yet, and then nothing hears this
+                wait([running], timeout=0.05)
 
 
 def check_query(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
     """Raises UserError unless `query` is one statement that only reads."""
     try:
+        query.encode()
         statements = cursor.extract_statements(query)
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeError) as error:  # a byte that was no character arrives as half of one
         raise UserError(f"the query cannot be parsed: {str(error).strip()}") from error
     if len(statements) != 1:
         raise UserError(f"the query holds {len(statements)} statements. Accepted: {_ACCEPTED}.")

@@ -177,6 +177,6 @@ class Store:
         self.generation().memo[derivation.path(self.path)] = table
         derivation.save(self.path, table)
 
-    def sql(self, query: str, *, limit: int | None = None) -> pa.Table:
-        """One read-only query over everything in the store; see `autointerp.store.sql` for the tables."""
-        return run_query(self.generation(), query, limit=limit)
+    def sql(self, query: str, *, limit: int | None = None, seconds: float | None = None) -> pa.Table:
+        """One read-only query over everything in the store, stopped after `seconds`; see `autointerp.store.sql`."""
+        return run_query(self.generation(), query, limit=limit, seconds=seconds)

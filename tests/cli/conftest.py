@@ -41,3 +41,19 @@ def run_text(capfd: pytest.CaptureFixture[str]) -> RunText:
         return code, captured.out, captured.err
 
     return run
+
+
+RunError = Callable[..., str]
+
+
+@pytest.fixture
+def run_error(run_text: RunText) -> RunError:
+    """`run_error("info", path)`: the message of a command that ends with 2, the user's mistake."""
+
+    def run(*argv: object) -> str:
+        code, out, err = run_text(*argv)
+        assert (code, out) == (2, "")
+        assert "Traceback" not in err
+        return err
+
+    return run

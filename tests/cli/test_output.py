@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from autointerp.cli.shared.output import human_bytes, plain, printable, table, write_result
+from autointerp.cli.shared.output import human_bytes, plain, printable, say, table, write_result
 
 
 @dataclass
@@ -40,6 +40,21 @@ def test_a_document_survives_lone_surrogates(capfdbinary: pytest.CaptureFixture[
 
 def test_text_cannot_drive_the_terminal():
     assert printable("a\x1b[2J\u202eb\nc\x00") == "a\\x1b[2J\\u202eb\\nc\\x00"
+
+
+def test_nothing_that_is_written_drives_the_terminal(capfdbinary: pytest.CaptureFixture[bytes]):
+    hostile = "a\x1b[2J\u009b1m\u202eb\U000e0001"
+    say(f"one\n{hostile}")
+    write_result({}, f"two\n{hostile}", as_json=False)
+    written = capfdbinary.readouterr()
+    for stream in (written.err, written.out):
+        first, second, *_ = stream.decode().split("\n")
+        assert first in ("one", "two")
+        assert second.isprintable()
+    write_result({hostile: [hostile]}, "", as_json=True)
+    document = capfdbinary.readouterr().out.decode()
+    assert all(line.isprintable() for line in document.split("\n"))
+    assert json.loads(document) == {hostile: [hostile]}
 
 
 def test_a_table_aligns_numbers_to_the_right():

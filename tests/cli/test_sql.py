@@ -1,10 +1,15 @@
 """`autointerp sql`."""
 
+import os
+import signal
+import threading
+from typing import Any
+
 import pytest
 
 from autointerp.cli.sql import unique
 from autointerp.store import Store
-from tests.cli.conftest import RunJson, RunText
+from tests.cli.conftest import RunError, RunJson, RunText
 
 
 def test_rows_are_objects(tiny_store: Store, run_json: RunJson):
@@ -33,7 +38,24 @@ def test_what_json_cannot_say_is_null(value: str, tiny_store: Store, run_json: R
 
 @pytest.mark.parametrize(
     "expression",
-    ["1::HUGEINT", "1.5::DECIMAL(9,2)", "DATE '2026-01-02'", "'\\xAA'::BLOB", "[1,2]", "{'a': 1}", "now()"],
+    [
+        "1::HUGEINT",
+        "1.5::DECIMAL(9,2)",
+        "DATE '2026-01-02'",
+        "'\\xAA'::BLOB",
+        "[1,2]",
+        "{'a': 1}",
+        "now()",
+        "TIMESTAMP 'infinity'",
+        "DATE '-infinity'",
+        "TIMESTAMP '290000-01-01'",
+        "TIMESTAMPTZ 'infinity'",
+        "INTERVAL 9 MONTH",
+        "TIME '24:00:00'",
+        "UUID '00000000-0000-0000-0000-000000000000'",
+        "'101'::BIT",
+        "MAP {'a': 1}",
+    ],
 )
 def test_every_type_can_be_written(expression: str, tiny_store: Store, run_json: RunJson):
     assert run_json("sql", tiny_store.path, f"SELECT {expression} AS x")["n_rows"] == 1
@@ -64,3 +86,47 @@ def test_a_repeated_column_name_gets_a_number():
 
 def test_repeated_columns_keep_both_values(tiny_store: Store, run_json: RunJson):
     assert run_json("sql", tiny_store.path, "SELECT 1 AS a, 2 AS a")["rows"] == [{"a": 1, "a_2": 2}]
+
+
+ENDLESS = "SELECT sum(a.range * b.range) FROM range(1000000000) a, range(1000000000) b"
+
+
+def test_a_query_is_stopped_in_time(tiny_store: Store, run_error: RunError):
+    assert "stopped after 0.3 s" in run_error("sql", tiny_store.path, ENDLESS, "--seconds", 0.3)
+
+
+def test_ctrl_c_stops_a_query(tiny_store: Store, run_text: RunText):
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    code, out, err = run_text("sql", tiny_store.path, ENDLESS)
+    assert (code, out) == (130, "")
+    assert "Traceback" not in err
+
+
+def test_nested_times_without_end_are_refused_with_a_way_out(tiny_store: Store, run_error: RunError):
+    assert "x::VARCHAR" in run_error("sql", tiny_store.path, "SELECT [TIMESTAMP 'infinity'] AS x")
+
+
+def test_a_result_is_bounded(tiny_store: Store, run_error: RunError, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("autointerp.store.sql.MAX_BYTES", 1 << 20)
+    query = "SELECT repeat('a', 1000) FROM range(100000000)"
+    assert "larger than" in run_error("sql", tiny_store.path, query, "--limit", 0)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--limit", 10**30), ("--limit", -1), ("--seconds", -1), ("--seconds", "nan"), ("--seconds", 1e300)],
+)
+def test_impossible_bounds(option: tuple[str, Any], tiny_store: Store, run_error: RunError):
+    assert option[0] in run_error("sql", tiny_store.path, "SELECT 1", *option)
+
+
+def test_a_byte_that_is_no_character(tiny_store: Store, run_error: RunError):
+    assert "cannot be parsed" in run_error("sql", tiny_store.path, "SELECT '\udcff'")
+
+
+def test_headers_and_errors_cannot_drive_the_terminal(
+    tiny_store: Store, run_text: RunText, run_error: RunError
+):
+    assert "\x1b" not in run_text("sql", tiny_store.path, 'SELECT 1 AS "a\x1b[2J\u202e"')[1]
+    assert "\x1b" not in run_error("sql", tiny_store.path, 'SELECT "a\x1b[2J\u202e"')

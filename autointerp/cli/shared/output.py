@@ -10,7 +10,10 @@ from typing import Any
 
 def write_result(document: Any, text: str, *, as_json: bool) -> None:
     """Write one JSON document, or its readable form. `document` may hold dataclasses, numpy values, NaN (written as null)."""
-    body = json.dumps(plain(document), ensure_ascii=False, indent=2, allow_nan=False) if as_json else text
+    if as_json:
+        body = _json_escaped(json.dumps(plain(document), ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        body = harmless(text)
     out = (
         sys.stdout.buffer
     )  # whatever the terminal's encoding: a corpus may hold lone surrogates and any script
@@ -20,7 +23,7 @@ def write_result(document: Any, text: str, *, as_json: bool) -> None:
 
 def say(message: str) -> None:
     """A line for the person at the terminal."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(harmless(message) + "\n")
     sys.stderr.flush()
 
 
@@ -46,8 +49,9 @@ def plain(value: Any) -> Any:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Columns aligned by width, numbers to the right. Control characters are shown escaped, never sent to the terminal."""
+    names = [printable(name) for name in header]
     cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -57,7 +61,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         )
         return "  ".join(parts).rstrip()
 
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, cells)])
+    return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, cells)])
 
 
 def printable(value: Any) -> str:
@@ -66,8 +70,27 @@ def printable(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else "-"
-    text = str(plain(value)) if not isinstance(value, str) else value
+    return _escaped(str(plain(value)) if not isinstance(value, str) else value)
+
+
+def harmless(text: str) -> str:
+    """Lines of which none can move the cursor, colour what follows or reverse the reading direction: what stores, corpora and
+    servers say reaches the terminal."""
+    return "\n".join(map(_escaped, text.split("\n")))
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _json_escaped(document: str) -> str:
+    """The same document: only its strings can hold such characters, and there they may be escaped."""
+    return "\n".join(
+        line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+        for line in document.split("\n")
+    )
 
 
 def human_bytes(n: int) -> str:
