@@ -1,15 +1,17 @@
-"""Audit explanations by hand: people judge them in the app, and what they said is measured here.
+"""Audit explanations by hand. create draws an audit; people judge it in the app, on the page Audit, each in an order of their
+own; list says how far they are; export and import carry it to other copies of the store and back; report measures what they
+said; cite gives a line for a paper.
 
 `autointerp audit ACTION --help` says more of each."""
 
 import argparse
 
-from autointerp.cli.audits import report
+from autointerp.cli.audits import cite, create, export, import_, listing, report
 
 NAME = "audit"
-HELP = "audits of explanations by hand"
+HELP = "draw, list, export, import and report audits of explanations by hand"
 
-ACTIONS = (report,)
+ACTIONS = (create, listing, export, import_, report, cite)
 """Modules with NAME, HELP, add_arguments(parser), run(args)."""
 
 

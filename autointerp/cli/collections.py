@@ -11,11 +11,10 @@ NAME."""
 
 import argparse
 from dataclasses import asdict
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.cli.shared.arguments import add_store_argument
+from autointerp.cli.shared.arguments import add_store_argument, user_name
 from autointerp.cli.shared.batch import open_resources
 from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import printable, table, write_result
@@ -137,7 +136,7 @@ def _change(resources: "Resources", args: argparse.Namespace) -> tuple[dict[str,
             latents = parse_latents(numbers, resources.store.coder(coder))
             places = [(coder, latent) for latent in latents]
             if args.action == "add":
-                n = collections.add(name, places, author=args.author or _user(), note=args.note or "")
+                n = collections.add(name, places, author=args.author or user_name(), note=args.note or "")
                 already = f", {len(places) - n:,} were in it" if n < len(places) else ""
                 return {"collection": name, "added": n}, f"Added {_latents(n)} to {printable(name)}{already}."
             n = collections.remove(name, places)
@@ -158,13 +157,6 @@ def _change(resources: "Resources", args: argparse.Namespace) -> tuple[dict[str,
                 resources.store, resources.annotations, Path(name), into=args.into, overwrite=args.overwrite
             )
             return asdict(done), _imported(done, overwrite=args.overwrite)
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except (KeyError, OSError):  # no such user on this machine
-        return "someone"
 
 
 def _imported(done: "Imported", *, overwrite: bool) -> str:

@@ -1,13 +1,13 @@
 """What came out of an audit: the share of right explanations with its interval, how far raters agree with each other and with
 themselves, and what each automatic score says of the verdicts.
 
-AUDIT is an id, its beginning or end, or a name. Intervals are of 95 %. docs/audits.md says how each figure is computed."""
+Intervals are of 95 %. docs/audits.md says how each figure is computed."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_store_argument
-from autointerp.cli.shared.audits import find_audit
+from autointerp.cli.shared.audits import add_audit_argument, find_audit
 from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import printable, table, write_result
 from autointerp.ratings import VERDICTS
@@ -27,7 +27,7 @@ _SCORES = ("score", "items", "AUROC", "95 % interval", "rank corr.", "95 % inter
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
-    parser.add_argument("audit", metavar="AUDIT", help="an id, its beginning or end, or a name")
+    add_audit_argument(parser)
     parser.add_argument("--raters", nargs="+", metavar="NAME", help="only these (default: all)")
     parser.add_argument(
         "--right",

@@ -1,6 +1,7 @@
 """Arguments that several commands share: the store, which latents, which language model at what price and limit."""
 
 import argparse
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,14 @@ def add_store_argument(parser: argparse.ArgumentParser, *, coder: bool = False) 
     parser.add_argument("store", type=Path, metavar="STORE", help="folder of the store")
     if coder:
         parser.add_argument("coder", metavar="CODER", help="name of a coder, as `autointerp info` lists it")
+
+
+def user_name() -> str:
+    """Who is at the terminal, where no name is given."""
+    try:
+        return getuser()
+    except (KeyError, OSError):  # no such user on this machine
+        return "someone"
 
 
 def add_batch_arguments(parser: argparse.ArgumentParser, default: str) -> None:
