@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autointerp.cli import audit
 from autointerp.cli.main import COMMANDS, build_parser
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.score.registry import SCORERS
@@ -35,7 +36,8 @@ def test_every_command_is_in_the_readme(module: object):
 
 
 def test_every_option_in_the_readme_exists(capsys: pytest.CaptureFixture[str]):
-    for argv in ([], *([module.NAME] for module in COMMANDS)):
+    actions = ([audit.NAME, action.NAME] for action in audit.ACTIONS)
+    for argv in ([], *([module.NAME] for module in COMMANDS), *actions):
         with pytest.raises(SystemExit):
             build_parser().parse_args([*argv, "--help"])
     known = capsys.readouterr().out
