@@ -1,6 +1,7 @@
 """A report as plain data: one document for the command line's JSON and the page's download, and its tables."""
 
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from autointerp.audit.agreement import Agreement
@@ -103,7 +104,7 @@ def _part(part: Part) -> dict[str, Any]:
         **(_estimate(share.estimate) or {"value": None, "ci": None}),
         "n": share.n,
         "population": share.population,
-        "n_effective": share.n_effective,
+        "n_effective": share.n_effective if isfinite(share.n_effective) else None,
         "more_to_halve": share.more,
         "joined_strata": list(share.joined),
         "silent_coders": list(share.silent),

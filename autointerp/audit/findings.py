@@ -2,7 +2,7 @@
 too few items were judged, that is what is said."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from autointerp.audit import agreement as agree
 from autointerp.audit.agreement import Agreement
@@ -81,30 +81,35 @@ def _shares(report: Report) -> Iterator[str]:
 
 
 def _against(report: Report) -> Iterator[str]:
-    """Two coders, or two explainers, told apart or not."""
+    """Coders, or explainers, beside each other; two of them told apart or not. Of more, the most different two are so by chance
+    too, so nothing is said of them but their figures."""
     for kind in ("coder", "explainer"):
         parts = [part for part in report.parts if _of(part, kind)]
-        if len(parts) != 2:  # of more, the most different two are so by chance too
+        if len(parts) < 2:
             continue
-        named = [getattr(part, kind) or "unknown" for part in parts]
-        shares = [part.share for part in parts]
-        figures = " and ".join(
-            f"{percent(share.estimate.value)} of {name}'s (n {_count(share.n)})" if share.estimate
-            else f"none of {name}'s judged"
-            for name, share in zip(named, shares, strict=True)
-        )  # fmt: skip
-        if any(share.n < MIN_JUDGED for share in shares):
-            few = named[min((0, 1), key=lambda at: shares[at].n)]
-            yield f"By {kind}: {figures}; too few of {few}'s to compare them ({MIN_JUDGED} at least)."
-            continue
-        gap = difference(*(share.estimate for share in shares if share.estimate))
-        if gap is None or gap.low is None or gap.high is None:
-            continue
-        apart = gap.low > 0 or gap.high < 0
-        yield (
-            f"By {kind}: {figures} are right, a difference of {_points(gap.value)} ({_points(gap.low)} to "
-            f"{_points(gap.high)}): {'they are told apart' if apart else 'they are not told apart'}."
+        named = [(getattr(part, kind) or "unknown", part.share) for part in parts]
+        figures = _list(
+            [
+                f"{percent(share.estimate.value)} of {name}'s ({ends(share.estimate)}, n {_count(share.n)})"
+                for name, share in named
+                if share.estimate is not None and share.n >= MIN_JUDGED
+            ]
         )
+        few = [f"{name}'s ({_count(share.n)})" for name, share in named if share.n < MIN_JUDGED]
+        text = f"By {kind}: {figures} are right" if figures else f"By {kind}, nothing can be said"
+        if few:
+            text += f"; too few are judged of {_list(few)}"
+        elif len(named) == 2:
+            gap = difference(*(share.estimate for _, share in named if share.estimate is not None))
+            assert gap is not None
+            assert gap.low is not None
+            assert gap.high is not None
+            apart = gap.low > 0 or gap.high < 0
+            text += (
+                f", a difference of {_points(gap.value)} ({_points(gap.low)} to {_points(gap.high)}) points: "
+                f"{'they are told apart' if apart else 'they are not told apart'}"
+            )
+        yield f"{text}."
 
 
 def _of(part: Part, kind: str) -> bool:
@@ -290,7 +295,7 @@ def _minus(text: str) -> str:
 
 
 def _points(gap: float) -> str:
-    return _minus(f"{100 * gap:+.0f} points")
+    return _minus(f"{100 * gap:+.0f}")
 
 
 def _count(n: int) -> str:
@@ -305,7 +310,7 @@ def _people(n: int) -> str:
     return "one rater" if n == 1 else f"{n} raters"
 
 
-def _list(names: "list[str] | tuple[str, ...]") -> str:
+def _list(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

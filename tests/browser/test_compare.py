@@ -51,7 +51,7 @@ def test_the_view_is_drawn_changes_and_is_saved(visit, priced: Server):
     seen.settled()
     with page.expect_download() as saved:
         page.locator(".modebar-btn").first.click()
-    assert saved.value.suggested_filename == "autointerp-picture.svg"
+    assert saved.value.suggested_filename == "autointerp-price-picture.svg"
     with page.expect_download() as saved:
         page.get_by_role("button", name="Everything as JSON").click()
     assert '"headline"' in Path(saved.value.path()).read_text(encoding="utf-8")

@@ -14,10 +14,10 @@ from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import change, choice, choose, current, flag, suggest
 from autointerp.ui.shared.text import plain
 
-VIEWS: dict[str, str] = {"rate": "Rate"}
+VIEWS: dict[str, str] = {"rate": "Rate", "report": "Report", "settle": "Settle"}
 """By name, as in the address and of the module."""
 FIRST = "rate"
-OF_AN_AUDIT = ("audit", "view", "entry")
+OF_AN_AUDIT = ("audit", "view", "entry", "raters", "right", "score", "first", "second", "image", "item")
 """What the address says about one audit, whichever view is shown."""
 
 

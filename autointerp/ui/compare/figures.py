@@ -1,10 +1,9 @@
-"""The plots of interpretability and price. Each can be saved from its own button, as SVG or PNG."""
+"""The plots of interpretability and price."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from autointerp.compare.price import Price, Side
 from autointerp.models.coders import registry
@@ -13,7 +12,6 @@ from autointerp.ui.shared import charts
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.plot import Figure, Scatter
 
-FORMATS = {"svg": "SVG", "png": "PNG"}
 HEIGHT = 400
 MAX_STEPS = 2001
 """Of a distribution of more scores, so many of its quantiles are drawn."""
@@ -26,15 +24,6 @@ BELOW = {"orientation": "h", "y": -0.24, "x": 0, "xanchor": "left", "yanchor": "
 SMALL, BELOW_SMALL = 330, {**BELOW, "y": -0.34}
 """Height of the lower plots, and their legend."""
 Colours = Mapping[str, str]
-
-
-def draw(figure: Figure, key: str, image: str) -> None:
-    """The plot with its button."""
-    saved = {"format": image, "filename": f"autointerp-{key}", "scale": 2 if image == "png" else 1}
-    config = {
-        "displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": saved
-    }  # fmt: skip
-    st.plotly_chart(figure, key=f"price_{key}", config=config)
 
 
 def picture(price: Price, colours: Colours, scorer: str) -> Figure:

@@ -59,15 +59,15 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     _say(answer)
     lacking.draw(store, resources, answer)
     places = {info.coder: charts.colour(place) for place, info in enumerate(infos)}
-    image = choice(current().get("image"), figures.FORMATS, "svg")
+    image = choice(current().get("image"), charts.FORMATS, "svg")
     scorer = "" if answer.kind is None else score_text.name(answer.kind, kinds)
     if answer.n:
         left, right = st.columns(2, gap="medium")
         with left:
-            figures.draw(figures.picture(answer, places, scorer), "picture", image)
+            charts.draw(figures.picture(answer, places, scorer), "price_picture", image)
             st.caption(_picture_help(answer))
         with right:
-            figures.draw(figures.distributions(answer, places, scorer), "distributions", image)
+            charts.draw(figures.distributions(answer, places, scorer), "price_distributions", image)
             st.caption("Mark at 50 %: the median with its 95 % interval. Controls are dotted.")
     tables.coders(answer)
     _measured(store, infos, coders)
@@ -79,10 +79,10 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         densities.update_layout(
             height=figures.SMALL, legend=figures.BELOW_SMALL, yaxis_title_text="live features (%)"
         )
-        figures.draw(densities, "densities", image)
+        charts.draw(densities, "price_densities", image)
     with right:
         if any(side.skip is not None for side in answer.sides):
-            figures.draw(figures.skip_shares(answer.sides, places), "skip", image)
+            charts.draw(figures.skip_shares(answer.sides, places), "price_skip", image)
             st.caption(f"{tables.SKIP_HELP}. Diamond: over all tokens, with its 95 % interval.")
     _save(store, answer, image)
 
@@ -247,6 +247,6 @@ def _save(store: Store, answer: Price, image: str) -> None:
                 label, data, f"{name}.{end}", mime, key=f"save_{end}", on_click="ignore", icon=":material/download:", help=about
             )  # fmt: skip
         choose(
-            st.segmented_control, "Plots as", figures.FORMATS, "image", image, "svg", label_visibility="visible",
+            st.segmented_control, "Plots as", charts.FORMATS, "image", image, "svg", label_visibility="visible",
             help="What the camera above each plot saves",
         )  # fmt: skip

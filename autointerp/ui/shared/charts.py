@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from autointerp.score.intervals import Estimate
 from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.shared import format as fmt
@@ -62,6 +63,36 @@ def framed(figure: Figure, title: str, height: int, **more: Any) -> Figure:
         **more,
     )
     return figure
+
+
+FORMATS = {"svg": "SVG", "png": "PNG"}
+
+
+def draw(figure: Figure, name: str, image: str) -> None:
+    """The plot with a button that saves it as `image`, one of `FORMATS`."""
+    file = f"autointerp-{name.replace('_', '-')}"
+    saved = {"format": image, "filename": file, "scale": 2 if image == "png" else 1}
+    config = {
+        "displayModeBar": True, "displaylogo": False, "modeBarButtons": [["toImage"]], "toImageButtonOptions": saved
+    }  # fmt: skip
+    st.plotly_chart(figure, key=name, config=config)
+
+
+def error_bars(values: Sequence[Estimate], factor: float = 1.0) -> dict[str, Any]:
+    """The intervals of these values, as bars."""
+    ends = [
+        (
+            each.value,
+            each.value if each.low is None else each.low,
+            each.value if each.high is None else each.high,
+        )
+        for each in values
+    ]
+    return {
+        "type": "data", "symmetric": False, "thickness": 1.4, "width": 4,
+        "array": [factor * (high - value) for value, _, high in ends],
+        "arrayminus": [factor * (value - low) for value, low, _ in ends],
+    }  # fmt: skip
 
 
 def density_axis(figure: Figure) -> None:
