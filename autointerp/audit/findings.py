@@ -90,15 +90,15 @@ def _against(report: Report) -> Iterator[str]:
         named = [(getattr(part, kind) or "unknown", part.share) for part in parts]
         figures = _list(
             [
-                f"{percent(share.estimate.value)} of {name}'s ({ends(share.estimate)}, n {_count(share.n)})"
+                f"{name} {percent(share.estimate.value)} ({ends(share.estimate)}, n {_count(share.n)})"
                 for name, share in named
                 if share.estimate is not None and share.n >= MIN_JUDGED
             ]
         )
-        few = [f"{name}'s ({_count(share.n)})" for name, share in named if share.n < MIN_JUDGED]
-        text = f"By {kind}: {figures} are right" if figures else f"By {kind}, nothing can be said"
+        few = [f"{name} ({_count(share.n)})" for name, share in named if share.n < MIN_JUDGED]
+        text = f"Right by {kind}: {figures or 'not known'}"
         if few:
-            text += f"; too few are judged of {_list(few)}"
+            text += f"; too few judged of {_list(few)}"
         elif len(named) == 2:
             gap = difference(*(share.estimate for _, share in named if share.estimate is not None))
             assert gap is not None
@@ -106,7 +106,7 @@ def _against(report: Report) -> Iterator[str]:
             assert gap.high is not None
             apart = gap.low > 0 or gap.high < 0
             text += (
-                f", a difference of {_points(gap.value)} ({_points(gap.low)} to {_points(gap.high)}) points: "
+                f"; a difference of {_points(gap.value)} ({_points(gap.low)} to {_points(gap.high)}) points: "
                 f"{'they are told apart' if apart else 'they are not told apart'}"
             )
         yield f"{text}."
@@ -206,23 +206,20 @@ def _score(name: str, found: Calibration, scorer: str | None) -> str:
     title = name[:1].upper() + name[1:]
     counts = f"{_count(found.n_right)} right, {_count(found.n_wrong)} not"
     if found.auroc is None or found.auroc.low is None or found.auroc.high is None:
-        text = f"{title} as a predictor of the verdict: too few ({counts}; {MIN_CLASS} of each at least)"
+        text = f"{title}: too few for an AUROC ({counts}; {MIN_CLASS} of each at least)"
     else:
-        text = f"{title}: a right explanation has a higher score than another one in {percent(found.auroc.value)} of pairs "
-        text += f"(AUROC {number(found.auroc)}; {counts})"
-        if found.auroc.low <= 0.5 <= found.auroc.high:
-            text += ", which does not tell it from chance"
+        text = f"{title}: AUROC {number(found.auroc)} as a predictor of right ({counts})"
+        if round(found.auroc.low, 2) <= 0.5 <= round(found.auroc.high, 2):
+            text += ", not told apart from chance"
         elif found.auroc.high < 0.5:
-            text += ": lower scores go with right explanations"
+            text += ": right explanations have the lower scores"
     if found.correlation is None:
         few = found.n_graded < MIN_PAIRS
         return text + (f"; {_items(found.n_graded)} are too few for a rank correlation." if few else ".")
-    text += (
-        f"; rank correlation with the verdict's grade {number(found.correlation)}, n {_count(found.n_graded)}"
-    )
+    text += f"; rank correlation with the grade {number(found.correlation)}, n {_count(found.n_graded)}"
     theirs = paper(scorer or "")
     if theirs is not None:
-        text += f", where the paper has {number(theirs)}, n {PAPER_N}, on another scale"
+        text += f" (in the paper {number(theirs)}, n {PAPER_N}, on a scale of four)"
     return text + "."
 
 
@@ -235,7 +232,7 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
         floor = ""
         if human.floor is not None:
             floor = f"; on {_count(human.n_floor)} controls {number(human.floor)}, their floor"
-        text = f"{_sentence(task)} scores {number(human.score)} on average (balanced accuracy, n {_count(human.n)}){floor}."
+        text = f"{_sentence(task)} score is {number(human.score)} on average (balanced accuracy, n {_count(human.n)}){floor}."
         for key, (found, n) in human.judges.items():
             text += f" Rank correlation with {name(key)} {number(found)}, n {_count(n)}."
         yield text

@@ -247,7 +247,7 @@ def test_sentences_carry_their_figures():
     fooled = sum(each.controls_right for each in found.raters)
     assert f"{fooled} call them right" in text_of(found, "Of 24 verdicts on controls")
     fuzzing = text_of(found, "Fuzzing (gpt)")
-    assert "where the paper has 0.69 (0.54 to 0.80), n 81" in fuzzing
+    assert "in the paper 0.69 (0.54 to 0.80), n 81" in fuzzing
     assert "Detection (offline)" in " ".join(findings(found))
 
 
@@ -289,7 +289,8 @@ def test_coders_are_told_apart_only_where_they_differ():
         rng = np.random.default_rng(3)
         right = np.where(other, rng.random(len(right)) < share, rng.random(len(right)) < 0.6)
         told.append(
-            "they are told apart" in text_of(made(audit, answers(audit, right, "ann", skill=1)), "By coder")
+            "they are told apart"
+            in text_of(made(audit, answers(audit, right, "ann", skill=1)), "Right by coder")
         )
     assert told == [False, True]
 

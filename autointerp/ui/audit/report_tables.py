@@ -146,7 +146,7 @@ def surprises(report: Report, places: Sequence[int], key: str, name: str) -> Non
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Explanation", "kind": "explanation"},
         _num("Score", name),
-        {"title": "Verdicts", "cls": "name"},
+        {"title": "Verdicts"},
     ]
     rows = []
     for place in places[:N_ROWS]:

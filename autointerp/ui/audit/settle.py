@@ -83,7 +83,7 @@ def _list(rows: Sequence[Disagreement], audit: Audit) -> None:
     columns = [
         {"title": "Item", "num": True},
         {"title": "Explanation", "kind": "explanation"},
-        {"title": "Verdicts", "cls": "name"},
+        {"title": "Verdicts"},
         {"title": "Settled", "cls": "name"},
     ]
     with st.expander(f"All {fmt.plural(len(rows), 'disagreement')}"):
