@@ -17,7 +17,19 @@ from autointerp.ui.shared.text import plain
 VIEWS: dict[str, str] = {"rate": "Rate", "report": "Report", "settle": "Settle"}
 """By name, as in the address and of the module."""
 FIRST = "rate"
-OF_AN_AUDIT = ("audit", "view", "entry", "raters", "right", "score", "first", "second", "image", "item")
+OF_AN_AUDIT = (
+    "audit",
+    "view",
+    "entry",
+    "raters",
+    "right",
+    "score",
+    "first",
+    "second",
+    "image",
+    "item",
+    "rows",
+)
 """What the address says about one audit, whichever view is shown."""
 
 

@@ -16,9 +16,11 @@ from autointerp.store.annotations import Annotations
 from autointerp.ui.audit import blind, report_charts, report_tables
 from autointerp.ui.shared import charts, person, score_text, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.state import bound, change, choice, choose, current
+from autointerp.ui.shared.state import bound, change, choice, choose, current, whole
 from autointerp.ui.shared.text import plain
 
+N_ROWS, MOST = 5, 200
+"""Items in a list: at first, and at most."""
 NOTES = (
     "Intervals are of 95 %: of shares and scores over explanations, as if others had been drawn; of agreement over items. That "
     "other people might judge differently is in none of them."
@@ -63,7 +65,7 @@ def draw(store: Store, audit: Audit) -> None:
             f"You have {fmt.plural(waiting, 'answer')} left to give. Until then single items, and the files that hold them, "
             "are not shown here: they say what others think."
         )
-    _save(store, made, image, whole=not waiting)
+    _save(store, made, image, files=not waiting)
 
 
 def _choices(raters: Sequence[str]) -> tuple[list[str], list[Verdict]]:
@@ -168,23 +170,34 @@ def _calibration(made: Report, names: dict[str, str], image: str, *, hidden: boo
         charts.draw(report_charts.calibration(found.bins, names[key], share), "audit_calibration", image)
         st.caption("About equally many items in each bin. Bars: 95 % intervals; grey, the scores of the bin.")
     with right:
-        if hidden:
-            return
-        for name, places, what in (
-            (
-                "High score, judged wrong",
-                found.high_but_wrong,
-                "in the highest third of scores and not right",
-            ),
-            ("Low score, judged right", found.low_but_right, "in the lowest third of scores and right"),
-        ):
-            more = f"; the first {report_tables.N_ROWS}" if len(places) > report_tables.N_ROWS else ""
-            st.caption(f"**{name}**: {fmt.plural(len(places), 'item')} {what}, of {fmt.count(found.n)}{more}")
-            if places:
-                report_tables.surprises(made, places, key, name)
+        if not hidden:
+            _surprises(made, key)
 
 
-def _save(store: Store, made: Report, image: str, *, whole: bool) -> None:
+def _surprises(made: Report, key: str) -> None:
+    """Where score and verdict part; each leads to the feature."""
+    found = made.calibrations[key]
+    n = min(max(whole(current().get("rows")) or N_ROWS, 1), MOST)
+    lists = {
+        "high": (
+            "High score, judged wrong",
+            found.high_but_wrong,
+            "in the highest third of scores and not right",
+        ),
+        "low": ("Low score, judged right", found.low_but_right, "in the lowest third of scores and right"),
+    }
+    for which, (name, places, what) in lists.items():
+        st.caption(f"**{name}**: {fmt.plural(len(places), 'item')} {what}, of {fmt.count(found.n)}")
+        if places:
+            report_tables.surprises(made, places[:n], key, which)
+    longest = min(max(len(places) for _, places, _ in lists.values()), MOST)
+    if longest > n:
+        st.button(
+            f"Show up to {longest} of each", key="audit_rows", on_click=change, kwargs={"rows": longest}
+        )
+
+
+def _save(store: Store, made: Report, image: str, *, files: bool) -> None:
     """The figures and the items as files, and the kind of image that the plots' buttons save."""
 
     def sheet() -> str:
@@ -198,7 +211,7 @@ def _save(store: Store, made: Report, image: str, *, whole: bool) -> None:
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = f"{store.path.name}-audit-{made.audit.id[-6:].lower()}"
-        files = (
+        kinds = (
             ("Items as CSV", sheet, "csv", "text/csv", "A row an item: verdicts of each rater, and scores"),
             (
                 "Report as JSON",
@@ -208,7 +221,7 @@ def _save(store: Store, made: Report, image: str, *, whole: bool) -> None:
                 "All figures with intervals and counts",
             ),
         )
-        for label, data, end, mime, about in files if whole else ():
+        for label, data, end, mime, about in kinds if files else ():
             st.download_button(
                 label, data, f"{name}.{end}", mime, key=f"audit_save_{end}", on_click="ignore", icon=":material/download:",
                 help=about,

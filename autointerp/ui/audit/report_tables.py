@@ -15,12 +15,12 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import visible
 
 Columns = list[dict[str, Any]]
-N_ROWS = 10
 _INTERVAL = "95 % interval in brackets"
 
 
-def _num(title: str, help_: str = "") -> dict[str, Any]:
-    return {"title": title, "num": True, "help": help_}
+def _num(title: str, help_: str = "", *, aside: bool = False) -> dict[str, Any]:
+    """A column of numbers; `aside`: shown on request where there is no room for all."""
+    return {"title": title, "num": True, "help": help_} | ({"aside": True} if aside else {})
 
 
 def part_name(part: Part) -> str:
@@ -59,10 +59,10 @@ def raters(report: Report) -> None:
         _num("Verdicts", "On explanations, without controls and without items that came back"),
         _num("Right", "Verdicts that count as right"),
         _num("Controls right", "Explanations of other features that were called right"),
-        _num("Same again", "The same verdict when an item came back"),
-        _num("Not blind", "Given after looking at what the audit hides"),
-        _num("Put off", "Skipped items"),
-        _num("Seconds", "Of a median verdict"),
+        _num("Same again", "The same verdict when an item came back", aside=True),
+        _num("Not blind", "Given after looking at what the audit hides", aside=True),
+        _num("Put off", "Skipped items", aside=True),
+        _num("Seconds", "Of a median verdict", aside=True),
     ]
     rows = []
     for each in report.raters:
@@ -89,9 +89,9 @@ def agreements(report: Report, pair: tuple[str, str] | None, of_pair: Agreement 
     columns: Columns = [
         {"title": "Agreement", "cls": "name"},
         _num("Same", f"Share of pairs of verdicts that are the same; {_INTERVAL}"),
-        _num("Kappa", f"Cohen's, of two raters; {_INTERVAL}"),
+        _num("Kappa", f"Cohen's, of two raters; {_INTERVAL}", aside=True),
         _num("Alpha", f"Krippendorff's, nominal; {_INTERVAL}"),
-        _num("Items", "With two verdicts at least; with themselves: items that came back"),
+        _num("Items", "With two verdicts at least; with themselves: items that came back", aside=True),
     ]
     named: list[tuple[str, Agreement]] = [
         ("On the verdict", report.agreement), ("On right or not", report.agreement_right)
@@ -118,11 +118,15 @@ def calibrations(report: Report, names: Mapping[str, str]) -> None:
             "AUROC",
             f"Chance that a right explanation scores above another one; chance level 0.5; {_INTERVAL}",
         ),
-        _num("Right", "Explanations that most raters call right"),
-        _num("Not"),
+        _num("Right", "Explanations that most raters call right", aside=True),
+        _num("Not", aside=True),
         _num("Rank correlation", f"Spearman's, with the verdict's grade; {_INTERVAL}"),
-        _num("n"),
-        _num("Paper", f"With ratings by people from 1 to 4, n {PAPER_N}; {_INTERVAL}, computed here"),
+        _num("n", aside=True),
+        _num(
+            "Paper",
+            f"With ratings by people from 1 to 4, n {PAPER_N}; {_INTERVAL}, computed here",
+            aside=True,
+        ),
     ]
     found: list[tuple[str, str, Calibration]] = [
         (names[key], key.split("~")[0], each) for key, each in report.calibrations.items()
@@ -140,16 +144,16 @@ def calibrations(report: Report, names: Mapping[str, str]) -> None:
     _table(columns, rows, "report_scores")
 
 
-def surprises(report: Report, places: Sequence[int], key: str, name: str) -> None:
+def surprises(report: Report, places: Sequence[int], key: str, which: str) -> None:
     """Items with their score and verdicts; a click leads to the feature."""
     columns: Columns = [
         {"title": "Feature", "kind": "link", "cls": "name"},
         {"title": "Explanation", "kind": "explanation"},
-        _num("Score", name),
+        _num("Score"),
         {"title": "Verdicts"},
     ]
     rows = []
-    for place in places[:N_ROWS]:
+    for place in places:
         item = report.audit.items[place]
         go = {"coder": item.coder, "latent": item.latent, "version": item.explanation_id}
         text = {"text": visible(item.text)[:400] or "(empty)", "marks": [], "help": ""}
@@ -160,7 +164,7 @@ def surprises(report: Report, places: Sequence[int], key: str, name: str) -> Non
                 "cells": [f"{item.coder} #{item.latent}", text, fmt.decimal(score, 2), said(report, place)],
             }
         )
-    components.links(columns, rows, page="feature", key=f"report_{name}", tall=43)
+    components.links(columns, rows, page="feature", key=f"report_{which}", tall=43)
 
 
 def said(report: Report, place: int) -> str:
