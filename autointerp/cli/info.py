@@ -49,10 +49,10 @@ def describe(store: "Store") -> dict[str, Any]:
     try:
         with open_annotations(store.path) as annotations:
             counts = annotations.counts()
-            collections = annotations.collections.all()
+            collections, audits = annotations.collections.all(), annotations.audits.all()
     except StoreError as error:
         problems.append(str(error))
-        counts, collections = {}, []
+        counts, collections, audits = {}, [], []
     return {
         "store": str(store.path),
         **{
@@ -61,6 +61,10 @@ def describe(store: "Store") -> dict[str, Any]:
         },
         "coders": [_coder(info, counts.get(info.coder, {})) for info in store.coders()],
         "collections": [{"name": each.name, "n": each.n, "note": each.note} for each in collections],
+        "audits": [
+            {"id": each.id, "name": each.name, "n_items": each.n_items, "raters": each.raters}
+            for each in audits
+        ],
         "complete": not problems,
         "problems": problems,
     }
@@ -119,6 +123,12 @@ def as_text(document: dict[str, Any]) -> str:
     if document["collections"]:
         named = ", ".join(f"{printable(each['name'])} ({each['n']:,})" for each in document["collections"])
         lines.append(f"Collections: {named}")
+    if document["audits"]:
+        named = ", ".join(
+            f"{printable(each['name'])} (items: {each['n_items']:,}, raters: {len(each['raters'])})"
+            for each in document["audits"]
+        )
+        lines.append(f"Audits: {named}")
     if document["problems"]:
         lines += ["Problems:", *(f"  {printable(problem)}" for problem in document["problems"])]
     else:

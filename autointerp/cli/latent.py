@@ -90,9 +90,27 @@ def run(args: argparse.Namespace) -> None:
             {name: getattr(each, name) for name in ("collection", "note", "author", "created")}
             for each in members
         ]
+        document["verdicts"] = _verdicts(annotations, coder.info.coder, latent)
         if args.nearest_in:
             document |= _nearest_in(store, annotations, coder, latent, args.nearest_in)
     write_result(document, as_text(store, document, groups), as_json=args.json)
+
+
+def _verdicts(annotations: "Annotations", coder: str, latent: int) -> list[dict[str, Any]]:
+    """What people said of its explanations, in order of arrival."""
+    from autointerp.ratings import VERDICTS
+
+    fields = ("rater", "role", "round", "verdict", "confidence", "note", "tags", "created")
+    return [
+        {
+            "audit": rating.audit_id,
+            "explanation": item.explanation_id,
+            **{name: getattr(rating, name) for name in fields},
+            "label": VERDICTS[rating.verdict].label,
+        }
+        for item, rating in annotations.audits.about(coder, latent)
+        if rating.verdict is not None
+    ]
 
 
 def _nearest_in(
@@ -166,7 +184,16 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     for each in document["collections"]:
         note = f": {printable(each['note'])}" if each["note"] else ""
         lines.append(f"  in the collection {printable(each['collection'])}{note}")
-    lines += [*explanations_text(document), *counterparts_text(document)]
+    lines += explanations_text(document)
+    for each in document["verdicts"]:
+        settled = ", settled together" if each["role"] == "adjudicator" else ""
+        again = ", seen again" if each["round"] else ""
+        note = f": {printable(each['note'])}" if each["note"] else ""
+        label = printable(each["label"])
+        lines.append(
+            f"  verdict {label} by {printable(each['rater'])} on {each['explanation']}{settled}{again}{note}"
+        )
+    lines += [*counterparts_text(document)]
     for name, examples in groups.items():
         lines += ["", GROUPS[name], *(_line(store, example) for example in examples)]
     return "\n".join(lines)

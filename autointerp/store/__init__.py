@@ -2,8 +2,6 @@
 
 from autointerp.store.annotated import (
     CoderAnnotations,
-    ShownExplanation,
-    ShownScore,
     annotated_store,
     sorted_kinds,
 )
@@ -21,6 +19,7 @@ from autointerp.store.listing import list_latents, whole_list
 from autointerp.store.previews import match_examples, preview_examples
 from autointerp.store.queries import LatentPage, LatentQuery, LatentRow, ScoreBound
 from autointerp.store.score_kinds import ScoreKind, current_key, kind_of
+from autointerp.store.shown import ShownExplanation, ShownScore, ShownVerdict
 from autointerp.store.store import Document, Store
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "ScoreKind",
     "ShownExplanation",
     "ShownScore",
+    "ShownVerdict",
     "Spots",
     "Statistic",
     "Store",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from autointerp.store.annotations import Annotations
 from autointerp.store.corpus.search import escape
 from autointerp.store.score_kinds import ScoreKind
+from autointerp.store.shown import ShownExplanation, ShownScore, ShownVerdict
 
 PERSON = "person"
 """The explainer of what people write."""
@@ -32,53 +33,19 @@ LONGEST_REST = 4.0
 """... but never for longer than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShownExplanation:
-    """The explanation shown for a latent; `n` counts its good versions."""
-
-    id: str
-    text: str
-    explainer: str
-    model: str | None
-    author: str
-    created: str
-    pinned: bool
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShownScore:
-    """A score of the shown explanation; fields as in `Score`. `floor_bar`: see `CoderAnnotations.floor_bar`."""
-
-    id: str
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n_pos: int
-    n_neg: int
-    unparsed: int
-    floor: float | None
-    above_low: float | None
-    metric: str
-    floor_bar: float | None = None
-
-    @property
-    def n(self) -> int:
-        return self.n_pos + self.n_neg
-
-
 @dataclass(eq=False)
 class CoderAnnotations:
     """One coder's annotations at one moment.
 
-    `explanations`, `scores`, `failures`: the tables of `Annotations.summary`, `.score_summary`, `.failure_summary`. `configs`:
-    of the scores, by the first digits of their hashes.
+    `explanations`, `scores`, `failures`, `verdicts`: the tables of `Annotations.summary`, `.score_summary`, `.failure_summary`
+    and `.audits.verdict_summary`. `configs`: of the scores, by the first digits of their hashes.
     """
 
     version: int
     explanations: pa.Table
     scores: pa.Table
     failures: pa.Table
+    verdicts: pa.Table
     configs: Mapping[str, Mapping[str, Any]]
     _values: dict[ScoreKind, pa.Table] = field(default_factory=dict)
     _of_kind: dict[ScoreKind, pa.Table] = field(default_factory=dict)
@@ -262,6 +229,20 @@ class CoderAnnotations:
             for latent, row in _rows(table, table["latent"].to_numpy(), latents)
         }
 
+    @cached_property
+    def said(self) -> pa.Table:
+        """`latent, verdict`: people's, of those that have one."""
+        verdict = self.verdicts["verdict"].cast(pa.string())
+        return pa.table({"latent": self.verdicts["latent"].cast(pa.uint32()), "verdict": verdict})
+
+    def shown_verdicts(self, latents: Sequence[int]) -> dict[int, ShownVerdict]:
+        """What people said of these latents' explanations, where they did."""
+        ids = self.verdicts["latent"].to_numpy()
+        return {
+            latent: ShownVerdict(row["verdict"], row["n_raters"], row["adjudicated"], row["explanation_id"])
+            for latent, row in _rows(self.verdicts, ids, latents)
+        }
+
     def errors(self, latents: Sequence[int]) -> dict[int, str]:
         """The newest error of these latents, where an attempt failed."""
         ids = self.failures["latent"].to_numpy()
@@ -299,6 +280,7 @@ class AnnotatedStore:
                 annotations.summary(name),
                 scores,
                 annotations.failure_summary(name),
+                annotations.audits.verdict_summary(name),
                 annotations.configs(scores["config"].unique().to_pylist()),
             )
             end = self._clock()

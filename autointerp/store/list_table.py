@@ -1,5 +1,5 @@
-"""A whole list of latents as one table, to take elsewhere: statistics, the shown explanation and a score, with stable names,
-numbers as they are stored, and a record of where it comes from."""
+"""A whole list of latents as one table, to take elsewhere: statistics, the shown explanation, people's verdict and a score,
+with stable names, numbers as they are stored, and a record of where it comes from."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -48,6 +48,12 @@ _SCORE = {
     "negatives": "negatives",
     "score_id": "score_id",
 }
+_VERDICT = {
+    "verdict": "verdict",
+    "n_raters": "n_raters",
+    "adjudicated": "adjudicated",
+    "explanation_id": "judged_explanation_id",
+}
 """Columns of the summaries, and their names in the table."""
 
 
@@ -76,6 +82,8 @@ def list_table(
         kept = annotated_store(annotations)
         written = {coder: kept.coder(coder) for coder in coders}
         columns |= _joined(table, {coder: each.explanations for coder, each in written.items()}, _EXPLANATION)
+        if any(each.verdicts.num_rows for each in written.values()):
+            columns |= _joined(table, {coder: each.verdicts for coder, each in written.items()}, _VERDICT)
         if query.kind is not None:
             scores = {coder: each.of_kind(query.kind) for coder, each in written.items()}
             columns |= _joined(table, scores, _SCORE)

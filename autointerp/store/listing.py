@@ -19,6 +19,8 @@ from autointerp.store.coders.definitions import STATISTICS
 from autointerp.store.coders.firing import relevance
 from autointerp.store.coders.tables import latents
 from autointerp.store.queries import (
+    JUDGED,
+    UNJUDGED,
     Dead,
     Human,
     LatentPage,
@@ -40,12 +42,14 @@ _STATES: dict[State, str] = {
     "unscored": "explained AND score IS NULL",
 }
 _HUMAN: dict[Human, str] = {"pinned": "pinned", "person": "person"}
+_VERDICTS = {JUDGED: "verdict IS NOT NULL", UNJUDGED: "verdict IS NULL"}
 _NOTHING = {
     "matched": {"latent": "uint32", "relevance": "float64"},
     "states": {
         "latent": "uint32", "explained": "bool", "failed": "bool", "explainer": "string", "pinned": "bool", "person": "bool",
         "made_by": "string",
     },
+    "judged": {"latent": "uint32", "verdict": "string"},
     "ranked": {"latent": "uint32", "rank": "float64"},
     "scored": {"latent": "uint32", "score": "float64", "ci_low": "float64", "above_floor": "float64"},
 }  # fmt: skip
@@ -165,6 +169,8 @@ def _select(
 
     if any(part is not None for part in (query.state, query.explainer, query.human, query.made_by)):
         joins.append(join("states", written and written.states, "LEFT"))
+    if query.verdict is not None:
+        joins.append(join("judged", written and written.said, "LEFT"))
     if query.uses_scores or query.state == "unscored":
         table = written and (written.any_score if query.kind is None else written.values(query.kind))
         scored = join("scored", table, "LEFT")
@@ -222,6 +228,11 @@ def _conditions(query: LatentQuery) -> tuple[list[str], list[Any]]:
         conditions.append(_STATES[query.state])
     if query.human is not None:
         conditions.append(_HUMAN[query.human])
+    if query.verdict in _VERDICTS:
+        conditions.append(_VERDICTS[query.verdict])
+    elif query.verdict is not None:
+        conditions.append("verdict = ?")
+        values.append(query.verdict)
     if query.explainer is not None:
         conditions.append("explainer = ?")
         values.append(query.explainer)
@@ -246,9 +257,14 @@ def _described(rows: list[LatentRow], annotated: AnnotatedStore, kind: ScoreKind
         by_latent = {row.stats.latent: row for row in rows if row.coder == name}
         shown = written.shown(list(by_latent))
         scores = {} if kind is None else written.shown_scores(kind, list(by_latent))
+        verdicts = written.shown_verdicts(list(by_latent))
         errors = written.errors([latent for latent in by_latent if latent not in shown])
         for latent, row in by_latent.items():
             described[name, latent] = replace(
-                row, explanation=shown.get(latent), score=scores.get(latent), error=errors.get(latent)
+                row,
+                explanation=shown.get(latent),
+                score=scores.get(latent),
+                verdict=verdicts.get(latent),
+                error=errors.get(latent),
             )
     return [described[row.coder, row.stats.latent] for row in rows]

@@ -7,10 +7,12 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from autointerp.errors import UserError
-from autointerp.store.annotated import ShownExplanation, ShownScore
+from autointerp.ratings import VERDICTS
+from autointerp.store.annotations.audits import MIXED
 from autointerp.store.coders.definitions import STATISTICS, computed_names
 from autointerp.store.coders.firing import Spots
 from autointerp.store.score_kinds import ScoreKind
+from autointerp.store.shown import ShownExplanation, ShownScore, ShownVerdict
 from autointerp.types import LatentStats
 
 ScoreValue = Literal["score", "ci_low", "above_floor"]
@@ -18,6 +20,11 @@ ScoreValue = Literal["score", "ci_low", "above_floor"]
 State = Literal["explained", "unexplained", "failed", "unscored"]
 Human = Literal["pinned", "person"]
 Dead = Literal["hide", "show", "only"]
+
+
+JUDGED, UNJUDGED = "judged", "unjudged"
+"""Of latents: people have given some verdict, or none."""
+VERDICT_FILTERS = (JUDGED, UNJUDGED, *VERDICTS, MIXED)
 
 
 def sorts() -> list[str]:
@@ -51,6 +58,8 @@ class LatentQuery:
     without one). `human`: "pinned" by a person, or written by a "person". `made_by`: how it was made, as in
     `Annotations.summary`. `also`: bounds on scores of whatever kinds, all of which must hold.
 
+    `verdict`: what people say of it, one of `VERDICT_FILTERS`.
+
     `members`: only these latents, ascending, by coder (a coder without them has none): those of a collection.
 
     `ranks`: for the sort "rank", a table `latent, rank` for each coder.
@@ -66,6 +75,7 @@ class LatentQuery:
     state: State | None = None
     explainer: str | None = None
     human: Human | None = None
+    verdict: str | None = None
     made_by: str | None = None
     also: tuple[ScoreBound, ...] = ()
     members: Mapping[str, Sequence[int]] | None = None
@@ -92,6 +102,7 @@ class LatentQuery:
             ("choice of dead latents", self.dead, get_args(Dead)),
             ("state", self.state, (None, *get_args(State))),
             ("filter", self.human, (None, *get_args(Human))),
+            ("verdict", self.verdict, (None, *VERDICT_FILTERS)),
         ):
             if value not in accepted:
                 raise UserError(f"unknown {what} {value!r}. Accepted: {', '.join(filter(None, accepted))}.")
@@ -113,6 +124,7 @@ class LatentRow:
     relevance: float | None = None
     explanation: ShownExplanation | None = None
     score: ShownScore | None = None
+    verdict: ShownVerdict | None = None
     error: str | None = None
 
 

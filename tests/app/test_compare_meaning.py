@@ -14,6 +14,7 @@ from autointerp.compare import map as maps
 from autointerp.compare import meaning, results
 from autointerp.compare.sharing import match_meaning
 from autointerp.pipeline.resources import Resources
+from autointerp.ratings import Audit, AuditItem, Rating, Stratum, Verdict
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.compare.map import as_address, corners_of, drawn
@@ -154,6 +155,34 @@ def test_the_map_has_a_point_for_every_explanation(open_page, computed: Store):
     assert one["data"][0]["marker"]["color"].startswith("rgba")  # never fire: without a density
     assert one["data"][-1]["marker"]["coloraxis"] == "coloraxis"
     assert "Nothing is scored yet" in messages(page(open_page, computed, "map", colour="score"))
+
+
+def test_the_map_is_coloured_by_what_people_said(open_page, computed: Store, tmp_path: Path):
+    assert "Nobody has given a verdict here yet" in messages(
+        page(open_page, computed, "map", colour="verdict")
+    )
+    store = Store.open(shutil.copytree(computed.path, tmp_path / "store"))
+    with Annotations(store.path) as annotations:
+        shown = [annotations.shown("sae", latent) for latent in (1, 2, 3)]
+        items = [
+            AuditItem(i, e.coder, e.latent, e.id, e.id, e.text, 0) for i, e in enumerate(filter(None, shown))
+        ]
+        audit = Audit(
+            name="a", author="ada", tasks=("verdict",), seed=0, items=tuple(items),
+            strata=(Stratum(0, "sae", None, None, 3, 3),),
+        )  # fmt: skip
+        annotations.audits.create(audit)
+        said: tuple[Verdict, ...] = ("correct", "wrong", "uninterpretable")
+        for item, verdict in enumerate(said):
+            annotations.audits.rate(
+                Rating(audit_id=audit.id, item=item, rater="ada", task="verdict", verdict=verdict)
+            )
+    traces = plot(page(open_page, store, "map", colour="verdict"))["data"]
+    named = {trace["name"]: len(trace["x"]["bdata"]) for trace in traces if trace["showlegend"]}
+    assert list(named) == ["Correct", "Not right"]
+    texts = [text for trace in traces if trace["name"] == "Not right" for text in trace["text"]]
+    assert sorted(text.split(":")[0] for text in texts) == ["Not interpretable", "Wrong"]
+    assert sum(len(trace["text"]) for trace in traces) == 64
 
 
 def test_a_region_lists_its_features(open_page, computed: Store):

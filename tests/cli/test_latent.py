@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from autointerp.ratings import Audit, AuditItem, Rating, Stratum
+from autointerp.records import Explanation
 from autointerp.store import STATISTICS, Statistic, Store
+from autointerp.store.annotations import Annotations
 from tests.cli.conftest import RunJson, RunText
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
@@ -156,3 +159,25 @@ def test_the_nearest_latents_of_another_coder(tiny_store: Store, run_json: RunJs
     assert "decoder" not in found["twin"], "their directions were never matched"
     _, out, _ = run_text("latent", *argv)
     assert "nearest in twin by correlation\n   1.000  latent 2" in out
+
+
+def test_what_people_said_of_its_explanations(tiny_store: Store, run_json: RunJson, run_text: RunText):
+    made = Explanation(coder="sae", latent=3, text="words", explainer="pattern")
+    audit = Audit(
+        name="first", author="ada", tasks=("verdict",), seed=0, strata=(Stratum(0, "sae", None, None, 1, 1),),
+        items=(AuditItem(0, "sae", 3, made.id, made.id, made.text, 0),),
+    )  # fmt: skip
+    with Annotations(tiny_store.path) as annotations:
+        annotations.add(made)
+        annotations.audits.create(audit)
+        rating = Rating(
+            audit_id=audit.id, item=0, rater="ada", task="verdict", verdict="too_broad", note="also cats"
+        )
+        annotations.audits.rate(rating)
+    (said,) = run_json("latent", tiny_store.path, "sae", "3")["verdicts"]
+    assert (said["audit"], said["explanation"], said["verdict"]) == (audit.id, made.id, "too_broad")
+    assert "verdict Too broad by ada" in run_text("latent", tiny_store.path, "sae", "3")[1]
+    assert run_json("info", tiny_store.path)["audits"] == [
+        {"id": audit.id, "name": "first", "n_items": 1, "raters": ["ada"]}
+    ]
+    assert "Audits: first (items: 1, raters: 1)" in run_text("info", tiny_store.path)[1]

@@ -14,7 +14,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.compare import map_charts
 from autointerp.ui.compare.coders import several
 from autointerp.ui.compare.meaning import in_layers, nothing
-from autointerp.ui.shared import charts, computed, score_text, services
+from autointerp.ui.shared import charts, computed, score_text, services, verdict_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.feature_rows import features
 from autointerp.ui.shared.state import change, choice, choose, current, pager, whole
@@ -28,7 +28,9 @@ MAX_CORNERS = 40
 """Of a region drawn by hand; more are thinned out, for the address."""
 MAX_HOVER = 20_000
 """Of more features the map shows names on hover, not explanations: they would be most of what is sent."""
-COLOURS = {"coder": "Coder", "score": "Score", "density": "Density"}
+VERDICT_COLOURS = ("#0d9488", "#c99a1c", "#e11d48", "#9467dd")
+"""Of `verdict_text.GROUPS`."""
+COLOURS = {"coder": "Coder", "score": "Score", "density": "Density", "verdict": "Verdict"}
 
 Corners = list[tuple[float, float]]
 
@@ -72,8 +74,20 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         "little. Mark a region to list its features."
     )
     colours = {name: charts.colour(places[name]) for name in found.coders if name in shown}
-    layers = map_charts.layers(found, colours, values)
     texts = _texts(written, found) if n <= MAX_HOVER else None
+    if colour == "verdict":
+        said = _verdicts(written, found)
+        if not any(said):
+            st.info("Nobody has given a verdict here yet: make an audit on the Audit page.")
+        groups = [verdict_text.group(verdict) if verdict else "" for verdict in said]
+        layers = map_charts.grouped(
+            found, shown, groups, dict(zip(verdict_text.GROUPS, VERDICT_COLOURS, strict=True))
+        )
+        if texts is not None:
+            named = zip(said, texts, strict=True)
+            texts = [f"{verdict_text.label(verdict)}: {text}" if verdict else text for verdict, text in named]
+    else:
+        layers = map_charts.layers(found, colours, values)
     figure = map_charts.scatter(found, layers, values, label, texts, region)
     key = f"map_{st.session_state.get(CLEARED, 0)}"
     st.plotly_chart(
@@ -115,6 +129,16 @@ def _scores(written: Written, found: Map, kind: ScoreKind) -> NDArray[np.float64
         for index, name in enumerate(found.coders)
     ]
     return np.concatenate(parts)
+
+
+def _verdicts(written: Written, found: Map) -> list[str]:
+    """What people said of each feature of the map; empty where they did not."""
+    verdicts: list[str] = []
+    for index, name in enumerate(found.coders):
+        said = written.coders[name].said.to_pydict()
+        by_latent = dict(zip(said["latent"], said["verdict"], strict=True))
+        verdicts += [by_latent.get(latent, "") for latent in found.latent[found.owner == index].tolist()]
+    return verdicts
 
 
 def _texts(written: Written, found: Map) -> list[str]:

@@ -27,12 +27,14 @@ SLICES = 6
 
 @dataclass(frozen=True)
 class Layer:
-    """Some features of one coder: `rows` Int64[ndarray, " n"], places in the map. `is_first`: whether the legend names it."""
+    """Some features of one coder: `rows` Int64[ndarray, " n"], places in the map. `legend`: what the legend calls them, if it
+    names them here (`is_first`)."""
 
     coder: str
     colour: str
     rows: NDArray[np.intp]
     is_first: bool
+    legend: str
 
 
 def layers(
@@ -46,12 +48,30 @@ def layers(
     for index, name in enumerate(found.coders):
         own = order[(found.owner == index)[order]]
         if name in colours and missing[own].any():
-            made.append(Layer(name, GREY, own[missing[own]], is_first=False))
+            made.append(Layer(name, GREY, own[missing[own]], is_first=False, legend=name))
     for start in range(SLICES):
         for index, name in enumerate(found.coders):
             own = order[(found.owner == index)[order] & ~missing[order]][start::SLICES]
             if name in colours and len(own):
-                made.append(Layer(name, colours[name], own, is_first=start == 0))
+                made.append(Layer(name, colours[name], own, is_first=start == 0, legend=name))
+    return made
+
+
+def grouped(
+    found: Map, coders: Sequence[str], groups: Sequence[str], colours: Mapping[str, str], seed: int = 0
+) -> list[Layer]:
+    """The features of these coders by group, `groups` naming that of each place of the map: those of no group ("") first, and
+    the groups in the order of `colours`."""
+    order = np.random.default_rng(seed).permutation(len(found.x))
+    of = np.array(groups, dtype=object)[order]
+    made: list[Layer] = []
+    for group, colour in {"": GREY, **colours}.items():
+        is_first = bool(group)
+        for index, name in enumerate(found.coders):
+            own = order[(found.owner == index)[order] & (of == group)]
+            if name in coders and len(own):
+                made.append(Layer(name, colour, own, is_first=is_first, legend=group))
+                is_first = False
     return made
 
 
@@ -75,8 +95,8 @@ def scatter(
             marker |= {"color": values[rows].astype(np.float32), "coloraxis": "coloraxis"}
         figure.add_trace(
             Scattergl(
-                x=found.x[rows], y=found.y[rows], mode="markers", marker=marker, name=layer.coder,
-                legendgroup=layer.coder, showlegend=layer.is_first,
+                x=found.x[rows], y=found.y[rows], mode="markers", marker=marker, name=layer.legend,
+                legendgroup=layer.legend, showlegend=layer.is_first,
                 customdata=found.latent[rows].astype(np.int32),
                 text=said,
                 hovertemplate=f"<b>{escape(layer.coder, quote=False)} #%{{customdata}}</b>"

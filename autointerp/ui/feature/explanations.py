@@ -8,7 +8,7 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.records import Explanation, Score
 from autointerp.score.options import options_of
-from autointerp.ui.feature import actions, card, collected, compare, drill, forms
+from autointerp.ui.feature import actions, card, collected, compare, drill, forms, verdicts
 from autointerp.ui.feature.state import COLLECTIONS, PANELS, TYPED, ExplanationState
 from autointerp.ui.shared import components, job_strip, keyboard, person, rescoring, services
 from autointerp.ui.shared import format as fmt
@@ -52,6 +52,7 @@ def left(feature: Feature, versions: Versions) -> None:
         card.draw(versions, state, compare.new_version(feature.store, versions))
     with st.container(gap=None):
         if not silent:
+            verdicts.draw(services.annotations(feature.store), versions)
             _buttons(feature, versions, state, writable=writable)
         collected.draw(feature.store, (versions.coder, versions.latent), is_open=state.panel == COLLECTIONS)
         if silent:

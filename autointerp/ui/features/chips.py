@@ -7,7 +7,7 @@ import streamlit as st
 
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.models.coders import registry
-from autointerp.ui.shared import score_text
+from autointerp.ui.shared import score_text, verdict_text
 from autointerp.ui.shared.list_query import ListAnnotations
 from autointerp.ui.shared.list_state import (
     HUMAN,
@@ -67,6 +67,8 @@ def chips(state: FeaturesState, listed: ListAnnotations) -> list[Chip]:
         made.append(Chip(f"Explained by {' · '.join([EXPLAINERS.label(explainer), *rest])}", {"by": None}))
     if state.human != "any":
         made.append(Chip(HUMAN[state.human][0], {"human": None}))
+    if state.verdict != "any":
+        made.append(Chip(f"Verdict: {verdict_text.FILTERS[state.verdict]}", {"verdict": None}))
     if state.collection is not None:
         made.append(Chip(f"Collection: {state.collection}", {"collection": None}))
     if listed.kind is None:

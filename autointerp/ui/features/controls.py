@@ -12,7 +12,7 @@ from autointerp.models.coders import registry
 from autointerp.store import STATISTICS, ScoreKind
 from autointerp.types import CoderInfo
 from autointerp.ui.features import collection
-from autointerp.ui.shared import expected, score_text
+from autointerp.ui.shared import expected, score_text, verdict_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import ListAnnotations, shown_sort
 from autointerp.ui.shared.list_state import (
@@ -136,6 +136,8 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
         _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
         people = {key: label for key, (label, _) in HUMAN.items()}
         _narrow(st.selectbox, "Human input", people, "human", state.human)
+        if listed.judged or state.verdict != "any":
+            _narrow(st.selectbox, "People’s verdict", verdict_text.FILTERS, "verdict", state.verdict)
         collections = collection.names(listed.annotations, state)
         if collections:
             chosen = state.collection or ""  # any name may be one, "any" too

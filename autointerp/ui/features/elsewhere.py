@@ -37,6 +37,11 @@ def draw(
         ):  # fmt: skip
             place = list_walk.hold(store, coders, query, page)
             components.go("jobs", {"new": "1", list_walk.LIST: place})
+        if st.button(
+            "Audit", key="audit_of_list", type="tertiary", icon=":material/fact_check:",
+            help="Judge the explanations of these features by hand: a new audit, drawn from this list",
+        ):  # fmt: skip
+            components.go("audit", {"new": "1", list_walk.LIST: list_walk.hold(store, coders, query, page)})
         collection.fill(store, coders, query, page, annotations, params.get("collection"))
     with st.popover("Export", icon=":material/download:"):
         st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, with every digit:")

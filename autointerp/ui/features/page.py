@@ -96,7 +96,7 @@ def _body() -> None:
             notes = collection.notes(page, state, listed.annotations)
             explained = bool(listed.n_explained or any(notes.values()))  # notes stand with the explanations
             data = record(
-                store, page, state, listed.kind, kinds=listed.kinds, explained=explained, results=results,
+                store, page, state, listed.kind, kinds=listed.kinds, explained=explained, judged=listed.judged, results=results,
                 above=expected.of_page(query, page), notes=notes,
             )  # fmt: skip
             stars.mark(store, data["rows"])

@@ -15,7 +15,7 @@ from autointerp.store import (
     preview_examples,
 )
 from autointerp.ui.features.search import SearchResults
-from autointerp.ui.shared import expected, payload, score_text, statistics
+from autointerp.ui.shared import expected, payload, score_text, statistics, verdict_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.components import Column
 from autointerp.ui.shared.explanation_cell import explanation_cell
@@ -26,6 +26,7 @@ from autointerp.ui.shared.text import visible
 
 PREVIEW = 28
 """Tokens in a row's preview."""
+VERDICT_HELP = "What people said of the explanation in audits: settled together, else most raters"
 MAX_NOTE = 40
 """Characters of a note in a row; the rest is in its tooltip."""
 
@@ -38,11 +39,13 @@ def record(
     *,
     kinds: Iterable[ScoreKind] = (),
     explained: bool = False,
+    judged: bool = False,
     results: SearchResults | None = None,
     above: Mapping[tuple[str, int], float] | None = None,
     notes: Mapping[tuple[str, int], str] | None = None,
 ) -> dict[str, Any]:
-    """Everything that the list draws. `explained`: whether these coders have explanations at all; `kind`: of the score
+    """Everything that the list draws. `explained`: whether these coders have explanations at all, `judged`:
+    whether people said what they think of any; `kind`: of the score
     shown; `results`: of the search, whose reason each row shows: the words, the similarity, or the context at the match;
     `above`: how far above its floor to expect a feature's score, where the list is in that order; `notes`: of features in the
     collection that is listed."""
@@ -75,9 +78,14 @@ def record(
             else {**cell, "help": f"{expected.NAME}: {fmt.signed(value)}. {cell['help']}"}
         )
 
+    def verdict(row: LatentRow) -> list[str] | None:
+        return verdict_text.cell(row.verdict, None if row.explanation is None else row.explanation.id)
+
     columns = [Column("Feature", name, kind="link", cls="name", sort="latent")]
     if explained:
         columns.append(Column("Explanation", explanation, kind="explanation"))
+    if judged:
+        columns.append(Column("Verdict", verdict, cls="verdict", help=VERDICT_HELP))
     if explained and kind is not None:
         help_ = f"{score_text.help_text(kind)}. Click to sort by {score_text.SORTS[BEST]}"
         columns.append(Column(score_text.name(kind, kinds), score, kind="score", sort=BEST, help=help_))
@@ -100,7 +108,7 @@ def record(
         ],
         "table": table.entries,
         "page": "feature",
-        "cls": "explained" if explained else "",
+        "cls": f"explained{' judged' if judged else ''}" if explained else "",
         "sort": BEST if sort in SCORE_SORTS else sort,
         "descending": state.descending,
         "place": state.page,

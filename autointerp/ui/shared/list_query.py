@@ -24,12 +24,14 @@ PAGE_SIZE = 25
 @dataclass(frozen=True)
 class ListAnnotations:
     """Explanations and scores of the coders of a list. `kinds` of scores and `explainers` with how many features have one;
-    `kind` is the one shown and sorted by. `annotations` is `None` where they cannot be read."""
+    `kind` is the one shown and sorted by. `judged`: whether people gave verdicts on any. `annotations` is `None` where they
+    cannot be read."""
 
     annotations: Annotations | None
     kinds: dict[ScoreKind, int]
     explainers: dict[str, int]
     kind: ScoreKind | None
+    judged: bool = False
 
     @property
     def n_explained(self) -> int:
@@ -42,13 +44,14 @@ def read_annotations(store: Store, coders: list[str], state: FeaturesState) -> L
         annotations = services.annotations(store)
         cached = annotated_store(annotations)
         kinds, explainers = cached.kinds(coders, score_text.order), cached.explainers(coders)
+        judged = any(cached.coder(name).verdicts.num_rows for name in coders)
     except StoreError as error:
         st.warning(f"Cannot read explanations and scores: {plain(str(error))}")
         return ListAnnotations(None, {}, {}, None)
     chosen = next((kind for kind in kinds if kind.has_key(state.score)), None)
     if chosen is None:
         chosen = max(kinds, key=lambda kind: kinds[kind], default=None)  # the first of equals
-    return ListAnnotations(annotations, kinds, explainers, chosen)
+    return ListAnnotations(annotations, kinds, explainers, chosen, judged)
 
 
 def shown_sort(state: FeaturesState, kind: ScoreKind | None) -> str:
@@ -84,6 +87,7 @@ def latent_query(
         explainer=state.explainer or None,
         made_by=state.made_by or None,
         human=HUMAN[state.human][1],
+        verdict=None if state.verdict == "any" else state.verdict,
         members=_members(state, listed),
         limit=PAGE_SIZE,
         offset=PAGE_SIZE * (state.page - 1),

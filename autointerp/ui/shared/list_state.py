@@ -9,6 +9,7 @@ from autointerp.store import STATISTICS, current_key
 from autointerp.store.annotations.collections import MAX_NAME
 from autointerp.store.queries import Dead, Human, State
 from autointerp.types import CoderInfo
+from autointerp.ui.shared import verdict_text
 from autointerp.ui.shared.state import MAX_NUMBER, choice, flag, signed, whole
 
 SCORE_SORTS = {"above": "rank", "low": "ci_low", "score": "score"}
@@ -128,8 +129,8 @@ def statistic_filters() -> list[NumberFilter]:
 
 @dataclass(frozen=True)
 class FeaturesState:
-    """The list. `filters`: the numbers typed, by the names of `NumberFilter`s; `dead`, `explained` and `human` are keys of
-    their tables; `page` counts from 1.
+    """The list. `filters`: the numbers typed, by the names of `NumberFilter`s; `dead`, `explained`, `human` and `verdict` are
+    keys of their tables; `page` counts from 1.
 
     `score` (a kind of score, as in `ScoreKind.key`), `explainer`, `coder`, `kinds` of coders, `hookpoints`, `context`,
     `made_by`, `collection` and the kinds in `also` are as given: the page checks them against the store. `ordered`: whether the
@@ -151,6 +152,7 @@ class FeaturesState:
     made_by: str | None
     human: str
     collection: str | None
+    verdict: str
     search: str
     mode: str
     context: str | None
@@ -210,6 +212,7 @@ class FeaturesState:
             made_by=params.get("by"),
             human=choice(params.get("human"), HUMAN, "any"),
             collection=params.get("collection", "")[:MAX_NAME] or None,
+            verdict=choice(params.get("verdict"), verdict_text.FILTERS, "any"),
             search=search,
             mode=choice(params.get("mode"), MODES, "regex" if flag(params.get("regex")) else "text"),
             context=context,
