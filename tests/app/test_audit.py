@@ -91,7 +91,11 @@ class Browser:
         return self.run()
 
     def press(self, name: str) -> "Browser":
-        self.act = {"act": name, "place": self.drawn["place"], "about": self.drawn["last"]}
+        self.act = {
+            "act": name,
+            "place": self.drawn["place"],
+            "about": self.drawn["ended" if name == "last" else "last"],
+        }
         return self.run()
 
 
@@ -484,3 +488,40 @@ def test_a_read_only_app_shows_and_takes_nothing(sit: Sit, bench: Bench, monkeyp
     browser.run()
     assert not browser.drawn["writable"]
     assert not browser.drawn["can_skip"]
+
+
+def test_where_a_sign_in_is_configured_the_name_comes_from_there(
+    sit: Sit, bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    user: dict[str, Any] = {"is_logged_in": False}
+    monkeypatch.setattr("streamlit.user", SimpleNamespace(to_dict=lambda: dict(user)))
+    browser = sit(bench, "")
+    assert browser.app.button(key="sign_in")
+    assert not browser.drawn
+    user |= {"is_logged_in": True, "name": "Signed In", "email": "signed@example.org"}
+    browser.run().answer(verdict="correct")
+    assert [rating.rater for rating in bench.ratings("Signed In")] == ["Signed In"]
+
+
+def test_nothing_is_shown_between_the_tasks_of_an_item(sit: Sit, audited: Path, tmp_path: Path):
+    store = Store.open(shutil.copytree(audited, tmp_path / "between"))
+    with Annotations(store.path) as annotations:
+        bench = make(store, annotations, tasks=("fuzzing", "verdict"), repeat_share=0.0)
+        browser = sit(bench)
+        asked = browser.drawn["questions"]
+        browser.answer(answers=[True] * len(asked["rows"]), plan=asked["plan"])
+        assert browser.drawn["entry"]["task"] == "verdict"
+        assert browser.drawn["ended"] == ""
+        browser.answer(verdict="correct")
+        assert browser.drawn["ended"] == bench.ratings()[-1].id
+        browser.answer(skipped=True)
+        assert browser.drawn["ended"] == bench.ratings()[-2].id, "not what was skipped"
+
+
+def test_an_audit_that_is_not_blind_says_what_it_is_about(sit: Sit, audited: Path, tmp_path: Path):
+    store = Store.open(shutil.copytree(audited, tmp_path / "open"))
+    with Annotations(store.path) as annotations:
+        bench = make(store, annotations, blind=False, control_share=0.0)
+        browser = sit(bench)
+        item = bench.audit.items[browser.drawn["entry"]["item"]]
+        assert f"{item.coder} #{item.latent} · Detection " in said(browser.app)

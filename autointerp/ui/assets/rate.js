@@ -126,7 +126,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   if (data.questions) s.at = Math.max(0, s.answers.indexOf(null));
   if (anew) root.clock = clock();
   root.save = () => keep(entry, { confidence: s.confidence, note: s.note, tags: s.tags, answers: s.answers });
-  const act = (name) => () => setTriggerValue("act", { act: name, place: data.place, about: data.last });
+  const act = (name) => () => setTriggerValue("act", { act: name, place: data.place, about: name === "last" ? data.ended : data.last });
   const commit = (more) => {
     if (root.pending || !(more.skipped ? data.can_skip : data.writable)) return;
     const revealed = (load(data.slot + " revealed") || []).includes(data.entry.item);

@@ -14,13 +14,16 @@ from autointerp.audit.progress import next_after
 from autointerp.errors import UnknownName, UserError
 from autointerp.pipeline.explain import written_explanation
 from autointerp.ratings import Audit, AuditItem, Rating
-from autointerp.records import new_id
+from autointerp.records import Explanation, new_id
 from autointerp.store import Store
 from autointerp.store.annotations import NewJob
 from autointerp.ui.audit.shelf import shelf
 from autointerp.ui.shared import rescoring, services
 from autointerp.ui.shared.state import change
 
+GROUPS = ("random", "top", "quantiles", "non_activating")
+LOOKS = ("wide", *(f"more_{group}" for group in GROUPS))
+"""What the address says about the contexts of one item."""
 HEARD, HEARD_EDIT = "audit_heard", "audit_heard_edit"
 MESSAGE = "audit_message"
 UNDONE = "audit_undone"
@@ -61,7 +64,7 @@ class Desk:
 
     def go(self, place: int | None) -> None:
         """Show the question at this place of their order; `None`: the first without an answer."""
-        change(entry=None if place is None else place + 1, wide=None, more=None)
+        change(**dict.fromkeys(LOOKS), entry=None if place is None else place + 1)
 
 
 def answered(desk: Desk, sent: Any) -> bool:
@@ -206,18 +209,16 @@ def parent_of(item: AuditItem) -> str | None:
     return None if item.is_control else item.explanation_id
 
 
-def correction(desk: Desk, item: AuditItem) -> Any:
+def correction(desk: Desk, item: AuditItem) -> Explanation | None:
     """The newest version that this rater made from the item; `None` without one."""
-    if item.is_control:
-        return None
     versions = services.annotations(desk.store).explanations(item.coder, item.latent, failed=False)
     return next(
         (
             version
             for version in versions
-            if version.parent == item.explanation_id
-            and version.author == desk.rater
+            if (version.parent, version.author) == (parent_of(item), desk.rater)
             and version.explainer == "person"
+            and version.created >= desk.audit.created
         ),
         None,
     )

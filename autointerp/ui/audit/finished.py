@@ -23,25 +23,16 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
             "Back", "audit_back", "ArrowLeft", "Back to the last item, with your answer", desk.go, (len(desk.entries) - 1,),
             icon=":material/chevron_left:",
         )  # fmt: skip
-        if ratings:
-            if job_strip.writable(desk.store):
-                keyboard.button(
-                    "Undo",
-                    "audit_undo",
-                    "u",
-                    "Take your last answer back",
-                    answers.undo,
-                    (desk, ratings[-1].id),
-                )
+        if ratings and job_strip.writable(desk.store):
             keyboard.button(
-                "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (desk, ratings[-1].id)
+                "Undo", "audit_undo", "u", "Take your last answer back", answers.undo, (desk, ratings[-1].id)
             )  # fmt: skip
-        st.button(
-            "All audits",
-            key="audit_all",
-            on_click=change,
-            kwargs={"audit": None, "view": None, "entry": None},
-        )
+        ended = last.answered(desk, ratings)
+        if ended is not None:
+            keyboard.button(
+                "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (desk, ended.id)
+            )  # fmt: skip
+        st.button("Report", key="audit_report", type="primary", on_click=change, kwargs={"view": "report"})
 
 
 def facts(desk: Desk, ratings: Sequence[Rating]) -> list[list[str]]:

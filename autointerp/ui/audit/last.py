@@ -1,6 +1,8 @@
 """What the last answer was about: shown only once the answer is stored, and noted with every later answer about the item."""
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -23,13 +25,22 @@ OPEN, REVEALED = "audit_last_open", "audit_revealed"
 SHUFFLED = "A control: this text was written for another feature, so it should not fit."
 
 
+def answered(desk: Desk, ratings: Sequence[Rating]) -> Rating | None:
+    """The last answer that ended what is asked about an item: what the audit hides must not be seen between its tasks, nor of
+    an item that was skipped."""
+    given = [rating for rating in ratings if not rating.skipped]
+    n_given = Counter((rating.item, rating.round) for rating in given)
+    n_asked = len(desk.audit.tasks)
+    return next((each for each in reversed(given) if n_given[each.item, each.round] == n_asked), None)
+
+
 def open_dialog(desk: Desk, rating_id: str) -> None:
     """Show what this answer was about, in the run that follows, if it is the last one."""
-    ratings = desk.ratings()
-    if ratings and ratings[-1].id == rating_id:
+    rating = answered(desk, desk.ratings())
+    if rating is not None and rating.id == rating_id:
         st.session_state[OPEN] = rating_id
         seen: dict[Any, set[int]] = st.session_state.setdefault(REVEALED, {})
-        seen.setdefault((desk.audit.id, desk.rater), set()).add(ratings[-1].item)
+        seen.setdefault((desk.audit.id, desk.rater), set()).add(rating.item)
 
 
 def revealed(desk: Desk) -> list[int]:
@@ -40,9 +51,18 @@ def revealed(desk: Desk) -> list[int]:
 def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
     """The dialog, where it is open: about the last answer alone."""
     wanted = st.session_state.pop(OPEN, None)
-    if not ratings or ratings[-1].id != wanted:
-        return
-    st.dialog("Your last answer", width="medium")(_body)(desk, ratings[-1])
+    rating = answered(desk, ratings)
+    if rating is not None and rating.id == wanted:
+        st.dialog("Your last answer", width="medium")(_body)(desk, rating)
+
+
+def told(desk: Desk, item: AuditItem) -> None:
+    """Where the explanation of an item comes from, in a line, for an audit that hides nothing; not that it is a control."""
+    scores = ", ".join(
+        f"{SCORERS.label(key.split('~')[0])} {fmt.decimal(value, 2)}" for key, value in item.scores.items()
+    )
+    parts = [f"{item.coder} #{item.latent}", "" if item.is_control else scores]
+    st.caption(plain(" · ".join(filter(None, parts)), 400))
 
 
 def _body(desk: Desk, rating: Rating) -> None:
@@ -60,14 +80,14 @@ def _body(desk: Desk, rating: Rating) -> None:
         query_params=address,
     )  # fmt: skip
     try:
-        _made(desk, item)
+        _made(desk, rating, item)
         if rating.judged:
             _human(desk, item, rating)
     except UserError as error:
         st.warning(sentence(error, 600))
 
 
-def _made(desk: Desk, item: AuditItem) -> None:
+def _made(desk: Desk, rating: Rating, item: AuditItem) -> None:
     """Who wrote the explanation that is this feature's, its scores, and what a correction by the rater came to."""
     annotations = services.annotations(desk.store)
     versions = feature_versions.load(annotations, item.coder, item.latent, item.explanation_id)
@@ -88,16 +108,20 @@ def _made(desk: Desk, item: AuditItem) -> None:
             components.facts(rows, key="audit_scores")
         else:
             st.caption("Not scored.")
-    _corrected(desk, item, versions)
+    _corrected(desk, rating, item, versions)
 
 
-def _corrected(desk: Desk, item: AuditItem, versions: Versions) -> None:
+def _corrected(desk: Desk, rating: Rating, item: AuditItem, versions: Versions) -> None:
     """The rater's correction against what it was made from."""
     new, old = answers.correction(desk, item), versions.find(item.explanation_id)
     if new is None or old is None:
         return
     st.markdown(f"**Your correction** “{plain(new.text, 600)}”")
-    job_strip.draw(st.session_state.get(answers.JOBS, {}).get(new.id, []), key="audit_strip")
+    jobs = st.session_state.get(answers.JOBS, {}).get(new.id, [])
+    again = partial(
+        st.session_state.__setitem__, OPEN, rating.id
+    )  # the run that shows the scores shows them here
+    job_strip.draw(jobs, on_done=lambda _: again(), key="audit_strip")
     lines, remark = differences.lines(services.resources(desk.store), versions, old, new)
     for line in lines:
         figures = " ".join(filter(None, (line["difference"], f"({line['ci']})" if line["ci"] else "")))

@@ -9,6 +9,7 @@ from autointerp.errors import UnknownName
 from autointerp.ratings import Audit
 from autointerp.store import Store
 from autointerp.ui.audit import audits, new
+from autointerp.ui.audit.answers import LOOKS
 from autointerp.ui.shared import components, keyboard, services
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import change, choice, choose, current, flag, suggest
@@ -29,6 +30,7 @@ OF_AN_AUDIT = (
     "image",
     "item",
     "rows",
+    *LOOKS,
 )
 """What the address says about one audit, whichever view is shown."""
 

@@ -66,6 +66,8 @@ def draw(store: Store, audit: Audit) -> None:
     except UserError as error:
         problem = str(error)
     _messages(problem)
+    if not audit.config.get("blind", True):
+        last.told(desk, audit.items[entry.item])
     if shown is not None and shown.groups is not None:
         st.caption(READ["verdict"])
         contexts.draw(desk, entry, shown)
@@ -153,7 +155,7 @@ def record(
     item = desk.audit.items[entry.item]
     here = next((each for each in ratings if (each.item, each.round, each.task) == tuple(entry)), None)
     edit, writable = answers.correction(desk, item), job_strip.writable(desk.store)
-    latest = ratings[-1].id if ratings else ""
+    latest, ended = ratings[-1].id if ratings else "", last.answered(desk, ratings)
     ids = [answers.next_id(desk, entry, here.id if here else None, kind) for kind in ("answer", "edit")]
     heard, heard_edit = answers.heard(answers.HEARD), answers.heard(answers.HEARD_EDIT)
     plan = shown.plan if shown else None
@@ -171,13 +173,14 @@ def record(
         "refused_edit": heard_edit.refused,
         "revealed": last.revealed(desk),
         "last": latest,
+        "ended": ended.id if ended else "",
         "writable": writable and shown is not None,
         "can_skip": writable,
         "can_edit": writable and shown is not None,
         "text": visible(item.text),
         "corrected": "" if edit is None else f"Corrected by you: {visible(edit.text)}",
         "progress": _progress(desk, state, place),
-        "ways": _ways(place, bool(ratings), writable),
+        "ways": _ways(place, writable, bool(ratings), ended is not None),
         "ask": ASK[entry.task],
         "hint": HINT,
         "verdicts": [
@@ -248,14 +251,14 @@ def _progress(desk: Desk, state: Progress, place: int) -> dict[str, Any]:
     }
 
 
-def _ways(place: int, any_given: bool, writable: bool) -> list[list[Any]]:
+def _ways(place: int, writable: bool, any_given: bool, has_last: bool) -> list[list[Any]]:
     """Name, key, label, meaning, and whether it is open."""
     return [
         ["back", "←", "Back", "The one before, with your answer", place > 0],
         ["next", "→", "Next", "The one after, without an answer to this one", True],
         ["skip", "S", "Skip", "Not now: it comes again at the end", writable],
         ["undo", "U", "Undo", "Take your last answer back", any_given and writable],
-        ["last", "A", "Last answer", "What your last answer was about: coder, author, scores", any_given],
+        ["last", "A", "Last answer", "What your last answer was about: coder, author, scores", has_last],
     ]
 
 

@@ -9,18 +9,27 @@ MAX_NAME = 100
 
 
 def name() -> str:
-    """As they said last, or are signed in; empty before."""
-    return _signed_in() or str(drafts.value(KEY) or "").strip()[:MAX_NAME]
+    """As they said last; where a sign-in is configured, as they are signed in. Empty before."""
+    if _has_sign_in():
+        return _signed_in()
+    return str(drafts.value(KEY) or "").strip()[:MAX_NAME]
 
 
 def field(label: str) -> str:
-    """A box for it; what is typed there holds on every page. Whoever is signed in is not asked."""
-    signed_in = _signed_in()
-    if signed_in:
-        st.text_input(label, signed_in, disabled=True)
+    """A box for it; what is typed there holds on every page. Where a sign-in is configured, the way to it instead."""
+    if _has_sign_in():
+        signed_in = _signed_in()
+        if signed_in:
+            st.text_input(label, signed_in, disabled=True)
+        else:
+            st.button("Sign in", key="sign_in", icon=":material/login:", on_click=st.login)
         return signed_in
     field = drafts.kept(KEY, "", typed=str, lasting=True)
     return st.text_input(label, max_chars=MAX_NAME, placeholder="Your name", **field) or ""
+
+
+def _has_sign_in() -> bool:
+    return "is_logged_in" in st.user.to_dict()  # Streamlit has it only then (1.67)
 
 
 def _signed_in() -> str:
