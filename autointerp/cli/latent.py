@@ -42,6 +42,7 @@ GROUPS = {
 }
 """Headings of the groups of examples."""
 N_EXAMPLES = 20
+MAX_EXAMPLES = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from autointerp.store import Store
 
-    if args.n < 1:
-        raise UserError(f"--n {args.n}: give at least 1.")
+    if not 1 <= args.n <= MAX_EXAMPLES:
+        raise UserError(f"--n {args.n}: give a number from 1 to {MAX_EXAMPLES:,}.")
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: a seed cannot be negative.")
     store = Store.open(args.store)

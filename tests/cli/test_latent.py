@@ -7,7 +7,7 @@ from autointerp.ratings import Audit, AuditItem, Rating, Stratum
 from autointerp.records import Explanation
 from autointerp.store import STATISTICS, Statistic, Store
 from autointerp.store.annotations import Annotations
-from tests.cli.conftest import RunJson, RunText
+from tests.cli.conftest import RunError, RunJson, RunText
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
 GROUPS = {"top", "random", "quantiles", "non_activating"}
@@ -181,3 +181,8 @@ def test_what_people_said_of_its_explanations(tiny_store: Store, run_json: RunJs
         {"id": audit.id, "name": "first", "n_items": 1, "raters": ["ada"]}
     ]
     assert "Audits: first (items: 1, raters: 1)" in run_text("info", tiny_store.path)[1]
+
+
+@pytest.mark.parametrize("n", [0, -1, 10**9])
+def test_a_number_of_examples_is_bounded(n: int, tiny_store: Store, run_error: RunError):
+    assert "from 1 to 10,000" in run_error("latent", tiny_store.path, "sae", 3, "--n", n)
