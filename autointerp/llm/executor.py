@@ -54,6 +54,8 @@ class Executor:
     jitter: random.Random = field(default_factory=random.Random)
     stats: Stats = field(default_factory=Stats)
     _keys: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
+    _answered: bool = False
+    """Whether this server ever gave an answer: then an odd one is doubted before it is believed."""
 
     async def run(
         self, request: ChatRequest, validate: Callable[[ChatReply], T], cancel: CancelToken | None
@@ -166,33 +168,40 @@ class Executor:
     async def _complete(self, request: ChatRequest) -> ChatReply:
         """One reply, however many attempts it takes."""
         model = request.model or self.model
-        given_up: frozenset[str] = frozenset()
-        complaint: errors.LLMError | None = None
+        named: frozenset[str] = frozenset()
+        guessed: frozenset[str] = frozenset()
+        complaint: errors.RequestRejected | None = None
         failures, sent, waited = 0, 0, 0.0
         while True:
-            self.breaker.check()
-            dropped = parameters.dropped(self.endpoint, model) | given_up
-            result = await self._attempt(request, dropped, first=sent > 0)
-            sent += 1
+            dropped = parameters.dropped(self.endpoint, model) | named | guessed
+            using = parameters.used(request, dropped)
+            stopped = self.breaker.error()
+            result = stopped or await self._attempt(request, dropped, first=sent > 0)
+            sent += stopped is None
             if isinstance(result, ChatReply):
-                if new := parameters.drop(self.endpoint, model, given_up):
+                self._answered = True
+                new = parameters.learn(self.endpoint, model, used=using, named=named, guessed=guessed)
+                if new:
                     logger.warning(
                         "%s works without %s: %s", self.endpoint, ", ".join(sorted(new)), complaint
                     )
                 missing = (name for name in dropped if name in parameters.used(request, dropped - {name}))
                 return replace(result, attempts=sent, dropped=tuple(sorted(missing)))
             if isinstance(result, errors.RequestRejected):
-                # Perhaps the server only lacks something optional: go on without it, at once.
-                complaint = complaint or result
-                guilty = result.about or parameters.blame(str(result), parameters.used(request, dropped))
-                if guilty:
-                    given_up |= guilty
-                    continue
-                raise complaint
+                # Perhaps the server only lacks something optional: go on without it, at once. What it does not name is asked
+                # for once more before anything is left out.
+                first, complaint = complaint is None, complaint or result
+                about = result.about or parameters.named(str(result), using)
+                suspect = frozenset() if about else parameters.guess(using)
+                if not about and not suspect:
+                    raise complaint
+                named |= about
+                guessed |= frozenset() if first else suspect
+                continue
             failures += 1
-            delay = self.retry.wait(result, failures, waited, self.jitter)
+            delay = self.retry.wait(result, failures, waited, self.jitter, answered=self._answered)
             if delay is None:
-                raise await self._final(result, failures)
+                raise result if stopped else await self._final(result, failures)
             logger.debug("retrying in %.2f s: %s", delay, result)
             self.stats.retried += 1
             waited += delay

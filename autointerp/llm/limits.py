@@ -18,6 +18,8 @@ from autointerp.llm.errors import (
     UnknownModel,
 )
 
+DOUBTED = (ServerUnreachable, AuthError, QuotaExceeded, UnknownModel)
+"""What no retry heals, if it is so."""
 _TRUSTED = 3
 """Attempts for which a server's Retry-After is taken as it is, however short."""
 _LONGEST_OWN = 5.0
@@ -29,18 +31,26 @@ class RetryPolicy:
     """Exponential back-off with jitter, in seconds: the n-th wait is drawn from [0.5, 1] * min(cap, base * 2^n).
 
     `max_attempts` bounds failures of the server, `max_unreachable` attempts to connect. A request to wait (429, 503 with
-    Retry-After) is not a failure and bounded only by `patience`, the sum of all waits of one request.
+    Retry-After) is not a failure and bounded only by `patience`, the sum of all waits of one request. `max_doubted` bounds
+    attempts at a server that has given answers and now says something that would end all work: no such address or model, a
+    wrong key, no credit; a restart, a login page of the network or a proxy's hiccup look so.
     """
 
     max_attempts: int = 6
     max_unreachable: int = 3
+    max_doubted: int = 6
     base: float = 0.5
     cap: float = 30.0
     patience: float = 600.0
 
-    def wait(self, error: LLMError, attempt: int, waited: float, jitter: random.Random) -> float | None:
-        """Seconds before the next try after `attempt` (1, 2, ...) failed with `error`; `None`: give up."""
-        if isinstance(error, ServerUnreachable) and error.retryable:
+    def wait(
+        self, error: LLMError, attempt: int, waited: float, jitter: random.Random, *, answered: bool = False
+    ) -> float | None:
+        """Seconds before the next try after `attempt` (1, 2, ...) failed with `error`; `None`: give up. `answered`: whether the
+        server ever gave an answer."""
+        if answered and isinstance(error, DOUBTED):
+            allowed, asked = self.max_doubted, None
+        elif isinstance(error, ServerUnreachable) and error.retryable:
             allowed, asked = self.max_unreachable, None
         elif isinstance(error, Transient):
             asked = error.retry_after
@@ -171,18 +181,18 @@ class Breaker:
         self._error: LLMError | None = None
         self._next_probe = 0.0
 
-    def check(self) -> None:
-        """Raise a copy of the last error while the breaker is open."""
+    def error(self) -> LLMError | None:
+        """A copy of the last error while the breaker is open."""
         if self._failures < self.threshold or self._error is None:
-            return
+            return None
         if self._clock() >= self._next_probe:
             self._next_probe = self._clock() + self.cooldown
-            return
-        raise type(self._error)(str(self._error))
+            return None
+        return type(self._error)(str(self._error))
 
     def record(self, error: LLMError | None) -> None:
         """Note how a request ended; any other outcome closes the breaker."""
-        if isinstance(error, ServerUnreachable | AuthError | QuotaExceeded | UnknownModel):
+        if isinstance(error, DOUBTED):
             self._failures += 1
             self._error = error
             if self._failures == self.threshold:

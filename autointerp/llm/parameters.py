@@ -22,7 +22,11 @@ _COMPLAINTS = {
 OPTIONAL = tuple(_COMPLAINTS)
 """All optional parameters."""
 
+CONFIRMED = 2
+"""Questions that have to be answered only without a feature, before it is left out of all later ones, where the server does not
+name what it rejects: one stray rejection says nothing."""
 _dropped: dict[tuple[str, str], frozenset[str]] = {}
+_suspected: dict[tuple[str, str, str], int] = {}
 _lock = threading.Lock()
 
 
@@ -31,12 +35,24 @@ def dropped(endpoint: str, model: str) -> frozenset[str]:
     return _dropped.get((endpoint, model), frozenset())
 
 
-def drop(endpoint: str, model: str, names: frozenset[str]) -> frozenset[str]:
-    """Remember that `names` are not accepted; returns those not known before."""
+def learn(
+    endpoint: str, model: str, *, used: Iterable[str], named: frozenset[str], guessed: frozenset[str]
+) -> frozenset[str]:
+    """What a good answer shows: the features it `used` are accepted; those left out for it because the server had `named` them
+    are not, and those that were `guessed` are not after `CONFIRMED` such answers in a row. Returns what is new."""
     with _lock:
+        for name in used:
+            _suspected.pop((endpoint, model, name), None)
+        sure = set(named)
+        for name in guessed - named:
+            place = (endpoint, model, name)
+            _suspected[place] = _suspected.get(place, 0) + 1
+            if _suspected[place] >= CONFIRMED:
+                sure.add(name)
         before = dropped(endpoint, model)
-        _dropped[endpoint, model] = before | names
-    return names - before
+        if not sure <= before:
+            _dropped[endpoint, model] = before | sure
+    return frozenset(sure - before)
 
 
 def used(request: ChatRequest, dropped: frozenset[str]) -> list[str]:
@@ -61,10 +77,10 @@ def named(message: str, names: Iterable[str]) -> frozenset[str]:
     )
 
 
-def blame(message: str, names: Sequence[str]) -> frozenset[str]:
-    """Those of `names` that the server's complaint is about; when it mentions none, the first that can be done without."""
+def guess(names: Sequence[str]) -> frozenset[str]:
+    """Of the features in use, the first that can be done without."""
     optional = [name for name in names if name not in ("temperature", "max_tokens")]
-    return named(message, names) or frozenset(optional[:1])
+    return frozenset(optional[:1])
 
 
 def arguments(request: ChatRequest, model: str, dropped: frozenset[str]) -> dict[str, Any]:

@@ -47,8 +47,10 @@ class Recorded(RetryPolicy):
 
     waits: list[float]
 
-    def wait(self, error: LLMError, attempt: int, waited: float, jitter: random.Random) -> float | None:
-        delay = super().wait(error, attempt, waited, jitter)
+    def wait(
+        self, error: LLMError, attempt: int, waited: float, jitter: random.Random, *, answered: bool = False
+    ) -> float | None:
+        delay = super().wait(error, attempt, waited, jitter, answered=answered)
         if delay is not None:
             self.waits.append(delay)
         return delay
