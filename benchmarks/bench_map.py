@@ -65,8 +65,10 @@ def figure(places: np.ndarray) -> str:
     texts = ["Often the words of an explanation of some length, as in many others."] * n
     colours = {name: charts.colour(i) for i, name in enumerate(found.coders)}
     drawn = map_charts.layers(found, colours, None)
+    from plotly.graph_objects import Figure
+
     made = map_charts.scatter(found, drawn, None, "", texts if n <= MAX_HOVER else None, [])
-    return str(made.to_json())
+    return str(Figure(**made).to_json())
 
 
 def in_browser(spec: str) -> tuple[float, float]:

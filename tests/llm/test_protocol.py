@@ -33,7 +33,7 @@ def test_features_are_given_up_once_and_remembered(server: FakeServer, connect: 
     assert first.reply.logprobs is None
     sent = len(server.bodies)
     assert sent == 4
-    client.ask(question, list_answer(1))  # what it does not name is asked for again: it may have been a stray answer
+    client.ask(question, list_answer(1))  # again: it was named by nobody
     assert len(server.bodies) == sent + 3
     client.ask(question, list_answer(1))
     connect(model="plain").ask(question, list_answer(1))
