@@ -48,6 +48,8 @@ def document(report: Report) -> dict[str, Any]:
                     {"score": key, "n": n, "rank_correlation": _estimate(found)}
                     for key, (found, n) in human.judges.items()
                 ],
+                "same_questions": None if human.beside is None else asdict(human.beside)
+                | {"difference": _estimate(human.beside.difference)},
                 "calibration": _calibration(report.human_calibrations[human.task]),
             }
             for human in report.humans

@@ -236,6 +236,13 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
         for key, (found, n) in human.judges.items():
             text += f" Rank correlation with {name(key)} {number(found)}, n {_count(n)}."
         yield text
+        if human.beside is not None and human.beside.n >= MIN_JUDGED:
+            both = human.beside
+            yield (
+                f"On the same questions of {_items(both.n)}, people score {both.people:.2f} and the judge {both.judge:.2f}, a "
+                f"difference of {number(both.difference, '+')}; they answer alike in {percent(both.n_same / both.n_questions)} "
+                f"of {_count(both.n_questions)} answers."
+            )
         yield _score(f"{task} score", report.human_calibrations[human.task], None)
 
 
@@ -279,12 +286,12 @@ def ends(estimate: Estimate) -> str:
     return f"{percent(estimate.low or 0.0)} to {percent(1.0 if estimate.high is None else estimate.high)}"
 
 
-def number(estimate: Estimate) -> str:
-    """`0.58 (0.45 to 0.70)`."""
-    value = f"{estimate.value:.2f}"
+def number(estimate: Estimate, sign: str = "") -> str:
+    """`0.58 (0.45 to 0.70)`; `sign` "+": of a difference."""
+    value = f"{estimate.value:{sign}.2f}"
     if estimate.low is None or estimate.high is None:
         return _minus(value)
-    return _minus(f"{value} ({estimate.low:.2f} to {estimate.high:.2f})")
+    return _minus(f"{value} ({estimate.low:{sign}.2f} to {estimate.high:{sign}.2f})")
 
 
 def _minus(text: str) -> str:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from autointerp.audit.agreement import GAP, Agreement, agreement, confusion
 from autointerp.audit.calibration import Calibration, calibration, rank_correlation
 from autointerp.audit.estimate import Share, share_right
+from autointerp.audit.people_and_judge import SameQuestions, same_questions
 from autointerp.audit.verdicts import CODES, Verdicts, verdicts
 from autointerp.errors import UnknownName, UserError
+from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Rating, Verdict
 from autointerp.score.intervals import Estimate, mean
 from autointerp.score.resampling import Resamples
 from autointerp.score.summary import summarise
-from autointerp.store.annotations import Annotations
 
 RIGHT: tuple[Verdict, ...] = ("correct",)
 HumanTask = Literal["detection", "fuzzing"]
@@ -62,7 +63,8 @@ class Part:
 @dataclass(frozen=True)
 class Human:
     """A judge's task answered by people: the mean score of `n` items, each the mean of its raters', and on `n_floor` controls.
-    `judges`: by kind of score of the same scorer, Spearman's correlation of human and automatic score, and the items."""
+    `judges`: by kind of score of the same scorer, Spearman's correlation of human and automatic score, and the items.
+    `beside`: people and judge on the same questions, where a judge was asked them."""
 
     task: HumanTask
     n: int
@@ -70,6 +72,7 @@ class Human:
     n_floor: int
     floor: Estimate | None
     judges: Mapping[str, tuple[Estimate, int]]
+    beside: SameQuestions | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Report:
 
 
 def report(
-    annotations: Annotations,
+    resources: Resources,
     audit_id: str,
     *,
     raters: Collection[str] | None = None,
@@ -130,6 +133,7 @@ def report(
 
     Raises: UnknownName: an audit, rater or verdict that does not exist.
     """
+    annotations = resources.annotations
     audit = annotations.audits.get(audit_id)
     ratings = annotations.audits.ratings(audit_id)
     known = list(dict.fromkeys(rating.rater for rating in ratings if rating.role == "rater"))
@@ -145,7 +149,12 @@ def report(
     ids = [item.explanation_id for item in audit.items]
     explainers = {explanation.id: explanation.explainer for explanation in annotations.explanations_of(ids)}
     ratings = [rating for rating in ratings if rating.role == "adjudicator" or rating.rater in chosen]
-    return of_ratings(audit, ratings, chosen, explainers, right=right)
+    beside: dict[HumanTask, SameQuestions] = {
+        task: found
+        for task in HUMAN_TASKS
+        if (found := same_questions(resources, audit, ratings, task)) is not None
+    }
+    return of_ratings(audit, ratings, chosen, explainers, right=right, beside=beside)
 
 
 def of_ratings(
@@ -155,8 +164,10 @@ def of_ratings(
     explainers: Mapping[str, str],
     *,
     right: Sequence[Verdict] = RIGHT,
+    beside: Mapping[HumanTask, SameQuestions] | None = None,
 ) -> Report:
-    """The same from what is given. `explainers`: by explanation; those that this store lacks have none."""
+    """The same from what is given. `explainers`: by explanation; those that this store lacks have none. `beside`: people and
+    judge on the same questions, by task."""
     table = verdicts(audit, ratings, raters)
     plain = ~table.control
     codes = table.codes[plain]
@@ -184,8 +195,10 @@ def of_ratings(
         tuple(_parts(audit, table, shares, explainers)),
         {label: calibration(scores + hidden, shares, grades) for label, scores in automatic.items()},
         {task: calibration(scores + hidden, shares, grades) for task, scores in human.items()},
-        tuple(_human(task, scores, plain, automatic) for task, scores in human.items()),
-        tuple(_disagreements(table, values)),
+        tuple(
+            _human(task, scores, plain, automatic, (beside or {}).get(task)) for task, scores in human.items()
+        ),
+        tuple(disagreements(table, right)),
         table,
     )
 
@@ -267,7 +280,13 @@ def _human_scores(ratings: Sequence[Rating], task: HumanTask, n_items: int) -> F
     return np.array([np.mean(scores[i]) if i in scores else np.nan for i in range(n_items)])
 
 
-def _human(task: HumanTask, scores: Float, plain: NDArray[np.bool_], automatic: Mapping[str, Float]) -> Human:
+def _human(
+    task: HumanTask,
+    scores: Float,
+    plain: NDArray[np.bool_],
+    automatic: Mapping[str, Float],
+    beside: SameQuestions | None,
+) -> Human:
     some = ~np.isnan(scores)
     own, floor = scores[some & plain], scores[some & ~plain]
     judges = {}
@@ -276,14 +295,15 @@ def _human(task: HumanTask, scores: Float, plain: NDArray[np.bool_], automatic: 
         found = rank_correlation(scores[both], values[both]) if label.split("~")[0] == task else None
         if found is not None:
             judges[label] = found, int(both.sum())
-    return Human(task, len(own), _mean(own), len(floor), _mean(floor), judges)
+    return Human(task, len(own), _mean(own), len(floor), _mean(floor), judges, beside)
 
 
 _mean: Callable[[Float], Estimate | None] = lambda sample: mean(sample) if len(sample) else None  # noqa: E731
 
 
-def _disagreements(table: Verdicts, values: Float) -> Iterator[Disagreement]:
-    """Those first that decide whether an item is right; those settled last."""
+def disagreements(table: Verdicts, right: Collection[Verdict] = RIGHT) -> list[Disagreement]:
+    """Items on which verdicts differ: those first that decide whether an item is right; those settled last."""
+    values = table.is_right(right)
     names: list[Verdict] = list(CODES)
     rows = []
     for item in np.flatnonzero(~table.control).tolist():
@@ -299,4 +319,4 @@ def _disagreements(table: Verdicts, values: Float) -> Iterator[Disagreement]:
             rows.append(
                 Disagreement(item, by_name, None if settled == GAP else names[settled], len(says) > 1)
             )
-    yield from sorted(rows, key=lambda row: (row.settled is not None, not row.matters, row.item))
+    return sorted(rows, key=lambda row: (row.settled is not None, not row.matters, row.item))

@@ -3,23 +3,27 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from autointerp.audit.document import document, item_table
+from autointerp.audit.draw import create
 from autointerp.audit.estimate import share_right
+from autointerp.audit.evidence import explanation_of, judges_score, questions
 from autointerp.audit.findings import MIN_JUDGED, difference, findings
+from autointerp.audit.human import answered
+from autointerp.audit.options import AuditOptions
 from autointerp.audit.report import Report, of_ratings, report
 from autointerp.errors import UnknownName, UserError
+from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Rating, Verdict
 from autointerp.records import Explanation
 from autointerp.score.intervals import Estimate
-from autointerp.store.annotations import Annotations
 from tests.audit.krippendorff import krippendorff
 from tests.audit.simulated import SCORES, an_audit, answers, explainers, judged
+from tests.audited import kind_named
 
 CODES = {verdict: code for code, verdict in enumerate(VERDICTS)}
 
@@ -341,9 +345,9 @@ def test_the_table_of_items_has_a_row_an_item():
         assert row[SCORES[0]] == item.scores[SCORES[0]]
 
 
-def test_a_report_is_read_from_the_store(tmp_path: Path):
+def test_a_report_is_read_from_the_store(resources: Resources):
+    annotations = resources.annotations
     audit, right = an_audit(20, 2)
-    annotations = Annotations(tmp_path)
     annotations.add(
         *(
             Explanation(
@@ -358,14 +362,55 @@ def test_a_report_is_read_from_the_store(tmp_path: Path):
     )
     annotations.audits.create(audit)
     annotations.audits.rate(*answers(audit, right, "ann"), *answers(audit, right, "bob"))
-    found = report(annotations, audit.id)
+    found = report(resources, audit.id)
     assert found.table.raters == ("ann", "bob")
     assert {part.explainer for part in found.parts} == {None, "", "pattern"}  # one explanation is gone
-    assert report(annotations, audit.id, raters=["bob"]).table.raters == ("bob",)
+    assert report(resources, audit.id, raters=["bob"]).table.raters == ("bob",)
     with pytest.raises(UnknownName, match="rater"):
-        report(annotations, audit.id, raters=["eve"])
+        report(resources, audit.id, raters=["eve"])
     with pytest.raises(UnknownName, match="verdict"):
-        report(annotations, audit.id, right=["rihgt"])  # type: ignore[list-item]
+        report(resources, audit.id, right=["rihgt"])  # type: ignore[list-item]
     broken: Verdict = "broken_contexts"
     with pytest.raises(UserError, match="cannot count as right"):
-        report(annotations, audit.id, right=[broken])
+        report(resources, audit.id, right=[broken])
+
+
+def test_people_and_the_judge_on_the_same_questions(resources: Resources):
+    """A person who answers as the judge did differs from it in nothing; one who answers yes to all scores one half."""
+    kind = kind_named(resources.annotations, "fuzzing")
+    options = AuditOptions(
+        coders=("sae", "tc"), kind=kind, n=12, tasks=("verdict", "fuzzing"), control_share=0.2, n_questions=10
+    )
+    audit = create(resources, options, name="Beside the judge", author="ann")
+    resources.annotations.audits.create(audit)
+    for rater in ("like the judge", "yes"):
+        for item in audit.items:
+            plan = questions(resources, audit, item, "fuzzing")
+            score = judges_score(resources, explanation_of(resources, item), "fuzzing")
+            assert score is not None
+            by_judge = {example.key: example.answer for example in score.judged or ()}
+            keys = [example.key for example in answered(plan, [None] * len(plan.items))]
+            said = [by_judge[key] if rater == "like the judge" else True for key in keys]
+            resources.annotations.audits.rate(
+                Rating(
+                    audit_id=audit.id, item=item.i, rater=rater, task="fuzzing", judged=answered(plan, said)
+                )
+            )
+    (alike,) = report(resources, audit.id, raters=["like the judge"]).humans
+    assert alike.beside is not None
+    assert alike.beside.n == 12
+    assert alike.beside.people == pytest.approx(alike.beside.judge)
+    assert alike.beside.difference.value == pytest.approx(0)
+    assert alike.beside.n_same == alike.beside.n_questions == 120
+    (yes,) = report(resources, audit.id, raters=["yes"]).humans
+    assert yes.beside is not None
+    assert (yes.beside.people, yes.beside.judge) == (pytest.approx(0.5), pytest.approx(alike.beside.judge))
+    assert yes.beside.difference.value == pytest.approx(0.5 - alike.beside.judge)
+    (both,) = report(resources, audit.id).humans
+    assert both.beside is not None
+    assert (both.beside.n, both.beside.n_questions) == (12, 240)
+    assert both.beside.people == pytest.approx((0.5 + alike.beside.judge) / 2)
+    told = [
+        text for text in findings(report(resources, audit.id)) if text.startswith("On the same questions")
+    ]
+    assert told == [] or "of 240 answers" in told[0]

@@ -41,11 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from autointerp.audit.document import document
     from autointerp.audit.report import report
+    from autointerp.pipeline.resources import Resources
     from autointerp.store import Store
 
-    with open_annotations(Store.open(args.store).path) as annotations:
+    store = Store.open(args.store)
+    with open_annotations(store.path) as annotations:
         audit_id = find_audit(annotations, args.audit)
-        made = report(annotations, audit_id, raters=args.raters, right=args.right)
+        made = report(Resources(store, annotations), audit_id, raters=args.raters, right=args.right)
     whole = {"store": str(args.store), **document(made)}
     write_result(whole, as_text(made), as_json=args.json)
 

@@ -10,6 +10,7 @@ import streamlit as st
 from autointerp.audit.document import document, item_table
 from autointerp.audit.findings import findings, score_name
 from autointerp.audit.report import RIGHT, Report, report
+from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Verdict
 from autointerp.store import Store, annotated_store
 from autointerp.store.annotations import Annotations
@@ -37,7 +38,7 @@ def draw(store: Store, audit: Audit) -> None:
         return
     chosen, right = _choices(raters)
     state = (len(ratings), ratings[-1].id)
-    made = _kept(str(store.path), audit.id, state, tuple(chosen), tuple(right), annotations)
+    made = _kept(str(store.path), audit.id, state, tuple(chosen), tuple(right), services.resources(store))
     names = _names(annotations, made)
     _say(made, names)
     if not made.n_rated:
@@ -97,9 +98,9 @@ def _encoder(usual: Sequence[str], joined: str) -> Callable[[Sequence[str]], str
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _kept(
-    path: str, audit_id: str, state: tuple, raters: tuple[str, ...], right: tuple[Verdict, ...], _annotations: Annotations
+    path: str, audit_id: str, state: tuple, raters: tuple[str, ...], right: tuple[Verdict, ...], _resources: Resources
 ) -> Report:  # fmt: skip
-    return report(_annotations, audit_id, raters=raters, right=right)
+    return report(_resources, audit_id, raters=raters, right=right)
 
 
 def _names(annotations: Annotations, made: Report) -> dict[str, str]:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from autointerp.audit.agreement import GAP
 from autointerp.audit.order import Entry
-from autointerp.audit.report import Disagreement, report
+from autointerp.audit.report import Disagreement, disagreements
+from autointerp.audit.verdicts import verdicts
 from autointerp.errors import UserError
 from autointerp.ratings import CONFIDENCES, MAX_NOTE, VERDICTS, Audit, Rating, Verdict
 from autointerp.store import Store
@@ -28,18 +30,17 @@ HOW = (
 
 def draw(store: Store, audit: Audit) -> None:
     """The disagreement in the address (`item`, from 1), else the first one that is open."""
-    annotations = services.annotations(store)
-    ratings = annotations.audits.ratings(audit.id)
-    found = report(annotations, audit.id)
-    if len(found.raters) < 2:
+    ratings = services.annotations(store).audits.ratings(audit.id)
+    raters = list(dict.fromkeys(rating.rater for rating in ratings if rating.role == "rater"))
+    if len(raters) < 2:
         st.info(ALONE)
         return
-    rows, hidden = _visible(found.disagreements, audit, ratings)
+    table = verdicts(audit, ratings, raters)
+    rows, hidden = _visible(disagreements(table), audit, ratings)
     if not rows:
         on = " that you have rated too" if hidden else ""
-        st.info(
-            f"No verdicts differ on items{on}; {fmt.plural(found.agreement.n_items, 'item')} judged by two raters."
-        )
+        n = int(((table.codes[~table.control] != GAP).sum(axis=1) > 1).sum())
+        st.info(f"No verdicts differ on items{on}; {fmt.plural(n, 'item')} judged by two raters.")
         _hidden(hidden)
         return
     n_settled = sum(row.settled is not None for row in rows)
