@@ -382,7 +382,7 @@ def test_a_judges_task_has_no_truth_in_it_and_becomes_a_human_score(sit: Sit, au
         assert {each.truth for each in rating.judged} == {True, False}
         browser.press("last")
         shown = [cell for facts in records(browser.app, "facts") for cell in facts]
-        assert any(cell[0] == "Your score" and cell[1].startswith("0.50") for cell in shown)
+        assert any(cell[0] == "Your score, fuzzing" and cell[1].startswith("0.50") for cell in shown)
 
 
 def test_a_correction_is_a_version_with_its_parent_and_is_scored_the_same(sit: Sit, bench: Bench):

@@ -36,7 +36,7 @@ def draw(store: Store) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if job_strip.writable(store):
             st.button(
-                "New audit", key="new_audit", type="primary", icon=":material/add:", on_click=change, kwargs={"new": True}
+                "New audit", key="new_audit", icon=":material/add:", on_click=change, kwargs={"new": True}
             )  # fmt: skip
         with st.container(width=240):
             person.field("You rate as")

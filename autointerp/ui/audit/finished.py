@@ -32,7 +32,7 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
             keyboard.button(
                 "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (desk, ended.id)
             )  # fmt: skip
-        st.button("Report", key="audit_report", type="primary", on_click=change, kwargs={"view": "report"})
+        st.button("Report", key="audit_report", on_click=change, kwargs={"view": "report"})
 
 
 def facts(desk: Desk, ratings: Sequence[Rating]) -> list[list[str]]:

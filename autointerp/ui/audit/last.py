@@ -53,7 +53,10 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
     wanted = st.session_state.pop(OPEN, None)
     rating = answered(desk, ratings)
     if rating is not None and rating.id == wanted:
-        st.dialog("Your last answer", width="medium")(_body)(desk, rating)
+        tasks = [
+            each for each in ratings if (each.item, each.round) == (rating.item, rating.round) and each.judged
+        ]
+        st.dialog("Your last answer", width="medium")(_body)(desk, rating, tasks)
 
 
 def told(desk: Desk, item: AuditItem) -> None:
@@ -65,7 +68,7 @@ def told(desk: Desk, item: AuditItem) -> None:
     st.caption(plain(" · ".join(filter(None, parts)), 400))
 
 
-def _body(desk: Desk, rating: Rating) -> None:
+def _body(desk: Desk, rating: Rating, tasks: Sequence[Rating]) -> None:
     item = desk.audit.items[rating.item]
     st.markdown(f"“{plain(item.text, 600)}”")
     about = (
@@ -81,8 +84,8 @@ def _body(desk: Desk, rating: Rating) -> None:
     )  # fmt: skip
     try:
         _made(desk, rating, item)
-        if rating.judged:
-            _human(desk, item, rating)
+        for task in tasks:
+            _human(desk, item, task)
     except UserError as error:
         st.warning(sentence(error, 600))
 
@@ -136,7 +139,13 @@ def _corrected(desk: Desk, rating: Rating, item: AuditItem, versions: Versions) 
 def _human(desk: Desk, item: AuditItem, rating: Rating) -> None:
     """A judge's task: the score by the answers, and the judge's own on the same examples."""
     made = human_score(services.resources(desk.store), item, rating)
-    rows = [["Your score", _figures(made.human), "Balanced accuracy of your answers, with its 95 % interval"]]
+    rows = [
+        [
+            f"Your score, {TASKS[rating.task].lower()}",
+            _figures(made.human),
+            "Balanced accuracy of your answers, with its 95 % interval",
+        ]
+    ]
     if made.judge is not None and made.judged_by is not None:
         by = feature_versions.judged_by(made.judged_by)
         rows.append(["The judge's", _figures(made.judge), f"{by}, on the same examples"])
@@ -149,7 +158,7 @@ def _human(desk: Desk, item: AuditItem, rating: Rating) -> None:
                 "As often as you and the judge said the same",
             ]
         )
-    components.facts(rows, key="audit_human")
+    components.facts(rows, key=f"audit_human_{rating.task}")
 
 
 def _figures(summary: Summary) -> str:

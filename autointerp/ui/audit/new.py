@@ -61,7 +61,6 @@ def draw(store: Store) -> None:
         pressed = components.pressed(
             "Make the audit",
             key=f"{KEY}_make",
-            type="primary",
             icon=":material/check:",
             disabled=bool(problem),
         )

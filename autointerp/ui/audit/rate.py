@@ -275,7 +275,11 @@ def _shortcuts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
     edit = ("edit", "e", "Correct the explanation: a new version by you")
     if data["entry"]["task"] != "verdict":
         yes_no = [("yes", "y", "Yes, and on"), ("no", "n", "No, and on"), ("done", "d", "Save the answers")]
-        return [*yes_no, *ways, edit]
+        steps = {
+            "back": "The question before; from the first one, the item before",
+            "next": "The next question",
+        }
+        return [*yes_no, *((name, key, steps.get(name, says)) for name, key, says in ways), edit]
     verdicts = [(each["name"], each["key"], f"{each['label']}: {each['help']}") for each in data["verdicts"]]
     confident = [
         (f"confidence_{value}", key.lower(), f"Confidence: {label.lower()}")
