@@ -158,6 +158,18 @@ def test_more_contexts_are_others(resources: Resources, audit: Audit) -> None:
 def test_nothing_an_ancestor_saw_is_shown(resources: Resources, audit: Audit) -> None:
     item = next(item for item in audit.items if not item.is_control)
     parent = resources.annotations.explanation(item.explanation_id)
+    shown = contexts(resources, audit, item)
+    seen = {example.context for group in shown.values() for example in group[:3]}
+    other = replace(
+        parent, id="other", example_ids=tuple(f"{context}:0:32" for context in seen)
+    )  # of another protocol
+    child = Explanation(
+        coder=item.coder, latent=item.latent, text="edited", explainer="person", parent=other.id
+    )
+    resources.annotations.add(other, child)
+    for each in (other, child):
+        groups = contexts(resources, audit, replace(item, explanation_id=each.id, text_id=each.id))
+        assert not {example.context for group in groups.values() for example in group} & seen
     edit = Explanation(
         coder=item.coder, latent=item.latent, text="edited", explainer="person", parent=parent.id
     )

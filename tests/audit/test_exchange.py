@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from autointerp.audit.cite import cite_audit, cite_feature
 from autointerp.audit.exchange import export_audit, import_audit
 from autointerp.audit.files import audit_rows, read_audit, write_audit
-from autointerp.audit.merging import merge
+from autointerp.audit.merging import check_lines, merge
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.ratings import CONFIDENCES, VERDICTS, Audit, Rating
@@ -133,9 +133,15 @@ def test_merging_adds_what_is_new_and_nothing_twice(two: tuple[list[Rating], lis
     merged = merge(here, there)
     both = [*here, *merged.new]
     assert len({rating.id for rating in both}) == len(both)
+    check_lines(both)
     assert merge(both, there).new == (), "importing twice changes nothing"
     assert merge(both, both).known == len(both)
     ours, theirs, ends = current(here), current(there), current(both)
+    known_there = {rating.id for rating in there}
+    for question, answer in ours.items():
+        assert answer[0] in known_there or ends[question] == answer, (
+            "no answer gives way to one that did not know it"
+        )
     contested = {(c.here.id, c.there.id) for c in merged.conflicts}
     for question in ours.keys() | theirs.keys():
         if question in theirs and (ours.get(question, ("",))[0], theirs[question][0]) in contested:
