@@ -29,7 +29,11 @@ def score_name(key: str) -> str:
 def findings(report: Report, name: Names = score_name) -> list[str]:
     """The sentences, the most important first."""
     if not report.n_rated:
-        return [f"None of the {_count(report.n_items)} items has a verdict yet, so nothing can be said."]
+        none = f"None of the {_count(report.n_items)} items has a verdict yet, so nothing can be said of how many are right."
+        return [
+            *_humans(report, name),
+            *([none] if "verdict" in report.audit.tasks or not report.humans else []),
+        ]
     return [
         *_shares(report),
         *_agreement(report),
@@ -243,7 +247,8 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
                 f"difference of {number(both.difference, '+')}; they answer alike in {percent(both.n_same / both.n_questions)} "
                 f"of {_count(both.n_questions)} answers."
             )
-        yield _score(f"{task} score", report.human_calibrations[human.task], None)
+        if report.n_rated:
+            yield _score(f"{task} score", report.human_calibrations[human.task], None)
 
 
 def _caveats(report: Report) -> Iterator[str]:

@@ -15,6 +15,7 @@ from autointerp.audit.order import entries
 from autointerp.cli.main import main
 from autointerp.pipeline.resources import Resources
 from autointerp.ratings import Audit, Rating, Verdict
+from autointerp.records import new_id
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import person
@@ -209,6 +210,22 @@ def test_nobody_settles_what_they_are_still_to_rate(open_page, judged: Judged):
     for app in (whole, mine):
         assert {row["go"]["item"] - 1 for row in records(app, "list")[0]["rows"]} <= rated
     assert "settle_wrong" in keys(mine)
+
+
+def test_where_all_agree_there_is_nothing_to_settle(open_page, judged: Judged):
+    given: dict[str, dict[int, Rating]] = {"ann": {}, HOSTILE: {}}
+    for rating in judged.annotations.audits.ratings(judged.audit.id):
+        if not rating.round:
+            given[rating.rater][rating.item] = rating
+    for item, theirs in given[HOSTILE].items():
+        mine = given["ann"][item]
+        if theirs.verdict != mine.verdict:
+            judged.annotations.audits.rate(
+                replace(theirs, id=new_id(), verdict=mine.verdict, revises=theirs.id)
+            )
+    n = sum(not judged.audit.items[item].is_control for item in given[HOSTILE])
+    shown = said(judged.open(open_page, "settle"))
+    assert f"No verdicts differ on items; {n} items judged by two raters." in shown
 
 
 def test_an_audit_without_answers_says_so(open_page, judged: Judged):

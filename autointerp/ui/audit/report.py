@@ -37,13 +37,25 @@ def draw(store: Store, audit: Audit) -> None:
         st.info("Nobody has rated yet. What people say is summed up here, from the first verdict on.")
         return
     chosen, right = _choices(raters)
-    state = (len(ratings), ratings[-1].id)
-    made = _kept(str(store.path), audit.id, state, tuple(chosen), tuple(right), services.resources(store))
+    coders = dict.fromkeys(stratum.coder for stratum in audit.strata)
+    versions = tuple(annotations.version(coder) for coder in coders)  # an answer is a new one too
+    made = _kept(str(store.path), audit.id, versions, tuple(chosen), tuple(right), services.resources(store))
     names = _names(annotations, made)
     _say(made, names)
-    if not made.n_rated:
-        return
-    image = choice(current().get("image"), charts.FORMATS, "svg")
+    waiting = blind.left(audit, person.name(), ratings)
+    if made.n_rated:
+        _figures(store, made, names, waiting)
+    st.caption(NOTES)
+    if waiting:
+        st.info(
+            f"You have {fmt.plural(waiting, 'answer')} left to give. Until then single items, and the files that hold them, "
+            "are not shown here: they say what others think."
+        )
+    _save(store, made, files=not waiting)
+
+
+def _figures(store: Store, made: Report, names: dict[str, str], waiting: int) -> None:
+    image = _image()
     pair = _pair(made)
     left, right_column = st.columns(2, gap="medium")
     with left:
@@ -57,16 +69,8 @@ def draw(store: Store, audit: Audit) -> None:
     report_tables.parts(made)
     report_tables.raters(made)
     report_tables.agreements(made, pair, made.pair(*pair)[0] if pair else None)
-    waiting = blind.left(audit, person.name(), ratings)
     if made.calibrations or made.human_calibrations:
         _calibration(made, names, image, hidden=waiting > 0)
-    st.caption(NOTES)
-    if waiting:
-        st.info(
-            f"You have {fmt.plural(waiting, 'answer')} left to give. Until then single items, and the files that hold them, "
-            "are not shown here: they say what others think."
-        )
-    _save(store, made, image, files=not waiting)
 
 
 def _choices(raters: Sequence[str]) -> tuple[list[str], list[Verdict]]:
@@ -98,7 +102,7 @@ def _encoder(usual: Sequence[str], joined: str) -> Callable[[Sequence[str]], str
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _kept(
-    path: str, audit_id: str, state: tuple, raters: tuple[str, ...], right: tuple[Verdict, ...], _resources: Resources
+    path: str, audit_id: str, versions: tuple, raters: tuple[str, ...], right: tuple[Verdict, ...], _resources: Resources
 ) -> Report:  # fmt: skip
     return report(_resources, audit_id, raters=raters, right=right)
 
@@ -198,7 +202,11 @@ def _surprises(made: Report, key: str) -> None:
         )
 
 
-def _save(store: Store, made: Report, image: str, *, files: bool) -> None:
+def _image() -> str:
+    return choice(current().get("image"), charts.FORMATS, "svg")
+
+
+def _save(store: Store, made: Report, *, files: bool) -> None:
     """The figures and the items as files, and the kind of image that the plots' buttons save."""
 
     def sheet() -> str:
@@ -228,7 +236,7 @@ def _save(store: Store, made: Report, image: str, *, files: bool) -> None:
                 help=about,
             )  # fmt: skip
         choose(
-            st.segmented_control, "Plots as", charts.FORMATS, "image", image, "svg", label_visibility="visible",
+            st.segmented_control, "Plots as", charts.FORMATS, "image", _image(), "svg", label_visibility="visible",
             help="What the camera above each plot saves",
         )  # fmt: skip
         differ = len([row for row in made.disagreements if row.settled is None])
