@@ -10,7 +10,7 @@ from autointerp.registry import MAX_SEED
 from autointerp.store import ScoreKind
 
 MAX_ITEMS = 10_000
-MAX_BINS = 100
+MAX_BINS = 20
 MAX_QUESTIONS = 200
 _KIND = ("scorer", "judge", "protocol", "negatives", "model", "config")
 

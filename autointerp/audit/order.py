@@ -50,13 +50,17 @@ def _with_returns(
     second_half = np.arange(-(-total // 2), total)
     places = set(rng.choice(second_half, min(n_back, len(second_half)), replace=False).tolist())
     asked: list[tuple[int, int]] = []
-    coming, returned = iter(items), set(controls)
+    may_return: list[int] = []
+    coming, passed = iter(items), 0
     for place in range(total):
-        earlier = [item for item, _ in asked[: max(0, len(asked) - GAP)] if item not in returned]
-        if place in places and earlier:
-            item = earlier[int(rng.integers(len(earlier)))]
-            returned.add(item)
-            asked.append((item, 1))
+        for item, round_ in asked[passed : max(passed, len(asked) - GAP)]:
+            passed += 1
+            if round_ == 0 and item not in controls:
+                may_return.append(item)
+        if place in places and may_return:
+            which = int(rng.integers(len(may_return)))
+            may_return[which], may_return[-1] = may_return[-1], may_return[which]
+            asked.append((may_return.pop(), 1))
         elif (item := next(coming, None)) is not None:
             asked.append((item, 0))
     return asked

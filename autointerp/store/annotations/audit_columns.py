@@ -85,6 +85,9 @@ RATINGS = Table(
 )
 
 
+_LISTS = {"marks", "predicted"}
+
+
 def strata_json(strata: Sequence[Stratum]) -> str:
     names = Stratum.__slots__
     return canonical_json([{name: getattr(stratum, name) for name in names} for stratum in strata])
@@ -107,9 +110,10 @@ def judged_json(judged: Sequence[JudgedExample]) -> str:
 
 def as_judged(values: Sequence[dict[str, Any]]) -> tuple[JudgedExample, ...]:
     """Of what `judged_json` holds."""
-    return tuple(
-        JudgedExample(**{name: _tuple(value) for name, value in example.items()}) for example in values
-    )
+    for example in values:  # thousands in a large audit
+        for name in _LISTS & example.keys():
+            example[name] = tuple(example[name])
+    return tuple(JudgedExample(**example) for example in values)
 
 
 def _tuple(value: Any) -> Any:
