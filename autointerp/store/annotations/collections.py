@@ -8,6 +8,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.ratings import MAX_NOTE
@@ -72,6 +74,12 @@ class CollectionTable:
         collections = [Collection(*row) for row in rows]
         return sorted(collections, key=lambda each: (each.name != STARRED, each.name.casefold(), each.name))
 
+    def names(self) -> list[str]:
+        """Their names alone, Starred first also where it does not exist, then by name."""
+        with self._database.read() as connection:
+            names = {name for (name,) in connection.execute("SELECT name FROM collections")} - {STARRED}
+        return [STARRED, *sorted(names, key=lambda name: (name.casefold(), name))]
+
     def get(self, name: str) -> Collection:
         """Raises UnknownName."""
         collections = self.all()
@@ -87,14 +95,14 @@ class CollectionTable:
 
     def latents(self, name: str) -> dict[str, list[int]]:
         """The same as numbers by coder, ascending; nothing for a collection that does not exist."""
-        latents: dict[str, list[int]] = {}
         with self._database.read() as connection:
-            for coder, latent in connection.execute(
-                f"SELECT m.coder, m.latent FROM {COLLECTIONS.source} WHERE c.name = ? ORDER BY m.coder, m.latent",
+            rows = connection.execute(
+                "SELECT coder, latent FROM members WHERE collection = (SELECT seq FROM collections WHERE name = ?)"
+                " ORDER BY coder, latent",
                 (name,),
-            ):
-                latents.setdefault(coder, []).append(latent)
-        return latents
+            ).fetchall()
+        by_coder = groupby(rows, key=itemgetter(0))
+        return {coder: [latent for _, latent in places] for coder, places in by_coder}
 
     def of(self, coder: str, latent: int) -> list[Member]:
         """The feature's place in each of its collections, Starred first, then by name."""

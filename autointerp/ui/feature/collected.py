@@ -75,14 +75,14 @@ def _open() -> None:
 
 def _panel(store: Store, place: Place, members: list[Member]) -> None:
     here = [member.collection for member in members]
-    known = [collection.name for collection in services.annotations(store).collections.all()]
+    names = services.annotations(store).collections.names()
     about = "_".join(map(str, place))
     chosen, new = f"collections_of_{about}", f"collection_new_{about}"
     with st.container(border=True):
         if st.session_state.get(chosen) != here:
             st.session_state[chosen] = here
         st.pills(
-            "In collections", list(dict.fromkeys([STARRED, *known])), selection_mode="multi", wrap=True, key=chosen,
+            "In collections", names, selection_mode="multi", wrap=True, key=chosen,
             format_func=lambda name: plain(str(name), MAX_NAME), on_change=_choose, args=(chosen, place, here),
         )  # fmt: skip
         field: dict[str, Any] = drafts.kept(new, "", typed=str)

@@ -96,8 +96,7 @@ def fill(
     """Puts the whole list into a collection; `listed`: the one that is listed, out of which it can be taken."""
     of = (store, coders, query, annotations)
     with st.popover("Collect", icon=":material/bookmark_add:", help="Put this list into a collection"):
-        known = [collection.name for collection in annotations.collections.all()]
-        options = list(dict.fromkeys([STARRED, *known]))
+        options = annotations.collections.names()
         st.selectbox(
             "Collection", options, placeholder="Choose one", format_func=lambda name: plain(str(name), MAX_NAME),
             **drafts.kept("collect_into", None, [None, *options]),
