@@ -130,15 +130,18 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
         _numbers(statistic_filters(), state)
     with right:
         states = {key: label for key, (label, _) in STATES.items()}
-        _narrow(st.selectbox, "Explanation", states, "explained", state.explained)
         offered = [*listed.explainers, *([state.explainer] if state.explainer else [])]
         names = {_ANY: "Any"} | {name: _explainer(name, listed.explainers) for name in offered}
-        _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
         people = {key: label for key, (label, _) in HUMAN.items()}
-        _narrow(st.selectbox, "Human input", people, "human", state.human)
-        if listed.judged or state.verdict != "any":
-            _narrow(st.selectbox, "People’s verdict", verdict_text.FILTERS, "verdict", state.verdict)
         collections = collection.names(listed.annotations, state)
+        first, second = st.columns(2, gap="xsmall")
+        with first:
+            _narrow(st.selectbox, "Explanation", states, "explained", state.explained)
+            _narrow(st.selectbox, "Human input", people, "human", state.human)
+        with second:
+            _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
+            if listed.judged or state.verdict != "any":
+                _narrow(st.selectbox, "People’s verdict", verdict_text.FILTERS, "verdict", state.verdict)
         if collections:
             chosen = state.collection or ""  # any name may be one, "any" too
             _narrow(st.selectbox, "Collection", {"": "Any"} | collections, "collection", chosen, "")
