@@ -63,12 +63,12 @@ def test_sort_by_a_score_filter_and_open(
     at.resize(size)
     at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
     expect(page).not_to_have_url(re.compile("sort="))  # the list's own order: the best first
-    expect(rows(page).first.locator("td").first).to_have_text("#1")  # every answer right
+    expect(rows(page).first.locator("td a").first).to_have_text("#1")  # every answer right
     expect(rows(page).first.locator(".scored b")).to_have_text("1.00")
     expect(rows(page).first.locator(".scored .under")).to_contain_text(re.compile(r"floor 0\.50 · n \d+"))
     at.click(page.get_by_role("button", name=re.compile("^Detection · offline judge")))
     expect(page).to_have_url(re.compile("order=asc"))
-    expect(rows(page).first.locator("td").first).not_to_have_text("#1")
+    expect(rows(page).first.locator("td a").first).not_to_have_text("#1")
 
     at.resize(LAPTOP)
     at.click(page.get_by_role("button", name="Filters"))
