@@ -19,7 +19,7 @@ from autointerp.records import new_id
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import person
-from tests.app.reading import keys, messages, record, records
+from tests.app.reading import messages, record, records
 from tests.audited import write_audited
 
 HOSTILE = "<b>*bob*</b>"
@@ -200,16 +200,43 @@ def record_item(app: AppTest, judged: Judged) -> int:
 
 
 def test_nobody_settles_what_they_are_still_to_rate(open_page, judged: Judged):
-    whole = judged.open(open_page, "settle", "ann")
-    mine = judged.open(open_page, "settle", HOSTILE)
-    rated = {
-        rating.item
-        for rating in judged.annotations.audits.ratings(judged.audit.id, rater=HOSTILE)
-        if not rating.round
-    }
-    for app in (whole, mine):
-        assert {row["go"]["item"] - 1 for row in records(app, "list")[0]["rows"]} <= rated
-    assert "settle_wrong" in keys(mine)
+    order = entries(judged.audit, "cyd")
+    judged.annotations.audits.rate(
+        *(
+            Rating(audit_id=judged.audit.id, item=entry.item, rater="cyd", task="verdict", verdict="wrong")
+            for entry in order[:6]
+        )
+    )
+    own = {entry.item for entry in order[:6]}
+    everyone, mine = (
+        {place(row) for row in listed(judged.open(open_page, "settle", name))} for name in ("ann", "cyd")
+    )
+    assert mine == everyone & own
+    assert everyone - own
+    assert f"{len(everyone - own)} more items that you have not rated yet" in said(
+        judged.open(open_page, "settle", "cyd")
+    )
+
+
+def listed(app: AppTest) -> list[dict]:
+    """Rows of the list of disagreements."""
+    return records(app, "list")[0]["rows"]
+
+
+def place(row: dict) -> int:
+    return row["go"]["item"] - 1
+
+
+def test_a_settled_verdict_can_be_changed(open_page, judged: Judged):
+    app = judged.open(open_page, "settle", "ann")
+    app.button(key="settle_wrong").click().run()
+    (first,) = judged.adjudications()
+    app.query_params["item"] = str(first.item + 1)
+    app.run()
+    app.button(key="settle_too_broad").click().run()
+    (second,) = judged.adjudications()
+    assert (second.item, second.verdict, second.revises) == (first.item, "too_broad", first.id)
+    assert "already has an answer" not in said(app)
 
 
 def test_where_all_agree_there_is_nothing_to_settle(open_page, judged: Judged):

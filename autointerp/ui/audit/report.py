@@ -5,8 +5,10 @@ import io
 import json
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import streamlit as st
 
+from autointerp.audit.agreement import GAP
 from autointerp.audit.document import document, item_table
 from autointerp.audit.findings import findings, score_name
 from autointerp.audit.report import RIGHT, Report, report
@@ -57,18 +59,19 @@ def draw(store: Store, audit: Audit) -> None:
 def _figures(store: Store, made: Report, names: dict[str, str], waiting: int) -> None:
     image = _image()
     pair = _pair(made)
+    of_pair, counts = made.pair(*pair) if pair else (None, None)
     left, right_column = st.columns(2, gap="medium")
     with left:
         _shares(store, made, image)
     with right_column:
-        if pair is not None:
-            charts.draw(report_charts.confusion(pair, made.pair(*pair)[1]), "audit_confusion", image)
+        if pair is not None and counts is not None:
+            charts.draw(report_charts.confusion(pair, counts), "audit_confusion", image)
             _choose_pair(made, pair)
         else:
             st.caption("With a second rater, their verdicts stand here against each other.")
     report_tables.parts(made)
     report_tables.raters(made)
-    report_tables.agreements(made, pair, made.pair(*pair)[0] if pair else None)
+    report_tables.agreements(made, pair, of_pair)
     if made.calibrations or made.human_calibrations:
         _calibration(made, names, image, hidden=waiting > 0)
 
@@ -143,8 +146,10 @@ def _pair(made: Report) -> tuple[str, str] | None:
     a, b = current().get("first"), current().get("second")
     if a in raters and b in raters and a != b:
         return str(a), str(b)
-    pairs = [(first, second) for at, first in enumerate(raters) for second in raters[at + 1 :]]
-    return max(pairs, key=lambda pair: made.pair(*pair)[0].n_items)
+    given = (made.table.codes[~made.table.control] != GAP).astype(int)
+    shared = np.triu(given.T @ given, 1)  # items by two raters
+    at, other = np.unravel_index(int(shared.argmax()), shared.shape) if shared.any() else (0, 1)
+    return raters[at], raters[other]
 
 
 def _choose_pair(made: Report, pair: tuple[str, str]) -> None:
