@@ -60,6 +60,10 @@ def test_strata_follow_the_kind_that_most_have(explained: Explained, run_json: R
     assert all(stratum["score"] for stratum in drawn["strata"])
     few = run_json("audit", "create", path, "sae", "--dry-run", "--n", 6, "--by", "detection", "--most", 0.8)
     assert few["population"] < drawn["population"]
+    every = run_json("audit", "create", path, "sae", "--dry-run", "--n", 6, "--by", "none")
+    assert few["left_out"] == every["population"] - few["population"]
+    none = run_json("audit", "create", path, "--dry-run", "--by", "fuzzing")
+    assert none["coders_without"] == ["sae"], "there only an older version has that score"
     assert all(stratum["score"][1] <= 0.8 for stratum in few["strata"])
     one = run_json("audit", "create", path, "sae", "--dry-run", "--latents", "0-3", "--by", "none")
     assert one["population"] == 3

@@ -2,7 +2,7 @@
 the same audit from the same store. What has no score of the kind that it is drawn by is left out."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp.cli.shared.arguments import add_store_argument, user_name
@@ -81,44 +81,71 @@ def run(args: argparse.Namespace) -> None:
 
     with open_resources(args.store) as resources:
         options = _options(resources, args)
+        every = population(resources, replace(options, kind=None, bounds=(None, None)))
         if args.dry_run:
-            members = population(resources, options)
-            strata = strata_of(members, options).strata
-            document: dict[str, Any] = {
-                "population": len(members),
-                "strata": [asdict(each) for each in strata],
-            }
-            first = f"{len(members):,} explanations to draw from; {sum(each.sampled for each in strata):,} would be drawn."
+            strata = strata_of(population(resources, options), options).strata
+            made: dict[str, Any] = {}
         else:
-            name = args.name or _name(options)
             audit = create(
-                resources, options, name=name, author=args.author or user_name(), purpose=args.purpose
+                resources,
+                options,
+                name=args.name or _name(options),
+                author=args.author or user_name(),
+                purpose=args.purpose,
             )
             resources.annotations.audits.create(audit)
             strata = audit.strata
-            n_controls = sum(item.is_control for item in audit.items)
-            population_ = sum(each.population for each in strata)
-            document = {
-                "id": audit.id,
-                "name": audit.name,
-                "author": audit.author,
-                "population": population_,
+            made = {name: getattr(audit, name) for name in ("id", "name", "author", "created", "purpose")}
+            made |= {
                 "n_items": len(audit.items),
-                "n_controls": n_controls,
-                "tasks": list(audit.tasks),
-                "seed": audit.seed,
-                "strata": [asdict(each) for each in strata],
+                "n_controls": sum(item.is_control for item in audit.items),
             }
-            first = (
-                f"Audit {printable(audit.name)} ({audit.id}): {len(audit.items) - n_controls:,} of {population_:,} "
-                f"explanations, {n_controls:,} controls. Rate them in the app: `autointerp serve {args.store}`, page Audit."
-            )
-    kind = options.kind.key if options.kind else None
-    document = {"store": str(args.store), **document, "kind": kind, "options": options.to_config()}
+    n = sum(each.population for each in strata)
+    document = {
+        "store": str(args.store),
+        **made,
+        "population": n,
+        "left_out": len(every) - n,
+        "coders_without": [name for name in options.coders if name not in {each.coder for each in strata}],
+        "n_drawn": sum(each.sampled for each in strata),
+        "tasks": list(options.tasks),
+        "seed": options.seed,
+        "kind": options.kind.key if options.kind else None,
+        "strata": [asdict(each) for each in strata],
+        "options": options.to_config(),
+    }
+    write_result(document, _as_text(document), as_json=args.json)
+
+
+def _as_text(document: dict[str, Any]) -> str:
+    drawn = f"{document['n_drawn']:,} of {document['population']:,} explanations"
+    if "id" in document:
+        lines = [
+            f"Audit {printable(document['name'])} ({document['id']}): {drawn}, {document['n_controls']:,} controls.",
+            f"Rate them in the app: `autointerp serve {document['store']}`, page Audit.",
+        ]
+    else:
+        lines = [f"{drawn} would be drawn."]
+    if document["left_out"]:
+        where = document["coders_without"]
+        lines.append(
+            f"{document['left_out']:,} explanations are left out: they have no such score, or not in this range"
+            f"{'; all of ' + printable(', '.join(where)) if where else ''}."
+        )
+    kind = document["kind"]
     header = ("coder", "score", "density", "population", "drawn")
-    rows = [(s.coder, _bounds(s.score), _bounds(s.density), f"{s.population:,}", s.sampled) for s in strata]
-    by = f"Strata by {printable(kind)}:" if kind else "Strata by density:"
-    write_result(document, f"{first}\n\n{by}\n{table(header, rows)}", as_json=args.json)
+    rows = [
+        (
+            each["coder"],
+            *(_bounds(each[name]) for name in ("score", "density")),
+            f"{each['population']:,}",
+            each["sampled"],
+        )
+        for each in document["strata"]
+    ]
+    return "\n".join(
+        [*lines, "", f"Strata by {printable(kind)}:" if kind else "Strata by density:", table(header, rows)]
+    )
 
 
 def _options(resources: "Resources", args: argparse.Namespace) -> "AuditOptions":
