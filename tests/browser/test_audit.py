@@ -166,7 +166,7 @@ def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: 
             for version in (newest.id, newest.parent)
         ]
         assert seeds[0] == seeds[1] != {}, "rescored on the same examples"
-        agreement = report(annotations, audit.id).agreement
+        agreement = report(Resources(Store.open(store), annotations), audit.id).agreement
     assert agreement.kappa is not None
     assert agreement.alpha is not None
     assert agreement.kappa.value == pytest.approx(cohen_kappa_score(ANN, BO))
