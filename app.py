@@ -4,8 +4,10 @@ executes it."""
 import streamlit as st
 
 from autointerp.ui import dialogs, router
+from autointerp.ui.shared import roles
 
 if __name__ == "__main__":
     router.run()
 else:
-    app = st.App(__file__, middleware=dialogs.MIDDLEWARE)
+    roles.settle()
+    app = st.App(__file__, middleware=(*roles.MIDDLEWARE, *dialogs.MIDDLEWARE))

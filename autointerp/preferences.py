@@ -22,6 +22,8 @@ from autointerp.llm.secrets import redact
 from autointerp.settings import DEFAULT_EMBEDDER
 
 ENV_CONFIG = "AUTOINTERP_CONFIG"
+ENV_BASE_URL = "AUTOINTERP_BASE_URL"
+"""The server that AUTOINTERP_API_KEY is for; the settings' own, where they name none."""
 MAX_IN_FLIGHT = 1024
 _MAX_BYTES = 1_000_000
 
@@ -84,6 +86,8 @@ def load(path: Path | None = None) -> Preferences:
     path = path or config_file()
     data = _read(path)
     values = {field.name: data[field.name] for field in fields(Preferences) if field.name in data}
+    if server := os.environ.get(ENV_BASE_URL, "").strip():
+        values.setdefault("base_url", server)
     try:
         _check_types(values)
         return Preferences(**values).check()
@@ -91,6 +95,32 @@ def load(path: Path | None = None) -> Preferences:
         raise UserError(
             f"The settings in {path} cannot be used: {error} Correct or remove the file."
         ) from None
+
+
+_named: set[str] = set()
+
+
+def name_server(base_url: str) -> None:
+    """The owner of this process named this server, on a command line or in a page: keys of the environment may go there. Raises
+    WrongURL."""
+    _named.add(full_url(base_url))
+
+
+def is_named(base_url: str) -> bool:
+    """Whether the owner of this process named this server: so, in the settings, or in `AUTOINTERP_BASE_URL`. Others come from a
+    store's jobs, or are typed and not saved. Raises WrongURL."""
+    known = set(_named)
+    for name in (os.environ.get(ENV_BASE_URL, ""), _server_of_settings()):
+        with suppress(UserError):
+            known.add(full_url(name))
+    return full_url(base_url) in known
+
+
+def _server_of_settings() -> str:
+    try:
+        return load().base_url
+    except UserError:
+        return ""
 
 
 def save(preferences: Preferences, path: Path | None = None) -> Path:

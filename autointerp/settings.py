@@ -1,15 +1,22 @@
 """Where things are, and the environment variables that say otherwise. Nothing here reads or creates a file.
 
 AUTOINTERP_STORE       the store that the app opens first
-AUTOINTERP_READ_ONLY   "1" hides everything that writes
+AUTOINTERP_STORES      other stores that visitors may open, with `os.pathsep` between them
+AUTOINTERP_ALL_STORES  "1" lets visitors open every store in the stores folder, too
+AUTOINTERP_READ_ONLY   "1" makes a visitor of everybody: reading, and nothing else
+AUTOINTERP_RATERS      "1" lets visitors rate audits
 AUTOINTERP_WEIGHTS     where to look for models and coders that are no longer where a store was made from them
 """
 
+import ipaddress
 import os
 from pathlib import Path
 
 ENV_STORE = "AUTOINTERP_STORE"
+ENV_STORES = "AUTOINTERP_STORES"
+ENV_ALL_STORES = "AUTOINTERP_ALL_STORES"
 ENV_READ_ONLY = "AUTOINTERP_READ_ONLY"
+ENV_RATERS = "AUTOINTERP_RATERS"
 ENV_WEIGHTS = "AUTOINTERP_WEIGHTS"
 
 DEFAULT_PORT = 8501
@@ -56,6 +63,24 @@ def weights_folder() -> Path | None:
     return Path(named).expanduser() if named else None
 
 
+def other_stores() -> list[Path]:
+    """Those of `AUTOINTERP_STORES`."""
+    return [Path(named) for named in os.environ.get(ENV_STORES, "").split(os.pathsep) if named]
+
+
 def is_read_only() -> bool:
-    """Whether the app was started with `--read-only`."""
-    return os.environ.get(ENV_READ_ONLY, "").lower() in {"1", "true", "yes"}
+    """Whether everybody who looks at the app is a visitor: nothing is written, and nothing fetched from a hub."""
+    return is_set(ENV_READ_ONLY)
+
+
+def is_set(variable: str) -> bool:
+    """Whether this environment variable says yes."""
+    return os.environ.get(variable, "").lower() in {"1", "true", "yes"}
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Whether only this machine reaches a server that listens on `host`; an empty one stands for every address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False

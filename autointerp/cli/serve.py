@@ -1,24 +1,38 @@
-"""Run the app on a store and print its address. Without STORE, the app opens $AUTOINTERP_STORE, else the demo store."""
+"""Run the app on a store and print its address. Without STORE, the app opens $AUTOINTERP_STORE, else the demo store.
+
+On this machine alone, who looks owns the app and does everything. Where others reach it, they are visitors (docs/serving.md):
+their server holds no key, fetches nothing and opens the named stores alone.
+"""
 
 import argparse
 import errno
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from autointerp import settings
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
+from autointerp.llm.secrets import KEY_VARIABLES
 
 NAME = "serve"
 HELP = "run the app on a store"
 
 PORTS_TRIED = 100
+_HUB_KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+VISITORS = "  Visitors read, and change nothing{but}; see docs/serving.md."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", nargs="?", type=Path, metavar="STORE", help="folder of the store")
+    parser.add_argument(
+        "stores",
+        nargs="*",
+        type=Path,
+        metavar="STORE",
+        help="folder of the store; of several, the app opens the first, and visitors choose among them",
+    )
     parser.add_argument(
         "--port",
         type=int,
@@ -27,9 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="localhost",
-        help="address to listen on; 0.0.0.0 opens the app to the network, without sign-in (default: localhost)",
+        help="address to listen on; 0.0.0.0 opens the app to the network: to visitors, who only read (default: localhost)",
     )
-    parser.add_argument("--read-only", action="store_true", help="hide everything that changes the store")
+    parser.add_argument(
+        "--read-only", action="store_true", help="make a visitor of everybody: read, and nothing else"
+    )
+    parser.add_argument("--raters", action="store_true", help="let visitors rate audits")
+    parser.add_argument(
+        "--all-stores", action="store_true", help="let visitors open every store in data/stores, too"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,21 +59,25 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             "app.py is not beside the package. Run this from a checkout (git clone, then make setup)."
         )
-    store = (args.store or settings.configured_store()).expanduser().absolute()
-    if args.store is not None:
+    store, *others = [path.expanduser().absolute() for path in args.stores or [settings.configured_store()]]
+    if args.stores:
         from autointerp.store import Store
 
-        Store.open(store)
+        for path in (store, *others):
+            Store.open(path)
     elif not store.exists():
         say(f"No store at {store} yet; the app says how to build one.")
     port = choose_port(args.host, args.port)
     url = f"http://{'localhost' if args.host == '0.0.0.0' else args.host}:{port}"
-    read_only = args.read_only or settings.is_read_only()
-    environment = {**os.environ, settings.ENV_STORE: str(store)}
+    read_only = args.read_only or settings.is_read_only() or not settings.is_this_machine(args.host)
+    environment = served_environment(
+        store, others, read_only=read_only, raters=args.raters, all_stores=args.all_stores
+    )
+    document = {"url": url, "port": port, "store": str(store), "read_only": read_only, "raters": args.raters}
+    lines = [f"autointerp on {store}", f"  {url}", "  Stop it with Ctrl-C."]
     if read_only:
-        environment[settings.ENV_READ_ONLY] = "1"
-    document = {"url": url, "port": port, "store": str(store), "read_only": read_only}
-    write_result(document, f"autointerp on {store}\n  {url}\n  Stop it with Ctrl-C.", as_json=args.json)
+        lines.append(VISITORS.format(but=" but their answers to audits" if args.raters else ""))
+    write_result(document, "\n".join(lines), as_json=args.json)
     if args.json:
         os.dup2(2, 1)  # keeps Streamlit's greeting out of the document
     options = {
@@ -61,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         "server.port": port,
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
+        "server.maxUploadSize": 1,  # the app takes no files
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     os.execve(
@@ -68,6 +93,29 @@ def run(args: argparse.Namespace) -> None:
         [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), *flags],
         environment,
     )
+
+
+def served_environment(
+    store: Path, others: Sequence[Path], *, read_only: bool, raters: bool, all_stores: bool
+) -> dict[str, str]:
+    """What the server is told. One with visitors has no key that could be sent, and no way to a hub."""
+    environment = {
+        **os.environ,
+        settings.ENV_STORE: str(store),
+        settings.ENV_STORES: os.pathsep.join(map(str, others)),
+    }
+    for variable, on in (
+        (settings.ENV_READ_ONLY, read_only),
+        (settings.ENV_RATERS, raters),
+        (settings.ENV_ALL_STORES, all_stores),
+    ):
+        if on:
+            environment[variable] = "1"
+    if read_only:
+        for variable in (*KEY_VARIABLES, *_HUB_KEYS):
+            environment.pop(variable, None)
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
 
 
 def choose_port(host: str, wanted: int | None) -> int:

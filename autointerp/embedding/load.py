@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp import settings
 from autointerp.embedding.base import TextEmbedder, clean
 from autointerp.errors import ModelLoadError
 from autointerp.settings import DEFAULT_EMBEDDER
@@ -46,7 +47,8 @@ class _SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
         try:
-            self._model: Any = SentenceTransformer(name, device="cpu")
+            here = settings.is_read_only()  # visitors have nothing fetched
+            self._model: Any = SentenceTransformer(name, device="cpu", local_files_only=here)
             dim = self._model.get_embedding_dimension()
         except Exception as error:
             raise ModelLoadError(

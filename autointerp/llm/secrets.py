@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from autointerp.llm.errors import AuthError
 
-# A key is only ever sent to the host it was issued for; AUTOINTERP_API_KEY is for whichever server the user names.
+# A key is only ever sent to the host it was issued for; AUTOINTERP_API_KEY is for the server that its owner names.
 _HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_API_KEY"}
 _ANY_HOST_KEY = "AUTOINTERP_API_KEY"
+KEY_VARIABLES = (*_HOST_KEYS.values(), _ANY_HOST_KEY)
 
 _MASK = "[hidden]"
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}  # str.lower can change a text's length
@@ -56,22 +57,28 @@ class Secret:
 
 
 def find_key(
-    base_url: str, api_key: str | Secret | None = None, env: Mapping[str, str] = os.environ
+    base_url: str,
+    api_key: str | Secret | None = None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    named: bool = True,
 ) -> Secret:
-    """The key for `base_url`: the one given, else AUTOINTERP_API_KEY, else the variable of that very host, else none."""
+    """The key for `base_url`: the one given, else AUTOINTERP_API_KEY, else the variable of that very host, else none. `named`:
+    whether who set the variables named this address; to any other AUTOINTERP_API_KEY is not sent."""
     if isinstance(api_key, Secret):
         return api_key
     if api_key is not None:
         return Secret(api_key)
-    variable = key_variable(base_url, env)
+    variable = key_variable(base_url, env, named=named)
     return Secret(env[variable]) if variable else Secret()
 
 
-def key_variable(base_url: str, env: Mapping[str, str] = os.environ) -> str | None:
-    """The environment variable with the key for `base_url`, if one is set."""
+def key_variable(base_url: str, env: Mapping[str, str] = os.environ, *, named: bool = True) -> str | None:
+    """The environment variable with the key for `base_url`, if one is set; `named` as in `find_key`."""
     host = urlsplit(base_url).hostname or ""
-    names = [name for owner, name in _HOST_KEYS.items() if host == owner or host.endswith("." + owner)]
-    return next((name for name in [_ANY_HOST_KEY, *names] if env.get(name, "").strip()), None)
+    names = [_ANY_HOST_KEY] if named else []
+    names += [name for owner, name in _HOST_KEYS.items() if host == owner or host.endswith("." + owner)]
+    return next((name for name in names if env.get(name, "").strip()), None)
 
 
 def redact(text: str, secret: Secret | None = None) -> str:

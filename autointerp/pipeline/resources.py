@@ -3,14 +3,18 @@
 import threading
 from typing import TYPE_CHECKING
 
+from autointerp import settings
 from autointerp.errors import UserError
 from autointerp.llm.client import Client
 from autointerp.llm.costs import Budget, PriceTable
+from autointerp.llm.endpoints import base_url as full_url
 from autointerp.llm.messages import ChatReply, ChatRequest
 from autointerp.llm.options import LLMOptions
+from autointerp.llm.secrets import find_key
 from autointerp.pipeline.activations import ActivationCache
 from autointerp.pipeline.floors import Floors
 from autointerp.pipeline.keys import ApiKeys, KeyGone
+from autointerp.preferences import is_named
 from autointerp.sampling import random_texts
 from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.resampling import Resamples
@@ -67,7 +71,10 @@ class Resources:
     def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
         """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""
         options.check()
-        key = None
+        if settings.is_read_only():
+            raise UserError("This app asks no language model for visitors.")
+        server = full_url(options.base_url)
+        key = find_key(server, named=is_named(server))
         if options.key_ref is not None:
             key = self.keys.get(options.key_ref)
             if key is None:

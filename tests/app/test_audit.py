@@ -21,6 +21,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.ratings import MAX_NOTE, Audit, AuditItem, Rating
 from autointerp.records import Explanation, new_id
 from autointerp.score.options import options_of
+from autointerp.settings import ENV_RATERS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.audit import rate
@@ -493,6 +494,7 @@ def test_a_read_only_app_shows_and_takes_nothing(sit: Sit, bench: Bench, monkeyp
 def test_where_a_sign_in_is_configured_the_name_comes_from_there(
     sit: Sit, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setenv(ENV_RATERS, "1")
     user: dict[str, Any] = {"is_logged_in": False}
     monkeypatch.setattr("streamlit.user", SimpleNamespace(to_dict=lambda: dict(user)))
     browser = sit(bench, "")

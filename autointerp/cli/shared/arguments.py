@@ -109,6 +109,7 @@ def llm_options(
         )
     chosen["prices"] = {**chosen["prices"], **_price(args, chosen["model"])}
     preferences.Preferences(**chosen).check()  # what settings refuse must not be kept with a job either
+    preferences.name_server(chosen["base_url"])
     return LLMOptions(**chosen).check()
 
 

@@ -211,9 +211,15 @@ def embed_windows(resources: "Resources", options: "ScoreOptions", *, quiet: boo
 
 def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | None = None) -> Done:
     """Continue a job in this process: what it has not tried, and what failed. `payload`: its new settings, if they change."""
+    from autointerp.jobs.llm import asked
+    from autointerp.preferences import name_server
+
     table = resources.annotations.jobs
     table.recover()
     before = table.get(job_id)
+    with suppress(UserError):
+        if (llm := asked(payload or before.payload)) is not None:
+            name_server(llm.base_url)  # who retries a job by its id means whom it asks
     if not before.is_active:
         table.retry(job_id, payload)
     runner = job_runner(resources)

@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+from autointerp import settings
 from autointerp.errors import CoderLoadError
 
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
@@ -22,15 +24,16 @@ def download(source: str, hookpoint: str | None = None) -> Path:
     match = _NAME.fullmatch(source)
     assert match is not None
     everything = [f"*{name}" for name in FILES]
+    here: dict[str, Any] = {"revision": match[2], "local_files_only": settings.is_read_only()}
     parts = (hookpoint or "").split(".")
     ends = {".".join(parts[-n:]) for n in (2, 3, len(parts))}
     own = [f"*{end}/*{name}" for end in sorted(ends) for name in FILES]
     try:
         if hookpoint is not None:
-            folder = Path(snapshot_download(match[1], revision=match[2], allow_patterns=own))
+            folder = Path(snapshot_download(match[1], allow_patterns=own, **here))
             if any(folder.rglob("cfg.json")):
                 return folder
-        return Path(snapshot_download(match[1], revision=match[2], allow_patterns=everything))
+        return Path(snapshot_download(match[1], allow_patterns=everything, **here))
     except Exception as error:  # the hub's own errors, httpx's, and OSError
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CoderLoadError(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp import settings
 from autointerp.store.embeddings.reader import file_stem, folder_of
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
@@ -70,6 +71,8 @@ class TextVectors:
         """Keep these; returns whether that worked."""
         if not vectors:
             return True
+        if settings.is_read_only():
+            return False
         rows = [(self._key(text), vector.astype(np.float16).tobytes()) for text, vector in vectors.items()]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

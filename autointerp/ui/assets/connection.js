@@ -12,7 +12,7 @@ const there = async () => {
 };
 
 const say = (root) => {
-  const own = OWN.has(location.hostname);
+  const own = root.command && OWN.has(location.hostname);
   const port = location.port ? ` --port ${location.port}` : "";
   root.replaceChildren(append(
     Object.assign(el("div", "gone"), { role: "alert" }),

@@ -73,7 +73,7 @@ def answered(desk: Desk, sent: Any) -> bool:
         return False
     try:
         rating = _rating(desk, sent)
-        services.annotations(desk.store).audits.rate(rating)
+        services.ratings(desk.store).rate(rating)
     except UserError as error:
         _note(HEARD, sent, error)
         return True
@@ -147,7 +147,7 @@ def undo(desk: Desk, rating_id: str) -> None:
         revises=last.id,
     )  # fmt: skip
     try:
-        services.annotations(desk.store).audits.rate(back)
+        services.ratings(desk.store).rate(back)
     except UserError as error:
         st.session_state[MESSAGE] = str(error)
         return

@@ -8,7 +8,7 @@ from autointerp.audit.progress import by_entry
 from autointerp.ratings import Rating
 from autointerp.ui.audit import answers, last
 from autointerp.ui.audit.answers import Desk
-from autointerp.ui.shared import components, job_strip, keyboard
+from autointerp.ui.shared import components, keyboard, roles
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain
@@ -23,7 +23,7 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
             "Back", "audit_back", "ArrowLeft", "Back to the last item, with your answer", desk.go, (len(desk.entries) - 1,),
             icon=":material/chevron_left:",
         )  # fmt: skip
-        if ratings and job_strip.writable(desk.store):
+        if ratings and roles.may_rate():
             keyboard.button(
                 "Undo", "audit_undo", "u", "Take your last answer back", answers.undo, (desk, ratings[-1].id)
             )  # fmt: skip

@@ -17,7 +17,7 @@ from autointerp.store import Store
 from autointerp.ui.audit import answers, contexts, finished, last
 from autointerp.ui.audit.answers import Desk
 from autointerp.ui.audit.shelf import Shown, shelf
-from autointerp.ui.shared import components, drafts, job_strip, keyboard, payload, person, services
+from autointerp.ui.shared import components, drafts, job_strip, keyboard, payload, person, roles, services
 from autointerp.ui.shared.job_text import duration
 from autointerp.ui.shared.state import current, whole
 from autointerp.ui.shared.text import sentence, visible
@@ -46,6 +46,9 @@ WHO = (
 def draw(store: Store, audit: Audit) -> None:
     """The item in the address, else the first one without an answer."""
     rater = person.name()
+    if not rater and not roles.may_rate():
+        st.info(roles.NO_RATING)
+        return
     if not rater:
         st.info(WHO)
         with st.container(width=320):
@@ -66,6 +69,8 @@ def draw(store: Store, audit: Audit) -> None:
     except UserError as error:
         problem = str(error)
     _messages(problem)
+    if not roles.may_rate():
+        st.caption(roles.NO_RATING)
     if not audit.config.get("blind", True):
         last.told(desk, audit.items[entry.item])
     if shown is not None and shown.groups is not None:
@@ -154,13 +159,17 @@ def record(
     entry = desk.entries[place]
     item = desk.audit.items[entry.item]
     here = next((each for each in ratings if (each.item, each.round, each.task) == tuple(entry)), None)
-    edit, writable = answers.correction(desk, item), job_strip.writable(desk.store)
+    edit, writable, may_rate = (
+        answers.correction(desk, item),
+        job_strip.writable(desk.store),
+        roles.may_rate(),
+    )
     latest, ended = ratings[-1].id if ratings else "", last.answered(desk, ratings)
     ids = [answers.next_id(desk, entry, here.id if here else None, kind) for kind in ("answer", "edit")]
     heard, heard_edit = answers.heard(answers.HEARD), answers.heard(answers.HEARD_EDIT)
     plan = shown.plan if shown else None
     data: dict[str, Any] = {
-        "rev": repr((desk.audit.id, desk.rater, place, ids, latest, heard.refused, shown is None, writable)),
+        "rev": repr((desk.audit.id, desk.rater, place, ids, latest, heard.refused, shown is None, may_rate)),
         "slot": f"rating {drafts.slot(desk.audit.id)} {desk.rater}",
         "place": place,
         "entry": entry._asdict(),
@@ -174,13 +183,13 @@ def record(
         "revealed": last.revealed(desk),
         "last": latest,
         "ended": ended.id if ended else "",
-        "writable": writable and shown is not None,
-        "can_skip": writable,
+        "writable": may_rate and shown is not None,
+        "can_skip": may_rate,
         "can_edit": writable and shown is not None,
         "text": visible(item.text),
         "corrected": "" if edit is None else f"Corrected by you: {visible(edit.text)}",
         "progress": _progress(desk, state, place),
-        "ways": _ways(place, writable, bool(ratings), ended is not None),
+        "ways": _ways(place, may_rate, bool(ratings), ended is not None),
         "ask": ASK[entry.task],
         "hint": HINT,
         "verdicts": [

@@ -9,7 +9,7 @@ from autointerp.compare.counterparts import MEASURES, Pair
 from autointerp.errors import UserError
 from autointerp.jobs.comparing import compare_job
 from autointerp.store import Store
-from autointerp.ui.shared import computed, services
+from autointerp.ui.shared import computed, roles, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explained import explained
 from autointerp.ui.shared.feature_data import Feature
@@ -48,7 +48,8 @@ def read(feature: Feature) -> Elsewhere:
     if missing and sum(coactivation.cost(store, pair) for pair in missing) <= coactivation.QUICK:
         for pair in missing:
             try:
-                results.obtain(resources, "coactivation", pair)
+                with roles.turn():
+                    results.obtain(resources, "coactivation", pair)
             except UserError:
                 continue  # the job says why
     return Elsewhere([counterparts.known(resources, coder, other) for other in others])

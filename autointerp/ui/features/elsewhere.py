@@ -9,7 +9,7 @@ from autointerp.store import LatentPage, LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.table_files import FileFormat, to_file
 from autointerp.ui.features import collection
-from autointerp.ui.shared import components, job_strip, list_walk
+from autointerp.ui.shared import components, job_strip, list_walk, roles
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import current
 
@@ -49,8 +49,9 @@ def draw(
 
             def data(file_format: FileFormat = file_format) -> bytes:
                 about = {"address": params}
-                table = list_table(store, coders, query, annotations=annotations, about=about)
-                return to_file(table, file_format)
+                with roles.turn():
+                    table = list_table(store, coders, query, annotations=annotations, about=about)
+                    return to_file(table, file_format)
 
             st.download_button(
                 _LABELS[file_format], data, file_name(store, coders, params, file_format), mime,

@@ -11,7 +11,7 @@ from autointerp.errors import ModelLoadError, UserError
 from autointerp.store import ContextHit, Spots, Store, annotated_store, hit_tokens
 from autointerp.store.annotations import Annotations
 from autointerp.ui.features import embedded
-from autointerp.ui.shared import components, job_strip, llm_settings, services
+from autointerp.ui.shared import components, job_strip, llm_settings, roles, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.list_state import FeaturesState
@@ -65,6 +65,13 @@ def run(
     store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
 ) -> SearchResults | None:
     """The search of the address with its results drawn; `None`, and a message drawn, where there is nothing to list."""
+    with roles.turn():
+        return _run(store, annotations, coders, state)
+
+
+def _run(
+    store: Store, annotations: Annotations | None, coders: Sequence[str], state: FeaturesState
+) -> SearchResults | None:
     if state.context is not None:
         return _context(store, state)
     if state.mode in ("text", "regex"):

@@ -8,7 +8,7 @@ from autointerp.store.annotations import Job
 from autointerp.ui.jobs import batch_form, details
 from autointerp.ui.jobs.state import SHOWS, JobsState
 from autointerp.ui.jobs.table import BUSY_SECONDS, IDLE_SECONDS, record
-from autointerp.ui.shared import components, job_strip, job_text, keyboard, list_walk, services
+from autointerp.ui.shared import components, job_strip, job_text, keyboard, list_walk, roles, services
 from autointerp.ui.shared.session import PAGE_BEFORE, heading, messages, open_store
 from autointerp.ui.shared.state import change, choose, current, pager
 
@@ -37,7 +37,11 @@ def draw() -> None:
             with st.container(border=True):
                 batch_form.draw(store)
         elif not may:
-            st.caption("Read-only: jobs can be viewed, not started or stopped.")
+            st.caption(
+                f"{roles.CANNOT} Jobs are started and stopped by the owner."
+                if not roles.is_owner()
+                else "This store is read-only: jobs can be viewed, not started or stopped."
+            )
         busy = _busy(store)
         st.fragment(_table, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(store, busy)
 

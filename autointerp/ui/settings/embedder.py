@@ -2,14 +2,13 @@
 
 import streamlit as st
 
-from autointerp import settings
 from autointerp.errors import UserError
 from autointerp.preferences import DEFAULT_EMBEDDER
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.embeddings.reader import WindowEmbeddings, list_embeddings
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import llm_settings
+from autointerp.ui.shared import llm_settings, roles
 from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.text import plain, sentence
 
@@ -27,7 +26,7 @@ def section(store: Store | None) -> None:
     )
     chosen = llm_settings.embedder_name()
     stored = list_embeddings(store.path) if store is not None else []
-    if not settings.is_read_only():
+    if roles.is_owner():
         typed = str(st.session_state.get(_CHOICE) or chosen)
         names = list(dict.fromkeys([chosen, typed, DEFAULT_EMBEDDER, *(name for name, _, _ in stored)]))
         picked = st.selectbox(

@@ -8,12 +8,19 @@ import streamlit as st
 
 import autointerp
 from autointerp import settings
-from autointerp.errors import StoreError
+from autointerp.errors import StoreError, UserError
 from autointerp.store import Store
 from autointerp.ui.settings import embedder
-from autointerp.ui.shared import components, drafts, keyboard, llm_settings
+from autointerp.ui.shared import components, drafts, keyboard, llm_settings, roles
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import choose_store, found_stores, heading, open_store, store_path
+from autointerp.ui.shared.session import (
+    choose_store,
+    found_stores,
+    heading,
+    open_store,
+    served_stores,
+    store_path,
+)
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import plain, sentence
 
@@ -33,7 +40,8 @@ def _draw() -> None:
         store = open_store()
     except StoreError as error:
         st.error(sentence(error, 2000), icon=":material/database_off:")
-        st.markdown("Build the demo store with `make demo`, or choose another store above.")
+        if roles.is_owner():
+            st.markdown("Build the demo store with `make demo`, or choose another store above.")
     else:
         _integrity(store)
         _files(store)
@@ -46,10 +54,12 @@ def _draw() -> None:
 
 def _switch() -> None:
     current = store_path()
-    if settings.is_read_only():
-        st.caption("Read-only: the store is fixed by whoever started this server.")
+    if not roles.is_owner():
+        _among_served(str(current))
         return
-    known = list(dict.fromkeys([str(current), *(str(path) for path in found_stores())]))
+    known = list(
+        dict.fromkeys([str(current), *(str(path) for path in [*settings.other_stores(), *found_stores()])])
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Store folder", known, index=0, key="store_choice", accept_new_options=True, on_change=_chosen,
@@ -61,12 +71,28 @@ def _switch() -> None:
     )
 
 
+def _among_served(current: str) -> None:
+    """What a visitor may choose, where there is a choice."""
+    rates = " They can rate audits." if roles.may_rate() else ""
+    st.caption(f"{roles.CANNOT}{rates} Who serves it chooses what is shown.")
+    known = list(dict.fromkeys([current, *(str(path.resolve()) for path in served_stores())]))
+    if len(known) > 1:
+        st.selectbox(
+            "Store", known, index=0, key="store_choice", on_change=_chosen, format_func=lambda path: Path(path).name
+        )  # fmt: skip
+
+
 def _chosen() -> None:
-    chosen = st.session_state["store_choice"]
-    if chosen and chosen.strip() and "\0" not in chosen:
-        choose_store(Path(chosen.strip()))
-        drafts.forget()
-        change()
+    chosen = str(st.session_state["store_choice"] or "").strip()
+    if not chosen:
+        return
+    try:
+        choose_store(chosen)
+    except UserError as error:
+        st.toast(str(error))
+        return
+    drafts.forget()
+    change()
 
 
 def _integrity(store: Store) -> None:
@@ -106,7 +132,8 @@ def _files(store: Store) -> None:
         {"title": "File", "cls": "path"},
     ]
     components.table({"columns": columns, "rows": rows, "page": "settings", "cls": "files"}, key="files")
-    st.caption(f"In {plain(str(store.path))}")
+    if roles.is_owner():
+        st.caption(f"In {plain(str(store.path))}")
 
 
 def _written_by(store: Store) -> None:

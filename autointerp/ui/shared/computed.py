@@ -12,7 +12,7 @@ from autointerp.errors import UserError
 from autointerp.jobs import Job
 from autointerp.jobs.comparing import compare_job
 from autointerp.store import Store
-from autointerp.ui.shared import components, job_strip, services
+from autointerp.ui.shared import components, job_strip, roles, services
 from autointerp.ui.shared.text import plain
 
 _RECENT = 50
@@ -38,7 +38,7 @@ def obtain_all(
     if not missing:
         return [table for table in tables if table is not None]
     if len(missing) == 1 and results.is_quick(resources, what, missing[0], parameters):
-        with st.spinner(f"{plain(results.label(what, missing[0]).capitalize(), 200)}…"):
+        with roles.turn(), st.spinner(f"{plain(results.label(what, missing[0]).capitalize(), 200)}…"):
             results.obtain(resources, what, missing[0], parameters)
         return obtain_all(store, what, sets, parameters)
     offer(store, [compare_job(what, *missing, parameters=parameters)])

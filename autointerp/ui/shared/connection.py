@@ -6,7 +6,7 @@ from uuid import uuid4
 import streamlit as st
 
 from autointerp import settings
-from autointerp.ui.shared import components
+from autointerp.ui.shared import components, roles
 
 KEY = "connection"
 _SESSION = "connection_session"
@@ -15,11 +15,9 @@ _HEARD = "connection_heard"
 
 def draw() -> None:
     """The element that asks the server now and then whether it is there, and says how to start it again where it is not."""
-    command = ["autointerp", "serve", str(settings.configured_store().absolute())]
-    if settings.is_read_only():
-        command.append("--read-only")
+    command = shlex.join(["autointerp", "serve", str(settings.configured_store().absolute())])
     data = {
-        "command": shlex.join(command),
+        "command": command if roles.is_owner() else "",  # visitors cannot start it
         "session": st.session_state.setdefault(_SESSION, uuid4().hex),
         "heard": st.session_state.get(_HEARD, 0),
     }

@@ -14,13 +14,12 @@ from typing import Any
 
 import streamlit as st
 
-from autointerp import settings
 from autointerp.errors import UnknownName, UserError
 from autointerp.jobs import labels
 from autointerp.store import Store
 from autointerp.store.annotations import Job
 from autointerp.store.annotations.jobs.records import machine
-from autointerp.ui.shared import components, job_retry, job_text, services
+from autointerp.ui.shared import components, job_retry, job_text, roles, services
 from autointerp.ui.shared.session import open_store, store_path
 from autointerp.ui.shared.text import plain, visible
 
@@ -152,7 +151,7 @@ def act(store: Store, key: str) -> None:
 
 def writable(store: Store) -> bool:
     """Whether this app may start, stop and retry jobs of the store."""
-    return not settings.is_read_only() and not services.annotations(store).read_only
+    return roles.is_owner() and not services.annotations(store).read_only
 
 
 def record(jobs: Sequence[Job]) -> dict[str, Any]:

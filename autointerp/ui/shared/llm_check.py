@@ -12,7 +12,7 @@ from autointerp.llm.errors import LLMError
 from autointerp.llm.limits import RetryPolicy
 from autointerp.llm.messages import Answer
 from autointerp.preferences import Preferences
-from autointerp.ui.shared import components, job_text, llm_keys
+from autointerp.ui.shared import components, job_text, llm_keys, roles
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import plain, visible
 
@@ -43,7 +43,10 @@ def offered(base_url: str) -> list[str]:
 
 
 def run(draft: Preferences) -> None:
-    """Ask, with settings that need not be saved; the result waits in the session. Blocks, at most about a minute."""
+    """Ask, with settings that need not be saved; the result waits in the session. Blocks, at most about a minute. Not for
+    visitors."""
+    if not roles.is_owner():
+        return
     tested = ask(draft)
     st.session_state[_RESULT] = tested
     if tested.models:
@@ -58,7 +61,7 @@ def ask(draft: Preferences) -> Tested:
         client = Client(
             draft.model.strip() or "none named",
             base_url=draft.base_url,
-            api_key=llm_keys.typed(draft.base_url),
+            api_key=llm_keys.for_trial(draft.base_url),
             max_in_flight=1,
             timeout=timeout,
             retry=RetryPolicy(max_attempts=2, max_unreachable=1, cap=2.0, patience=5.0),

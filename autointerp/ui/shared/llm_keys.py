@@ -13,7 +13,8 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.llm.endpoints import base_url as full_url
 from autointerp.llm.endpoints import identity
-from autointerp.llm.secrets import Secret, key_variable
+from autointerp.llm.secrets import Secret, find_key, key_variable
+from autointerp.preferences import is_named
 from autointerp.ui.shared import services
 from autointerp.ui.shared.session import open_store
 
@@ -77,6 +78,22 @@ def typed(base_url: str) -> Secret | None:
     """The key typed for this server in this session."""
     kept: TypedKey | None = st.session_state.get(_TYPED)
     return kept.secret if kept and kept.endpoint and kept.endpoint == endpoint_of(base_url) else None
+
+
+def for_trial(base_url: str) -> Secret:
+    """The key to try a server with that need not be saved: the typed one, else that of the environment for this very server.
+    Raises UserError."""
+    server = full_url(base_url)
+    return typed(base_url) or find_key(server, named=is_named(server))
+
+
+def waits(base_url: str) -> bool:
+    """Whether the environment has a key that would be sent to this server only once it is saved."""
+    url = f"https://{endpoint_of(base_url)}"
+    try:
+        return not is_named(base_url) and key_variable(url) != key_variable(url, named=False)
+    except UserError:
+        return False
 
 
 def typed_for_another(base_url: str) -> str | None:

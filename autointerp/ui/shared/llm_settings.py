@@ -6,13 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from autointerp import settings
 from autointerp.errors import UserError
 from autointerp.llm.endpoints import ENDPOINTS
 from autointerp.llm.options import LLMOptions
-from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, save
+from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, name_server, save
 from autointerp.store import Store
-from autointerp.ui.shared import drafts, llm_check, llm_keys
+from autointerp.store.embeddings.reader import list_embeddings
+from autointerp.ui.shared import drafts, llm_check, llm_keys, roles
+from autointerp.ui.shared.session import store_path
 from autointerp.ui.shared.text import plain, sentence
 
 _UNSAVED = "preferences_of_session"
@@ -28,7 +29,7 @@ def preferences() -> Preferences:
 
 
 def current() -> LLMOptions | None:
-    """The language model to ask, with this session's key; `None` when none is chosen, and in a read-only app.
+    """The language model to ask, with this session's key; `None` when none is chosen, and for visitors.
 
     Raises UserError where the settings file cannot be used, StoreError without a store.
     """
@@ -41,7 +42,7 @@ def current() -> LLMOptions | None:
 
 def chosen() -> LLMOptions | None:
     """The same without a key: for saying which one it is. Raises UserError where the settings file cannot be used."""
-    if settings.is_read_only():
+    if not roles.is_owner():
         return None
     kept = preferences()
     return LLMOptions(**kept.llm_fields()) if kept.model.strip() else None
@@ -55,11 +56,14 @@ def describe(options: LLMOptions | None) -> str:
 
 
 def embedder_name() -> str:
-    """The embedder to use; the default where the settings file cannot be used."""
+    """The embedder to use; the default where the settings file cannot be used, and for visitors where the store says nothing of
+    the one chosen: what its owner set is not shown to them."""
     try:
-        return preferences().embedder
+        chosen = preferences().embedder
     except UserError:
         return Preferences().embedder
+    told = roles.is_owner() or chosen in {name for name, _, _ in list_embeddings(store_path())}
+    return chosen if told else Preferences().embedder
 
 
 def has_embeddings(store: Store, embedder: str | None = None) -> bool:
@@ -79,8 +83,8 @@ def remember_embedder(name: str) -> None:
 def section() -> None:
     """The part of the Settings page."""
     st.subheader("Language model", anchor=False)
-    if settings.is_read_only():
-        st.caption("Read-only: this app uses no language model.")
+    if not roles.is_owner():
+        st.caption("For visitors, this app uses no language model.")
         return
     try:
         kept = preferences()
@@ -151,6 +155,10 @@ def _key(base_url: str) -> None:
                 "Remove", key="llm_forget", type="tertiary", on_click=llm_keys.forget,
                 help="Remove it from memory; jobs started with it keep it until they end",
             )  # fmt: skip
+    elif llm_keys.waits(base_url):
+        st.caption(
+            f"{plain(variable or '')} from the environment is sent to {host} once this server is saved."
+        )
     elif variable:
         st.caption(f"✓ Using {plain(variable)} from the environment or the secrets for {host}.")
     elif other:
@@ -259,6 +267,8 @@ def _save(chosen: Preferences) -> None:
 
 
 def _keep(chosen: Preferences) -> None:
+    if not roles.is_owner():
+        return
     try:
         chosen.check()
         save(chosen)
@@ -266,6 +276,7 @@ def _keep(chosen: Preferences) -> None:
         st.session_state[_MESSAGE] = plain(str(error), 500)
         try:
             st.session_state[_UNSAVED] = chosen.check()
+            name_server(chosen.base_url)
         except UserError:
             return
         st.session_state[_MESSAGE] += " They apply to this session only."

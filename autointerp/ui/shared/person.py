@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from autointerp.ui.shared import drafts
+from autointerp.ui.shared import drafts, roles
 
 KEY = "choice_author"
 MAX_NAME = 100
@@ -10,14 +10,14 @@ MAX_NAME = 100
 
 def name() -> str:
     """As they said last; where a sign-in is configured, as they are signed in. Empty before."""
-    if _has_sign_in():
+    if roles.has_sign_in():
         return _signed_in()
     return str(drafts.value(KEY) or "").strip()[:MAX_NAME]
 
 
 def field(label: str) -> str:
     """A box for it; what is typed there holds on every page. Where a sign-in is configured, the way to it instead."""
-    if _has_sign_in():
+    if roles.has_sign_in():
         signed_in = _signed_in()
         if signed_in:
             st.text_input(label, signed_in, disabled=True)
@@ -26,10 +26,6 @@ def field(label: str) -> str:
         return signed_in
     field = drafts.kept(KEY, "", typed=str, lasting=True)
     return st.text_input(label, max_chars=MAX_NAME, placeholder="Your name", **field) or ""
-
-
-def _has_sign_in() -> bool:
-    return "is_logged_in" in st.user.to_dict()  # Streamlit has it only then (1.67)
 
 
 def _signed_in() -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 from autointerp.probe import MAX_TOKENS, Prober, ProbeResult
 from autointerp.store import Store
 from autointerp.types import Progress
+from autointerp.ui.shared import roles
 from autointerp.ui.shared.session import file_identity, freeze_later_imports
 from autointerp.ui.shared.text import plain
 
@@ -37,11 +38,12 @@ def run(store: Store, text: str, coders: Sequence[str]) -> Probed:
     """What `coders` do on `text`. Raises UserError when nothing can be run; a spinner says so while the model is loaded."""
     probe = prober(store)
     failed: dict[str, str] = {}
-    if not probe.ready(coders):
-        failed = _load(store, probe, coders)
-    usable = [name for name in coders if name not in failed]
-    files = tuple(file_identity(store.coder(name).info) for name in usable)
-    return Probed(_run(str(store.path), files, text, probe, usable), failed)
+    with roles.turn():
+        if not probe.ready(coders):
+            failed = _load(store, probe, coders)
+        usable = [name for name in coders if name not in failed]
+        files = tuple(file_identity(store.coder(name).info) for name in usable)
+        return Probed(_run(str(store.path), files, text[:MAX_CHARS], probe, usable), failed)
 
 
 def _load(store: Store, probe: Prober, coders: Sequence[str]) -> dict[str, str]:

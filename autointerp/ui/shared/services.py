@@ -3,16 +3,18 @@
 import atexit
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import streamlit as st
 
-from autointerp import settings
+from autointerp.errors import StoreReadOnly
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import job_kinds
 from autointerp.llm.secrets import Secret
 from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
-from autointerp.store.annotations import Annotations
+from autointerp.store.annotations import Annotations, AuditTable
+from autointerp.ui.shared import roles
 from autointerp.ui.shared.session import freeze_later_imports
 
 
@@ -27,7 +29,7 @@ class Services:
 
     @staticmethod
     def open(store: Store) -> "Services":
-        annotations = Annotations(store.path, read_only=settings.is_read_only())
+        annotations = Annotations(store.path, read_only=not roles.is_owner())
         resources = Resources(store, annotations)
         if annotations.read_only:
             return Services(store, annotations, resources, None)
@@ -39,21 +41,28 @@ class Services:
         runner = JobRunner(annotations, job_kinds(resources), ended=ended)
         return Services(store, annotations, resources, runner.start())
 
+    @cached_property
+    def answers(self) -> Annotations:
+        """Where people's answers go: visitors who may rate write nothing else."""
+        return Annotations(self.store.path) if self.annotations.read_only else self.annotations
+
     def close(self) -> None:
         if self.runner is not None:
             self.runner.close()
         self.annotations.close()
+        if "answers" in vars(self):
+            self.answers.close()
 
 
 class _OpenServices:
-    """Those of every store that a session of this process has looked at, by its path."""
+    """Those of every store that a session of this process has looked at, by its path and by who looks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_path: dict[str, Services] = {}
+        self._by_path: dict[tuple[str, bool], Services] = {}
 
     def of(self, store: Store) -> Services:
-        key = str(store.path)
+        key = (str(store.path), roles.is_owner())
         with self._lock:
             services = self._by_path.get(key)
             if services is not None and services.store is not store:
@@ -87,6 +96,13 @@ def _open_services() -> _OpenServices:
 def annotations(store: Store) -> Annotations:
     """Raises StoreError."""
     return _open_services().of(store).annotations
+
+
+def ratings(store: Store) -> AuditTable:
+    """Where answers to audits are written. Raises StoreReadOnly for who may not rate, StoreError."""
+    if not roles.may_rate():
+        raise StoreReadOnly(f"{roles.CANNOT} Whoever serves it can let them rate (serve --raters).")
+    return _open_services().of(store).answers.audits
 
 
 def resources(store: Store) -> Resources:

@@ -16,7 +16,7 @@ from autointerp import settings
 from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
 from autointerp.store import Store, one_look
 from autointerp.types import CoderInfo
-from autointerp.ui.shared import components
+from autointerp.ui.shared import components, roles
 from autointerp.ui.shared.text import plain, sentence, visible
 
 STORE_KEY = "store_path"
@@ -71,9 +71,13 @@ def store_path() -> Path:
 
 
 def choose_store(path: Path | str) -> None:
-    """Look at another store from now on, in this session only; what was seen of the one before is forgotten."""
-    chosen = Path(path).expanduser().resolve()
-    _chosen_here().add(chosen)
+    """Look at another store from now on, in this session only; what was seen of the one before is forgotten. Raises UserError
+    for what is no path, and for a visitor's that is not served."""
+    chosen = _resolved(path) if roles.is_owner() else _served(str(path))
+    if chosen is None:
+        raise UserError("No such store is served here." if not roles.is_owner() else "This is no path.")
+    if roles.is_owner():
+        _chosen_here().add(chosen)
     st.session_state[STORE_KEY] = str(chosen)
     for key in (LAST_FEATURE, LIST_PARAMS, TRAIL):
         st.session_state.pop(key, None)
@@ -83,6 +87,26 @@ def chosen_store() -> str | None:
     """The store chosen in this session, where it is another than the server's own."""
     chosen = st.session_state.get(STORE_KEY)
     return chosen if chosen and Path(chosen) != settings.configured_store().resolve() else None
+
+
+def served_stores() -> list[Path]:
+    """What visitors may open: the stores named when the app was served, and those of the stores folder if its owner said so."""
+    folder = found_stores() if settings.is_set(settings.ENV_ALL_STORES) else []
+    return [settings.configured_store(), *settings.other_stores(), *folder]
+
+
+def _served(named: str) -> Path | None:
+    """The served store of that path. The file system is not asked: it would tell which paths exist."""
+    return next(
+        (path.resolve() for path in served_stores() if named in (str(path), str(path.resolve()))), None
+    )
+
+
+def _resolved(path: Path | str) -> Path | None:
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # nobody's home, too long, a null
+        return None
 
 
 @st.cache_resource(show_spinner=False)
@@ -95,15 +119,16 @@ def follow_address() -> bool:
     """Look at the store that the address names, if any; whether it is another than before. Only at one that was chosen here, or
     is in the usual folder: else whoever sends a link could have any folder opened."""
     named = st.query_params.get(STORE_PARAM, "").strip()
-    if not named or "\0" in named or settings.is_read_only():
+    if not named:
         return False
-    path = Path(named).expanduser().resolve()
-    if path == store_path().resolve():
+    path = _resolved(named) if roles.is_owner() else _served(named)
+    if path is not None and path == store_path().resolve():
         return False
-    known = {settings.configured_store(), *found_stores(), *_chosen_here()}
-    if path not in {each.resolve() for each in known}:
+    known = {*served_stores(), *found_stores(), *_chosen_here()}
+    if path is None or (roles.is_owner() and path not in {each.resolve() for each in known}):
+        why = "which nobody has chosen here. Choose it in Settings to open it."
         st.toast(
-            f"The address names the store {plain(named, 200)}, which nobody has chosen here. Choose it in Settings to open it.",
+            f"The address names the store {plain(named, 200)}, {why if roles.is_owner() else 'which is not served here.'}",
             duration="long",
         )
         return False
@@ -155,6 +180,9 @@ def explain_store_error(error: StoreError) -> None:
     """What is wrong with the store, and what to do."""
     heading("No store" if isinstance(error, StoreMissing) else "This store cannot be read")
     st.error(sentence(error, 2000), icon=":material/database_off:")
+    if not roles.is_owner():
+        st.markdown("Whoever serves this app can say more.")
+        return
     if isinstance(error, StoreIncomplete):
         st.markdown("Run the command that was building it again: it resumes where it stopped.")
     st.markdown("Build the demo store, cache a model of your own, or open another store:")
