@@ -163,6 +163,16 @@ def test_someone_who_was_never_here_is_told_what_to_do(open_page, bench: Bench):
     assert record(app, "rate") is None, "no rating without a name"
 
 
+def test_a_name_that_the_browser_kept_is_not_asked_again(sit: Sit, bench: Bench):
+    browser = sit(bench, "")
+    key = person.KEY
+    # The field reports itself as empty in the very run in which the browser tells what it kept.
+    browser.app.session_state["drafts_forms"] = {key: ""}
+    browser.app.session_state["drafts_found"] = {key: "Ann"}
+    browser.run()
+    assert browser.drawn["progress"]["place"] == "1 of 11"
+
+
 def test_an_audit_is_made_from_the_form(open_page, bench: Bench):
     app = open_page(bench.store, "audit", new="1")
     assert "24 explanations to draw from (sae 12, tc 12)" in said(app)
@@ -183,6 +193,11 @@ def test_a_form_of_a_collection_draws_from_it_alone(open_page, bench: Bench):
     bench.annotations.collections.add("Mine", [("tc", 1), ("tc", 2), ("tc", 5)], author="Ann")
     app = open_page(bench.store, "audit", new="1", collection="Mine")
     assert "3 explanations to draw from (tc 3)" in said(app)
+    del app.query_params["collection"]
+    app.query_params["list"] = "coder=sae&sort=latent"
+    app.run()
+    assert "12 explanations to draw from (sae 12)" in said(app)
+    del app.query_params["list"]
     app.query_params["collection"] = "<b>none</b>"
     app.run()
     assert not app.exception

@@ -109,7 +109,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   }
   const send = (answer) => {
     root.pending = answer.id;
-    root.pendingFor = entry;
+    root.pendingFor = answer.draft;
     keep(unsent, answer);
     setStateValue("answer", answer);
     root.classList.add("saving");
@@ -131,7 +131,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (root.pending || !(more.skipped ? data.can_skip : data.writable)) return;
     const revealed = (load(data.slot + " revealed") || []).includes(data.entry.item);
     const { confidence, note, tags } = s;
-    send({ id: data.id, ...data.entry, revises: data.revises, confidence, note, tags, seconds: root.clock.seconds(), revealed, ...more });
+    send({ id: data.id, draft: entry, ...data.entry, revises: data.revises, confidence, note, tags, seconds: root.clock.seconds(), revealed, ...more });
   };
 
   const dock = el("section", "dock");

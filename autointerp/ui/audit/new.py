@@ -11,6 +11,7 @@ from autointerp.audit.options import AuditOptions
 from autointerp.errors import UnknownName, UserError
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.ratings import MAX_NAME, MAX_NOTE, TASKS, Audit, Task
+from autointerp.records import config_hash
 from autointerp.store import ScoreKind, Store, annotated_store, sorted_kinds
 from autointerp.ui.shared import components, job_strip, list_walk, person, score_text, services
 from autointerp.ui.shared import format as fmt
@@ -116,7 +117,7 @@ def _population(store: Store) -> dict[str, Any]:
             "Choose otherwise", key=f"{KEY}_otherwise", type="tertiary", on_click=change,
             kwargs=dict.fromkeys(PARAMS[1:]),
         )  # fmt: skip
-    which = "" if listed is None else "_listed"
+    which = "" if listed is None else f"_{config_hash({'coders': names})[:8]}"  # a choice among these
     annotated = annotated_store(services.annotations(store))
     explained = [name for name in names if annotated.coder(name).explanations.num_rows]
     coders = st.pills(

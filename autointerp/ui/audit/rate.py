@@ -52,7 +52,9 @@ def draw(store: Store, audit: Audit) -> None:
     if not rater:
         st.info(WHO)
         with st.container(width=320):
-            person.field("Your name")
+            said = person.field("Your name")
+        if said:  # the browser knew it
+            st.rerun()
         return
     ratings = services.annotations(store).audits.ratings(audit.id, rater=rater)
     state = progress(audit, rater, ratings)

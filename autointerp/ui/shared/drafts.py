@@ -78,8 +78,9 @@ def kept(
 
 
 def value(key: str) -> Any:
-    """What a field of this key holds, drawn or not, or what the browser kept of it; `None` where it was never changed."""
-    return _forms().get(key, _found().get(_class(key)))
+    """What a field of this key holds, drawn or not, or what the browser kept of it; `None` where it was never changed. An empty
+    field may only be one that has not heard of the browser yet."""
+    return _forms().get(key) or _found().get(_class(key))
 
 
 _NOTHING = object()
