@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from autointerp.audit.cite import cite_audit, cite_feature
 from autointerp.audit.exchange import export_audit, import_audit
 from autointerp.audit.files import audit_rows, read_audit, write_audit
+from autointerp.audit.fingerprints import fingerprints
 from autointerp.audit.merging import check_lines, merge
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
@@ -23,6 +25,7 @@ from autointerp.ratings import CONFIDENCES, VERDICTS, Audit, Rating
 from autointerp.records import Explanation, JudgedExample
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
+from autointerp.store.coder_writer import CoderWriter
 from autointerp.store.table_files import FORMATS, FileFormat
 from tests.audit.test_drawing import of_items
 from tests.conftest import CoderSpec, StoreFactory
@@ -374,6 +377,39 @@ def test_another_stores_coder_is_refused(
         with pytest.raises(UserError, match=r"about the coder 'tc'|another coder 'sae'"):
             import_audit(annotations, path, store)
         assert annotations.audits.all() == []
+
+
+def with_weights(store: Store, weights: str) -> Store:
+    with CoderWriter(
+        store,
+        "sae",
+        kind="sae",
+        hookpoint="h",
+        n_latents=4,
+        k=None,
+        d_in=8,
+        source="test",
+        config={"weights": weights},
+    ) as writer:
+        writer.append(np.array([0, 1]), np.array([3, 9]), np.ones(2, dtype=np.float32))
+        writer.finish(n_tokens=store.n_contexts * store.ctx_len)
+    return store
+
+
+def test_a_store_built_again_from_the_same_weights_takes_the_audit(
+    tmp_path: Path, store_factory: StoreFactory
+) -> None:
+    tokens = np.arange(64).reshape(2, 32) % 7
+    first, again, other = (with_weights(store_factory(tokens), weights) for weights in ("abc", "abc", "xyz"))
+    made_on = fingerprints(first, ["sae"])
+    assert made_on["coders"] != fingerprints(again, ["sae"])["coders"]
+    audit = replace(AUDIT, store=made_on)
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(write_audit(audit_rows(audit, (), set()), "jsonl"))
+    with Annotations(again.path) as annotations:
+        assert import_audit(annotations, path, again).missing_explanations == 4
+    with Annotations(other.path) as annotations, pytest.raises(UserError, match="another coder 'sae'"):
+        import_audit(annotations, path, other)
 
 
 def test_lines_to_cite(resources: Resources, audit: Audit) -> None:
