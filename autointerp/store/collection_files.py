@@ -105,7 +105,9 @@ class _Merge:
 
     def take(self, name: str, row: Mapping[str, Any]) -> None:
         coder, number = _text(row, "coder"), _text(row, "latent")
-        author, created = _text(row, "author") or SOMEONE, _text(row, "created") or now()
+        # In a file of another kind, such as an exported list, these are about something else.
+        said = {word: _text(row, word) if "collection" in row else "" for word in ("author", "created")}
+        author, created = said["author"] or SOMEONE, said["created"] or now()
         reason = "" if not coder and not number else self._reason(coder, number, _text(row, "weights"))
         if reason:
             self.refused[reason] = self.refused.get(reason, 0) + 1

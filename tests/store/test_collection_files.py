@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.store import Store
+from autointerp.records import Explanation
+from autointerp.store import LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.collection_files import Clash, collections_table, import_collections
 from autointerp.store.table_files import FORMATS, FileFormat, to_file
@@ -112,6 +113,19 @@ def test_features_of_other_weights_are_refused(
         done = import_collections(tiny_store, annotations, _write(tmp_path, rows))
         assert list(done.refused.values()) == [1]
         assert annotations.collections.latents("lists") == {"sae": [0, 2]}, "named after the file"
+
+
+def test_a_whole_list_exported_from_the_app_can_be_imported(tiny_store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "best ones.csv"
+    with Annotations(tiny_store.path) as annotations:
+        annotations.add(Explanation(coder="sae", latent=3, text="words", explainer="person", author="Ada"))
+        file.write_bytes(
+            to_file(list_table(tiny_store, ["sae"], LatentQuery(), annotations=annotations), "csv")
+        )
+        import_collections(tiny_store, annotations, file)
+        members = annotations.collections.features("best ones")
+        assert {member.latent for member in members} == {0, 1, 2, 3, 4, 6, 7}
+        assert {member.author for member in members} == {"someone"}, "not who explained them"
 
 
 @pytest.mark.parametrize(

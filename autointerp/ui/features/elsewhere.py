@@ -7,6 +7,7 @@ import streamlit as st
 
 from autointerp.store import LatentPage, LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
+from autointerp.store.collection_files import collections_table
 from autointerp.store.table_files import FileFormat, to_file
 from autointerp.ui.features import collection
 from autointerp.ui.shared import components, job_strip, list_walk, roles
@@ -56,6 +57,19 @@ def draw(
             st.download_button(
                 _LABELS[file_format], data, file_name(store, coders, params, file_format), mime,
                 key=f"export_{file_format}", on_click="ignore", width="stretch",
+            )  # fmt: skip
+        listed = params.get("collection")
+        if annotations is not None and listed:
+            st.caption(
+                "The collection itself, whole, with its notes, for `autointerp collections STORE import`:"
+            )
+
+            def whole() -> bytes:
+                return to_file(collections_table(store, annotations, [listed]), "jsonl")
+
+            st.download_button(
+                "Collection", whole, file_name(store, ["collection"], {"name": listed}, "jsonl"), _MIME["jsonl"],
+                key="export_collection", on_click="ignore", width="stretch",
             )  # fmt: skip
 
 

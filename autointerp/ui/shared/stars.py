@@ -12,6 +12,7 @@ from autointerp.store.annotations import STARRED
 from autointerp.store.annotations.collections import Place
 from autointerp.ui.shared import components, job_strip, person, services
 from autointerp.ui.shared.session import open_store
+from autointerp.ui.shared.text import plain
 
 _HANDLED = "stars_handled"
 _UNSTARRED = "stars_taken"
@@ -74,4 +75,4 @@ def _clicked(key: str) -> None:
         try:
             set_star(store, (str(coder), int(latent)), on=bool(on))
         except StoreError as error:
-            st.toast(str(error))
+            st.toast(plain(str(error), 400))
