@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 from autointerp.audit.draw import create
 from autointerp.audit.options import AuditOptions
 from autointerp.audit.order import entries
+from autointerp.audit.report import disagreements
+from autointerp.audit.verdicts import verdicts
 from autointerp.cli.main import main
 from autointerp.pipeline.resources import Resources
 from autointerp.ratings import Audit, Rating, Verdict
@@ -36,6 +38,9 @@ class Judged:
     store: Store
     annotations: Annotations
     audit: Audit
+
+    def ratings(self) -> list[Rating]:
+        return self.annotations.audits.ratings(self.audit.id)
 
     def adjudications(self) -> list[Rating]:
         return [
@@ -143,10 +148,8 @@ def test_who_has_not_finished_sees_no_single_item(open_page, judged: Judged):
 
 def test_a_disagreement_is_settled_beside_what_they_said(open_page, judged: Judged):
     app = judged.open(open_page, "settle", "ann")
-    before = judged.annotations.audits.ratings(judged.audit.id)
+    before = judged.ratings()
     assert "0 settled" in said(app)
-    table = record(app, "list")
-    assert table is not None
     originals = records(app, "list")[-1]
     assert [row["cells"][0] for row in originals["rows"]] == ["ann", HOSTILE]
     assert NOTE in originals["rows"][1]["cells"][3]
@@ -157,7 +160,7 @@ def test_a_disagreement_is_settled_beside_what_they_said(open_page, judged: Judg
     app.button(key="settle_wrong").click().run()
     (settled,) = judged.adjudications()
     assert (settled.rater, settled.verdict, settled.note) == ("ann", "wrong", "We looked twice")
-    after = judged.annotations.audits.ratings(judged.audit.id)
+    after = judged.ratings()
     assert [rating for rating in after if rating.role == "rater"] == before
     assert "1 settled" in said(app)
     assert app.query_params["item"] != [str(settled.item + 1)]  # on to the next
@@ -171,7 +174,13 @@ def test_a_disagreement_is_settled_beside_what_they_said(open_page, judged: Judg
 
 def test_two_who_settle_at_once_are_told(open_page, judged: Judged):
     app = judged.open(open_page, "settle", "ann")
-    item = record_item(app, judged)
+    item = next(
+        row.item
+        for row in disagreements(verdicts(judged.audit, judged.ratings(), ["ann", HOSTILE]))
+        if row.matters
+    )
+    app.query_params["item"] = str(item + 1)
+    app.run()
     judged.annotations.audits.rate(
         Rating(
             audit_id=judged.audit.id,
@@ -186,17 +195,6 @@ def test_two_who_settle_at_once_are_told(open_page, judged: Judged):
     (settled,) = judged.adjudications()
     assert (settled.rater, settled.verdict) == ("cyd", "correct")
     assert f"Item {item + 1} already has an answer by cyd" in said(app)
-
-
-def record_item(app: AppTest, judged: Judged) -> int:
-    """The item that stands there: by its text."""
-    heading = next(str(text.value) for text in app.markdown if str(text.value).startswith("#### ")).replace(
-        "\\", ""
-    )
-    return next(
-        item.i for item in judged.audit.items if not item.is_control and item.text in heading
-        and item.i in {row["go"]["item"] - 1 for row in records(app, "list")[0]["rows"]}
-    )  # fmt: skip
 
 
 def test_nobody_settles_what_they_are_still_to_rate(open_page, judged: Judged):
@@ -220,7 +218,9 @@ def test_nobody_settles_what_they_are_still_to_rate(open_page, judged: Judged):
 
 def listed(app: AppTest) -> list[dict]:
     """Rows of the list of disagreements."""
-    return records(app, "list")[0]["rows"]
+    app.button(key="settle_all").click().run()
+    (table,) = (table for table in records(app, "list") if table["columns"][0]["title"] == "Item")
+    return table["rows"]
 
 
 def place(row: dict) -> int:
@@ -241,7 +241,7 @@ def test_a_settled_verdict_can_be_changed(open_page, judged: Judged):
 
 def test_where_all_agree_there_is_nothing_to_settle(open_page, judged: Judged):
     given: dict[str, dict[int, Rating]] = {"ann": {}, HOSTILE: {}}
-    for rating in judged.annotations.audits.ratings(judged.audit.id):
+    for rating in judged.ratings():
         if not rating.round:
             given[rating.rater][rating.item] = rating
     for item, theirs in given[HOSTILE].items():
@@ -256,7 +256,7 @@ def test_where_all_agree_there_is_nothing_to_settle(open_page, judged: Judged):
 
 
 def test_an_audit_without_answers_says_so(open_page, judged: Judged):
-    for rating in judged.annotations.audits.ratings(judged.audit.id):
+    for rating in judged.ratings():
         back = Rating(
             audit_id=judged.audit.id, item=rating.item, round=rating.round, rater=rating.rater, task="verdict",
             withdrawn=True, revises=rating.id,

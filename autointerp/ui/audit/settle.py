@@ -48,9 +48,7 @@ def draw(store: Store, audit: Audit) -> None:
         f"{fmt.plural(len(rows), 'item')} with different verdicts, {fmt.count(n_settled)} settled. {HOW}"
     )
     _hidden(hidden)
-    _list(rows, audit)
-    at = _place(rows)
-    _one(store, audit, rows, at, ratings)
+    _one(store, audit, rows, _place(rows), ratings)
 
 
 def _visible(
@@ -87,24 +85,21 @@ def _list(rows: Sequence[Disagreement], audit: Audit) -> None:
         {"title": "Verdicts"},
         {"title": "Settled", "cls": "name"},
     ]
-    with st.expander(f"All {fmt.plural(len(rows), 'disagreement')}"):
-        data = [
-            {
-                "go": {"item": row.item + 1},
-                "cells": [
-                    fmt.count(row.item + 1), {"text": visible(audit.items[row.item].text)[:300], "marks": [], "help": ""},
-                    visible(", ".join(f"{rater}: {_label(verdict)}" for rater, verdict in row.verdicts.items())),
-                    _label(row.settled) if row.settled else fmt.NONE,
-                ],
-            }
-            for row in rows
-        ]  # fmt: skip
-        record = {"columns": columns, "rows": data, "page": "audit", "cls": ""}
-        clicked = components.table(record, key="settle_list")
-    if clicked and clicked.get("item") != st.session_state.get("settle_clicked"):
-        st.session_state["settle_clicked"] = clicked.get("item")
-        change(item=int(clicked["item"]))
-        st.rerun()
+    data = [
+        {
+            "go": {"audit": audit.id, "view": "settle", "item": row.item + 1},
+            "cells": [
+                fmt.count(row.item + 1), {"text": visible(audit.items[row.item].text)[:300], "marks": [], "help": ""},
+                visible(", ".join(f"{rater}: {_label(verdict)}" for rater, verdict in row.verdicts.items())),
+                _label(row.settled) if row.settled else fmt.NONE,
+            ],
+        }
+        for row in rows
+    ]  # fmt: skip
+    clicked = components.table({"columns": columns, "rows": data, "page": "audit"}, key="settle_list")
+    if clicked:
+        _go(int(clicked["item"]) - 1)
+        st.rerun()  # closes the dialog
 
 
 def _label(verdict: Verdict | None) -> str:
@@ -122,6 +117,8 @@ def _one(
                 name, f"settle_{name.lower()}", key, f"The disagreement {'before' if to < at else 'after'} this one", _go,
                 (rows[to].item if inside else row.item,), disabled=not inside,
             )  # fmt: skip
+        if keyboard.button("List", "settle_all", "l", "All disagreements"):
+            st.dialog(f"All {fmt.plural(len(rows), 'disagreement')}", width="large")(_list)(rows, audit)
         st.caption(f"{at + 1:,} of {len(rows):,}")
     st.markdown(f"#### {plain(item.text, 2000)}")
     _originals(row, ratings)
