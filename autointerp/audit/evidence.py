@@ -150,15 +150,18 @@ def _neighbours(resources: Resources, coder: CoderStore, latent: int) -> Neighbo
 
 
 def questions(resources: Resources, audit: Audit, item: AuditItem, task: Task) -> Plan:
-    """What a judge's task asks about an item, `n_questions` of the audit's configuration or a few less: those that the newest
-    judge's score of this scorer was asked, with the same windows and marks, half of them activating where there are enough,
-    spread evenly over quantiles and sources. Where there is no such score, what the scorer would ask with its default options.
-    Raises UserError."""
+    """What a judge's task asks about an item, `n_questions` of the audit's configuration or a few less: those that a judge's
+    score of this scorer was asked, with the same windows and marks, half of them activating where there are enough, spread
+    evenly over quantiles and sources. It is the newest score from before the audit, else the first one since: scores that come
+    while people answer change nothing. Where there is none, what the scorer would ask with its default options. Raises
+    UserError."""
     if task == "verdict":
         raise ValueError("a verdict asks no questions")
     explanation = explanation_of(resources, item)
     n = int(audit.config.get("n_questions", 20))
-    score = judges_score(resources, explanation, task)
+    scores = _judges_scores(resources, explanation, task)
+    before = [score for score in scores if score.created <= audit.created]
+    score = next(iter([*before, *reversed(scores)]), None)
     plan = _fresh(resources, audit, explanation, task, n) if score is None else _asked(resources, item, score)
     rng = np.random.default_rng([_QUESTIONS, audit.seed, item.latent])
     return replace(plan, items=thinned(plan.items, n, rng))
@@ -170,12 +173,20 @@ def judges_score(
     """The newest good score of this explanation by this scorer, with its judged examples; only one that was `asked` all of
     these questions."""
     keys = {example.key for example in asked}
-    for score in resources.annotations.scores_of_latent(explanation.coder, explanation.latent):
-        if (score.explanation_id, score.scorer, score.status) == (explanation.id, task, "ok"):
-            judged = resources.annotations.judged(score.id)
-            if judged and keys <= {example.key for example in judged}:
-                return replace(score, judged=judged)
+    for score in _judges_scores(resources, explanation, task):
+        judged = resources.annotations.judged(score.id)
+        if keys <= {example.key for example in judged}:
+            return replace(score, judged=judged)
     return None
+
+
+def _judges_scores(resources: Resources, explanation: Explanation, task: Task) -> list[Score]:
+    """Good ones, newest first, without their judged examples."""
+    return [
+        score
+        for score in resources.annotations.scores_of_latent(explanation.coder, explanation.latent)
+        if (score.explanation_id, score.scorer, score.status) == (explanation.id, task, "ok") and score.n
+    ]
 
 
 def _asked(resources: Resources, item: AuditItem, score: Score) -> Plan:
@@ -183,7 +194,7 @@ def _asked(resources: Resources, item: AuditItem, score: Score) -> Plan:
     store = resources.store
     _, acts, _ = _held_out(resources, item)
     items = []
-    for example in score.judged or ():
+    for example in resources.annotations.judged(score.id):
         if example.context < store.n_contexts and example.start + example.window <= store.ctx_len:
             stop = example.start + example.window
             shown = cut(

@@ -13,13 +13,14 @@ from autointerp.audit.options import AuditOptions
 from autointerp.errors import UserError
 from autointerp.pipeline.examples import select_heldout
 from autointerp.pipeline.resources import Resources
-from autointerp.ratings import Audit, AuditItem, Rating
+from autointerp.ratings import Audit, AuditItem, Rating, Task
 from autointerp.records import Explanation
 from autointerp.sampling import Window
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Item
 from autointerp.types import Example
 from tests.audited import FEW, N_LATENTS, kind_named
+from tests.pipeline.conftest import score_once
 
 BOTH = AuditOptions(coders=("sae", "tc"))
 
@@ -234,6 +235,31 @@ def test_a_person_is_asked_what_the_judge_was_asked(resources: Resources, audit:
         assert [each.key for each in given] == [
             each.key for each in answered(questions(resources, audit, item, "fuzzing"), [None] * 10)
         ]
+
+
+def test_a_score_that_comes_later_changes_no_question(resources: Resources, audit: Audit) -> None:
+    item = audit.items[0]
+    explanation = resources.annotations.explanation(item.explanation_id)
+
+    def asked(task: Task) -> list[str]:
+        return [each.window.id for each in questions(resources, audit, item, task).items]
+
+    def score_again(task: Task, seed: int) -> None:
+        options = ScoreOptions(scorer=task, seed=seed, floor=False, **FEW)
+        resources.annotations.add(score_once(resources, explanation, options))
+
+    before = asked("fuzzing")
+    score_again("fuzzing", 5)
+    assert asked("fuzzing") == before
+    new = Explanation(coder=item.coder, latent=item.latent, text="by hand", explainer="person")
+    resources.annotations.add(new)
+    explanation, item = new, replace(item, explanation_id=new.id)
+    drawn = asked("detection")
+    score_again("detection", 6)
+    first = asked("detection")
+    assert first != drawn, "now there are a judge's"
+    score_again("detection", 7)
+    assert asked("detection") == first
 
 
 def test_without_a_judges_score_the_scorer_is_asked(resources: Resources, audit: Audit) -> None:
