@@ -35,6 +35,7 @@ class Layer:
     rows: NDArray[np.intp]
     is_first: bool
     legend: str
+    opacity: float = 0.65
 
 
 def layers(
@@ -70,7 +71,9 @@ def grouped(
         for index, name in enumerate(found.coders):
             own = order[(found.owner == index)[order] & (of == group)]
             if name in coders and len(own):
-                made.append(Layer(name, colour, own, is_first=is_first, legend=group))
+                made.append(
+                    Layer(name, colour, own, is_first=is_first, legend=group, opacity=0.95 if group else 0.5)
+                )
                 is_first = False
     return made
 
@@ -90,7 +93,7 @@ def scatter(
     for layer in drawn:
         rows = layer.rows
         said: Any = None if texts is None else [_said(texts[int(row)]) for row in rows]
-        marker: dict[str, Any] = {"size": size, "opacity": 0.65, "color": layer.colour}
+        marker: dict[str, Any] = {"size": size, "opacity": layer.opacity, "color": layer.colour}
         if values is not None and layer.colour != GREY:
             marker |= {"color": values[rows].astype(np.float32), "coloraxis": "coloraxis"}
         figure.add_trace(
