@@ -136,6 +136,23 @@ def test_what_counts_as_right_and_who_counts_are_in_the_address(open_page, judge
     assert [row["cells"][0] for row in table["rows"]] == [HOSTILE]
 
 
+def test_of_too_few_items_the_page_shows_no_figure(open_page, judged: Judged):
+    few = [rating for rating in judged.ratings() if rating.rater == HOSTILE and not rating.round]
+    kept = [rating for rating in few if not judged.audit.items[rating.item].is_control][:9]
+    for rating in judged.ratings():
+        if rating not in kept:
+            back = replace(
+                rating, id=new_id(), verdict=None, withdrawn=True, revises=rating.id, confidence=None, note=""
+            )
+            judged.annotations.audits.rate(back)
+    app = judged.open(open_page, "report")
+    assert "9 items judged so far: too few" in said(app)
+    tables = {table["columns"][0]["title"]: table for table in records(app, "list")}
+    for name in ("Explanations", "Agreement", "Score"):
+        assert not any("(" in str(cell) for row in tables[name]["rows"] for cell in row["cells"][1:4])
+    assert not app.get("plotly_chart")
+
+
 def test_who_has_not_finished_sees_no_single_item(open_page, judged: Judged):
     app = judged.open(open_page, "report", HOSTILE)
     assert "You have 5 answers left to give" in said(app)

@@ -86,10 +86,10 @@ def _part(part: Any) -> list[Any]:
     return [
         part.coder or "all",
         unknown or "all",
-        *_estimate(share.estimate),
+        *_estimate(share.estimate, share.n),
         share.n,
         round(share.population),
-        share.more,
+        share.more if _enough(share.n) else None,
     ]
 
 
@@ -103,7 +103,8 @@ def _rater(rater: Any) -> list[Any]:
 
 def _pair(made: "Report", first: str, second: str) -> list[Any]:
     found, _ = made.pair(first, second)
-    return [first, second, found.n_items, *_estimate(found.raw), *_estimate(found.kappa)]
+    n = found.n_items
+    return [first, second, n, *_estimate(found.raw, n), *_estimate(found.kappa, n)]
 
 
 def _score(name: str, key: str, made: "Report") -> list[Any]:
@@ -114,8 +115,15 @@ def _score(name: str, key: str, made: "Report") -> list[Any]:
     return [name, found.n, *_estimate(found.auroc), *_estimate(found.correlation), paper]
 
 
-def _estimate(estimate: "Estimate | None") -> tuple[float | None, str | None]:
-    if estimate is None:
+def _enough(n: int) -> bool:
+    """Whether a figure of so many items says anything, as in the sentences."""
+    from autointerp.audit.findings import MIN_JUDGED
+
+    return n >= MIN_JUDGED
+
+
+def _estimate(estimate: "Estimate | None", n: int | None = None) -> tuple[float | None, str | None]:
+    if estimate is None or (n is not None and not _enough(n)):
         return None, None
     if estimate.low is None or estimate.high is None:
         return estimate.value, None

@@ -10,7 +10,7 @@ import streamlit as st
 
 from autointerp.audit.agreement import GAP
 from autointerp.audit.document import document, item_table
-from autointerp.audit.findings import findings, score_name
+from autointerp.audit.findings import MIN_JUDGED, findings, score_name
 from autointerp.audit.report import RIGHT, Report, report
 from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Verdict
@@ -126,8 +126,9 @@ def _say(made: Report, names: dict[str, str]) -> None:
 
 
 def _shares(store: Store, made: Report, image: str) -> None:
-    drawn = [part for part in made.parts if part.share.estimate is not None]
+    drawn = [part for part in made.parts if part.share.n >= MIN_JUDGED]
     if not drawn:
+        st.caption(f"Shares are drawn from {MIN_JUDGED} items judged on.")
         return
     colours = {info.coder: charts.colour(place) for place, info in enumerate(store.coders())}
     controls = sum(each.controls for each in made.raters)
@@ -176,6 +177,11 @@ def _calibration(made: Report, names: dict[str, str], image: str, *, hidden: boo
     found = made.calibrations[key]
     left, right = st.columns(2, gap="medium")
     with left:
+        if found.n < MIN_JUDGED:
+            st.caption(
+                f"Share right by score: {fmt.plural(found.n, 'item')} judged, {MIN_JUDGED} at least are drawn."
+            )
+            return
         share = made.whole.estimate.value if made.whole.estimate else None
         charts.draw(report_charts.calibration(found.bins, names[key], share), "audit_calibration", image)
         st.caption("About equally many items in each bin. Bars: 95 % intervals; grey, the scores of the bin.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from autointerp.audit.agreement import Agreement
 from autointerp.audit.calibration import PAPER_N, Calibration, paper
-from autointerp.audit.findings import ends, number, percent
+from autointerp.audit.findings import MIN_JUDGED, ends, number, percent
 from autointerp.audit.report import Part, Report
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.ratings import TASKS, VERDICTS
@@ -15,7 +15,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import visible
 
 Columns = list[dict[str, Any]]
-_INTERVAL = "95 % interval in brackets"
+_INTERVAL = f"95 % interval in brackets; a dash for fewer than {MIN_JUDGED} items"
 
 
 def _num(title: str, help_: str = "", *, aside: bool = False) -> dict[str, Any]:
@@ -43,8 +43,9 @@ def parts(report: Report) -> None:
     rows = [
         {
             "cells": [
-                part_name(part), _share(part.share.estimate), fmt.count(part.share.n), fmt.count(round(part.share.population)),
-                fmt.count(part.share.more),
+                part_name(part), _share(part.share.estimate, part.share.n), fmt.count(part.share.n),
+                fmt.count(round(part.share.population)),
+                fmt.count(part.share.more) if part.share.n >= MIN_JUDGED else fmt.NONE,
             ]
         }
         for part in report.parts
@@ -102,7 +103,9 @@ def agreements(report: Report, pair: tuple[str, str] | None, of_pair: Agreement 
     rows = [
         {
             "cells": [
-                name, _share(found.raw), _number(found.kappa), _number(found.alpha), fmt.count(found.n_items)
+                name, _share(found.raw, found.n_items), _number(found.kappa, found.n_items),
+                _number(found.alpha, found.n_items),
+                fmt.count(found.n_items),
             ]
         }
         for name, found in named
@@ -176,15 +179,16 @@ def said(report: Report, place: int) -> str:
     return visible(", ".join(given) + (f"; settled: {labels[settled]}" if settled >= 0 else ""))
 
 
-def _share(estimate: Estimate | None) -> str:
-    if estimate is None:
+def _share(estimate: Estimate | None, n: int) -> str:
+    """A dash where it is of too few items to say anything, as in the sentences."""
+    if estimate is None or n < MIN_JUDGED:
         return fmt.NONE
     whole = percent(estimate.value)
     return whole if estimate.low is None else f"{whole} ({ends(estimate)})"
 
 
-def _number(estimate: Estimate | None) -> str:
-    return fmt.NONE if estimate is None else number(estimate)
+def _number(estimate: Estimate | None, n: int = MIN_JUDGED) -> str:
+    return fmt.NONE if estimate is None or n < MIN_JUDGED else number(estimate)
 
 
 def _table(columns: Columns, rows: list[Any], key: str) -> None:
