@@ -54,6 +54,8 @@ const keyOf = (path) => {
 // What was typed into a field of the address belongs to the address that it was typed at.
 const MARK = " at ";
 // What lasts belongs to the browser, whichever store is looked at.
+const AGAIN_MS = 3000;
+const TRIES = 3;
 const LASTING = "autointerp for all stores ";
 
 const listen = (root) => {
@@ -151,7 +153,8 @@ export default function ({ data, parentElement, setStateValue }) {
       else write(own, data.slot + key, value);
     }
   }
-  root.tell = () => {
+  root.heard = new Set(data.heard);
+  root.untold = () => {
     const texts = Object.fromEntries(Object.entries(entries(shared, data.slot)).filter(([, text]) => typeof text === "string"));
     const forms = {};
     const addressed = {};
@@ -159,21 +162,34 @@ export default function ({ data, parentElement, setStateValue }) {
     const anew = Object.entries(root.anew).filter(([key, n]) => n > (root.drawn[key] || 0));
     for (const key of root.lasting) {
       const value = read(shared, LASTING + key);
-      if (typeof value === "string" && value && !(key in root.forms) && key !== busy) forms[key] = value;
+      if (typeof value === "string" && value && !(key in root.forms) && !root.heard.has(key) && key !== busy) forms[key] = value;
     }
     for (const [name, value] of Object.entries(entries(own, data.slot))) {
       const [key, address] = name.split(MARK);
       if (!key.startsWith("url_")) {
-        if (!(key in root.forms) && key !== busy) forms[key] = value;
+        if (!(key in root.forms) && !root.heard.has(key) && key !== busy) forms[key] = value;
       } else if (address !== root.at) {
         if (root.confirmed.delete(name)) own.removeItem(data.slot + name);
       } else if (typeof value === "string" && key !== busy) addressed[key] = value;
     }
     const found = JSON.stringify([data.session, texts, forms, addressed, anew]);
     const same = JSON.stringify(Object.entries(texts).sort()) === JSON.stringify(Object.entries(data.texts).sort());
-    if (root.found === found || (same && !anew.length && !Object.keys(forms).length && !Object.keys(addressed).length)) return;
+    const nothing = same && !anew.length && !Object.keys(forms).length && !Object.keys(addressed).length;
+    return nothing ? null : [found, { session: data.session, texts, forms, typed: addressed, anew: Object.fromEntries(anew) }];
+  };
+  // A server that is busy starting may lose what it is told: it is told again until it has heard, a few times.
+  const say = (found, told, tries) => {
+    setStateValue("found", { ...told, tries });
+    setTimeout(() => {
+      const still = root.isConnected && root.found === found && tries < TRIES ? root.untold() : null;
+      if (still && still[0] === found) say(found, still[1], tries + 1);
+    }, AGAIN_MS);
+  };
+  root.tell = () => {
+    const [found, told] = root.untold() || [];
+    if (!told || root.found === found) return;
     root.found = found;
-    setStateValue("found", { session: data.session, texts, forms, typed: addressed, anew: Object.fromEntries(anew) });
+    say(found, told, 0);
   };
   root.tell();
   root.listening = root.listening || listen(root);

@@ -175,6 +175,7 @@ def draw() -> None:
         "texts": _texts(),
         "lasting": [*map(_class, _lasting())],
         "keys": [*map(_class, _typed()), *st.session_state.get(_WRITERS, {})],
+        "heard": list(_found()),
         "forms": {_class(key): value for key, value in _forms().items()},
         "dropped": st.session_state.get(_DROPPED, []),
         "discards": st.session_state.pop(_DISCARDS, {}),
