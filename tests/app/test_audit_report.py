@@ -184,6 +184,9 @@ def test_a_disagreement_is_settled_beside_what_they_said(open_page, judged: Judg
     app.query_params["item"] = str(settled.item + 1)
     app.run()
     assert "Settled by ann" in said(app)
+    assert "Settled by ann" in said(
+        judged.open(open_page, "settle", item=str(settled.item + 1))
+    )  # for anybody
     app.button(key="settle_undo").click().run()
     assert judged.adjudications() == []
     assert "0 settled" in said(app)

@@ -90,12 +90,11 @@ def _choices(raters: Sequence[str]) -> tuple[list[str], list[Verdict]]:
                 "Raters", raters, selection_mode="multi", format_func=lambda name: plain(name, 40), wrap=True,
                 **bound("raters", list(wanted), list(raters), encode=_encoder(raters, "|"), firm=True),
             )  # fmt: skip
-        with st.container(width=420):
-            st.multiselect(
-                "Counts as right", known, format_func=lambda verdict: VERDICTS[verdict].label,
-                help="Verdicts that make an explanation count as right in every figure below",
-                **bound("right", right, list(RIGHT), encode=_encoder(list(RIGHT), ",")),
-            )  # fmt: skip
+        st.pills(
+            "Counts as right", known, selection_mode="multi", format_func=lambda verdict: VERDICTS[verdict].label, wrap=True,
+            help="Verdicts that make an explanation count as right in every figure below",
+            **bound("right", right, list(RIGHT), encode=_encoder(list(RIGHT), ","), firm=True),
+        )  # fmt: skip
     return list(wanted), right
 
 

@@ -126,8 +126,16 @@ def _one(
     with st.container():
         if said:
             st.warning(sentence(said, 600))
+    standing = next(
+        (rating for rating in ratings if rating.role == "adjudicator" and rating.item == row.item), None
+    )
+    if standing is not None:
+        note = f" “{plain(standing.note, 400)}”" if standing.note else ""
+        st.caption(
+            f"Settled by {plain(standing.rater, 60)} as “{_label(standing.verdict)}”, {fmt.minute(standing.created)} UTC.{note}"
+        )
     if job_strip.writable(store):
-        _verdicts(store, audit, rows, at, ratings)
+        _verdicts(store, audit, rows, at, standing)
     desk = Desk(store, audit, person.name(), (Entry(item.i, 0, "verdict"),))
     try:
         shown = shelf().get(services.resources(store), audit, desk.entries[0])
@@ -159,12 +167,9 @@ def _is_of(rating: Rating, row: Disagreement) -> bool:
 
 
 def _verdicts(
-    store: Store, audit: Audit, rows: Sequence[Disagreement], at: int, ratings: Sequence[Rating]
+    store: Store, audit: Audit, rows: Sequence[Disagreement], at: int, standing: Rating | None
 ) -> None:
     row = rows[at]
-    standing = next(
-        (rating for rating in ratings if rating.role == "adjudicator" and rating.item == row.item), None
-    )
     if not person.name():
         with st.container(width=320):
             person.field("Settled by")
@@ -180,7 +185,7 @@ def _verdicts(
             chosen = row.settled == verdict
             keyboard.button(
                 kind.label, f"settle_{verdict}", kind.key, f"{kind.label}: {kind.help}", _settle,
-                (store, audit, rows, at, verdict, standing, note_key), type="primary" if chosen else "secondary",
+                (store, audit, rows, at, verdict, standing, note_key), icon=":material/check:" if chosen else None,
                 help=kind.help,
             )  # fmt: skip
         if standing is not None:
@@ -188,9 +193,6 @@ def _verdicts(
                 "Take back", "settle_undo", "u", "Open this disagreement again", _take_back, (store, standing),
                 type="tertiary",
             )  # fmt: skip
-    if standing is not None:
-        note = f" “{plain(standing.note, 400)}”" if standing.note else ""
-        st.caption(f"Settled by {plain(standing.rater, 60)}, {fmt.minute(standing.created)} UTC.{note}")
 
 
 def _go(item: int) -> None:
