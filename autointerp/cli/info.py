@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.cli.shared.arguments import add_store_argument
 from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import human_bytes, printable, table, write_result
+from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import StoreError
 
 if TYPE_CHECKING:
@@ -33,25 +34,36 @@ _HEADER = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
+    parser.add_argument(
+        "--check", action="store_true", help="read every byte of it, to see whether all is as it was written"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.store import Store
 
     store = Store.open(args.store)
-    document = describe(store)
+    document = describe(store, problems=_checked(store) if args.check else None)
     write_result(document, as_text(document), as_json=args.json)
 
 
-def describe(store: "Store") -> dict[str, Any]:
-    """The document behind `info --json`."""
-    problems = store.problems()
+def _checked(store: "Store") -> list[str]:
+    from autointerp.store.checking import check
+
+    with progress_bars() as report:
+        return check(store, report)
+
+
+def describe(store: "Store", *, problems: list[str] | None = None) -> dict[str, Any]:
+    """The document behind `info --json`. `problems`: what a check of everything found, where there was one."""
+    checked = problems is not None
+    problems = store.problems() if problems is None else problems
     try:
         with open_annotations(store.path) as annotations:
             counts = annotations.counts()
             collections, audits = annotations.collections.all(), annotations.audits.all()
     except StoreError as error:
-        problems.append(str(error))
+        problems += [str(error)] if str(error) not in problems else []
         counts, collections, audits = {}, [], []
     return {
         "store": str(store.path),
@@ -66,6 +78,7 @@ def describe(store: "Store") -> dict[str, Any]:
             for each in audits
         ],
         "complete": not problems,
+        "checked": checked,
         "problems": problems,
     }
 
@@ -132,5 +145,9 @@ def as_text(document: dict[str, Any]) -> str:
     if document["problems"]:
         lines += ["Problems:", *(f"  {printable(problem)}" for problem in document["problems"])]
     else:
-        lines.append("Everything is complete.")
+        lines.append(
+            "Everything was read, and is whole."
+            if document["checked"]
+            else "Everything is there. Whether it is undamaged, `autointerp info --check` tells, reading all of it."
+        )
     return "\n".join(lines)

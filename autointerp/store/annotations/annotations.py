@@ -307,6 +307,21 @@ class Annotations:
                 counted[coder] |= {"scores": good, "failed_scores": failed}
         return counted
 
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with its file, reading all of it; empty for a whole one. Raises StoreDamaged for one that
+        cannot be read at all."""
+        with self._database.read() as connection:
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+            loose = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
+        found += [
+            f"a row of {table} names a row of {parent} that is not there" for table, _, parent, _ in loose
+        ]
+        return [
+            f"{str(self.path)!r} is damaged ({text}). Restore it from a copy."
+            for text in found
+            if text != "ok"
+        ]
+
     def version(self, coder: str) -> int:
         """A number that grows with every change of this coder's annotations, the same for every process."""
         with self._database.read() as connection:
