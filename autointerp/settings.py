@@ -10,6 +10,7 @@ AUTOINTERP_WEIGHTS     where to look for models and coders that are no longer wh
 
 import ipaddress
 import os
+from contextvars import ContextVar
 from pathlib import Path
 
 ENV_STORE = "AUTOINTERP_STORE"
@@ -68,9 +69,13 @@ def other_stores() -> list[Path]:
     return [Path(named) for named in os.environ.get(ENV_STORES, "").split(os.pathsep) if named]
 
 
+visiting: ContextVar[bool] = ContextVar("visiting", default=False)
+"""Whether this thread works for a visitor; where all do, the environment says so."""
+
+
 def is_read_only() -> bool:
-    """Whether everybody who looks at the app is a visitor: nothing is written, and nothing fetched from a hub."""
-    return is_set(ENV_READ_ONLY)
+    """Whether who looks at the app is a visitor: nothing is written, and nothing fetched from a hub."""
+    return is_set(ENV_READ_ONLY) or visiting.get()
 
 
 def is_set(variable: str) -> bool:

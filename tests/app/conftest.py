@@ -37,7 +37,7 @@ def _no_page_shows_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
 def open_page(monkeypatch: pytest.MonkeyPatch) -> OpenPage:
     """`open_page(store_path, "feature", coder="sae", latent="3")` runs the page at that address."""
 
-    def run(store: object, name: str, **params: str) -> AppTest:
+    def run(store: object, name: str, /, **params: str) -> AppTest:
         path = getattr(store, "path", store)
         monkeypatch.delenv(ENV_READ_ONLY, raising=False)
         # A page can be switched to once a first run has registered it; without a store that run is cheap.

@@ -37,7 +37,7 @@ def _have_visitors() -> None:
 def is_owner() -> bool:
     """Whether who looks may do everything."""
     served_here = settings.is_this_machine(st.get_option("server.address")) and not has_sign_in()
-    return served_here and not settings.is_read_only()
+    return served_here and not settings.is_set(settings.ENV_READ_ONLY)
 
 
 def may_rate() -> bool:

@@ -154,7 +154,8 @@ def _open(path: str, _stamp: int) -> Store:
 
 
 def open_store() -> Store:
-    """The session's store; raises `StoreError`."""
+    """The session's store, for who looks; raises `StoreError`."""
+    settings.visiting.set(not roles.is_owner())
     path = store_path()
     try:
         stamp = (path / "store.json").stat().st_mtime_ns
