@@ -97,19 +97,20 @@ def load(path: Path | None = None) -> Preferences:
         ) from None
 
 
-_named: set[str] = set()
+named_servers: set[str] = set()
+"""Those that the owner of this process named beside the settings and the environment."""
 
 
 def name_server(base_url: str) -> None:
     """The owner of this process named this server, on a command line or in a page: keys of the environment may go there. Raises
     WrongURL."""
-    _named.add(full_url(base_url))
+    named_servers.add(full_url(base_url))
 
 
 def is_named(base_url: str) -> bool:
     """Whether the owner of this process named this server: so, in the settings, or in `AUTOINTERP_BASE_URL`. Others come from a
     store's jobs, or are typed and not saved. Raises WrongURL."""
-    known = set(_named)
+    known = set(named_servers)
     for name in (os.environ.get(ENV_BASE_URL, ""), _server_of_settings()):
         with suppress(UserError):
             known.add(full_url(name))

@@ -10,6 +10,7 @@ AUTOINTERP_WEIGHTS     where to look for models and coders that are no longer wh
 
 import ipaddress
 import os
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -76,6 +77,11 @@ visiting: ContextVar[bool] = ContextVar("visiting", default=False)
 def is_read_only() -> bool:
     """Whether who looks at the app is a visitor: nothing is written, and nothing fetched from a hub."""
     return is_set(ENV_READ_ONLY) or visiting.get()
+
+
+def have_visitors(env: MutableMapping[str, str]) -> None:
+    """Make a visitor of everybody in the process of this environment."""
+    env[ENV_READ_ONLY] = env["HF_HUB_OFFLINE"] = "1"
 
 
 def is_set(variable: str) -> bool:

@@ -15,13 +15,12 @@ from pathlib import Path
 from autointerp import settings
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
-from autointerp.llm.secrets import KEY_VARIABLES
+from autointerp.llm.secrets import drop_keys
 
 NAME = "serve"
 HELP = "run the app on a store"
 
 PORTS_TRIED = 100
-_HUB_KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 VISITORS = "  Visitors read, and change nothing{but}; see docs/serving.md."
 
 
@@ -104,17 +103,12 @@ def served_environment(
         settings.ENV_STORE: str(store),
         settings.ENV_STORES: os.pathsep.join(map(str, others)),
     }
-    for variable, on in (
-        (settings.ENV_READ_ONLY, read_only),
-        (settings.ENV_RATERS, raters),
-        (settings.ENV_ALL_STORES, all_stores),
-    ):
+    for variable, on in ((settings.ENV_RATERS, raters), (settings.ENV_ALL_STORES, all_stores)):
         if on:
             environment[variable] = "1"
     if read_only:
-        for variable in (*KEY_VARIABLES, *_HUB_KEYS):
-            environment.pop(variable, None)
-        environment["HF_HUB_OFFLINE"] = "1"
+        settings.have_visitors(environment)
+        drop_keys(environment)
     return environment
 
 

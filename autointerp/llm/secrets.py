@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from autointerp.llm.errors import AuthError
 # A key is only ever sent to the host it was issued for; AUTOINTERP_API_KEY is for the server that its owner names.
 _HOST_KEYS = {"api.openai.com": "OPENAI_API_KEY", "openrouter.ai": "OPENROUTER_API_KEY"}
 _ANY_HOST_KEY = "AUTOINTERP_API_KEY"
-KEY_VARIABLES = (*_HOST_KEYS.values(), _ANY_HOST_KEY)
+_VARIABLES = (*_HOST_KEYS.values(), _ANY_HOST_KEY, "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 _MASK = "[hidden]"
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}  # str.lower can change a text's length
@@ -79,6 +79,12 @@ def key_variable(base_url: str, env: Mapping[str, str] = os.environ, *, named: b
     names = [_ANY_HOST_KEY] if named else []
     names += [name for owner, name in _HOST_KEYS.items() if host == owner or host.endswith("." + owner)]
     return next((name for name in names if env.get(name, "").strip()), None)
+
+
+def drop_keys(env: MutableMapping[str, str]) -> None:
+    """Take a person's keys, of language models and of the hub, out of an environment."""
+    for variable in _VARIABLES:
+        env.pop(variable, None)
 
 
 def redact(text: str, secret: Secret | None = None) -> str:

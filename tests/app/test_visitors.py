@@ -1,6 +1,7 @@
 """What a visitor can do, tried page by page with addresses that ask for more: they read, and nothing else (docs/serving.md)."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -109,8 +110,12 @@ def test_an_app_that_others_reach_has_visitors(host: str | None, monkeypatch: py
     monkeypatch.setenv(ENV_READ_ONLY, "")
     assert not roles.is_owner()
     assert not roles.may_rate()
+    for variable in ("AUTOINTERP_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(variable, "owners")
     roles.settle()
     assert settings.is_read_only(), "the layers below the pages know it too"
+    assert not {"AUTOINTERP_API_KEY", "HF_TOKEN"} & set(os.environ)
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,8 @@ def test_a_request_from_elsewhere_is_noticed(client: Any, headers: Any, elsewher
 def test_one_request_from_elsewhere_makes_visitors_of_all(monkeypatch: pytest.MonkeyPatch):
     import asyncio
 
-    monkeypatch.setenv(ENV_READ_ONLY, "")
+    for variable in (ENV_READ_ONLY, "OPENAI_API_KEY", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(variable, "")
     reached = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autointerp import settings
 from autointerp.errors import UserError
+from autointerp.llm.secrets import drop_keys
 
 CANNOT = "Visitors of this app read, and change nothing."
 NO_RATING = f"{CANNOT} Audits can be read, not answered."
@@ -31,7 +32,8 @@ def settle() -> None:
 
 
 def _have_visitors() -> None:
-    os.environ[settings.ENV_READ_ONLY] = "1"
+    settings.have_visitors(os.environ)
+    drop_keys(os.environ)
 
 
 def is_owner() -> bool:
