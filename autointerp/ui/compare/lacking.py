@@ -11,6 +11,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import path_to_type
 from autointerp.ui.shared.text import plain
 
 
@@ -26,8 +27,8 @@ def draw(store: Store, resources: Resources, answer: Price) -> None:
                 line
                 for side in answer.sides
                 for line in (
-                    f"autointerp explain {store.path} {side.coder} --explainer pattern",
-                    f"autointerp score {store.path} {side.coder} --scorer detection fuzzing",
+                    f"autointerp explain {path_to_type(store)} {side.coder} --explainer pattern",
+                    f"autointerp score {path_to_type(store)} {side.coder} --scorer detection fuzzing",
                 )
             )
         )
@@ -50,7 +51,7 @@ def _one(store: Store, supply: Supply) -> None:
     known = supply.explaining is not None and supply.scoring is not None
     if runner is None or not job_strip.writable(store) or not known or supply.asks_llm:
         # What a language model is asked costs something: the Jobs page says how much before.
-        if commands := supply.commands(str(store.path)):
+        if commands := supply.commands(path_to_type(store)):
             components.commands(*commands)
         st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
         return

@@ -18,6 +18,7 @@ from autointerp.ui.compare.coders import pair_of, several
 from autointerp.ui.shared import components, computed, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explanation_cell import explanation_cell
+from autointerp.ui.shared.session import path_to_type
 from autointerp.ui.shared.state import change, choice, choose, current, pager, whole
 from autointerp.ui.shared.text import plain
 
@@ -94,7 +95,9 @@ def nothing(store: Store, infos: Sequence[CoderInfo], n_explained: Mapping[str, 
         f"{said}. {needs}: write them from the Jobs page or the command line, without a language model for instance:"
     )
     lacking = [info.coder for info in infos if n_explained[info.coder] < 2][:at_least]
-    components.commands(*(f"autointerp explain {store.path} {name} --explainer pattern" for name in lacking))
+    components.commands(
+        *(f"autointerp explain {path_to_type(store)} {name} --explainer pattern" for name in lacking)
+    )
     st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
 
 

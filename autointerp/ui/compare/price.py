@@ -19,9 +19,9 @@ from autointerp.store import CoderAnnotations, ScoreKind, Store, annotated_store
 from autointerp.types import CoderInfo
 from autointerp.ui.compare import figures, lacking, tables
 from autointerp.ui.compare.coders import choose_several
-from autointerp.ui.shared import charts, computed, score_text, services
+from autointerp.ui.shared import charts, computed, roles, score_text, services
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.session import file_identity
+from autointerp.ui.shared.session import file_identity, path_to_type
 from autointerp.ui.shared.state import bound, choice, choose, current, flag, whole
 from autointerp.ui.shared.text import plain, visible
 
@@ -155,7 +155,8 @@ def _answer(
     files = tuple(file_identity(info) for info in infos if info.coder in written)
     versions = tuple(annotations.version for annotations in written.values())
     measured = tuple(results.known(resources, "fidelity", [coder]) is not None for coder in written)
-    return _kept(str(store.path), files, versions, measured, question, resources)
+    with roles.turn():
+        return _kept(str(store.path), files, versions, measured, question, resources)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -229,7 +230,9 @@ def _save(store: Store, answer: Price, image: str) -> None:
         return text.getvalue()
 
     def document() -> str:
-        return json.dumps({"store": str(store.path), **report.document(answer)}, ensure_ascii=False, indent=2)
+        return json.dumps(
+            {"store": path_to_type(store), **report.document(answer)}, ensure_ascii=False, indent=2
+        )
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = f"{store.path.name}-price"

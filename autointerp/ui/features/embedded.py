@@ -11,6 +11,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import components, job_strip, services
 from autointerp.ui.shared import format as fmt
+from autointerp.ui.shared.session import path_to_type
 from autointerp.ui.shared.text import plain
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def draw(
                 f"{status} This app is read-only: search by meaning in an app that can write to the store, or run the "
                 "embedding scorer from the command line:"
             )
-            scoring = (f"autointerp score {store.path} {coder} --scorer embedding" for coder in coders)
+            scoring = (
+                f"autointerp score {path_to_type(store)} {coder} --scorer embedding" for coder in coders
+            )
             components.commands(*scoring)
         return
     key = (str(store.path), embedder.name, *sorted(coders))

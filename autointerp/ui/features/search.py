@@ -15,6 +15,7 @@ from autointerp.ui.shared import components, job_strip, llm_settings, roles, ser
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.list_state import FeaturesState
+from autointerp.ui.shared.session import path_to_type
 from autointerp.ui.shared.state import change, whole
 from autointerp.ui.shared.text import plain, sentence, visible
 
@@ -262,7 +263,11 @@ def _no_explanations(store: Store, state: FeaturesState) -> None:
         "Nothing is explained yet, so there are no explanations to search. Search contexts instead, or explain features: one "
         "by one on the Feature page, or all from the command line (no language model needed):"
     )
-    st.code(f"autointerp explain {store.path} {coder} --explainer pattern", language=None, wrap_lines=True)
+    st.code(
+        f"autointerp explain {path_to_type(store)} {coder} --explainer pattern",
+        language=None,
+        wrap_lines=True,
+    )
     st.button("Search contexts", key="to_contexts", on_click=change, kwargs={"mode": None, "page": None})
 
 

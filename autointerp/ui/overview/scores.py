@@ -20,7 +20,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.feature_rows import features
 from autointerp.ui.shared.list_query import query_of_address
 from autointerp.ui.shared.list_state import BEST
-from autointerp.ui.shared.session import messages, open_store
+from autointerp.ui.shared.session import messages, open_store, path_to_type
 from autointerp.ui.shared.state import bound, choose, current
 from autointerp.ui.shared.text import plain, visible
 from autointerp.ui.shared.written import Coverage, Written
@@ -56,8 +56,8 @@ def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
         "or the command line. No language model is needed:"
     )
     components.commands(
-        f"autointerp explain {store.path} {coder} --explainer pattern",
-        f"autointerp score {store.path} {coder} --scorer detection fuzzing",
+        f"autointerp explain {path_to_type(store)} {coder} --explainer pattern",
+        f"autointerp score {path_to_type(store)} {coder} --scorer detection fuzzing",
     )
     st.page_link("pages/jobs.py", label="Jobs", icon=":material/pending_actions:")
 

@@ -74,7 +74,7 @@ def _switch() -> None:
 def _among_served(current: str) -> None:
     """What a visitor may choose, where there is a choice."""
     rates = " They can rate audits." if roles.may_rate() else ""
-    st.caption(f"{roles.CANNOT}{rates} Who serves it chooses what is shown.")
+    st.caption(f"{roles.CANNOT}{rates} Whoever serves it chooses what is shown.")
     known = list(dict.fromkeys([current, *(str(path.resolve()) for path in served_stores())]))
     if len(known) > 1:
         st.selectbox(

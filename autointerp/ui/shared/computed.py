@@ -13,6 +13,7 @@ from autointerp.jobs import Job
 from autointerp.jobs.comparing import compare_job
 from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, roles, services
+from autointerp.ui.shared.session import path_to_type
 from autointerp.ui.shared.text import plain
 
 _RECENT = 50
@@ -53,7 +54,7 @@ def offer(store: Store, works: Sequence[dict[str, Any]]) -> None:
         st.info(
             f"Not computed yet: {label}. This app is read-only; open the store with one that can write, once:"
         )
-        components.commands(f"autointerp serve {store.path}")
+        components.commands(f"autointerp serve {path_to_type(store)}")
         return
     key = f"compute_{works[0]['payload']['what']}"
     jobs = services.annotations(store).jobs

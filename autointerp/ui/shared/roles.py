@@ -38,8 +38,12 @@ def _have_visitors() -> None:
 
 def is_owner() -> bool:
     """Whether who looks may do everything."""
-    served_here = settings.is_this_machine(st.get_option("server.address")) and not has_sign_in()
-    return served_here and not settings.is_set(settings.ENV_READ_ONLY)
+    return not settings.is_read_only() and not serves_others()
+
+
+def serves_others() -> bool:
+    """Whether more than this machine reaches the app, by its own settings."""
+    return not settings.is_this_machine(st.get_option("server.address")) or has_sign_in()
 
 
 def may_rate() -> bool:

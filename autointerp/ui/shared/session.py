@@ -155,13 +155,18 @@ def _open(path: str, _stamp: int) -> Store:
 
 def open_store() -> Store:
     """The session's store, for who looks; raises `StoreError`."""
-    settings.visiting.set(not roles.is_owner())
+    settings.visiting.set(roles.serves_others())
     path = store_path()
     try:
         stamp = (path / "store.json").stat().st_mtime_ns
     except OSError:
         return Store.open(path)  # raises, and says what is wrong
     return _open(str(path), stamp)
+
+
+def path_to_type(store: Store) -> str:
+    """What stands for the store in a command: visitors are not told where it lies."""
+    return str(store.path) if roles.is_owner() else "STORE"
 
 
 def tab_title(*parts: str) -> None:
