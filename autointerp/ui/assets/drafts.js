@@ -149,7 +149,8 @@ export default function ({ data, parentElement, setStateValue }) {
   for (const [key, value] of Object.entries(data.forms)) {
     // What a click changed; a field that is being typed into is ahead of the server.
     if (JSON.stringify(before[key]) !== JSON.stringify(value) && !(root.keys.has(key) && keyOf(path(focused())) === key && focused().value !== value)) {
-      if (root.lasting.has(key)) write(shared, LASTING + key, value);
+      // An empty field of a new session is one that has not heard of this browser yet.
+      if (root.lasting.has(key)) { if (value) write(shared, LASTING + key, value); }
       else write(own, data.slot + key, value);
     }
   }
@@ -162,7 +163,7 @@ export default function ({ data, parentElement, setStateValue }) {
     const anew = Object.entries(root.anew).filter(([key, n]) => n > (root.drawn[key] || 0));
     for (const key of root.lasting) {
       const value = read(shared, LASTING + key);
-      if (typeof value === "string" && value && !(key in root.forms) && !root.heard.has(key) && key !== busy) forms[key] = value;
+      if (typeof value === "string" && value && !root.forms[key] && !root.heard.has(key) && key !== busy) forms[key] = value;
     }
     for (const [name, value] of Object.entries(entries(own, data.slot))) {
       const [key, address] = name.split(MARK);
@@ -186,10 +187,10 @@ export default function ({ data, parentElement, setStateValue }) {
     }, AGAIN_MS);
   };
   root.tell = () => {
-    const [found, told] = root.untold() || [];
-    if (!told || root.found === found) return;
+    const [found, told] = root.untold() || [""]; // once all is heard, what is lost later is told again
+    if (root.found === found) return;
     root.found = found;
-    say(found, told, 0);
+    if (told) say(found, told, 0);
   };
   root.tell();
   root.listening = root.listening || listen(root);

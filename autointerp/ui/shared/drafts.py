@@ -191,7 +191,7 @@ def _receive() -> None:
     if not isinstance(sent, dict):
         return
     st.session_state[TEXTS] = {str(k): str(v)[:MAX_CHARS] for k, v in dict(sent["texts"]).items()}
-    have = {_class(key) for key in _forms()}
+    have = {_class(key) for key, value in _forms().items() if value or key not in _lasting()}
     _found().update({key: value for key, value in dict(sent["forms"]).items() if key not in have})
     st.session_state.setdefault(_DRAWN, {}).update({str(k): int(n) for k, n in sent.get("anew", {}).items()})
     for name, (key, write, typed) in st.session_state.get(_WRITERS, {}).items():
