@@ -1,8 +1,11 @@
 """Pages as AppTest runs them: the real router, one page, an address."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
@@ -11,6 +14,10 @@ from streamlit.testing.v1 import AppTest
 from autointerp.preferences import ENV_CONFIG
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
+from autointerp.ui.shared import components, person
+from tests.app.auditing import Bench, Browser, Sit, make
+from tests.audited import write_audited
 from tests.explained import Explained, explain
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -65,3 +72,45 @@ def explained_store(tiny_store: Store) -> Explained:
 def no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine's settings say: no language model is chosen."""
     monkeypatch.setenv(ENV_CONFIG, str(tmp_path / "config" / "settings.json"))
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_audited(tmp_path_factory.mktemp("audited"))
+
+
+@pytest.fixture
+def bench(audited: Path, tmp_path: Path):
+    store = Store.open(shutil.copytree(audited, tmp_path / "store"))
+    with Annotations(store.path) as annotations:
+        yield make(store, annotations)
+
+
+@pytest.fixture
+def sit(open_page, monkeypatch: pytest.MonkeyPatch) -> Sit:
+    """`sit(bench, "Ann")`: someone opens the audit and says their name."""
+
+    def open_audit(bench: Bench, rater: str = "Ann", **params: str) -> Browser:
+        browser = Browser(open_page(bench.store, "audit", audit=bench.audit.id, **params))
+        real = components.rate
+
+        def drawn(data: dict[str, Any], *, key: str, on_answer: Any, on_edit: Any, on_act: Any) -> Any:
+            real(data, key=key, on_answer=on_answer, on_edit=on_edit, on_act=on_act)
+            browser.drawn = data
+            if browser.act is not None:
+                pressed, browser.act = browser.act, None
+                with monkeypatch.context() as patch:
+                    patch.setattr(components, "triggered", lambda *_: pressed)
+                    on_act()
+                import streamlit as st
+
+                st.rerun()
+            return SimpleNamespace(answer=browser.state.get("answer"), edit=browser.state.get("edit"))
+
+        monkeypatch.setattr(components, "rate", drawn)
+        if rater:
+            browser.app.text_input(key=person.KEY).input(rater)
+            browser.run()
+        return browser
+
+    return open_audit

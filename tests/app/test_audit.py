@@ -1,153 +1,28 @@
-"""The Audit page: making an audit, rating, what a blind rater gets, and what goes wrong."""
+"""The Audit page: making an audit, rating, and what a blind rater gets."""
 
 import re
 import shutil
-import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from autointerp.audit import evidence
-from autointerp.audit.draw import create
-from autointerp.audit.options import AuditOptions
 from autointerp.jobs.sessions import stored
 from autointerp.pipeline.resources import Resources
-from autointerp.ratings import MAX_NOTE, Audit, AuditItem, Rating
+from autointerp.ratings import Audit, AuditItem
 from autointerp.records import Explanation, new_id
 from autointerp.score.options import options_of
-from autointerp.settings import ENV_RATERS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.audit import rate
-from autointerp.ui.shared import components, person
-from tests.app.reading import links, messages, record, records
-from tests.audited import write_audited
+from autointerp.ui.shared import person
+from tests.app.auditing import Bench, Sit, everything, make, said
+from tests.app.reading import links, record, records
 
 AUTHOR = "Quentin Author"
-
-
-@pytest.fixture(scope="session")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_audited(tmp_path_factory.mktemp("audited"))
-
-
-@dataclass
-class Bench:
-    """A store of its own for a test, with an audit of it."""
-
-    store: Store
-    annotations: Annotations
-    resources: Resources
-    audit: Audit
-
-    def ratings(self, rater: str = "Ann") -> list[Rating]:
-        return self.annotations.audits.ratings(self.audit.id, rater=rater)
-
-
-@pytest.fixture
-def bench(audited: Path, tmp_path: Path):
-    store = Store.open(shutil.copytree(audited, tmp_path / "store"))
-    with Annotations(store.path) as annotations:
-        yield make(store, annotations)
-
-
-def make(store: Store, annotations: Annotations, **options: Any) -> Bench:
-    resources = Resources(store, annotations)
-    chosen: dict[str, Any] = {
-        "coders": ("sae", "tc"),
-        "n": 8,
-        "control_share": 0.25,
-        "n_questions": 6,
-    } | options
-    audit = create(resources, AuditOptions(**chosen), name="Are they right?", author="Ann")
-    annotations.audits.create(audit)
-    return Bench(store, annotations, resources, audit)
-
-
-@dataclass
-class Browser:
-    """What a browser does with the bar at the foot: draws what it is given, and sends what is pressed, or presses keys before
-    it has drawn anew. `sent`: what it has kept as its state, which is told in every run until something else is."""
-
-    app: AppTest
-    drawn: dict[str, Any] = field(default_factory=dict)
-    state: dict[str, Any] = field(default_factory=dict)
-    act: dict[str, Any] | None = None
-
-    def run(self) -> "Browser":
-        self.app.run()
-        assert not self.app.exception, self.app.exception
-        return self
-
-    def answer(self, **more: Any) -> "Browser":
-        data = self.drawn
-        said = {"confidence": None, "note": "", "tags": "", "seconds": 2.0, "revealed": False}
-        self.state["answer"] = {**said, "id": data["id"], **data["entry"], "revises": data["revises"], **more}
-        return self.run()
-
-    def press(self, name: str) -> "Browser":
-        self.act = {
-            "act": name,
-            "place": self.drawn["place"],
-            "about": self.drawn["ended" if name == "last" else "last"],
-        }
-        return self.run()
-
-
-Sit = Callable[..., Browser]
-
-
-@pytest.fixture
-def sit(open_page, monkeypatch: pytest.MonkeyPatch) -> Sit:
-    """`sit(bench, "Ann")`: someone opens the audit and says their name."""
-
-    def open_audit(bench: Bench, rater: str = "Ann", **params: str) -> Browser:
-        browser = Browser(open_page(bench.store, "audit", audit=bench.audit.id, **params))
-        real = components.rate
-
-        def drawn(data: dict[str, Any], *, key: str, on_answer: Any, on_edit: Any, on_act: Any) -> Any:
-            real(data, key=key, on_answer=on_answer, on_edit=on_edit, on_act=on_act)
-            browser.drawn = data
-            if browser.act is not None:
-                pressed, browser.act = browser.act, None
-                with monkeypatch.context() as patch:
-                    patch.setattr(components, "triggered", lambda *_: pressed)
-                    on_act()
-                import streamlit as st
-
-                st.rerun()
-            return SimpleNamespace(answer=browser.state.get("answer"), edit=browser.state.get("edit"))
-
-        monkeypatch.setattr(components, "rate", drawn)
-        if rater:
-            browser.app.text_input(key=person.KEY).input(rater)
-            browser.run()
-        return browser
-
-    return open_audit
-
-
-def said(app: AppTest) -> str:
-    """What it says, without the marks that keep it from being read as Markdown."""
-    return messages(app).replace("\\", "")
-
-
-def everything(app: AppTest) -> str:
-    """All that a run sent to the browser, as text."""
-    return "\n".join(str(element.proto) for element in _elements(app.main)) + str(app.main)
-
-
-def _elements(block: Any) -> list[Any]:
-    children = getattr(block, "children", None)
-    if children is None:
-        return [block]
-    return [element for child in children.values() for element in _elements(child)]
 
 
 def test_someone_who_was_never_here_is_told_what_to_do(open_page, bench: Bench):
@@ -235,49 +110,6 @@ def test_the_next_items_are_read_ahead(sit: Sit, bench: Bench, monkeypatch: pyte
     assert browser.drawn["entry"]["item"] in asked[1 : rate.AHEAD + 1]
 
 
-def test_a_key_pressed_twice_is_one_answer(sit: Sit, bench: Bench):
-    browser = sit(bench)
-    browser.answer(verdict="wrong")
-    second = browser.drawn["entry"]
-    browser.run()  # the same state again, as after a reconnection
-    assert len(bench.ratings()) == 1
-    assert browser.drawn["entry"] == second, "and it is no answer to the next item"
-
-
-def test_an_answer_that_the_killed_server_had_not_heard_is_stored_when_it_is_back(sit: Sit, bench: Bench):
-    browser = sit(bench)
-    browser.answer(verdict="correct")
-    kept = browser.drawn
-    lost = {"id": kept["id"], **kept["entry"], "revises": None, "verdict": "wrong", "seconds": 1.0}
-    again = sit(bench)
-    again.state["answer"] = lost
-    again.run()
-    assert [rating.verdict for rating in bench.ratings()] == ["correct", "wrong"]
-    assert again.drawn["progress"]["place"] == "3 of 11"
-    again.run()
-    assert len(bench.ratings()) == 2
-
-
-def test_two_windows_on_one_item_lose_nothing(sit: Sit, bench: Bench):
-    one = sit(bench)
-    item = one.drawn["entry"]["item"]
-    other = dict(one.drawn)
-    one.answer(verdict="correct")
-    one.app.query_params["entry"] = "1"
-    one.run()
-    # The other window still shows the item as it was, without an answer.
-    one.answer(id=new_id(), revises=None, verdict="wrong", note="typed there", **other["entry"])
-    assert "already has an answer by Ann" in said(one.app)
-    assert one.drawn["refused"], "so that the browser keeps the note"
-    assert one.drawn["standing"]["verdict"] == "correct"
-    assert [rating.verdict for rating in bench.ratings()] == ["correct"]
-    one.answer(verdict="wrong", note="typed there")  # now with what stands in sight
-    assert [(each.item, each.verdict, each.note) for each in bench.ratings()] == [
-        (item, "wrong", "typed there")
-    ]
-    assert len(bench.annotations.audits.history(bench.audit.id)) == 2
-
-
 def test_back_undo_and_skip(sit: Sit, bench: Bench):
     browser = sit(bench)
     first = browser.drawn["entry"]
@@ -300,28 +132,6 @@ def test_back_undo_and_skip(sit: Sit, bench: Bench):
     for _ in range(10):
         browser.answer(verdict="correct")
     assert browser.drawn["entry"] == first, "a skipped item comes again at the end"
-
-
-def test_an_endless_note_is_refused_and_kept(sit: Sit, bench: Bench):
-    browser = sit(bench)
-    here = browser.drawn["entry"]
-    browser.answer(verdict="correct", note="x" * (MAX_NOTE + 1))
-    assert f"at most {MAX_NOTE:,} are kept" in said(browser.app)
-    assert bench.ratings() == []
-    assert browser.drawn["entry"] == here
-    assert browser.drawn["refused"]
-    browser.answer(verdict="correct", note="x")
-    assert len(bench.ratings()) == 1
-
-
-def test_what_no_browser_of_ours_sends_is_refused(sit: Sit, bench: Bench):
-    browser = sit(bench)
-    for nonsense in (
-        {"item": 999}, {"round": 7}, {"task": "fuzzing"}, {"verdict": "<script>"}, {"id": "x"}, {"id": {"a": 1}},
-        {"confidence": 12, "verdict": "correct"}, {"verdict": None}, {"revises": "nothing", "verdict": "correct"},
-    ):  # fmt: skip
-        browser.answer(**{"id": new_id(), **nonsense})
-        assert bench.ratings() == [], nonsense
 
 
 def test_a_blind_rater_gets_nothing_that_tells(sit: Sit, audited: Path, tmp_path: Path):
@@ -428,36 +238,6 @@ def test_a_correction_is_a_version_with_its_parent_and_is_scored_the_same(sit: S
     assert job.payload["score"] == [stored(options_of(score, None)) for score in before]
 
 
-def test_an_explanation_that_was_removed_can_be_skipped(sit: Sit, bench: Bench):
-    browser = sit(bench)
-    item = bench.audit.items[browser.drawn["entry"]["item"]]
-    with sqlite3.connect(bench.store.path / "annotations.sqlite") as database:
-        database.execute("PRAGMA foreign_keys = OFF")
-        triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'explanations'"
-        for (trigger,) in database.execute(triggers).fetchall():
-            database.execute(f"DROP TRIGGER {trigger}")
-        database.execute("DELETE FROM explanations WHERE id = ?", (item.explanation_id,))
-    again = sit(bench, entry="1")
-    rate.shelf.clear()
-    again.run()
-    assert "is not in this store" in said(again.app)
-    assert not again.drawn["writable"]
-    again.answer(skipped=True)
-    assert bench.ratings()[0].skipped
-    assert again.drawn["progress"]["place"] == "2 of 11"
-
-
-def test_a_coder_that_was_removed_can_be_skipped(sit: Sit, bench: Bench):
-    for file in (bench.store.path / "coders").glob("tc*"):
-        file.unlink()
-    browser = sit(bench)
-    for place, entry in enumerate(range(1, 12)):
-        browser.app.query_params["entry"] = str(entry)
-        browser.run()
-        gone = bench.audit.items[browser.drawn["entry"]["item"]].coder == "tc"
-        assert browser.drawn["writable"] is not gone, place
-
-
 def test_the_end_tells_who_was_fooled(sit: Sit, bench: Bench):
     browser = sit(bench)
     for _ in range(11):
@@ -494,30 +274,6 @@ def test_hostile_addresses(sit: Sit, bench: Bench, params: dict[str, str]):
         browser.app.text_input(key=person.KEY).input("Ann")
         browser.run()
     assert "Traceback" not in everything(browser.app)
-
-
-def test_a_read_only_app_shows_and_takes_nothing(sit: Sit, bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    from autointerp.settings import ENV_READ_ONLY
-
-    browser = sit(bench)
-    monkeypatch.setenv(ENV_READ_ONLY, "1")
-    browser.run()
-    assert not browser.drawn["writable"]
-    assert not browser.drawn["can_skip"]
-
-
-def test_where_a_sign_in_is_configured_the_name_comes_from_there(
-    sit: Sit, bench: Bench, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv(ENV_RATERS, "1")
-    user: dict[str, Any] = {"is_logged_in": False}
-    monkeypatch.setattr("streamlit.user", SimpleNamespace(to_dict=lambda: dict(user)))
-    browser = sit(bench, "")
-    assert browser.app.button(key="sign_in")
-    assert not browser.drawn
-    user |= {"is_logged_in": True, "name": "Signed In", "email": "signed@example.org"}
-    browser.run().answer(verdict="correct")
-    assert [rating.rater for rating in bench.ratings("Signed In")] == ["Signed In"]
 
 
 def test_nothing_is_shown_between_the_tasks_of_an_item(sit: Sit, audited: Path, tmp_path: Path):
