@@ -17,13 +17,13 @@ from autointerp.settings import ENV_ALL_STORES, ENV_RATERS, ENV_READ_ONLY, ENV_S
 from autointerp.store import Store
 from autointerp.store.annotations import STARRED, Annotations
 from autointerp.ui.shared import person, roles, services, session
+from tests.app.auditing import Browser, Sit
 from tests.app.conftest import APP, TIMEOUT
 from tests.app.reading import keys, messages, record
-from tests.app.test_audit import Browser, Sit, audited, bench, sit
 from tests.app.test_meaning import GatedEmbedder, embedder
 from tests.explained import Explained
 
-__all__ = ["audited", "bench", "embedder", "sit"]
+__all__ = ["embedder"]
 
 Visit = Callable[..., AppTest]
 HOST = "server.address"
