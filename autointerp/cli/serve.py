@@ -84,7 +84,6 @@ def run(args: argparse.Namespace) -> None:
         "server.port": port,
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
-        "server.maxUploadSize": 1,  # the app takes no files
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     os.execve(

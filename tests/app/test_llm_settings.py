@@ -127,6 +127,22 @@ def test_what_is_saved_is_found_by_the_command_line_and_the_next_session(
     found.check()
 
 
+def test_the_key_of_the_environment_goes_to_a_server_once_it_is_saved(
+    run, served: FakeServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(preferences, "named_servers", set())
+    monkeypatch.setenv("AUTOINTERP_API_KEY", KEY)
+    app = run()
+    choose(app, served.url)
+    assert "is sent to" in messages(app)
+    assert test(app)
+    assert "Authorization" not in served.headers[-1], "a server that was only typed"
+    app.button(key="llm_save").click().run()
+    assert "Using AUTOINTERP" in messages(app).replace("\\", "")
+    assert test(app)
+    assert served.headers[-1]["Authorization"] == f"Bearer {KEY}"
+
+
 def test_nothing_chosen_is_nothing(run):
     assert run(_current).session_state["found"] is None
 

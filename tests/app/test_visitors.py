@@ -266,6 +266,25 @@ def _pattern() -> Any:
     return ExplainOptions(explainer="pattern")
 
 
+def test_the_owners_embedder_is_used_only_where_the_store_tells_of_it(
+    visit: Visit,
+    visited: None,
+    explained_store: Explained,
+    embedder: GatedEmbedder,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[str] = []
+    monkeypatch.setattr("autointerp.embedding.load_embedder", lambda name: asked.append(name) or embedder)
+    visit(explained_store, "features", search="cats", mode="meaning")
+    assert asked == [settings.DEFAULT_EMBEDDER]
+    folder = explained_store.path / "embeddings"
+    folder.mkdir()
+    (folder / "own.json").write_text('{"embedder": "/owners/embedder", "window": 32, "stride": 32}')
+    visit(explained_store, "features", search="cats", mode="meaning")
+    assert asked[1:] == ["/owners/embedder"]
+
+
 # Stores ----------------------------------------------------------------------------------------
 
 ANSWER = "which is not served here."
