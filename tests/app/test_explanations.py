@@ -1,5 +1,6 @@
 """The explanation side of the Feature page: what is shown, in the words of its elements."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 from tests.app.reading import card, keys, messages, page, record, records
 from tests.explained import Explained, answered
 
@@ -198,7 +199,7 @@ def test_hostile_explanations_are_inert_text(open_page, explained_store: Explain
     for char in "\u202e\u202c\x00\x1b":
         assert char not in drawn["text"]
     if name != "rtl":
-        assert drawn["text"] == explanation.text
+        assert drawn["text"] == beginning(explanation.text)
     said = "".join(str(element.value) for element in [*app.markdown, *app.caption])
     assert "<script>" not in said
     assert "![" not in said
@@ -296,3 +297,35 @@ def test_neighbours_show_their_explanations_and_scores(open_page, explained_stor
             shown = annotations.shown("sae", row["latent"])
             assert (says.get(row["latent"]) or "")[:100] == visible(shown.text if shown else "")[:100]
     assert any("95 %" in row["score"]["help"] for row in rows if "score" in row)
+
+
+def test_a_text_of_any_length_is_drawn_from_its_beginning_with_the_whole_to_download(
+    open_page, explained_store: Explained
+):
+    """A browser that lays out a megabyte stands still, and so does a comparison of two."""
+    texts = ["x." * 50_000, "x." * 30_000 + "!" + "x." * 20_000]
+    record_of = {"coder": "sae", "latent": 5, "explainer": "person", "author": "Ada"}
+    first, second = [
+        Explanation(**record_of, text=text, reasoning="y" * 90_000, id=new_id()) for text in texts
+    ]
+    with Annotations(explained_store.path) as annotations:
+        annotations.add(first)
+        annotations.add(second)
+        annotations.collections.add("long", [("sae", 5)], author="Ada", note="")
+    app = page(open_page, explained_store, latent=5, panel="versions", against=first.id)
+    drawn = card(app)
+    assert drawn["text"] == texts[1][:4_000] + "…"
+    assert "The first 4,000 of 100,001 characters" in messages(app)
+    assert "The first 4,000 of 90,000 characters" in messages(app)
+    downloads = [element.proto.label for element in app.get("download_button")]
+    assert downloads.count("Download all") == 4  # the card, the reasoning, both sides of the comparison
+    sent = sum(len(json.dumps(each)) for name in ("explanation", "comparison") for each in records(app, name))
+    assert sent < 40_000
+    assert all(len(element.value) < 5_000 for element in app.code)
+    app = page(open_page, explained_store, latent=5, panel="edit")
+    assert not app.exception
+    assert "only the first 10,000 are here" in messages(app)
+    for name, more in (("overview", {}), ("features", {"coder": "sae", "mode": "words", "search": "x"})):
+        app = open_page(explained_store.store, name, **more)
+        assert not app.exception
+        assert sum(len(json.dumps(each)) for each in records(app, "list")) < 60_000

@@ -17,10 +17,20 @@ from autointerp.store import Store
 from autointerp.ui.audit import answers, contexts, finished, last
 from autointerp.ui.audit.answers import Desk
 from autointerp.ui.audit.shelf import Shown, shelf
-from autointerp.ui.shared import components, drafts, job_strip, keyboard, payload, person, roles, services
+from autointerp.ui.shared import (
+    components,
+    drafts,
+    job_strip,
+    keyboard,
+    long_text,
+    payload,
+    person,
+    roles,
+    services,
+)
 from autointerp.ui.shared.job_text import duration
 from autointerp.ui.shared.state import current, whole
-from autointerp.ui.shared.text import sentence, visible
+from autointerp.ui.shared.text import beginning, sentence, visible
 
 KEY = "rate"
 AHEAD = 2
@@ -81,6 +91,7 @@ def draw(store: Store, audit: Audit) -> None:
     else:
         st.caption(READ[entry.task])
     _bar(desk, ratings, state, place, shown)
+    long_text.offer(desk.audit.items[entry.item].text, f"item_{place + 1}")
     last.draw(desk, ratings)
     shelf().ahead(resources, audit, [desk.entries[at] for at in _next(desk, ratings, place)])
 
@@ -188,8 +199,8 @@ def record(
         "writable": may_rate and shown is not None,
         "can_skip": may_rate,
         "can_edit": writable and shown is not None,
-        "text": visible(item.text),
-        "corrected": "" if edit is None else f"Corrected by you: {visible(edit.text)}",
+        "text": beginning(item.text),
+        "corrected": "" if edit is None else f"Corrected by you: {beginning(edit.text)}",
         "progress": _progress(desk, state, place),
         "ways": _ways(place, may_rate, bool(ratings), ended is not None),
         "ask": ASK[entry.task],
@@ -239,7 +250,7 @@ def _standing(rating: Rating | None) -> dict[str, Any] | None:
     standing: dict[str, Any] = {
         "verdict": rating.verdict,
         "confidence": rating.confidence,
-        "note": visible(rating.note),
+        "note": beginning(rating.note, MAX_NOTE),
         "tags": visible(", ".join(rating.tags)),
     }
     if rating.judged:

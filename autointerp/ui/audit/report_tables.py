@@ -12,7 +12,7 @@ from autointerp.ratings import TASKS, VERDICTS
 from autointerp.score.intervals import Estimate
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 
 Columns = list[dict[str, Any]]
 _INTERVAL = f"95 % interval in brackets; a dash for fewer than {MIN_JUDGED} items"
@@ -159,7 +159,7 @@ def surprises(report: Report, places: Sequence[int], key: str, which: str) -> No
     for place in places:
         item = report.audit.items[place]
         go = {"coder": item.coder, "latent": item.latent, "version": item.explanation_id}
-        text = {"text": visible(item.text)[:400] or "(empty)", "marks": [], "help": ""}
+        text = {"text": beginning(item.text, 400) or "(empty)", "marks": [], "help": ""}
         score = item.scores.get(key)
         rows.append(
             {

@@ -14,10 +14,10 @@ from autointerp.store import Store
 from autointerp.ui.audit import blind, contexts
 from autointerp.ui.audit.answers import Desk
 from autointerp.ui.audit.shelf import shelf
-from autointerp.ui.shared import components, drafts, job_strip, keyboard, person, services
+from autointerp.ui.shared import components, drafts, job_strip, keyboard, long_text, person, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change, current, whole
-from autointerp.ui.shared.text import plain, sentence, visible
+from autointerp.ui.shared.text import beginning, plain, sentence, visible
 
 MESSAGE = "settle_message"
 NOTE = "settle_note"
@@ -89,7 +89,7 @@ def _list(rows: Sequence[Disagreement], audit: Audit) -> None:
         {
             "go": {"audit": audit.id, "view": "settle", "item": row.item + 1},
             "cells": [
-                fmt.count(row.item + 1), {"text": visible(audit.items[row.item].text)[:300], "marks": [], "help": ""},
+                fmt.count(row.item + 1), {"text": beginning(audit.items[row.item].text, 300), "marks": [], "help": ""},
                 visible(", ".join(f"{rater}: {_label(verdict)}" for rater, verdict in row.verdicts.items())),
                 _label(row.settled) if row.settled else fmt.NONE,
             ],
@@ -121,6 +121,7 @@ def _one(
             st.dialog(f"All {fmt.plural(len(rows), 'disagreement')}", width="large")(_list)(rows, audit)
         st.caption(f"{at + 1:,} of {len(rows):,}")
     st.markdown(f"#### {plain(item.text, 2000)}")
+    long_text.offer(item.text, f"item_{row.item + 1}")
     _originals(row, ratings)
     said = st.session_state.get(MESSAGE)
     with st.container():
@@ -158,7 +159,9 @@ def _originals(row: Disagreement, ratings: Sequence[Rating]) -> None:
         given = own[rater]
         note = ", ".join(filter(None, (given.note, *given.tags)))
         sure = CONFIDENCES[given.confidence] if given.confidence else fmt.NONE
-        cells.append({"cells": [visible(rater), _label(verdict), sure, visible(note) or fmt.NONE]})
+        cells.append(
+            {"cells": [visible(rater), _label(verdict), sure, beginning(note, MAX_NOTE) or fmt.NONE]}
+        )
     components.table({"columns": columns, "rows": cells, "page": ""}, key="settle_originals")
 
 
@@ -178,7 +181,7 @@ def _verdicts(
     note_key = f"{NOTE}_{audit.id}_{row.item}"
     st.text_input(
         "Note", max_chars=MAX_NOTE, placeholder="Why, if it needs saying: before the verdict",
-        label_visibility="collapsed", **drafts.kept(note_key, standing.note if standing else "", typed=str),
+        label_visibility="collapsed", **drafts.kept(note_key, standing.note[:MAX_NOTE] if standing else "", typed=str),
     )  # fmt: skip
     with st.container(horizontal=True, gap="small"):
         for verdict, kind in VERDICTS.items():

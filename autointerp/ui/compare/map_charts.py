@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from autointerp.compare.map import Map
 from autointerp.ui.shared import charts
 from autointerp.ui.shared.plot import Figure, Scattergl
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning
 
 HEIGHT = 620
 GREY = "rgba(139,149,165,0.35)"
@@ -131,7 +131,8 @@ def scatter(
 def _said(text: str) -> str:
     """An explanation for a tooltip, which reads some HTML: it is text."""
     return "<br>".join(
-        escape(line, quote=False) for line in wrap(shorten(visible(text), HOVER, placeholder="…"), 60)
+        escape(line, quote=False)
+        for line in wrap(shorten(beginning(text, 8 * HOVER), HOVER, placeholder="…"), 60)
     )
 
 

@@ -19,7 +19,7 @@ from autointerp.ui.shared.explained import explained
 from autointerp.ui.shared.session import LAST_FEATURE
 from autointerp.ui.shared.state import bound, change, choice, choose, current, suggest, unknown_coder, whole
 from autointerp.ui.shared.statistics import token_text
-from autointerp.ui.shared.text import plain, quoted, visible
+from autointerp.ui.shared.text import MAX_TOKEN, beginning, plain, quoted, visible
 
 KEY = "pair"
 WINDOW = 32
@@ -224,7 +224,13 @@ def _side(store: Store, side: Side, stats: LatentStats) -> dict[str, Any]:
         else f"density {fmt.density(stats.density)} · maximum {fmt.activation(stats.max_activation)}"
         f" · {fmt.plural(stats.n_contexts, 'context')} · top token {top}",
         "tokens": [
-            [name, [[visible(text(each.token)), fmt.signed(each.value)] for each in rows[:N_TOKENS]]]
+            [
+                name,
+                [
+                    [beginning(text(each.token), MAX_TOKEN), fmt.signed(each.value)]
+                    for each in rows[:N_TOKENS]
+                ],
+            ]
             for name, rows in (("promotes", promoted), ("suppresses", suppressed))
         ],
         "no_tokens": visible(

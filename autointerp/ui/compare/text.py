@@ -18,7 +18,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.explained import explained
 from autointerp.ui.shared.session import file_identity
 from autointerp.ui.shared.state import bound, change, choice, choose, current, suggest, whole
-from autointerp.ui.shared.text import plain, quoted, sentence, visible
+from autointerp.ui.shared.text import MAX_TOKEN, beginning, plain, quoted, sentence, visible
 
 KEY = "strips"
 DEPTHS = {"1": "1", "3": "3", "5": "5"}
@@ -129,7 +129,7 @@ def _record(store: Store, shown: Shown, depth: int, token: int | None) -> dict[s
     activations."""
     special = store.vocabulary().is_special
     table = [
-        [token_id, visible(text), 1 if special(token_id) else 0]
+        [token_id, beginning(text, MAX_TOKEN), 1 if special(token_id) else 0]
         for token_id, text in zip(shown.ids.tolist(), shown.texts, strict=True)
     ]
     layers = []

@@ -6,17 +6,18 @@ from typing import Any
 from autointerp.records import Explanation, Score
 from autointerp.score.registry import SCORERS
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.shared import components
+from autointerp.ui.shared import components, long_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.score_text import STANDINGS, axis_place, metric_label, standing
 from autointerp.ui.shared.state import change
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 from autointerp.ui.shared.versions import NewestScore, Versions
 
 KEY = "explanation"
 VERSIONS_KEY = "explanation_versions"
 MAX_VERSION_TEXT = 300
+MAX_ERROR = 1_000
 LINE_CHARS = 64
 """Characters of an explanation in a line of the card, at most."""
 
@@ -26,6 +27,8 @@ def draw(versions: Versions, state: ExplanationState, news: dict[str, Any] | Non
     drawn = record(versions, state) | {"news": news}
     with components.room(height(drawn)):
         components.explanation(drawn, key=KEY, on_open=_clicked)
+        if versions.current is not None:
+            long_text.offer(versions.current.text, f"{versions.coder}_{versions.latent}")
 
 
 def height(drawn: dict[str, Any]) -> float:
@@ -75,8 +78,8 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
     return {
         "params": here,
         "id": current.id,
-        "text": visible(current.text),
-        "failed": visible(current.error or "failed") if current.status == "failed" else None,
+        "text": beginning(current.text),
+        "failed": beginning(current.error or "failed", MAX_ERROR) if current.status == "failed" else None,
         "meta": meta(versions, current),
         "notes": notes(versions),
         "scores": [
@@ -128,7 +131,11 @@ def failure(versions: Versions) -> dict[str, str] | None:
     if failed is None:
         return None
     name = f"Version {versions.number(failed)}, the newest, failed"
-    return {"id": failed.id, "name": name, "cause": visible(failed.error or "no cause was recorded")}
+    return {
+        "id": failed.id,
+        "name": name,
+        "cause": beginning(failed.error or "no cause was recorded", MAX_ERROR),
+    }
 
 
 def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) -> dict[str, Any]:
@@ -150,10 +157,10 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
         "metric": metric_label(score.metric),
     }
     if score.status == "failed" or score.value is None:
-        return row | {"failed": visible(score.error or "no cause was recorded")}
+        return row | {"failed": beginning(score.error or "no cause was recorded", MAX_ERROR)}
     kind, figures = standing(score, floor_bar), feature_versions.figures(score)
     if newest.failure is not None:
-        cause = visible(newest.failure.error or "no cause was recorded")
+        cause = beginning(newest.failure.error or "no cause was recorded", MAX_ERROR)
         row["failure"] = {"id": newest.failure.id, "name": "A newer run failed", "cause": cause}
     return row | {
         **figures,
@@ -175,12 +182,14 @@ def plot(
 
 def version_row(versions: Versions, version: Explanation, state: ExplanationState) -> dict[str, Any]:
     """One line of the list of versions."""
-    text, current = visible(version.text), versions.current
+    current = versions.current
     return {
         "id": version.id,
         "number": versions.number(version),
-        "text": text[:MAX_VERSION_TEXT] + ("…" if len(text) > MAX_VERSION_TEXT else ""),
-        "failed": visible(version.error or "failed") if version.status == "failed" else None,
+        "text": beginning(version.text, MAX_VERSION_TEXT),
+        "failed": beginning(version.error or "failed", MAX_VERSION_TEXT)
+        if version.status == "failed"
+        else None,
         "meta": " · ".join(visible(part) for part in feature_versions.author_line(version)),
         "scores": [
             brief(each, version, versions.floor_bars.get(each.score.id))

@@ -136,7 +136,7 @@ def _add_new(key: str, place: Place) -> None:
 
 def _note(place: Place, member: Member) -> None:
     key = f"collection_note_{place[0]}_{place[1]}_{member.collection}"
-    field: dict[str, Any] = drafts.kept(key, member.note, typed=str)
+    field: dict[str, Any] = drafts.kept(key, member.note[:MAX_NOTE], typed=str)
     field["on_change"] = partial(_write_note, key, place, member.collection)
     st.text_input(
         f"Note in {plain(member.collection, MAX_NAME)}", max_chars=MAX_NOTE, placeholder="What to remember of it",

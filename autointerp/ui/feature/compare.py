@@ -15,16 +15,16 @@ from autointerp.store import Store
 from autointerp.ui.feature import actions, drill, flipped
 from autointerp.ui.feature.card import plot
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.shared import components, differences, payload, rescoring, services
+from autointerp.ui.shared import components, differences, long_text, payload, rescoring, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, choose
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 from autointerp.ui.shared.versions import Versions
 
 KEY = "comparison"
-MAX_WORDS = 3000
+MAX_WORDS = 1500
 _WORD = re.compile(r"\s+|[^\W_]+|.", re.DOTALL)
 
 
@@ -46,6 +46,10 @@ def draw(feature: Feature, versions: Versions, state: ExplanationState, *, writa
     drawn = record(services.resources(feature.store), versions, first, second)
     drawn |= _differences(feature, versions, first, second)
     components.comparison(drawn, key=KEY, on_open=_opened)
+    for version in (first, second):
+        long_text.offer(
+            version.text, f"{versions.coder}_{versions.latent}_version_{versions.number(version)}"
+        )
     if writable:
         _score_both(feature, versions, first, second)
 
@@ -88,7 +92,7 @@ def record(
     resources: Resources, versions: Versions, first: Explanation, second: Explanation
 ) -> dict[str, Any]:
     """Everything that the element draws."""
-    cut, new = diff(visible(first.text), visible(second.text))
+    cut, new = diff(beginning(first.text), beginning(second.text))
     return {
         "sides": [_side(versions, first, cut), _side(versions, second, new)],
         "params": {"coder": versions.coder, "latent": versions.latent},

@@ -12,13 +12,13 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
 from autointerp.ui.feature.state import CLASSES, FILTERS, SOURCES, VERDICTS, ExplanationState, close_right
-from autointerp.ui.shared import components, keyboard, payload, services
+from autointerp.ui.shared import components, keyboard, long_text, payload, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.score_text import metric_label
 from autointerp.ui.shared.state import bound, change, choose, current
-from autointerp.ui.shared.text import plain, visible
+from autointerp.ui.shared.text import plain
 
 KEY = "judged"
 OVERLAY_HELP = "Colour the texts by the feature's true activations, which the judge did not see"
@@ -205,23 +205,23 @@ def prompt_and_reply(stored: StoredReply | None) -> None:
     )
     unusable = stored.reply.get("finish_reason") == "unusable"
     _reply("Reply (unusable)" if unusable else "Reply", stored.reply.get("text", stored.reply))
-    for text in stored.reply.get("discarded") or ():
-        _reply("Earlier reply (unusable)", text)
+    for number, text in enumerate(stored.reply.get("discarded") or (), 1):
+        _reply("Earlier reply (unusable)", text, f"earlier reply {number}")
     messages(stored.request.get("messages", []))
 
 
-def _reply(title: str, text: object) -> None:
+def _reply(title: str, text: object, name: str = "reply") -> None:
     st.markdown(f"**{title}**")
     if str(text).strip():
-        st.code(visible(str(text)), language=None, wrap_lines=True)
+        long_text.code(str(text), name)
     else:
         st.caption("Empty.")
 
 
-def messages(prompt: Any) -> None:
-    """A prompt's messages, each as it is sent."""
-    for message in prompt:
+def messages(prompt: Any, about: str = "") -> None:
+    """A prompt's messages, each as it is sent. `about`: what tells it from other prompts on the page."""
+    for number, message in enumerate(prompt, 1):
         parts = message if isinstance(message, dict) else vars(message)
         role, content = str(parts.get("role", "")), str(parts.get("content", ""))
         st.caption(plain(role))
-        st.code(visible(content), language=None, wrap_lines=True, height=None if len(content) < 1500 else 320)
+        long_text.code(content, f"{about}message {number}", height=None if len(content) < 1500 else 320)

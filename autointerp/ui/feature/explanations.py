@@ -10,12 +10,12 @@ from autointerp.records import Explanation, Score
 from autointerp.score.options import options_of
 from autointerp.ui.feature import actions, card, collected, compare, drill, forms, verdicts
 from autointerp.ui.feature.state import COLLECTIONS, PANELS, TYPED, ExplanationState
-from autointerp.ui.shared import components, job_strip, keyboard, person, rescoring, services
+from autointerp.ui.shared import components, job_strip, keyboard, long_text, person, rescoring, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, current
-from autointerp.ui.shared.text import sentence, visible
+from autointerp.ui.shared.text import sentence
 from autointerp.ui.shared.versions import Versions
 
 PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
@@ -217,10 +217,10 @@ def _provenance(feature: Feature, versions: Versions) -> None:
         components.facts(feature_versions.provenance(version), key="explanation_provenance")
         if version.config:
             config = json.dumps(dict(version.config), indent=2, sort_keys=True, default=str)
-            st.code(config, language=None, height=160)
+            long_text.code(config, "configuration", height=160)
         if version.reasoning:
             st.caption("Reasoning")
-            st.code(visible(version.reasoning), language=None, wrap_lines=True, height=240)
+            long_text.code(version.reasoning, "reasoning", height=240)
         if version.reply_ref:
             drill.prompt_and_reply(services.annotations(feature.store).replies.get(version.reply_ref))
         else:

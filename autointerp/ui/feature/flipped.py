@@ -13,7 +13,7 @@ from autointerp.ui.feature.judged import JudgedWindow, answer_and_truth, judged_
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload
 from autointerp.ui.shared.feature_data import Feature
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning
 
 MAX_ROWS = 20
 """Examples of one kind of score and one direction."""
@@ -114,10 +114,10 @@ def _said(value: Any) -> str:
             return "yes" if value else "no"
         case Mapping():
             model = [str(value[key]) for key in ("model", "endpoint", "base_url") if value.get(key)]
-            return visible(
-                " at ".join(model) or ", ".join(f"{key} {_said(item)}" for key, item in value.items())
+            return beginning(
+                " at ".join(model) or ", ".join(f"{key} {_said(item)}" for key, item in value.items()), 300
             )
         case list() | tuple():
-            return visible(", ".join(map(str, value)))
+            return beginning(", ".join(map(str, value)), 300)
         case _:
-            return visible(str(value))
+            return beginning(str(value), 300)

@@ -69,7 +69,9 @@ def _preview_explain(
         st.caption("No prompt and no cost: this explainer asks no language model.")
     try:
         if chosen.needs_llm:
-            _preview(estimate_explanation(resources, versions.coder, versions.latent, chosen))
+            _preview(
+                estimate_explanation(resources, versions.coder, versions.latent, chosen), chosen.explainer
+            )
         if asking:
             likely = options.likely_explanation(versions.coder, versions.latent, chosen)
             estimates = [estimate_score(resources, likely, score) for score in asking]
@@ -88,10 +90,10 @@ def _amount(estimate: Estimate) -> str:
     )
 
 
-def _preview(preview: Estimate) -> None:
+def _preview(preview: Estimate, about: str) -> None:
     st.caption(_amount(preview) + (f". {preview.note}" if preview.note else ""))
     with st.expander("The exact prompt" + (" of the first request" if preview.n_requests > 1 else "")):
-        messages(preview.messages)
+        messages(preview.messages, f"{about} ")
 
 
 # Rescore ---------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[Score
         return
     for score, estimate in zip(asking, estimates, strict=True):
         st.caption(f"**{SCORERS.label(score.scorer)}**, the floor's requests included")
-        _preview(estimate)
+        _preview(estimate, score.scorer)
 
 
 def run_and_close(
@@ -156,7 +158,7 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
     """A person's own version: from nothing, or from the one in sight."""
     base = versions.current if versions.current and versions.current.status == "ok" else None
     current = base if edit else None
-    before = current.text if current else ""
+    before = current.text[:MAX_TEXT] if current else ""
     draft = drafts.name(versions.coder, versions.latent, current.id if current else None)
     text = drafts.text(draft)
     with st.container(border=True):
@@ -174,6 +176,10 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
         components.editor(data, key=EDITOR, on_save=partial(st.session_state.__setitem__, _SAVE, True))
         text = before if text is None else text
         with st.container():  # a slot, so that nothing below moves while someone types
+            if current is not None and len(current.text) > MAX_TEXT:
+                st.warning(
+                    f"The version has {len(current.text):,} characters: only the first {MAX_TEXT:,} are here."
+                )
             if len(text) > MAX_TEXT:
                 st.warning(f"{len(text):,} characters; the limit is {MAX_TEXT:,}.")
         first, second = st.columns(2, vertical_alignment="bottom")

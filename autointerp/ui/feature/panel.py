@@ -16,7 +16,7 @@ from autointerp.ui.shared.explained import explained
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.statistics import facts, token_text
-from autointerp.ui.shared.text import quoted, visible
+from autointerp.ui.shared.text import MAX_TOKEN, beginning, quoted
 
 KEY = "panel"
 RELATIONS: dict[Relation, tuple[str, str]] = {
@@ -75,7 +75,7 @@ def record(feature: Feature, peek: int | None, near: str | None = None) -> dict[
         return row | said.get(latent, {})
 
     def logit(row: TokenLogit) -> list[Any]:
-        return [row.token, visible(text(row.token)), row.value, fmt.signed(row.value)]
+        return [row.token, beginning(text(row.token), MAX_TOKEN), row.value, fmt.signed(row.value)]
 
     sampled = info.cofiring_share is not None and info.cofiring_share < 1
     return {

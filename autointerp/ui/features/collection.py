@@ -57,7 +57,9 @@ def _edit(annotations: Annotations, collection: Collection) -> None:
     keys = {part: f"collection_{part}_{collection.name}" for part in ("name", "note")}
     if collection.name != STARRED:
         st.text_input("Name", max_chars=MAX_NAME, **drafts.kept(keys["name"], collection.name, typed=str))
-    st.text_area("Note", max_chars=MAX_NOTE, **drafts.kept(keys["note"], collection.note, typed=str))
+    st.text_area(
+        "Note", max_chars=MAX_NOTE, **drafts.kept(keys["note"], collection.note[:MAX_NOTE], typed=str)
+    )
     _error("edit")
     with st.container(horizontal=True, gap="small"):
         st.button(

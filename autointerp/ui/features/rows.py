@@ -22,7 +22,7 @@ from autointerp.ui.shared.explanation_cell import explanation_cell
 from autointerp.ui.shared.list_query import shown_sort
 from autointerp.ui.shared.list_state import BEST, SCORE_SORTS, FeaturesState
 from autointerp.ui.shared.statistics import TokenText
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 
 PREVIEW = 28
 """Tokens in a row's preview."""
@@ -124,7 +124,7 @@ def with_note(cell: dict[str, Any], note: str) -> dict[str, Any]:
     return {
         **cell,
         "marks": [*cell["marks"], f"note: {short}"],
-        "help": f"Note: {visible(note)}\n{cell['help']}",
+        "help": f"Note: {beginning(note, 2_000)}\n{cell['help']}",
     }
 
 

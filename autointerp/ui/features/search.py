@@ -11,13 +11,13 @@ from autointerp.errors import ModelLoadError, UserError
 from autointerp.store import ContextHit, Spots, Store, annotated_store, hit_tokens
 from autointerp.store.annotations import Annotations
 from autointerp.ui.features import embedded
-from autointerp.ui.shared import components, job_strip, llm_settings, roles, services
+from autointerp.ui.shared import components, job_strip, llm_settings, long_text, roles, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.embed_windows import embed_windows
 from autointerp.ui.shared.list_state import FeaturesState
 from autointerp.ui.shared.session import path_to_type
 from autointerp.ui.shared.state import change, whole
-from autointerp.ui.shared.text import plain, sentence, visible
+from autointerp.ui.shared.text import beginning, plain, sentence, visible
 
 if TYPE_CHECKING:
     import pyarrow
@@ -164,7 +164,9 @@ def _context(store: Store, state: FeaturesState) -> SearchResults | None:
             on_click=change,
             kwargs={"context": None, "page": None},
         )
-    st.text(visible(store.context_text(context)))
+    text = store.context_text(context)
+    st.text(beginning(text))
+    long_text.offer(text, f"context_{context}")
     return SearchResults(spots=Spots.contexts([context], store.ctx_len), what="firing in this context")
 
 

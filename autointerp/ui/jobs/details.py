@@ -19,7 +19,7 @@ from autointerp.ui.shared import components, job_strip, job_text, score_text, se
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import heading, messages
 from autointerp.ui.shared.state import change, choose, pager, suggest
-from autointerp.ui.shared.text import plain, visible
+from autointerp.ui.shared.text import beginning, plain, visible
 
 KEY = "job"
 ITEMS_PAGE = 50
@@ -284,7 +284,7 @@ def _causes(store: Store, job: Job) -> int:
             _row(
                 feature,
                 fmt.count(cause.n),
-                visible(once(cause.failure.error))[:1000],
+                beginning(once(cause.failure.error), 1_000),
                 example,
                 again,
             )

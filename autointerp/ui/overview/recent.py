@@ -7,7 +7,7 @@ from autointerp.store import Store
 from autointerp.ui.shared import components, job_strip, job_text, services
 from autointerp.ui.shared.explanation_cell import written_by
 from autointerp.ui.shared.session import messages, open_store
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 
 N_RECENT = 6
 TALL = 37
@@ -58,7 +58,7 @@ def _recent(store: Store) -> None:
         for explanation in latest:
             feature = {"coder": explanation.coder, "latent": explanation.latent}
             cell = {
-                "text": visible(explanation.text)[:300] or "(empty)",
+                "text": beginning(explanation.text, 300) or "(empty)",
                 "marks": [visible(written_by(explanation.explainer, explanation.author))],
                 "help": explanation.created,
             }

@@ -12,7 +12,7 @@ from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text, services
 from autointerp.ui.shared.score_text import judge_label
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import MAX_TOKEN, beginning, visible
 
 AROUND = 40
 """Tokens of a row's excerpt: of a long text only what is around the feature's peak."""
@@ -31,7 +31,7 @@ def record(
     """Everything that the element draws. The text's tokens are the table; rows refer to it by position."""
     special = store.vocabulary().is_special
     table = [
-        [token_id, visible(text), 1 if special(token_id) else 0]
+        [token_id, beginning(text, MAX_TOKEN), 1 if special(token_id) else 0]
         for token_id, text in zip(result.token_ids.tolist(), result.texts, strict=True)
     ]
     explained = _explanations(store, ranking)
@@ -95,7 +95,7 @@ def _row(
         "max": max(top, float(acts.max())),
         "from": first,
         "to": last,
-        "explanation": None if shown is None else visible(shown.text[:MAX_TEXT]),
+        "explanation": None if shown is None else beginning(shown.text, MAX_TEXT),
         "score": _score(*explained.score[key]) if key in explained.score else "",
     }
 

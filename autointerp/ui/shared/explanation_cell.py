@@ -7,7 +7,7 @@ from typing import Any
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.store import ShownExplanation
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import beginning, visible
 
 MAX_TEXT = 400
 """Characters of an explanation that a cell shows at most; a table shows two lines of them."""
@@ -26,12 +26,13 @@ def explanation_cell(
     shown: ShownExplanation | None, error: str | None = None, words: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Text, who wrote it, and what marks it out; without one, why. `words` are marked in it, in any case: `hits` are the places
-    of their characters, and a long text begins shortly before the first. `whole`, to be copied, where the text is cut."""
+    of their characters, and a long text begins shortly before the first. `whole`, to be copied, where the text is cut: at most
+    `text.MAX_SHOWN` characters."""
     if shown is None:
-        return {"none": f"failed: {visible(error)[:MAX_TEXT]}" if error else "not explained"}
+        return {"none": f"failed: {beginning(error, MAX_TEXT)}" if error else "not explained"}
     by = written_by(shown.explainer, shown.author)
     marks = [visible(by), *(["pinned"] if shown.pinned else [])]
-    text = visible(shown.text)
+    text = beginning(shown.text)
     written = f"{by}{', ' + shown.model if shown.model else ''}, {fmt.minute(shown.created)} UTC"
     versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
     hits = _places(text, words)

@@ -12,7 +12,7 @@ from autointerp.llm.errors import LLMError
 from autointerp.llm.limits import RetryPolicy
 from autointerp.llm.messages import Answer
 from autointerp.preferences import Preferences
-from autointerp.ui.shared import components, job_text, llm_keys, roles
+from autointerp.ui.shared import components, job_text, llm_keys, long_text, roles
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import plain, visible
 
@@ -118,7 +118,7 @@ def show(draft: Preferences) -> None:
         components.facts(facts(tested, answer), key="llm_facts")
     if text := answer.reply.text if answer is not None else "\n".join(failure.texts if failure else ()):
         with st.expander("Reply"):
-            st.code(visible(text)[:4000], language=None, wrap_lines=True)
+            long_text.code(text, "reply")
 
 
 def facts(tested: Tested, answer: Answer[bool]) -> list[list[str]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from autointerp.store import Store
 from autointerp.types import Example, Histogram
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import visible
+from autointerp.ui.shared.text import MAX_TOKEN, beginning
 
 Decode = Callable[[Sequence[int]], list[str]]
 
@@ -47,7 +47,7 @@ class TokenTable:
         index = self._index.get(key)
         if index is None:
             index = self._index[key] = len(self.entries)
-            self.entries.append([token, visible(piece), 1 if self.is_special(token) else 0])
+            self.entries.append([token, beginning(piece, MAX_TOKEN), 1 if self.is_special(token) else 0])
         return index
 
 

@@ -4,6 +4,10 @@ import re
 import unicodedata
 
 KEPT = frozenset("\n\t ")  # the page draws these itself, as glyphs when whitespace is made visible
+MAX_SHOWN = 4_000
+"""Characters of a text that a page draws at most, see `beginning`."""
+MAX_TOKEN = 400
+"""The same of a token; the longest real ones have some hundred."""
 _JOINERS = frozenset("\u200c\u200d")  # inside a longer token they shape emoji and scripts
 
 
@@ -15,6 +19,11 @@ def visible(text: str) -> str:
         return text
     shown = "".join(_symbol(char, alone=len(text) == 1) for char in text)
     return f"\u25cc{shown}" if shown and unicodedata.combining(shown[0]) else shown
+
+
+def beginning(text: str, limit: int = MAX_SHOWN) -> str:
+    """Text as shown, cut where it is longer than `limit` characters."""
+    return visible(text if len(text) <= limit else f"{text[:limit]}…")
 
 
 def _symbol(char: str, *, alone: bool) -> str:
@@ -41,7 +50,7 @@ _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 def plain(text: str, limit: int = 300) -> str:
     """Text for a place that renders Markdown, as itself: one line, no markup, links, images, formulas or icons."""
-    shown = " ".join(visible(text).split())
+    shown = " ".join(beginning(text, 8 * limit).split())
     return _PUNCTUATION.sub(r"\\\1", shown if len(shown) <= limit else shown[: limit - 1] + "…")
 
 
@@ -57,7 +66,7 @@ def sentence(error: object, limit: int = 300) -> str:
 
 def quoted(text: str) -> str:
     """One line of token text for titles and captions: breaks and tabs as glyphs, an empty piece as a dash."""
-    shown = visible(text).replace("\n", "↵").replace("\t", "→")
+    shown = beginning(text, MAX_TOKEN).replace("\n", "↵").replace("\t", "→")
     return shown.replace(" ", "␣") if not shown.strip() and shown else shown or "∅"
 
 
