@@ -69,19 +69,37 @@ def _shares(report: Report) -> Iterator[str]:
             f"({MIN_JUDGED} at least)."
         )
         return
-    who = f"by {_people(len(report.raters))}"
+    who, what = _judged_by(report), f"{_count(round(whole.population))} explanations"
+    drawn_from = sum(each.population for each in report.audit.strata if each.coder not in whole.silent)
+    readable = " with readable contexts" if round(whole.population) < drawn_from else ""
     if math.isinf(whole.n_effective):
         yield (
-            f"{percent(whole.estimate.value)} of the {_count(round(whole.population))} explanations are right "
-            f"({right_words(report)}), all of them judged {who}."
+            f"{percent(whole.estimate.value)} of the {what}{readable} are right ({right_words(report)}), all of them judged "
+            f"{who}."
         )
     else:
-        more = "" if whole.more is None else f" {_count(whole.more)} more items would halve that interval."
+        more = ""
+        if whole.more is not None:
+            more = (
+                f" {_count(whole.more)} more item{'' if whole.more == 1 else 's'} would halve that interval."
+            )
         yield (
-            f"An estimated {percent(whole.estimate.value)} of {_count(round(whole.population))} explanations are right "
+            f"An estimated {percent(whole.estimate.value)} of {'about ' if readable else ''}{what}{readable} are right "
             f"({right_words(report)}; 95 % interval {ends(whole.estimate)}), from {_items(whole.n)} judged {who}.{more}"
         )
     yield from _against(report)
+
+
+def _judged_by(report: Report) -> str:
+    """By so many raters. Who gave no verdict is none of them; verdicts settled on count whoever gave them."""
+    raters, settled = len(_with_verdicts(report)), report.n_settled
+    if not raters:
+        return "by raters together"
+    return f"by {_people(raters)}" + (f", {_count(settled)} of them settled together" if settled else "")
+
+
+def _with_verdicts(report: Report) -> list[RaterFigures]:
+    return [each for each in report.raters if each.n]
 
 
 def _against(report: Report) -> Iterator[str]:
@@ -122,14 +140,15 @@ def _of(part: Part, kind: str) -> bool:
 
 
 def _agreement(report: Report) -> Iterator[str]:
-    if len(report.raters) < 2:
+    raters = _with_verdicts(report)
+    if len(raters) < 2:
         yield "One rater so far: how far people agree is not known."
         return
     found, right = report.agreement, report.agreement_right
     if not found.n_items or found.raw is None:
         yield "No item has verdicts by two raters yet: how far they agree is not known."
         return
-    two = len(report.raters) == 2
+    two = len(raters) == 2
     if found.n_items < MIN_JUDGED:
         yield (
             f"{_items(found.n_items)} judged by two raters: too few to say how far they agree ({MIN_JUDGED} at least)."
@@ -140,7 +159,7 @@ def _agreement(report: Report) -> Iterator[str]:
     text = f"Two raters give the same verdict in {percent(found.raw.value)} of {_count(found.n_pairs)} pairs of verdicts on "
     text += f"{_items(found.n_items)}"
     if two:
-        text = f"{_list([each.rater for each in report.raters])} give the same verdict on {percent(found.raw.value)} of "
+        text = f"{_list([each.rater for each in raters])} give the same verdict on {percent(found.raw.value)} of "
         text += f"{_items(found.n_items)}"
     if coefficient is None:
         text += f"; all verdicts are the same, so {named} is not defined"
@@ -181,8 +200,8 @@ def _controls(report: Report) -> Iterator[str]:
     fooled = sum(each.controls_right for each in report.raters)
     each = _each(report, lambda one: f"{one.controls_right} of {one.controls}" if one.controls else None)
     yield (
-        f"Of {_count(seen)} verdicts on controls, explanations of other features, {_count(fooled)} call them right"
-        f"{each if len(report.raters) > 1 else ''}."
+        f"Of {_count(seen)} verdict{'' if seen == 1 else 's'} on controls, explanations of other features, {_count(fooled)} "
+        f"{'calls' if fooled == 1 else 'call'} them right{each if len(report.raters) > 1 else ''}."
     )
     for one in report.raters:
         if (gap := _above_controls(one)) is not None and gap.low is not None and gap.low <= 0:
@@ -254,10 +273,16 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
 def _caveats(report: Report) -> Iterator[str]:
     seen = sum(each.n_seen for each in report.raters)
     if seen:
-        yield f"{_count(seen)} verdicts were given after looking at what the audit hides: they are not blind, and counted."
+        yield (
+            f"{_count(seen)} verdict{' was' if seen == 1 else 's were'} given after looking at what the audit hides: "
+            f"{'it is' if seen == 1 else 'they are'} not blind, and counted."
+        )
     unreadable = sum(each.n_unreadable for each in report.raters)
     if unreadable:
-        yield f"{_count(unreadable)} verdicts say that contexts are broken: they are in no rate."
+        yield (
+            f"{_count(unreadable)} verdict{' says' if unreadable == 1 else 's say'} that contexts are broken: "
+            f"{'it is' if unreadable == 1 else 'they are'} in no rate."
+        )
     if report.whole.joined:
         n = len(report.whole.joined)
         yield (

@@ -114,6 +114,12 @@ class Report:
         """The share of right explanations of the whole population."""
         return self.parts[0].share
 
+    @property
+    def n_settled(self) -> int:
+        """Items in the rates whose verdict raters settled on together."""
+        values = self.table.is_right(self.right)[self.table.settled]
+        return int((~self.table.control & (self.table.settled != GAP) & ~np.isnan(values)).sum())
+
     def pair(self, first: str, second: str) -> tuple[Agreement, NDArray[np.int64]]:
         """Two raters: how they agree, and how often they gave which verdicts, as `agreement.confusion`."""
         columns = [self.table.raters.index(rater) for rater in (first, second)]
@@ -171,6 +177,7 @@ def of_ratings(
     table = verdicts(audit, ratings, raters)
     plain = ~table.control
     codes = table.codes[plain]
+    codes = codes[:, (codes != GAP).any(axis=0)]  # who only skipped, or did other tasks, is no third rater
     values = table.is_right(right)
     both = np.where(codes == GAP, np.nan, values[codes])
     given = np.bincount(codes[codes != GAP], minlength=len(VERDICTS))

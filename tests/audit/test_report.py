@@ -186,6 +186,80 @@ def test_broken_contexts_say_nothing_about_the_explanation():
     assert "20 verdicts say that contexts are broken: they are in no rate." in findings(found)
 
 
+def test_an_estimated_number_of_readable_explanations_is_no_count():
+    audit, right = an_audit(n_controls=0)
+    ratings = answers(audit, right, "ann")
+    assert " % of 800 explanations are right" in findings(made(audit, ratings))[0]
+    broken = [
+        replace(rating, verdict="broken_contexts") if rating.item < 20 else rating for rating in ratings
+    ]
+    found = made(audit, broken)
+    about = f"of about {found.whole.population:.0f} explanations with readable contexts are right"
+    assert found.whole.population < 700
+    assert about in findings(found)[0]
+
+
+def test_who_gave_no_verdict_is_no_rater_of_the_explanations():
+    """One has skipped an item, another has judged a control only: kappa, sentences and counts are those of the two others."""
+    audit, right = an_audit()
+    ratings = answers(audit, right, "ann") + answers(audit, right, "bob")
+    control = next(item.i for item in audit.items if item.is_control)
+    idle = [
+        Rating(audit_id=audit.id, item=0, rater="cyd", task="verdict", skipped=True),
+        Rating(audit_id=audit.id, item=control, rater="dee", task="verdict", verdict="wrong"),
+    ]
+    two, four = made(audit, ratings), made(audit, ratings + idle)
+    assert len(four.raters) == 4
+    assert four.agreement == two.agreement
+    assert four.agreement_right == two.agreement_right
+    assert "judged by 2 raters." in findings(four)[0]
+    assert text_of(four, "ann and bob give the same") == text_of(two, "ann and bob give the same")
+    alone = made(audit, answers(audit, right, "ann") + idle)
+    assert "judged by one rater." in findings(alone)[0]
+    assert text_of(alone, "One rater so far")
+
+
+def test_the_first_sentence_says_how_many_verdicts_were_settled_on():
+    """Also those on items that nobody disagrees on, or that the chosen raters did not judge."""
+    audit, right = an_audit()
+    control = next(item.i for item in audit.items if item.is_control)
+    plain = [item.i for item in audit.items if not item.is_control]
+    ratings = [rating for rating in answers(audit, right, "ann") if rating.item in plain[:60]]
+    verdicts: list[Verdict] = ["correct", "wrong", "broken_contexts", "wrong"]
+    settled = [
+        Rating(audit_id=audit.id, item=item, rater="x", task="verdict", verdict=verdict, role="adjudicator")
+        for item, verdict in zip([plain[0], plain[70], plain[71], control], verdicts, strict=True)
+    ]
+    found = made(audit, ratings + settled)
+    assert found.n_settled == 2
+    assert "from 61 items judged by one rater, 2 of them settled together." in findings(found)[0]
+    together = [replace(settled[0], item=item) for item in plain[:20]]
+    assert "from 20 items judged by raters together." in findings(of_ratings(audit, together, [], {}))[0]
+
+
+def test_one_is_said_of_one():
+    audit, right = an_audit()
+    control = next(item.i for item in audit.items if item.is_control)
+    plain = [rating for rating in answers(audit, right, "ann") if not audit.items[rating.item].is_control]
+    said = findings(
+        made(
+            audit,
+            [
+                replace(plain[0], verdict="broken_contexts"),
+                replace(plain[1], revealed=True),
+                *plain[2:],
+                replace(plain[0], item=control, verdict="correct"),
+            ],
+        )
+    )
+    for text in (
+        "1 verdict says that contexts are broken: it is in no rate.",
+        "1 verdict was given after looking at what the audit hides: it is not blind, and counted.",
+        "Of 1 verdict on controls, explanations of other features, 1 calls them right.",
+    ):
+        assert text in said
+
+
 def test_more_verdicts_can_count_as_right():
     audit, right = an_audit()
     ratings = answers(audit, right, "ann")

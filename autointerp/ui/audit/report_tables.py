@@ -37,7 +37,10 @@ def parts(report: Report) -> None:
         {"title": "Explanations", "cls": "name"},
         _num("Right", _INTERVAL),
         _num("Judged", "Items with a verdict that says something about the explanation"),
-        _num("Of", "Explanations in the population; of one explainer's, as estimated"),
+        _num(
+            "Of",
+            "Explanations in the population; of one explainer's, or where contexts are broken, as estimated",
+        ),
         _num("To halve", "How many more items would halve the interval"),
     ]
     rows = [
