@@ -91,11 +91,9 @@ def _shares(report: Report) -> Iterator[str]:
 
 
 def _judged_by(report: Report) -> str:
-    """By so many raters. Who gave no verdict is none of them; verdicts settled on count whoever gave them."""
-    raters, settled = len(_with_verdicts(report)), report.n_settled
-    if not raters:
-        return "by raters together"
-    return f"by {_people(raters)}" + (f", {_count(settled)} of them settled together" if settled else "")
+    """By so many raters, without those who gave no verdict."""
+    together = f", {_count(report.n_settled)} of them settled together" if report.n_settled else ""
+    return f"by {_people(len(_with_verdicts(report)))}{together}"
 
 
 def _with_verdicts(report: Report) -> list[RaterFigures]:

@@ -134,8 +134,8 @@ def report(
     raters: Collection[str] | None = None,
     right: Sequence[Verdict] = RIGHT,
 ) -> Report:
-    """The report of an audit as it stands. `raters`: only these (default: all); verdicts that were settled on count all the
-    same. `right`: verdicts that count as right.
+    """The report of an audit as it stands. `raters`: only these (default: all); verdicts that were settled on count on
+    items that one of them judged. `right`: verdicts that count as right.
 
     Raises: UnknownName: an audit, rater or verdict that does not exist.
     """

@@ -19,8 +19,8 @@ Codes = NDArray[np.int64]
 class Verdicts:
     """Controls included. `codes` Int64[ndarray, "items raters"]: the verdict of each rater on each item when they first saw it,
     by `CODES`; `GAP` where they gave none. `again`: when it came back; `seen`: whether they had looked at what the audit hides
-    before that. `settled` Int64[ndarray, " items"]: the verdict that raters settled on together. `control`: which items are
-    controls."""
+    before that. `settled` Int64[ndarray, " items"]: the verdict that raters settled on together, where one of `raters` has
+    judged the item. `control`: which items are controls."""
 
     raters: tuple[str, ...]
     codes: Codes
@@ -45,7 +45,7 @@ class Verdicts:
 
     def answered(self) -> NDArray[np.bool_]:
         """Which items have a verdict, of whatever kind."""
-        return (self.codes != GAP).any(axis=1) | (self.settled != GAP)
+        return (self.codes != GAP).any(axis=1)
 
     def _means(self, values: Float) -> Float:
         own = _valued(self.codes, values)
@@ -69,6 +69,7 @@ def verdicts(audit: Audit, ratings: Iterable[Rating], raters: Sequence[str]) -> 
             place = rating.item, column[rating.rater]
             (again if rating.round else codes)[place] = CODES[rating.verdict]
             seen[place] |= rating.revealed and rating.round == 1
+    settled[(codes == GAP).all(axis=1)] = GAP  # what others differed on is no random sample of the items
     control = np.array([item.is_control for item in audit.items], dtype=bool)
     return Verdicts(tuple(raters), codes, again, seen, settled, control)
 
