@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autointerp.errors import Failure
+from autointerp.explain.copied import repeats
 from autointerp.explain.explainer import NO_EXAMPLES, Evidence
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.prompts import default as prompt
@@ -56,7 +57,8 @@ class LLMExplainer:
         self.logits = options.explainer == "top_logits"
 
     def explain(self, evidence: Evidence, *, seed: int | None = None) -> Explanation:
-        """One question to the model. Raises `Cancelled` and `BudgetExceeded`; any other failure is in the record."""
+        """One question to the model, and a second one without the prompt's examples where the answer repeats them. Raises
+        `Cancelled` and `BudgetExceeded`; any other failure is in the record."""
         started = time.perf_counter()
         usage, made = self._asked(evidence)
         shown, contrast = self._shown(evidence)
@@ -64,14 +66,13 @@ class LLMExplainer:
             coder=evidence.coder,
             latent=evidence.latent,
             explainer=self.options.explainer,
-            prompt_version=prompt.VERSION,
             seed=seed,
             example_ids=tuple(window.id for window in [*shown, *contrast]),
             tokens_in=usage.prompt_tokens,
             tokens_out=usage.completion_tokens,
             cost=usage.cost,
             duration=time.perf_counter() - started,
-            **{"text": "", "model": self.client.model, **made},
+            **{"text": "", "model": self.client.model, "prompt_version": prompt.VERSION, **made},
         )
 
     def _asked(self, evidence: Evidence) -> tuple[Usage, dict[str, Any]]:
@@ -79,8 +80,27 @@ class LLMExplainer:
         problem = self._problem(evidence)
         if problem is not None:
             return Usage(), {"status": "failed", **problem._asdict()}
+        usage, made = self._answered(self.request(evidence))
+        fires = [
+            window.texts[int(window.example.activations.argmax())] for window in self._shown(evidence)[0]
+        ]
+        if "status" in made or not repeats(made["text"], fires):
+            return usage, made
+        # The examples cannot be repeated where they are not shown. This is another question, with a version of its own.
+        more, made = self._answered(self.request(evidence, shots=False))
+        made["prompt_version"] = prompt.WITHOUT_SHOTS
+        repeated = "" if "status" in made else repeats(made["text"], fires)
+        if repeated:
+            failure = Failure(
+                f"{self.client.model!r} repeats {repeated}, also when asked without the examples. Use a stronger model.",
+                "repeats_prompt",
+            )
+            made = {**made, "text": "", "status": "failed", **failure._asdict()}
+        return usage + more, made
+
+    def _answered(self, request: ChatRequest) -> tuple[Usage, dict[str, Any]]:
         try:
-            answer = self.client.ask(self.request(evidence), self._read, cancel=self.cancel)
+            answer = self.client.ask(request, self._read, cancel=self.cancel)
         except (Cancelled, BudgetExceeded):
             raise
         except LLMError as error:
@@ -91,12 +111,13 @@ class LLMExplainer:
         made = {"text": text, "reasoning": reasoning, "reply_ref": reply.key or None, "model": reply.model}
         return reply.spent, made
 
-    def request(self, evidence: Evidence) -> ChatRequest:
-        """The exact request, for a look at the prompt or an estimate before it is sent."""
+    def request(self, evidence: Evidence, *, shots: bool = True) -> ChatRequest:
+        """The exact request, for a look at the prompt or an estimate before it is sent. Without `shots`: what is
+        asked where the answer repeats the prompt."""
         keys = ("reasoning", "explanation") if self.options.reasoning else ("explanation",)
         schema = object_schema({key: {"type": "string"} for key in keys})
         return ChatRequest(
-            (*self.opening(), Message("user", self._question(evidence))),
+            (*self.opening()[: None if shots else 1], Message("user", self._question(evidence))),
             schema=schema,
             max_tokens=800 if self.options.reasoning else 250,
         )

@@ -11,7 +11,7 @@ from autointerp.explain.llm import LLMExplainer
 from autointerp.explain.options import ExplainOptions
 from autointerp.llm.costs import Budget
 from autointerp.llm.errors import BudgetExceeded, PromptTooLong
-from autointerp.llm.messages import ChatReply, Usage
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window
 
@@ -216,3 +216,68 @@ def test_a_refusal_is_told_as_one() -> None:
         result = LLMExplainer(DEFAULT, client).explain(evidence())
     assert (result.status, result.text, result.retryable) == ("failed", "", False)
     assert result.error_kind == "refused"
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        'The word "than" in a comparison.',
+        "the word than in a comparison",
+        'The feature fires on the word "than" in a comparison, such as "more than".',
+        'A currency symbol or word next to an amount, as in "$4.20".',
+        "Say in one or two plain sentences what activates it, so that someone could tell.",
+        "...",
+    ],
+)
+@pytest.mark.parametrize("again", ["Foxes.", None])
+def test_an_answer_that_repeats_the_prompt_is_asked_again_without_its_examples(
+    repeated: str, again: str | None
+) -> None:
+    """A weak model gives back what it was shown, and another latent's sentence would stand there."""
+    shots = {
+        message for message in LLMExplainer(DEFAULT, MockClient([])).opening() if message.role == "assistant"
+    }
+
+    def answer(request: ChatRequest) -> ChatReply:
+        text = repeated if again is None or shots & set(request.messages) else again
+        return ChatReply(json.dumps({"explanation": text}), "mock", usage=Usage(100, 10, cost=0.5))
+
+    with MockClient(answer, cache=MemoryCache()) as client:
+        result = LLMExplainer(DEFAULT, client).explain(evidence())
+        asked = [bool(shots & set(request.messages)) for request in client.requests]
+    assert asked == [True, False]
+    assert (result.tokens_in, result.cost) == (200, 1.0)
+    assert result.prompt_version == "explain-2 without examples"
+    if again:
+        assert (result.text, result.status) == (again, "ok")
+        return
+    assert (result.text, result.status, result.error_kind) == ("", "failed", "repeats_prompt")
+    assert "without the examples" in (result.error or "")
+    assert not result.retryable
+    assert result.reply_ref
+
+
+def test_what_looks_like_an_example_of_the_prompt_may_be_right() -> None:
+    than = Evidence(
+        "sae", 3, [window([" more", " than", " one"], {1: 5.0}, context=i) for i in range(3)], 5.0
+    )
+    text = 'The word "than" in a comparison.'
+    with answering(text) as client:
+        assert LLMExplainer(DEFAULT, client).explain(than).text == text
+        assert len(client.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The word fox.",
+        'The word "then" in a narrative.',
+        "A currency.",
+        "Excerpts of novels, in one or two plain sentences.",
+        "$",
+    ],
+)
+def test_an_explanation_of_its_own_is_asked_for_once(text: str) -> None:
+    with answering(text) as client:
+        result = LLMExplainer(DEFAULT, client).explain(evidence())
+        assert (result.text, len(client.requests), result.prompt_version) == (text, 1, "explain-2")

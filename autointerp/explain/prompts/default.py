@@ -1,6 +1,8 @@
 """The prompt of the LLM explainers, built from parts: what comes first is the same for every latent."""
 
 VERSION = "explain-2"
+WITHOUT_SHOTS = "explain-2 without examples"
+"""The same without `SHOTS`: asked where an answer repeats the prompt."""
 
 TASK = """\
 Your task is to find out what activates a feature inside a language model. You are given excerpts from texts on which the \

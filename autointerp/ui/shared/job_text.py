@@ -147,7 +147,7 @@ def took(job: Job, now: datetime | None = None) -> str:
     return duration(job.ran + max(0.0, here))
 
 
-_FIXED = {"no_examples", "no_negatives", "no_logits", "no_text", "no_pattern", "undefined"}
+_FIXED = {"no_examples", "no_negatives", "no_logits", "no_text", "no_pattern", "repeats_prompt", "undefined"}
 """Kinds of failures that come again whatever is chosen in Settings."""
 
 
