@@ -47,8 +47,8 @@ class Failure(NamedTuple):
 
     `error_kind` is the `kind` of an error, or one of: "no_examples" (no activating ones), "no_negatives", "no_logits",
     "no_text" (nothing to score), "no_pattern" (the examples share nothing that can be named), "repeats_prompt" (a model gave
-    the prompt back), "unparsed" (answers that could not be read), "undefined" (answers that make no score), "several" (of different
-    kinds), "cancelled", "crashed" (the process died), "bug".
+    the prompt back), "unparsed" (answers that could not be read), "undefined" (answers that make no score), "several" (of
+    different kinds), "cancelled", "crashed" (the process died), "bug".
     """
 
     error: str
