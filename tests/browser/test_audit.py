@@ -184,3 +184,28 @@ def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: 
     assert agreement.alpha is not None
     assert agreement.kappa.value == pytest.approx(cohen_kappa_score(ANN, BO))
     assert agreement.alpha.value == pytest.approx(krippendorff(np.array([ANN, BO]).T))
+
+
+def test_contexts_begin_at_their_start_after_a_judges_task(store: Path, visit: Open, tmp_path: Path):
+    with Annotations(store) as annotations:
+        options = AuditOptions(
+            coders=("sae",), n=5, tasks=("detection", "verdict"), control_share=0.0, repeat_share=0.0
+        )
+        made = create(Resources(Store.open(store), annotations), options, name="Questions", author="Ann")
+        annotations.audits.create(made)
+    for server in start_server([str(store)], tmp_path):
+        at = visit(server, size=(1280, 500))
+        page = at.page
+        at.goto("/audit")
+        introduce(at, "Cy")
+        at.click(page.get_by_role("cell", name="Questions"))
+        for place in range(1, 10, 2):
+            expect(bar(page)).to_have_attribute("data-place", f"{place} of 10")
+            at.settled()
+            for _ in range(bar(page).locator(".questions > li").count()):
+                page.keyboard.press("y")  # the last question is in sight, far down the page
+            page.keyboard.press("d")
+            expect(bar(page)).to_have_attribute("data-place", f"{place + 1} of 10")
+            at.settled()
+            expect(page.get_by_text("Random positives")).to_be_in_viewport()
+            page.keyboard.press("1")

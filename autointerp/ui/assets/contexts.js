@@ -214,11 +214,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 
   if (root.rev !== data.rev) {
-    const before = root.rev;
     root.rev = data.rev;
     root.drawn = "";
     begin();
-    if (data.from_top && before) root.scrollIntoView({ block: "start", behavior: "instant" });
+    // Read from the start, after whatever was there before; where the start is in sight below the header, nothing moves.
+    if (data.from_top) requestAnimationFrame(() => {
+      if (root.getBoundingClientRect().top < 60) root.scrollIntoView({ block: "start", behavior: "instant" });
+    });
     if (data.linked) reveal(root, data.linked);
   }
   const drawn = data.groups.map((group) => [group.key, group.rows.length, group.more].join()).join(";");

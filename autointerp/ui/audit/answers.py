@@ -13,10 +13,10 @@ from autointerp.audit.order import Entry
 from autointerp.audit.progress import next_after
 from autointerp.errors import UnknownName, UserError
 from autointerp.pipeline.explain import written_explanation
-from autointerp.ratings import Audit, AuditItem, Rating
+from autointerp.ratings import Audit, AuditItem, Rating, says
 from autointerp.records import Explanation, new_id
 from autointerp.store import Store
-from autointerp.store.annotations import NewJob
+from autointerp.store.annotations import NewJob, RatingConflict
 from autointerp.ui.audit.shelf import shelf
 from autointerp.ui.shared import rescoring, services
 from autointerp.ui.shared.state import change
@@ -74,6 +74,10 @@ def answered(desk: Desk, sent: Any) -> bool:
     try:
         rating = _rating(desk, sent)
         services.ratings(desk.store).rate(rating)
+    except RatingConflict as conflict:
+        _note(HEARD, sent, UserError(_standing(conflict.standing)))
+        desk.go(desk.place(conflict.standing))  # where the other answer is in sight, and what was typed here
+        return True
     except UserError as error:
         _note(HEARD, sent, error)
         return True
@@ -83,6 +87,13 @@ def answered(desk: Desk, sent: Any) -> bool:
     if at is not None:
         desk.go(next_after(desk.entries, desk.ratings(), at))
     return True
+
+
+def _standing(rating: Rating) -> str:
+    return (
+        f"You have answered this already, in another window: {says(rating)}, at {rating.created[11:19]} UTC. That answer "
+        "stands; what you typed here is kept. Answer again to replace it."
+    )
 
 
 def _rating(desk: Desk, sent: Mapping[str, Any]) -> Rating:

@@ -38,7 +38,7 @@ def shares(
             )
         )  # fmt: skip
     if controls is not None:
-        figure.add_vline(x=100 * controls, line=_LINE, text="controls")
+        figure.add_vline(x=100 * controls, line=_LINE, text="controls", left=controls > 0.5)
     figure.update_xaxes(title={"text": "right (%)"}, **SHARE_AXIS)
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False, automargin=True)
     return charts.framed(figure, "Share of right explanations", max(170, 90 + 30 * len(names)))

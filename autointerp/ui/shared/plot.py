@@ -45,10 +45,12 @@ class Figure(dict[str, Any]):
     def update_yaxes(self, **properties: Any) -> None:
         self.update_layout(yaxis=properties)
 
-    def add_vline(self, x: float, line: Mapping[str, Any], text: str = "") -> None:
-        """A line over the whole height, `text` to the right of its foot."""
+    def add_vline(self, x: float, line: Mapping[str, Any], text: str = "", *, left: bool = False) -> None:
+        """A line over the whole height, `text` to the right of its foot, or to the left."""
         self._add_line({"x0": x, "x1": x, "y0": 0, "y1": 1, "xref": "x", "yref": "y domain"}, line)
-        self._add_text(text, x=x, xanchor="left", xref="x", y=0, yanchor="bottom", yref="y domain")
+        self._add_text(
+            text, x=x, xanchor="right" if left else "left", xref="x", y=0, yanchor="bottom", yref="y domain"
+        )
 
     def add_hline(self, y: float, line: Mapping[str, Any], text: str = "") -> None:
         """A line over the whole width, `text` below its right end."""
