@@ -14,7 +14,13 @@ from autointerp.score.registry import SCORERS
 
 MIN_JUDGED = 10
 """Explanations for a sentence about the share that is right."""
-MIN_CONTROLS = 5
+MIN_CONTROLS, FEW_CONTROLS = 5, 10
+"""To tell verdicts from guesses: with fewer than the first, nothing is said; by fewer than the second, up to one careful rater
+in three, wrong on one item in ten, is not told from one who guesses."""
+NOTES = (
+    "Intervals are of 95 %: of shares and scores over explanations, as if others had been drawn; of agreement over items. That "
+    "other people might judge differently is in none of them."
+)
 Names = Callable[[str], str]
 """What a kind of score (`ScoreKind.key`) is called."""
 
@@ -203,9 +209,10 @@ def _controls(report: Report) -> Iterator[str]:
     )
     for one in report.raters:
         if (gap := _above_controls(one)) is not None and gap.low is not None and gap.low <= 0:
+            few = " by so few controls" if one.controls < FEW_CONTROLS and gap.value > 0 else ""
             yield (
-                f"{one.rater}'s verdicts are not told apart from guesses: right are {one.controls_right} of {one.controls} "
-                f"controls, and {one.n_right} of {one.n - one.n_unreadable} explanations."
+                f"{one.rater}'s verdicts are not told apart from guesses{few}: right are {one.controls_right} of "
+                f"{one.controls} controls, and {one.n_right} of {one.n - one.n_unreadable} explanations."
             )
 
 

@@ -375,6 +375,23 @@ def test_a_rater_who_guesses_is_told_from_one_who_sees():
     assert guesses[0].startswith("bob's verdicts")
 
 
+def test_few_controls_are_no_evidence_against_a_rater():
+    """One mistake in five controls is not told apart from guessing, but that is for want of controls; five in five is not."""
+    audit, right = an_audit(60, 5)
+    own = answers(audit, right, "ann", skill=1)
+    controls = [rating for rating in own if audit.items[rating.item].is_control]
+    for fooled, expected in (
+        (0, None),
+        (1, " by so few controls: right are 1 of 5 "),
+        (5, ": right are 5 of 5 "),
+    ):
+        wrong = [replace(rating, verdict="correct") for rating in controls[:fooled]]
+        rest = [rating for rating in own if rating.item not in {each.item for each in wrong}]
+        said = [text for text in findings(made(audit, rest + wrong)) if "guesses" in text]
+        assert len(said) == (expected is not None)
+        assert expected is None or f"not told apart from guesses{expected}" in said[0]
+
+
 def test_coders_are_told_apart_only_where_they_differ():
     """Two coders alike, and two that are not: by the interval of their difference."""
     told = []

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
 
 def as_text(made: "Report") -> str:
     """The report as text."""
-    from autointerp.audit.findings import findings, score_name
+    from autointerp.audit.findings import NOTES, findings, score_name
 
     audit = made.audit
     lines = [
@@ -73,6 +73,7 @@ def as_text(made: "Report") -> str:
     if made.calibrations:
         rows = [_score(score_name(key), key, made) for key in made.calibrations]
         lines += ["", *_block(_SCORES, rows)]
+    lines += ["", NOTES]
     return "\n".join(map(printable, lines))
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from autointerp.audit.agreement import GAP
 from autointerp.audit.document import document, item_table
-from autointerp.audit.findings import MIN_JUDGED, findings, score_name
+from autointerp.audit.findings import MIN_JUDGED, NOTES, findings, score_name
 from autointerp.audit.report import RIGHT, Report, report
 from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Verdict
@@ -24,10 +24,6 @@ from autointerp.ui.shared.text import plain
 
 N_ROWS, MOST = 5, 200
 """Items in a list: at first, and at most."""
-NOTES = (
-    "Intervals are of 95 %: of shares and scores over explanations, as if others had been drawn; of agreement over items. That "
-    "other people might judge differently is in none of them."
-)
 
 
 def draw(store: Store, audit: Audit) -> None:
