@@ -259,7 +259,8 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
             continue
         floor = ""
         if human.floor is not None:
-            floor = f"; on {_count(human.n_floor)} controls {number(human.floor)}, their floor"
+            n = f"{_count(human.n_floor)} control{'' if human.n_floor == 1 else 's'}"
+            floor = f"; on {n} {number(human.floor)}, their floor"
         text = f"{_sentence(task)} score is {number(human.score)} on average (balanced accuracy, n {_count(human.n)}){floor}."
         for key, (found, n) in human.judges.items():
             text += f" Rank correlation with {name(key)} {number(found)}, n {_count(n)}."

@@ -522,3 +522,9 @@ def test_people_and_the_judge_on_the_same_questions(resources: Resources):
         text for text in findings(report(resources, audit.id)) if "AUROC" in text
     ] == []  # there are no verdicts
     assert "of 240 answers" in text_of(report(resources, audit.id), "On the same questions of 12 items")
+
+
+def test_one_control_is_not_called_controls():
+    audit, right = an_audit(n_controls=1, tasks=("detection",))
+    found = made(audit, judged(audit, right, "ann", "detection"))
+    assert "on 1 control " in text_of(found, "People's detection score is")
