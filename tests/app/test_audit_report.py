@@ -2,12 +2,16 @@
 rater may not see."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from autointerp.audit.draw import create
 from autointerp.audit.options import AuditOptions
@@ -20,7 +24,7 @@ from autointerp.ratings import Audit, Rating, Verdict
 from autointerp.records import new_id
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.shared import person
+from autointerp.ui.shared import keyboard, person
 from tests.app.reading import messages, record, records
 from tests.audited import write_audited
 
@@ -174,7 +178,7 @@ def test_a_disagreement_is_settled_beside_what_they_said(open_page, judged: Judg
     next(field for field in app.text_input if str(field.key).startswith("settle_note")).input(
         "We looked twice"
     )
-    app.button(key="settle_wrong").click().run()
+    verdict_button(app, "wrong").click().run()
     (settled,) = judged.adjudications()
     assert (settled.rater, settled.verdict, settled.note) == ("ann", "wrong", "We looked twice")
     after = judged.ratings()
@@ -211,7 +215,7 @@ def test_two_who_settle_at_once_are_told(open_page, judged: Judged):
             role="adjudicator",
         )
     )
-    app.button(key="settle_wrong").click().run()
+    verdict_button(app, "wrong").click().run()
     (settled,) = judged.adjudications()
     assert (settled.rater, settled.verdict) == ("cyd", "correct")
     assert f"Item {item + 1} already has an answer by cyd" in said(app)
@@ -236,6 +240,44 @@ def test_nobody_settles_what_they_are_still_to_rate(open_page, judged: Judged):
     )
 
 
+def test_a_verdict_pressed_twice_settles_one_disagreement(
+    open_page, judged: Judged, monkeypatch: pytest.MonkeyPatch
+):
+    button = keyboard.button
+
+    def twice(
+        label: str,
+        key: str,
+        shortcut: str,
+        says: str,
+        act: Callable[..., None] | None = None,
+        args: Any = (),
+        **look: Any,
+    ) -> bool:
+        def acts(*args: Any) -> None:  # both presses came before the page had moved on
+            if act is not None:
+                act(*args)
+                act(*args)
+
+        return button(label, key, shortcut, says, acts, args, **look)
+
+    app = judged.open(open_page, "settle", "ann")
+    monkeypatch.setattr(keyboard, "button", twice)
+    app.run()
+    pressed = verdict_button(app, "wrong")
+    pressed.click().run()
+    assert len(judged.adjudications()) == 1
+    assert "already has an answer" not in said(app)
+    assert verdict_button(app, "wrong").key != pressed.key, (
+        "one that comes later is not for the next disagreement"
+    )
+
+
+def verdict_button(app: AppTest, verdict: Verdict) -> Button:
+    (found,) = (each for each in app.button if re.fullmatch(rf"settle_\d+_{verdict}", each.key or ""))
+    return found
+
+
 def listed(app: AppTest) -> list[dict]:
     """Rows of the list of disagreements."""
     app.button(key="settle_all").click().run()
@@ -249,11 +291,11 @@ def place(row: dict) -> int:
 
 def test_a_settled_verdict_can_be_changed(open_page, judged: Judged):
     app = judged.open(open_page, "settle", "ann")
-    app.button(key="settle_wrong").click().run()
+    verdict_button(app, "wrong").click().run()
     (first,) = judged.adjudications()
     app.query_params["item"] = str(first.item + 1)
     app.run()
-    app.button(key="settle_too_broad").click().run()
+    verdict_button(app, "too_broad").click().run()
     (second,) = judged.adjudications()
     assert (second.item, second.verdict, second.revises) == (first.item, "too_broad", first.id)
     assert "already has an answer" not in said(app)

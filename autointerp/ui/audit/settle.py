@@ -10,6 +10,7 @@ from autointerp.audit.report import Disagreement, disagreements
 from autointerp.audit.verdicts import verdicts
 from autointerp.errors import UserError
 from autointerp.ratings import CONFIDENCES, MAX_NOTE, VERDICTS, Audit, Rating, Verdict
+from autointerp.records import new_id
 from autointerp.store import Store
 from autointerp.ui.audit import blind, contexts
 from autointerp.ui.audit.answers import Desk
@@ -187,8 +188,8 @@ def _verdicts(
         for verdict, kind in VERDICTS.items():
             chosen = row.settled == verdict
             keyboard.button(
-                kind.label, f"settle_{verdict}", kind.key, f"{kind.label}: {kind.help}", _settle,
-                (store, audit, rows, at, verdict, standing, note_key), icon=":material/check:" if chosen else None,
+                kind.label, f"settle_{row.item}_{verdict}", kind.key, f"{kind.label}: {kind.help}", _settle,
+                (store, audit, rows, at, verdict, standing, note_key, new_id()), icon=":material/check:" if chosen else None,
                 help=kind.help,
             )  # fmt: skip
         if standing is not None:
@@ -204,15 +205,17 @@ def _go(item: int) -> None:
 
 
 def _settle(
-    store: Store, audit: Audit, rows: Sequence[Disagreement], at: int, verdict: Verdict, standing: Rating | None, note_key: str
+    store: Store, audit: Audit, rows: Sequence[Disagreement], at: int, verdict: Verdict, standing: Rating | None, note_key: str,
+    id: str,
 ) -> None:  # fmt: skip
-    """Store it at once and go on to the next open one."""
+    """Store it at once and go on to the next open one. Of a button of one item: pressed twice, before the page has moved on, it
+    says the same of the same item again, under the same `id`."""
     row, note = rows[at], str(drafts.value(note_key) or "").strip()
     if standing is not None and (standing.verdict, standing.note) == (verdict, note or standing.note):
         return  # pressed twice
     rating = Rating(
-        audit_id=audit.id, item=row.item, rater=person.name(), task="verdict", verdict=verdict, note=note, role="adjudicator",
-        revises=standing.id if standing else None,
+        id=id, audit_id=audit.id, item=row.item, rater=person.name(), task="verdict", verdict=verdict, note=note,
+        role="adjudicator", revises=standing.id if standing else None,
     )  # fmt: skip
     if not _write(store, rating):
         return
