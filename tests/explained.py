@@ -53,6 +53,7 @@ def explain(store: Store) -> Explained:
     """Writes the annotations described at `Explained` into a copy of the tiny store."""
     made = Explained(store)
     with Annotations(store.path) as annotations:
+        annotations.show_by("newest")
         annotations.replies.put(
             REPLY_KEY,
             {

@@ -32,7 +32,7 @@ def unexplained(
 def shown_explanations(
     annotations: Annotations, coder: str, latents: Iterable[int] | None = None
 ) -> list[str]:
-    """Ids of the shown explanations (pinned, else newest) of `latents`, else of all, ascending by latent."""
+    """Ids of the shown explanations of `latents`, else of all, ascending by latent."""
     table = annotations.summary(coder)
     pairs = zip(table["latent"].to_pylist(), table["explanation_id"].to_pylist(), strict=True)
     wanted = None if latents is None else set(latents)

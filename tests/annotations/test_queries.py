@@ -129,3 +129,40 @@ def test_replies_are_kept_once(annotations: Annotations) -> None:
     explanation = explain(1, "t", reply_ref="k")
     annotations.add(explanation)
     assert annotations.explanation(explanation.id).reply_ref == "k"
+
+
+def test_the_best_lower_bound_is_shown_where_there_are_scores(annotations: Annotations) -> None:
+    """A new version that nobody has scored hides no better one; every way of reading agrees."""
+    good, worse, unscored = explain(1, "good"), explain(1, "worse"), explain(1, "unscored")
+    delphi = {"protocol": "delphi", "ci_low": 0.99}
+    annotations.add(good, scored(good, 0.8, ci_low=0.7), worse, scored(worse, 0.9, ci_low=0.5), unscored)
+    annotations.add(scored(unscored, 1.0, **delphi), scored(worse, 0.9, scorer="fuzzing", ci_low=0.8))
+    alone, failed = explain(2, "old"), explain(2, "new")
+    annotations.add(alone, failed, replace(scored(alone, 0.5), value=None, status="failed", error="no"))
+
+    def shown() -> tuple[str, str]:
+        kept = dict(
+            zip(*annotations.summary("sae").select(["latent", "text"]).to_pydict().values(), strict=True)
+        )
+        one = [annotations.shown("sae", latent) for latent in (1, 2)]
+        assert [each and each.text for each in one] == [kept[1], kept[2]]
+        rows = annotations.table("explanations").select(["text", "shown"]).to_pylist()
+        assert sorted(row["text"] for row in rows if row["shown"]) == sorted([kept[1], kept[2]])
+        scores = annotations.score_summary("sae").select(["explanation_id", "shown"]).to_pylist()
+        ids = {row["explanation_id"] for row in scores if row["shown"]}
+        assert ids <= {each.id for each in one if each}
+        return kept[1], kept[2]
+
+    assert (annotations.shown_by, shown()) == ("detection", ("good", "new"))
+    annotations.add(scored(good, 0.4, ci_low=0.3))  # its newest score counts, not its best
+    assert shown() == ("worse", "new")
+    annotations.add(scored(good, 0.8, ci_low=0.7))
+    annotations.show_by("newest")
+    assert (annotations.shown_by, shown()) == ("newest", ("unscored", "new"))
+    annotations.show_by("fuzzing")
+    assert shown() == ("worse", "new")
+    annotations.pin(good.id, author="ada")
+    assert shown() == ("good", "new")
+    annotations.show_by("detection")
+    annotations.unpin("sae", 1)
+    assert shown() == ("good", "new")

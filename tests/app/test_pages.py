@@ -10,7 +10,9 @@ import streamlit as st
 from autointerp import settings
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from tests.app.reading import draft, links, messages, record, records
+from tests.explained import Explained
 
 PAGES = ["overview", "features", "feature", "compare", "audit", "probe", "jobs", "settings"]
 
@@ -427,3 +429,13 @@ def test_a_page_that_ends_early_has_its_elements(
     assert len(records(app, "connection")) == len(records(app, "store")) == 1
     if page == "feature":
         assert len(records(app, "keyboard")) == len(records(app, "drafts")) == 1
+
+
+def test_settings_choose_which_version_of_an_explanation_is_shown(open_page, explained_store: Explained):
+    app = open_page(explained_store.store, "settings")
+    assert not app.exception
+    assert app.selectbox(key="shown_by").value == "newest"
+    app.selectbox(key="shown_by").set_value("embedding").run()
+    assert not app.exception
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        assert annotations.shown_by == "embedding"

@@ -45,6 +45,7 @@ def fill(store: Store) -> tuple[Explanation, Explanation, Score]:
         judged=judged,
     )
     with Annotations(store.path) as annotations:
+        annotations.show_by("newest")
         annotations.add(old, new, failed, score)
     return old, new, score
 

@@ -18,10 +18,12 @@ from autointerp.store.annotations.jobs.records import (
 )
 from autointerp.store.annotations.jobs.table import ClaimLost, JobTable
 from autointerp.store.annotations.replies import Replies
+from autointerp.store.annotations.shown_rule import NEWEST
 
 __all__ = [
     "CANCELLED",
     "MIXED",
+    "NEWEST",
     "SILENT_SECONDS",
     "STARRED",
     "Annotations",

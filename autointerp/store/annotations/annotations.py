@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UnknownName, UserError
 from autointerp.records import Explanation, JudgedExample, Pin, Record, Score, now
-from autointerp.store.annotations import rows
+from autointerp.store.annotations import rows, shown_rule
 from autointerp.store.annotations.audits import AuditTable
 from autointerp.store.annotations.collections import CollectionTable
 from autointerp.store.annotations.columns import EXPLANATIONS, JUDGED, SCORES
@@ -85,10 +85,21 @@ class Annotations:
             rows.bump(connection, [coder])
 
     def unpin(self, coder: str, latent: int) -> None:
-        """Show the newest explanation again. Does nothing where nothing is pinned."""
+        """Show what `shown_by` chooses again. Does nothing where nothing is pinned."""
         with self._database.write(durable=True) as connection:
             connection.execute("DELETE FROM pins WHERE coder = ? AND latent = ?", (coder, latent))
             rows.bump(connection, [coder])
+
+    def show_by(self, rule: str) -> None:
+        """Show of each latent the version with the best lower bound by this scorer, or `shown_rule.NEWEST`; pins stay."""
+        with self._database.write(durable=True) as connection:
+            shown_rule.write(connection, rule)
+
+    @property
+    def shown_by(self) -> str:
+        """The scorer that chooses which version is shown, or `shown_rule.NEWEST`."""
+        with self._database.read() as connection:
+            return shown_rule.read(connection)
 
     # One latent ----------------------------------------------------------------------------------
 
@@ -114,12 +125,9 @@ class Annotations:
         )
 
     def shown(self, coder: str, latent: int) -> Explanation | None:
-        """The pinned explanation, else the newest good one."""
-        explanations = self._explanations(
-            "WHERE e.seq = coalesce((SELECT explanation FROM pins WHERE coder = ?1 AND latent = ?2),"
-            " (SELECT max(seq) FROM explanations WHERE coder = ?1 AND latent = ?2 AND status = 'ok'))",
-            (coder, latent),
-        )
+        """The version that stands for the latent, see `shown_rule`."""
+        rule = shown_rule.SHOWN.format(coder="?1", latent="?2")
+        explanations = self._explanations(f"WHERE e.seq = {rule}", (coder, latent))
         return explanations[0] if explanations else None
 
     def _explanations(self, where: str, parameters: tuple) -> list[Explanation]:

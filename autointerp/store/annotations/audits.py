@@ -25,6 +25,7 @@ from autointerp.store.annotations.audit_columns import (
 )
 from autointerp.store.annotations.columns import decoded
 from autointerp.store.annotations.database import Database
+from autointerp.store.annotations.shown_rule import SHOWN
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,10 +40,7 @@ _QUESTION = (
 
 _VERDICTS = f"""
 SELECT i.latent, i.explanation_id, r.rater, r.role, r.verdict,
-    coalesce(
-        (SELECT e.id FROM pins p JOIN explanations e ON e.seq = p.explanation WHERE p.coder = i.coder AND p.latent = i.latent),
-        (SELECT e.id FROM explanations e WHERE e.seq = (SELECT max(seq) FROM explanations
-            WHERE coder = i.coder AND latent = i.latent AND status = 'ok')))
+    (SELECT id FROM explanations WHERE seq = {SHOWN.format(coder="i.coder", latent="i.latent")})
 FROM audit_items i JOIN ratings r ON r.audit = i.audit AND r.item = i.i
 WHERE i.coder = ? AND i.text_id = i.explanation_id
     AND r.task = 'verdict' AND r.round = 0 AND r.verdict IS NOT NULL AND {CURRENT}

@@ -317,6 +317,11 @@ CREATE INDEX members_by_latent ON members (coder, latent);
 """
 
 
+_SETTINGS = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;   -- of the store, for all who look at it
+"""
+
+
 def statements(script: str) -> Iterator[str]:
     """The statements of a script. `executescript` would commit before it starts."""
     statement = ""
@@ -341,5 +346,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _TIME_RUN,
     _COLLECTIONS,
     AUDITS,
+    _SETTINGS,
 )
 VERSION = len(MIGRATIONS)

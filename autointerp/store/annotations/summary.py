@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from autointerp.store.annotations import shown_rule
 from autointerp.store.annotations.audit_columns import AUDITS, ITEMS, RATINGS
 from autointerp.store.annotations.columns import (
     COLLECTIONS,
@@ -40,13 +41,14 @@ MANY = 0.2
 # Each is completed with a condition on `latent`, empty when all are wanted. `IN (SELECT value ...)` uses the index.
 _ONLY = "AND {column} IN (SELECT value FROM json_each(:latents))"
 
-_SHOWN = """
+_SHOWN = f"""
 newest AS (
-    SELECT latent, max(seq) AS seq, count(*) AS n FROM explanations
-    WHERE coder = :coder AND status = 'ok' {only_latent} GROUP BY latent
+    SELECT latent, count(*) AS n FROM explanations
+    WHERE coder = :coder AND status = 'ok' {{only_latent}} GROUP BY latent
 ),
 shown AS (
-    SELECT newest.latent, newest.n, coalesce(pins.explanation, newest.seq) AS seq, pins.latent IS NOT NULL AS pinned
+    SELECT newest.latent, newest.n, {shown_rule.SHOWN.format(coder=":coder", latent="newest.latent")} AS seq,
+        pins.latent IS NOT NULL AS pinned
     FROM newest LEFT JOIN pins ON pins.coder = :coder AND pins.latent = newest.latent
 )
 """
@@ -66,7 +68,7 @@ _EXPLANATION_COLUMNS = (
     Column("pinned", "bool", "shown.pinned"),
     Column("n_explanations", "int", "shown.n"),
 )
-"""One row per latent with an explanation: the shown one (the pinned one, else the newest)."""
+"""One row per latent with an explanation: the shown one, see `shown_rule`."""
 
 _EXPLANATIONS = f"""
 WITH {_SHOWN}
@@ -120,12 +122,13 @@ UNION SELECT e.latent FROM scores s CROSS JOIN explanations e ON e.seq = s.expla
 
 @dataclass(frozen=True)
 class _Mark:
-    """How far a table has read: the last rows it knows, and what was pinned then."""
+    """How far a table has read: the last rows it knows, and what was pinned and set then."""
 
     version: int
     explanation: int
     score: int
     pins: frozenset[tuple[int, int]]
+    rule: str
 
 
 class Summaries:
@@ -150,6 +153,7 @@ class Summaries:
                 _last(connection, "explanations"),
                 _last(connection, "scores"),
                 _pins(connection, coder),
+                shown_rule.read(connection),
             )
             table = None if kept is None else _brought_up(connection, kind, coder, kept[0], kept[1], mark)
             if table is None:
@@ -171,12 +175,12 @@ def _brought_up(
     connection: sqlite3.Connection, kind: Kind, coder: str, old: _Mark, table: "pyarrow.Table", new: _Mark
 ) -> "pyarrow.Table | None":
     """`table` with the rows of changed latents read again; `None` where that is not worth it, or rows have gone (a file
-    put in the place of another)."""
+    put in the place of another), or another version is shown of any."""
     import pyarrow as pa
     import pyarrow.compute
 
     pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
-    if old.explanation > new.explanation or old.score > new.score:
+    if old.explanation > new.explanation or old.score > new.score or old.rule != new.rule:
         return None
     since = {"coder": coder, "explanation": old.explanation, "score": old.score}
     touched = {latent for (latent,) in connection.execute(_TOUCHED, since)}
@@ -217,10 +221,9 @@ def _read(
 
 # Every row, failed ones too, for SQL beside the coders' own tables (see `autointerp.store.sql`) -----
 
-_ALL_SHOWN = """
-SELECT coalesce(p.explanation, n.seq) FROM
-    (SELECT coder, latent, max(seq) AS seq FROM explanations WHERE status = 'ok' GROUP BY coder, latent) n
-    LEFT JOIN pins p ON p.coder = n.coder AND p.latent = n.latent
+_ALL_SHOWN = f"""
+SELECT {shown_rule.SHOWN.format(coder="good.coder", latent="good.latent")}
+FROM (SELECT DISTINCT coder, latent FROM explanations WHERE status = 'ok') good
 """
 _PINNED = "SELECT explanation FROM pins"
 _ORDERS = {

@@ -134,7 +134,8 @@ def write(
     jobs, quick = rescoring.score_jobs(store, coder, [written.id], scores) if scores else ([], False)
     started = _queue(store, jobs, StartedJob(coder, latent, before), [written])
     st.session_state[NEW_VERSION] = NewVersion(coder, latent, written.id, before)
-    change(**close_right(), version=written.id if versions.pin else None, panel=None)
+    now = load(services.annotations(store), coder, latent, None).shown
+    change(**close_right(), version=None if now and now.id == written.id else written.id, panel=None)
     _settle(store, started, quick=quick)
 
 

@@ -120,7 +120,8 @@ def notes(versions: Versions) -> list[str]:
     if versions.is_missing:
         remarks.append("The version in the address does not exist; this is the one shown everywhere.")
     if current is not None and shown is not None and current is not shown:
-        why = "pinned" if versions.pin else "the newest"
+        newest = next(version for version in versions.explanations if version.status == "ok")
+        why = "pinned" if versions.pin else "the newest" if shown is newest else "the best score"
         remarks.append(f"Other pages show version {versions.number(shown)} ({why}).")
     return remarks
 

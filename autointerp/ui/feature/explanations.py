@@ -19,7 +19,7 @@ from autointerp.ui.shared.text import sentence
 from autointerp.ui.shared.versions import Versions
 
 PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
-UNPIN_HELP = "Show the newest version again"
+UNPIN_HELP = "Show what Settings choose again: the best score, or the newest version"
 SHORTCUTS = {"edit": "e", "write": "w", "regenerate": "g", "rescore": "s", "versions": "v"}
 """Streamlit keeps R and C for itself; Left, Right, X and B step through features."""
 HELP = {

@@ -9,9 +9,11 @@ import streamlit as st
 import autointerp
 from autointerp import settings
 from autointerp.errors import StoreError, UserError
+from autointerp.score.registry import SCORERS
 from autointerp.store import Store
+from autointerp.store.annotations import NEWEST
 from autointerp.ui.settings import embedder
-from autointerp.ui.shared import components, drafts, keyboard, llm_settings, roles
+from autointerp.ui.shared import components, drafts, job_strip, keyboard, llm_settings, roles, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import (
     choose_store,
@@ -46,6 +48,7 @@ def _draw() -> None:
         _integrity(store)
         _files(store)
         _written_by(store)
+        _shown(store)
     llm_settings.section()
     embedder.section(store)
     st.subheader("Program", anchor=False)
@@ -141,6 +144,21 @@ def _written_by(store: Store) -> None:
         st.code(
             json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), language=None, wrap_lines=True
         )
+
+
+def _shown(store: Store) -> None:
+    """Which version of an explanation stands for a feature on every page, in lists and in exports."""
+    if not (roles.is_owner() and job_strip.writable(store)):
+        return
+    annotations = services.annotations(store)
+    rule, names = annotations.shown_by, [*SCORERS, NEWEST]
+    st.selectbox(
+        "Version shown of each feature", names, index=names.index(rule) if rule in names else names.index(NEWEST),
+        key="shown_by", width=420, on_change=lambda: annotations.show_by(str(st.session_state["shown_by"])),
+        format_func=lambda name: "the newest" if name == NEWEST else f"best lower bound: {SCORERS.label(name)}",
+        help="Of its versions on held-out examples; where none has such a score, the newest. A pinned version stays. Kept in "
+        "the store, for everybody.",
+    )  # fmt: skip
 
 
 def program_facts() -> list[list[str]]:

@@ -25,22 +25,23 @@ class NewestScore:
 
 @dataclass(frozen=True)
 class Versions:
-    """All explanations of one feature, newest first, failed ones too. `scores`: of all of them, newest first. `wanted`: the
-    version in the address. `floor_bars`: what each score has to exceed to be clearly above floors, by its id."""
+    """All explanations of one feature, newest first, failed ones too. `scores`: of all of them, newest first. `shown_id`: the
+    version that stands for the feature; `wanted`: the one in the address. `floor_bars`: what each score has to exceed to be
+    clearly above floors, by its id."""
 
     coder: str
     latent: int
     explanations: tuple[Explanation, ...]
     pin: Pin | None
     scores: tuple[Score, ...]
+    shown_id: str | None = None
     wanted: str | None = None
     floor_bars: Mapping[str, float | None] = field(default_factory=dict)
 
     @cached_property
     def shown(self) -> Explanation | None:
-        """The one that stands for the feature everywhere: pinned, else the newest that did not fail."""
-        pinned = self.find(self.pin.explanation_id) if self.pin else None
-        return pinned or next((version for version in self.explanations if version.status == "ok"), None)
+        """The one that stands for the feature everywhere, see `Annotations.shown`."""
+        return self.find(self.shown_id)
 
     @cached_property
     def current(self) -> Explanation | None:
@@ -94,11 +95,13 @@ def load(annotations: Annotations, coder: str, latent: int, wanted: str | None) 
     """Raises StoreError."""
     explanations = tuple(annotations.explanations(coder, latent))
     if not explanations:
-        return Versions(coder, latent, (), None, (), wanted)
+        return Versions(coder, latent, (), None, (), wanted=wanted)
     scores = tuple(annotations.scores_of_latent(coder, latent))
     written = annotated_store(annotations).coder(coder) if scores else None
     bars = {score.id: written.floor_bar(kind_of(score)) for score in scores} if written else {}
-    return Versions(coder, latent, explanations, annotations.pinned(coder, latent), scores, wanted, bars)
+    shown = annotations.shown(coder, latent)
+    pin = annotations.pinned(coder, latent)
+    return Versions(coder, latent, explanations, pin, scores, shown and shown.id, wanted, bars)
 
 
 def _newest(scores: list[Score]) -> NewestScore:
