@@ -29,7 +29,7 @@ from autointerp.embedding.minilm import native_precision
 from autointerp.jobs import JobRunner
 from autointerp.jobs.kinds import job_kinds, score_job
 from autointerp.pipeline.embedding_scores import EmbeddingBatches
-from autointerp.pipeline.pending import live_latents, shown_explanations
+from autointerp.pipeline.pending import explanations_to_score, live_latents
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
@@ -138,13 +138,13 @@ def bench_scores(path: Path, coder: str, rounds: int) -> bool:
 
 def _bench_scores(resources: Resources, coder: str, rounds: int) -> bool:
     annotations = resources.annotations
-    if not shown_explanations(annotations, coder):
+    if not explanations_to_score(annotations, coder):
         written = [
             Explanation(coder=coder, latent=latent, text=f"text about number {latent}", explainer="person")
             for latent in live_latents(resources.store, coder)
         ]
         annotations.add(*written)
-    ids = shown_explanations(annotations, coder)
+    ids = explanations_to_score(annotations, coder)
     explanations = [annotations.explanation(id_) for id_ in ids]
     started = time.perf_counter()
     resources.embedder().embed_queries([one.text for one in explanations])

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--explainer",
         metavar="NAME",
-        help="score the newest explanations by this explainer (default: those shown in lists)",
+        help="score the newest explanations by this explainer (default: those shown in lists, and newer ones without a score)",
     )
     which.add_argument(
         "--all-versions", action="store_true", help="score every version, not only the one shown in lists"
@@ -138,7 +138,7 @@ def chosen_explanations(
 ) -> list[str]:
     """Ids of the explanations to score. Raises UnknownName for an id that does not exist, UserError for one of another coder or
     latent."""
-    from autointerp.pipeline.pending import shown_explanations
+    from autointerp.pipeline.pending import explanations_to_score
 
     annotations = resources.annotations
     if args.explanation:
@@ -151,7 +151,7 @@ def chosen_explanations(
                 )
         return ids
     if args.explainer is None and not args.all_versions:
-        return shown_explanations(annotations, args.coder, latents)
+        return explanations_to_score(annotations, args.coder, latents)
     wanted = None if latents is None else set(latents)
     newest: dict[int | str, str] = {}
     for explanation in annotations.iter_explanations(args.coder, explainer=args.explainer):
@@ -260,13 +260,12 @@ def _unexplained(
     resources: "Resources", args: argparse.Namespace, latents: Sequence[int] | None, ids: Sequence[str]
 ) -> int | None:
     """How many of the selected latents have no explanation; `None` when all explained ones are selected."""
-    from autointerp.pipeline.pending import shown_explanations
-
     if latents is None:
         return None
-    if args.all_versions or args.explanation:  # several for one latent, or for some latents only
-        ids = shown_explanations(resources.annotations, args.coder, latents)
-    return len(latents) - len(ids)
+    if args.explainer:
+        return len(latents) - len(ids)
+    explained = set(resources.annotations.summary(args.coder)["latent"].to_pylist())
+    return sum(latent not in explained for latent in latents)
 
 
 def _dry_run(

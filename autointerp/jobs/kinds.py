@@ -175,7 +175,7 @@ def _explain(payload: Mapping[str, Any], item: Any, context: Context) -> Outcome
         failure = explanation.failure
         if failure is not None:
             stop_if_fatal(failure)
-            return _outcome([explanation], [failure])
+            return _outcome([] if _is_known(state, explanation) else [explanation], [failure])
         if not new:
             return _scores(state, explanation, context, before=[], again=True)
         made = replace(_outcome([explanation], []), follow=_later(payload, explanation, context))
@@ -245,6 +245,17 @@ def _later(payload: Mapping[str, Any], explanation: Explanation, context: Contex
 
 def _was_paid(row: Explanation | Score) -> bool:
     return bool(row.tokens_in or row.tokens_out)
+
+
+def _is_known(state: _State, failed: Explanation) -> bool:
+    """Whether this attempt failed as an earlier one did, for nothing and for good: a dead latent that is explained again and
+    again has one row that says so. What may end otherwise another time, or cost something, is a row each time."""
+    if failed.retryable or _was_paid(failed):
+        return False
+    return any(
+        (earlier.error, earlier.config_hash) == (failed.error, failed.config_hash)
+        for earlier in state.resources.annotations.explanations(failed.coder, failed.latent)
+    )
 
 
 def _of_this_job(

@@ -29,14 +29,20 @@ def unexplained(
     return [latent for latent in latents if latent not in done]
 
 
-def shown_explanations(
+def explanations_to_score(
     annotations: Annotations, coder: str, latents: Iterable[int] | None = None
 ) -> list[str]:
-    """Ids of the shown explanations of `latents`, else of all, ascending by latent."""
+    """Ids of the shown explanations of `latents`, else of all, ascending by latent, and of newer ones that are not shown
+    because they are not scored yet."""
     table = annotations.summary(coder)
     pairs = zip(table["latent"].to_pylist(), table["explanation_id"].to_pylist(), strict=True)
-    wanted = None if latents is None else set(latents)
-    return [id_ for latent, id_ in pairs if wanted is None or latent in wanted]
+    wanted, untried = None if latents is None else set(latents), annotations.untried(coder)
+    return [
+        id_
+        for latent, shown in pairs
+        if wanted is None or latent in wanted
+        for id_ in dict.fromkeys((shown, untried.get(latent, shown)))
+    ]
 
 
 def unscored(

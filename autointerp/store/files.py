@@ -7,13 +7,14 @@ left is recognised by its free lock (process ids are reused, locks are not) and 
 
 import errno
 import fcntl
+import glob
 import os
 import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -77,9 +78,10 @@ def fsync_path(path: Path) -> None:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replaces `path` by `content`: readers see the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(3)}")
+    _remove_stale_files(path)
+    temporary, file = _locked_file(path)
     try:
-        with open(temporary, "wb") as file:
+        with file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
@@ -89,12 +91,32 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     fsync_path(path.parent)
 
 
+def _locked_file(path: Path) -> tuple[Path, IO[bytes]]:
+    """A new file beside `path`, locked while it is open, so that no other writer takes it for one that was left."""
+    while True:
+        temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(3)}")
+        file = open(temporary, "xb")  # noqa: SIM115 - closed by the caller
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return temporary, file
+        file.close()  # it was taken for one before it was locked
+
+
+def _remove_stale_files(path: Path) -> None:
+    """Removes what killed writers of `path` left."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.tmp-*"):
+        with suppress(OSError), open(temporary, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.unlink()
+
+
 class Workspace:
     """A hidden, locked folder for one writer; `publish` moves a finished file or folder out of it."""
 
     def __init__(self, parent: Path, what: str):
         self.path = parent / f".{what}.tmp-{os.getpid()}-{secrets.token_hex(3)}"
         with writing(parent):
+            self._made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
             parent.mkdir(parents=True, exist_ok=True)
             _remove_stale_workspaces(parent)
             self.path.mkdir()
@@ -109,11 +131,14 @@ class Workspace:
         fsync_path(target.parent)
 
     def close(self) -> None:
-        """Removes the folder with whatever is left in it. May be called twice."""
+        """Removes the folder with whatever is left in it, and what was made around it and is empty. May be called twice."""
         if self._lock is not None:
             shutil.rmtree(self.path, ignore_errors=True)
             self._lock.close()
             self._lock = None
+            with suppress(OSError):  # not empty: something was published
+                for folder in self._made:
+                    folder.rmdir()
 
 
 def _remove_stale_workspaces(parent: Path) -> None:

@@ -58,7 +58,11 @@ def read_manifest(root: Path) -> dict[str, Any]:
     Raises StoreMissing, StoreIncomplete, StoreTooNew, StoreTooOld or StoreDamaged, each with the way out.
     """
     layout = Layout(root)
-    if not root.exists():
+    try:
+        exists = root.exists()
+    except OSError as error:  # a name that is too long
+        raise StoreMissing(f"no store at {str(root)[:200]}…: {error.strerror}. {_MAKE_ONE}") from None
+    if not exists:
         raise StoreMissing(f"no store at {root}: the folder does not exist. {_MAKE_ONE}")
     if not layout.manifest.exists():
         if layout.corpus.exists() or (root.is_dir() and any(root.glob(".corpus.tmp-*"))):

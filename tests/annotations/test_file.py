@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -126,6 +127,30 @@ def test_a_folder_without_write_permission_can_be_read(ordinary_folder: Path) ->
             ):
                 with pytest.raises(StoreReadOnly, match="permissions"):
                     write(annotations)
+
+
+def test_a_log_that_a_killed_writer_left_can_be_read_where_nothing_may_be_written(
+    ordinary_folder: Path,
+) -> None:
+    """A copy of a running store, on a read-only mount."""
+    copy = ordinary_folder / "copy"
+    copy.mkdir()
+    with Annotations(ordinary_folder) as annotations:
+        annotations.add(explain(1))
+        for file in ordinary_folder.glob(f"{FILE}*"):
+            if not file.name.endswith("-shm"):
+                shutil.copy(file, copy)
+    assert (copy / f"{FILE}-wal").stat().st_size
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    for path in (*copy.iterdir(), copy):
+        path.chmod(0o444 if path.is_file() else 0o555)
+    for asked in (False, True):
+        with Annotations(copy, read_only=asked) as annotations:
+            assert annotations.read_only
+            assert annotations.summary("sae").num_rows == 1
+            with pytest.raises(StoreReadOnly):
+                annotations.add(explain(2))
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
 
 
 def test_a_folder_without_annotations_and_permission_is_empty(ordinary_folder: Path) -> None:

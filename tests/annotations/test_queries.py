@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from autointerp.errors import UnknownName, UserError
+from autointerp.pipeline.pending import explanations_to_score
 from autointerp.records import Explanation, Score
 from autointerp.store.annotations import Annotations
 
@@ -137,8 +138,8 @@ def test_the_best_lower_bound_is_shown_where_there_are_scores(annotations: Annot
     delphi = {"protocol": "delphi", "ci_low": 0.99}
     annotations.add(good, scored(good, 0.8, ci_low=0.7), worse, scored(worse, 0.9, ci_low=0.5), unscored)
     annotations.add(scored(unscored, 1.0, **delphi), scored(worse, 0.9, scorer="fuzzing", ci_low=0.8))
-    alone, failed = explain(2, "old"), explain(2, "new")
-    annotations.add(alone, failed, replace(scored(alone, 0.5), value=None, status="failed", error="no"))
+    alone, last = explain(2, "old"), explain(2, "new")
+    annotations.add(alone, last, replace(scored(alone, 0.5), value=None, status="failed", error="no"))
 
     def shown() -> tuple[str, str]:
         kept = dict(
@@ -154,6 +155,7 @@ def test_the_best_lower_bound_is_shown_where_there_are_scores(annotations: Annot
         return kept[1], kept[2]
 
     assert (annotations.shown_by, shown()) == ("detection", ("good", "new"))
+    assert explanations_to_score(annotations, "sae") == [good.id, unscored.id, last.id]
     annotations.add(scored(good, 0.4, ci_low=0.3))  # its newest score counts, not its best
     assert shown() == ("worse", "new")
     annotations.add(scored(good, 0.8, ci_low=0.7))

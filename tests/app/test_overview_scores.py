@@ -274,6 +274,7 @@ def test_scores_of_other_settings_are_not_mixed_in(open_page, scored_store: Stor
 
 def test_scores_of_explanations_by_others_are_not_mixed_in(open_page, scored_store: Store):
     with Annotations(scored_store.path) as annotations:
+        annotations.show_by("newest")
         for latent in (0, 1):
             annotations.add(
                 Explanation(

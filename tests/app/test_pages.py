@@ -439,3 +439,13 @@ def test_settings_choose_which_version_of_an_explanation_is_shown(open_page, exp
     assert not app.exception
     with Annotations(explained_store.path, read_only=True) as annotations:
         assert annotations.shown_by == "embedding"
+
+
+def test_an_endless_path_of_a_store_is_a_message(open_page):
+    for name in ("overview", "settings", "jobs"):
+        app = open_page("/tmp/" + "x" * 5_000, name)
+        assert not app.exception
+        assert "too long" in messages(app)
+    app.query_params["store"] = "y" * 5_000
+    app.run()
+    assert not app.exception

@@ -13,7 +13,7 @@ from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.estimate import estimate_score
 from autointerp.pipeline.explain import MAX_TEXT
 from autointerp.pipeline.keys import KeyGone
-from autointerp.pipeline.pending import live_latents, shown_explanations, unexplained, unscored
+from autointerp.pipeline.pending import explanations_to_score, live_latents, unexplained, unscored
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.score.options import ScoreOptions
@@ -72,13 +72,21 @@ def test_failures_are_rows(resources: Resources, runner: JobRunner):
     assert all(score.value is None for score in scores)
 
 
+def test_the_same_failure_for_nothing_is_one_row(resources: Resources, runner: JobRunner):
+    for seed in (0, 0, 1):
+        job = runner.run(**explain_job("sae", [DEAD], ExplainOptions(seed=seed)))
+        assert (job.n_done, job.n_failed) == (0, 1)
+    rows = resources.annotations.explanations("sae", DEAD)
+    assert [row.seed for row in rows] == [1, 0], "another configuration is another attempt"
+
+
 def test_batch_skips_what_is_done(resources: Resources, runner: JobRunner):
     latents = live_latents(resources.store, "sae")
     assert latents == [CAT, DOG, RARE, EVERYWHERE]
     runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions()))
     assert unexplained(resources.annotations, "sae", latents, ExplainOptions()) == [RARE, EVERYWHERE]
     assert unexplained(resources.annotations, "sae", latents, ExplainOptions(seed=1)) == latents
-    ids = shown_explanations(resources.annotations, "sae")
+    ids = explanations_to_score(resources.annotations, "sae")
     assert unscored(resources.annotations, "sae", ids, BOTH) == ids
     runner.run(**score_job("sae", ids, BOTH[:1]))
     assert unscored(resources.annotations, "sae", ids, BOTH[:1]) == []

@@ -1,6 +1,7 @@
 """Files that are missing, damaged, replaced, half-written or not writable; many readers at once."""
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ from autointerp.errors import (
 )
 from autointerp.store import CoderWriter, CorpusWriter, Store, list_latents
 from autointerp.store.coders import spool as spool_module
+from autointerp.store.files import Workspace, write_atomically
 from autointerp.store.migrations import FORMAT
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
@@ -234,7 +236,7 @@ def test_bad_tokens_leave_nothing(tmp_path: Path) -> None:
             writer.append(np.zeros((1, 5), dtype=int))
         with pytest.raises(CorpusError, match="empty"):
             writer.finish()
-    assert list((tmp_path / "s").iterdir()) == []
+    assert not (tmp_path / "s").exists()
     with pytest.raises(CorpusError, match="context length 0"):
         corpus_writer(tmp_path / "s", ctx_len=0)
 
@@ -352,3 +354,26 @@ def test_processes_read_at_the_same_time(tiny_store: Store, method: str) -> None
     expected = _count(str(tiny_store.path))
     with multiprocessing.get_context(method).Pool(2) as pool:
         assert pool.map(_count, [str(tiny_store.path)] * 4) == [expected] * 4
+
+
+def test_a_killed_writers_temporary_file_goes_with_the_next_one(tmp_path: Path) -> None:
+    file = tmp_path / "store.json"
+    left, writing = (tmp_path / f".store.json.tmp-{i}-abc" for i in range(2))
+    for path in (left, writing):
+        path.write_text("{")
+    with open(writing, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        write_atomically(file, "{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([file.name, writing.name])
+
+
+def test_an_endless_path_is_an_error_with_a_name() -> None:
+    with pytest.raises(StoreMissing, match="too long"):
+        Store.open("/tmp/" + "x" * 5_000)
+
+
+def test_folders_made_for_nothing_go(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    for folder in (tmp_path / "a" / "b", tmp_path / "kept"):
+        Workspace(folder, "corpus").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

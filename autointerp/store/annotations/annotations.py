@@ -227,6 +227,12 @@ class Annotations:
                 )
             }
 
+    def untried(self, coder: str) -> dict[int, str]:
+        """By latent, the newest good explanation where the scorer that chooses what is shown has not judged it, and nothing is
+        pinned: until it is scored, an older one may be shown."""
+        with self._database.read() as connection:
+            return dict(connection.execute(shown_rule.UNTRIED, {"coder": coder}))
+
     def newest_explanations(self, coder: str, *, explainer: str) -> dict[int, tuple[str, str]]:
         """By latent, id and text of its newest good explanation by this explainer."""
         with self._database.read() as connection:

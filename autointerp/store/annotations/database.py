@@ -97,7 +97,8 @@ class Database:
             connection.close()
             wal = self._source.with_name(self._source.name + "-wal")
             if wal.exists() and wal.stat().st_size:
-                raise
+                self._copy_with_log()
+                return self._open(f"{self._source.absolute().as_uri()}?mode=ro")
             return self._open(f"{self._source.absolute().as_uri()}?mode=ro&immutable=1")
 
     def _open(self, target: str) -> sqlite3.Connection:
@@ -211,6 +212,19 @@ class Database:
             source.backup(target)
             migrate(target, MIGRATIONS)
         self.close()
+        self._source = copy
+
+    def _copy_with_log(self) -> None:
+        """A file with a log that its writer left, in a folder where SQLite cannot make the log's index: read as it is now, from
+        a copy, which goes with this. What is written to it elsewhere afterwards is not seen."""
+        folder = mkdtemp(prefix="autointerp-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        copy = Path(folder) / FILE
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self._source}{suffix}", f"{copy}{suffix}")
+        with closing(self._open(f"{copy.as_uri()}?mode=rw")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA journal_mode = DELETE")
         self._source = copy
 
     def _identify(self, connection: sqlite3.Connection) -> int:

@@ -24,6 +24,17 @@ SHOWN = f"""coalesce(
 )"""
 """The `seq` of the version shown for the latent that `coder` and `latent` name; NULL where there is no good one."""
 
+UNTRIED = f"""
+SELECT e.latent, e.id FROM
+    (SELECT max(seq) AS seq FROM explanations WHERE coder = :coder AND status = 'ok' GROUP BY latent) newest
+    JOIN explanations e ON e.seq = newest.seq
+WHERE NOT EXISTS (SELECT 1 FROM pins WHERE coder = :coder AND latent = e.latent) AND NOT EXISTS (
+    SELECT 1 FROM scores
+    WHERE explanation = e.seq AND status = 'ok' AND protocol = 'held-out' AND scorer = {_RULE}
+)
+"""
+"""`latent, id` of the newest good version where this rule knows no score of it, of one coder."""
+
 
 def read(connection: sqlite3.Connection) -> str:
     """The scorer that chooses, or `NEWEST`."""

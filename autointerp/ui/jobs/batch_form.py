@@ -19,7 +19,13 @@ from autointerp.pipeline.estimate import (
     estimate_score,
     extrapolate,
 )
-from autointerp.pipeline.pending import live_latents, parse_latents, shown_explanations, unexplained, unscored
+from autointerp.pipeline.pending import (
+    explanations_to_score,
+    live_latents,
+    parse_latents,
+    unexplained,
+    unscored,
+)
 from autointerp.records import config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
@@ -189,7 +195,7 @@ def plan(
             missing = which == "missing"
             items[coder] = unexplained(annotations, coder, latents, explain) if missing else latents
         else:
-            shown = shown_explanations(annotations, coder, latents)
+            shown = explanations_to_score(annotations, coder, latents)
             items[coder] = unscored(annotations, coder, shown, scores) if which == "missing" else shown
     items = {coder: wanted for coder, wanted in items.items() if wanted}
     if not items:
