@@ -35,7 +35,8 @@ def explanations_to_score(
     """Ids of the shown explanations of `latents`, else of all, ascending by latent, and of newer ones that are not shown
     because they are not scored yet."""
     table = annotations.summary(coder)
-    pairs = zip(table["latent"].to_pylist(), table["explanation_id"].to_pylist(), strict=True)
+    ids: list[str] = table["explanation_id"].to_pylist()
+    pairs = zip(table["latent"].to_pylist(), ids, strict=True)
     wanted, untried = None if latents is None else set(latents), annotations.untried(coder)
     return [
         id_
