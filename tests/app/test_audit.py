@@ -32,6 +32,7 @@ def test_someone_who_was_never_here_is_told_what_to_do(open_page, bench: Bench):
     table = record(app, "list")
     assert table is not None
     assert table["rows"][0]["cells"][0] == "Are they right?"
+    assert table["columns"][0]["kind"] == "link", "which the keyboard reaches"
     app.query_params["audit"] = bench.audit.id
     app.run()
     assert "kept under your name" in said(app)

@@ -186,7 +186,9 @@ def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: 
     assert agreement.alpha.value == pytest.approx(krippendorff(np.array([ANN, BO]).T))
 
 
-def test_contexts_begin_at_their_start_after_a_judges_task(store: Path, visit: Open, tmp_path: Path):
+def test_a_judges_task_by_keyboard_and_contexts_from_their_start_after_it(
+    store: Path, visit: Open, tmp_path: Path
+):
     with Annotations(store) as annotations:
         options = AuditOptions(
             coders=("sae",), n=5, tasks=("detection", "verdict"), control_share=0.0, repeat_share=0.0
@@ -198,7 +200,8 @@ def test_contexts_begin_at_their_start_after_a_judges_task(store: Path, visit: O
         page = at.page
         at.goto("/audit")
         introduce(at, "Cy")
-        at.click(page.get_by_role("cell", name="Questions"))
+        page.get_by_role("link", name="Questions").focus()  # by keyboard alone
+        at.press("Enter")
         for place in range(1, 10, 2):
             expect(bar(page)).to_have_attribute("data-place", f"{place} of 10")
             at.settled()

@@ -19,7 +19,7 @@ WHAT = (
     "other, with the keyboard if you like. It tells which share of them is right and which automatic score can be trusted."
 )
 COLUMNS: list[dict[str, Any]] = [
-    {"title": "Audit", "kind": "text", "cls": "what"},
+    {"title": "Audit", "kind": "link", "cls": "what"},
     {"title": "Asks for", "kind": "text"},
     {"title": "Items", "kind": "text", "num": True},
     {"title": "Raters", "kind": "text"},

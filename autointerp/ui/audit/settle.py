@@ -81,7 +81,7 @@ def _place(rows: Sequence[Disagreement]) -> int:
 
 def _list(rows: Sequence[Disagreement], audit: Audit) -> None:
     columns = [
-        {"title": "Item", "num": True},
+        {"title": "Item", "kind": "link", "num": True},
         {"title": "Explanation", "kind": "explanation"},
         {"title": "Verdicts"},
         {"title": "Settled", "cls": "name"},
