@@ -34,6 +34,7 @@ def test_the_population_is_what_was_asked_for(resources: Resources) -> None:
     shown = [annotations.shown("sae", latent) for latent in range(N_LATENTS)]
     assert list(every.ids[:N_LATENTS]) == [explanation.id for explanation in shown if explanation]
     by_hand = Explanation(coder="sae", latent=3, text="by hand", explainer="person")
+    annotations.show_by("newest")
     annotations.add(
         by_hand, Explanation(coder="sae", latent=N_LATENTS, text="never fires", explainer="person")
     )
