@@ -9,8 +9,11 @@ import errno
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from autointerp import __version__
 from autointerp.cli import (
@@ -74,17 +77,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; argparse itself exits with 0 (help) or 2 (wrong usage)."""
     args = build_parser().parse_args(argv)
+    with _noticing_interrupts() as interrupts:
+        return _run(args, interrupts)
+
+
+def _run(args: argparse.Namespace, interrupts: Sequence[int]) -> int:
+    """`interrupts`: a library that was interrupted may say so by an error of its own (DuckDB: "Query interrupted")."""
     try:
         args.run(args)
         sys.stdout.flush()
     except UserError as error:
-        return _fail(str(error))
+        return _interrupted("") if interrupts else _fail(str(error))
     except KeyboardInterrupt as error:
-        say(
-            str(error)
-            or "\nInterrupted. Nothing is left half-written; run the same command again to continue."
-        )
-        return INTERRUPTED
+        return _interrupted(str(error))
     except BrokenPipeError:
         # Python flushes standard output once more at exit: give it somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,8 +99,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror))
         return _bug()
     except Exception:
-        return _bug()
+        return _interrupted("") if interrupts else _bug()
     return OK
+
+
+@contextmanager
+def _noticing_interrupts() -> Iterator[list[int]]:
+    """A list that grows with every Ctrl-C; each raises KeyboardInterrupt, as always."""
+    noticed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noticed
+        return
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        noticed.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, notice)
+    try:
+        yield noticed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(message: str) -> int:
+    say(message or "\nInterrupted. Nothing is left half-written; run the same command again to continue.")
+    return INTERRUPTED
 
 
 def _fail(message: str) -> int:

@@ -14,6 +14,8 @@ _CONFIG = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
+INTERRUPTED = "Query interrupted"
+"""What DuckDB says, as a RuntimeError, where Ctrl-C was pressed while it computed."""
 # 64 kB blocks pack the columns of a 122,880-row group with less waste than the default 256 kB: 3.0 against 3.9 bytes per
 # activation on generated coders.
 _BLOCK_SIZE = 65536
