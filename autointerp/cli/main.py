@@ -105,17 +105,22 @@ def _run(args: argparse.Namespace, interrupts: Sequence[int]) -> int:
 
 @contextmanager
 def _noticing_interrupts() -> Iterator[list[int]]:
-    """A list that grows with every Ctrl-C; each raises KeyboardInterrupt, as always."""
+    """A list that grows with every Ctrl-C; each then does what it would have done."""
     noticed: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noticed
         return
 
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):  # ignored: by whoever started this process
+        yield noticed
+        return
+
     def notice(number: int, frame: FrameType | None) -> None:
         noticed.append(number)
-        signal.default_int_handler(number, frame)
+        before(number, frame)
 
-    before = signal.signal(signal.SIGINT, notice)
+    signal.signal(signal.SIGINT, notice)
     try:
         yield noticed
     finally:

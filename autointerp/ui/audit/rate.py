@@ -142,13 +142,16 @@ def _bar(desk: Desk, ratings: Sequence[Rating], state: Progress, place: int, sho
     )
     # What a browser still held when the server came back is in its first run, where nothing is called back.
     answered = answers.answered(desk, sent.answer)
-    if answered and not answers.heard(answers.HEARD).refused:
+    if answered and answers.heard(answers.HEARD).refused:
+        st.session_state.pop(_LEFT, None)  # it is brought back on purpose
+    elif answered:
         st.session_state[_LEFT] = (place, time.monotonic())
     if answers.corrected(desk, sent.edit) or answered:
         st.rerun()
 
 
 def _received(desk: Desk, what: str) -> None:
+    st.session_state.pop(_LEFT, None)
     sent = components.triggered(KEY, what)
     answers.answered(desk, sent) if what == "answer" else answers.corrected(desk, sent)
 
