@@ -3,8 +3,9 @@ otherwise empty Streamlit page.
 
     python benchmarks/bench_compare.py STORE [--clicks 12] [--loads 5] [--json]
 
-The server is warm: somebody has looked at the page before. Time runs from the click to the change of the text or of the
-table that the control is for; the plots follow. Goals: first paint under 1 s, a control under 300 ms.
+The server is warm: somebody has looked at the page before. The first view is timed from the menu of the open app, and as a
+new tab, which first loads Streamlit itself. A control's time runs from the click to the change of the text or of the table that
+the control is for; the plots follow. Goals: first paint under 1 s, a control under 300 ms.
 """
 
 import argparse
@@ -28,18 +29,35 @@ STATE = """() => [...document.querySelectorAll('[data-testid="stMarkdown"], [dat
   .map((node) => node.textContent).join()
   + [...document.querySelectorAll('[data-testid="stBidiComponentIsolated"]')]
     .map((host) => host.shadowRoot?.textContent).join()"""
-PLOTS = 3
+PAINTED = """() => ['picture', 'distributions', 'densities'].every(
+    (name) => document.querySelector(`.st-key-price_${name} .main-svg`))
+  && [...document.querySelectorAll('.st-key-price_coders *')].some((node) => node.shadowRoot?.querySelector('tbody tr'))"""
+"""Three plots that every comparison of scored coders has, and the table of coders."""
 
 
 def first_paint(page: Page, address: str) -> float:
     """Seconds from asking for the address to the sentence, the table and the plots."""
     started = time.monotonic()
     page.goto(address, wait_until="commit")
-    page.wait_for_function(
-        f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {PLOTS}", timeout=60000, polling=10
-    )
-    page.locator("table.list tbody tr").first.wait_for(timeout=60000)
+    _painted(page)
     return time.monotonic() - started
+
+
+def from_menu(page: Page, app: str) -> float:
+    """Seconds from a click on the page's name, with the Overview open, to the same."""
+    page.goto(app, wait_until="commit")
+    page.locator(".js-plotly-plot").first.wait_for(timeout=60000)
+    page.wait_for_timeout(1500)  # whatever the Overview still does is not Compare's
+    link = page.get_by_role("link", name="Compare", exact=True).first
+    started = time.monotonic()
+    link.click()
+    page.get_by_role("heading", name="Compare", exact=True).wait_for(timeout=60000)
+    _painted(page)
+    return time.monotonic() - started
+
+
+def _painted(page: Page) -> None:
+    page.wait_for_function(PAINTED, timeout=60000, polling=10)
 
 
 def effect(page: Page, label: str) -> float:
@@ -66,6 +84,9 @@ def measure(store: Path, clicks: int, loads: int, chromium: str) -> dict[str, An
         base.locator("#shown").wait_for()
         first_paint(tab, f"{app}/compare")  # the cold one: imports
         paints = [first_paint(tab, f"{app}/compare?seed={seed}") for seed in range(1, loads + 1)]
+        menu = [from_menu(tab, app) for _ in range(loads)]
+        tab.goto(f"{app}/compare?seed=1", wait_until="commit")
+        _painted(tab)
         samples: dict[str, list[float]] = {"empty page": []}
         for turn in range(clicks + 1):
             base.bring_to_front()
@@ -81,7 +102,13 @@ def measure(store: Path, clicks: int, loads: int, chromium: str) -> dict[str, An
     controls: dict[str, Any] = {name: percentiles(values) for name, values in samples.items()}
     for name in CONTROLS:
         controls[name]["ratio_p50"] = round(controls[name]["p50"] / controls["empty page"]["p50"], 2)
-    return {"first_paint_s": [round(paint, 2) for paint in paints], "controls_ms": controls}
+    return {
+        "first_paint_s": {
+            "from the menu": [round(paint, 2) for paint in menu],
+            "a new tab": [round(paint, 2) for paint in paints],
+        },
+        "controls_ms": controls,
+    }
 
 
 def main() -> None:
@@ -102,7 +129,8 @@ def main() -> None:
         print(json.dumps(result, indent=2))
         return
     print(f"load average {result['load_average']}")
-    print("first paint of Compare, warm, s:", ", ".join(f"{s:.2f}" for s in result["first_paint_s"]))
+    for way, paints in result["first_paint_s"].items():
+        print(f"first paint of Compare, warm, {way}, s:", ", ".join(f"{s:.2f}" for s in paints))
     for name, row in result["controls_ms"].items():
         ratio = f", {row['ratio_p50']:.2f} of the empty page's" if "ratio_p50" in row else ""
         print(f"{name:18}{row['p50']:>7.0f} / {row['p95']:.0f} ms (p50 / p95){ratio}")
