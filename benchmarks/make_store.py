@@ -1,8 +1,9 @@
 """Generates a large store through the real writers: by default 10^8 activations over 32,768 latents.
 
-    python benchmarks/make_store.py PATH [--activations 100000000] [--latents 32768] [--k 32] [--coders 1]
+    python benchmarks/make_store.py PATH [--text-of STORE] [--activations 100000000] [--latents 32768] [--k 32] [--coders 1]
 
-The corpus is a Zipf-distributed token stream. Latents have Zipf-like densities, a preferred set of tokens, values from a
+The corpus is a Zipf-distributed stream of made-up words, or the contexts of another store (`--text-of`, such as the demo's),
+drawn at random with repeats until there are enough. Latents have Zipf-like densities, a preferred set of tokens, values from a
 log-normal per latent, and some never fire. Logits, neighbours and fidelity are there too, so that every page has
 something to show. Takes at most three minutes on two free cores.
 """
@@ -21,6 +22,24 @@ from autointerp.types import CoderInfo, Fidelity
 VOCABULARY = 16_384
 CTX_LEN = 128
 TOKENS_PER_BATCH = 16_384
+
+
+def repeat_corpus(path: Path, n_contexts: int, text_of: Store, rng: np.random.Generator) -> Store:
+    """The contexts of another store, each about equally often, in random order."""
+    vocabulary = text_of.vocabulary()
+    entries = [
+        (vocabulary.text(token), vocabulary.bytes(token), vocabulary.is_special(token))
+        for token in range(text_of.vocab_size)
+    ]
+    with CorpusWriter(
+        path, model=text_of.meta["model"], tokenizer=text_of.meta["tokenizer"],
+        name=f"{text_of.meta['corpus']['name']}, repeated", ctx_len=text_of.ctx_len, vocabulary=entries,
+    ) as writer:  # fmt: skip
+        while writer.n_contexts < n_contexts:
+            order = rng.permutation(text_of.n_contexts)[: n_contexts - writer.n_contexts]
+            for start in range(0, len(order), 4096):
+                writer.append(text_of.tokens[order[start : start + 4096]])
+        return writer.finish()
 
 
 def make_corpus(path: Path, n_contexts: int, rng: np.random.Generator) -> Store:
@@ -69,7 +88,7 @@ def make_corpus(path: Path, n_contexts: int, rng: np.random.Generator) -> Store:
 class Firing:
     """Draws the k latents of each token: part by the token itself, part by a Zipf-like density."""
 
-    def __init__(self, n_latents: int, k: int, rng: np.random.Generator):
+    def __init__(self, n_latents: int, k: int, vocab_size: int, rng: np.random.Generator):
         self.k = k
         n_live = n_latents - n_latents // 50
         live = rng.permutation(n_latents)[:n_live]
@@ -77,7 +96,7 @@ class Firing:
         # A table of draws by weight: indexing it with random integers is a hundred times faster than `choice`.
         copies = np.maximum(np.rint(weights / weights.sum() * (1 << 21)), 1).astype(np.int64)
         self._by_density = np.repeat(live, copies).astype(np.uint32)
-        self._by_token = live[rng.integers(0, n_live, size=(VOCABULARY, 8))].astype(np.uint32)
+        self._by_token = live[rng.integers(0, n_live, size=(vocab_size, 8))].astype(np.uint32)
         self._scale = np.exp(rng.normal(0.0, 0.5, n_latents)).astype(np.float32)
         self._noise = np.exp(rng.normal(0.0, 0.6, 1 << 20)).astype(np.float32)
 
@@ -103,7 +122,7 @@ def make_coder(
     store: Store, name: str, *, n_latents: int, k: int, n_activations: int, rng: np.random.Generator
 ) -> CoderInfo:
     """One coder with about `n_activations` activations on `store`."""
-    firing = Firing(n_latents, k, rng)
+    firing = Firing(n_latents, k, store.vocab_size, rng)
     flat = store.tokens.reshape(-1)
     with CoderWriter(
         store,
@@ -120,7 +139,7 @@ def make_coder(
                 break
             latent, place, value = firing.batch(flat[start : start + TOKENS_PER_BATCH], rng)
             writer.append(latent, place + start, value)
-        ids = rng.integers(0, VOCABULARY, size=(n_latents, 2, 10))
+        ids = rng.integers(0, store.vocab_size, size=(n_latents, 2, 10))
         values = -np.sort(-rng.gumbel(1.0, 0.4, size=(n_latents, 10)).astype(np.float32), axis=1)
         near = rng.integers(0, n_latents, size=(3, n_latents, 10))
         similar = -np.sort(-rng.random((n_latents, 10), dtype=np.float32), axis=1)
@@ -135,14 +154,24 @@ def make_coder(
 
 
 def make_store(
-    path: Path, *, n_activations: int, n_latents: int, k: int, seed: int = 0, n_coders: int = 1
+    path: Path,
+    *,
+    n_activations: int,
+    n_latents: int,
+    k: int,
+    seed: int = 0,
+    n_coders: int = 1,
+    text_of: Store | None = None,
 ) -> CoderInfo:
     """The whole store, with a coder called `generated`, and `generated-2` and so on of the same size where more are asked for;
     gives the last."""
     rng = np.random.default_rng(seed)
     # About one in ten draws repeats a latent of the same token.
-    n_contexts = int(n_activations / (0.9 * k * CTX_LEN)) + 1
-    store = make_corpus(path, n_contexts, rng)
+    n_tokens = n_activations / (0.9 * k)
+    if text_of is None:
+        store = make_corpus(path, int(n_tokens / CTX_LEN) + 1, rng)
+    else:
+        store = repeat_corpus(path, int(n_tokens / text_of.ctx_len) + 1, text_of, rng)
     names = ["generated", *(f"generated-{number}" for number in range(2, n_coders + 1))]
     return [
         make_coder(store, name, n_latents=n_latents, k=k, n_activations=n_activations, rng=rng)
@@ -157,11 +186,13 @@ def main() -> int:
     parser.add_argument("--latents", type=int, default=32_768)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--coders", type=int, default=1)
+    parser.add_argument("--text-of", type=Path, metavar="STORE", help="take the text from this store")
     args = parser.parse_args()
     begin = time.perf_counter()
     info = make_store(
-        args.path, n_activations=args.activations, n_latents=args.latents, k=args.k, n_coders=args.coders
-    )
+        args.path, n_activations=args.activations, n_latents=args.latents, k=args.k, n_coders=args.coders,
+        text_of=None if args.text_of is None else Store.open(args.text_of),
+    )  # fmt: skip
     seconds = time.perf_counter() - begin
     print(
         f"{info.n_activations:,} activations of {info.n_latents:,} latents ({info.n_dead:,} dead) over {info.n_tokens:,} "
