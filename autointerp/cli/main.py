@@ -23,6 +23,8 @@ from autointerp.cli import (
     compare,
     demo,
     explain,
+    export,
+    import_,
     info,
     jobs,
     latent,
@@ -34,7 +36,23 @@ from autointerp.cli import (
 from autointerp.cli.shared.output import say
 from autointerp.errors import UserError
 
-COMMANDS = (demo, serve, cache, info, latent, explain, score, compare, match, audit, collections, jobs, sql)
+COMMANDS = (
+    demo,
+    serve,
+    cache,
+    info,
+    latent,
+    explain,
+    score,
+    compare,
+    match,
+    audit,
+    collections,
+    import_,
+    export,
+    jobs,
+    sql,
+)
 """Modules with NAME, HELP, add_arguments(parser), run(args)."""
 
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT

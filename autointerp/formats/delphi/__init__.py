@@ -1,0 +1,1 @@
+"""EleutherAI's delphi: its activation caches, explanations and scores."""

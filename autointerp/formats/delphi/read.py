@@ -1,0 +1,117 @@
+"""`autointerp import delphi`: the folder of a run, its `latents/`, or one hookpoint's cache."""
+
+from pathlib import Path
+
+from autointerp.errors import StoreError, UnknownName, UserError
+from autointerp.formats.delphi.activations import check_corpus, make_corpus, write_coder
+from autointerp.formats.delphi.cache import Cache, is_cache, open_cache, read_json_object
+from autointerp.formats.requests import ImportRequest
+from autointerp.formats.staging import staged
+from autointerp.formats.summary import Summary
+from autointerp.store import Store
+from autointerp.store.files import check_name, natural_key
+from autointerp.types import ProgressCallback
+
+RUN_CONFIG = "run_config.json"
+
+
+def claims(path: Path) -> bool:
+    """Whether the path is a folder of delphi."""
+    return path.is_dir() and any(is_cache(folder) for folder in _cache_folders(path))
+
+
+def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
+    """Imports what the request names. Raises UserError, and then leaves the store as it was."""
+    if len(request.sources) != 1:
+        raise UserError("delphi: name one folder, that of a run, or import them one after the other.")
+    (root,) = request.sources
+    if not root.is_dir():
+        raise UserError(f"{str(root)!r} is no folder. Name the folder of a run of delphi, or of its cache.")
+    caches = _chosen(root, request)
+    run_config = _run_config(root)
+    summary = Summary("delphi", str(request.store))
+    for cache in caches.values():
+        cache.check_tokens()
+    with staged(request.store) as into:
+        first = next(iter(caches.values()))
+        if into.is_new:
+            store = make_corpus(
+                into.path, first, tokenizer=request.options.get("tokenizer"), progress=progress
+            )
+            summary.take("contexts", store.n_contexts)
+        else:
+            store = Store.open(into.path)
+        for cache in caches.values():
+            check_corpus(store, cache)
+        there = {info.coder: info for info in store.coders()}
+        for name, cache in caches.items():
+            if name in there:
+                _check_same(store, name, cache)
+                summary.take("coders", 1, known=1)
+                continue
+            config = {"imported": "delphi", "cache": cache.config, "run": run_config}
+            write_coder(
+                store,
+                name,
+                cache,
+                kind=request.options.get("kind") or "sae",
+                config=config,
+                summary=summary,
+                progress=progress,
+            )
+            into.coders.append(name)
+            summary.take("coders")
+    note = store.meta["tokenizer"].get("note")
+    summary.notes += [note] if note else []
+    return summary
+
+
+def _chosen(root: Path, request: ImportRequest) -> dict[str, Cache]:
+    """The caches to import by the names that the coders get. Raises UserError."""
+    folders = {folder.name: folder for folder in _cache_folders(root) if is_cache(folder)}
+    if not folders:
+        raise UserError(
+            f"{str(root)!r} holds no cache of delphi: no folder with shards such as 0_6552.safetensors, neither in it nor in "
+            "its latents/."
+        )
+    wanted: dict[str, str] = {}
+    for given in request.options.get("hookpoint") or sorted(folders, key=natural_key):
+        name, _, hookpoint = str(given).rpartition("=")
+        if hookpoint not in folders:
+            raise UnknownName("hookpoint of the cache", hookpoint, sorted(folders))
+        wanted[name or hookpoint] = hookpoint
+    if request.name is not None:
+        if len(wanted) > 1:
+            raise UserError(
+                f"--name names one coder, and there are {len(wanted)}. Choose one with --hookpoint, or name each: --hookpoint "
+                "NAME=HOOKPOINT."
+            )
+        wanted = {request.name: next(iter(wanted.values()))}
+    return {check_name(name): open_cache(folders[hookpoint]) for name, hookpoint in wanted.items()}
+
+
+def _cache_folders(root: Path) -> list[Path]:
+    if is_cache(root):
+        return [root]
+    latents = root / "latents" if (root / "latents").is_dir() else root
+    return sorted(folder for folder in latents.iterdir() if folder.is_dir())
+
+
+def _run_config(root: Path) -> dict:
+    for folder in (root, root.parent, root.parent.parent):
+        if (folder / RUN_CONFIG).is_file():
+            return read_json_object(folder / RUN_CONFIG)
+    return {}
+
+
+def _check_same(store: Store, name: str, cache: Cache) -> None:
+    """Raises StoreError where the store has another coder of this name."""
+    info = store.coder(name).info
+    if (info.hookpoint, info.n_latents) != (
+        cache.hookpoint,
+        cache.n_latents,
+    ) or info.n_activations != cache.n_activations:
+        raise StoreError(
+            f"the store already has another coder called {name!r} (from {info.source}). Give this one another name: "
+            f"--hookpoint NAME={cache.hookpoint}."
+        )

@@ -1,0 +1,105 @@
+"""The formats that `autointerp import` reads and `autointerp export` writes. Imports nothing heavy: `--help` reads it.
+
+To add one: write a module with the functions that its entry names, and add the entry here and a section to docs/formats.md.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from autointerp.errors import UserError
+from autointerp.models.coders.registry import KINDS
+from autointerp.registry import Entry, Option, Registry
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportFormat(Entry):
+    """`source`: what a person names, as the end of a sentence. `build`: "module:function" that imports, of an `ImportRequest`
+    and a progress callback, and returns a `Summary`. `claims`: "module:function" that says whether a path is of this format,
+    from its name and first bytes; it raises nothing."""
+
+    source: str
+    claims: str
+
+    def recognises(self, path: Path) -> bool:
+        """Whether `path` looks like this format."""
+        return _function(self.claims)(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFormat(Entry):
+    """`target`: what is written, as the end of a sentence. `build`: "module:function" that exports, of an `ExportRequest` and a
+    progress callback, and returns a `Summary`."""
+
+    target: str
+
+
+TOKENIZER = Option(
+    name="tokenizer",
+    label="Tokenizer",
+    help="Folder or hub name of the tokenizer that the token ids are of (default: that of the model that the files name, "
+    "where it is on this machine; without one, ids are shown)",
+    default=None,
+    optional=True,
+    metavar="T",
+)
+
+IMPORTS: Registry[ImportFormat] = Registry(
+    "import format",
+    ImportFormat(
+        name="delphi",
+        label="delphi",
+        help="Activation caches of EleutherAI's delphi",
+        source="the folder of a run, its latents/, or the cache of one hookpoint",
+        build="autointerp.formats.delphi.read:run",
+        claims="autointerp.formats.delphi.read:claims",
+        options=(
+            TOKENIZER,
+            Option(
+                name="hookpoint",
+                label="Hookpoints",
+                help="Only these hookpoints; NAME= names the coder in the store (default: all, by their own names)",
+                default=None,
+                several=True,
+                optional=True,
+                metavar="[NAME=]HOOKPOINT",
+            ),
+            Option(
+                name="kind",
+                label="Kind",
+                help="What the coders are, which the cache does not say",
+                default="sae",
+                choices={name: kind.label for name, kind in KINDS.items()},
+            ),
+        ),
+    ),
+)
+
+EXPORTS: Registry[ExportFormat] = Registry("export format")
+
+
+def recognise(sources: tuple[Path, ...]) -> ImportFormat:
+    """The format of all `sources`. Raises UserError where none or several formats claim one of them, or they differ."""
+    claimed = {path: [form for form in IMPORTS.values() if form.recognises(path)] for path in sources}
+    for path, forms in claimed.items():
+        if not path.exists():
+            raise UserError(f"There is no file or folder {str(path)!r}.")
+        if len(forms) != 1:
+            names = " and ".join(form.name for form in forms)
+            said = f"could be {names}" if forms else "is in none of the formats that can be told by looking"
+            accepted = "; ".join(f"{form.name}: {form.source}" for form in IMPORTS.values())
+            raise UserError(
+                f"{str(path)!r} {said}. Name the format instead of {AUTO!r}. Accepted: {accepted}."
+            )
+    if len({forms[0].name for forms in claimed.values()}) > 1:
+        told = ", ".join(f"{str(path)!r} is {forms[0].name}" for path, forms in claimed.items())
+        raise UserError(f"The sources are of different formats ({told}). Import them one after the other.")
+    return claimed[sources[0]][0]
+
+
+def _function(name: str) -> Any:
+    module, function = name.split(":")
+    return getattr(import_module(module), function)

@@ -1,0 +1,69 @@
+"""Which texts the token ids of an imported corpus stand for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autointerp.errors import CorpusError, ModelLoadError, UserError
+from autointerp.models.coders.hub import is_hub_name
+from autointerp.store import VocabularyEntry, vocabulary_from_tokenizer
+
+_MOST_IDS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A vocabulary, and what `store.json` says of where it is from. `note`: what a reader has to know, "" for nothing."""
+
+    vocabulary: list[VocabularyEntry]
+    tokenizer: dict[str, Any]
+    note: str = ""
+
+
+def find_texts(asked: str | None, recorded: str | None, largest: int, size: int | None = None) -> Texts:
+    """The vocabulary of the tokenizer `asked` for, which may be fetched from the hub, else of the model that the files record,
+    where its tokenizer is on this machine, else ids in place of texts. `largest`: the largest id of the corpus. `size`: rows of
+    the model's embedding, where it is known. Raises UserError: no such tokenizer, or ids that it does not have."""
+    if asked is not None:
+        return _of_tokenizer(asked, _load(asked, local_only=False), largest, size)
+    if recorded:
+        try:
+            tokenizer = _load(recorded, local_only=True)
+        except UserError:
+            tokenizer = None
+        if tokenizer is not None:
+            return _of_tokenizer(recorded, tokenizer, largest, size)
+    if largest >= _MOST_IDS:
+        raise CorpusError(
+            f"token id {largest} cannot be right: no tokenizer has more than {_MOST_IDS:,} tokens."
+        )
+    return Texts(
+        [(f"[{token}]", f"[{token}]".encode(), False) for token in range(largest + 1)],
+        {"source": None, "by_id": True},
+        "Tokens are shown by their ids: no tokenizer was given, and the one of the model that the files name is not on this "
+        "machine. Import with --tokenizer into a new store to see text.",
+    )
+
+
+def _load(name: str, *, local_only: bool) -> Any:
+    """Raises UserError."""
+    from autointerp.models.checkpoint import read_tokenizer
+
+    if not Path(name).exists() and not is_hub_name(name) and "/" in name:
+        raise ModelLoadError(f"no tokenizer at {name!r}: no such folder, and not a hub name (owner/name).")
+    tokenizer = read_tokenizer(name, {"trust_remote_code": False, "local_files_only": local_only})
+    if tokenizer is None:
+        raise ModelLoadError(
+            f"{name!r} holds no tokenizer (tokenizer.json, tokenizer_config.json, vocab.json)."
+        )
+    return tokenizer
+
+
+def _of_tokenizer(name: str, tokenizer: Any, largest: int, size: int | None) -> Texts:
+    vocabulary = vocabulary_from_tokenizer(tokenizer, size)
+    if largest >= len(vocabulary):
+        raise CorpusError(
+            f"token id {largest} is outside the vocabulary of {name}, which has {len(vocabulary):,} tokens: the files were "
+            "made with another tokenizer. Name it with --tokenizer."
+        )
+    return Texts(vocabulary, {"source": name})
