@@ -19,9 +19,8 @@ from autointerp.errors import UserError
 from autointerp.llm.costs import PriceTable
 from autointerp.llm.endpoints import base_url as full_url
 from autointerp.llm.secrets import redact
-from autointerp.settings import DEFAULT_EMBEDDER
+from autointerp.settings import DEFAULT_EMBEDDER, ENV_CONFIG, config_file
 
-ENV_CONFIG = "AUTOINTERP_CONFIG"
 ENV_BASE_URL = "AUTOINTERP_BASE_URL"
 """The server that AUTOINTERP_API_KEY is for; the settings' own, where they name none."""
 MAX_IN_FLIGHT = 1024
@@ -69,16 +68,6 @@ class Preferences:
     def llm_fields(self) -> dict[str, Any]:
         """What makes `autointerp.pipeline.LLMOptions`: everything but the embedder, and no key."""
         return {name: value for name, value in asdict(self).items() if name != "embedder"}
-
-
-def config_file() -> Path:
-    """Where preferences are kept: `AUTOINTERP_CONFIG`, else the user's configuration folder."""
-    named = os.environ.get(ENV_CONFIG)
-    if named:
-        return Path(named).expanduser()
-    folder = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if folder.startswith(os.sep) else Path("~/.config").expanduser()
-    return base / "autointerp" / "settings.json"
 
 
 def load(path: Path | None = None) -> Preferences:

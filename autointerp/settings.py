@@ -20,6 +20,7 @@ ENV_ALL_STORES = "AUTOINTERP_ALL_STORES"
 ENV_READ_ONLY = "AUTOINTERP_READ_ONLY"
 ENV_RATERS = "AUTOINTERP_RATERS"
 ENV_WEIGHTS = "AUTOINTERP_WEIGHTS"
+ENV_CONFIG = "AUTOINTERP_CONFIG"
 
 DEFAULT_PORT = 8501
 DEFAULT_WINDOW = 32
@@ -57,6 +58,16 @@ def configured_store() -> Path:
     """The store that the app opens first: `AUTOINTERP_STORE`, else the demo's (which may not exist yet)."""
     named = os.environ.get(ENV_STORE)
     return Path(named).expanduser() if named else demo_store()
+
+
+def config_file() -> Path:
+    """Where the user's settings are kept: `AUTOINTERP_CONFIG`, else in the user's configuration folder."""
+    named = os.environ.get(ENV_CONFIG)
+    if named:
+        return Path(named).expanduser()
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    base = Path(folder) if folder.startswith(os.sep) else Path("~/.config").expanduser()
+    return base / "autointerp" / "settings.json"
 
 
 def weights_folder() -> Path | None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
-from autointerp.preferences import ENV_CONFIG, Preferences, config_file, load, save
+from autointerp.preferences import Preferences, load, save
+from autointerp.settings import ENV_CONFIG, config_file
 
 FULL = Preferences(
     model="some/model:free",

@@ -2,7 +2,9 @@
 
 list (the default) lists them, newest first. show ID shows one with its failed items and their causes. cancel ID stops one,
 wherever it runs. retry ID does what failed and what was not tried, in this process; --queue leaves it to a running app; --llm,
---base-url and the options beside them make it ask another language model from then on.
+--base-url and the options beside them make it ask another language model from then on. resume ID does the same with a job that
+was queued elsewhere (by another user, on another machine, or in an earlier version), which waits until you say so: show ID
+says whom it would ask.
 
 The beginning or the end of an ID is enough where only one job has it. A job whose process died is listed as interrupted; retry
 continues it."""
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     from autointerp.store.annotations import Annotations
 
 NAME = "jobs"
-HELP = "list, show, cancel and retry jobs"
+HELP = "list, show, cancel, retry and resume jobs"
 
-ACTIONS = ("list", "show", "cancel", "retry")
+ACTIONS = ("list", "show", "cancel", "retry", "resume")
 DEFAULT_LIMIT = 20
 _ERROR_WIDTH = 60
 
@@ -43,17 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, default=DEFAULT_LIMIT, help=f"jobs or items to list (default: {DEFAULT_LIMIT})"
     )
-    parser.add_argument("--queue", action="store_true", help="retry: leave the work to a running app")
+    parser.add_argument("--queue", action="store_true", help="retry, resume: leave the work to a running app")
     add_llm_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     if args.limit < 1:
         raise UserError(f"--limit {args.limit}: give at least 1.")
-    if args.action != "retry" and (
+    if args.action not in ("retry", "resume") and (
         given := [*(["--queue"] if args.queue else []), *given_llm_arguments(args)]
     ):
-        raise UserError(f"{given[0]} belongs to `retry`.")
+        raise UserError(f"{given[0]} belongs to `retry` and `resume`.")
     if args.action == "list":
         if args.id is not None:
             raise UserError(f"`list` takes no id. Did you mean: autointerp jobs {args.store} show {args.id}")
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.id is None:
         raise UserError(f"`{args.action}` needs a job's id; `autointerp jobs {args.store}` lists them.")
-    {"show": _show, "cancel": _cancel, "retry": _retry}[args.action](args)
+    {"show": _show, "cancel": _cancel, "retry": _retry, "resume": _retry}[args.action](args)
 
 
 def find_job(annotations: "Annotations", text: str) -> "Job":
@@ -135,6 +137,9 @@ def _show(args: argparse.Namespace) -> None:
     ]
     if job.error:
         lines.append(f"  {printable(once(job.error))}")
+    if job.is_parked:
+        resume = f"autointerp jobs {args.store} resume {job.id}"
+        lines.append(f"  queued elsewhere: {_would(job)}. To run it here: {resume}")
     if n_failed:
         lines += ["", "causes"]
         lines += cause_lines(failures)
@@ -161,11 +166,12 @@ def _cancel(args: argparse.Namespace) -> None:
 def _retry(args: argparse.Namespace) -> None:
     with open_resources(args.store) as resources:
         job = find_job(resources.annotations, args.id)
+        _check_action(args, job)
         payload = _payload(args, job)
         if args.queue:
             resources.annotations.jobs.recover()
             waiting = resources.annotations.jobs.get(job.id)
-            if not waiting.is_active:
+            if not waiting.is_active or waiting.is_parked:
                 waiting = resources.annotations.jobs.retry(job.id, payload)
             write_result(describe_job(waiting), f"Job {job.id} is {waiting.state}.", as_json=args.json)
             return
@@ -175,12 +181,37 @@ def _retry(args: argparse.Namespace) -> None:
     check_end(done, args.store, retried=True)
 
 
+def _check_action(args: argparse.Namespace, job: "Job") -> None:
+    """Raises UserError where the job is to be resumed, not retried, or the other way round."""
+    if job.is_parked and args.action == "retry":
+        raise UserError(
+            f"job {job.id} was queued elsewhere and waits for your word ({_would(job)}). To run it here: "
+            f"autointerp jobs {args.store} resume {job.id}"
+        )
+    if args.action == "resume" and not job.is_parked:
+        raise UserError(
+            f"job {job.id} is {job.state}, and was not queued elsewhere: there is nothing to resume."
+        )
+
+
+def _would(job: "Job") -> str:
+    from autointerp.jobs.llm import would
+
+    return printable(would(job))
+
+
 def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
-    """The job's new settings when it is to ask another language model. Raises UserError for a job that is not over, and for one
-    that needs a key typed into the app."""
-    from autointerp.jobs.llm import asked, redirected
+    """The job's new settings when it is to ask another language model. Raises UserError for a job that is not over, for one
+    that needs a key typed into the app, and for one of somebody else's that would ask a server of their choice."""
+    from autointerp.jobs.llm import asked, name, redirected
+    from autointerp.preferences import is_named
 
     before = asked(job.payload)
+    if before is not None and not job.own and args.base_url is None and not is_named(before.base_url):
+        raise UserError(
+            f"job {job.id} was queued elsewhere and would ask {printable(name(before))}, a server that you have not named. Say "
+            f"which server to ask: --base-url {printable(before.base_url[:200])}, or one of yours."
+        )
     if not given_llm_arguments(args):
         if before is not None and before.key_ref is not None:
             raise UserError(
@@ -190,7 +221,7 @@ def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
         return None
     llm = llm_options(args, needed=before is not None, by=f"job {job.id}", before=before)
     assert llm is not None
-    if job.is_active:
+    if job.is_active and not job.is_parked:
         raise UserError(
             f"job {job.id} is {job.state}: cancel it first, then retry it with another language model."
         )

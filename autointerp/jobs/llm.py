@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from autointerp.errors import UserError
 from autointerp.llm.options import LLMOptions
+from autointerp.store.annotations import Job
 
 _PARTS = ("explain", "then", "later", "score")
 
@@ -40,6 +42,32 @@ def redirected(payload: Mapping[str, Any], llm: LLMOptions, *, limits: bool = Fa
                 _redirected_part(part, llm, limits) if isinstance(part, Mapping) else part for part in value
             ]
     return changed
+
+
+def budget(llm: LLMOptions, *, more: str = "") -> str:
+    """What a job may spend, in words. `more`: a word before what is counted."""
+    tokens = [] if llm.max_tokens is None else [f"{llm.max_tokens:,}{more} tokens"]
+    cost = [] if llm.max_cost is None else [f"{llm.max_cost:,g}{more} in cost"]
+    return " and ".join([*tokens, *cost]) or "no limit"
+
+
+def name(llm: LLMOptions) -> str:
+    """`gpt-x at api.openai.com`."""
+    server = llm.identity()["endpoint"].split("/")[0] or llm.base_url
+    return f"{llm.model[:80]} at {server[:80]}"
+
+
+def would(job: Job, llm: LLMOptions | None = None) -> str:
+    """What a job that was queued elsewhere would ask here, or `llm` in its place, how often and for how much."""
+    items = f"{job.n_left:,} {'item' if job.n_left == 1 else 'items'}"
+    try:
+        asks = asked(job.payload)
+        if asks is None:
+            embedder = str(job.payload.get("embedder") or "")[:80]
+            return f"{items}, with the embedder {embedder}" if embedder else f"{items}, no language model"
+        return f"{items}, asks {name(llm or asks)}, budget: {budget(llm or asks)}"
+    except (UserError, AttributeError, TypeError, ValueError):
+        return f"{items}, with settings that this version cannot read"
 
 
 def earlier(payload: Mapping[str, Any]) -> list[LLMOptions]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from autointerp.errors import Failure, StoreError, UnknownName
+from autointerp.errors import Failure, StoreError, UnknownName, UserError
 from autointerp.jobs.execution import Execution
 from autointerp.jobs.handlers import JobKind
 from autointerp.records import Record
@@ -218,6 +218,10 @@ class JobRunner:
                 watch(claim.job)
                 self._execute(claim, watch)
                 continue
+            if job.is_parked:
+                raise UserError(
+                    f"job {job.id} was queued elsewhere and waits for your word: resume it to run it here."
+                )
             if job.state == "queued":
                 self._check(job.kind)
             watch(job)

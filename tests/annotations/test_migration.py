@@ -47,7 +47,18 @@ def plain(record: object) -> Any:
     return json.loads(json.dumps(asdict(record)))  # type: ignore[call-overload]
 
 
-NEW = {"reasoning", "parts", "error_kind", "retryable", "judged", "above_low", "above_high", "ran", "claimed"}
+NEW = {
+    "reasoning",
+    "parts",
+    "error_kind",
+    "retryable",
+    "judged",
+    "above_low",
+    "above_high",
+    "ran",
+    "claimed",
+    "own",
+}
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -214,7 +225,9 @@ def test_a_file_from_before_audits_takes_audits(tmp_path: Path) -> None:
         assert pin is not None
         assert plain(pin) == old["pin"]
         assert annotations.counts() == old["counts"]
-        assert [plain(job) for job in annotations.jobs.recent()] == old["jobs"]
+        assert [plain(job) for job in annotations.jobs.recent()] == [
+            {**job, "own": False} for job in old["jobs"]
+        ]
         assert annotations.audits.all() == []
         first, second = explanations[:2]
         items = (

@@ -235,3 +235,33 @@ def test_nothing_is_said_or_changed_where_no_model_is_asked_or_chosen(app: AppTe
     assert "no language model is chosen" in job_retry.whom(told).whom
     app.run()
     assert not messages(app)
+
+
+def test_a_strangers_job_asks_nobody_until_it_is_resumed(
+    app: AppTest, tiny_store: Store, served: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """It is resumed with the owner's server and limits, never the stranger's."""
+    monkeypatch.setenv("AUTOINTERP_API_KEY", RIGHT)
+    mine = tmp_path / "config" / "settings.json"
+    monkeypatch.setenv(ENV_CONFIG, str(tmp_path / "stranger" / "settings.json"))
+    theirs = started(tiny_store, LLMOptions(model="bait", base_url="https://stranger.example/v1"))
+    monkeypatch.setenv(ENV_CONFIG, str(mine))
+    app.session_state["job"] = theirs.id
+    app.run()
+    resume, cancel = actions(app)
+    assert resume[1] == "Resume"
+    assert "asks bait at stranger.example, budget: no limit" in resume[3]
+    assert cancel[1] == "Cancel"
+    app.button(key="retry").click().run()
+    assert "Choose a language model" in messages(app)
+    with Annotations(tiny_store.path, read_only=True) as annotations:
+        assert annotations.jobs.get(theirs.id).is_parked
+    preferences.save(Preferences(model="m", base_url=served.url, max_in_flight=1, max_tokens=5000))
+    (resume, _) = actions(app)
+    assert f"asks m at {served.url.split('/')[2]}, budget: 5,000 tokens" in resume[3]
+    assert not served.headers
+    app.button(key="retry").click().run()
+    job = ended(tiny_store, theirs.id, "done")
+    assert job.own
+    assert job.payload["explain"]["llm"]["max_tokens"] == 5000
+    assert served.headers

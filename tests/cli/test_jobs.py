@@ -20,6 +20,7 @@ from autointerp.errors import Failure
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs import JobRunner, kinds
 from autointerp.jobs.kinds import explain_job, job_kinds, score_job
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation
@@ -309,3 +310,25 @@ def test_words_for_cost_and_time():
 def test_jobs_of_no_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     assert main(["jobs", str(tmp_path / "nothing")]) == 2
     assert "autointerp demo" in capfd.readouterr().err
+
+
+def test_a_strangers_job_waits_for_resume(
+    store: Store, run_json: RunJson, run_text: RunText, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("AUTOINTERP_CONFIG", str(tmp_path / "stranger.json" / "settings.json"))
+    theirs = queue(store, [0, 1])
+    asking = queue(
+        store, [2], explainer="default", llm=LLMOptions(model="bait", base_url="stranger.example").to_dict()
+    )
+    monkeypatch.setenv("AUTOINTERP_CONFIG", str(tmp_path / "no-settings.json"))
+    assert {job["state"] for job in run_json("jobs", store.path)["jobs"]} == {"paused"}
+    shown = run_text("jobs", store.path, "show", asking.id)[1]
+    assert "queued elsewhere: 1 item, asks bait at stranger.example, budget: no limit" in shown
+    assert run_text("jobs", store.path, "retry", theirs.id)[0] == 2
+    for more in ((), ("--llm", "other")):
+        code, _, err = run_text("jobs", store.path, "resume", asking.id, *more)
+        assert (code, "a server that you have not named" in err) == (2, True)
+    assert run_json("jobs", store.path, "resume", theirs.id)["succeeded"] == 2
+    assert run_text("jobs", store.path, "resume", theirs.id)[0] == 2, "nothing is left to resume"
+    # The same command does not wait for what a stranger queued.
+    assert run_json("explain", store.path, "sae", "--latents", "0-2")["succeeded"] >= 1

@@ -220,7 +220,7 @@ def run_again(resources: "Resources", job_id: str, payload: Mapping[str, Any] | 
     with suppress(UserError):
         if (llm := asked(payload or before.payload)) is not None:
             name_server(llm.base_url)  # who retries a job by its id means whom it asks
-    if not before.is_active:
+    if not before.is_active or before.is_parked:
         table.retry(job_id, payload)
     runner = job_runner(resources)
     with watching(resources.annotations) as watch:

@@ -48,6 +48,8 @@ def describe_job(job: "Job", *, interrupted: bool = False) -> dict[str, Any]:
     document = {name: getattr(job, name) for name in _FIELDS} | {"label": title(job)}
     if interrupted:
         document["state"] = "interrupted"
+    if job.is_parked:
+        document["state"] = "paused"
     return {
         **document,
         "done": job.n_done,

@@ -29,6 +29,7 @@ from autointerp.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
+from autointerp.store.annotations.jobs.marks import mark
 from autointerp.store.annotations.schema import APPLICATION_ID, MIGRATIONS, VERSION, Migration, statements
 
 FILE = "annotations.sqlite"
@@ -111,6 +112,7 @@ class Database:
         )
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.create_function("job_mark", 3, mark)
         return connection
 
     @contextmanager

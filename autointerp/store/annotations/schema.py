@@ -322,6 +322,11 @@ CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 """
 
 
+_MARKS = """
+ALTER TABLE jobs ADD COLUMN mark TEXT;      -- that a user queued it, see jobs/marks.py; NULL from before
+"""
+
+
 def statements(script: str) -> Iterator[str]:
     """The statements of a script. `executescript` would commit before it starts."""
     statement = ""
@@ -347,5 +352,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _COLLECTIONS,
     AUDITS,
     _SETTINGS,
+    _MARKS,
 )
 VERSION = len(MIGRATIONS)

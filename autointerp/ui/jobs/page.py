@@ -96,7 +96,7 @@ def _listed(store: Store, state: JobsState) -> tuple[list[Job], list[Job], bool]
     states = SHOWS[state.show][1]
     top: list[Job] = []
     if state.page == 1 and state.show in ("all", "active"):
-        active = sorted(table.active(), key=lambda job: job.state != "running")[:MAX_ACTIVE]
+        active = sorted(table.recent(states=SHOWS["active"][1]), key=lambda job: job.state != "running")
         top = _held(store, state.show, active)
     if state.show == "active":
         return top, [], False

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from autointerp.errors import UserError
-from autointerp.jobs.llm import asked, redirected
+from autointerp.jobs.llm import asked, budget, name, redirected, would
 from autointerp.llm.errors import BudgetExceeded
 from autointerp.llm.options import LLMOptions
 from autointerp.store import Store
@@ -24,17 +24,23 @@ class Whom(NamedTuple):
 
 def payload(store: Store, job: Job) -> dict[str, Any] | None:
     """What the job is told when it is retried in this session; `None` where that is what it was told before. Raises UserError
-    where the settings cannot be used."""
+    where the settings cannot be used, and where a job of somebody else's would ask a server of their choice."""
     before = asked(job.payload)
-    now = llm_settings.current() if before is not None else None
-    if before is None or now is None:
+    if before is None:
+        return None
+    now = llm_settings.current()
+    if now is None and not job.own:
+        raise UserError(
+            f"This job was queued elsewhere and would ask {name(before)}. Choose a language model for it in Settings."
+        )
+    if now is None:
         return None
     further = used_up(job)
     if further:
         now = _with_further(job, now)
     if now.key_ref is None and _may_keep_key(store, before, now):
         now = replace(now, key_ref=before.key_ref)
-    return redirected(job.payload, now, limits=further)
+    return redirected(job.payload, now, limits=further or job.is_parked)
 
 
 def used_up(job: Job) -> bool:
@@ -81,18 +87,17 @@ def whom(told: Mapping[str, Any], *, further: bool = False) -> Whom:
         said += f" Previously {name(before)}."
         notes.append(f"now uses {name(now)}, not {name(before)}")
     if further:
-        said += f" Budget: {_budget(now)} on top of what it has spent (budget per job in Settings)."
-        notes.append(f"budget: {_budget(now)}")
+        said += (
+            f" Budget: {budget(now, more=' more')} on top of what it has spent (budget per job in Settings)."
+        )
+        notes.append(f"budget: {budget(now, more=' more')}")
     return Whom(said, "; ".join(notes))
 
 
-def _budget(llm: LLMOptions) -> str:
-    tokens = [] if llm.max_tokens is None else [f"{llm.max_tokens:,} more tokens"]
-    cost = [] if llm.max_cost is None else [f"{llm.max_cost:,g} more in cost"]
-    return " and ".join([*tokens, *cost]) or "no limit"
-
-
-def name(options: LLMOptions) -> str:
-    """`gpt-x at api.openai.com`, as text."""
-    server = llm_keys.endpoint_of(options.base_url).split("/")[0] or options.base_url
-    return f"{options.model[:80]} at {server[:80]}"
+def resumed(job: Job) -> Whom:
+    """`Whom` of a job that was queued elsewhere: it asks whom Settings name, and may spend what they say."""
+    try:
+        now = llm_settings.chosen()
+    except UserError:
+        now = None
+    return Whom("Runs it here, with your keys.", f"queued elsewhere: {would(job, now)}")

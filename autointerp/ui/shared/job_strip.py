@@ -193,6 +193,9 @@ def name(job: Job) -> dict[str, str]:
 def job_actions(job: Job, failed: Mapping[str, bool]) -> list[tuple[str, ...]]:
     """What can be done with a job in its state (`failed`: its `failures`): (act, label, meaning), and where it has one
     a note beside the button."""
+    if job.is_parked:
+        whom, note = (visible(text) for text in job_retry.resumed(job))
+        return [("retry", "Resume", whom, note), ("cancel", "Cancel", "It is never run")]
     if job.is_active:
         if job.cancel:
             return []

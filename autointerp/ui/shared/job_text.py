@@ -24,9 +24,11 @@ NO_PRICE = "{n} requests have no price. Set the model's prices in Settings to se
 
 
 def state(job: Job) -> dict[str, str]:
-    """Sign, word and tone; a job that was asked to stop, or ended with failures, says so."""
+    """Sign, word and tone; a job that was queued elsewhere, was asked to stop, or ended with failures, says so."""
     sign, word, tone = STATES[job.state]
-    if job.is_active and job.cancel:
+    if job.is_parked:
+        sign, word = "‖", "paused"
+    elif job.is_active and job.cancel:
         word = "stopping"
     elif job.state == "done" and job.n_failed:
         sign, word, tone = "!", "done, some failed", "bad"
@@ -165,6 +167,11 @@ def retry_helps(job: Job, kinds: Mapping[str, bool]) -> bool:
 
 def runner(job: Job, machine: str) -> tuple[str, str]:
     """Who runs it, and more about that process. `machine`: this one's name in owners (`job_records.machine`)."""
+    if job.is_parked:
+        return (
+            "nobody",
+            "Queued by another user, on another machine or in an earlier version: it waits until you resume it",
+        )
     if job.state == "queued":
         return "waiting", "Starts when an app or command is free"
     parts = (job.owner or "").split(" ")
@@ -184,8 +191,9 @@ def first_line(text: str | None, limit: int = 200) -> str:
 
 
 def summary(jobs: Sequence[Job]) -> str:
-    """`2 running, 1 waiting`: what is active, for a caption."""
-    running = sum(job.state == "running" for job in jobs)
-    waiting = sum(job.is_active for job in jobs) - running
-    parts = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting")) if n]
+    """`2 running, 1 waiting, 1 paused`: what is active, for a caption."""
+    running, paused = sum(job.state == "running" for job in jobs), sum(job.is_parked for job in jobs)
+    waiting = sum(job.is_active for job in jobs) - running - paused
+    counts = ((running, "running"), (waiting, "waiting"), (paused, "paused"))
+    parts = [f"{n} {word}" for n, word in counts if n]
     return ", ".join(parts) or "idle"

@@ -9,7 +9,8 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.llm.endpoints import ENDPOINTS
 from autointerp.llm.options import LLMOptions
-from autointerp.preferences import MAX_IN_FLIGHT, Preferences, config_file, load, name_server, save
+from autointerp.preferences import MAX_IN_FLIGHT, Preferences, load, name_server, save
+from autointerp.settings import config_file
 from autointerp.store import Store
 from autointerp.store.embeddings.reader import list_embeddings
 from autointerp.ui.shared import drafts, llm_check, llm_keys, roles

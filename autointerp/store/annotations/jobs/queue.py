@@ -22,6 +22,7 @@ from autointerp.store.annotations.jobs.records import (
     ACTIVE,
     CANCELLED,
     CLAIM_ENDS,
+    OWN,
     SELECT,
     SELECT_CLAIM,
     SELECT_ITEM,
@@ -124,8 +125,14 @@ class JobQueue:
         return [to_job(row) for row in rows_]
 
     def active(self) -> list[Job]:
-        """Jobs that are waiting or running, newest first."""
-        return self.recent(states=ACTIVE, limit=1000)
+        """Jobs that are waiting or running, newest first, without those that wait for this user to resume them."""
+        with self._database.read() as connection:
+            rows_ = connection.execute(
+                f"{SELECT} WHERE state IN ({', '.join('?' * len(ACTIVE))}) AND (state <> 'queued' OR {OWN})"
+                " ORDER BY seq DESC LIMIT 1000",
+                ACTIVE,
+            ).fetchall()
+        return [to_job(row) for row in rows_]
 
     def followers(self, job_id: str) -> list[Job]:
         """The jobs that were queued when items of this one ended, oldest first; see `Outcome.follow`."""
@@ -211,14 +218,14 @@ class JobQueue:
         return self.get(job_id)
 
     def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
-        """Queue a finished job again: its failed items and those never tried, none that is done. `payload` replaces the job's
-        own.
+        """Queue a finished job again, or resume one that was queued elsewhere: its failed items and those never tried, none
+        that is done. `payload` replaces the job's own. From then on it is this user's.
 
         Raises UserError when nothing is left to do, while it still runs, or while its twin does.
         """
         with self._database.write(durable=True) as connection:
             job = to_job(self._row(connection, job_id))
-            if job.is_active:
+            if job.is_active and not job.is_parked:
                 raise UserError(f"job {job_id} is {job.state}: wait for its end, or cancel it first")
             if job.n_done == job.total:
                 raise UserError(f"job {job_id} has nothing left to do: all {job.total} items are done")
@@ -228,7 +235,7 @@ class JobQueue:
                 connection.execute(
                     "UPDATE jobs SET state = 'queued', n_failed = 0, cancel = 0, error = NULL, error_kind = NULL,"
                     " retryable = 0, finished = NULL,"
-                    " rate = NULL, owner = NULL, crashes = 0 WHERE id = ?",
+                    " rate = NULL, owner = NULL, crashes = 0, mark = job_mark(id, kind, payload) WHERE id = ?",
                     (job_id,),
                 )
             except sqlite3.IntegrityError as error:
@@ -286,8 +293,8 @@ def _insert(connection: sqlite3.Connection, job: NewJob, owner: str | None) -> "
         time.time(),
     )
     cursor = connection.execute(
-        "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state, ran)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'preparing', 0)",
+        "INSERT INTO jobs (id, kind, label, payload, priority, created, owner, heartbeat, state, ran, mark)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'preparing', 0, job_mark(?1, ?2, ?4))",
         row,
     )
     assert cursor.lastrowid is not None
@@ -300,9 +307,15 @@ def _activate(
     twin = connection.execute(
         f"{SELECT} WHERE payload_hash = ? AND state IN ('queued', 'running')", (digest,)
     ).fetchone()
-    if twin is not None:
+    if twin is not None and not to_job(twin).is_parked:
         connection.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
         return to_job(twin), False
+    # One that was queued elsewhere may not be what it is said to be: this takes its place.
+    connection.execute(
+        "UPDATE jobs SET state = 'cancelled', finished = ?, error = ?, error_kind = ?, retryable = ?"
+        " WHERE payload_hash = ? AND state = 'queued'",
+        (now(), *CANCELLED, digest),
+    )
     connection.execute(
         "UPDATE jobs SET payload_hash = :digest, total = :total, owner = :owner,"
         " state = CASE WHEN :owner IS NULL THEN 'queued' ELSE 'running' END,"

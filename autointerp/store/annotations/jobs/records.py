@@ -29,6 +29,8 @@ class Job:
 
     `ran`: seconds that it ran before the process that holds it took it at `claimed` (epoch seconds), without what it waited;
     `None` where that is unknown, in jobs of earlier releases that were taken more than once or unfinished.
+
+    `own`: whether this user queued it, or resumed it; see `marks`.
     """
 
     id: str
@@ -61,6 +63,12 @@ class Job:
     retryable: bool = False
     ran: float | None = None
     claimed: float | None = None
+    own: bool = True
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits until this user resumes it, for it was queued elsewhere."""
+        return self.state == "queued" and not self.own
 
     @property
     def after(self) -> str | None:
@@ -152,13 +160,15 @@ class Outcome:
     follow: Sequence[NewJob] = ()
 
 
-COLUMNS = [field.name for field in fields(Job)]
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"
+_FIELDS = [field.name for field in fields(Job)]
+OWN = "mark IS job_mark(id, kind, payload)"
+COLUMNS = ", ".join(OWN if name == "own" else name for name in _FIELDS)
+SELECT = f"SELECT {COLUMNS} FROM jobs"
 _ITEM_COLUMNS = [field.name for field in fields(JobItem)]
 SELECT_ITEM = f"SELECT {', '.join(_ITEM_COLUMNS)} FROM job_items"
 CLAIM_ENDS = "ran = ran + max(0, coalesce(:end - claimed, 0)), claimed = NULL"
 """In SQL, what the end of a claim sets; `:end` in epoch seconds."""
-SELECT_CLAIM = f"SELECT seq, {', '.join(COLUMNS)} FROM jobs"
+SELECT_CLAIM = f"SELECT seq, {COLUMNS} FROM jobs"
 
 
 def to_claim(row: tuple) -> Claim:
@@ -167,10 +177,9 @@ def to_claim(row: tuple) -> Claim:
 
 
 def to_job(row: tuple) -> Job:
-    values = dict(zip(COLUMNS, row, strict=True))
-    values["payload"] = json.loads(values["payload"])
-    values["cancel"], values["retryable"] = bool(values["cancel"]), bool(values["retryable"])
-    return Job(**values)
+    values = dict(zip(_FIELDS, row, strict=True))
+    flags = {name: bool(values[name]) for name in ("cancel", "retryable", "own")}
+    return Job(**{**values, **flags, "payload": json.loads(values["payload"])})
 
 
 def to_item(row: tuple) -> JobItem:
@@ -210,6 +219,8 @@ def is_dead(owner: str | None, heartbeat: float | None, *, silent_seconds: float
     a wrong row: what an owner commits after losing its claim is refused.
     """
     silent = time.time() - (heartbeat or 0.0)
+    if silent < -10 * silent_seconds:
+        return True  # no clock is that wrong: nobody wrote it
     parts = (owner or "").split(" ")
     if len(parts) != 4:
         return True

@@ -19,6 +19,7 @@ from autointerp.store.annotations.jobs.queue import SILENT_SECONDS, JobQueue, qu
 from autointerp.store.annotations.jobs.records import (
     CLAIM_ENDS,
     COLUMNS,
+    OWN,
     SELECT,
     SELECT_CLAIM,
     Claim,
@@ -42,15 +43,16 @@ class JobTable(JobQueue):
     def claim(
         self, owner: str, kinds: Sequence[str], *, min_priority: int | None = None, job_id: str | None = None
     ) -> Claim | None:
-        """Take the next waiting job of these kinds, highest priority first, then oldest; `None` when there is none."""
+        """Take the next waiting job of these kinds that this user queued, highest priority first, then oldest; `None` when
+        there is none."""
         with self._database.write() as connection:
             row = connection.execute(
                 "UPDATE jobs SET state = 'running', owner = :owner, heartbeat = :time, claimed = :time, claims = claims + 1,"
                 " started = coalesce(started, :now), stage = NULL, stage_done = NULL, stage_total = NULL WHERE seq ="
-                " (SELECT seq FROM jobs WHERE state = 'queued' AND kind IN (SELECT value FROM json_each(:kinds))"
+                f" (SELECT seq FROM jobs WHERE state = 'queued' AND {OWN} AND kind IN (SELECT value FROM json_each(:kinds))"
                 " AND (:priority IS NULL OR priority >= :priority) AND (:id IS NULL OR id = :id)"
                 " ORDER BY priority DESC, seq LIMIT 1)"
-                f" RETURNING seq, {', '.join(COLUMNS)}",
+                f" RETURNING seq, {COLUMNS}",
                 {
                     **{"owner": owner, "time": time.time(), "now": now(), "kinds": json.dumps(list(kinds))},
                     **{"priority": min_priority, "id": job_id},
@@ -70,7 +72,7 @@ class JobTable(JobQueue):
         """Whether `claim` or `recover` may find something; reads only, so polling costs other writers nothing."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'preparing')"
+                f"SELECT 1 FROM jobs WHERE (state IN ('running', 'preparing') OR (state = 'queued' AND {OWN}))"
                 " AND kind IN (SELECT value FROM json_each(?)) LIMIT 1",
                 (json.dumps(list(kinds)),),
             ).fetchone()
