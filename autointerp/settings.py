@@ -10,7 +10,8 @@ AUTOINTERP_WEIGHTS     where to look for models and coders that are no longer wh
 
 import ipaddress
 import os
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -86,8 +87,26 @@ visiting: ContextVar[bool] = ContextVar("visiting", default=False)
 
 
 def is_read_only() -> bool:
-    """Whether who looks at the app is a visitor: nothing is written, and nothing fetched from a hub."""
+    """Whether who looks at the app is a visitor: nothing is written, and nothing fetched."""
     return is_set(ENV_READ_ONLY) or visiting.get()
+
+
+_stores_word: ContextVar[bool] = ContextVar("stores_word", default=False)
+
+
+@contextmanager
+def on_a_stores_word() -> Iterator[None]:
+    """Around the loading of what a store names: its maker may be anybody, so nothing is fetched for it."""
+    before = _stores_word.set(True)
+    try:
+        yield
+    finally:
+        _stores_word.reset(before)
+
+
+def may_fetch() -> bool:
+    """Whether models and coders may come from a hub: as the owner named them."""
+    return not is_read_only() and not _stores_word.get()
 
 
 def have_visitors(env: MutableMapping[str, str]) -> None:

@@ -47,7 +47,7 @@ class _SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
         try:
-            here = settings.is_read_only()  # visitors have nothing fetched
+            here = not settings.may_fetch()
             self._model: Any = SentenceTransformer(name, device="cpu", local_files_only=here)
             dim = self._model.get_embedding_dimension()
         except Exception as error:

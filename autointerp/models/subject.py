@@ -194,8 +194,8 @@ def load_subject(
     name_or_path, revision = _split_revision(name_or_path, revision)
     path = Path(name_or_path)
     from_hub: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
-    if settings.is_read_only():
-        from_hub["local_files_only"] = True  # visitors have nothing fetched, in nobody's name
+    if not settings.may_fetch():
+        from_hub["local_files_only"] = True
     looks_local = path.is_absolute() or name_or_path.startswith(".") or len(path.parts) > 2
     if looks_local and not path.exists():
         raise ModelLoadError(f"no model at {name_or_path}: no such folder, and not a hub name (owner/name)")

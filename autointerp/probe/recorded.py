@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp import settings
 from autointerp.errors import CoderLoadError, ModelLoadError
 from autointerp.models.coders import registry
 from autointerp.probe import sources
@@ -29,14 +30,15 @@ def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool =
     if folder is None:
         raise ModelLoadError(sources.missing(what, source))
     try:
-        subject = load(
-            folder,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            dtype=model.get("dtype"),
-            revision=model.get("revision") or None,
-            tokenizer=None if tokenizer == source else sources.find(tokenizer),
-        )
+        with settings.on_a_stores_word():
+            subject = load(
+                folder,
+                device=device,
+                trust_remote_code=trust_remote_code,
+                dtype=model.get("dtype"),
+                revision=model.get("revision") or None,
+                tokenizer=None if tokenizer == source else sources.find(tokenizer),
+            )
     except ModelLoadError as error:
         raise ModelLoadError(f"{what} cannot be run. {sources.missing(what, source)} ({error})") from error
     if subject.tokenizer is None:
@@ -65,7 +67,8 @@ def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
     sides = [info.config["side"]] if "side" in info.config else [None, "input", "output"]
     for side in sides:
         try:
-            coder = load(replace(spec, side=side), subject=subject)
+            with settings.on_a_stores_word():
+                coder = load(replace(spec, side=side), subject=subject)
         except CoderLoadError as error:
             if side == sides[0]:
                 raise CoderLoadError(

@@ -6,9 +6,12 @@ fingerprint before it is used.
 """
 
 import os
+import re
 from pathlib import Path
 
 from autointerp import settings
+
+_HUB = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def find(recorded: str) -> str | None:
@@ -30,7 +33,12 @@ def find(recorded: str) -> str | None:
 
 
 def missing(what: str, recorded: str) -> str:
-    """What to tell the user when `find` finds nothing."""
+    """What to tell the user when `find` finds nothing, or nothing usable."""
+    if find(recorded) == recorded and _HUB.fullmatch(recorded) and not Path(recorded).exists():
+        return (
+            f"the weights of {what} are {recorded} of the Hugging Face hub, which is not on this machine, and nothing is "
+            f"fetched because a store names it. If you want it, run: hf download {recorded}"
+        )
     return (
         f"the weights of {what} are not at {recorded}, from where they were cached. Put them back there, or set "
         f"{settings.ENV_WEIGHTS} to the folder that holds {Path(recorded).name!r} and start again."

@@ -24,7 +24,7 @@ def download(source: str, hookpoint: str | None = None) -> Path:
     match = _NAME.fullmatch(source)
     assert match is not None
     everything = [f"*{name}" for name in FILES]
-    here: dict[str, Any] = {"revision": match[2], "local_files_only": settings.is_read_only()}
+    here: dict[str, Any] = {"revision": match[2], "local_files_only": not settings.may_fetch()}
     parts = (hookpoint or "").split(".")
     ends = {".".join(parts[-n:]) for n in (2, 3, len(parts))}
     own = [f"*{end}/*{name}" for end in sorted(ends) for name in FILES]
