@@ -1,7 +1,6 @@
 """A store names its model and coders, and its maker may be anybody: nothing is fetched for that."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
