@@ -42,6 +42,18 @@ class UserError(AutointerpError):
     kind = "input"
 
 
+def too_long(what: str, n: int | None, most: int) -> str:
+    """What is said of a text of `n` characters that is too long to be kept, wherever it is said. `None`: with a place to put
+    the number, `{n}`, for a text that is being typed."""
+    return f"{what} has {'{n}' if n is None else f'{n:,}'} characters; at most {most:,} are kept. Shorten it."
+
+
+def check_length(what: str, text: str, most: int) -> None:
+    """Raises UserError for a text of more than `most` characters: nothing that a person typed is cut."""
+    if len(text) > most:
+        raise UserError(too_long(what, len(text), most))
+
+
 class Failure(NamedTuple):
     """Why there is no result; the fields are those of failed records.
 

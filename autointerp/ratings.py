@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Any, Literal, NamedTuple, get_args
 
-from autointerp.errors import UnknownName, UserError
+from autointerp.errors import UnknownName, UserError, check_length
 from autointerp.records import JudgedExample, config_hash, new_id, now
 
 Verdict = Literal[
@@ -168,10 +168,9 @@ def says(rating: Rating) -> str:
 
 def check_audit(audit: Audit) -> None:
     """Raises UserError for an audit that contradicts itself or asks nothing."""
-    _check_text("the name of an audit", audit.name)
-    _check_text("the name of its author", audit.author)
-    if len(audit.purpose) > MAX_NOTE:
-        raise UserError(f"The purpose has {len(audit.purpose):,} characters; at most {MAX_NOTE:,} are kept.")
+    _check_text("The name of an audit", audit.name)
+    _check_text("The name of its author", audit.author)
+    check_length("The purpose", audit.purpose, MAX_NOTE)
     unknown = [task for task in audit.tasks if task not in get_args(Task)]
     if unknown or not audit.tasks or len(set(audit.tasks)) < len(audit.tasks):
         raise UserError(f"The tasks of an audit: one or more of {', '.join(get_args(Task))}, each once.")
@@ -187,7 +186,7 @@ def check_audit(audit: Audit) -> None:
 
 def check_rating(rating: Rating) -> None:
     """Raises UserError for a rating that contradicts itself, UnknownName for a verdict, task or role that does not exist."""
-    _check_text("the name of the rater", rating.rater)
+    _check_text("The name of the rater", rating.rater)
     for what, value, accepted in (("task", rating.task, Task), ("role", rating.role, Role)):
         if value not in get_args(accepted):
             raise UnknownName(what, value, get_args(accepted))
@@ -195,12 +194,9 @@ def check_rating(rating: Rating) -> None:
         raise UnknownName("verdict", rating.verdict, list(VERDICTS))
     if rating.confidence is not None and rating.confidence not in CONFIDENCES:
         raise UserError(f"confidence is {rating.confidence}; accepted: {', '.join(map(str, CONFIDENCES))}.")
-    if len(rating.note) > MAX_NOTE:
-        raise UserError(
-            f"The note has {len(rating.note):,} characters; at most {MAX_NOTE:,} are kept. Shorten it."
-        )
+    check_length("The note", rating.note, MAX_NOTE)
     for tag in rating.tags:
-        _check_text("a tag", tag)
+        _check_text("A tag", tag)
     given = [rating.verdict is not None, bool(rating.judged), rating.skipped, rating.withdrawn]
     if sum(given) != 1:
         raise UserError("A rating is one of: a verdict, the answers of a judge's task, skipped, taken back.")
@@ -222,6 +218,5 @@ def check_rating(rating: Rating) -> None:
 
 def _check_text(what: str, text: str) -> None:
     if not text.strip():
-        raise UserError(f"{what} is empty.".capitalize())
-    if len(text) > MAX_NAME:
-        raise UserError(f"{what} has {len(text):,} characters; at most {MAX_NAME} are kept.".capitalize())
+        raise UserError(f"{what} is empty.")
+    check_length(what, text, MAX_NAME)

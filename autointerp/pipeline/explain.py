@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from autointerp.errors import Failure, UserError
+from autointerp.errors import Failure, UserError, check_length
 from autointerp.explain.options import ExplainOptions
 from autointerp.llm.errors import BudgetExceeded, Cancelled
 from autointerp.pipeline.examples import select_evidence
 from autointerp.pipeline.keys import KeyGone
 from autointerp.pipeline.session import Session
+from autointerp.ratings import MAX_NAME
 from autointerp.records import Explanation
 from autointerp.score import delphi
 from autointerp.store import Store
@@ -39,23 +40,31 @@ def explain(session: Session, coder: str, latent: int, options: ExplainOptions) 
     return replace(explanation, config=options.identity())
 
 
-def written_explanation(
-    store: Store, coder: str, latent: int, text: str, *, author: str, parent: str | None = None
-) -> Explanation:
-    """What a person wrote, as a new version, not stored yet. Raises UserError for an empty or endless text, and for a latent
-    that does not exist."""
-    latent = store.coder(coder).check_latent(latent)
+def checked_text(text: str) -> str:
+    """What a person wrote, without blanks around it. Raises UserError for an empty or endless text."""
     text = text.strip()
     if not text:
         raise UserError("The explanation is empty. Write what the feature responds to, in a sentence or two.")
-    if len(text) > MAX_TEXT:
-        raise UserError(f"The explanation has {len(text):,} characters; the limit is {MAX_TEXT:,}.")
+    check_length("The explanation", text, MAX_TEXT)
+    return text
+
+
+def written_explanation(
+    store: Store, coder: str, latent: int, text: str, *, author: str, parent: str | None = None
+) -> Explanation:
+    """What a person wrote, as a new version, not stored yet. Raises UserError for an empty or endless text or name, and for
+    a latent that does not exist."""
+    latent = store.coder(coder).check_latent(latent)
+    text, author = checked_text(text), author.strip()
+    if not author:
+        raise UserError("Say who wrote it: a name.")
+    check_length("The name", author, MAX_NAME)
     return Explanation(
         coder=coder,
         latent=latent,
         text=text,
         explainer="person",
-        author=author.strip()[:100] or "anonymous",
+        author=author,
         parent=parent,
         cost=0.0,
     )

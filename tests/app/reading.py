@@ -5,7 +5,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from autointerp.ui.shared import drafts
+from autointerp.ui.shared import drafts, person
 from tests.explained import Explained
 
 
@@ -47,6 +47,11 @@ def draft(app: AppTest, text: str, latent: int = 0, parent: str | None = None, c
     """Type an explanation of one's own, as the browser tells it; `parent`: the version that is edited."""
     app.session_state[drafts.TEXTS] = {drafts.name(coder, latent, parent): text}
     return app
+
+
+def say_name(app: AppTest, name: str = "Ada") -> AppTest:
+    """Answer the question who one is, which the page asks where it first needs to know."""
+    return app.text_input(key=person.ASKED).input(name).run()
 
 
 def card(app: AppTest) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def test_a_form_of_a_collection_draws_from_it_alone(open_page, bench: Bench):
     app.run()
     assert not app.exception
     assert "24 explanations to draw from" in said(app)
-    assert "choose what to audit here" in said(app)
+    (warning,) = app.warning
+    assert "Choose here what to audit" in warning.value
 
 
 def test_a_verdict_is_stored_and_brings_the_next_item(sit: Sit, bench: Bench):

@@ -20,7 +20,7 @@ from autointerp.audit.report import disagreements
 from autointerp.audit.verdicts import verdicts
 from autointerp.cli.main import main
 from autointerp.pipeline.resources import Resources
-from autointerp.ratings import Audit, Rating, Verdict
+from autointerp.ratings import MAX_NOTE, Audit, Rating, Verdict
 from autointerp.records import new_id
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -194,6 +194,18 @@ def test_a_disagreement_is_settled_beside_what_they_said(open_page, judged: Judg
     app.button(key="settle_undo").click().run()
     assert judged.adjudications() == []
     assert "0 settled" in said(app)
+
+
+def test_a_note_too_long_to_settle_with_is_refused_and_stays(open_page, judged: Judged):
+    app = judged.open(open_page, "settle", "ann")
+    note = next(field for field in app.text_input if str(field.key).startswith("settle_note"))
+    assert not note.max_chars
+    app.text_input(key=note.key).input("x" * (MAX_NOTE + 1)).run()
+    too_long = f"The note has {MAX_NOTE + 1:,} characters; at most {MAX_NOTE:,} are kept. Shorten it."
+    assert too_long in said(app)
+    verdict_button(app, "wrong").click().run()
+    assert judged.adjudications() == []
+    assert app.text_input(key=note.key).value == "x" * (MAX_NOTE + 1)
 
 
 def test_two_who_settle_at_once_are_told(open_page, judged: Judged):

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from autointerp.ratings import MAX_NOTE
+from autointerp.ratings import MAX_NAME, MAX_NOTE
 from autointerp.records import new_id
 from autointerp.settings import ENV_RATERS
 from autointerp.ui.audit import rate
+from autointerp.ui.shared import person
 from tests.app.auditing import Bench, Sit, said
 
 
@@ -61,14 +62,29 @@ def test_two_windows_on_one_item_lose_nothing(sit: Sit, bench: Bench):
 
 def test_an_endless_note_is_refused_and_kept(sit: Sit, bench: Bench):
     browser = sit(bench)
-    here = browser.drawn["entry"]
+    here, beside = browser.drawn["entry"], browser.drawn["limits"]["note"]["says"]
     browser.answer(verdict="correct", note="x" * (MAX_NOTE + 1))
-    assert f"at most {MAX_NOTE:,} are kept" in said(browser.app)
+    assert beside.replace("{n}", f"{MAX_NOTE + 1:,}") in said(browser.app), (
+        "as the browser says while it is typed"
+    )
     assert bench.ratings() == []
     assert browser.drawn["entry"] == here
     assert browser.drawn["refused"]
     browser.answer(verdict="correct", note="x")
     assert len(bench.ratings()) == 1
+
+
+def test_the_form_takes_texts_of_any_length_and_says_which_are_too_long(open_page: Any, bench: Bench):
+    app = open_page(bench.store, "audit", new="1")
+    assert not [field.label for field in [*app.text_input, *app.text_area] if field.max_chars]
+    app.text_input(key="audit_new_name").input("x" * (MAX_NAME + 1)).run()
+    app.text_area(key="audit_new_purpose").input("y" * (MAX_NOTE + 1)).run()
+    assert f"The name of an audit has {MAX_NAME + 1} characters; at most {MAX_NAME} are kept" in said(app)
+    assert f"The purpose has {MAX_NOTE + 1:,} characters; at most {MAX_NOTE:,} are kept" in said(app)
+    app.text_input(key=person.KEY).input("Bo").run()
+    app.button(key="audit_new_make").click().run()
+    assert len(bench.annotations.audits.all()) == 1
+    assert app.text_input(key="audit_new_name").value == "x" * (MAX_NAME + 1)
 
 
 def test_what_no_browser_of_ours_sends_is_refused(sit: Sit, bench: Bench):

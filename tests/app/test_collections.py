@@ -1,16 +1,20 @@
 """Collections in the app: the star, the panel on the Feature page, the list of one, a whole list put into one."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.ratings import MAX_NAME
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import Store
 from autointerp.store.annotations import STARRED, Annotations
-from tests.app.reading import keys, links, messages, record, records
+from autointerp.ui.shared.person import ASKED, KEY
+from tests.app.auditing import said
+from tests.app.reading import keys, links, messages, record, records, say_name
 from tests.explained import HOSTILE_TEXT, Explained
 
 
@@ -31,21 +35,12 @@ def put(store: Any, name: str, *places: tuple[str, int], note: str = "") -> None
         annotations.collections.add(name, places, author="ada", note=note)
 
 
-def star_clicks(
-    app: AppTest, *changes: tuple[str, int, bool], key: str = "features", before: int = 0
-) -> AppTest:
-    """Clicks on stars of a list, as the browser tells them."""
-    app.session_state[key] = {
-        "star": {"load": "1", "n": before + len(changes), "changes": list(map(list, changes))}
-    }
-    return app
-
-
 def test_a_feature_is_starred_collected_and_noted_on_its_page(
     open_page: Any, explained_store: Explained
 ) -> None:
     app = open_page(explained_store, "feature", coder="sae", latent="3")
     app.button("star").click().run()
+    say_name(app)
     assert collected(explained_store) == {"sae": [3]}
     assert app.button("star").label.startswith("★")
     app.button("open_collections").click().run()
@@ -65,10 +60,69 @@ def test_a_feature_is_starred_collected_and_noted_on_its_page(
     assert "visible characters" in messages(app)
 
 
+def authors(store: Any, name: str = STARRED) -> set[str]:
+    with Annotations(store.path) as annotations:
+        latents = annotations.collections.latents(name)
+        places = [(coder, latent) for coder, of in latents.items() for latent in of]
+        return {member.author for member in annotations.collections.among(name, places).values()}
+
+
+def test_who_it_is_is_asked_where_it_is_first_needed_and_once(
+    open_page: Any, explained_store: Explained
+) -> None:
+    app = open_page(explained_store, "feature", coder="sae", latent="3")
+    app.button("star").click().run()
+    assert collected(explained_store) == {}
+    assert app.button("star").label.startswith("☆")
+    say_name(app, " ")
+    say_name(app, "x" * (MAX_NAME + 1))
+    assert f"Your name has {MAX_NAME + 1} characters; at most {MAX_NAME} are kept." in said(app)
+    assert app.text_input(ASKED).value == "x" * (MAX_NAME + 1)
+    assert collected(explained_store) == {}
+    say_name(app, " Ada ")
+    assert app.button("star").label.startswith("★"), "what was wanted is done"
+    app.button("next").click().run()
+    app.button("star").click().run()
+    assert ASKED not in {field.key for field in app.text_input}
+    assert collected(explained_store) == {"sae": [3, 4]}
+    assert authors(explained_store) == {"Ada"}
+    assert record(app, "drafts")["forms"][KEY] == "Ada", "which the browser keeps"
+
+
+@pytest.mark.parametrize("name", ["feature", "features", "compare", "probe", "jobs", "settings", "overview"])
+def test_every_page_hears_the_name_that_the_browser_keeps(
+    open_page: Any, explained_store: Explained, name: str
+) -> None:
+    app = open_page(explained_store, name)
+    assert KEY in record(app, "drafts")["lasting"]
+
+
+def test_a_name_that_the_browser_keeps_is_used_and_not_asked(
+    open_page: Any, explained_store: Explained
+) -> None:
+    app = open_page(explained_store, "feature", coder="sae", latent="3")
+    app.session_state["drafts_found"] = {KEY: "Ada"}  # as it has told
+    app.button("star").click().run()
+    assert ASKED not in {field.key for field in app.text_input}
+    assert authors(explained_store) == {"Ada"}
+
+
+@pytest.mark.parametrize("key", ["collection_new_sae_3", "collection_note_sae_3_years"])
+def test_what_is_too_long_is_refused_and_stays(open_page: Any, explained_store: Explained, key: str) -> None:
+    put(explained_store, "years", ("sae", 3))
+    app = open_page(explained_store, "feature", coder="sae", latent="3", panel="collections")
+    for field in app.text_input:
+        assert not field.max_chars, f"{field.label} takes no more characters and says nothing"
+    app.text_input(key).input("x" * 2_001).run()
+    assert re.search(r"has 2,001 characters; at most (80|2,000) are kept. Shorten it", said(app))
+    assert app.text_input(key).value == "x" * 2_001
+
+
 def test_a_dead_feature_can_be_collected_too(open_page: Any, tiny_store: Store) -> None:
     app = open_page(tiny_store, "feature", coder="sae", latent="5", panel="collections")
     assert not app.exception
     app.button("star").click().run()
+    say_name(app)
     assert collected(tiny_store) == {"sae": [5]}
     app = open_page(tiny_store, "features", collection=STARRED)
     assert "No feature passes these filters · 1 more in the collection" in messages(app)
@@ -119,6 +173,7 @@ def test_a_whole_list_goes_into_a_collection_and_out_of_it(
     app.text_input("collect_new").input("explained ones").run()
     app.text_input("collect_note").input("by hand").run()
     app.button("collect_add").click().run()
+    say_name(app)
     assert not app.exception
     assert collected(explained_store, "explained ones") == {"sae": listed}
     app.selectbox("collect_into").set_value(STARRED).run()

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import drafts
-from tests.app.reading import card, draft, keys, messages, page, records
+from tests.app.reading import card, draft, keys, messages, page, records, say_name
 from tests.explained import Explained
 
 TEXT = "Half a thought about <b>tags</b>"
@@ -64,6 +64,8 @@ def test_only_a_saved_draft_is_gone(open_page, explained_store: Explained):
     assert editor(app)["value"] == "x" * 10_001
     draft(app, TEXT, latent=1)
     app.button(key="run_write").click().run()
+    assert browser(app)["texts"], "who wrote it is asked first"
+    say_name(app)
     assert card(app)["text"] == TEXT
     assert browser(app)["texts"] == {}
     assert not {key for key in keys(app) if key.startswith("continue_")}

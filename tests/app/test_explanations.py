@@ -11,7 +11,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import beginning, visible
-from tests.app.reading import card, keys, messages, page, record, records
+from tests.app.reading import card, keys, messages, page, record, records, say_name
 from tests.explained import Explained, answered
 
 pytestmark = pytest.mark.usefixtures("no_model")
@@ -148,7 +148,12 @@ def test_the_pinned_version_is_shown_and_can_be_unpinned(open_page, explained_st
     assert "pinned" not in drawn["meta"]
     assert any("the newest" in note for note in drawn["notes"])
     app.button(key="pin").click().run()
+    say_name(app, "Grace")
     assert "pinned" in card(app)["meta"]
+    with Annotations(explained_store.path, read_only=True) as annotations:
+        pin = annotations.pinned("sae", 3)
+        assert pin is not None
+        assert pin.author == "Grace"
 
 
 def test_an_unexplained_feature_says_so_and_offers_what_can_be_done(open_page, tiny_store: Store):

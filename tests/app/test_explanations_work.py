@@ -10,7 +10,7 @@ from autointerp.score.compare import Difference
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import differences
-from tests.app.reading import card, draft, keys, messages, page, record, records
+from tests.app.reading import card, draft, keys, messages, page, record, records, say_name
 from tests.explained import HOSTILE_TEXT, Explained, scores_of
 
 pytestmark = pytest.mark.usefixtures("no_model")
@@ -197,6 +197,7 @@ def test_a_hostile_text_written_here_stays_text(open_page, busy_store: Explained
     draft(app, HOSTILE_TEXT, latent=1)
     next(box for box in app.toggle if box.label == "Score it").set_value(False)
     app.button(key="run_write").click().run()
+    say_name(app)
     drawn = card(app)
     assert drawn["text"] == HOSTILE_TEXT
     assert not app.get("html")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from autointerp.errors import UnknownName, UserError
+from autointerp.errors import UnknownName, UserError, check_length
 from autointerp.ratings import MAX_NOTE
 from autointerp.records import now
 from autointerp.store.annotations.columns import COLLECTIONS, clean
@@ -223,16 +223,14 @@ def checked_name(text: str) -> str:
     name = " ".join((clean(text) or "").split())
     if not name or not name.isprintable():
         raise UserError("Give the collection a name of visible characters.")
-    if len(name) > MAX_NAME:
-        raise UserError(f"The name has {len(name):,} characters; give at most {MAX_NAME}.")
+    check_length("The name", name, MAX_NAME)
     return name
 
 
 def checked_note(text: str) -> str:
     """The note as it is kept. Raises UserError for a long one."""
     note = (clean(text) or "").strip()
-    if len(note) > MAX_NOTE:
-        raise UserError(f"The note has {len(note):,} characters; give at most {MAX_NOTE:,}.")
+    check_length("The note", note, MAX_NOTE)
     return note
 
 

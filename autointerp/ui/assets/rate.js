@@ -32,14 +32,33 @@ const clock = () => {
   return { hide: stop, show: () => { since ??= performance.now(); }, seconds: () => (sum + (since === null ? 0 : performance.now() - since)) / 1000 };
 };
 
-const field = (tag, label, key, limit, value, changed) => {
+// A box that takes a text of any length. `limit`: the most characters of each of its `parts`, and what is said beside it of a
+// part that has more.
+const field = (tag, label, key, limit, value, changed, parts = (text) => [text]) => {
   const box = el(tag);
-  box.maxLength = limit;
+  const said = el("div", "over");
+  said.setAttribute("role", "alert");
+  const check = () => {
+    const most = Math.max(...parts(box.value).map((part) => [...part.trim()].length));
+    said.textContent = most > limit.most ? limit.says.replace("{n}", most.toLocaleString("en-US")) : "";
+    box.setAttribute("aria-invalid", String(most > limit.most));
+    return most <= limit.most;
+  };
   box.value = value;
   box.id = key;
   box.setAttribute("aria-label", label);
-  box.oninput = () => changed(box.value);
-  return box;
+  box.oninput = () => {
+    changed(box.value);
+    check();
+  };
+  check();
+  // Whether the text can be kept; if not, it is in sight, with what is wrong.
+  const fits = () => {
+    const well = check();
+    if (!well) box.focus();
+    return well;
+  };
+  return { box, said, fits };
 };
 
 const ask = (root, data, s) => {
@@ -130,8 +149,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const commit = (more) => {
     if (root.pending || !(more.skipped ? data.can_skip : data.writable)) return;
     const revealed = (load(data.slot + " revealed") || []).includes(data.entry.item);
-    const { confidence, note, tags } = s;
-    send({ id: data.id, draft: entry, ...data.entry, revises: data.revises, confidence, note, tags, seconds: root.clock.seconds(), revealed, ...more });
+    if (note && !(note.fits() && tags.fits())) return;
+    const { confidence } = s;
+    send({ id: data.id, draft: entry, ...data.entry, revises: data.revises, confidence, note: s.note, tags: s.tags, seconds: root.clock.seconds(), revealed, ...more });
   };
 
   const dock = el("section", "dock");
@@ -162,19 +182,19 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       about.replaceChildren(el("div", "head", "Explanation"), append(el("div", "body"), text, data.corrected ? el("div", "fixed", data.corrected) : null), edit);
       return;
     }
-    const box = field("textarea", "Your correction", "correction", data.max_text, load(edited) ?? data.text, (value) => keep(edited, value));
+    const { box, said, fits } = field("textarea", "Your correction", "correction", data.limits.text, load(edited) ?? data.text, (value) => keep(edited, value));
     const save = () => {
-      if (root.sentEdit || !box.value.trim()) return;
+      if (root.sentEdit || !box.value.trim() || !fits()) return;
       root.sentEdit = data.edit_id;
       keep(edited, box.value);
       setStateValue("edit", { id: data.edit_id, item: data.entry.item, text: box.value });
     };
     box.onkeydown = (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); box.blur(); save(); }
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); if (fits()) box.blur(); save(); }
       else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); correct(false); }
     };
     const close = () => { drop(edited); correct(false); };
-    about.replaceChildren(el("div", "head", "Correction"), append(el("div", "body"), box), append(el("div", "column"), button("Ctrl ⏎", "Save", save), button("Esc", "Later", () => correct(false), "Keeps the draft in this browser"), button("", "Discard", close)));
+    about.replaceChildren(el("div", "head", "Correction"), append(el("div", "body"), box, said), append(el("div", "column"), button("Ctrl ⏎", "Save", save), button("Esc", "Later", () => correct(false), "Keeps the draft in this browser"), button("", "Discard", close)));
     box.focus();
     box.setSelectionRange(box.value.length, box.value.length);
   };
@@ -209,20 +229,20 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       node.setAttribute("aria-pressed", String(value === s.confidence));
       append(levels, node);
     }
-    note = field("textarea", "Note", "note", data.max_note, s.note, (value) => { s.note = value; root.save(); });
-    note.rows = 1;
-    note.placeholder = "Note";
-    note.onkeydown = (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); note.blur(); } };
-    tags = field("input", "Tags", "tags", 200, s.tags, (value) => { s.tags = value; root.save(); });
-    tags.placeholder = "Tags, with commas";
-    tags.setAttribute("list", "known");
-    tags.onkeydown = (event) => { if (event.key === "Enter") tags.blur(); };
+    note = field("textarea", "Note", "note", data.limits.note, s.note, (value) => { s.note = value; root.save(); });
+    note.box.rows = 1;
+    note.box.placeholder = "Note";
+    note.box.onkeydown = (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); note.box.blur(); } };
+    tags = field("input", "Tags", "tags", data.limits.tag, s.tags, (value) => { s.tags = value; root.save(); }, (text) => text.split(","));
+    tags.box.placeholder = "Tags, with commas";
+    tags.box.setAttribute("list", "known");
+    tags.box.onkeydown = (event) => { if (event.key === "Enter") tags.box.blur(); };
     const known = el("datalist");
     known.id = "known";
     for (const tag of data.tags) append(known, Object.assign(el("option"), { value: tag }));
     append(
       dock, append(el("div", "line"), el("b", "", data.ask), el("div", "hint-line", data.hint)), grid,
-      append(el("div", "more"), append(el("div", "levels-box"), el("span", "dim", "Confidence"), levels), append(el("label", "boxed"), el("kbd", "", "N"), note), append(el("label", "boxed short"), el("kbd", "", "T"), tags), known),
+      append(el("div", "more"), append(el("div", "levels-box"), el("span", "dim", "Confidence"), levels), append(el("label", "boxed"), el("kbd", "", "N"), note.box), append(el("label", "boxed short"), el("kbd", "", "T"), tags.box), known, note.said, tags.said),
     );
   }
 
@@ -241,8 +261,8 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (name in verdicts) verdicts[name]();
     else if (name in acts) acts[name]();
     else if (name.startsWith("confidence_")) confident(Number(name.slice(11)));
-    else if (name === "note") focus(note);
-    else if (name === "tags") focus(tags);
+    else if (name === "note") focus(note?.box);
+    else if (name === "tags") focus(tags?.box);
     else if (name === "edit") { if (data.can_edit) correct(true); }
     else if (questions && (name === "yes" || name === "no")) questions.answer(name === "yes");
     else if (name === "done" && root.done && !root.done.disabled) root.done.click();

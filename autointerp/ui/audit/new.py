@@ -13,7 +13,7 @@ from autointerp.explain.registry import EXPLAINERS
 from autointerp.ratings import MAX_NAME, MAX_NOTE, TASKS, Audit, Task
 from autointerp.records import config_hash
 from autointerp.store import ScoreKind, Store, annotated_store, sorted_kinds
-from autointerp.ui.shared import components, job_strip, list_walk, person, score_text, services
+from autointerp.ui.shared import components, job_strip, lengths, list_walk, person, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.drafts import kept, used
 from autointerp.ui.shared.session import heading
@@ -42,12 +42,11 @@ def draw(store: Store) -> None:
     flow = st.container(horizontal=True, gap="large")
     left, middle, right = flow.container(width=340), flow.container(width=340), flow.container(width=340)
     with left:
-        name = st.text_input(
-            "Name", max_chars=MAX_NAME, placeholder="Which audit this is", **_typed("name", "")
-        )
-        purpose = st.text_area(
-            "Purpose", max_chars=MAX_NOTE, height=104, placeholder="What it is to find out", **_typed("purpose", "")
-        )  # fmt: skip
+        name = st.text_input("Name", placeholder="Which audit this is", **_typed("name", "")) or ""
+        lengths.say("The name of an audit", name.strip(), MAX_NAME)
+        about = _typed("purpose", "")
+        purpose = st.text_area("Purpose", height=104, placeholder="What it is to find out", **about) or ""
+        lengths.say("The purpose", purpose.strip(), MAX_NOTE)
         author = person.field("Made by")
     with middle:
         chosen = _population(store)
@@ -68,7 +67,7 @@ def draw(store: Store) -> None:
         st.caption(f"⚠ {sentence(problem, 600)}" if problem else plain(told, 900))
     if pressed and not problem:
         try:
-            made = _make(store, options, name or "", purpose or "", author)
+            made = _make(store, options, name, purpose, author)
         except UserError as error:
             st.error(sentence(error, 600))
     if made is not None:
@@ -100,9 +99,10 @@ def _listed(store: Store) -> tuple[str, Mapping[str, Sequence[int]]] | None:
         if features is not None:
             return "The list that you came from", features
     except UnknownName as error:
-        st.warning(sentence(error, 300))
-    if collection or list_walk.LIST in current():
-        st.warning("The list that the address names is not known any more: choose what to audit here.")
+        st.warning(f"{sentence(error, 300)} Choose here what to audit.")
+        return None
+    if list_walk.LIST in current():
+        st.warning("The list that the address names is not known any more. Choose here what to audit.")
     return None
 
 
@@ -226,14 +226,26 @@ def describe(store: Store, options: AuditOptions) -> str:
     )
     of = ", ".join(f"{coder} {n:,}" for coder, n in by_coder.items())
     n_strata = f"{len(strata):,} {'stratum' if len(strata) == 1 else 'strata'}"
-    said = f"{fmt.plural(len(members), 'explanation')} to draw from ({of}), in {n_strata}: {n:,} drawn"
-    if n < options.n:
-        said += ", all there are"
-    extra = [
-        f"{round(options.control_share * n):,} shuffled" if options.control_share else "",
-        f"{round(options.repeat_share * n):,} come back" if options.repeat_share else "",
+    drawn = f"{n:,} of them {'is' if n == 1 else 'are'} drawn{', all there are' if n < options.n else ''}"
+    said = [f"{fmt.plural(len(members), 'explanation')} to draw from ({of}), in {n_strata}: {drawn}."]
+    n_controls, n_repeats = round(options.control_share * n), round(options.repeat_share * n)
+    if n_controls:
+        said.append(
+            f"{n_controls:,} more {'shows' if n_controls == 1 else 'show'} the explanation of another feature."
+        )
+    if n_repeats:
+        said.append(f"{n_repeats:,} {'is' if n_repeats == 1 else 'are'} asked twice.")
+    few = [
+        what
+        for share, count, what in (
+            (options.control_share, n_controls, "shuffled explanations"),
+            (options.repeat_share, n_repeats, "items that come back"),
+        )
+        if share and not count
     ]
-    return said + "".join(f", {part}" for part in extra if part) + "."
+    if few:
+        said.append(f"Too few for {' and '.join(few)}.")
+    return " ".join(said)
 
 
 def _make(store: Store, options: AuditOptions, name: str, purpose: str, author: str) -> Audit:

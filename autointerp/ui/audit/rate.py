@@ -10,9 +10,9 @@ import streamlit as st
 
 from autointerp.audit.order import Entry
 from autointerp.audit.progress import Progress, progress
-from autointerp.errors import UserError
+from autointerp.errors import UserError, too_long
 from autointerp.pipeline.explain import MAX_TEXT
-from autointerp.ratings import CONFIDENCES, MAX_NOTE, VERDICTS, Audit, Rating
+from autointerp.ratings import CONFIDENCES, MAX_NAME, MAX_NOTE, VERDICTS, Audit, Rating
 from autointerp.sampling import visible_marks
 from autointerp.store import Store
 from autointerp.ui.audit import answers, contexts, finished, last
@@ -51,6 +51,15 @@ HINT = "A verdict is saved at once and brings the next explanation: confidence a
 _LEFT, _LATE_SECONDS = "audit_left", 5.0
 """The place that was answered as the server came back, and when. A browser that has just connected again may still ask for the
 address that it had, and would be brought back to it."""
+LIMITS = {
+    name: {"most": most, "says": too_long(what, None, most)}
+    for name, what, most in (
+        ("note", "The note", MAX_NOTE),
+        ("tag", "A tag", MAX_NAME),
+        ("text", "The explanation", MAX_TEXT),
+    )
+}
+"""Of what is typed in the bar, with what is said there of a text that is longer, as by the store."""
 _ARROWS = {"←": "ArrowLeft", "→": "ArrowRight"}
 WHO = (
     "Your ratings are kept under your name. It is asked once and kept in this browser; press Enter to begin."
@@ -228,8 +237,7 @@ def record(
             [value, CONFIDENCE_KEYS[value].upper(), label] for value, label in CONFIDENCES.items()
         ],
         "tags": sorted({tag for rating in ratings for tag in rating.tags}),
-        "max_note": MAX_NOTE,
-        "max_text": MAX_TEXT,
+        "limits": LIMITS,
         "standing": _standing(here or _undone(entry)),
         "questions": None,
     }

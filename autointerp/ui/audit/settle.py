@@ -15,7 +15,7 @@ from autointerp.store import Store
 from autointerp.ui.audit import blind, contexts
 from autointerp.ui.audit.answers import Desk
 from autointerp.ui.audit.shelf import shelf
-from autointerp.ui.shared import components, drafts, job_strip, keyboard, long_text, person, services
+from autointerp.ui.shared import components, drafts, job_strip, keyboard, lengths, long_text, person, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change, current, whole
 from autointerp.ui.shared.text import beginning, plain, sentence, visible
@@ -180,10 +180,11 @@ def _verdicts(
         st.caption("Your name is kept with what you settle; press Enter to begin.")
         return
     note_key = f"{NOTE}_{audit.id}_{row.item}"
-    st.text_input(
-        "Note", max_chars=MAX_NOTE, placeholder="Why, if it needs saying: before the verdict",
-        label_visibility="collapsed", **drafts.kept(note_key, standing.note[:MAX_NOTE] if standing else "", typed=str),
+    note = st.text_input(
+        "Note", placeholder="Why, if it needs saying: before the verdict", label_visibility="collapsed",
+        **drafts.kept(note_key, standing.note if standing else "", typed=str),
     )  # fmt: skip
+    lengths.say("The note", (note or "").strip(), MAX_NOTE)
     with st.container(horizontal=True, gap="small"):
         for verdict, kind in VERDICTS.items():
             chosen = row.settled == verdict

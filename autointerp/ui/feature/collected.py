@@ -7,10 +7,9 @@ from typing import Any
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.ratings import MAX_NOTE
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import STARRED, CollectionTable, Member
-from autointerp.store.annotations.collections import MAX_NAME, Place
+from autointerp.store.annotations.collections import MAX_NAME, Place, checked_name
 from autointerp.ui.feature.state import COLLECTIONS
 from autointerp.ui.shared import components, drafts, job_strip, keyboard, person, services, stars
 from autointerp.ui.shared.session import open_store
@@ -87,9 +86,7 @@ def _panel(store: Store, place: Place, members: list[Member]) -> None:
         )  # fmt: skip
         field: dict[str, Any] = drafts.kept(new, "", typed=str)
         field["on_change"] = partial(_add_new, new, place)
-        st.text_input(
-            "New collection", max_chars=MAX_NAME, placeholder="Type a name and press Enter", **field
-        )
+        st.text_input("New collection", placeholder="Type a name and press Enter", **field)
         error = st.session_state.get(_ERROR)
         if error and error[0] == place:
             st.error(plain(error[1], 400))
@@ -113,12 +110,7 @@ def _choose(key: str, place: Place, before: list[str]) -> None:
     chosen = list(st.session_state[key])
     for name in chosen:
         if name not in before:
-            _attempt(
-                place,
-                lambda collections, name=name: collections.add(
-                    name, [place], author=person.name() or "someone"
-                ),
-            )
+            person.named(partial(_add, place, name))
     for name in before:
         if name not in chosen:
             _attempt(place, lambda collections, name=name: collections.remove(name, [place]))
@@ -126,20 +118,24 @@ def _choose(key: str, place: Place, before: list[str]) -> None:
 
 def _add_new(key: str, place: Place) -> None:
     name = str(st.session_state[key] or "")
-    added = name.strip() and _attempt(
-        place, lambda collections: collections.add(name, [place], author=person.name() or "someone")
-    )
-    if added:
-        drafts.used(key)
-        st.session_state[key] = ""
+    if name.strip() and _attempt(place, lambda _: checked_name(name)):
+        person.named(partial(_add, place, name, new=key))
+
+
+def _add(place: Place, name: str, author: str, *, new: str | None = None) -> None:
+    """`new`: the key of the field that the name was typed into, which is empty again once it was used."""
+    added = _attempt(place, lambda collections: collections.add(name, [place], author=author))
+    if added and new is not None:
+        drafts.put(new, "")
+        drafts.used(new)
 
 
 def _note(place: Place, member: Member) -> None:
     key = f"collection_note_{place[0]}_{place[1]}_{member.collection}"
-    field: dict[str, Any] = drafts.kept(key, member.note[:MAX_NOTE], typed=str)
+    field: dict[str, Any] = drafts.kept(key, member.note, typed=str)
     field["on_change"] = partial(_write_note, key, place, member.collection)
     st.text_input(
-        f"Note in {plain(member.collection, MAX_NAME)}", max_chars=MAX_NOTE, placeholder="What to remember of it",
+        f"Note in {plain(member.collection, MAX_NAME)}", placeholder="What to remember of it",
         **field,
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -142,13 +143,16 @@ def _pin(feature: Feature, versions: Versions) -> None:
 
 
 def _set_pin(feature: Feature, version_id: str, pin: bool) -> None:
-    annotations = services.annotations(feature.store)
     if pin:
-        annotations.pin(version_id, author=person.name() or "someone")
-        change(version=None)
+        person.named(partial(actions.attempt, _pin_as, feature, version_id, place="row"))
     else:
-        annotations.unpin(feature.coder.info.coder, feature.latent)
+        services.annotations(feature.store).unpin(feature.coder.info.coder, feature.latent)
         change(version=version_id)  # what is in sight stays in sight
+
+
+def _pin_as(feature: Feature, version_id: str, author: str) -> None:
+    services.annotations(feature.store).pin(version_id, author=author)
+    change(version=None)
 
 
 def _retry(feature: Feature, versions: Versions) -> None:

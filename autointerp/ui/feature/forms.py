@@ -12,13 +12,13 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.estimate import Estimate, add_estimates, estimate_explanation, estimate_score
-from autointerp.pipeline.explain import MAX_TEXT
+from autointerp.pipeline.explain import MAX_TEXT, checked_text
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.ui.feature import actions
 from autointerp.ui.feature.drill import messages
 from autointerp.ui.feature.state import TYPED
-from autointerp.ui.shared import components, drafts, options, person, rescoring, services
+from autointerp.ui.shared import components, drafts, lengths, options, person, rescoring, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.state import change, choose
@@ -142,7 +142,7 @@ def run_and_close(
             more()
     if pressed:
         actions.attempt(act, *arguments)
-        if not actions.has_error():
+        if not actions.has_error() and not person.is_awaited():
             change(panel=None)
         st.rerun()
     actions.show_error()
@@ -180,8 +180,7 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
                 st.warning(
                     f"The version has {len(current.text):,} characters: only the first {MAX_TEXT:,} are here."
                 )
-            if len(text) > MAX_TEXT:
-                st.warning(f"{len(text):,} characters; the limit is {MAX_TEXT:,}.")
+            lengths.say("The explanation", text.strip(), MAX_TEXT)
         first, second = st.columns(2, vertical_alignment="bottom")
         with first:
             author = person.field("Author")
@@ -227,7 +226,16 @@ def _save(
     feature: Feature, versions: Versions, text: str, author: str, parent: str | None, scores: Sequence[ScoreOptions]
 ) -> None:  # fmt: skip
     before = versions.find(parent)
-    if before is not None and text.strip() == before.text.strip():
+    if checked_text(text) == (before and before.text.strip()):
         raise UserError("The text is unchanged.")
+    if author:
+        _save_as(feature, versions, text, parent, scores, author)
+    else:
+        person.named(partial(actions.attempt, _save_as, feature, versions, text, parent, scores))
+
+
+def _save_as(
+    feature: Feature, versions: Versions, text: str, parent: str | None, scores: Sequence[ScoreOptions], author: str
+) -> None:  # fmt: skip
     actions.write(feature, text, author, parent, scores)
     drafts.discard(drafts.name(versions.coder, versions.latent, parent))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from autointerp.ratings import MAX_NOTE
 from autointerp.store import LatentPage, LatentQuery, Store, whole_list
 from autointerp.store.annotations import STARRED, Annotations, Collection
 from autointerp.store.annotations.collections import MAX_NAME
-from autointerp.ui.shared import components, drafts, job_strip, person, stars
+from autointerp.ui.shared import components, drafts, job_strip, lengths, person, stars
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_state import FeaturesState
 from autointerp.ui.shared.state import change, current, suggest
@@ -56,10 +57,10 @@ def head(store: Store, annotations: Annotations | None, state: FeaturesState) ->
 def _edit(annotations: Annotations, collection: Collection) -> None:
     keys = {part: f"collection_{part}_{collection.name}" for part in ("name", "note")}
     if collection.name != STARRED:
-        st.text_input("Name", max_chars=MAX_NAME, **drafts.kept(keys["name"], collection.name, typed=str))
-    st.text_area(
-        "Note", max_chars=MAX_NOTE, **drafts.kept(keys["note"], collection.note[:MAX_NOTE], typed=str)
-    )
+        name = st.text_input("Name", **drafts.kept(keys["name"], collection.name, typed=str))
+        lengths.say("The name", name or "", MAX_NAME)
+    note = st.text_area("Note", **drafts.kept(keys["note"], collection.note, typed=str))
+    lengths.say("The note", note or "", MAX_NOTE)
     _error("edit")
     with st.container(horizontal=True, gap="small"):
         st.button(
@@ -103,13 +104,10 @@ def fill(
             "Collection", options, placeholder="Choose one", format_func=lambda name: plain(str(name), MAX_NAME),
             **drafts.kept("collect_into", None, [None, *options]),
         )  # fmt: skip
-        st.text_input(
-            "or a new one",
-            max_chars=MAX_NAME,
-            placeholder="Name",
-            **drafts.kept("collect_new", "", typed=str),
-        )
-        st.text_input("Note on each", max_chars=MAX_NOTE, **drafts.kept("collect_note", "", typed=str))
+        name = st.text_input("or a new one", placeholder="Name", **drafts.kept("collect_new", "", typed=str))
+        lengths.say("The name", name or "", MAX_NAME)
+        note = st.text_input("Note on each", **drafts.kept("collect_note", "", typed=str))
+        lengths.say("The note", note or "", MAX_NOTE)
         _error("fill")
         n = fmt.plural(page.total, "feature")
         st.button(f"Add {n}", key="collect_add", on_click=_attempt, args=("fill", _add, *of))
@@ -137,10 +135,16 @@ def _add(store: Store, coders: Sequence[str], query: LatentQuery, annotations: A
     if not name:
         raise UserError("Choose a collection, or name a new one.")
     places = _places(store, coders, query, annotations)
-    n = annotations.collections.add(name, places, author=person.name() or "someone", note=str(note or ""))
+    person.named(partial(_attempt, "fill", _add_as, annotations, name, places, str(note or "")))
+
+
+def _add_as(
+    annotations: Annotations, name: str, places: Sequence[tuple[str, int]], note: str, author: str
+) -> None:
+    n = annotations.collections.add(name, places, author=author, note=note)
     for part in ("new", "note"):
+        drafts.put(f"collect_{part}", "")
         drafts.used(f"collect_{part}")
-        st.session_state[f"collect_{part}"] = ""
     already = f"; {fmt.count(len(places) - n)} were in it" if n < len(places) else ""
     _say(f"Added {fmt.plural(n, 'feature')} to {plain(name)}{already}")
 

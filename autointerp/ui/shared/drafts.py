@@ -83,6 +83,18 @@ def value(key: str) -> Any:
     return _forms().get(key) or _found().get(_class(key))
 
 
+def lasts(key: str) -> None:
+    """A field of this key, which another page draws, is kept for the browser: this page hears what was typed there."""
+    _lasting().add(key)
+
+
+def put(key: str, value: Any) -> None:
+    """What a field of this key holds from now on, drawn or not; for callbacks."""
+    _forms()[key] = value
+    _found().pop(_class(key), None)
+    st.session_state[key] = value
+
+
 _NOTHING = object()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from autointerp.ui.shared import components, drafts
+from autointerp.ui.shared import components, drafts, person
 
 KEY = "keyboard"
 _OFFERED = "keyboard_offered"
@@ -102,6 +102,7 @@ def listening(title: str = "", typing: Callable[[], bool] = lambda: False) -> It
             "handled": handled,
         }
         components.keyboard(data, key=KEY, on_pressed=_pressed)
+        person.draw()
         drafts.draw()
 
 

@@ -1,6 +1,7 @@
 """Stars in lists of features: a click puts a feature into the collection "Starred" or takes it out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,13 +20,32 @@ _UNSTARRED = "stars_taken"
 
 
 def set_star(store: Store, place: Place, *, on: bool) -> None:
-    """Raises StoreError."""
-    collections = services.annotations(store).collections
+    """Give the star, or take it away; what goes wrong is said. For callbacks."""
     if on:
-        collections.add(STARRED, [place], author=person.name() or "someone")
-    elif collections.among(STARRED, [place]):
-        collections.remove(STARRED, [place])
-        taken_here(store).add(place)
+        person.named(partial(_give, store, place))
+    else:
+        _take(store, place)
+
+
+def _give(store: Store, place: Place, author: str) -> None:
+    with _told():
+        services.annotations(store).collections.add(STARRED, [place], author=author)
+
+
+def _take(store: Store, place: Place) -> None:
+    with _told():
+        collections = services.annotations(store).collections
+        if collections.among(STARRED, [place]):
+            collections.remove(STARRED, [place])
+            taken_here(store).add(place)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        st.toast(plain(str(error), 400))
 
 
 def taken_here(store: Store) -> set[Place]:
@@ -72,7 +92,4 @@ def _clicked(key: str) -> None:
     st.session_state[_HANDLED] = (load, count)
     store = open_store()
     for coder, latent, on in changes[-missing:] if missing > 0 else ():
-        try:
-            set_star(store, (str(coder), int(latent)), on=bool(on))
-        except StoreError as error:
-            st.toast(plain(str(error), 400))
+        set_star(store, (str(coder), int(latent)), on=bool(on))
