@@ -86,7 +86,7 @@ def test_who_it_is_is_asked_where_it_is_first_needed_and_once(
     assert ASKED not in {field.key for field in app.text_input}
     assert collected(explained_store) == {"sae": [3, 4]}
     assert authors(explained_store) == {"Ada"}
-    assert record(app, "drafts")["forms"][KEY] == "Ada", "which the browser keeps"
+    assert records(app, "drafts")[0]["forms"][KEY] == "Ada", "which the browser keeps"
 
 
 @pytest.mark.parametrize("name", ["feature", "features", "compare", "probe", "jobs", "settings", "overview"])
@@ -94,7 +94,7 @@ def test_every_page_hears_the_name_that_the_browser_keeps(
     open_page: Any, explained_store: Explained, name: str
 ) -> None:
     app = open_page(explained_store, name)
-    assert KEY in record(app, "drafts")["lasting"]
+    assert KEY in records(app, "drafts")[0]["lasting"]
 
 
 def test_a_name_that_the_browser_keeps_is_used_and_not_asked(

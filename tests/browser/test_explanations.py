@@ -163,6 +163,7 @@ def test_versions_can_be_looked_at_pinned_and_shared(writable: Server, visit: Op
     expect(card(page).locator(".say")).to_contain_text("<script>window.__xss=1</script>")
     expect(card(page)).to_contain_text("Other pages show version 1 (pinned)")
     at.click(button(page, "Pin"))
+    at.enter(page.get_by_role("dialog").get_by_label("Your name"), "Ada")
     expect(card(page).locator(".meta")).to_contain_text("pinned")
     at.reload()
     expect(card(page)).to_have_attribute("data-version", newer.id)

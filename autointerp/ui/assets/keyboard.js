@@ -25,6 +25,13 @@ const ownsArrows = (node) => byTab && node instanceof HTMLElement && (MOVES.has(
 const modal = () => document.querySelector('[role="dialog"][aria-modal="true"], [data-testid="stDialog"] [role="dialog"]');
 const overlay = () => document.querySelector('[role="listbox"], [role="menu"], [role="dialog"]');
 
+// A dialog that asks for a text is typed into at once.
+const enter = (frames) => {
+  const box = modal()?.querySelector("input");
+  if (box) box.focus();
+  else if (frames) requestAnimationFrame(() => enter(frames - 1));
+};
+
 const listen = (root) => {
   let escapes = false; // whether this press of Escape has nothing to close
   const press = (name) => {
@@ -165,6 +172,8 @@ export default function ({ data, parentElement, setStateValue }) {
   root.shortcuts = data.shortcuts;
   root.tell = setStateValue;
   root.handled = data.load === LOAD ? data.handled : 0;
+  if (data.asks && !root.asks) enter(300);
+  root.asks = data.asks;
   if (root.listening) {
     if (root.catching && root.handled >= root.catching && !data.typing) { // no box came
       root.catching = 0;

@@ -102,7 +102,7 @@ const star = (row, tell) => {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  const drawn = JSON.stringify(data, (name, value) => (name === "star" && typeof value === "boolean" ? true : value));
+  const drawn = JSON.stringify(data, (name, value) => (name === "told" || (name === "star" && typeof value === "boolean") ? true : value));
   if (root.drawn === drawn) {
     // The same as before: a row must not be replaced under the pointer.
     data.rows.forEach((row, i) => { if (root.stars[i] && root.stars[i].on !== row.star) draw(root.stars[i], row.star); });

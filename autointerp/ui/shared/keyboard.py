@@ -100,6 +100,7 @@ def listening(title: str = "", typing: Callable[[], bool] = lambda: False) -> It
             "typing": typing(),
             "load": load,
             "handled": handled,
+            "asks": person.is_awaited(),
         }
         components.keyboard(data, key=KEY, on_pressed=_pressed)
         person.draw()
