@@ -64,12 +64,11 @@ class DatabaseWriter:
         batch = pa.table(columns)
         if not batch.num_rows:
             return
-        self._connection.register("batch", batch)
-        try:
-            names = ", ".join(quote(name) for name in columns)
-            self._connection.execute(f"INSERT INTO {quote(table)} ({names}) SELECT * FROM batch")
-        finally:
-            self._connection.unregister("batch")
+        names = ", ".join(quote(name) for name in columns)
+        # Not by `register`: until the transaction ends, it would keep every batch in memory.
+        self._connection.from_arrow(batch).query(
+            "batch", f"INSERT INTO {quote(table)} ({names}) SELECT * FROM batch"
+        )
 
     def __enter__(self) -> Self:
         return self

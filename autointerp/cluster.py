@@ -1,0 +1,85 @@
+"""Ray, where it is asked for: joining a cluster, and running functions on its workers. Nothing else imports it."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from autointerp.errors import UserError
+
+LOCAL = "local"
+_ATTEMPTS = 5
+"""How often a function is done again whose worker died."""
+
+
+class Cluster:
+    """An open connection."""
+
+    def __init__(self, ray: Any):
+        self._ray = ray
+
+    def n_workers(self, on_gpu: bool) -> int:
+        """Functions that run at once, at least 1; it may change while nodes come and go."""
+        return max(1, int(self._ray.cluster_resources().get("GPU" if on_gpu else "CPU", 1)))
+
+    def put(self, value: Any) -> Any:
+        """The value, sent to each node once; given to a function, it arrives there as itself."""
+        return self._ray.put(value)
+
+    def get(self, reference: Any) -> Any:
+        """What a function gave, once it is there. Raises the UserError that it returned instead, and UserError when its workers
+        died again and again."""
+        try:
+            value = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError:
+            raise  # a bug, with the worker's traceback
+        except self._ray.exceptions.RayError as error:
+            first = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"the cluster could not finish a part of the work in {_ATTEMPTS + 1} attempts: {type(error).__name__}: {first} "
+                "Workers that die are mostly out of memory: give them fewer cores or a smaller --batch-size."
+            ) from error
+        if isinstance(value, UserError):
+            raise value
+        return value
+
+    def cancel(self, references: Iterable[Any]) -> None:
+        """Stop what is not needed any more."""
+        for reference in references:
+            with suppress(Exception):
+                self._ray.cancel(reference, force=True)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """Join the cluster at `address` (HOST:PORT of its head, or ray://HOST:PORT), or start one of this machine's cores for
+    `LOCAL` that ends with the `with`. A connection that the program has already is used and left open. Raises UserError."""
+    try:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+        import ray
+    except ImportError:
+        raise UserError("--ray needs the package ray: pip install 'autointerp[ray]'.") from None
+    if ray.is_initialized():
+        yield Cluster(ray)
+        return
+    options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
+    try:
+        ray.init(**options, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"no Ray cluster at {address!r} ({first}). Start one with `ray start --head` and give its address, or give "
+            f"{LOCAL!r} for the cores of this machine."
+        ) from error
+    try:
+        yield Cluster(ray)
+    finally:
+        ray.shutdown()
+
+
+def task(function: Callable[..., Any], *, n_gpus: int = 0) -> Callable[..., Any]:
+    """The function, to be called on a worker that has a core (and GPUs) of its own: gives a reference to its result. Done again
+    elsewhere when the worker dies, so it must have no effects."""
+    import ray
+
+    return ray.remote(num_cpus=1, num_gpus=n_gpus, max_retries=_ATTEMPTS)(function).remote

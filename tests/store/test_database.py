@@ -1,0 +1,23 @@
+"""Writing a DuckDB file: every batch arrives, and none stays in memory."""
+
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from autointerp.store.database import DatabaseWriter
+
+
+def test_batches_arrive_and_are_let_go_before_the_transaction_ends(tmp_path: Path) -> None:
+    values = [np.arange(start, start + 1000, dtype=np.uint64) for start in range(0, 3000, 1000)]
+    before = [sys.getrefcount(each) for each in values]
+    with DatabaseWriter(tmp_path / "file.duckdb") as database:
+        database.execute('CREATE TABLE "odd name" ("a" UBIGINT, "b c" UBIGINT)')
+        for each in values:
+            database.insert("odd name", {"b c": each, "a": each})
+        del each
+        assert [sys.getrefcount(each) for each in values] == before
+    with duckdb.connect(str(tmp_path / "file.duckdb"), read_only=True) as connection:
+        rows = connection.execute('SELECT a, "b c" FROM "odd name" ORDER BY a').fetchall()
+    assert rows == [(number, number) for number in range(3000)]
