@@ -8,7 +8,7 @@ batch writes without end, that happens at most every few seconds.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -229,11 +229,16 @@ class CoderAnnotations:
             for latent, row in _rows(table, table["latent"].to_numpy(), latents)
         }
 
-    @cached_property
-    def said(self) -> pa.Table:
-        """`latent, verdict`: people's, of those that have one."""
-        verdict = self.verdicts["verdict"].cast(pa.string())
-        return pa.table({"latent": self.verdicts["latent"].cast(pa.uint32()), "verdict": verdict})
+    def verdicts_but(self, unseen: Collection[int]) -> pa.Table:
+        """`verdicts` without those of some latents."""
+        ids = self.verdicts["latent"].to_numpy()
+        return self.verdicts.filter(pa.array(~np.isin(ids, list(unseen)))) if unseen else self.verdicts
+
+    def said(self, unseen: Collection[int] = ()) -> pa.Table:
+        """`latent, verdict`: people's, of those that have one, without some."""
+        verdicts = self.verdicts_but(unseen)
+        verdict = verdicts["verdict"].cast(pa.string())
+        return pa.table({"latent": verdicts["latent"].cast(pa.uint32()), "verdict": verdict})
 
     def shown_verdicts(self, latents: Sequence[int]) -> dict[int, ShownVerdict]:
         """What people said of these latents' explanations, where they did."""

@@ -83,7 +83,8 @@ def list_table(
         written = {coder: kept.coder(coder) for coder in coders}
         columns |= _joined(table, {coder: each.explanations for coder, each in written.items()}, _EXPLANATION)
         if any(each.verdicts.num_rows for each in written.values()):
-            columns |= _joined(table, {coder: each.verdicts for coder, each in written.items()}, _VERDICT)
+            seen = {coder: each.verdicts_but(query.unseen.get(coder, ())) for coder, each in written.items()}
+            columns |= _joined(table, seen, _VERDICT)
         if query.kind is not None:
             scores = {coder: each.of_kind(query.kind) for coder, each in written.items()}
             columns |= _joined(table, scores, _SCORE)

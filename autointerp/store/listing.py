@@ -30,7 +30,6 @@ from autointerp.store.queries import (
     ScoreValue,
     State,
 )
-from autointerp.store.score_kinds import ScoreKind
 from autointerp.store.store import Store
 from autointerp.types import LatentStats
 
@@ -90,7 +89,7 @@ def list_latents(
     return LatentPage(
         counted[0] if counted else 0,
         sum(coder.info.n_dead for coder in attached),
-        rows if annotated is None else _described(rows, annotated, query.kind),
+        rows if annotated is None else _described(rows, annotated, query),
     )
 
 
@@ -170,7 +169,7 @@ def _select(
     if any(part is not None for part in (query.state, query.explainer, query.human, query.made_by)):
         joins.append(join("states", written and written.states, "LEFT"))
     if query.verdict is not None:
-        joins.append(join("judged", written and written.said, "LEFT"))
+        joins.append(join("judged", written and written.said(query.unseen.get(coder.info.coder, ())), "LEFT"))
     if query.uses_scores or query.state == "unscored":
         table = written and (written.any_score if query.kind is None else written.values(query.kind))
         scored = join("scored", table, "LEFT")
@@ -249,15 +248,17 @@ def _row(coders: list[str], value: dict[str, Any]) -> LatentRow:
     return LatentRow(coders[value["coder"]], LatentStats(value["latent"], values), value["relevance"])
 
 
-def _described(rows: list[LatentRow], annotated: AnnotatedStore, kind: ScoreKind | None) -> list[LatentRow]:
+def _described(rows: list[LatentRow], annotated: AnnotatedStore, query: LatentQuery) -> list[LatentRow]:
     """The rows with what is shown of their explanations."""
+    kind = query.kind
     described: dict[tuple[str, int], LatentRow] = {}
     for name in dict.fromkeys(row.coder for row in rows):
         written = annotated.coder(name)
         by_latent = {row.stats.latent: row for row in rows if row.coder == name}
         shown = written.shown(list(by_latent))
         scores = {} if kind is None else written.shown_scores(kind, list(by_latent))
-        verdicts = written.shown_verdicts(list(by_latent))
+        unseen = query.unseen.get(name, ())
+        verdicts = written.shown_verdicts([latent for latent in by_latent if latent not in unseen])
         errors = written.errors([latent for latent in by_latent if latent not in shown])
         for latent, row in by_latent.items():
             described[name, latent] = replace(

@@ -1,6 +1,6 @@
 """What to list of the latents of a store, and what a list holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -58,7 +58,8 @@ class LatentQuery:
     without one). `human`: "pinned" by a person, or written by a "person". `made_by`: how it was made, as in
     `Annotations.summary`. `also`: bounds on scores of whatever kinds, all of which must hold.
 
-    `verdict`: what people say of it, one of `VERDICT_FILTERS`.
+    `verdict`: what people say of it, one of `VERDICT_FILTERS`. `unseen`: by coder, latents that count as not judged, because
+    who asks is still to judge them blind.
 
     `members`: only these latents, ascending, by coder (a coder without them has none): those of a collection.
 
@@ -76,6 +77,7 @@ class LatentQuery:
     explainer: str | None = None
     human: Human | None = None
     verdict: str | None = None
+    unseen: Mapping[str, Collection[int]] = field(default_factory=dict)
     made_by: str | None = None
     also: tuple[ScoreBound, ...] = ()
     members: Mapping[str, Sequence[int]] | None = None

@@ -19,6 +19,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.compare.map import as_address, corners_of, drawn
 from autointerp.ui.compare.meaning import facts, in_layers, sentence_of
+from autointerp.ui.shared import person
 from tests.app.reading import links, messages, record, records
 from tests.compare import planted
 from tests.compare.conftest import built
@@ -183,6 +184,15 @@ def test_the_map_is_coloured_by_what_people_said(open_page, computed: Store, tmp
     texts = [text for trace in traces if trace["name"] == "Not right" for text in trace["text"]]
     assert sorted(text.split(":")[0] for text in texts) == ["Not interpretable", "Wrong"]
     assert sum(len(trace["text"]) for trace in traces) == 64
+    with Annotations(store.path) as annotations:
+        annotations.audits.rate(
+            Rating(audit_id=audit.id, item=0, rater="bo", task="verdict", verdict="correct")
+        )
+    app = page(open_page, store, "map", colour="verdict")
+    app.session_state["drafts_found"] = {person.KEY: "bo"}  # who has two of them before him, blind
+    traces = plot(app.run())["data"]
+    assert [trace["name"] for trace in traces if trace["showlegend"]] == ["Correct"]
+    assert not [text for trace in traces for text in trace["text"] if text.startswith(("Wrong", "Not int"))]
 
 
 def test_a_region_lists_its_features(open_page, computed: Store):

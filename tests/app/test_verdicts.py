@@ -8,7 +8,8 @@ from autointerp.ratings import VERDICTS, Audit, AuditItem, Rating, Stratum
 from autointerp.store import LatentQuery, Store, list_latents, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.queries import VERDICT_FILTERS
-from autointerp.ui.shared import verdict_text
+from autointerp.ui.shared import blind, person, verdict_text
+from tests.app.auditing import everything
 from tests.app.reading import card, keys, messages, records
 from tests.explained import Explained
 
@@ -98,6 +99,48 @@ def test_a_line_under_the_explanation_leads_to_the_audit(
     hostile = explained_store.explanations["transcoder-1"].latent
     app = open_page(explained_store, "feature", coder="transcoder", latent=str(hostile))
     assert "<i>" not in " ".join(block.value for block in app.markdown).replace(r"\<", "")
+
+
+def test_a_rater_sees_nothing_of_what_they_are_still_to_rate_blind(
+    open_page: Any, explained_store: Explained, audit: Audit
+) -> None:
+    transcoder = explained_store.explanations["transcoder-1"].latent
+
+    def see(name: str, rater: str, **address: str) -> Any:
+        app = open_page(explained_store, name, **address)
+        app.session_state["drafts_found"] = {person.KEY: rater}  # as the browser tells
+        return app.run()
+
+    shown = rows(see("features", "Ada"))
+    assert {place for place, cell in shown.items() if cell and cell[0] == blind.HIDDEN} == {
+        ("sae", 3),
+        ("transcoder", transcoder),
+    }
+    assert shown["sae", 0][0] == "Raters disagree", "which she has rated"
+    assert "No feature passes" in messages(see("features", "Ada", verdict="wrong")), "nor by the filter"
+    assert ("sae", 3) in rows(see("features", "Ada", verdict="unjudged"))
+    app = see("feature", "Ada", coder="sae", latent="3")
+    assert f"Verdict: h{blind.HIDDEN[1:]}" in " ".join(block.value for block in app.markdown)
+    assert "1 verdict on other versions" not in everything(app)
+    assert "Wrong" in everything(see("feature", "Bo", coder="sae", latent="0"))
+    assert rows(see("features", "Eve"))["sae", 3][0] == "Wrong, other version", "she does not take part"
+    # Once all is rated, and a skipped item is not.
+    with Annotations(explained_store.path) as annotations:
+        given: list[tuple[int, dict[str, Any]]] = [
+            (2, {"skipped": True}), (3, {"verdict": "wrong"}), (4, {"verdict": "wrong"})
+        ]  # fmt: skip
+        for item, answer in given:
+            annotations.audits.rate(
+                Rating(audit_id=audit.id, item=item, rater="Ada", task="verdict", **answer)
+            )
+        hidden = {
+            place for place, cell in rows(see("features", "Ada")).items() if cell and cell[0] == blind.HIDDEN
+        }
+        assert hidden == {("sae", 3)}
+        query = LatentQuery(unseen={"sae": [3]})
+        table = list_table(explained_store.store, ["sae"], query, annotations=annotations)
+        exported = {row["latent"]: row["verdict"] for row in table.to_pylist()}
+        assert (exported[3], exported[1]) == (None, "too_broad")
 
 
 def test_what_was_settled_stands_for_both(explained_store: Explained, audit: Audit) -> None:

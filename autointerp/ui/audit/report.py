@@ -16,8 +16,8 @@ from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Verdict
 from autointerp.store import Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.audit import blind, report_charts, report_tables
-from autointerp.ui.shared import charts, person, score_text, services
+from autointerp.ui.audit import report_charts, report_tables
+from autointerp.ui.shared import blind, charts, person, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import bound, change, choice, choose, current, whole
 from autointerp.ui.shared.text import plain

@@ -12,10 +12,20 @@ from autointerp.errors import UserError
 from autointerp.ratings import CONFIDENCES, MAX_NOTE, VERDICTS, Audit, Rating, Verdict
 from autointerp.records import new_id
 from autointerp.store import Store
-from autointerp.ui.audit import blind, contexts
+from autointerp.ui.audit import contexts
 from autointerp.ui.audit.answers import Desk
 from autointerp.ui.audit.shelf import shelf
-from autointerp.ui.shared import components, drafts, job_strip, keyboard, lengths, long_text, person, services
+from autointerp.ui.shared import (
+    blind,
+    components,
+    drafts,
+    job_strip,
+    keyboard,
+    lengths,
+    long_text,
+    person,
+    services,
+)
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import change, current, whole
 from autointerp.ui.shared.text import beginning, plain, sentence, visible

@@ -1,6 +1,6 @@
 """A map of all explained features of the store: alike explanations lie together. A region marked on it lists its features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.compare import map_charts
 from autointerp.ui.compare.coders import several
 from autointerp.ui.compare.meaning import in_layers, nothing
-from autointerp.ui.shared import charts, computed, score_text, services, verdict_text
+from autointerp.ui.shared import blind, charts, computed, score_text, services, verdict_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.feature_rows import features
 from autointerp.ui.shared.state import change, choice, choose, current, pager, whole
@@ -76,8 +76,11 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     colours = {name: charts.colour(places[name]) for name in found.coders if name in shown}
     texts = _texts(written, found) if n <= MAX_HOVER else None
     if colour == "verdict":
-        said = _verdicts(written, found)
-        if not any(said):
+        unseen = blind.unseen(annotations)
+        said = _verdicts(written, found, unseen)
+        if unseen:
+            st.caption("Features that you are still to rate in a blind audit are drawn as without a verdict.")
+        elif not any(said):
             st.info("Nobody has given a verdict here yet: make an audit on the Audit page.")
         groups = [verdict_text.group(verdict) if verdict else "" for verdict in said]
         layers = map_charts.grouped(
@@ -131,11 +134,11 @@ def _scores(written: Written, found: Map, kind: ScoreKind) -> NDArray[np.float64
     return np.concatenate(parts)
 
 
-def _verdicts(written: Written, found: Map) -> list[str]:
-    """What people said of each feature of the map; empty where they did not."""
+def _verdicts(written: Written, found: Map, unseen: Mapping[str, Collection[int]]) -> list[str]:
+    """What people said of each feature of the map; empty where they did not, and where it is hidden."""
     verdicts: list[str] = []
     for index, name in enumerate(found.coders):
-        said = written.coders[name].said.to_pydict()
+        said = written.coders[name].said(unseen.get(name, ())).to_pydict()
         by_latent = dict(zip(said["latent"], said["verdict"], strict=True))
         verdicts += [by_latent.get(latent, "") for latent in found.latent[found.owner == index].tolist()]
     return verdicts

@@ -4,7 +4,7 @@ import streamlit as st
 
 from autointerp.ratings import VERDICTS, AuditItem, Rating
 from autointerp.store.annotations import Annotations
-from autointerp.ui.shared import components
+from autointerp.ui.shared import blind, components
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.text import plain
 from autointerp.ui.shared.versions import Versions
@@ -19,9 +19,11 @@ def draw(annotations: Annotations, versions: Versions) -> None:
     if not given:
         return
     current = None if versions.current is None else versions.current.id
+    hidden = versions.latent in blind.unseen(annotations).get(versions.coder, ())
+    said = f"Verdict: {blind.HIDDEN[0].lower()}{blind.HIDDEN[1:]}" if hidden else line(given, current)
     names = {head.id: head.name for head in annotations.audits.all()}
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(f":small[{line(given, current)}]", width="content")
+        st.markdown(f":small[{said}]", width="content")
         for audit in dict.fromkeys(rating.audit_id for _, rating in given):
             if st.button(
                 plain(names.get(audit, audit), 60), key=f"to_audit_{audit}", type="tertiary", icon=":material/fact_check:",

@@ -97,7 +97,7 @@ def _body() -> None:
             explained = bool(listed.n_explained or any(notes.values()))  # notes stand with the explanations
             data = record(
                 store, page, state, listed.kind, kinds=listed.kinds, explained=explained, judged=listed.judged, results=results,
-                above=expected.of_page(query, page), notes=notes,
+                above=expected.of_page(query, page), notes=notes, unseen=query.unseen,
             )  # fmt: skip
             stars.mark(store, data["rows"])
             clicked = components.table(data, key=KEY, on_sort=_sort_clicked, on_star=stars.on_star(KEY))

@@ -1,7 +1,8 @@
 """The rows of the Features page: explanation, score and statistics as text, and the strongest context of each with the
 peaks under one another."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from autointerp.store import (
@@ -15,7 +16,7 @@ from autointerp.store import (
     preview_examples,
 )
 from autointerp.ui.features.search import SearchResults
-from autointerp.ui.shared import expected, payload, score_text, statistics, verdict_text
+from autointerp.ui.shared import blind, expected, payload, score_text, statistics, verdict_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.components import Column
 from autointerp.ui.shared.explanation_cell import explanation_cell
@@ -27,6 +28,7 @@ from autointerp.ui.shared.text import beginning, visible
 PREVIEW = 28
 """Tokens in a row's preview."""
 VERDICT_HELP = "What people said of the explanation in audits: settled together, else most raters"
+UNSEEN_HELP = "It is an item of a blind audit that you have begun: what others say of it is shown once you have rated it"
 MAX_NOTE = 40
 """Characters of a note in a row; the rest is in its tooltip."""
 
@@ -43,12 +45,13 @@ def record(
     results: SearchResults | None = None,
     above: Mapping[tuple[str, int], float] | None = None,
     notes: Mapping[tuple[str, int], str] | None = None,
+    unseen: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Everything that the list draws. `explained`: whether these coders have explanations at all, `judged`:
     whether people said what they think of any; `kind`: of the score
     shown; `results`: of the search, whose reason each row shows: the words, the similarity, or the context at the match;
     `above`: how far above its floor to expect a feature's score, where the list is in that order; `notes`: of features in the
-    collection that is listed."""
+    collection that is listed; `unseen`: features by coder whose verdicts are hidden."""
     table = payload.token_table(store)
     at_match = results if results is not None and results.spots is not None else None
     previews = _matches(store, page, at_match, table) if at_match else _strongest(store, page, table)
@@ -79,6 +82,8 @@ def record(
         )
 
     def verdict(row: LatentRow) -> list[str] | None:
+        if row.stats.latent in unseen.get(row.coder, ()):
+            return [blind.HIDDEN, UNSEEN_HELP]
         return verdict_text.cell(row.verdict, None if row.explanation is None else row.explanation.id)
 
     columns = [Column("Feature", name, kind="link", cls="name", sort="latent")]

@@ -10,7 +10,7 @@ import streamlit as st
 from autointerp.errors import StoreError
 from autointerp.store import LatentQuery, ScoreBound, ScoreKind, Spots, Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.shared import score_text, services
+from autointerp.ui.shared import blind, score_text, services
 from autointerp.ui.shared.expected import expected_above_floor
 from autointerp.ui.shared.list_state import HUMAN, SCORE_SORTS, STATES, UNSCORED, FeaturesState, sorts
 from autointerp.ui.shared.text import plain
@@ -88,6 +88,7 @@ def latent_query(
         made_by=state.made_by or None,
         human=HUMAN[state.human][1],
         verdict=None if state.verdict == "any" else state.verdict,
+        unseen=blind.unseen(listed.annotations) if listed.annotations is not None and listed.judged else {},
         members=_members(state, listed),
         limit=PAGE_SIZE,
         offset=PAGE_SIZE * (state.page - 1),
