@@ -322,21 +322,3 @@ def test_a_coder_by_its_hub_name(
         CoderLoadError, match="no coder at someone/other: no such folder, and the hub did not give it"
     ):
         load_coder("someone/other", subject=subject)
-
-
-@pytest.mark.parametrize(
-    ("file", "made_by"),
-    [("sae_weights.safetensors", "SAELens"), ("layer_1/width_16k/params.npz", "Gemma Scope")],
-)
-def test_formats_that_cannot_be_read_yet_are_named(
-    file: str, made_by: str, tmp_path: Path, subject: SubjectModel
-) -> None:
-    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / file).write_bytes(b"")
-    (tmp_path / "cfg.json").write_text(
-        '{"architecture": "jumprelu", "d_sae": 64}' if made_by == "SAELens" else ""
-    )
-    if made_by == "Gemma Scope":
-        (tmp_path / "cfg.json").unlink()
-    with pytest.raises(CoderLoadError, match=f"format of {made_by} .*cannot be read yet"):
-        load_coder(str(tmp_path), subject=subject)

@@ -9,8 +9,6 @@ from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.hub import download, is_hub_name
 from autointerp.models.subject import SubjectModel
 
-FOREIGN = {"sae_weights.safetensors": "SAELens", "params.npz": "Gemma Scope"}
-"""Files that tell a format that cannot be read yet."""
 PICKLES = {".pt", ".pth", ".bin", ".pkl", ".ckpt"}
 
 
@@ -30,6 +28,8 @@ def load_coder(spec: str | CoderSpec, *, subject: SubjectModel, hookpoint: str |
         raise CoderLoadError(_why_unknown(Path(spec.source).expanduser(), spec.hookpoint))
     coder: SparseCoder = form.load_module().load(spec, subject)
     coder.source = given
+    if not form.generated:
+        coder.config["format"] = form.name
     if coder.kind not in registry.KINDS:
         raise CoderLoadError(f"coder {spec.source} is of an unknown kind, {coder.kind!r}")
     _check_width(coder, subject)
@@ -44,15 +44,10 @@ def _why_unknown(path: Path, hookpoint: str | None) -> str:
         return f"no coder at {path}. {give}"
     if not path.is_dir():
         return f"{path} is a file of no known coder format. {give}"
-    for name, made_by in FOREIGN.items():
-        if found := next(
-            (file for depth in ("", "*/", "*/*/", "*/*/*/") for file in path.glob(depth + name)), None
-        ):
-            return f"{path} is a coder in the format of {made_by} ({found.relative_to(path)}), which cannot be read yet. {give}"
     pickles = [file.name for file in path.iterdir() if file.suffix in PICKLES]
     hint = f" Its {pickles[0]} is a pickle, which is never loaded." if pickles else ""
     where = f" for hookpoint {hookpoint}" if hookpoint else ""
-    return f"{path} holds no coder of a known format{where}.{hint} {give}"
+    return f"{path} holds no coder of a known format{where}; looked for {registry.looked_for()}.{hint} {give}"
 
 
 def _check_width(coder: SparseCoder, subject: SubjectModel) -> None:

@@ -24,8 +24,9 @@ class CoderKind:
 class CoderFormat:
     """How coders of one format are named and loaded.
 
-    `module` is imported when a coder may be of this format. `source`: how a person writes one, in capitals what varies.
-    `generated`: made from the subject model itself; such a source begins with the format's name and a colon.
+    `module` is imported when a coder may be of this format. `source`: how a person writes one, in capitals what varies; of a
+    format of files, what it is called. `help`: what it is; of a format of files, which files tell it. `generated`: made from
+    the subject model itself; such a source begins with the format's name and a colon.
     """
 
     name: str
@@ -51,10 +52,14 @@ KINDS = {
         CoderKind("sae", "SAE", "rebuilds the activations that it reads"),
         CoderKind("transcoder", "transcoder", "rebuilds a module's output from its input"),
         CoderKind("skip_transcoder", "skip transcoder", "a transcoder with a linear path beside its latents"),
+        CoderKind(
+            "cross_layer_transcoder", "cross-layer transcoder",
+            "reads one layer and writes to it and to later ones; only what it reads is used here",
+        ),
         CoderKind("neurons", "neurons", "an MLP's own neurons, the largest of each token", is_control=True),
         CoderKind("random", "random control", "an SAE with random weights, not trained", is_control=True),
     )
-}
+}  # fmt: skip
 FORMATS = {
     form.name: form
     for form in (
@@ -66,10 +71,20 @@ FORMATS = {
             "random", "autointerp.models.coders.random", "random:HOOKPOINT:N_LATENTS:K[:SEED]",
             "a TopK SAE with random weights", generated=True,
         ),
+        CoderFormat("saelens", "autointerp.models.coders.saelens", "SAELens", "cfg.json and sae_weights.safetensors"),
         CoderFormat(
-            "sparsify", "autointerp.models.coders.sparsify", "a folder or hub name in the sparsify format",
-            "cfg.json and sae.safetensors, as eai-sparsify saves them",
+            "gemma_scope", "autointerp.models.coders.gemma_scope", "Gemma Scope",
+            "params.npz, params.safetensors or params_layer_N.safetensors",
         ),
+        CoderFormat(
+            "dictionary_learning", "autointerp.models.coders.dictionary_learning", "dictionary_learning",
+            "ae.pt and config.json",
+        ),
+        CoderFormat(
+            "circuit_tracer", "autointerp.models.coders.circuit_tracer", "circuit-tracer",
+            "config.yaml and layer_N.safetensors or W_enc_N.safetensors",
+        ),
+        CoderFormat("sparsify", "autointerp.models.coders.sparsify", "sparsify", "cfg.json and sae.safetensors"),
     )
 }  # fmt: skip
 
@@ -86,8 +101,17 @@ def is_generated(source: str) -> bool:
 
 def sources() -> str:
     """How a coder can be given, as the end of a sentence."""
-    *first, last = [form.source for form in FORMATS.values()]
-    return f"{', '.join(first)}, or {last}" if first else last
+    made = [form.source for form in FORMATS.values() if form.generated]
+    *first, last = [form.source for form in FORMATS.values() if not form.generated]
+    return (
+        f"{', '.join(made)}, or a folder or hub name (owner/name, owner/name/folder@revision) in the format of "
+        f"{', '.join(first)} or {last}"
+    )
+
+
+def looked_for() -> str:
+    """Which files tell the formats."""
+    return "; ".join(f"{form.help} ({form.source})" for form in FORMATS.values() if not form.generated)
 
 
 def default_name(source: str) -> str:

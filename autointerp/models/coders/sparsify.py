@@ -8,16 +8,17 @@ SAEs read and rebuild the hookpoint's output; transcoders read its input and reb
 without looks like an SAE unless the caller says `kind="transcoder"`.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from autointerp.errors import CoderLoadError, ModelLoadError, UnknownName
-from autointerp.models.coders.coder import CoderSpec, SparseActivations, SparseCoder, check_finite, check_k
+from autointerp.models.coders.coder import CoderSpec, check_finite, check_k
+from autointerp.models.coders.file_coder import FileCoder
+from autointerp.models.coders.files import read_json, read_safetensors
+from autointerp.models.coders.place import Place
 from autointerp.models.coders.topk import TopKEncoder
 from autointerp.models.hooks import Side, Tap
 from autointerp.models.subject import SubjectModel
@@ -26,32 +27,23 @@ CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
 KINDS = ("sae", "transcoder", "skip_transcoder")
 
 
-class SparsifyCoder(SparseCoder):
+class SparsifyCoder(FileCoder):
     """A coder with sparsify's arithmetic."""
 
     def __init__(self, source: str, tap: Tap, kind: str, config: dict[str, Any], weights: dict[str, Tensor]):
-        W_enc, W_dec, k = weights["encoder.weight"], weights["W_dec"], int(config["k"])
+        activation = config.get("activation", "topk")
         super().__init__(
-            kind=kind, source=source, hookpoint=tap.module, tap=tap,
-            target=tap if kind == "sae" else Tap(tap.module, "output"),
-            n_latents=len(W_enc), d_in=W_enc.shape[1], d_out=W_dec.shape[1], k=k, W_enc=W_enc, W_dec=W_dec, config=config,
+            source, kind, Place(tap.module, tap, tap if kind == "sae" else Tap(tap.module, "output")),
+            TopKEncoder(weights["encoder.weight"], weights["encoder.bias"], int(config["k"]), activation),
+            W_dec=weights["W_dec"], b_dec=weights["b_dec"], W_skip=weights.get("W_skip"),
+            subtract_b_dec=not config.get("transcode", False), config=config,
         )  # fmt: skip
-        self.b_dec, self.W_skip = weights["b_dec"], weights.get("W_skip")
-        self.subtract_b_dec = not config.get("transcode", False)
-        self._encoder = TopKEncoder(W_enc, weights["encoder.bias"], k, config.get("activation", "topk"))
 
-    def encode(self, x: Tensor) -> SparseActivations:
-        """See `SparseCoder.encode`."""
-        return self._encoder.encode(x - self.b_dec if self.subtract_b_dec else x)
-
-    def decode(self, acts: SparseActivations, x: Tensor) -> Tensor:
-        """See `SparseCoder.decode`."""
-        y, skip = super().decode(acts, x) + self.b_dec, self.skip(x)
-        return y if skip is None else y + skip
-
-    def skip(self, x: Tensor) -> Tensor | None:
-        """See `SparseCoder.skip`."""
-        return None if self.W_skip is None else x @ self.W_skip.T
+    def weights(self) -> tuple[Tensor, ...]:
+        """See `SparseCoder.weights`: the two matrices, as stores record this format."""
+        assert self.W_enc is not None
+        assert self.W_dec is not None
+        return self.W_enc, self.W_dec
 
 
 def claims(source: str) -> bool:
@@ -92,12 +84,7 @@ def find_folder(path: Path, hookpoint: str | None) -> Path:
 
 def read_config(path: Path) -> dict[str, Any]:
     """`cfg.json`, its fields checked."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CoderLoadError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise CoderLoadError(f"{path} holds a {type(config).__name__}, not an object of settings")
+    config = read_json(path)
     for key in ("d_in", "k"):
         if not isinstance(config.get(key), int) or isinstance(config.get(key), bool) or config[key] < 1:
             raise CoderLoadError(f"{path}: {key!r} must be a positive whole number, not {config.get(key)!r}")
@@ -112,11 +99,7 @@ def read_weights(path: Path, config: dict[str, Any], device: torch.device) -> di
         raise CoderLoadError(
             f"{path.parent} holds no {path.name}; weights saved as a pickle are never loaded."
         )
-    try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CoderLoadError(f"{path} is not a safetensors file, or is damaged: {error}") from error
+    weights = read_safetensors(path)
     d = config["d_in"]
     n = weights["encoder.weight"].shape[0] if "encoder.weight" in weights else 0
     expected = {"encoder.weight": (n, d), "encoder.bias": (n,), "W_dec": (n, d), "b_dec": (d,)}
