@@ -17,6 +17,9 @@ Group = Literal["random", "top", "quantiles", "non_activating"]
 N_QUANTILES = 10
 """Into how many parts of equal size the windows of a latent are divided by their maximum; 0 is the strongest."""
 
+SELECTED = "selected"
+"""What the configuration of a coder says of its `contexts` where they are no corpus."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -141,10 +144,18 @@ class CoderInfo:
 
     @property
     def l0(self) -> float | None:
-        """Mean number of latents that fire on a token: as measured with the fidelity, else over the whole corpus."""
+        """Mean number of latents that fire on a token: as measured with the fidelity, else over the whole corpus; `None` where
+        only selected contexts are known."""
         if self.fidelity is not None:
             return self.fidelity.l0
+        if self.selected:
+            return None
         return self.n_activations / self.n_tokens if self.n_tokens else None
+
+    @property
+    def selected(self) -> bool:
+        """Whether only some contexts of each latent are known, those that another tool chose to show, rather than a corpus."""
+        return self.config.get("contexts") == SELECTED
 
     @property
     def absent(self) -> dict[str, str]:
@@ -167,7 +178,8 @@ class CoderInfo:
 @dataclass(frozen=True)
 class LatentStats:
     """Statistics of one latent over the whole corpus, by their names in `autointerp.store.STATISTICS`; `None` where a dead
-    latent has no value. Those that the program itself uses are also attributes."""
+    latent has no value, and where only selected contexts are known and their file does not state it. Those that the program
+    itself uses are also attributes."""
 
     latent: int
     values: Mapping[str, int | float | None]
@@ -186,12 +198,12 @@ class LatentStats:
         return self["n_contexts"]
 
     @property
-    def density(self) -> float:
+    def density(self) -> float | None:
         """Share of the corpus's tokens on which it activates, 0 to 1."""
         return self["density"]
 
     @property
-    def max_activation(self) -> float:
+    def max_activation(self) -> float | None:
         """0 for a dead latent."""
         return self["max_activation"]
 

@@ -110,7 +110,8 @@ def _draw(
         top=sizes.top and sizes.top + spare,
         random=sizes.random and sizes.random + spare,
     )
-    request = Request(acts, rng, held_out.contexts, avoid, neighbours)
+    lengths = resources.store.text_lengths()
+    request = Request(acts, rng, held_out.contexts, avoid, neighbours, lengths)
     (groups,) = sample([request], tokens, asked, window=window, count_duplicates=True)
     seen = {tokens[context, start:stop].tobytes() for context, start, stop in avoid.tolist()}
 

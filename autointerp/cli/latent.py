@@ -146,6 +146,8 @@ def example_groups(
         rng=np.random.default_rng([args.seed, latent]),
         neighbour_acts=[(near, coder.activations(near)) for near in similar_latents(coder, latent)],
         dedupe=args.distinct,
+        contexts=coder.known_contexts(latent),
+        lengths=store.text_lengths(),
     )
     return {str(name): examples for name, examples in groups.items()}
 

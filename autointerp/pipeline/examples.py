@@ -44,16 +44,24 @@ _SPLIT, _EXPLAIN, _SCORE = 0, 1, 2  # generators that must not repeat each other
 
 
 def split_of(
-    store: Store, acts: LatentActivations, latent: int, *, seed: int, heldout_fraction: float
+    store: Store,
+    coder: CoderStore,
+    acts: LatentActivations,
+    latent: int,
+    *,
+    seed: int,
+    heldout_fraction: float,
 ) -> Split:
-    """The explainer's and the scorers' contexts of one latent."""
-    return split_contexts(
+    """The explainer's and the scorers' contexts of one latent: all together, but those in which the latent is unknown."""
+    split = split_contexts(
         acts,
         n_contexts=store.n_contexts,
         ctx_len=store.ctx_len,
         rng=_split_rng(seed, latent),
         heldout_fraction=heldout_fraction,
     )
+    known = coder.known_contexts(latent)
+    return split if known is None else Split(split.explain & known, split.heldout & known)
 
 
 def _split_rng(seed: int, latent: int) -> np.random.Generator:
@@ -71,7 +79,10 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
         raise _never_fires(coder, latent)
     if options.protocol == "delphi":
         n_contrast = options.n_contrast if "negatives" in options.entry.needs else 0
-        places = _as_delphi(store, acts, options, lambda n_silent: delphi.draw_contrast(n_silent, n_contrast))
+        known = coder.known_contexts(latent)
+        places = _as_delphi(
+            store, acts, known, options, lambda n_silent: delphi.draw_contrast(n_silent, n_contrast)
+        )
         activating, non_activating = (
             cut_many(acts, store.tokens, part) for part in (places.activating, places.non_activating)
         )
@@ -94,7 +105,9 @@ def _held_in(
     store: Store, coder: CoderStore, acts: LatentActivations, latent: int, options: ExplainOptions
 ) -> tuple[list[Example], list[Example]]:
     """Activating and non-activating examples from the explainer's side of the split."""
-    split = split_of(store, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction)
+    split = split_of(
+        store, coder, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction
+    )
     rng = np.random.default_rng([_EXPLAIN, options.seed, latent])
     n = options.n_examples
     n_top = n if options.sampling == "top" else -(-n // 4) if options.sampling == "mix" else 0
@@ -113,6 +126,7 @@ def _held_in(
         neighbour_acts=_neighbours(coder, latent) if n_hard else (),
         centre=_centre(store, options),
         contexts=split.explain,
+        lengths=store.text_lengths(),
         count_duplicates=False,
     )
     chosen = _distinct([*groups["top"], *groups["random"]])
@@ -184,7 +198,12 @@ def heldout_places(
         def draw_silent(n_silent: int) -> NDArray[np.int64]:
             return delphi.draw_negatives(n_silent, options.n_negatives)
 
-        return [_as_delphi(store, acts, options, draw_silent) if len(acts.token) else None for acts in every]
+        return [
+            _as_delphi(store, acts, coder.known_contexts(explanation.latent), options, draw_silent)
+            if len(acts.token)
+            else None
+            for explanation, acts in zip(explanations, every, strict=True)
+        ]
     parts = _parts(options)
     requests: list[Request] = []
     for explanation, acts in zip(explanations, every, strict=True):
@@ -192,7 +211,9 @@ def heldout_places(
             latent, fresh = explanation.latent, unseen(resources, explanation, acts)
             rng = np.random.default_rng([_SCORE, options.seed, latent])
             neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
-            requests.append(Request(acts, rng, fresh.contexts, fresh.shown, neighbours))
+            requests.append(
+                Request(acts, rng, fresh.contexts, fresh.shown, neighbours, store.text_lengths())
+            )
     sizes = Sizes(
         per_quantile=-(-options.n_examples // N_QUANTILES),
         non_activating=parts.get("random", 0),
@@ -261,6 +282,7 @@ def unseen(resources: Resources, explanation: Explanation, acts: LatentActivatio
     lineage = lineage_of(resources.store, resources.annotations, explanation)
     split = split_of(
         resources.store,
+        resources.store.coder(explanation.coder),
         acts,
         explanation.latent,
         seed=lineage.split_seed,
@@ -280,11 +302,13 @@ def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:
 def _as_delphi(
     store: Store,
     acts: LatentActivations,
+    known: NDArray[np.bool_] | None,
     options: ExplainOptions | ScoreOptions,
     draw_silent: Callable[[int], NDArray[np.int64]],
 ) -> HeldoutPlaces:
     """As delphi chooses, for the explainer as for the scorers: one population without a split, equal draws from ten slices,
-    fixed seeds. `draw_silent`: which of so many windows without any activation."""
+    fixed seeds. `known`: the contexts in which the latent is known, `None` for all. `draw_silent`: which of so many windows
+    without any activation."""
     width = check_window(options.window, store.ctx_len)
     windows = positive_windows(acts, ctx_len=store.ctx_len, window=width)
     spans = np.stack([windows.context, windows.start, windows.stop], axis=1)[falling(windows.maximum)]
@@ -293,10 +317,19 @@ def _as_delphi(
     per_context = -(-store.ctx_len // width)
     firing = np.zeros(store.n_contexts * per_context, dtype=bool)
     firing[windows.context * per_context + windows.start // width] = True
+    lengths = store.text_lengths()
+    if known is not None:
+        firing |= np.repeat(~known, per_context)
+    if lengths is not None:
+        firing |= (np.arange(per_context) * width >= lengths[:, None]).ravel()
     silent = np.flatnonzero(~firing)
     number = silent[draw_silent(len(silent))]
     start = number % per_context * width
-    negatives = np.stack([number // per_context, start, np.minimum(start + width, store.ctx_len)], axis=1)
+    context = number // per_context
+    ends = np.full(len(context), store.ctx_len) if lengths is None else lengths[context]
+    negatives = np.stack([context, start, np.minimum(start + width, ends)], axis=1)
+    if lengths is not None:
+        spans[:, 2] = np.minimum(spans[:, 2], lengths[spans[:, 0]])
     return HeldoutPlaces(
         Places(spans[ranks], quantiles, ["activating"] * n, [None] * n, [0] * n),
         Places.negatives(negatives, "random"),

@@ -53,11 +53,13 @@ def near_in_meaning(
         for context, first, last in spans.tolist()
     }
     chosen: list[tuple[int, int, int]] = []
+    if request.lengths is not None:
+        stop = np.minimum(stop, request.lengths[rows // per_context])
     for context, first, last in zip(
         (rows // per_context).tolist(), start.tolist(), stop.tolist(), strict=True
     ):
         text = store.tokens[context, first:last].tobytes()
-        if text not in seen and len(chosen) < n:
+        if text not in seen and len(chosen) < n and first < last:
             seen.add(text)
             chosen.append((context, first, last))
     return Places.negatives(np.array(chosen, dtype=np.int64).reshape(-1, 3), "embedding")

@@ -41,7 +41,8 @@ class Request:
 
     `contexts` Bool[ndarray, " n_contexts"]: only these rows, for one side of a split; quantiles are then taken over these rows.
     `avoid`: windows, such as those that an explainer was shown, whose near-duplicates are left out of quantiles and
-    non-activating windows. `neighbours`: similar latents, which lend the hard negatives.
+    non-activating windows. `neighbours`: similar latents, which lend the hard negatives. `lengths` Int64[ndarray, " n_contexts"]:
+    tokens of text in each row, where padding follows, which no window holds; the same for all requests.
     """
 
     acts: LatentActivations
@@ -49,6 +50,7 @@ class Request:
     contexts: NDArray[np.bool_] | None = None
     avoid: Spans = field(default_factory=no_spans)
     neighbours: NeighbourActivations = ()
+    lengths: NDArray[np.int64] | None = None
 
 
 class Axis:
@@ -68,6 +70,7 @@ class Axis:
         self.requests, self.tokens, self.width = requests, tokens, width
         self.dedupe, self.counted = dedupe, counted
         self.n_contexts, self.ctx_len = tokens.shape
+        self.lengths = requests[0].lengths
         self.every = self._all_activations()
         self.allowed = np.ones(len(requests) * self.n_contexts, dtype=bool)
         acts = self.every
@@ -189,7 +192,11 @@ class Axis:
         """Int64[ndarray, "*n 3"]."""
         at = self.by_rank[ranks]
         context = self.windows.context[at] % self.n_contexts
-        return np.stack([context, self.windows.start[at], self.windows.stop[at]], axis=-1)
+        return np.stack([context, self.windows.start[at], self._cut(context, self.windows.stop[at])], axis=-1)
+
+    def _cut(self, context: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where windows end: with the text of their context at the latest."""
+        return stop if self.lengths is None else np.minimum(stop, self.lengths[context])
 
     def _marks(self, ranks: NDArray[np.int64]) -> NDArray[Any]:
         """What tells windows apart: near-duplicates share a mark. Without `dedupe` every window has its own."""
@@ -265,7 +272,8 @@ class Axis:
             silent = np.searchsorted(token, row + windows.start) == np.searchsorted(token, row + windows.stop)
             at = request.rng.permutation(np.flatnonzero(silent))[: 3 * n]
             turn, lender = np.arange(len(at)), np.full(len(at), latent)
-            lent.append((windows.context[at], windows.start[at], windows.stop[at], lender, turn))
+            stop = self._cut(windows.context[at], windows.stop[at])
+            lent.append((windows.context[at], windows.start[at], stop, lender, turn))
         if not lent:
             return Places.negatives(no_spans(), "neighbours")
         *columns, turn = (np.concatenate(column) for column in zip(*lent, strict=True))
@@ -282,8 +290,13 @@ class Axis:
         first_row = np.searchsorted(rows, np.arange(len(self.requests) + 1) * self.n_contexts)
         # A window's number is row * per_context + slot; the firing ones are taken out of the range by their rank.
         firing = row_of[self.aligned.context] * per_context + self.aligned.start // self.width
+        if self.lengths is not None:  # so are those of padding
+            first_blank = -(-self.lengths // self.width)[rows % self.n_contexts]
+            blank = np.arange(per_context) >= first_blank[:, None]
+            firing = np.union1d(firing, np.flatnonzero(blank))
         gaps = firing - np.arange(len(firing))
-        n_silent = (np.diff(first_row) * per_context - np.diff(self._ends(self.aligned.context))).tolist()
+        taken = np.diff(np.searchsorted(firing, first_row * per_context))
+        n_silent = (np.diff(first_row) * per_context - taken).tolist()
         draws = [
             request.rng.choice(size, size=min(3 * n, size), replace=False, shuffle=True)
             for request, size in zip(self.requests, n_silent, strict=True)
@@ -294,8 +307,9 @@ class Axis:
         number += np.searchsorted(gaps, number, side="right")
         at = number // per_context
         start = (number - at * per_context) * self.width
-        stop = np.minimum(start + self.width, self.ctx_len)
-        places = np.stack([rows[at] - owner * self.n_contexts, start, stop], axis=1)
+        context = rows[at] - owner * self.n_contexts
+        stop = self._cut(context, np.minimum(start + self.width, self.ctx_len))
+        places = np.stack([context, start, stop], axis=1)
         ends = np.cumsum([0, *map(len, draws)]).tolist()
         heads = [min(begin + n + SPARE, end) for begin, end in pairwise(ends)]
         # At once what is surely looked at.

@@ -49,10 +49,11 @@ def build_groups(
     contexts: NDArray[np.bool_] | None = None,
     dedupe: bool = True,
     count_duplicates: bool = True,
+    lengths: NDArray[np.int64] | None = None,
 ) -> dict[Group, list[Example]]:
     """All four groups of one latent, cut out: see `sample`, `Request` and `Sizes`."""
     sizes = Sizes(n_top, n_random, n_per_quantile, n_non_activating, n_hard)
-    request = Request(acts, rng, contexts, neighbours=neighbour_acts)
+    request = Request(acts, rng, contexts, neighbours=neighbour_acts, lengths=lengths)
     (groups,) = sample(
         [request],
         tokens,

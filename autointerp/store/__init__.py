@@ -6,7 +6,7 @@ from autointerp.store.annotated import (
     sorted_kinds,
 )
 from autointerp.store.catalog import one_look
-from autointerp.store.coder_writer import CoderWriter
+from autointerp.store.coder_writer import CoderWriter, Stated
 from autointerp.store.coders.definitions import STATISTICS, Statistic
 from autointerp.store.coders.firing import Spots
 from autointerp.store.coders.reader import CoderStore
@@ -40,6 +40,7 @@ __all__ = [
     "ShownScore",
     "ShownVerdict",
     "Spots",
+    "Stated",
     "Statistic",
     "Store",
     "Vocabulary",

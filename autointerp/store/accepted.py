@@ -52,8 +52,8 @@ def refuse_others(connection: duckdb.DuckDBPyConnection, file: str) -> None:
 
 
 def check_columns(connection: duckdb.DuckDBPyConnection, file: str, accepted: Columns) -> None:
-    """Raises StoreDamaged where a table or a column is missing, or of another type. Columns of neighbours may be missing, other
-    tables and columns may not be there."""
+    """Raises StoreDamaged where a table or a column is missing, or of another type. Columns of neighbours may be missing, and
+    the table of what is stated of selected contexts; other tables and columns may not be there."""
     query = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = ?"
     present = {(table, column): kind for table, column, kind in connection.execute(query, [file]).fetchall()}
     for (table, column), kind in present.items():
@@ -62,7 +62,11 @@ def check_columns(connection: duckdb.DuckDBPyConnection, file: str, accepted: Co
                 f"its column {table[:60]}.{column[:60]} of type {kind[:60]} is none of this program's"
             )
     for table, column in accepted:
-        if (table, column) not in present and (table != "neighbours" or column == "latent"):
+        missing = (table, column) not in present
+        optional = (table == "neighbours" and column != "latent") or (
+            table == "stated" and ("stated", "latent") not in present
+        )
+        if missing and not optional:
             raise StoreDamaged(f"it has no column {table}.{column}")
 
 
@@ -76,7 +80,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, file: str) -> dict[str, int]:
 def coder_columns() -> Columns:
     """Of a coder file. Latents are of either type: a file with few has the narrower one."""
     relations = get_args(Relation)
-    return _columns(schema(1, relations), schema(1 << 17, relations))
+    return _columns(schema(1, relations, selected=True), schema(1 << 17, relations))
 
 
 @cache

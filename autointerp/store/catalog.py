@@ -203,7 +203,12 @@ class Generation:
         scales = {"scale": info.scale, "logit_scale": float(meta["logit_scale"])}
         relations = checked.value(meta["relations"], dict, "relations")
         checked.entries(relations, Relation, Relation, "relations")
-        self._check_size(info, corpus, accepted.rows_of(self._connection, file), scales)
+        rows_of = accepted.rows_of(self._connection, file)
+        self._check_size(info, corpus, rows_of, scales)
+        if ("stated" in rows_of) != info.selected or rows_of.get("stated", info.n_latents) != info.n_latents:
+            raise StoreDamaged(
+                f"it holds selected contexts, but not what is stated of them, or the reverse. {_AGAIN}"
+            )
         return AttachedCoder(
             alias if steps else file,
             info,

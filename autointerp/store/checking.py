@@ -64,10 +64,11 @@ def _corpus(store: Store, generation: Generation) -> Iterator[str]:
 def _coder(store: Store, generation: Generation, coder: AttachedCoder) -> Iterator[str]:
     info = coder.info
     try:
-        for table in _CODER:
+        tables = (*_CODER, "stated") if info.selected else _CODER
+        for table in tables:
             _read(generation, f"{coder.alias}.{table}")
         last = info.n_latents - 1
-        for table in _CODER:
+        for table in tables:
             highest = generation.columns(f"SELECT max(latent) AS high FROM {coder.alias}.{table}")["high"][0]
             if highest is not None and not np.ma.is_masked(highest) and int(highest) > last:
                 yield f"table {table} names latent {int(highest)}; the coder has 0 to {last}"

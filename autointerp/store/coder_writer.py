@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self, get_args
 
@@ -37,9 +37,26 @@ _ROWS_AT_ONCE = 1 << 16
 SORTED_ROWS = 1 << 16
 
 Logits = tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.integer], NDArray[np.floating]]
-"""Promoted token ids and values, suppressed token ids and values, each [n_latents, m], strongest first."""
+"""Promoted token ids and values, suppressed token ids and values, each [n_latents, m], strongest first; -1 = none."""
 Neighbours = Mapping[Relation, tuple[NDArray[np.integer], NDArray[np.floating]]]
 """Per relation, neighbour latents and values, each [n_latents, m], nearest first; -1 = none."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file with selected contexts states of each latent. NaN where it does not.
+
+    density, max_activation  Float64[ndarray, " n_latents"]
+    edges   Float64[ndarray, "n_latents bins+1"]: of the histogram of activations, NaN after the last
+    counts  Float64[ndarray, "n_latents bins"]: in its bins
+    known   Int64[ndarray, "n 2"]: latents, ascending, and the contexts in which each is known, active there or not
+    """
+
+    density: NDArray[np.float64]
+    max_activation: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    known: NDArray[np.int64]
 
 
 class CoderWriter:
@@ -139,12 +156,14 @@ class CoderWriter:
         neighbours: Neighbours | None = None,
         fidelity: Fidelity | None = None,
         cofiring_share: float | None = None,
+        stated: Stated | None = None,
         progress: ProgressCallback = no_progress,
     ) -> CoderInfo:
         """Sorts, computes statistics, writes and publishes the file; closes the writer.
 
         `n_tokens`: positions that could fire (masked ones excluded). `position_counts` Int[ndarray, " ctx_len"]: rows that
-        could fire at each position, all by default. `cofiring_share`: of tokens counted for co-firing.
+        could fire at each position, all by default. `cofiring_share`: of tokens counted for co-firing. `stated`: where
+        only selected contexts are known, which the coder's configuration then says too.
         """
         store = self.store
         if position_counts is None:
@@ -154,13 +173,17 @@ class CoderWriter:
             with writing(store.layout.coders):
                 relations = _shared(neighbours or {})
                 with DatabaseWriter(path) as database:
-                    for statement in schema(self.n_latents, dict.fromkeys(relations.values())):
+                    for statement in schema(
+                        self.n_latents, dict.fromkeys(relations.values()), selected=stated is not None
+                    ):
                         database.execute(statement)
                     n_dead = self._write_blocks(
                         database, np.asarray(position_counts, dtype=np.int64), progress
                     )
                     logit_scale = self._write_logits(database, logits)
                     self._write_neighbours(database, neighbours or {}, relations)
+                    if stated is not None:
+                        self._write_stated(database, stated)
                     self._write_meta(
                         database,
                         {"n_tokens": n_tokens, "n_dead": n_dead, "has_logits": logits is not None},
@@ -174,7 +197,8 @@ class CoderWriter:
         finally:
             self.discard()
         coder = store.coder(self.name)
-        coder.keep({name: np.concatenate(parts) for name, parts in self._computed.items()})
+        if stated is None:
+            coder.keep({name: np.concatenate(parts) for name, parts in self._computed.items()})
         return coder.info
 
     def discard(self) -> None:
@@ -261,10 +285,8 @@ class CoderWriter:
                 "logits",
                 {
                     "latent": np.arange(rows.start, rows.stop, dtype=np.uint32),
-                    "promoted": _lists(promoted[rows].astype(np.uint32)),
-                    "promoted_value": _lists(encode_signed(promoted_values[rows], scale)),
-                    "suppressed": _lists(suppressed[rows].astype(np.uint32)),
-                    "suppressed_value": _lists(encode_signed(suppressed_values[rows], scale)),
+                    **_logit_lists("promoted", promoted[rows], promoted_values[rows], scale),
+                    **_logit_lists("suppressed", suppressed[rows], suppressed_values[rows], scale),
                 },
             )
         return scale
@@ -284,6 +306,27 @@ class CoderWriter:
                 columns[relation] = _lists(np.where(there, ids, 0).astype(np.uint32), there)
                 columns[f"{relation}_value"] = _lists(encode_similarity(values), there)
             database.insert("neighbours", columns)
+
+    def _write_stated(self, database: DatabaseWriter, stated: Stated) -> None:
+        for rows in self._rows_at_once():
+            edges, counts = stated.edges[rows], stated.counts[rows]
+            first, last = np.searchsorted(stated.known[:, 0], (rows.start, rows.stop))
+            known = stated.known[first:last]
+            offsets = np.searchsorted(known[:, 0], np.arange(rows.start, rows.stop + 1))
+            maxima = stated.max_activation[rows].astype(np.float32)
+            database.insert(
+                "stated",
+                {
+                    "latent": np.arange(rows.start, rows.stop, dtype=np.uint32),
+                    "density": pa.array(stated.density[rows], from_pandas=True),
+                    "max_activation": pa.array(maxima, from_pandas=True),
+                    "edges": _lists(edges.astype(np.float32), ~np.isnan(edges)),
+                    "counts": _lists(counts, ~np.isnan(counts)),
+                    "known": pa.ListArray.from_arrays(
+                        pa.array(offsets, pa.int32()), pa.array(known[:, 1].astype(np.uint32))
+                    ),
+                },
+            )
 
     def _rows_at_once(self) -> Iterator[slice]:
         for start in range(0, self.n_latents, _ROWS_AT_ONCE):
@@ -319,6 +362,14 @@ def _storage_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
     """
     piece = (np.cumsum(counts) - counts) // SORTED_ROWS
     return np.lexsort((counts, piece))
+
+
+def _logit_lists(name: str, ids: NDArray, values: NDArray, scale: float) -> dict[str, pa.ListArray]:
+    there = ids >= 0
+    return {
+        name: _lists(np.where(there, ids, 0).astype(np.uint32), there),
+        f"{name}_value": _lists(encode_signed(np.where(there, values, 0), scale), there),
+    }
 
 
 def _shared(neighbours: Neighbours) -> dict[Relation, Relation]:

@@ -15,7 +15,9 @@ _OPTIONAL: dict[str, dict[str, Any]] = {
         "name": str, "source": str, "revision": str | None, "d_model": int, "n_layers": int, "vocab_size": int,
         "architecture": str, "fingerprint": str | None, "dtype": str | None,
     },
-    "tokenizer": {"source": str | None, "separator": int | None, "bos": int | None, "n_tokens_asked": int | None},
+    "tokenizer": {"source": str | None, "separator": int | None, "bos": int | None, "n_tokens_asked": int | None,
+        "padding": int | None,
+    },
     "corpus": {"name": str, "vocab_size": int},
 }  # fmt: skip
 _UNKNOWN = {str: "unknown", int: 0}

@@ -69,7 +69,7 @@ def _preview(
         start=start,
         token_ids=np.array(tokens[context, start:stop], dtype=np.int64),
         activations=activations,
-        max_activation=row.stats.max_activation,
+        max_activation=row.stats.max_activation or float(activations.max()),
         quantile=0,
     )
 

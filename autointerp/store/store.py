@@ -100,6 +100,16 @@ class Store:
         """The whole context as text."""
         return self.vocabulary().decode_text(self.tokens[context])
 
+    def text_lengths(self) -> NDArray[np.int64] | None:
+        """Int64[ndarray, " n_contexts"]: how many tokens of each context are text, where padding follows; `None` without any."""
+        padding = self.meta["tokenizer"].get("padding")
+        if padding is None:
+            return None
+        memo = self.generation().memo
+        if "text_lengths" not in memo:
+            memo["text_lengths"] = (np.asarray(self.tokens) != padding).sum(axis=1, dtype=np.int64)
+        return memo["text_lengths"]
+
     def document_of(self, token: int) -> Document | None:
         """The document that the token at this index of the corpus belongs to; `None` where that is not recorded."""
         columns = self.generation().columns(

@@ -68,6 +68,8 @@ def all_values(
     """Float64[ndarray, " n_latents"] of each computed statistic, NaN where a latent has no value. What was never worked out is
     now, in one pass over the activations (about 5 million a second)."""
     names = list(names)
+    if coder.info.selected:  # of a corpus that nobody has
+        return {name: np.full(coder.info.n_latents, np.nan) for name in names}
     with generation.computing:
         values = known_values(generation, coder, names)
         missing = [name for name in names if name not in values]

@@ -17,6 +17,8 @@ from autointerp.store.coders.statistics import Grid, token_entropy
 Format = Literal["count", "density", "share", "activation", "decimal", "token", "place"]
 """How a value is written: a whole number; a fraction as a percentage, precise or in whole percent; an activation; a number with
 three decimals; a vocabulary id as its text; a token index as context and position."""
+Known = Literal["stated", "held", "unknown"]
+"""Where only selected contexts of a latent are known: its file states it, it is of the contexts that are held, or nobody knows."""
 Compute = Callable[[LatentBlock, Grid], NDArray]
 
 
@@ -59,6 +61,8 @@ class Statistic:
     filters: tuple[Literal["min", "max"], ...] = ()
     """Bounds that the list of features offers; a query takes any."""
     in_panel: bool = True
+    selected: Known = "unknown"
+    """What it is where only selected contexts are known: never computed from them as if they were a corpus."""
 
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.stored, self.sql, self.compute)) != 1:
@@ -74,14 +78,16 @@ STATISTICS = {
         Statistic(
             "density", "Density", "Share of the corpus's tokens on which it activates", "density",
             sql="n_activations / {n_tokens}::DOUBLE", null_when_dead=False, in_list=True, filters=("min", "max"),
+            selected="stated",
         ),
         Statistic(
             "n_activations", "Active tokens", "Tokens on which it activates", "count",
-            stored="UBIGINT", null_when_dead=False, of="n_tokens",
+            stored="UBIGINT", null_when_dead=False, of="n_tokens", selected="held",
         ),
         Statistic(
             "n_contexts", "Active contexts", "Contexts in which it activates at least once, and their share", "count",
             stored="UINTEGER", null_when_dead=False, of="n_contexts", beside="context_density",
+            selected="held",
         ),
         Statistic(
             "context_density", "Share of contexts", "Share of contexts in which it activates at least once", "density",
@@ -90,6 +96,7 @@ STATISTICS = {
         Statistic(
             "max_activation", "Maximum activation", "Largest activation in the corpus", "activation",
             stored="FLOAT", null_when_dead=False, key="max", short="Max", in_list=True, filters=("min",),
+            selected="stated",
         ),
         Statistic(
             "mean_activation", "Mean activation", "Mean over the tokens on which it activates", "activation",
@@ -120,6 +127,7 @@ STATISTICS = {
         ),
         Statistic(
             "peak_token", "Peak", "Where it is strongest: context and position", "place", stored="UBIGINT", sortable=False,
+            selected="held",
         ),
     )
 }  # fmt: skip

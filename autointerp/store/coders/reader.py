@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan
+from math import isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +29,32 @@ from autointerp.types import (
 
 @dataclass(frozen=True)
 class LatentTable:
-    """The statistics of all latents as arrays, row i = latent i; zeros where a dead latent has no value."""
+    """The statistics of all latents as arrays, row i = latent i; zeros where a latent has no value, and there `missing` is true,
+    an array for each column that has such."""
 
     columns: Columns
     live: NDArray[np.int64]
+    missing: Mapping[str, NDArray[np.bool_]]
 
     def stats(self, latent: int) -> LatentStats:
         """One row as a record."""
         dead = not self.columns["n_activations"][latent]
         values = {
             statistic.name: None
-            if dead and statistic.null_when_dead
+            if (dead and statistic.null_when_dead) or self._lacks(statistic.column, latent)
             else self.columns[statistic.column][latent].item()
             for statistic in STATISTICS.values()
             if statistic.column in self.columns
         }
         return LatentStats(latent, values)
+
+    def known(self, column: str) -> NDArray[np.float64]:
+        """A statistic of all latents, Float64[ndarray, " n_latents"], NaN where it has no value."""
+        values = self.columns[column].astype(np.float64)
+        return np.where(self.missing[column], np.nan, values) if column in self.missing else values
+
+    def _lacks(self, column: str, latent: int) -> bool:
+        return column in self.missing and bool(self.missing[column][latent])
 
 
 class CoderStore:
@@ -79,7 +89,9 @@ class CoderStore:
         values = computed.known_values(generation, coder, computed_names())
         missing = [name for name in computed_names() if name not in values]
         row = {name: column[latent].item() for name, column in values.items()}
-        if missing:
+        if coder.info.selected:
+            row |= dict.fromkeys(missing, nan)
+        elif missing:
             block = _block(generation, coder, latent, known)
             alone = computed.compute(block, computed.grid(generation), missing)
             row |= {name: column[0].item() for name, column in alone.items()}
@@ -104,10 +116,29 @@ class CoderStore:
         token, bits = _firings(generation, coder, latent)
         return LatentActivations(token, decode(bits, coder.info.scale))
 
-    def histogram(self, latent: int, known: LatentActivations | None = None) -> Histogram:
-        """Counts in bins of equal width from 0 to the latent's maximum; no bins for a dead latent. `known`: the latent's
-        activations, where they are at hand: they spare a second look at them."""
+    def known_contexts(self, latent: int) -> NDArray[np.bool_] | None:
+        """Bool[ndarray, " n_contexts"]: in which contexts the latent is known, active there or not; `None`: in all of them, as it
+        is unless another tool selected them."""
         generation, coder, latent = self._checked(latent)
+        if not coder.info.selected:
+            return None
+        rows = generation.columns(f"SELECT known FROM {coder.alias}.stated WHERE latent = ?", [latent])
+        known = np.zeros(coder.info.n_contexts, dtype=bool)
+        known[_list(rows["known"])] = True
+        return known
+
+    def histogram(self, latent: int, known: LatentActivations | None = None) -> Histogram | None:
+        """Counts in bins of equal width from 0 to the latent's maximum; no bins for a dead latent. `known`: the latent's
+        activations, where they are at hand: they spare a second look at them. Where only selected contexts are known, as their
+        file states it, or `None`."""
+        generation, coder, latent = self._checked(latent)
+        if coder.info.selected:
+            rows = generation.columns(
+                f"SELECT edges, counts FROM {coder.alias}.stated WHERE latent = ?", [latent]
+            )
+            edges, counts = _list(rows["edges"]), _list(rows["counts"])
+            stated = len(counts) > 0 and len(edges) == len(counts) + 1
+            return Histogram(edges.astype(np.float32), counts.astype(np.int64)) if stated else None
         top = self.table().columns["max_activation"][latent]
         if not top:
             return Histogram(np.zeros(1, dtype=np.float32), np.zeros(0, dtype=np.int64))
@@ -167,7 +198,8 @@ class CoderStore:
         """log10 density edges Float64[ndarray, " bins+1"] and counts Int64[ndarray, " bins"] over live latents. The bins of all
         coders lie on one grid, `per_decade` to a factor of ten, so that their counts compare."""
         table = self.table()
-        places = np.log10(table.columns["density"][table.live]) * per_decade
+        density = table.columns["density"][table.live]
+        places = np.log10(density[density > 0]) * per_decade
         # The rounding puts what lies on an edge but for the last digit on it.
         bins = np.floor(np.round(places, 9)).astype(np.int64)
         first = int(bins.min(initial=0))
@@ -195,7 +227,12 @@ class CoderStore:
         if key not in generation.memo:
             stored = generation.columns(f"{latents(coder)} ORDER BY latent")
             columns = {name: np.ma.filled(column, 0) for name, column in stored.items()}
-            generation.memo[key] = LatentTable(columns, np.flatnonzero(columns["n_activations"]))
+            missing = {
+                name: np.ma.getmaskarray(column)
+                for name, column in stored.items()
+                if isinstance(column, np.ma.MaskedArray)
+            }
+            generation.memo[key] = LatentTable(columns, np.flatnonzero(columns["n_activations"]), missing)
         return generation.memo[key]
 
     def activations_between(self, first: int, last: int) -> list[LatentActivations]:
@@ -257,6 +294,12 @@ def _firings(
         grid = coder.info.n_contexts * coder.info.ctx_len
         token -= token[0] // grid * grid  # all of a latent's rows are in one slot
     return token, rows["activation"]
+
+
+def _list(column: NDArray) -> NDArray:
+    """The list in the only row of a column; empty for NULL, and where there is no row."""
+    value = column[0] if len(column) and not np.ma.is_masked(column[0]) else None
+    return np.zeros(0, dtype=np.int64) if value is None else np.ma.filled(value, 0)
 
 
 def _block(

@@ -26,12 +26,19 @@ CREATE TABLE neighbours(latent UINTEGER{neighbours})
 """
 
 
-def schema(n_latents: int, relations: Iterable[Relation]) -> list[str]:
+STATED = """
+CREATE TABLE stated(latent UINTEGER, density DOUBLE, max_activation FLOAT, edges FLOAT[], counts DOUBLE[], known UINTEGER[])
+"""
+"""Of a coder of which only selected contexts are known: what its file states of each latent, NULL where it does not, and in
+which contexts the latent is known."""
+
+
+def schema(n_latents: int, relations: Iterable[Relation], *, selected: bool = False) -> list[str]:
     """Statements that make the tables; `relations` are those with columns of their own."""
     neighbours = "".join(f", {name} UINTEGER[], {name}_value SMALLINT[]" for name in relations)
     statistics = "".join(f", {statistic.column} {statistic.stored}" for statistic in stored())
     text = _SCHEMA.format(latent=latent_type(n_latents), neighbours=neighbours, statistics=statistics)
-    return text.strip().split(";")
+    return [*text.strip().split(";"), *([STATED.strip()] if selected else [])]
 
 
 def latent_type(n_latents: int) -> str:

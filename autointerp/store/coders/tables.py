@@ -41,15 +41,21 @@ def latents(coder: AttachedCoder, computed: Mapping[str, str] | None = None) -> 
         if statistic.compute is None or statistic.name in tables
     ]
     joins = "".join(f" LEFT JOIN {table} AS {quote(name)} USING (latent)" for name, table in tables.items())
-    return f"SELECT latent, {', '.join(columns)} FROM {coder.alias}.latents{joins}"
+    if coder.info.selected:
+        joins += f" LEFT JOIN {coder.alias}.stated AS stated USING (latent)"
+    return f"SELECT latent, {', '.join(columns)} FROM {coder.alias}.latents AS held{joins}"
 
 
 def _expression(statistic: Statistic, info: CoderInfo, tables: Mapping[str, str]) -> str:
     if statistic.name in tables:
         return f"{quote(statistic.name)}.value"
+    if info.selected and statistic.selected == "stated":
+        return f"stated.{statistic.column}"
+    if info.selected and statistic.selected == "unknown":
+        return f"NULL::{statistic.stored or 'DOUBLE'}"
     if statistic.sql is not None:
         return statistic.sql.format(n_tokens=max(info.n_tokens, 1), n_contexts=info.n_contexts)
-    return statistic.column
+    return f"held.{statistic.column}"
 
 
 def views(coder: AttachedCoder, computed: Mapping[str, str]) -> dict[str, str]:
@@ -66,8 +72,9 @@ def views(coder: AttachedCoder, computed: Mapping[str, str]) -> dict[str, str]:
         "quantiles": (
             f"SELECT latent, quantile, half(low) * {scale} AS low, half(high) * {scale} AS high "
             f"FROM (FROM {alias}.quantiles UNION ALL {_derived_quantiles(coder)})"
+            + (" WHERE false" if info.selected else "")
         ),
-        "histograms": (
+        "histograms": _stated_histograms(coder) if info.selected else (
             f"SELECT latent, bin, max_activation * bin / {N_BINS} AS low, max_activation * (bin + 1) / {N_BINS} AS high, n "
             f"FROM (SELECT latent, bin, n, max_activation FROM {alias}.histograms JOIN {_maxima(coder)} USING (latent) "
             f"UNION ALL {_derived_histograms(coder)})"
@@ -90,6 +97,15 @@ def _rare(coder: AttachedCoder) -> str:
 def _maxima(coder: AttachedCoder, where: str = "") -> str:
     latent = f"latent::{latent_type(coder.info.n_latents)} AS latent"
     return f"(SELECT {latent}, max_activation FROM {coder.alias}.latents{where})"
+
+
+def _stated_histograms(coder: AttachedCoder) -> str:
+    """Of a coder of which selected contexts are known: what its file states."""
+    bins = "unnest(range(len(counts)))::UTINYINT AS bin"
+    return (
+        f"SELECT latent::{latent_type(coder.info.n_latents)} AS latent, {bins}, unnest(edges[:len(counts)]) AS low, "
+        f"unnest(edges[2:]) AS high, unnest(counts)::UBIGINT AS n FROM {coder.alias}.stated"
+    )
 
 
 def _derived_histograms(coder: AttachedCoder) -> str:

@@ -68,8 +68,8 @@ def record(desk: Desk, entry: Entry, shown: Shown) -> dict[str, Any]:
     return {
         "rev": f"{desk.audit.id} {entry.item} {entry.round}",
         "from_top": True,
-        "max": feature.stats.max_activation,
-        "top": fmt.activation(feature.stats.max_activation),
+        "max": feature.top,
+        "top": fmt.activation(feature.top),
         "hist": None,
         "view": {"align": False, "whitespace": False, "full": False, "breaks": False},
         "groups": [

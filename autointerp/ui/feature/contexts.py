@@ -56,8 +56,8 @@ def record(feature: Feature, state: FeatureState, linked: Sight | None) -> dict[
         "rev": repr((file_identity(feature.coder.info), feature.latent, view)),
         **feature.address,
         "params": feature.address | ({} if state.window == "medium" else {"window": state.window}),
-        "max": feature.stats.max_activation,
-        "top": fmt.activation(feature.stats.max_activation),
+        "max": feature.top,
+        "top": fmt.activation(feature.top),
         "hist": payload.histogram(feature.histogram) | {"chosen": state.bin} if feature.histogram else None,
         "view": {
             "align": state.align,

@@ -55,6 +55,8 @@ def _first(feature: Feature) -> dict[Group, list[Example]]:
         n_hard=FIRST.hard,
         rng=np.random.default_rng([feature.latent, 0]),
         neighbour_acts=_neighbours(feature),
+        contexts=feature.coder.known_contexts(feature.latent),
+        lengths=feature.store.text_lengths(),
     )
 
 
@@ -71,15 +73,18 @@ def _further(feature: Feature, group: Group, number: int) -> list[Example]:
     if group in HEAD:
         # The first use of the generator is the order of the random windows, however many are wanted.
         sizes = Sizes(**{group: PAGE * (number + 1)})
-        (drawn,) = sample(
-            [Request(acts, np.random.default_rng([feature.latent, 0]))], tokens, sizes, window=DRAWN, count_duplicates=True
-        )  # fmt: skip
+        request = Request(
+            acts, np.random.default_rng([feature.latent, 0]), lengths=feature.store.text_lengths()
+        )
+        (drawn,) = sample([request], tokens, sizes, window=DRAWN, count_duplicates=True)
         return cut_many(acts, tokens, drawn[group])[PAGE * number :]
     before = [shown for earlier in range(number) for shown in _page(feature, group, earlier)]
     spans = [(shown.context, shown.start, shown.start + len(shown.token_ids)) for shown in before]
     request = Request(
         acts,
         np.random.default_rng([feature.latent, number]),
+        feature.coder.known_contexts(feature.latent),
+        lengths=feature.store.text_lengths(),
         avoid=np.array(spans, dtype=np.int64).reshape(-1, 3),
         neighbours=_neighbours(feature) if group == "non_activating" else (),
     )
@@ -110,7 +115,8 @@ def _head(feature: Feature, group: Group, drawn: list[Example]) -> list[Example]
 def strongest(feature: Feature, n: int, window: int) -> list[Example]:
     """The strongest windows of a feature that is only glanced at."""
     acts, tokens = feature.activations, feature.store.tokens
-    request = Request(acts, np.random.default_rng(0))  # the strongest are not drawn at random
+    # The strongest are not drawn at random.
+    request = Request(acts, np.random.default_rng(0), lengths=feature.store.text_lengths())
     (found,) = sample([request], tokens, Sizes(top=n), window=window, count_duplicates=True)
     return cut_many(acts, tokens, found["top"])
 
@@ -143,5 +149,8 @@ def bin_of(feature: Feature) -> NDArray[np.int64]:
     """For each activation, the bin of the histogram that counts it: Int64[ndarray, " n"]."""
     assert feature.histogram is not None
     n = len(feature.histogram.counts)
-    per_unit = np.float32(n) / np.float32(feature.stats.max_activation)
+    if feature.coder.info.selected:
+        edges = feature.histogram.edges
+        return np.clip(np.searchsorted(edges, feature.activations.activation, side="right") - 1, 0, n - 1)
+    per_unit = np.float32(n) / np.float32(feature.top)
     return np.minimum((feature.activations.activation * per_unit).astype(np.int64), n - 1)

@@ -218,7 +218,7 @@ def record(
         "quantile": state.quantile,
         "bars_note": _bars_note(score),
         "key": _key(score, overlay=state.overlay, reads=reads),
-        "max": feature.stats.max_activation,
+        "max": feature.top,
         "overlay": state.overlay,
         "table": table.entries,
         "bars": bars(score, windows),

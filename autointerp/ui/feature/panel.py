@@ -135,7 +135,7 @@ def _peek(feature: Feature, latent: int) -> dict[str, Any]:
     return {
         "latent": latent,
         "note": note,
-        "max": stats.max_activation,
+        "max": near.top,
         "rows": [payload.row(example, table) for example in strongest],
         "table": table.entries,
     }

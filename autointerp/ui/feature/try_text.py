@@ -64,7 +64,7 @@ def _answer(feature: Feature, text: str) -> None:
 
 def record(feature: Feature, result: ProbeResult) -> dict[str, Any]:
     """Everything that the element draws."""
-    top = feature.stats.max_activation
+    top = feature.top
     acts = probing.prober(feature.store).latent(result, feature.coder.info.coder, feature.latent)
     table = payload.TokenTable(lambda _: list(result.texts), feature.store.vocabulary().is_special)
     maxima = window_maxima(feature.activations.token, feature.activations.activation, feature.store.ctx_len)

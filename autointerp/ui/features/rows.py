@@ -139,7 +139,7 @@ Preview = dict[str, Any]
 def _strongest(store: Store, page: LatentPage, table: payload.TokenTable) -> dict[tuple[str, int], Preview]:
     examples = preview_examples(store, page.rows, min(PREVIEW, store.ctx_len))
     return {
-        (row.coder, row.stats.latent): {**payload.row(example, table), "max": row.stats.max_activation}
+        (row.coder, row.stats.latent): {**payload.row(example, table), "max": example.max_activation}
         for row, example in zip(page.rows, examples, strict=True)
         if example is not None
     }
@@ -152,7 +152,7 @@ def _matches(
     assert results.spots is not None
     drawn = {}
     for row, match in zip(page.rows, match_examples(store, page.rows, results.spots, PREVIEW), strict=True):
-        cells = {**payload.row(match.example, table), "k": match.at, "max": row.stats.max_activation}
+        cells = {**payload.row(match.example, table), "k": match.at, "max": row.stats.max_activation or match.example.max_activation}
         start = match.example.context * store.ctx_len + match.example.start
         near = [
             (first - start, stop - start) for first, stop in results.marked if 0 <= first - start < PREVIEW

@@ -24,7 +24,7 @@ from autointerp.ui.shared.session import file_identity
 
 @dataclass(frozen=True)
 class Feature:
-    """One latent with all its activations. `histogram`: `None` for a dead one."""
+    """One latent with all its activations. `histogram`: `None` for a dead one, and where no file states it."""
 
     store: Store
     coder: CoderStore
@@ -32,6 +32,12 @@ class Feature:
     stats: LatentStats
     activations: LatentActivations
     histogram: Histogram | None
+
+    @property
+    def top(self) -> float:
+        """What its activations are shaded by: its maximum, or the largest that is known."""
+        stated = self.stats.max_activation
+        return float(self.activations.activation.max(initial=0)) if stated is None else stated
 
     @property
     def address(self) -> dict[str, Any]:
