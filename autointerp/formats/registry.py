@@ -3,7 +3,7 @@
 To add one: write a module with the functions that its entry names, and add the entry here and a section to docs/formats.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,32 @@ TOKENIZER = Option(
     metavar="T",
 )
 
+KIND = Option(
+    name="kind",
+    label="Kind",
+    help="What the coders are, which the files do not say",
+    default="sae",
+    choices={name: kind.label for name, kind in KINDS.items()},
+)
+ONLY = (
+    Option(
+        name="only_latents",
+        label="Latents",
+        help="Only these latents, such as 0-99,512 (default: all)",
+        default=None,
+        optional=True,
+        metavar="LIST",
+    ),
+    Option(
+        name="batches",
+        label="Batches",
+        help="Only these batches of activations, such as 0-3 (default: all)",
+        default=None,
+        optional=True,
+        metavar="LIST",
+    ),
+)
+
 IMPORTS: Registry[ImportFormat] = Registry(
     "import format",
     ImportFormat(
@@ -67,12 +93,47 @@ IMPORTS: Registry[ImportFormat] = Registry(
                 optional=True,
                 metavar="[NAME=]HOOKPOINT",
             ),
+            KIND,
+        ),
+    ),
+    ImportFormat(
+        name="neuronpedia",
+        label="Neuronpedia",
+        help="Neuronpedia's public export: dashboards and explanations",
+        source="the folder of a source, such as v1/gpt2-small/6-res-jb, or of a model",
+        build="autointerp.formats.neuronpedia.read:run",
+        claims="autointerp.formats.neuronpedia.read:claims",
+        options=(KIND, *ONLY),
+    ),
+    ImportFormat(
+        name="saedashboard",
+        label="SAEDashboard",
+        help="The batch-N.json of SAEDashboard's runner for Neuronpedia",
+        source="the folder with batch-0.json",
+        build="autointerp.formats.saedashboard:run",
+        claims="autointerp.formats.saedashboard:claims",
+        options=(KIND, *ONLY),
+    ),
+    ImportFormat(
+        name="circuit-tracer",
+        label="circuit-tracer",
+        help="The feature files of circuit-tracer's transcoders",
+        source="the folder with a NUMBER.json for each feature",
+        build="autointerp.formats.circuit_tracer:run",
+        claims="autointerp.formats.circuit_tracer:claims",
+        options=(
+            replace(KIND, default="transcoder"),
+            ONLY[0],
             Option(
-                name="kind",
-                label="Kind",
-                help="What the coders are, which the cache does not say",
-                default="sae",
-                choices={name: kind.label for name, kind in KINDS.items()},
+                name="ids",
+                label="Numbers of files",
+                help="How a file's number names layer and latent",
+                default="cantor",
+                choices={
+                    "cantor": "Cantor's pairing",
+                    "decimal": "100,000 times the layer, plus the latent",
+                    "plain": "the latent, of one layer",
+                },
             ),
         ),
     ),

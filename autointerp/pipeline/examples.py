@@ -211,9 +211,7 @@ def heldout_places(
             latent, fresh = explanation.latent, unseen(resources, explanation, acts)
             rng = np.random.default_rng([_SCORE, options.seed, latent])
             neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
-            requests.append(
-                Request(acts, rng, fresh.contexts, fresh.shown, neighbours, store.text_lengths())
-            )
+            requests.append(Request(acts, rng, fresh.contexts, fresh.shown, neighbours, store.text_lengths()))
     sizes = Sizes(
         per_quantile=-(-options.n_examples // N_QUANTILES),
         non_activating=parts.get("random", 0),

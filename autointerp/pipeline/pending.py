@@ -1,7 +1,7 @@
 """What there is to work on: latents as people write them, latents without an explanation, explanations without a score."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
@@ -64,6 +64,12 @@ def parse_latents(text: str, coder: CoderStore) -> list[int]:
 
     Raises UserError for anything else, UnknownName for numbers that the coder does not have.
     """
+    return parse_ranges(text, coder.check_latent)
+
+
+def parse_ranges(text: str, check: Callable[[int], int]) -> list[int]:
+    """The numbers of `0-99,512`, both ends of ranges included, ascending and each once. `check` raises UserError for one that is
+    not accepted, so does anything else."""
     latents: set[int] = set()
     parts = text.split(",")
     if len(parts) > MAX_RANGES:
@@ -76,8 +82,8 @@ def parse_latents(text: str, coder: CoderStore) -> list[int]:
             raise UserError(
                 f"{given!r} is not a number or a range. Give numbers from 0 and ranges, separated by commas, such as 0-99,512."
             )
-        first = coder.check_latent(int(match[1]))
-        last = first if match[2] is None else coder.check_latent(int(match[2]))
+        first = check(int(match[1]))
+        last = first if match[2] is None else check(int(match[2]))
         if last < first:
             raise UserError(f"The range {part.strip()} runs backwards; write {last}-{first}.")
         latents.update(range(first, last + 1))

@@ -140,7 +140,7 @@ def vocabulary_from_tokenizer(tokenizer: Any, size: int | None = None) -> list[V
         if index in special:
             piece = _utf8(name)
         else:
-            piece = between.bytes(name) or _piece_bytes(name, "plain" if index in added else family)
+            piece = between.bytes(name) or piece_bytes(name, "plain" if index in added else family)
         entries.append((piece.decode("utf-8", errors="replace"), piece, index in special))
     return entries
 
@@ -168,7 +168,14 @@ class _Between:
         return _utf8(whole[len(self._before) : len(whole) - len(self._after)])
 
 
-def _piece_bytes(name: str, family: str) -> bytes:
+def is_byte_level(name: str) -> bool:
+    """Whether byte-level tokenizers could call a token so: all characters stand for bytes."""
+    return all(character in _byte_level_table() for character in name)
+
+
+def piece_bytes(name: str, family: str) -> bytes:
+    """What a token of this name stands for, in a tokenizer of this family: "byte_level", "sentencepiece", "wordpiece",
+    "end_of_word" or "plain"."""
     if family == "byte_level":
         table = _byte_level_table()
         if all(character in table for character in name):

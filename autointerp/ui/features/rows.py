@@ -152,7 +152,11 @@ def _matches(
     assert results.spots is not None
     drawn = {}
     for row, match in zip(page.rows, match_examples(store, page.rows, results.spots, PREVIEW), strict=True):
-        cells = {**payload.row(match.example, table), "k": match.at, "max": row.stats.max_activation or match.example.max_activation}
+        cells = {
+            **payload.row(match.example, table),
+            "k": match.at,
+            "max": row.stats.max_activation or match.example.max_activation,
+        }
         start = match.example.context * store.ctx_len + match.example.start
         near = [
             (first - start, stop - start) for first, stop in results.marked if 0 <= first - start < PREVIEW

@@ -77,7 +77,7 @@ def _row(
     acts = result.coders[ranked.coder].of(ranked.latent)
     first, last = excerpt(len(acts), ranked.token, first=result.n_added)
     fires = np.flatnonzero(acts)
-    top = stats.max_activation
+    top = stats.max_activation or 0.0
     value = float(
         {"max": acts.max(), "sum": acts.sum(dtype=np.float64), "token": acts[ranked.token]}[state.rank]
     )
