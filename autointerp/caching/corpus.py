@@ -85,6 +85,11 @@ def open_or_make(
 
 def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest) -> None:
     model, corpus, tokenizer = store.meta["model"], store.meta["corpus"], store.meta["tokenizer"]
+    if tokenizer.get("by_name"):
+        raise StoreError(
+            f"{store.path} was imported with texts of tokens and without their ids, so no coder can be cached on its text. "
+            "Choose another folder."
+        )
     if model.get("fingerprint", subject.fingerprint) != subject.fingerprint:
         raise StoreError(
             f"{store.path} holds activations of {model.get('name')}, not of {subject.name} (its weights differ). Choose "

@@ -41,6 +41,7 @@ GROUPS = {
     "non_activating": "non-activating",
 }
 """Headings of the groups of examples."""
+_SELECTED = "selected contexts, no corpus: figures are those that the imported files state"
 N_EXAMPLES = 20
 MAX_EXAMPLES = 10_000
 
@@ -165,6 +166,7 @@ def describe(
     return {
         "coder": coder.info.coder,
         "latent": latent,
+        "selected": coder.info.selected,
         **{name: stats[name] for name in STATISTICS},
         "promoted": [{**vars(logit), "text": words.text(logit.token)} for logit in promoted],
         "suppressed": [{**vars(logit), "text": words.text(logit.token)} for logit in suppressed],
@@ -179,8 +181,17 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     """The document as text, the strongest token of each window in «guillemets»."""
     head = f"{printable(document['coder'])}, latent {document['latent']}"
     if not document["n_activations"]:
-        return "\n".join([f"{head}: dead, it never fires in this corpus.", *explanations_text(document)])
-    lines = [head, *(f"  {label}: {value}" for label, value in _statistics(store, document))]
+        what = (
+            "the imported files show no context of it"
+            if document["selected"]
+            else "dead, it never fires in this corpus"
+        )
+        return "\n".join([f"{head}: {what}.", *explanations_text(document)])
+    lines = [
+        head,
+        *([f"  {_SELECTED}"] if document["selected"] else []),
+        *(f"  {label}: {value}" for label, value in _statistics(store, document)),
+    ]
     for name in ("promoted", "suppressed"):
         if document[name]:
             lines.append(f"  {name} tokens: " + " ".join(repr(t["text"]) for t in document[name]))
@@ -219,7 +230,7 @@ def _statistics(store: "Store", document: dict[str, Any]) -> Iterator[tuple[str,
                 value = FORMATS[kind].format(document[name])
         if statistic.unit:
             value += f" {statistic.unit}"
-        if statistic.beside is not None:
+        if statistic.beside is not None and document[statistic.beside] is not None:
             value += f" ({FORMATS[STATISTICS[statistic.beside].format].format(document[statistic.beside])})"
         yield statistic.label.lower(), value
 

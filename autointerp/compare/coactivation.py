@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autointerp.compare import corpus
 from autointerp.compare.directions import in_order
 from autointerp.compare.facts import facts_of, with_facts
 from autointerp.compare.products import (
@@ -123,8 +124,9 @@ def pair(store: Store, one: str, other: str) -> tuple[str, str]:
 
 
 def pairs(store: Store) -> list[tuple[str, str]]:
-    """All pairs of the store's coders."""
-    return [in_order(*names) for names in combinations([info.coder for info in store.coders()], 2)]
+    """All pairs of the store's coders that can be compared."""
+    names = [info.coder for info in store.coders() if not info.selected]
+    return [in_order(*both) for both in combinations(names, 2)]
 
 
 def cost(store: Store, coders: Sequence[str]) -> float:
@@ -206,6 +208,7 @@ class Counted:
     def by(store: Store, first: CoderInfo, second: CoderInfo) -> "Counted":
         """Coders may have been cached with and without the tokens that join documents: then the tokens of both count. Raises
         UserError where an older file does not say which it left out."""
+        corpus.need([first, second])
         n_grid = store.n_contexts * store.ctx_len
         left_out = [_left_out(store, info) for info in (first, second)]
         if first.n_tokens == second.n_tokens and left_out[0] == left_out[1]:

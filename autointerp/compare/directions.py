@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autointerp.compare import corpus
 from autointerp.compare.facts import facts_of, with_facts
 from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
@@ -82,6 +83,7 @@ def compute(
     if first == second:
         raise UserError(f"{first} cannot be matched with itself: name two coders.")
     store = resources.store
+    corpus.need(store.coder(name).info for name in coders)
     progress(Progress("load weights", 0, 3, "files"))
     subject = recorded.load_subject(store)
     loaded = []

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from autointerp.compare import fidelity, ranks, results, scored
+from autointerp.compare import corpus, fidelity, ranks, results, scored
 from autointerp.compare.drawing import draw, draw_matched
 from autointerp.compare.fidelity import Measurement
 from autointerp.compare.ranks import MIN_LATENTS
@@ -140,6 +140,7 @@ def price(resources: Resources, question: Question) -> Price:
         raise UserError(f"The seed {question.seed} is negative: give 0 or more.")
     store = resources.store
     asked = {name: store.coder(name).info for name in question.coders}
+    corpus.need(asked.values())
     infos = [info for info in store.coders() if info.coder in asked]  # whatever their order in the question
     kept = annotated_store(resources.annotations)
     written = {info.coder: kept.coder(info.coder) for info in infos}

@@ -1,5 +1,5 @@
-"""Untrusted JSON, whole files or a value a line, also compressed by gzip: whatever is wrong with it becomes a clear error, and no
-more of it is in memory than a line, or a file within a limit."""
+"""Untrusted JSON, whole files or a value a line, also compressed by gzip: whatever is wrong with it becomes a clear error, and
+no more of it is in memory than a line, or a file within a limit."""
 
 import gzip
 import json
@@ -29,8 +29,8 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
                     return
                 if len(line) > MAX_LINE:
                     raise UserError(
-                        f"line {number} of {str(path)!r} has more than {MAX_LINE:,} bytes when it is decompressed: it is damaged, "
-                        "or made to fill a memory."
+                        f"line {number} of {str(path)!r} has more than {MAX_LINE:,} bytes when it is decompressed: it is "
+                        "damaged, or made to fill a memory."
                     )
                 if line.strip():
                     yield _object(line, f"line {number} of {str(path)!r}")

@@ -21,7 +21,8 @@ _NAME = re.compile(r"batch-(\d{1,6})\.json")
 _TOP = -1
 """The lower bound of the interval that stands for the strongest contexts; its upper bound is the maximum over the text."""
 _IGNORED = {
-    "decoder vectors, aligned and correlated neurons and features, logit histograms, attribution": "a store has no place for them",
+    "decoder vectors, aligned and correlated neurons and features, logit histograms, attribution": "a store has no place "
+    "for them",
     "which interval a context was shown for": "a store tells deciles of contexts by their activations",
 }
 
@@ -92,7 +93,7 @@ class _Folder:
             batch = json_file(path)
             if self._told(batch) != self._head:
                 raise UserError(
-                    f"{str(path)!r} is of another coder than {self._batches[0].name!r}. Put each coder into a folder of its own."
+                    f"{str(path)!r} is of another coder than {self._batches[0].name!r}. Give each coder its own folder."
                 )
             features = batch.get("features")
             if not isinstance(features, list):

@@ -68,8 +68,8 @@ def parse_latents(text: str, coder: CoderStore) -> list[int]:
 
 
 def parse_ranges(text: str, check: Callable[[int], int]) -> list[int]:
-    """The numbers of `0-99,512`, both ends of ranges included, ascending and each once. `check` raises UserError for one that is
-    not accepted, so does anything else."""
+    """The numbers of `0-99,512`, both ends of ranges included, ascending and each once. `check` raises UserError for one that
+    is not accepted, so does anything else."""
     latents: set[int] = set()
     parts = text.split(",")
     if len(parts) > MAX_RANGES:

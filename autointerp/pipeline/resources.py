@@ -123,6 +123,11 @@ class Resources:
         with self._lock:
             if self._text_model is None:
                 source = self.store.meta["model"]
+                if self.store.meta["tokenizer"].get("by_name"):
+                    raise UserError(
+                        f"{source['name']} is not with this store, which was imported, so surprisal cannot use it. Choose "
+                        "another scorer."
+                    )
                 subject = load_subject(source["source"], revision=source.get("revision") or None)
                 if not subject.is_causal:
                     raise UserError(

@@ -27,6 +27,11 @@ def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool =
     folder = sources.find(source)
     tokenizer = str(store.meta["tokenizer"].get("source") or source)
     what = f"the subject model {model['name']}"
+    if store.meta["tokenizer"].get("by_name"):
+        raise ModelLoadError(
+            f"{what} is not with this store, which was imported with texts of tokens and without their ids: nothing can be run "
+            "on it. Cache text through the model and its coders to have a store that can."
+        )
     if folder is None:
         raise ModelLoadError(sources.missing(what, source))
     try:

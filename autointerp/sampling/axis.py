@@ -41,8 +41,8 @@ class Request:
 
     `contexts` Bool[ndarray, " n_contexts"]: only these rows, for one side of a split; quantiles are then taken over these rows.
     `avoid`: windows, such as those that an explainer was shown, whose near-duplicates are left out of quantiles and
-    non-activating windows. `neighbours`: similar latents, which lend the hard negatives. `lengths` Int64[ndarray, " n_contexts"]:
-    tokens of text in each row, where padding follows, which no window holds; the same for all requests.
+    non-activating windows. `neighbours`: similar latents, which lend the hard negatives. `lengths` Int64[ndarray, "
+    n_contexts"]: tokens of text in each row, where padding follows, which no window holds; the same for all requests.
     """
 
     acts: LatentActivations

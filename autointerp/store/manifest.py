@@ -16,7 +16,7 @@ _OPTIONAL: dict[str, dict[str, Any]] = {
         "architecture": str, "fingerprint": str | None, "dtype": str | None,
     },
     "tokenizer": {"source": str | None, "separator": int | None, "bos": int | None, "n_tokens_asked": int | None,
-        "padding": int | None,
+        "padding": int | None, "by_name": bool,
     },
     "corpus": {"name": str, "vocab_size": int},
 }  # fmt: skip

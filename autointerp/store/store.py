@@ -101,7 +101,8 @@ class Store:
         return self.vocabulary().decode_text(self.tokens[context])
 
     def text_lengths(self) -> NDArray[np.int64] | None:
-        """Int64[ndarray, " n_contexts"]: how many tokens of each context are text, where padding follows; `None` without any."""
+        """Int64[ndarray, " n_contexts"]: how many tokens of each context are text, where padding follows; `None` without
+        any."""
         padding = self.meta["tokenizer"].get("padding")
         if padding is None:
             return None

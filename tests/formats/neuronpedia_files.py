@@ -56,7 +56,9 @@ def explanation(index: int, text: str, **fields: Any) -> dict[str, Any]:
 
 FEATURES = [
     feature(0),
-    feature(1, maxActApprox=5.0, pos_str=[" rain"], pos_values=[1.0], topkCosSimIndices=[], topkCosSimValues=[]),
+    feature(
+        1, maxActApprox=5.0, pos_str=[" rain"], pos_values=[1.0], topkCosSimIndices=[], topkCosSimValues=[]
+    ),
     feature(2, maxActApprox=0, frac_nonzero=0, freq_hist_data_bar_heights=[], freq_hist_data_bar_values=[]),
     feature(3),
 ]
@@ -96,7 +98,15 @@ def write_export(
     write_lines(own / "model.jsonl", [{"id": MODEL, "layers": 12}])
     write_lines(
         own / "source.jsonl",
-        [{"id": SOURCE, "modelId": MODEL, "setName": "toy-res-4", "dataset": "some/text", "num_prompts": 24576}],
+        [
+            {
+                "id": SOURCE,
+                "modelId": MODEL,
+                "setName": "toy-res-4",
+                "dataset": "some/text",
+                "num_prompts": 24576,
+            }
+        ],
     )
     write_lines(own / "features" / "batch-0.jsonl.gz", features)
     write_lines(own / "activations" / "batch-0.jsonl.gz", activations)
@@ -105,7 +115,9 @@ def write_export(
     return own
 
 
-def dashboard_feature(index: int, contexts: Sequence[Context] = (CAT, DOG, SHORT), **fields: Any) -> dict[str, Any]:
+def dashboard_feature(
+    index: int, contexts: Sequence[Context] = (CAT, DOG, SHORT), **fields: Any
+) -> dict[str, Any]:
     """A feature of SAEDashboard's batch."""
     return {
         "feature_index": index, "neuron_alignment_indices": [], "neuron_alignment_values": [], "neuron_alignment_l1": [],
@@ -138,7 +150,12 @@ def write_dashboard(folder: Path, batches: Sequence[Sequence[Mapping[str, Any]]]
 def circuit_feature(contexts: Sequence[Context] = (CAT, DOG), **fields: Any) -> dict[str, Any]:
     """A feature file of circuit-tracer."""
     examples = [
-        {"tokens": list(tokens), "tokens_acts_list": list(values), "train_token_ind": 0, "is_repeated_datapoint": False}
+        {
+            "tokens": list(tokens),
+            "tokens_acts_list": list(values),
+            "train_token_ind": 0,
+            "is_repeated_datapoint": False,
+        }
         for tokens, values in contexts
     ]
     return {

@@ -4,8 +4,8 @@
     features/batch-N.jsonl.gz, explanations*/batch-N.jsonl.gz     1024 rows each, by index as text: 0, 1, 10, 100, ...
     activations/batch-N.jsonl.gz                                  those of the features 1024 N to 1024 N + 1023
 
-Numbers of batches of one kind and of another have nothing to do with each other: rows belong together by model, source and index.
-"""
+Numbers of batches of one kind and of another have nothing to do with each other: rows belong together by model, source and
+index."""
 
 import re
 from dataclasses import dataclass

@@ -134,8 +134,8 @@ class _Export:
         for name, own in (("modelId", self.model), ("layer", self.layer)):
             if row.get(name) != own:
                 raise UserError(
-                    f"{str(path)!r} holds a row with the {name} {records.said(row.get(name))}, and the others are of {own!r}. Put "
-                    "each source into a folder of its own."
+                    f"{str(path)!r} holds a row with the {name} {records.said(row.get(name))}, and the others are of {own!r}. "
+                    "Put each source into a folder of its own."
                 )
         return records.index(row.get("index"), f"the index of a row in {str(path)!r}")
 

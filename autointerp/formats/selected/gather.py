@@ -1,7 +1,8 @@
-"""One pass over the files: contexts that are the same are one, and what a store needs of each latent waits on disk or in arrays.
+"""One pass over the files: contexts that are the same are one, and what a store needs of each latent waits on disk or in
+arrays.
 
-Memory: what the caller reads at once, about 100 bytes for each distinct context, 8 for each context of each latent, and 1 kB for
-each latent. Activations and tokens lie in temporary files.
+Memory: what the caller reads at once, about 100 bytes for each distinct context, 8 for each context of each latent, and 1 kB
+for each latent. Activations and tokens lie in temporary files.
 """
 
 import hashlib

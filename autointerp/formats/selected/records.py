@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from autointerp.errors import UserError
@@ -130,7 +131,7 @@ def histogram(centres: list[float], counts: list[float], what: str) -> tuple[lis
     first = max(centres[0] - width / 2, 0.0)
     return [
         first,
-        *((a + b) / 2 for a, b in zip(centres, centres[1:], strict=False)),
+        *((a + b) / 2 for a, b in pairwise(centres)),
         centres[-1] + width / 2,
     ], counts
 

@@ -1,4 +1,5 @@
-"""A new store from sources with selected contexts: the corpus is their distinct contexts, and figures are those that they state."""
+"""A new store from sources with selected contexts: the corpus is their distinct contexts, and figures are those that they
+state."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,8 +33,8 @@ def write_store(
     summary: Summary,
     progress: ProgressCallback,
 ) -> Store:
-    """Every source as a coder of one new store; where the store is there, nothing is written, and it must hold just that. Raises
-    UserError."""
+    """Every source as a coder of one new store; where the store is there, nothing is written, and it must hold just that.
+    Raises UserError."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autointerp-import-")))
         texts = Texts(folder)
@@ -78,7 +79,7 @@ def _write_corpus(
     with CorpusWriter(
         path,
         model={"name": model, "source": model},
-        tokenizer={"source": None, "padding": padding},
+        tokenizer={"source": None, "padding": padding, "by_name": True},
         name=corpus,
         ctx_len=texts.ctx_len,
         vocabulary=entries,
@@ -203,8 +204,8 @@ def _check_same(path: Path, gathered: Sequence[Gathered], texts: Texts, summary:
     """Raises StoreError unless the store was made of these very files."""
     store = Store.open(path)
     other = StoreError(
-        f"{path} holds another text. What is imported with selected contexts makes a new store: choose another folder, and name "
-        "all sources of one model in one command."
+        f"{path} holds another text. What is imported with selected contexts makes a new store: choose another folder, and "
+        "name all sources of one model in one command."
     )
     if store.tokens.shape != (len(texts.lengths), texts.ctx_len):
         raise other

@@ -18,7 +18,8 @@ Format = Literal["count", "density", "share", "activation", "decimal", "token", 
 """How a value is written: a whole number; a fraction as a percentage, precise or in whole percent; an activation; a number with
 three decimals; a vocabulary id as its text; a token index as context and position."""
 Known = Literal["stated", "held", "unknown"]
-"""Where only selected contexts of a latent are known: its file states it, it is of the contexts that are held, or nobody knows."""
+"""Where only selected contexts of a latent are known: its file states it, it is of the contexts that are held, or nobody
+knows."""
 Compute = Callable[[LatentBlock, Grid], NDArray]
 
 

@@ -29,8 +29,8 @@ from autointerp.types import (
 
 @dataclass(frozen=True)
 class LatentTable:
-    """The statistics of all latents as arrays, row i = latent i; zeros where a latent has no value, and there `missing` is true,
-    an array for each column that has such."""
+    """The statistics of all latents as arrays, row i = latent i; zeros where a latent has no value, and there `missing` is
+    true, an array for each column that has such."""
 
     columns: Columns
     live: NDArray[np.int64]
@@ -117,8 +117,8 @@ class CoderStore:
         return LatentActivations(token, decode(bits, coder.info.scale))
 
     def known_contexts(self, latent: int) -> NDArray[np.bool_] | None:
-        """Bool[ndarray, " n_contexts"]: in which contexts the latent is known, active there or not; `None`: in all of them, as it
-        is unless another tool selected them."""
+        """Bool[ndarray, " n_contexts"]: in which contexts the latent is known, active there or not; `None`: in all of them, as
+        it is unless another tool selected them."""
         generation, coder, latent = self._checked(latent)
         if not coder.info.selected:
             return None

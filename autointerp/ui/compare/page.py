@@ -5,6 +5,7 @@ from importlib import import_module
 
 import streamlit as st
 
+from autointerp.compare import corpus
 from autointerp.ui.shared import components, keyboard
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import choice, choose, current
@@ -31,6 +32,8 @@ VIEWS: dict[str, tuple[str, str]] = {
     ),
 }
 """By name, as in the address and of the module: title, and what it answers."""
+OF_TEXTS = ("meaning", "map")
+"""Those that compare what explanations say, rather than where features fire."""
 
 
 def draw() -> None:
@@ -54,4 +57,6 @@ def _body() -> None:
         titles = {name: title for name, (title, _) in VIEWS.items()}
         choose(st.segmented_control, "View", titles, "view", view, first)
         st.caption(VIEWS[view][1])
+        if view not in OF_TEXTS:
+            corpus.need(store.coders())
         import_module(f"autointerp.ui.compare.{view}").draw(store, store.coders())

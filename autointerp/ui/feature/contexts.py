@@ -95,6 +95,8 @@ def sections(feature: Feature, state: FeatureState, linked: Sight | None) -> lis
         ),
         "non_activating": ("Non-activating", "the feature is inactive", "None: it fires in every context."),
     }
+    if feature.coder.info.selected:
+        notes = _of_selected(feature)
     drawn = []
     for key, (title, note, empty) in notes.items():
         if state.group in {"all", key}:
@@ -142,8 +144,33 @@ def _linked(feature: Feature, state: FeatureState) -> Sight | None:
     return context_rows.linked(feature, context, whole(state.start))
 
 
+def _of_selected(feature: Feature) -> dict[Group, tuple[str, str, str]]:
+    """The notes where the contexts are no corpus."""
+    fires_in = fmt.plural(feature.stats.n_contexts, "selected context")
+    silent = "passages of its selected contexts in which it is inactive; elsewhere it is unknown"
+    return {
+        "random": ("Random positives", f"sampled from the {fires_in} in which it fires", "None."),
+        "top": ("Top", f"the strongest of {fires_in}", "None."),
+        "quantiles": (
+            "Deciles",
+            "of its selected contexts, 1 = strongest; not of a corpus",
+            "Too few activating windows for deciles.",
+        ),
+        "non_activating": (
+            "Non-activating",
+            silent,
+            "None: the files show no passage in which it is inactive, and in other contexts it is unknown.",
+        ),
+    }
+
+
 def _dead(feature: Feature) -> None:
     info = feature.coder.info
+    if info.selected:
+        st.info(
+            "**No contexts.** The imported files show none of this feature: it may be dead, or not among what was imported."
+        )
+        return
     st.info(
         f"**Dead feature.** It does not fire on any of the {fmt.count(info.n_tokens)} cached tokens, so there are no contexts "
         f"to show. {fmt.count(info.n_dead)} of {fmt.count(info.n_latents)} features of {plain(info.coder)} are dead. "

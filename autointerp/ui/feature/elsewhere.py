@@ -39,7 +39,9 @@ def read(feature: Feature) -> Elsewhere:
     """What is kept; what takes a moment is computed now."""
     store, resources = feature.store, services.resources(feature.store)
     coder = feature.coder.info.coder
-    others = [info.coder for info in store.coders() if info.coder != coder]
+    others = [info.coder for info in store.coders() if info.coder != coder and not info.selected]
+    if feature.coder.info.selected:  # where it fires is known on a few contexts alone
+        return Elsewhere([])
     missing = [
         pair
         for pair in (coactivation.pair(store, coder, other) for other in others)

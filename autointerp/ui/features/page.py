@@ -1,6 +1,6 @@
 """The Features page: every feature of a coder or of all, sorted, filtered and searched in the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -11,7 +11,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.features import chips, collection, controls, elsewhere, search
 from autointerp.ui.features.rows import record
 from autointerp.ui.features.search import SearchResults
-from autointerp.ui.shared import components, expected, keyboard, list_walk, score_text, stars
+from autointerp.ui.shared import components, expected, keyboard, list_walk, score_text, selected, stars
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.list_query import (
     PAGE_SIZE,
@@ -87,7 +87,8 @@ def _body() -> None:
         with nullcontext() if ready else st.spinner("Computing this statistic for every feature, once…"):
             page = list_latents(store, coders, query, annotations=listed.annotations)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            _summary(page, state, results, listed, collection.hidden(query, page))
+            chosen = [store.coder(name).info for name in coders]
+            _summary(page, state, results, listed, collection.hidden(query, page), chosen)
             if page.total:
                 # Of one piece: both go to the next line where this one is too short.
                 with st.container(horizontal=True, gap="small", width="content"):
@@ -157,12 +158,13 @@ def _summary(
     results: SearchResults | None,
     listed: ListAnnotations,
     n_more: int,
+    infos: Sequence[CoderInfo],
 ) -> None:
     """`n_more`: features of the collection that are not in the list."""
     what = "dead feature" if state.dead == "only" else "feature"
     where = f" {results.what}" if results else ""
     hidden = (
-        f" · {fmt.count(page.n_dead)} dead hidden"
+        f" · {fmt.count(page.n_dead)} {'without contexts' if all(info.selected for info in infos) else 'dead'} hidden"
         if state.dead == "hide" and page.n_dead and not results and state.collection is None
         else ""
     )
@@ -176,9 +178,11 @@ def _summary(
         )
         order = _order(state, results, listed)
         best = shown_sort(state, listed.kind) == BEST
+        said = selected.note(infos)
+        helps = [expected.HELP if best else "", selected.HELP if said else ""]
         st.caption(
-            f"{range_}{fmt.plural(page.total, what)}{where}{hidden}{order}",
-            help=expected.HELP if best else None,
+            f"{range_}{fmt.plural(page.total, what)}{where}{hidden}{order}{' · selected contexts, no corpus' if said else ''}",
+            help="\n\n".join(filter(None, helps)) or None,
         )
     elif results:
         st.info(

@@ -57,6 +57,8 @@ def record(
     previews = _matches(store, page, at_match, table) if at_match else _strongest(store, page, table)
     text = statistics.token_text(store)
     measure, words = (results.measure, results.words) if results else (None, ())
+    selected = {name for name in {row.coder for row in page.rows} if store.coder(name).info.selected}
+    only_selected = all(row.coder in selected for row in page.rows)
 
     def name(row: LatentRow) -> str:
         return f"{row.coder} #{row.stats.latent}" if state.coder is None else f"#{row.stats.latent}"
@@ -69,7 +71,8 @@ def record(
         return with_note(drawn, note) if note else drawn
 
     def context(row: LatentRow) -> dict[str, Any] | str:
-        return previews.get((row.coder, row.stats.latent), "never fires")
+        missing = "no context in the files" if row.coder in selected else "never fires"
+        return previews.get((row.coder, row.stats.latent), missing)
 
     def score(row: LatentRow) -> dict[str, Any] | None:
         if row.score is None or row.score.value is None:
@@ -97,7 +100,9 @@ def record(
     columns += [
         _statistic(statistic, store.ctx_len, text)
         for statistic in STATISTICS.values()
-        if statistic.in_list and not (explained and statistic.spacious)
+        if statistic.in_list
+        and not (explained and statistic.spacious)
+        and not (only_selected and statistic.selected == "unknown")
     ]
     sort = shown_sort(state, kind)
     columns.append(_preview_column(context, at_match))

@@ -10,7 +10,7 @@ import streamlit as st
 from autointerp.models.coders import registry
 from autointerp.store import Store
 from autointerp.types import CoderInfo, Fidelity
-from autointerp.ui.shared import charts, components, keyboard
+from autointerp.ui.shared import charts, components, keyboard, selected
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages, open_store, tab_title
 from autointerp.ui.shared.text import plain
@@ -22,6 +22,7 @@ _WITHOUT = (
     "The same without the module: the block skipped where its output contains the residual stream, else zeros in place of its "
     "output. The scale for CE +, within a hookpoint"
 )
+_SELECTED = "Only selected contexts are known, no corpus."
 COLUMNS: list[dict[str, Any]] = [
     {"title": "Coder", "kind": "link", "cls": "name"},
     {"title": "Kind", "kind": "badge", "aside": True},
@@ -83,6 +84,8 @@ def _top() -> tuple[Store, list[CoderInfo]] | None:
             " · ".join(f"{name} **{plain(value)}**" for name, value in store_facts(store)),
             help=_sources(store),
         )
+        if said := selected.note(infos):
+            st.caption(said, help=selected.HELP)
         for problem in store.problems():
             st.warning(plain(problem))
         if not infos:
@@ -140,7 +143,7 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             fmt.count(info.n_latents),
             fmt.count(info.k) if info.k is not None else [fmt.NONE, "Varies by token."],
             fmt.short_count(info.n_tokens),
-            fmt.decimal(info.l0, 1),
+            [fmt.NONE, _SELECTED] if info.selected else fmt.decimal(info.l0, 1),
             _measured(fidelity, fidelity.fvu, fidelity.fvu_interval, fmt.decimal)
             if fidelity
             else [fmt.NONE, absent],
@@ -148,7 +151,11 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             if fidelity
             else [fmt.NONE, absent],
             _without(info, fidelity) if fidelity else [fmt.NONE, absent],
-            fmt.share(info.n_dead / info.n_latents) if info.n_latents else fmt.NONE,
+            [fmt.NONE, _SELECTED]
+            if info.selected
+            else fmt.share(info.n_dead / info.n_latents)
+            if info.n_latents
+            else fmt.NONE,
             fmt.size(info.bytes_on_disk),
         ],
     }

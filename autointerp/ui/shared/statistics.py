@@ -44,6 +44,10 @@ def cell(statistic: Statistic, stats: LatentStats, ctx_len: int, text: TokenText
     return [value(each, stats, ctx_len, text) for each in both]
 
 
+SELECTED: dict[str, str] = {
+    "stated": "as the imported files state it",
+    "held": "in the contexts of the imported files, which were selected, not in a corpus",
+}
 WIDE = 16
 """Values of more characters than this get two columns of the panel: long top tokens."""
 
@@ -52,12 +56,14 @@ def facts(stats: LatentStats, info: CoderInfo, text: TokenText) -> list[list[Any
     """Name, value and meaning of each statistic in the panel of a feature, and whether it takes a wide cell."""
     rows = []
     for statistic in STATISTICS.values():
-        if not statistic.in_panel:
+        if not statistic.in_panel or (info.selected and statistic.selected == "unknown"):
             continue
         help_ = statistic.help
-        if statistic.of is not None:
+        if info.selected:
+            help_ += f": {SELECTED[statistic.selected]}"
+        elif statistic.of is not None:
             help_ += f": {fmt.count(stats[statistic.name])} of {fmt.count(getattr(info, statistic.of))}"
-        parts = cell(statistic, stats, info.ctx_len, text)
+        parts = cell(statistic, stats, info.ctx_len, text)[: 1 if info.selected else None]
         if statistic.unit and parts[0] != fmt.NONE:
             parts[0] += f" {statistic.unit}"
         value = " · ".join(parts)
