@@ -129,8 +129,9 @@ def test_an_explanation_is_scored_on_the_examples_of_another_latent(resources: R
 
 
 def test_its_examples_are_held_out_from_the_explanations_own_explainer(resources: Resources):
-    acts = resources.store.coder("twin").activations(CAT)
-    split = split_of(resources.store, coder, acts, CAT, seed=0, heldout_fraction=0.5)
+    twin = resources.store.coder("twin")
+    acts = twin.activations(CAT)
+    split = split_of(resources.store, twin, acts, CAT, seed=0, heldout_fraction=0.5)
     firing = np.unique(acts.token // CTX_LEN)
     seen = firing[split.heldout[firing]][:10].tolist()
     cat = written(resources, "sae", CAT, "cat", *(example_id(context, 0, CTX_LEN) for context in seen))
