@@ -1,5 +1,7 @@
 """Nearest latents within a coder: by decoder and encoder direction, and by firing on the same tokens."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ from autointerp.models.coders.topk import group_size, sorted_top_k
 
 N_NEIGHBOURS = 10
 BLOCK_BYTES = 64 << 20
+THREADS = 2
 COUNTED_LATENTS = 4096
 """Coders with no more latents count every pair as it comes, in one table; of wider ones tokens are sampled."""
 COUNTED_AT_ONCE = 1 << 20
@@ -137,19 +140,32 @@ class Cofiring:
         values = np.zeros((self.n_latents, n), np.float32)
         fires = self._matrix()
         by_latent = fires.T.tocsr()
-        fired = torch.from_numpy(by_latent.getnnz(axis=1).astype(np.float32))
+        fired = by_latent.getnnz(axis=1).astype(np.float32)
         if self._counts is not None:
-            fired += torch.from_numpy(self._counts).diagonal()
+            fired += self._counts.diagonal().astype(np.float32)
         keep = min(n, self.n_latents)
         rows = max(16, BLOCK_BYTES // (4 * self.n_latents))
-        for start in range(0, self.n_latents, rows):
-            block = slice(start, start + rows)
-            together = torch.from_numpy((by_latent[block] @ fires).toarray()).float()
-            if self._counts is not None:
-                together += torch.from_numpy(self._counts[block])
-            together[torch.arange(len(together)), torch.arange(start, start + len(together))] = 0.0
-            jaccard = together / (fired[block, None] + fired - together).clamp_(min=1.0)
-            best, columns = sorted_top_k(jaccard, keep, group_size(self.n_latents, keep))
-            ids[block, :keep] = torch.where(best > 0, columns, -1).numpy()
-            values[block, :keep] = best.numpy()
+        starts = range(0, self.n_latents, rows)
+
+        def fill(starts: Iterable[int]) -> None:
+            jaccard = np.zeros((min(rows, self.n_latents), self.n_latents), np.float32)
+            for start in starts:
+                block = slice(start, min(start + rows, self.n_latents))
+                part = jaccard[: block.stop - start]
+                together = by_latent[block] @ fires
+                if self._counts is not None:
+                    together = csr_matrix(together.toarray() + self._counts[block])
+                # Few pairs of a wide coder ever activate together: only those are looked at.
+                count = together.data.astype(np.float32)
+                row = np.repeat(np.arange(len(part)), np.diff(together.indptr))
+                either = fired[block][row] + fired[together.indices] - count
+                part[row, together.indices] = count / np.maximum(either, np.float32(1.0))
+                part[np.arange(len(part)), np.arange(start, block.stop)] = 0.0
+                best, columns = sorted_top_k(torch.from_numpy(part), keep, group_size(self.n_latents, keep))
+                ids[block, :keep] = torch.where(best > 0, columns, -1).numpy()
+                values[block, :keep] = best.numpy()
+                part[row, together.indices] = 0.0
+
+        with ThreadPoolExecutor(THREADS) as pool:  # products of sparse matrices run beside one another
+            list(pool.map(fill, (starts[i::THREADS] for i in range(THREADS))))
         return ids, values

@@ -26,7 +26,7 @@ def find_texts(asked: str | None, recorded: str | None, largest: int, size: int 
     the model's embedding, where it is known. Raises UserError: no such tokenizer, or ids that it does not have."""
     if asked is not None:
         return _of_tokenizer(asked, _load(asked, local_only=False), largest, size)
-    if recorded:
+    if recorded and _is_here(recorded):
         try:
             tokenizer = _load(recorded, local_only=True)
         except UserError:
@@ -43,6 +43,16 @@ def find_texts(asked: str | None, recorded: str | None, largest: int, size: int 
         "Tokens are shown by their ids: no tokenizer was given, and the one of the model that the files name is not on this "
         "machine. Import with --tokenizer into a new store to see text.",
     )
+
+
+def _is_here(name: str) -> bool:
+    """Whether it is a folder, or in the hub's local cache; transformers, which would tell too, takes seconds to import."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        return True
+    files = ("tokenizer.json", "tokenizer_config.json", "vocab.json")
+    return is_hub_name(name) and any(isinstance(try_to_load_from_cache(name, file), str) for file in files)
 
 
 def _load(name: str, *, local_only: bool) -> Any:
