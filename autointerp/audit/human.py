@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from autointerp.audit.evidence import explanation_of, judges_score
 from autointerp.errors import UserError
@@ -13,13 +14,21 @@ from autointerp.score.resampling import Resamples
 from autointerp.score.summary import Summary, summarise
 
 
+class Question(NamedTuple):
+    """One example as the person answered it, and as the judge did, `None` where it was not asked."""
+
+    person: JudgedExample
+    judge: JudgedExample | None
+
+
 @dataclass(frozen=True)
 class HumanScore:
     """`human`: the figures of a person's answers; `judge`: of the judge's on the same examples, `None` where no score was asked
     all of them; `judged_by`: that score. `both`: on how many examples the person and the judge answered so, by the two
-    answers."""
+    answers. `questions`: those examples, in the order in which the person was asked."""
 
     human: Summary
+    questions: tuple[Question, ...]
     judge: Summary | None = None
     judged_by: Score | None = None
     both: Mapping[tuple[bool, bool], int] | None = None
@@ -37,13 +46,14 @@ def human_score(resources: Resources, item: AuditItem, rating: Rating) -> HumanS
     if not rating.judged:
         raise UserError("This rating holds no answers, so there is nothing to score.")
     human = _summary(rating.judged, resources.resamples)
+    alone = tuple(Question(mine, None) for mine in rating.judged)
     try:
         explanation = explanation_of(resources, item)
     except UserError:  # made on another copy of the store
-        return HumanScore(human)
+        return HumanScore(human, alone)
     score = judges_score(resources, explanation, rating.task, asked=rating.judged)
     if score is None:
-        return HumanScore(human)
+        return HumanScore(human, alone)
     by_judge = {example.key: example for example in score.judged or ()}
     pairs = [(mine, by_judge[mine.key]) for mine in rating.judged]
     both = {(mine, theirs): 0 for mine in (True, False) for theirs in (True, False)}
@@ -51,7 +61,7 @@ def human_score(resources: Resources, item: AuditItem, rating: Rating) -> HumanS
         if mine.answer is not None and theirs.answer is not None:
             both[mine.answer, theirs.answer] += 1
     judge = _summary([theirs for _, theirs in pairs], resources.resamples)
-    return HumanScore(human, judge, score, both)
+    return HumanScore(human, tuple(Question(*pair) for pair in pairs), judge, score, both)
 
 
 def _summary(judged: Sequence[JudgedExample], resamples: Resamples) -> Summary:

@@ -211,6 +211,27 @@ def test_a_judges_task_has_no_truth_in_it_and_becomes_a_human_score(sit: Sit, au
         browser.press("last")
         shown = [cell for facts in records(browser.app, "facts") for cell in facts]
         assert any(cell[0] == "Your score, fuzzing" and cell[1].startswith("0.50") for cell in shown)
+        (table,) = (each for each in records(browser.app, "list") if each["columns"][-1]["title"] == "Judge")
+        assert len(table["rows"]) == len(rating.judged)
+        judge = evidence.judges_score(
+            bench.resources,
+            bench.annotations.explanation(bench.audit.items[rating.item].explanation_id),
+            "fuzzing",
+        )
+        assert judge is not None
+        by_judge = {each.key: each for each in judge.judged or ()}
+        for row, mine in zip(table["rows"], rating.judged, strict=True):
+            _, text, truth, own, theirs = row["cells"]
+            assert (truth, own) == (("yes", "Right: yes") if mine.truth else ("no", "Wrong: yes"))
+            other = by_judge[mine.key]
+            right = "Right" if other.answer == mine.truth else "Wrong"
+            assert theirs == f"{right}: {'yes' if other.answer else 'no'}"
+            assert text["c"] == mine.context
+            assert text["mk"]
+            assert bool(text["p"]) == (mine.truth or mine.source == "activating"), (
+                "where it fires is shown now"
+            )
+        assert {row["cells"][4].split(":")[0] for row in table["rows"]} <= {"Right", "Wrong"}
 
 
 def test_a_correction_is_a_version_with_its_parent_and_is_scored_the_same(sit: Sit, bench: Bench):

@@ -164,6 +164,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
         if (typeof cell === "string") text.className = "dim";
         else if (cell) {
           halves(text, cell, data.table, cell.max, { whitespace: false, breaks: false });
+          if (cell.mk) for (const token of text.querySelectorAll(".t")) if (cell.mk.includes(token.at)) token.classList.add("mk");
           byNode.set(text, cell);
         }
         append(td, text);

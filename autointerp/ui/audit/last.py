@@ -12,7 +12,7 @@ from autointerp.errors import UnknownName, UserError
 from autointerp.ratings import TASKS, AuditItem, Rating, says
 from autointerp.score.registry import SCORERS
 from autointerp.score.summary import Summary
-from autointerp.ui.audit import answers
+from autointerp.ui.audit import answers, questions
 from autointerp.ui.audit.answers import Desk
 from autointerp.ui.shared import components, differences, job_strip, services
 from autointerp.ui.shared import format as fmt
@@ -159,6 +159,7 @@ def _human(desk: Desk, item: AuditItem, rating: Rating) -> None:
             ]
         )
     components.facts(rows, key=f"audit_human_{rating.task}")
+    questions.draw(desk.store, item, rating.task, made.questions)
 
 
 def _figures(summary: Summary) -> str:
