@@ -8,6 +8,7 @@ from autointerp.audit.progress import progress
 from autointerp.ratings import TASKS
 from autointerp.store import Store
 from autointerp.store.annotations.audits import AuditHead
+from autointerp.ui.audit import files
 from autointerp.ui.shared import components, job_strip, person, roles, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import heading
@@ -38,11 +39,13 @@ def draw(store: Store) -> None:
             st.button(
                 "New audit", key="new_audit", icon=":material/add:", on_click=change, kwargs={"new": True}
             )  # fmt: skip
+            files.take_in(store)
         with st.container(width=240 if roles.may_rate() else "stretch"):
             if roles.may_rate():
                 person.field("You rate as")
             else:
                 st.caption(roles.NO_RATING)
+    files.said(store)
     if not heads:
         st.info("No audits yet." + (" Make the first one." if job_strip.writable(store) else ""))
         return

@@ -16,7 +16,7 @@ from autointerp.pipeline.resources import Resources
 from autointerp.ratings import VERDICTS, Audit, Verdict
 from autointerp.store import Store, annotated_store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.audit import report_charts, report_tables
+from autointerp.ui.audit import files, report_charts, report_tables
 from autointerp.ui.shared import blind, charts, person, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.state import bound, change, choice, choose, current, whole
@@ -33,6 +33,7 @@ def draw(store: Store, audit: Audit) -> None:
     raters = list(dict.fromkeys(rating.rater for rating in ratings if rating.role == "rater"))
     if not raters:
         st.info("Nobody has rated yet. What people say is summed up here, from the first verdict on.")
+        files.draw(store, audit, hidden=False)
         return
     chosen, right = _choices(raters)
     coders = dict.fromkeys(stratum.coder for stratum in audit.strata)
@@ -49,7 +50,8 @@ def draw(store: Store, audit: Audit) -> None:
             f"You have {fmt.plural(waiting, 'answer')} left to give. Until then single items, and the files that hold them, "
             "are not shown here: they say what others think."
         )
-    _save(store, made, files=not waiting)
+    _save(store, made, whole=not waiting)
+    files.draw(store, audit, hidden=bool(waiting))
 
 
 def _figures(store: Store, made: Report, names: dict[str, str], waiting: int) -> None:
@@ -212,7 +214,7 @@ def _image() -> str:
     return choice(current().get("image"), charts.FORMATS, "svg")
 
 
-def _save(store: Store, made: Report, *, files: bool) -> None:
+def _save(store: Store, made: Report, *, whole: bool) -> None:
     """The figures and the items as files, and the kind of image that the plots' buttons save."""
 
     def sheet() -> str:
@@ -225,7 +227,7 @@ def _save(store: Store, made: Report, *, files: bool) -> None:
         return json.dumps({"store": str(store.path), **document(made)}, ensure_ascii=False, indent=2)
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = f"{store.path.name}-audit-{made.audit.id[-6:].lower()}"
+        name = f"{store.path.name}-{files.name_of(made.audit)}"
         kinds = (
             ("Items as CSV", sheet, "csv", "text/csv", "A row an item: verdicts of each rater, and scores"),
             (
@@ -236,7 +238,7 @@ def _save(store: Store, made: Report, *, files: bool) -> None:
                 "All figures with intervals and counts",
             ),
         )
-        for label, data, end, mime, about in kinds if files else ():
+        for label, data, end, mime, about in kinds if whole else ():
             st.download_button(
                 label, data, f"{name}.{end}", mime, key=f"audit_save_{end}", on_click="ignore", icon=":material/download:",
                 help=about,
