@@ -200,6 +200,7 @@ def test_a_note_too_long_to_settle_with_is_refused_and_stays(open_page, judged: 
     app = judged.open(open_page, "settle", "ann")
     note = next(field for field in app.text_input if str(field.key).startswith("settle_note"))
     assert not note.max_chars
+    assert note.key
     app.text_input(key=note.key).input("x" * (MAX_NOTE + 1)).run()
     too_long = f"The note has {MAX_NOTE + 1:,} characters; at most {MAX_NOTE:,} are kept. Shorten it."
     assert too_long in said(app)

@@ -248,7 +248,7 @@ def test_what_a_page_does_not_offer_cannot_be_done_either(
     before = contents(store.path)
     assert services.runner(store) is None
     with pytest.raises(StoreReadOnly):
-        stars.set_star(store, ("sae", 0), on=True)
+        stars.set_star(store, ("sae", 0), on=True, author="visitor")
     with pytest.raises(StoreReadOnly):
         services.annotations(store).jobs.submit(**explain_job("sae", [0], _pattern()))
     with pytest.raises(StoreReadOnly):

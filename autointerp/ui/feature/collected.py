@@ -37,7 +37,7 @@ def star(store: Store, coder: CoderStore, latent: int) -> None:
 def _toggle_star(place: Place) -> None:
     store = open_store()
     on = bool(services.annotations(store).collections.among(STARRED, [place]))
-    stars.set_star(store, place, on=not on)
+    stars.click(store, place, on=not on)
 
 
 def draw(store: Store, place: Place, *, is_open: bool) -> None:

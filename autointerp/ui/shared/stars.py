@@ -1,7 +1,6 @@
 """Stars in lists of features: a click puts a feature into the collection "Starred" or takes it out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,33 +18,29 @@ _HANDLED = "stars_handled"
 _UNSTARRED = "stars_taken"
 
 
-def set_star(store: Store, place: Place, *, on: bool) -> None:
-    """Give the star, or take it away; what goes wrong is said. For callbacks."""
+def set_star(store: Store, place: Place, *, on: bool, author: str) -> None:
+    """Raises StoreError."""
+    collections = services.annotations(store).collections
     if on:
-        person.named(partial(_give, store, place))
+        collections.add(STARRED, [place], author=author)
+    elif collections.among(STARRED, [place]):
+        collections.remove(STARRED, [place])
+        taken_here(store).add(place)
+
+
+def click(store: Store, place: Place, *, on: bool) -> None:
+    """What a click on a star wants: given under the person's name, once it is known; what goes wrong is said."""
+
+    def act(author: str) -> None:
+        try:
+            set_star(store, place, on=on, author=author)
+        except StoreError as error:
+            st.toast(plain(str(error), 400))
+
+    if on:
+        person.named(act)
     else:
-        _take(store, place)
-
-
-def _give(store: Store, place: Place, author: str) -> None:
-    with _told():
-        services.annotations(store).collections.add(STARRED, [place], author=author)
-
-
-def _take(store: Store, place: Place) -> None:
-    with _told():
-        collections = services.annotations(store).collections
-        if collections.among(STARRED, [place]):
-            collections.remove(STARRED, [place])
-            taken_here(store).add(place)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except StoreError as error:
-        st.toast(plain(str(error), 400))
+        act("")
 
 
 def taken_here(store: Store) -> set[Place]:
@@ -94,4 +89,4 @@ def _clicked(key: str) -> None:
     st.session_state[_HANDLED] = (load, count)
     store = open_store()
     for coder, latent, on in changes[-missing:] if missing > 0 else ():
-        set_star(store, (str(coder), int(latent)), on=bool(on))
+        click(store, (str(coder), int(latent)), on=bool(on))
