@@ -1,5 +1,6 @@
 """Ray, where it is asked for: joining a cluster, and running functions on its workers. Nothing else imports it."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -62,13 +63,15 @@ def connected(address: str) -> Iterator[Cluster]:
     if ray.is_initialized():
         yield Cluster(ray)
         return
-    options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
+    options: dict[str, Any] = {"address": address}
+    if address == LOCAL:
+        options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}  # nobody else can reach it
     try:
-        ray.init(**options, log_to_driver=False, logging_level="ERROR")
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[-1].strip()[:300]  # the lines before are a traceback
         raise UserError(
-            f"no Ray cluster at {address!r} ({first}). Start one with `ray start --head` and give its address, or give "
+            f"no Ray cluster at {address!r} ({reason}). Start one with `ray start --head` and give its address, or give "
             f"{LOCAL!r} for the cores of this machine."
         ) from error
     try:

@@ -6,7 +6,7 @@ whatever the number of workers. A range whose worker dies is done again by anoth
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,9 @@ RANGES_AHEAD = 2
 """For each worker: one that it works on, and one that waits, so that none is idle while a slower one is awaited."""
 
 
-def read_all(address: str, recipe: Recipe, tokens: NDArray[np.integer], batch_size: int) -> Iterator[Batch]:
+def read_all(
+    address: str, recipe: Recipe, tokens: NDArray[np.integer], batch_size: int
+) -> Generator[Batch, None, None]:
     """All contexts of `tokens` Int[ndarray, "n ctx_len"], in order. Close it to stop. Raises UserError: no such cluster, or
     what a worker raised."""
     on_gpu = torch.device(recipe.sources.device).type != "cpu"

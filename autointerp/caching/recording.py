@@ -11,8 +11,7 @@ from torch import Tensor
 from autointerp.caching.logits import path_to_logits, promoted_tokens, used_ids
 from autointerp.caching.masking import masked_ids
 from autointerp.caching.neighbours import Cofiring, Neighbours, nearest_by_cosine
-from autointerp.errors import BadActivations
-from autointerp.models.coders.coder import SparseCoder
+from autointerp.models.coders.coder import Firing, SparseCoder
 from autointerp.models.direct_path import DirectPath
 from autointerp.models.subject import SubjectModel
 from autointerp.store import CoderWriter, Store
@@ -59,16 +58,8 @@ class Recording:
         if neighbours:
             self._cofiring = Cofiring(coder.n_latents)
 
-    def add(self, x: Tensor, token: NDArray[np.int64]) -> None:
-        """One batch: the tap's vectors Float32[Tensor, "n d_in"] and their token indices, ascending."""
-        acts = self.coder.encode(x)
-        row = acts.first_not_finite()
-        if row is not None:
-            raise BadActivations(
-                f"coder {self.name!r} on {self.coder.tap} gives NaN or infinity in context {token[row] // self.store.ctx_len}, "
-                f"position {token[row] % self.store.ctx_len}. Check that it was trained on this hookpoint of this model."
-            )
-        firing = acts.firing(token)
+    def add(self, firing: Firing) -> None:
+        """What fires in the next batch, in corpus order."""
         if not len(firing.latent):
             return
         if self._cofiring is not None:

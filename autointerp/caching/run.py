@@ -1,26 +1,25 @@
 """Caching: a model's tokens in, one finished coder file per sparse coder out, in memory that does not grow."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from autointerp.caching.corpus import CorpusRequest, open_or_make
 from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
 from autointerp.caching.fidelity import measure
-from autointerp.caching.masking import position_mask
+from autointerp.caching.loading import Sources
+from autointerp.caching.masking import masked_ids
+from autointerp.caching.reading import Batch, Reader
 from autointerp.caching.recording import Recording
 from autointerp.caching.sources import Dataset, TextDocument
-from autointerp.errors import BadActivations, CoderLoadError, CorpusError, StoreError
+from autointerp.errors import CoderLoadError, CorpusError, StoreError
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
-from autointerp.models.coders.loading import load_coder
-from autointerp.models.hooks import Tap
-from autointerp.models.subject import SubjectModel, load_subject
+from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from autointerp.store.files import check_name
 from autointerp.types import CoderInfo, Progress, ProgressCallback, no_progress
@@ -30,13 +29,14 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Options:
-    """What `cache` computes beside the activations. `fidelity_tokens`: 0 = none."""
+    """What `cache` computes beside the activations, and how. `fidelity_tokens`: 0 = none. `ray`: address of a Ray cluster."""
 
     batch_size: int = BATCH_SIZE
     skip_bos: bool = True
     fidelity_tokens: int = FIDELITY_TOKENS
     logits: bool = True
     neighbours: bool = True
+    ray: str | None = None
 
 
 def cache(
@@ -67,6 +67,7 @@ def cache(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype | None = None,
     tokenizer: str | None = None,
+    ray: str | None = None,
     progress: ProgressCallback = no_progress,
 ) -> list[CoderInfo]:
     """Cache what every latent of `coders` (name to spec) fires on, and finish their files.
@@ -78,7 +79,8 @@ def cache(
     `config`, `split` and `column` choose within a data set (the last also in `.jsonl` files). `bos_every_row` puts BOS before
     every row of a new store, `join=False` begins a row with each document. `skip_bos` leaves out what begins, ends or joins
     documents; padding is always left out. `dtype`: of the model's weights, by default as in the store, float32 in a new one;
-    "auto" for the checkpoint's own. `tokenizer`: where to take it from, if not from the model.
+    "auto" for the checkpoint's own. `tokenizer`: where to take it from, if not from the model. `ray`: the address of a Ray
+    cluster whose workers run model and coders, "local" for one of this machine's cores; the files are the same.
 
     Returns the infos of `coders`, in order.
 
@@ -90,15 +92,11 @@ def cache(
         raise CorpusError(f"batch size {batch_size}: at least 1 is needed")
     for name in coders:
         check_name(name)
-    options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours)
-    subject = model
-    if not isinstance(subject, SubjectModel):
-        if dtype is None and (Path(store_path) / "store.json").exists():
-            dtype = Store.open(store_path).meta["model"].get("dtype")
-        subject = load_subject(
-            str(model), trust_remote_code=trust_remote_code, device=device, dtype=dtype, tokenizer=tokenizer
-        )
-    loaded = {name: load_coder(spec, subject=subject, hookpoint=hookpoint) for name, spec in coders.items()}
+    options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours, ray)
+    if dtype is None and (Path(store_path) / "store.json").exists():
+        dtype = Store.open(store_path).meta["model"].get("dtype")
+    sources = Sources(model, dict(coders), hookpoint, trust_remote_code, device, dtype, tokenizer)
+    subject, loaded = sources.load()
     chosen = None if dataset is None else Dataset(dataset, config, split, column)
     request = CorpusRequest(
         text, chosen, token_ids, documents, corpus_name, n_tokens, ctx_len, column, bos_every_row, join
@@ -111,7 +109,7 @@ def cache(
         if name not in missing:
             _check_same(done[name], coder, options)
     if missing:
-        infos = _cache_missing(store, subject, missing, options, overwrite, progress)
+        infos = _cache_missing(store, subject, missing, sources, options, overwrite, progress)
         done |= {info.coder: info for info in infos}
     return [done[name] for name in coders]
 
@@ -134,6 +132,7 @@ def _cache_missing(
     store: Store,
     subject: SubjectModel,
     coders: Mapping[str, SparseCoder],
+    sources: Sources,
     options: Options,
     overwrite: bool,
     progress: ProgressCallback,
@@ -156,14 +155,24 @@ def _cache_missing(
             )
             for name, coder in coders.items()
         }
-        position_counts = _read_all(store, subject, list(recordings.values()), options, progress)
+        masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=options.skip_bos)
+        if options.ray is None:
+            batches = Reader(subject, coders, masked).read_all(store.tokens, 0, options.batch_size)
+        else:
+            from autointerp.caching.on_ray import read_all
+
+            recipe = sources.recipe(subject, coders, masked)
+            batches = stack.enter_context(
+                closing(read_all(options.ray, recipe, store.tokens, options.batch_size))
+            )
+        position_counts = _read_all(store, recordings, batches, progress)
         fidelity = {}
         if options.fidelity_tokens:
             fidelity = measure(
                 subject,
                 coders,
                 store,
-                masked=next(iter(recordings.values())).masked,
+                masked=masked,
                 n_tokens=options.fidelity_tokens,
                 progress=progress,
             )
@@ -173,46 +182,18 @@ def _cache_missing(
     return infos
 
 
-@torch.inference_mode()
 def _read_all(
-    store: Store,
-    subject: SubjectModel,
-    recordings: Sequence[Recording],
-    options: Options,
-    progress: ProgressCallback,
+    store: Store, recordings: Mapping[str, Recording], batches: Iterable[Batch], progress: ProgressCallback
 ) -> NDArray[np.int64]:
-    """Run the model over every context. Returns, per position, the number of contexts cached there."""
-    by_tap: dict[Tap, list[Recording]] = {}
-    for recording in recordings:
-        by_tap.setdefault(recording.coder.tap, []).append(recording)
-    masked = recordings[0].masked
+    """Record what fires in the batches, which come in corpus order. Returns, per position, the number of contexts cached
+    there."""
     position_counts = np.zeros(store.ctx_len, dtype=np.int64)
     total = store.n_contexts * store.ctx_len
-    for start in range(0, store.n_contexts, options.batch_size):
-        rows = np.asarray(store.tokens[start : start + options.batch_size], dtype=np.int64)
-        subject.check_ids(rows)
-        ids = torch.from_numpy(rows).to(subject.device)
-        mask = position_mask(ids, masked)
-        kept = mask.cpu().numpy()
-        position_counts += kept.sum(0)
-        token = np.flatnonzero(kept) + start * store.ctx_len
-        whole = len(token) == kept.size
-        for tap, activations in subject.read(list(by_tap), ids).items():
-            x = activations.reshape(-1, activations.shape[-1]) if whole else activations[mask]
-            x = x.float()
-            _check_finite(x, tap, token, store.ctx_len)
-            for recording in by_tap[tap]:
-                recording.add(x, token)
-        progress(Progress("cache", min(total, (start + len(rows)) * store.ctx_len), total))
+    done = 0
+    for batch in batches:
+        for name, firing in batch.firing.items():
+            recordings[name].add(firing)
+        position_counts += batch.position_counts
+        done += batch.n_contexts * store.ctx_len
+        progress(Progress("cache", done, total))
     return position_counts
-
-
-def _check_finite(x: Tensor, tap: Tap, token: NDArray[np.int64], ctx_len: int) -> None:
-    # The sum is finite unless an element is not, or it overflows: only then every element is looked at.
-    if bool(torch.isfinite(x.sum())) or bool((finite := torch.isfinite(x).all(dim=1)).all()):
-        return
-    first = int(token[int((~finite).nonzero()[0])])
-    raise BadActivations(
-        f"{tap} of the subject model is NaN or infinite in context {first // ctx_len}, position {first % ctx_len}. Check the "
-        "model's weights, or load it in a wider dtype (float32)."
-    )

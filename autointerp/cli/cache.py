@@ -102,6 +102,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep activations on tokens that begin, end or join documents (padding is never kept)",
     )
     parser.add_argument(
+        "--ray", metavar="ADDRESS",
+        help="run model and coders on this Ray cluster, or on all cores of this machine (local)",
+    )  # fmt: skip
+    parser.add_argument(
         "--trust-remote-code",
         action="store_true",
         help="run Python code shipped with the model or data set",
@@ -138,6 +142,7 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
             dtype=args.dtype or (None if (store / "store.json").exists() else "auto"),
             tokenizer=args.tokenizer,
+            ray=args.ray,
             progress=progress,
         )
     document = {"store": str(args.store), "coders": [asdict(info) for info in infos]}

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autointerp.caching import cache
+from autointerp.caching.reading import fire
 from autointerp.caching.recording import Recording
 from autointerp.models.coders.coder import SparseActivations
 from autointerp.models.coders.loading import load_coder
@@ -226,7 +227,8 @@ def test_late_overflow_is_rescaled(lab: Lab, subject: SubjectModel, tmp_path: Pa
         ids = as_ids(store)
         x = hidden(subject, Tap("layers.1.mlp", "output"), ids)
         for row in range(6):
-            recording.add(x[row], np.arange(row * 24, (row + 1) * 24))
+            token = np.arange(row * 24, (row + 1) * 24)
+            recording.add(fire("growing", growing, x[row], token, 24))  # type: ignore[arg-type]
         info = recording.finish(np.full(24, 6), None, no_progress)
     assert info.scale > 1
     wanted = np.concatenate(
