@@ -72,9 +72,10 @@ class Axis:
         self.n_contexts, self.ctx_len = tokens.shape
         self.lengths = requests[0].lengths
         self.every = self._all_activations()
-        self.allowed = np.ones(len(requests) * self.n_contexts, dtype=bool)
+        self.allowed: NDArray[np.bool_] | None = None  # every context
         acts = self.every
         if any(request.contexts is not None for request in requests):
+            self.allowed = np.ones(len(requests) * self.n_contexts, dtype=bool)
             for i, request in enumerate(requests):
                 if request.contexts is not None:
                     self.allowed[i * self.n_contexts : (i + 1) * self.n_contexts] = request.contexts
@@ -285,13 +286,15 @@ class Axis:
     def silent(self, n: int, seen: list[set[Hashable]]) -> list[Places]:
         """Per latent `n` random windows in which it does not fire, uniformly among all of them."""
         per_context = -(-self.ctx_len // self.width)
-        row_of = np.cumsum(self.allowed) - 1
-        rows = np.flatnonzero(self.allowed)
-        first_row = np.searchsorted(rows, np.arange(len(self.requests) + 1) * self.n_contexts)
+        row, first_row = self.aligned.context, np.arange(len(self.requests) + 1) * self.n_contexts
+        rows = None if self.allowed is None else np.flatnonzero(self.allowed)
+        if rows is not None:  # only these count
+            row, first_row = np.searchsorted(rows, row), np.searchsorted(rows, first_row)
         # A window's number is row * per_context + slot; the firing ones are taken out of the range by their rank.
-        firing = row_of[self.aligned.context] * per_context + self.aligned.start // self.width
+        firing = row * per_context + self.aligned.start // self.width
         if self.lengths is not None:  # so are those of padding
-            first_blank = -(-self.lengths // self.width)[rows % self.n_contexts]
+            every = np.arange(first_row[-1]) if rows is None else rows
+            first_blank = -(-self.lengths // self.width)[every % self.n_contexts]
             blank = np.arange(per_context) >= first_blank[:, None]
             firing = np.union1d(firing, np.flatnonzero(blank))
         gaps = firing - np.arange(len(firing))
@@ -307,7 +310,7 @@ class Axis:
         number += np.searchsorted(gaps, number, side="right")
         at = number // per_context
         start = (number - at * per_context) * self.width
-        context = rows[at] - owner * self.n_contexts
+        context = (at if rows is None else rows[at]) - owner * self.n_contexts
         stop = self._cut(context, np.minimum(start + self.width, self.ctx_len))
         places = np.stack([context, start, stop], axis=1)
         ends = np.cumsum([0, *map(len, draws)]).tolist()

@@ -18,7 +18,7 @@ from autointerp.store.coders.computed import compute, grid
 from autointerp.store.coders.definitions import computed_names, stored
 from autointerp.store.coders.half import encode_signed, power_of_two_scale
 from autointerp.store.coders.schema import schema
-from autointerp.store.coders.spool import LatentBlock, Spool
+from autointerp.store.coders.spool import BLOCK_ROWS, LatentBlock, Spool
 from autointerp.store.coders.statistics import (
     DERIVED_UP_TO,
     N_BINS,
@@ -172,7 +172,7 @@ class CoderWriter:
         try:
             with writing(store.layout.coders):
                 relations = _shared(neighbours or {})
-                with DatabaseWriter(path) as database:
+                with DatabaseWriter(path, BLOCK_ROWS) as database:
                     for statement in schema(
                         self.n_latents, dict.fromkeys(relations.values()), selected=stated is not None
                     ):

@@ -44,14 +44,16 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, alias: str) -> Non
 class DatabaseWriter:
     """A new DuckDB file, in a `with`: tables are created, filled from arrays, and checkpointed at its end, all in one
     transaction. Many would each leave a log, and checkpoints on the way blocks that nothing fills later (4 % of a small file).
-    After an error the file is released as it is."""
+    After an error the file is released as it is. `row_group`: rows in each piece of a table; a query looks at every piece."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, row_group: int = 122_880):
         self._connection = connect(threads=1)
         # With the written blocks; 10^8 activations pass through it.
         self._connection.execute("SET memory_limit = '128MB'")
         self._connection.execute("SET temp_directory = ''")
-        self._connection.execute(f"ATTACH {literal(str(path))} AS target (BLOCK_SIZE {_BLOCK_SIZE})")
+        self._connection.execute(
+            f"ATTACH {literal(str(path))} AS target (BLOCK_SIZE {_BLOCK_SIZE}, ROW_GROUP_SIZE {row_group})"
+        )
         self._connection.execute("USE target")
         self._connection.execute("BEGIN")
 
