@@ -1,6 +1,7 @@
 """Where text comes from: files, data sets of Hugging Face, arrays of token ids."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import CorpusError
+from autointerp.reading import parsing, reading
 
 TextDocument = tuple[str, str | Sequence[int]]
 """(name, text or token ids)"""
 
 CHAT, IDS = ("messages", "conversations", "conversation"), ("input_ids", "token_ids", "tokens")
+_HALVES = re.compile("[\ud800-\udfff]")
 _ROLES = {"human": "user", "gpt": "assistant"}
 """Names of roles in ShareGPT's format."""
 
@@ -44,18 +47,18 @@ def read_text_files(
     Raises CorpusError naming the file (and line) that is missing, no UTF-8 or no such JSON.
     """
     for path in map(Path, paths):
-        if not path.is_file():
-            why = "a folder: give its files, or use it as a dataset" if path.is_dir() else "no such file"
-            raise CorpusError(f"text {path}: {why}")
-        try:
-            if path.suffix == ".jsonl":
-                yield from _read_jsonl(path, tokenizer, column)
-            else:
-                yield path.name, path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"text {path} is not UTF-8 (byte {error.start}). Convert it first.") from error
-        except OSError as error:
-            raise CorpusError(f"text {path} cannot be read: {error.strerror}") from error
+        if path.is_dir():
+            raise CorpusError(f"text {path}: a folder: give its files, or use it as a dataset")
+        with reading(path, "text", CorpusError):
+            try:
+                if path.suffix == ".jsonl":
+                    yield from _read_jsonl(path, tokenizer, column)
+                else:
+                    yield path.name, path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise CorpusError(
+                    f"text {path} is not UTF-8 (byte {error.start}). Convert it first."
+                ) from error
 
 
 def _read_jsonl(path: Path, tokenizer: Any, column: str | None) -> Iterator[TextDocument]:
@@ -64,10 +67,8 @@ def _read_jsonl(path: Path, tokenizer: Any, column: str | None) -> Iterator[Text
             if not line.strip():
                 continue
             where = f"{path}, line {number}"
-            try:
+            with parsing(f"{where}: not JSON", CorpusError):
                 record = json.loads(line)
-            except ValueError as error:
-                raise CorpusError(f"{where}: not JSON ({error})") from error
             if not isinstance(record, dict):
                 raise CorpusError(f'{where}: no "text" field with a string')
             column = column or choose_column(record, where)
@@ -154,6 +155,8 @@ def _document(value: Any, tokenizer: Any, where: str) -> str | list[int]:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, list) and all(isinstance(each, int) for each in value):
+        if not all(type(each) is int and 0 <= each < 1 << 31 for each in value):
+            raise CorpusError(f"{where} holds numbers that are no token ids")
         return value
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return _chat(value, tokenizer, where)
@@ -176,7 +179,12 @@ def _chat(messages: list[dict[str, Any]], tokenizer: Any, where: str) -> list[in
         text = tokenizer.apply_chat_template(plain, tokenize=False)
     except Exception as error:  # a template may raise anything
         raise CorpusError(f"{where}: the chat template does not take its messages ({error})") from error
-    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return tokenizer(whole(text), add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def whole(text: str) -> str:
+    """Without halves of characters, which no tokenizer takes and JSON of the web is full of: each becomes U+FFFD."""
+    return _HALVES.sub("\ufffd", text)
 
 
 def load_token_ids(source: str | Path | NDArray[np.integer], ctx_len: int | None) -> NDArray[np.integer]:
@@ -188,10 +196,8 @@ def load_token_ids(source: str | Path | NDArray[np.integer], ctx_len: int | None
         ids, name = source, "the array"
     else:
         name = str(source)
-        try:
+        with reading(source, "a .npy array of token ids", CorpusError):
             ids = np.load(source, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CorpusError(f"token ids {name}: not a readable .npy array of numbers ({error})") from error
     if not isinstance(ids, np.ndarray) or not np.issubdtype(ids.dtype, np.integer) or ids.ndim not in (1, 2):
         shape = getattr(ids, "shape", "?")
         raise CorpusError(f"token ids {name}: expected whole numbers with one or two axes, got shape {shape}")

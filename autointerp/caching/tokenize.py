@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.caching.masking import separator
-from autointerp.caching.sources import TextDocument
+from autointerp.caching.sources import TextDocument, whole
 from autointerp.errors import CorpusError
 
 PIECE_CHARS = 1 << 20
@@ -190,11 +190,13 @@ def _encoded(batch: list[Piece], tokenizer: Any) -> list[list[int]]:
 
 def _pieces(documents: Iterable[TextDocument]) -> Iterator[Piece]:
     """Empty documents left out; very long ones cut after a line break (or a space)."""
-    for name, text in documents:
-        if not isinstance(text, str):
-            if len(text):
-                yield name, list(text), False
+    for given, content in documents:
+        name = whole(given)
+        if not isinstance(content, str):
+            if len(content):
+                yield name, list(content), False
             continue
+        text = whole(content)
         if not text.strip():
             continue
         at = 0

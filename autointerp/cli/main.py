@@ -6,6 +6,7 @@ the output went away (`autointerp sql ... | head`).
 
 import argparse
 import errno
+import math
 import os
 import signal
 import sys
@@ -94,7 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; argparse itself exits with 0 (help) or 2 (wrong usage)."""
-    args = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    if not all(map(_is_text, given)):
+        return _fail(
+            "an argument is no text in UTF-8, or holds a NUL. Names of files and stores have to be UTF-8 too."
+        )
+    args = build_parser().parse_args(given)
     with _noticing_interrupts() as interrupts:
         return _run(args, interrupts)
 
@@ -102,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace, interrupts: Sequence[int]) -> int:
     """`interrupts`: a library that was interrupted may say so by an error of its own (DuckDB: "Query interrupted")."""
     try:
+        _check_numbers(args)
         args.run(args)
         sys.stdout.flush()
     except UserError as error:
@@ -119,6 +126,20 @@ def _run(args: argparse.Namespace, interrupts: Sequence[int]) -> int:
     except Exception:
         return _interrupted("") if interrupts else _bug()
     return OK
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        return b"\0" not in argument.encode()
+    except UnicodeEncodeError:  # a byte that was no character arrives as half of one
+        return False
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Raises UserError for a number that is none: argparse takes `nan` and `inf`."""
+    for name, value in vars(args).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{name.replace('_', '-')} {value}: give a number.")
 
 
 @contextmanager

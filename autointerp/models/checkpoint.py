@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from autointerp.errors import ModelLoadError
+from autointerp.reading import not_a_file, reason
 
 _HEAD = re.compile(r"(ForCausalLM|LMHeadModel|ForConditionalGeneration)$")
 _OPTIONAL = re.compile(r"(^|\.)(pooler|lm_head|embed_out|cls)\.")
@@ -26,6 +27,7 @@ def read_checkpoint(
     """
     import transformers
 
+    _check_files(Path(name))
     try:
         config = transformers.AutoConfig.from_pretrained(name, **options)
         if getattr(config, "is_encoder_decoder", False):
@@ -38,10 +40,14 @@ def read_checkpoint(
             model, info = auto.from_pretrained(
                 name, dtype=dtype or "auto", use_safetensors=True, output_loading_info=True, **options
             )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
-        raise ModelLoadError(_explain(name, error)) from error
+    except ModelLoadError:
+        raise
     except SafetensorError as error:
         raise ModelLoadError(f"the weights of {name} are damaged: {error}") from error
+    except (
+        Exception
+    ) as error:  # configurations and weights may be of anybody, and transformers throws of every kind
+        raise ModelLoadError(_explain(name, error)) from error
     missing = sorted(map(str, info["missing_keys"]))
     needed = [key for key in missing if not _OPTIONAL.search("." + key)]
     if needed:
@@ -52,6 +58,13 @@ def read_checkpoint(
     model = model.eval().requires_grad_(False).to(device)
     model.config.use_cache = False
     return model, config, has_head, fingerprint(model, missing)
+
+
+def _check_files(folder: Path) -> None:
+    """Raises ModelLoadError where a file of the folder is none: a pipe never ends."""
+    for path in folder.glob("*") if folder.is_dir() else ():
+        if not path.is_dir() and (problem := not_a_file(path)):
+            raise ModelLoadError(f"{path}: {problem}.")
 
 
 def fingerprint(model: nn.Module, drawn: list[str]) -> str:
@@ -103,9 +116,9 @@ def read_device(device: str | torch.device) -> torch.device:
     """A device by its name; ModelLoadError where there is none."""
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelLoadError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+        torch.ones(1, device=chosen).item()  # "meta" has no values
+    except Exception as error:  # each kind of device throws its own
+        raise ModelLoadError(f"device {device!r} cannot be used: {reason(error)}") from error
     return chosen
 
 

@@ -21,8 +21,10 @@ from typing import IO
 import duckdb
 
 from autointerp.errors import StoreReadOnly, UserError
+from autointerp.reading import reason
 
 _READ_ONLY_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_FOLDER_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # DuckDB has no numbers for them.
 _READ_ONLY_SIGNS = ("permission denied", "read-only file system")
@@ -59,6 +61,10 @@ def writing(path: Path) -> Iterator[None]:
             raise StoreReadOnly(
                 f"the disk is full: cannot write {path} ({error}). Free some space or choose another store folder, then run "
                 "again."
+            ) from error
+        if number in _NO_FOLDER_ERRNOS:
+            raise StoreReadOnly(
+                f"{str(path)[:200]} cannot be made a folder ({reason(error)}). Choose another."
             ) from error
         if number in _READ_ONLY_ERRNOS or any(sign in text for sign in _READ_ONLY_SIGNS):
             raise StoreReadOnly(

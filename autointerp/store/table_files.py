@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from autointerp.errors import UserError
+from autointerp.reading import reading
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 """Also the ending of the file's name."""
@@ -49,7 +50,7 @@ def to_file(table: pa.Table, file_format: FileFormat) -> bytes:
 def from_file(path: Path) -> list[dict[str, Any]]:
     """The rows of such a file; everything in a CSV file is text. Raises UserError for one that cannot be read."""
     file_format = format_of(path)
-    try:
+    with reading(path, file_format.upper()):
         match file_format:
             case "parquet":
                 import pyarrow.parquet
@@ -66,7 +67,3 @@ def from_file(path: Path) -> list[dict[str, Any]]:
                 if not all(isinstance(row, dict) for row in rows):
                     raise UserError(f"{path.name!r}: each line must be one JSON object.")
                 return rows
-    except FileNotFoundError as error:
-        raise UserError(f"There is no file {str(path)!r}.") from error
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise UserError(f"{str(path)!r} cannot be read as {file_format.upper()}: {error}") from error

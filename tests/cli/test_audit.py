@@ -90,7 +90,7 @@ def test_strata_follow_the_kind_that_most_have(explained: Explained, run_json: R
         (["create", "STORE", "--by", "guess"], "none of these coders was scored like that"),
         (["create", "STORE", "sae", "--latents", "1", "--collection", "x"], "not both"),
         (["export", "STORE", "a.jsonl"], "no audits in this store"),
-        (["import", "STORE", "nowhere.jsonl"], "no file"),
+        (["import", "STORE", "nowhere.jsonl"], "no such file"),
         (["cite", "STORE", "sae", "x"], "not the number of a latent"),
         (["cite", "STORE", "a", "b", "c"], "Give an audit, or a coder"),
         (["report", "STORE"], "no audits in this store"),

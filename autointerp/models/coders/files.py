@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from autointerp.errors import CoderLoadError
+from autointerp.reading import reading, reason
 
 MAX_CONFIG = 4 << 20
 """Bytes of a configuration, far more than any library writes."""
@@ -28,7 +29,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise CoderLoadError(f"{path} cannot be read as JSON: {_reason(error)}") from error
+        raise CoderLoadError(f"{path} cannot be read as JSON: {reason(error)}") from error
     if not isinstance(config, dict):
         raise CoderLoadError(f"{path} holds a {type(config).__name__}, not an object of settings")
     return config
@@ -49,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         KeyError,
         IndexError,
     ) as error:
-        raise CoderLoadError(f"{path} cannot be read as YAML: {_reason(error)}") from error
+        raise CoderLoadError(f"{path} cannot be read as YAML: {reason(error)}") from error
     if not isinstance(config, dict):
         raise CoderLoadError(f"{path} holds a {type(config).__name__}, not a mapping of settings")
     return {str(key): value for key, value in config.items()}
@@ -62,7 +63,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
-        raise CoderLoadError(f"{path} is not a safetensors file, or is damaged: {_reason(error)}") from error
+        raise CoderLoadError(f"{path} is not a safetensors file, or is damaged: {reason(error)}") from error
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -77,7 +78,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
     except CoderLoadError:
         raise
     except Exception as error:  # zip, zlib and numpy throw a dozen kinds
-        raise CoderLoadError(f"{damaged}: {_reason(error)}") from error
+        raise CoderLoadError(f"{damaged}: {reason(error)}") from error
 
 
 def _numbers(path: Path, name: str, array: Any) -> np.ndarray:
@@ -107,7 +108,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             if len(index) != 1 or index[0].file_size > MAX_CONFIG:
                 raise CoderLoadError(f"{damaged}: it has no index, or one of {MAX_CONFIG >> 20} MB or more")
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise CoderLoadError(f"{damaged}: {_reason(error)}") from error
+        raise CoderLoadError(f"{damaged}: {reason(error)}") from error
     try:
         state = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch's reader and its unpickler throw a dozen kinds
@@ -115,7 +116,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             raise CoderLoadError(
                 f"{path} holds more than weights: it would run code when opened, and is never loaded"
             ) from error
-        raise CoderLoadError(f"{damaged}: {_reason(error)}") from error
+        raise CoderLoadError(f"{damaged}: {reason(error)}") from error
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise CoderLoadError(f"{path} holds a {type(state).__name__}, not weights by name")
     weights = {name: weight for name, weight in state.items() if isinstance(weight, Tensor)}
@@ -177,11 +178,8 @@ def positive(path: Path, config: Mapping[str, Any], key: str) -> int:
 
 
 def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_CONFIG + 1)
-    except OSError as error:
-        raise CoderLoadError(f"{path} cannot be read: {_reason(error)}") from error
+    with reading(path, "a coder's settings", CoderLoadError), path.open("rb") as file:
+        content = file.read(MAX_CONFIG + 1)
     if len(content) > MAX_CONFIG:
         raise CoderLoadError(f"{path} has over {MAX_CONFIG >> 20} MB, which is no configuration of a coder")
     try:
@@ -193,7 +191,3 @@ def _text(path: Path) -> str:
 def _must_exist(path: Path) -> None:
     if not path.is_file():
         raise CoderLoadError(f"{path.parent} holds no {path.name}; weights saved as a pickle are never run.")
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -8,6 +8,7 @@ from autointerp.models.coders import registry
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.hub import download, is_hub_name
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import parsing
 
 PICKLES = {".pt", ".pth", ".bin", ".pkl", ".ckpt"}
 
@@ -26,7 +27,8 @@ def load_coder(spec: str | CoderSpec, *, subject: SubjectModel, hookpoint: str |
     form = next((form for form in registry.FORMATS.values() if form.claims(spec.source)), None)
     if form is None:
         raise CoderLoadError(_why_unknown(Path(spec.source).expanduser(), spec.hookpoint))
-    coder: SparseCoder = form.load_module().load(spec, subject)
+    with parsing(f"coder {given} cannot be loaded", CoderLoadError):
+        coder: SparseCoder = form.load_module().load(spec, subject)
     coder.source = given
     if not form.generated:
         coder.config["format"] = form.name

@@ -5,8 +5,8 @@ and add one line to `FORMATS`. A new kind of coder, if it brings one, is a line 
 """
 
 import importlib
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -119,4 +119,4 @@ def default_name(source: str) -> str:
     if is_generated(source):
         return "-".join(source.split(":")[:2])
     source = source.partition("@")[0]
-    return Path(source).expanduser().resolve().name
+    return os.path.basename(os.path.realpath(os.path.expanduser(source)))

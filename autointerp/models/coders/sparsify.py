@@ -87,9 +87,14 @@ def read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     for key in ("d_in", "k"):
         if not isinstance(config.get(key), int) or isinstance(config.get(key), bool) or config[key] < 1:
-            raise CoderLoadError(f"{path}: {key!r} must be a positive whole number, not {config.get(key)!r}")
+            raise CoderLoadError(
+                f"{path}: {key!r} must be a positive whole number, not {config.get(key)!r:.80}"
+            )
+    for key in ("num_latents", "expansion_factor"):
+        if config.get(key) is not None and (type(config[key]) is not int or config[key] < 0):
+            raise CoderLoadError(f"{path}: {key!r} must be a whole number, not {config[key]!r:.80}")
     if config.get("activation", "topk") not in ("topk", "groupmax"):
-        raise CoderLoadError(f"{path}: activation {config['activation']!r} is not one of topk, groupmax")
+        raise CoderLoadError(f"{path}: activation {config['activation']!r:.80} is not one of topk, groupmax")
     return config
 
 
@@ -113,7 +118,9 @@ def read_weights(path: Path, config: dict[str, Any], device: torch.device) -> di
             raise CoderLoadError(
                 f"{path}: weight {name!r} has shape {tuple(weights[name].shape)}, but {CONFIG} (d_in {d}) needs {shape}"
             )
-    stated = config.get("num_latents") or d * config.get("expansion_factor", 32)
+    stated = config.get("num_latents") or d * (
+        32 if config.get("expansion_factor") is None else config["expansion_factor"]
+    )
     if n != stated:
         raise CoderLoadError(f"{path} holds {n} latents, but {CONFIG} says {stated}")
     check_k(str(path.parent), config["k"], n)
