@@ -78,7 +78,7 @@ IMPORTS: Registry[ImportFormat] = Registry(
     ImportFormat(
         name="delphi",
         label="delphi",
-        help="Activation caches of EleutherAI's delphi",
+        help="Activation caches, explanations and scores of EleutherAI's delphi",
         source="the folder of a run, its latents/, or the cache of one hookpoint",
         build="autointerp.formats.delphi.read:run",
         claims="autointerp.formats.delphi.read:claims",

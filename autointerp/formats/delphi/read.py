@@ -4,15 +4,16 @@ from pathlib import Path
 
 from autointerp.errors import StoreError, UnknownName, UserError
 from autointerp.formats.delphi.activations import check_corpus, make_corpus, write_coder
-from autointerp.formats.delphi.cache import Cache, is_cache, open_cache, read_json_object
+from autointerp.formats.delphi.cache import Cache, is_cache, open_cache
+from autointerp.formats.delphi.results import Files, find_results, records
+from autointerp.formats.delphi.run import Run, read_run
 from autointerp.formats.requests import ImportRequest
-from autointerp.formats.staging import staged
+from autointerp.formats.staging import Staged, staged
 from autointerp.formats.summary import Summary
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from autointerp.store.files import check_name, natural_key
 from autointerp.types import ProgressCallback
-
-RUN_CONFIG = "run_config.json"
 
 
 def claims(path: Path) -> bool:
@@ -28,42 +29,66 @@ def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
     if not root.is_dir():
         raise UserError(f"{str(root)!r} is no folder. Name the folder of a run of delphi, or of its cache.")
     caches = _chosen(root, request)
-    run_config = _run_config(root)
+    source = read_run(root)
     summary = Summary("delphi", str(request.store))
     for cache in caches.values():
         cache.check_tokens()
     with staged(request.store) as into:
-        first = next(iter(caches.values()))
-        if into.is_new:
-            store = make_corpus(
-                into.path, first, tokenizer=request.options.get("tokenizer"), progress=progress
-            )
-            summary.take("contexts", store.n_contexts)
-        else:
-            store = Store.open(into.path)
-        for cache in caches.values():
-            check_corpus(store, cache)
-        there = {info.coder: info for info in store.coders()}
+        store = _open_or_make(into, caches, request, summary, progress)
+        there = {info.coder for info in store.coders()}
         for name, cache in caches.items():
             if name in there:
                 _check_same(store, name, cache)
                 summary.take("coders", 1, known=1)
                 continue
-            config = {"imported": "delphi", "cache": cache.config, "run": run_config}
-            write_coder(
-                store,
-                name,
-                cache,
-                kind=request.options.get("kind") or "sae",
-                config=config,
-                summary=summary,
-                progress=progress,
-            )
+            config = {"imported": "delphi", "cache": cache.config, "run": dict(source.config)}
+            kind = request.options.get("kind") or source.kind
+            write_coder(store, name, cache, kind=kind, config=config, summary=summary, progress=progress)
             into.coders.append(name)
             summary.take("coders")
+        _write_results(
+            store,
+            {name: find_results(root, cache.hookpoint) for name, cache in caches.items()},
+            source,
+            summary,
+        )
     note = store.meta["tokenizer"].get("note")
     summary.notes += [note] if note else []
     return summary
+
+
+def _open_or_make(
+    into: Staged,
+    caches: dict[str, Cache],
+    request: ImportRequest,
+    summary: Summary,
+    progress: ProgressCallback,
+) -> Store:
+    """A store of the caches' text. Raises UserError."""
+    if into.is_new:
+        first = next(iter(caches.values()))
+        store = make_corpus(into.path, first, tokenizer=request.options.get("tokenizer"), progress=progress)
+        summary.take("contexts", store.n_contexts)
+    else:
+        store = Store.open(into.path)
+    for cache in caches.values():
+        check_corpus(store, cache)
+    return store
+
+
+def _write_results(store: Store, files: dict[str, Files], source: Run, summary: Summary) -> None:
+    """Explanations and scores of the coders, in one transaction."""
+    if not any(each.explanations or each.scores for each in files.values()):
+        return
+    with Annotations(store.path) as annotations:
+        parts = (
+            part
+            for name, each in files.items()
+            for part in records(store, store.coder(name), each, source, summary)
+        )
+        known = annotations.add_new(parts)
+    for what, n in known.items():
+        summary.known[what] = summary.known.get(what, 0) + n
 
 
 def _chosen(root: Path, request: ImportRequest) -> dict[str, Cache]:
@@ -95,13 +120,6 @@ def _cache_folders(root: Path) -> list[Path]:
         return [root]
     latents = root / "latents" if (root / "latents").is_dir() else root
     return sorted(folder for folder in latents.iterdir() if folder.is_dir())
-
-
-def _run_config(root: Path) -> dict:
-    for folder in (root, root.parent, root.parent.parent):
-        if (folder / RUN_CONFIG).is_file():
-            return read_json_object(folder / RUN_CONFIG)
-    return {}
 
 
 def _check_same(store: Store, name: str, cache: Cache) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,29 @@ class Annotations:
         """
         with self._database.write(durable=True) as connection:
             rows.write(connection, records)
+
+    def add_new(self, parts: Iterable[Sequence[Record]]) -> dict[str, int]:
+        """As `add`, of a long run of records, a part at a time: all in one transaction, so none where one is refused or `parts`
+        raises. Those whose id is stored already stay as they are; returns how many, as "explanations" and "scores"."""
+        known = {"explanations": 0, "scores": 0}
+        with self._database.write(durable=True) as connection:
+            for part in parts:
+                ids = json.dumps([record.id for record in part])
+                stored = {
+                    table: {
+                        id_
+                        for (id_,) in connection.execute(
+                            f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+                        )
+                    }
+                    for table in known
+                }
+                for table, there in stored.items():
+                    known[table] += len(there)
+                rows.write(
+                    connection, [r for r in part if r.id not in stored["explanations"] | stored["scores"]]
+                )
+        return {table: n for table, n in known.items() if n}
 
     def pin(self, explanation_id: str, *, author: str) -> None:
         """Show this explanation for its latent. Raises UnknownName, or UserError for a failed one."""

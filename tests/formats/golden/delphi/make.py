@@ -234,7 +234,7 @@ async def main() -> None:
         record.explanation, record.extra_examples = explained.explanation, record.not_active
         about["figures"] = {}
         for name, scorer in scorers.items():
-            if name in ("embedding", "surprisal", "simulation") and record.latent.latent_index > 0:
+            if name in ("embedding", "surprisal", "simulation") and record.latent.latent_index != 1:
                 continue
             result = await scorer(record)
             (RUN / "scores" / name / f"{latent.replace('/', '--')}.txt").write_bytes(
