@@ -93,7 +93,13 @@ IMPORTS: Registry[ImportFormat] = Registry(
                 optional=True,
                 metavar="[NAME=]HOOKPOINT",
             ),
-            KIND,
+            replace(
+                KIND,
+                default=None,
+                optional=True,
+                cli_help="what the coders are, which the files do not say (default: transcoder where their name says so, or for "
+                "circuit-tracer, else sae)",
+            ),
         ),
     ),
     ImportFormat(
