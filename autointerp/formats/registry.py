@@ -97,8 +97,8 @@ IMPORTS: Registry[ImportFormat] = Registry(
                 KIND,
                 default=None,
                 optional=True,
-                cli_help="what the coders are, which the files do not say (default: transcoder where their name says so, or for "
-                "circuit-tracer, else sae)",
+                cli_help="what the coders are, which the files do not say (default: transcoder where their name says so, or "
+                "for circuit-tracer, else sae)",
             ),
         ),
     ),
