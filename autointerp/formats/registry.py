@@ -145,7 +145,33 @@ IMPORTS: Registry[ImportFormat] = Registry(
     ),
 )
 
-EXPORTS: Registry[ExportFormat] = Registry("export format")
+EXPORTS: Registry[ExportFormat] = Registry(
+    "export format",
+    ExportFormat(
+        name="neuronpedia",
+        label="Neuronpedia",
+        help="The files that Neuronpedia imports, with scores and audits beside them",
+        target="a folder to be made, with a folder for the model and one in it for each coder",
+        build="autointerp.formats.neuronpedia.write:run",
+        options=(
+            Option(
+                name="model_id",
+                label="Model",
+                help="Neuronpedia's id of the model (default: the last part of its name)",
+                default=None,
+                optional=True,
+                metavar="ID",
+            ),
+            Option(
+                name="creator_id",
+                label="Creator",
+                help="Neuronpedia's id of the user whose rows these are (default: that of a fresh instance)",
+                default="clkht01d40000jv08hvalcvly",
+                metavar="ID",
+            ),
+        ),
+    ),
+)
 
 
 def recognise(sources: tuple[Path, ...]) -> ImportFormat:

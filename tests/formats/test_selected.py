@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
@@ -78,7 +79,7 @@ def test_contexts_are_stored_once_with_the_activations_of_each_latent(imported: 
     assert values(imported, SOURCE, 2) == {}
     assert check(imported) == []
     # The context that is shorter is filled up with a token that is no text.
-    assert imported.text_lengths().tolist() == [8, 8, 3, 8, 8]
+    assert lengths(imported).tolist() == [8, 8, 3, 8, 8]
     assert imported.vocabulary().is_special(int(imported.tokens[2, -1]))
     assert imported.context_text(2) == "<bos> cats"
 
@@ -195,8 +196,7 @@ def test_latents_and_batches_can_be_chosen(tmp_path: Path):
 
 def test_examples_are_of_contexts_in_which_the_latent_is_known(imported: Store, tmp_path: Path):
     """Latent 1 is known in two contexts alone; the others are silent of it in no file."""
-    coder = imported.coder(SOURCE)
-    assert coder.known_contexts(1).tolist() == [False, False, False, True, True]
+    assert known(imported, 1) == [3, 4]
     with Annotations(imported.path) as annotations:
         resources = Resources(imported, annotations)
         options = ExplainOptions(explainer="default", window=4, n_contrast=20)
@@ -205,24 +205,24 @@ def test_examples_are_of_contexts_in_which_the_latent_is_known(imported: Store, 
             for latent in (0, 1, 3)
             for each in select_evidence(resources, SOURCE, latent, options).non_activating
         ]
-        known = {0: {0, 1, 2, 3}, 1: {3, 4}, 3: {1}}
-        assert {context for context, _ in shown} <= set().union(*known.values())
-        for latent, contexts in known.items():
+        silent_in = {0: {0, 1, 2, 3}, 1: {3, 4}, 3: {1}}
+        assert {context for context, _ in shown} <= set().union(*silent_in.values())
+        for latent, contexts in silent_in.items():
             evidence = select_evidence(resources, SOURCE, latent, options)
             assert {each.example.context for each in evidence.non_activating} <= contexts
             for example in [each.example for each in (*evidence.activating, *evidence.non_activating)]:
                 # No window holds padding.
-                assert example.start + len(example.token_ids) <= imported.text_lengths()[example.context]
+                assert example.start + len(example.token_ids) <= lengths(imported)[example.context]
         for written in annotations.explanations(SOURCE, 0):
             (places,) = heldout_places(resources, [written], ScoreOptions(scorer="detection", window=4))
             assert places is not None
-            assert {context for context, _, _ in places.non_activating.spans.tolist()} <= known[0]
+            assert {context for context, _, _ in places.non_activating.spans.tolist()} <= silent_in[0]
             delphi = ScoreOptions(scorer="detection", window=4, protocol="delphi")
             (places,) = heldout_places(resources, [written], delphi)
-            assert {context for context, _, _ in places.non_activating.spans.tolist()} <= known[0]
+            assert places is not None
+            assert {context for context, _, _ in places.non_activating.spans.tolist()} <= silent_in[0]
             assert (
-                places.non_activating.spans[:, 2]
-                <= imported.text_lengths()[places.non_activating.spans[:, 0]]
+                places.non_activating.spans[:, 2] <= lengths(imported)[places.non_activating.spans[:, 0]]
             ).all()
 
 
@@ -287,6 +287,19 @@ def test_circuit_tracer_comes_in_a_coder_for_each_layer(tmp_path: Path):
 )
 def test_names_that_stand_for_bytes_are_mended_where_that_is_certain(names: list[str], texts: list[str]):
     assert [text for text, _, _ in vocabulary(names)] == texts
+
+
+def lengths(store: Store) -> NDArray[np.int64]:
+    found = store.text_lengths()
+    assert found is not None
+    return found
+
+
+def known(store: Store, latent: int) -> list[int]:
+    """The contexts in which it is known."""
+    found = store.coder(SOURCE).known_contexts(latent)
+    assert found is not None
+    return np.flatnonzero(found).tolist()
 
 
 def spoiled(rows: list[dict[str, Any]], at: int, **fields: Any) -> list[dict[str, Any]]:
@@ -398,10 +411,10 @@ def test_many_latents_and_contexts_of_any_length_come_back(tmp_path: Path):
         {
             (latent, tuple(words(store, int(context)))): [
                 values(store, SOURCE, latent).get(int(context), {}).get(at, 0.0)
-                for at in range(int(store.text_lengths()[context]))
+                for at in range(int(lengths(store)[context]))
             ]
             for latent in range(40)
-            for context in np.flatnonzero(store.coder(SOURCE).known_contexts(latent))
+            for context in known(store, latent)
         }
         if store.coder(SOURCE).info.n_latents == 40
         else {}

@@ -19,6 +19,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 PREFIX = "autointerp_"
 """Before the names of this program's explainers, where they are types of Neuronpedia's."""
 AUTHOR = "Neuronpedia"
+DEFAULT_CREATOR = "clkht01d40000jv08hvalcvly"
+"""Whom a public export names as the author of everything."""
 UNKNOWN_TYPE = "neuronpedia"
 
 
@@ -73,7 +75,7 @@ def _explanation(coder: str, latent: int, text: str, row: dict[str, Any]) -> Exp
         text=text,
         explainer=(told("typeName") or UNKNOWN_TYPE).removeprefix(PREFIX),
         model=told("explanationModelName"),
-        author=author or AUTHOR,
+        author=AUTHOR if author in (None, "", DEFAULT_CREATOR) else author,
         config={"imported": "neuronpedia"},
     )
 

@@ -20,7 +20,8 @@ from autointerp.store.files import check_name, natural_key
 from autointerp.types import ProgressCallback
 
 _IGNORED = {
-    "scores, votes, comments and lists": "Neuronpedia never exports them",
+    "scores, votes, comments and lists": "Neuronpedia exports none; those beside an export of autointerp are about contexts of "
+    "the store that it came from",
     "embeddings and UMAP places of explanations": "explanations are embedded here, by this store's own embedder",
     "decoder vectors, aligned and correlated neurons, logit histograms, attribution": "a store has no place for them",
     "which interval a context was shown for": "a store tells deciles of contexts by their activations",

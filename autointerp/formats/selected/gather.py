@@ -90,6 +90,7 @@ class Gathered:
         self.latents = array("I")
         self.contexts = array("I")
         self.figures: dict[int, _Compact] = {}
+        self.live: set[int] = set()
         self.n_latents = 0
         self._file: IO[bytes] = (folder / f"entries-{number}").open("w+b")
         self._sorted: IO[bytes] = (folder / f"sorted-{number}").open("w+b")
@@ -120,6 +121,7 @@ class Gathered:
         self.latents.append(record.latent)
         self.contexts.append(context)
         if len(at):
+            self.live.add(record.latent)
             self.largest = max(self.largest, float(values[at].max()))
             self._add(context, at, record.latent, number, values[at])
 

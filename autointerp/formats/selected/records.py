@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from autointerp.errors import UserError
 
@@ -83,12 +86,25 @@ def number(value: object, what: str) -> float | None:
 
 def numbers(value: object, what: str, most: int = MAX_LIST) -> list[float]:
     """A list of finite numbers, empty for `None`. Raises UserError."""
-    return [_given(each, what) for each in _listed(value, what, most)]
+    listed = _listed(value, what, most)
+    if set(map(type, listed)) <= {int, float}:  # the rule; the slow way says which is wrong
+        with suppress(OverflowError):
+            array = np.array(listed, dtype=np.float64)
+            if np.isfinite(array).all():
+                return array.tolist()
+    return [_given(each, what) for each in listed]
 
 
 def texts(value: object, what: str, most: int = MAX_LIST) -> list[str]:
     """A list of texts, empty for `None`. Raises UserError."""
-    return [text(each, f"an entry of {what}") for each in _listed(value, what, most)]
+    listed = _listed(value, what, most)
+    if set(map(type, listed)) <= {str}:
+        joined = "".join(listed)
+        with suppress(UnicodeError):
+            joined.encode()
+            if "\0" not in joined:
+                return listed
+    return [text(each, f"an entry of {what}") for each in listed]
 
 
 def pairs(names: list[Any], values: list[float], what: str) -> list[tuple[Any, float]]:
@@ -128,7 +144,8 @@ def histogram(centres: list[float], counts: list[float], what: str) -> tuple[lis
     if len(centres) < 2 or not centres[-1] > centres[0]:
         return None
     width = (centres[-1] - centres[0]) / (len(centres) - 1)
-    first = max(centres[0] - width / 2, 0.0)
+    first = centres[0] - width / 2
+    first = 0.0 if first < 1e-4 * width else first  # where the middles were rounded
     return [
         first,
         *((a + b) / 2 for a, b in pairwise(centres)),

@@ -131,8 +131,8 @@ def _write_coder(store: Store, coder: Gathered, summary: Summary, progress: Prog
             logits=logits,
             neighbours=neighbours,
             stated=Stated(
-                density=_column(coder, lambda each: each.density),
-                max_activation=_column(coder, lambda each: each.maximum),
+                density=_column(coder, "density", summary),
+                max_activation=_column(coder, "maximum", summary),
                 edges=_table(coder, lambda each: each.edges, edges),
                 counts=_table(coder, lambda each: each.counts, max(edges - 1, 0)),
                 known=known,
@@ -151,11 +151,19 @@ def _write_coder(store: Store, coder: Gathered, summary: Summary, progress: Prog
         summary.leave("activations", "below 0, and a store holds what fires", coder.n_negative)
 
 
-def _column(coder: Gathered, value: Callable) -> NDArray[np.float64]:
+def _column(coder: Gathered, name: str, summary: Summary) -> NDArray[np.float64]:
+    """A figure of all latents, NaN where it is not stated; 0 of a latent that is active is no statement but a gap."""
     column = np.full(coder.n_latents, np.nan)
     for latent, figures in coder.figures.items():
-        stated = value(figures)
-        column[latent] = np.nan if stated is None else stated
+        stated = getattr(figures, name)
+        if stated == 0 and latent in coder.live:
+            summary.leave(
+                f"{name} of latents",
+                "stated as 0 although the latent is active: rounded, or not filled in",
+                1,
+            )
+        elif stated is not None:
+            column[latent] = stated
     return column
 
 

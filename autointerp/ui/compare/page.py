@@ -9,6 +9,7 @@ from autointerp.compare import corpus
 from autointerp.ui.shared import components, keyboard
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import choice, choose, current
+from autointerp.ui.shared.text import plain
 
 VIEWS: dict[str, tuple[str, str]] = {
     "price": (
@@ -57,6 +58,8 @@ def _body() -> None:
         titles = {name: title for name, (title, _) in VIEWS.items()}
         choose(st.segmented_control, "View", titles, "view", view, first)
         st.caption(VIEWS[view][1])
-        if view not in OF_TEXTS:
-            corpus.need(store.coders())
+        why = None if view in OF_TEXTS else corpus.reason(store.coders())
+        if why is not None:
+            st.info(plain(why, 1000))
+            return
         import_module(f"autointerp.ui.compare.{view}").draw(store, store.coders())

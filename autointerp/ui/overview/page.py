@@ -114,7 +114,10 @@ def store_facts(store: Store) -> list[tuple[str, str]]:
     return [
         ("Architecture", str(model.get("architecture") or fmt.NONE)),
         ("Shape", ", ".join(shape) or fmt.NONE),
-        ("Vocabulary", fmt.plural(int(model["vocab_size"]), "token")),
+        (
+            "Vocabulary",
+            fmt.plural(int(model["vocab_size"]), "token") if model["vocab_size"] else fmt.NONE,
+        ),
         ("Corpus", str(corpus["name"])),
         ("Tokens", fmt.count(corpus["n_tokens"])),
         ("Contexts", f"{fmt.count(store.n_contexts)} × {store.ctx_len}"),
