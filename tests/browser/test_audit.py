@@ -15,14 +15,14 @@ from autointerp.audit.draw import create
 from autointerp.audit.options import AuditOptions
 from autointerp.audit.report import report
 from autointerp.pipeline.resources import Resources
-from autointerp.ratings import VERDICTS, Audit
+from autointerp.ratings import MAX_NOTE, VERDICTS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.audit.krippendorff import krippendorff
 from tests.audited import write_audited
 from tests.browser.conftest import Open, Server, Visit, a_free_port, start_server
 
-N = 20
+N, NAME = 20, "Right or wrong?"
 NAMES = list(VERDICTS)
 ANN = [1, 1, 4, 2, 1, 3, 1, 8, 1, 4, 4, 1, 5, 1, 2, 1, 7, 1, 6, 1]
 BO = [1, 2, 4, 2, 1, 3, 4, 8, 1, 4, 1, 1, 5, 1, 3, 1, 7, 4, 6, 9]
@@ -33,17 +33,6 @@ BO = [1, 2, 4, 2, 1, 3, 4, 8, 1, 4, 1, 1, 5, 1, 3, 1, 7, 4, 6, 9]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audited")
     return shutil.copytree(write_audited(folder / "made"), folder / "store")
-
-
-@pytest.fixture
-def audit(store: Path) -> Audit:
-    with Annotations(store) as annotations:
-        options = AuditOptions(coders=("sae", "tc"), n=N, control_share=0.0, repeat_share=0.0)
-        made = create(
-            Resources(Store.open(store), annotations), options, name="Right or wrong?", author="Ann"
-        )
-        annotations.audits.create(made)
-        return made
 
 
 def bar(page: Page) -> Locator:
@@ -68,11 +57,45 @@ def answer(page: Page, verdicts: list[int]) -> int:
     return judged
 
 
-def introduce(at: Visit, name: str) -> None:
-    at.enter(at.page.get_by_label("You rate as"), name)
+def tab(at: Visit, to: Locator, most: int = 60) -> None:
+    """Bring the focus there by the Tab key alone."""
+    at.settled()
+    for _ in range(most):
+        at.page.keyboard.press("Tab")
+        if to.count() and to.first.evaluate("node => node.matches(':focus')"):
+            return
+    raise AssertionError(f"{most} presses of Tab do not lead to {to}")
 
 
-def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: Open, tmp_path: Path):
+def type_over(at: Visit, label: str, text: str) -> None:
+    """Go to a field, type over what stands in it, and confirm it."""
+    field = at.page.get_by_label(label, exact=True)
+    tab(at, field)
+    at.page.keyboard.press("Control+A")
+    at.page.keyboard.type(text)
+    at.page.keyboard.press("Enter")
+    at.settled()
+    expect(field).to_have_value(text)
+
+
+def make_by_keyboard(at: Visit) -> None:
+    """Twenty items of the whole store, without controls, and none that comes back; what is made is opened."""
+    page = at.page
+    page.keyboard.press("n")
+    type_over(at, "Name", NAME)
+    expect(page.get_by_label("Made by")).to_have_value("Ann")
+    type_over(at, "Items", str(N))
+    tab(at, page.get_by_role("button", name="Shares, seed and strata"))
+    page.keyboard.press("Enter")
+    for label in ("Shuffled explanations, %", "Items that come back, %"):
+        type_over(at, label, "0")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Shuffled explanations, %")).to_have_count(0)
+    tab(at, page.get_by_role("button", name="Make the audit"))
+    page.keyboard.press("Enter")
+
+
+def test_two_people_audit_twenty_explanations(store: Path, visit: Open, tmp_path: Path):
     port = a_free_port()
 
     @contextmanager
@@ -83,15 +106,30 @@ def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: 
         at = visit(server)
         page = at.page
         at.goto("/audit")
-        introduce(at, "Ann")
-        at.click(page.get_by_role("cell", name="Right or wrong?"))
+        type_over(at, "You rate as", "Ann")
+        page.keyboard.press("Escape")  # leaves the field, in which keys are text
+        make_by_keyboard(at)
         expect(bar(page)).to_have_attribute("data-place", f"1 of {N}")
+        with Annotations(store) as annotations:
+            (head,) = annotations.audits.all()
+            audit = annotations.audits.get(head.id)
         at.settled()
         for _ in range(3):
             answer(page, ANN)
         page.keyboard.press("h")
         page.keyboard.press("n")
         page.keyboard.type("1 <b>noted</b>")  # no verdict: it is being typed
+        page.keyboard.insert_text("x" * MAX_NOTE)
+        too_long = f"The note has {MAX_NOTE + len('1 <b>noted</b>'):,} characters; at most {MAX_NOTE:,} are kept. Shorten it."
+        expect(bar(page).get_by_text(too_long)).to_be_visible()
+        page.keyboard.press("Enter")
+        page.keyboard.press(str(ANN[item(page)]))  # refused: the note has the focus again, and all its text
+        note = bar(page).get_by_role("textbox", name="Note")
+        expect(note).to_be_focused()
+        expect(note).to_have_value("1 <b>noted</b>" + "x" * MAX_NOTE)
+        page.keyboard.press("Control+A")
+        page.keyboard.type("1 <b>noted</b>")
+        expect(bar(page).get_by_text(too_long)).to_have_count(0)
         page.keyboard.press("Enter")
         noted = answer(page, ANN)
         page.keyboard.press("u")  # taken back, and given again
@@ -150,15 +188,19 @@ def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: 
         expect(bar(page)).to_have_attribute("data-place", f"17 of {N}")
         for _ in range(N - 16):
             answer(page, ANN)
-        at.settled()
-
-        at.goto("/audit")
-        introduce(at, "Bo")
-        at.click(page.get_by_role("cell", name="Right or wrong?"))
+        tab(at, page.get_by_role("button", name="All audits"))
+        page.keyboard.press("Enter")
+        type_over(at, "You rate as", "Bo")
+        tab(at, page.get_by_role("link", name=NAME))
+        page.keyboard.press("Enter")
         expect(bar(page)).to_have_attribute("data-place", f"1 of {N}")
         for _ in range(N):
             answer(page, BO)
-        at.settled()
+        at.press("r")
+        kappa, alpha = cohen_kappa_score(ANN, BO), krippendorff(np.array([ANN, BO]).T)
+        agreed = page.get_by_role("row", name=re.compile("^On the verdict "))
+        expect(agreed.get_by_role("cell").nth(2)).to_have_text(re.compile(rf"^{kappa:.2f} \("))
+        expect(agreed.get_by_role("cell").nth(3)).to_have_text(re.compile(rf"^{alpha:.2f} \("))
         at.check()
 
     with Annotations(store) as annotations:
@@ -182,8 +224,8 @@ def test_two_people_audit_twenty_explanations(store: Path, audit: Audit, visit: 
         agreement = report(Resources(Store.open(store), annotations), audit.id).agreement
     assert agreement.kappa is not None
     assert agreement.alpha is not None
-    assert agreement.kappa.value == pytest.approx(cohen_kappa_score(ANN, BO))
-    assert agreement.alpha.value == pytest.approx(krippendorff(np.array([ANN, BO]).T))
+    assert agreement.kappa.value == pytest.approx(kappa)
+    assert agreement.alpha.value == pytest.approx(alpha)
 
 
 def test_a_judges_task_by_keyboard_and_contexts_from_their_start_after_it(
@@ -199,7 +241,7 @@ def test_a_judges_task_by_keyboard_and_contexts_from_their_start_after_it(
         at = visit(server, size=(1280, 500))
         page = at.page
         at.goto("/audit")
-        introduce(at, "Cy")
+        type_over(at, "You rate as", "Cy")
         page.get_by_role("link", name="Questions").focus()  # by keyboard alone
         at.press("Enter")
         for place in range(1, 10, 2):

@@ -1,5 +1,6 @@
 """The list of audits: who made which, who has rated, and how far I am."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -9,7 +10,7 @@ from autointerp.ratings import TASKS
 from autointerp.store import Store
 from autointerp.store.annotations.audits import AuditHead
 from autointerp.ui.audit import files
-from autointerp.ui.shared import components, job_strip, person, roles, services
+from autointerp.ui.shared import components, job_strip, keyboard, person, roles, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import heading
 from autointerp.ui.shared.state import change
@@ -36,9 +37,14 @@ def draw(store: Store) -> None:
     heads = services.annotations(store).audits.all()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         if job_strip.writable(store):
-            st.button(
-                "New audit", key="new_audit", icon=":material/add:", on_click=change, kwargs={"new": True}
-            )  # fmt: skip
+            keyboard.button(
+                "New audit",
+                "new_audit",
+                "n",
+                "Make an audit",
+                partial(change, new=True),
+                icon=":material/add:",
+            )
             files.take_in(store)
         with st.container(width=240 if roles.may_rate() else "stretch"):
             if roles.may_rate():

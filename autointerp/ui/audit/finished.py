@@ -1,6 +1,7 @@
 """The end of an audit for one rater: what was done, and what they could not be told before."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -32,7 +33,9 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
             keyboard.button(
                 "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (desk, ended.id)
             )  # fmt: skip
-        st.button("Report", key="audit_report", on_click=change, kwargs={"view": "report"})
+        keyboard.button(
+            "Report", "audit_report", "r", "What came of the audit", partial(change, view="report")
+        )
 
 
 def facts(desk: Desk, ratings: Sequence[Rating]) -> list[list[str]]:

@@ -1,7 +1,6 @@
 """Rating: one explanation after the other, with the contexts to judge it by, and a bar at the foot that says what can be said
 about it. What the audit hides (coder, author, scores) is nowhere in what the browser gets before the answer is stored."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -48,9 +47,6 @@ ASK = {
     "fuzzing": "Are the marked tokens what the explanation describes?",
 }
 HINT = "A verdict is saved at once and brings the next explanation: confidence and note come first."
-_LEFT, _LATE_SECONDS = "audit_left", 5.0
-"""The place that was answered as the server came back, and when. A browser that has just connected again may still ask for the
-address that it had, and would be brought back to it."""
 LIMITS = {
     name: {"most": most, "says": too_long(what, None, most)}
     for name, what, most in (
@@ -112,13 +108,9 @@ def draw(store: Store, audit: Audit) -> None:
 def _place(desk: Desk, state: Progress) -> int | None:
     """Where the person is in their order, from 0; `None` at its end."""
     asked = whole(current().get("entry"))
-    if asked is None or not 1 <= asked <= len(desk.entries):
-        return state.position
-    left, at = st.session_state.get(_LEFT, (None, 0.0))
-    if left == asked - 1 and time.monotonic() - at < _LATE_SECONDS:
-        desk.go(state.position)
-        return state.position
-    return asked - 1
+    if asked is not None and 1 <= asked <= len(desk.entries):
+        return asked - 1
+    return state.position
 
 
 def _next(desk: Desk, ratings: Sequence[Rating], place: int) -> list[int]:
@@ -150,17 +142,11 @@ def _bar(desk: Desk, ratings: Sequence[Rating], state: Progress, place: int, sho
         on_act=lambda: _acted(desk, ratings),
     )
     # What a browser still held when the server came back is in its first run, where nothing is called back.
-    answered = answers.answered(desk, sent.answer)
-    if answered and answers.heard(answers.HEARD).refused:
-        st.session_state.pop(_LEFT, None)  # it is brought back on purpose
-    elif answered:
-        st.session_state[_LEFT] = (place, time.monotonic())
-    if answers.corrected(desk, sent.edit) or answered:
+    if any([answers.answered(desk, sent.answer), answers.corrected(desk, sent.edit)]):
         st.rerun()
 
 
 def _received(desk: Desk, what: str) -> None:
-    st.session_state.pop(_LEFT, None)
     sent = components.triggered(KEY, what)
     answers.answered(desk, sent) if what == "answer" else answers.corrected(desk, sent)
 
@@ -172,7 +158,6 @@ def _acted(desk: Desk, ratings: Sequence[Rating]) -> None:
         return
     place, about = sent["place"], str(sent.get("about") or "")
     st.session_state.pop(answers.MESSAGE, None)
-    st.session_state.pop(_LEFT, None)
     match sent.get("act"):
         case "back":
             desk.go(max(0, place - 1))
