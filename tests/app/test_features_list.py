@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from autointerp.records import Score
@@ -491,3 +492,37 @@ def test_annotations_that_cannot_be_read_leave_the_list(open_page, explained_sto
     assert not app.exception
     assert record(app, "list") is not None
     assert "Cannot read" in messages(app)
+
+
+def test_what_a_browser_says_before_it_was_told_of_back_is_no_choice(
+    open_page, tiny_store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """A busy server stops the run that was to tell a field of its new value, for something else that the browser says."""
+    app = open_page(tiny_store, "features", coder="sae", search="cat")
+    with monkeypatch.context() as patch:
+        patch.setattr("autointerp.ui.features.page.list_latents", lambda *_, **__: st.stop())
+        del app.query_params["search"]
+        app.run()
+    app.text_input(key="url_search").set_value("cat").run()
+    assert not app.exception
+    assert "search" not in app.query_params
+    assert app.text_input(key="url_search").value == ""
+    app.text_input(key="url_search").set_value("cat").run()
+    assert app.query_params["search"] in ("cat", ["cat"]), "a choice, now that it was told"
+
+
+def test_what_a_browser_still_shows_after_back_is_no_choice(open_page, tiny_store: Store):
+    """A busy browser reports the search of the address that was left, together with the field that it wants anew."""
+    app = open_page(tiny_store, "features", coder="sae", search="cat")
+    del app.query_params["search"]
+    app.run()
+    assert app.text_input(key="url_search").value == ""
+    told = {"session": "", "texts": {}, "forms": {}, "typed": {}, "anew": {"url_search": 1}}
+    app.session_state["drafts"] = {"found": told}
+    app.text_input(key="url_search").set_value("cat").run()
+    assert not app.exception
+    assert "search" not in app.query_params
+    app.session_state["drafts_drawn"] = {"url_search": 1}  # it was heard: the field is another one
+    app.run()
+    app.text_input(key="url_search__1").set_value("dog").run()
+    assert app.query_params["search"] in ("dog", ["dog"])

@@ -174,6 +174,15 @@ def field(key: str) -> str:
     return f"{key}__{drawn}" if drawn else key
 
 
+def is_left(key: str) -> bool:
+    """Whether the field of this key is one that must forget what is typed in it: the browser says so with its value, which is
+    still that of the address before, where it has not drawn the new one yet."""
+    said = components.triggered(KEY, "found")
+    anew = said.get("anew", {}) if isinstance(said, dict) else {}
+    number = re.search(r"__(\d+)$", key)
+    return int(anew.get(_class(key), 0)) > (int(number[1]) if number else 0)
+
+
 def writes(key: str, write: Callable[[], None], typed: Callable[[str], Any]) -> None:
     """`write` confirms what stands in a field of the address; `typed` makes its value of a text."""
     st.session_state.setdefault(_WRITERS, {})[_class(key)] = (key, write, typed)

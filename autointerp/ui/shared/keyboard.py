@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from autointerp.ui.shared import components, drafts, person
+from autointerp.ui.shared import components, drafts, person, state
 
 KEY = "keyboard"
 _OFFERED = "keyboard_offered"
@@ -89,6 +89,7 @@ def listening(title: str = "", typing: Callable[[], bool] = lambda: False) -> It
     st.session_state[_OFFERED] = {}
     try:
         yield
+        state.told()
     finally:  # also where the page ended early
         load, handled = st.session_state.get(_HANDLED, ("", 0))
         shortcuts = [asdict(one) | {"shown": one.shown} for one in st.session_state[_OFFERED].values()]

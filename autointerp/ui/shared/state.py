@@ -120,15 +120,19 @@ def bound(
     key, shown = drafts.field(f"url_{name}"), f"shown_{name}"
     # Two pages may have a field of one name: on another page the browser draws it anew and knows nothing of its value.
     drawn = (st.session_state.get(PAGE_NOW), value)
-    changed = st.session_state.get(key, _UNSET) != value or st.session_state.get(shown, drawn)[0] != drawn[0]
+    before, untold = st.session_state.get(key, _UNSET), st.session_state.setdefault(UNTOLD, {})
+    changed = before != value or st.session_state.get(shown, drawn)[0] != drawn[0] or key in untold
     if firm or changed:
+        untold.setdefault(key, before)
         st.session_state[key] = value
     st.session_state[shown] = drawn
 
     def write() -> None:
         # A widget that the browser still has although the address has moved on (Back, twice in quick succession) is reported
-        # as changed too: only what differs from what was shown is somebody's choice.
-        if st.session_state[key] == st.session_state[shown][1]:
+        # as changed too: only what differs from what was shown is somebody's choice. So is one that has not heard of its new
+        # value, because the run that was to tell it ended early.
+        value, heard = st.session_state[key], st.session_state[shown][1]
+        if value in (heard, st.session_state.get(UNTOLD, {}).get(key, _UNSET)) or drafts.is_left(key):
             return
         st.session_state[shown] = (drawn[0], st.session_state[key])
         written = encode(st.session_state[key])
@@ -141,7 +145,14 @@ def bound(
     return {"key": key, "on_change": write} | ({"value": value} if late and not changed else {})
 
 
+UNTOLD = "fields_untold"
+"""By key of a field, its value before this run gave it another: until the run is over, the browser may report the old one."""
 _UNSET = object()
+
+
+def told() -> None:
+    """A run of a page has come to its end: its fields are on their way to the browser."""
+    st.session_state.pop(UNTOLD, None)
 
 
 def choose(
