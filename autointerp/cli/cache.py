@@ -18,6 +18,7 @@ from autointerp.models.coders import registry
 
 if TYPE_CHECKING:
     from autointerp.models.coders.coder import CoderSpec
+    from autointerp.models.hooks import Side
 
 NAME = "cache"
 HELP = "cache the activations of coders on text"
@@ -82,6 +83,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the coders are, for checkpoints of early 2025 that do not say; default: what the files say, else sae",
     )
     parser.add_argument(
+        "--side",
+        choices=("input", "output"),
+        help="the tensor of --hookpoint that an SAE from files reads (default: what the files say, else output)",
+    )
+    parser.add_argument(
+        "--max-active",
+        type=int,
+        metavar="N",
+        help="store at most N activations of a token, the largest (default: all); recorded and shown with the coder",
+    )
+    parser.add_argument(
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
@@ -115,7 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from autointerp.caching import cache
 
-    for option in ("n_tokens", "ctx_len", "batch_size"):
+    for option in ("n_tokens", "ctx_len", "batch_size", "max_active"):
         value = getattr(args, option)
         if value is not None and value < 1:
             raise UserError(f"--{option.replace('_', '-')} {value}: give at least 1.")
@@ -124,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
         infos = cache(
             store,
             model=args.model,
-            coders=of_kind(named_coders(args.coder), args.kind),
+            coders=told(named_coders(args.coder), args.kind, args.side),
             text=args.text,
             dataset=args.dataset,
             config=args.config,
@@ -138,6 +150,7 @@ def run(args: argparse.Namespace) -> None:
             hookpoint=args.hookpoint,
             batch_size=args.batch_size,
             skip_bos=not args.include_bos,
+            max_active=args.max_active,
             trust_remote_code=args.trust_remote_code,
             device=args.device,
             dtype=args.dtype or (None if (store / "store.json").exists() else "auto"),
@@ -147,7 +160,8 @@ def run(args: argparse.Namespace) -> None:
         )
     document = {"store": str(args.store), "coders": [asdict(info) for info in infos]}
     lines = [
-        f"{info.coder}: {info.n_activations:,} activations, {human_bytes(info.bytes_on_disk)}"
+        f"{info.coder} ({registry.described(info.kind, info.config)}): {info.n_activations:,} activations, "
+        f"{human_bytes(info.bytes_on_disk)}"
         for info in infos
     ]
     lines += [f"{info.coder}: {note}" for info in infos for note in info.notes]
@@ -169,14 +183,14 @@ def named_coders(specs: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def of_kind(coders: dict[str, str], kind: str | None) -> dict[str, "str | CoderSpec"]:
-    """The same with `kind` stated for those that come from files."""
-    if kind is None:
+def told(coders: dict[str, str], kind: str | None, side: "Side | None") -> dict[str, "str | CoderSpec"]:
+    """The same with `kind` and `side` stated for those that come from files."""
+    if kind is None and side is None:
         return dict(coders)
     from autointerp.models.coders.coder import CoderSpec
 
     return {
-        name: source if registry.is_generated(source) else CoderSpec(source, kind=kind)
+        name: source if registry.is_generated(source) else CoderSpec(source, kind=kind, side=side)
         for name, source in coders.items()
     }
 

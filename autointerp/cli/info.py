@@ -8,6 +8,7 @@ from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import human_bytes, printable, table, write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import StoreError
+from autointerp.models.coders import registry
 
 if TYPE_CHECKING:
     from autointerp.store import Store
@@ -95,6 +96,8 @@ def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
     return {
         **{name: value for name, value in vars(info).items() if name not in ("fidelity", "config")},
         "l0": info.l0,
+        "description": registry.described(info.kind, info.config),
+        "max_active": info.config.get("max_active"),
         "absent": info.absent,
         "notes": info.notes,
         **{name: getattr(fidelity, name, None) for name in _FIDELITY},
@@ -130,6 +133,10 @@ def as_text(document: dict[str, Any]) -> str:
             for coder in document["coders"]
         ]
         lines.append(table(_HEADER, rows))
+        for coder in document["coders"]:
+            said = [f"{coder['description']}."] if " of " in coder["description"] else []
+            if said := [*said, *coder["notes"]]:
+                lines.append(printable(f"{coder['coder']}: {' '.join(said)}"))
     else:
         lines.append("No coders yet: add one with `autointerp cache`.")
     lines.append("")

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from autointerp import settings
+from autointerp.models.coders import hub
 
 _HUB = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
@@ -26,10 +27,17 @@ def find(recorded: str) -> str | None:
     for root, shortest in roots:
         for first in range(len(parts) - shortest + 1):
             folder = root.joinpath(*parts[first:])
-            if folder.is_dir():
+            if folder.is_dir() or (folder.suffix in (".safetensors", ".npz") and folder.is_file()):
                 return str(folder)
-    is_hub_name = not path.is_absolute() and len(path.parts) <= 2 and not recorded.startswith((".", "~"))
-    return recorded if is_hub_name else None
+    return recorded if _is_hub_name(recorded) else None
+
+
+def _is_hub_name(recorded: str) -> bool:
+    """One part or two are a repository; more are a folder here, unless such a repository is in the hub's local cache."""
+    path, name = Path(recorded), hub.parse(recorded)
+    if name is not None and name.folder:
+        return hub.is_cached(name)
+    return not path.is_absolute() and len(path.parts) <= 2 and not recorded.startswith((".", "~"))
 
 
 def missing(what: str, recorded: str) -> str:

@@ -37,6 +37,14 @@ class Firing(NamedTuple):
     token: NDArray[np.int64]
     activation: NDArray[np.float32]
 
+    def largest(self, n: int) -> "Firing":
+        """At most `n` entries a token: the largest, of equal ones the first."""
+        order = np.lexsort((-self.activation, self.token))
+        token = self.token[order]
+        rank = np.arange(len(order)) - np.searchsorted(token, token, "left")
+        kept = np.sort(order[rank < n])
+        return Firing(self.latent[kept], self.token[kept], self.activation[kept])
+
 
 @dataclass(frozen=True)
 class SparseActivations:

@@ -5,7 +5,7 @@ are refused, or, where the difference is a fixed factor for each component, know
 
 - `ln2.hook_normalized` is a norm's output before its gain. Of an RMSNorm, that is the module's output divided by the gain. Of a
   LayerNorm, it was the output with gain and bias up to TransformerLens 2, without them since, or with folded norms: refused.
-- `hook_mlp_in` is the stream before the norm in HookedTransformer, and what the MLP reads in TransformerBridge.
+- `hook_mlp_in` is the stream before the MLP's norm, `mlp.hook_in` what comes out of that norm.
 - TransformerLens can centre what is written to the stream of a model with LayerNorms (`center_writing_weights`); the stream is
   then the model's own without its mean.
 """
@@ -35,10 +35,6 @@ MID = (
     "In transformers, the stream between attention and MLP is what the MLP's norm reads: the figures of cross-entropy replace "
     "it there, and not in what goes on past the MLP."
 )
-MLP_IN = (
-    "Its files name hook_mlp_in, which is read here as HookedTransformer has it, before the norm; in TransformerBridge it is "
-    "what the MLP reads. If the FVU is high, try --hookpoint with the MLP and --side input."
-)
 
 
 @dataclass(frozen=True)
@@ -64,15 +60,13 @@ def place(
     writes: str | None = None,
     *,
     centred: bool = False,
-    bridge: bool = False,
 ) -> Place:
-    """The tensors named `reads` and, for a transcoder, `writes`. `centred`: TransformerLens centred what is written. `bridge`:
-    the names are TransformerBridge's.
+    """The tensors named `reads` and, for a transcoder, `writes`. `centred`: TransformerLens centred what is written.
 
     Raises CoderLoadError: no such tensor in this model, or none that is one module's.
     """
-    tensor = find(subject, reads, bridge=bridge)
-    target = tensor if writes is None else find(subject, writes, bridge=bridge)
+    tensor = find(subject, reads)
+    target = tensor if writes is None else find(subject, writes)
     layout = layouts.find(subject)
     is_centred = centred and tensor.written and layout is not None and layout.layout.takes_mean
     notes = [note for note in dict.fromkeys((tensor.note, target.note)) if note]
@@ -90,7 +84,7 @@ def could_be_centred(subject: SubjectModel, name: str) -> bool:
     return layout is not None and layout.layout.takes_mean and find(subject, name).written
 
 
-def find(subject: SubjectModel, name: str, *, bridge: bool = False) -> Named:
+def find(subject: SubjectModel, name: str) -> Named:
     """The tensor that `name` means in the subject: a hook of TransformerLens, or the path of a module, with `.input` or
     `.output` at its end or meaning its output. Raises CoderLoadError."""
     if not is_hook(name):
@@ -101,7 +95,7 @@ def find(subject: SubjectModel, name: str, *, bridge: bool = False) -> Named:
             f"the coder's files name {name} of TransformerLens, which is not translated for {subject.architecture}; give the "
             f"module with --hookpoint, such as {', '.join(subject.suggestions()[:3])}, and --side input if it reads its input"
         )
-    return _translated(subject, layout, name, bridge)
+    return _translated(subject, layout, name)
 
 
 def _module(subject: SubjectModel, name: str) -> Named:
@@ -122,7 +116,7 @@ def _module(subject: SubjectModel, name: str) -> Named:
     )
 
 
-def _translated(subject: SubjectModel, found: Found, name: str, bridge: bool) -> Named:
+def _translated(subject: SubjectModel, found: Found, name: str) -> Named:
     layout, root = found.layout, found.root
     if name == "hook_embed":
         if layout.scales_embedding:
@@ -141,10 +135,10 @@ def _translated(subject: SubjectModel, found: Found, name: str, bridge: bool) ->
         raise CoderLoadError(
             f"the coder's files name {name}, but {subject.name} has {found.n_layers} layers: it belongs to another model"
         )
-    return _in_block(subject, found, layer, hook, bridge)
+    return _in_block(subject, found, layer, hook)
 
 
-def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str, bridge: bool) -> Named:
+def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str) -> Named:
     layout = found.layout
     name = f"blocks.{layer}.{hook}"
 
@@ -182,10 +176,8 @@ def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str, bridge
             )
         case "mlp.hook_in":
             return reads_mlp
-        case "hook_mlp_in" if bridge:
-            return reads_mlp
         case "hook_mlp_in":
-            return at(layout.ln2, "input", written=True, note=MLP_IN)
+            return at(layout.ln2, "input", written=True, note="" if found.parallel else MID)
         case "mlp.hook_pre":
             return at(layout.up, "output")
         case "mlp.hook_pre_linear":

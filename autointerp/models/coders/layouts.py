@@ -75,6 +75,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
+    "smollm3": LLAMA,
     "gemma": replace(LLAMA, scales_embedding=True),
     "gemma2": _GEMMA2,
     "gemma3_text": _GEMMA2,

@@ -6,6 +6,8 @@ and add one line to `FORMATS`. A new kind of coder, if it brings one, is a line 
 
 import importlib
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +96,18 @@ def kind(name: str) -> CoderKind:
     return KINDS.get(name) or CoderKind(name, name.replace("_", " "), "")
 
 
+def described(name: str, config: Mapping[str, Any]) -> str:
+    """What a coder is and, if it came from files, of which format, from its kind and its recorded configuration: "SAE of
+    SAELens, jumprelu, blocks.8.hook_resid_pre"."""
+    form = FORMATS.get(str(config.get("format")))
+    said = [
+        str(config[key])
+        for key in ("architecture", "dict_class", "hook_name", "submodule_name")
+        if config.get(key)
+    ]
+    return ", ".join([f"{kind(name).label} of {form.source}" if form else kind(name).label, *said])
+
+
 def is_generated(source: str) -> bool:
     """Whether a coder is made from the subject model, not read from files."""
     return any(form.generated and form.claims(source) for form in FORMATS.values())
@@ -115,8 +129,12 @@ def looked_for() -> str:
 
 
 def default_name(source: str) -> str:
-    """What a coder is called in a store unless it is given a name: the folder's name, or format and hookpoint."""
+    """What a coder is called in a store unless it is given a name: the folder's name, with those above it where that says
+    little (`layer_20-width_16k-average_l0_71`), or format and hookpoint."""
     if is_generated(source):
         return "-".join(source.split(":")[:2])
-    source = source.partition("@")[0]
-    return os.path.basename(os.path.realpath(os.path.expanduser(source)))
+    above = os.path.realpath(os.path.expanduser(source.partition("@")[0])).split(os.sep)
+    parts = [re.sub(r"\.(safetensors|npz)$", "", above.pop())]
+    while above and re.match(r"average_l0_|width_|trainer_|layer_\d+_width_|params", parts[0]):
+        parts.insert(0, above.pop())
+    return "-".join(part for part in parts if part)

@@ -77,7 +77,6 @@ class Config:
     hook: str
     hook_out: str
     head: Any
-    bridge: bool
     centred: bool | None
 
     @property
@@ -150,7 +149,7 @@ def read_config(path: Path) -> Config:
         _name(path, whole, "hf_hook_name", "hook_name", "hook_point"),
         _name(path, whole, "hf_hook_name_out", "hook_name_out"),
         whole.get("hook_head_index", whole.get("hook_point_head_index")),
-        whole.get("model_class_name") == "TransformerBridge", None if centred is None else bool(centred),
+        None if centred is None else bool(centred),
     )  # fmt: skip
 
 
@@ -188,7 +187,6 @@ def _place(subject: SubjectModel, config: Config, folder: Path, spec: CoderSpec)
         config.hook,
         writes,
         centred=bool(centred) or (centred is None and known),
-        bridge=config.bridge,
     )
     unsaid = centred is None and not known and hook_names.is_hook(config.hook)
     if unsaid and hook_names.could_be_centred(subject, config.hook):

@@ -13,7 +13,7 @@ from autointerp.types import CoderInfo, Fidelity
 from autointerp.ui.shared import charts, components, keyboard, selected
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import messages, open_store, tab_title
-from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.text import plain, visible
 
 _FVU = "Fraction of variance unexplained, on the coder's own target: 0 is perfect, 1 is no better than predicting the mean"
 _CE = "Increase in cross-entropy, in nats per token, when the coder's output replaces the module's"
@@ -142,7 +142,7 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
         "cells": [
             info.coder,
             registry.kind(info.kind).label,
-            info.hookpoint,
+            _where(info),
             fmt.count(info.n_latents),
             fmt.count(info.k) if info.k is not None else [fmt.NONE, "Varies by token."],
             fmt.short_count(info.n_tokens),
@@ -162,6 +162,13 @@ def coder_row(info: CoderInfo) -> dict[str, Any]:
             fmt.size(info.bytes_on_disk),
         ],
     }
+
+
+def _where(info: CoderInfo) -> str | list[str]:
+    """The hookpoint; with what the coder's files are, and what a reader of its figures has to know, as a tooltip."""
+    said = [f"{registry.described(info.kind, info.config)}."] if info.config.get("format") else []
+    said += info.notes
+    return [info.hookpoint, visible(" ".join(said))] if said else info.hookpoint
 
 
 def _measured(
