@@ -46,12 +46,15 @@ class Recording:
         skip_bos: bool = True,
         neighbours: bool = True,
         logits: bool = True,
+        max_active: int | None = None,
         overwrite: bool = False,
     ):
+        """`max_active`: how many activations of a token are stored, the largest; all by default."""
         self.store, self.name, self.coder, self.subject = store, name, coder, subject
         self._skip_bos, self._overwrite = skip_bos, overwrite
         self.masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=skip_bos)
         self._path = path_to_logits(subject, coder, store, self.masked) if logits else None
+        self._max_active, self._n_left_out = max_active, 0
         self._live = np.zeros(coder.n_latents, dtype=bool)
         self._writer: CoderWriter | None = None
         self._cofiring: Cofiring | None = None
@@ -60,6 +63,10 @@ class Recording:
 
     def add(self, firing: Firing) -> None:
         """What fires in the next batch, in corpus order."""
+        if self._max_active is not None:
+            n = len(firing.latent)
+            firing = firing.largest(self._max_active)
+            self._n_left_out += n - len(firing.latent)
         if not len(firing.latent):
             return
         if self._cofiring is not None:
@@ -86,6 +93,7 @@ class Recording:
                     "side": coder.tap.side,
                     "skip_bos": self._skip_bos,
                     "masked_ids": self.masked.tolist(),
+                    **({} if self._max_active is None else {"max_active": self._max_active}),
                     **({"logit_unit": "slope"} if isinstance(self._path, DirectPath) else {}),
                     "absent": self._absent(),
                 },
@@ -127,8 +135,21 @@ class Recording:
             neighbours=self._neighbours(named),
             cofiring_share=self._cofiring.share if self._cofiring else None,
             fidelity=fidelity,
+            config=self._notes(),
             progress=named,
         )
+
+    def _notes(self) -> dict[str, list[str]]:
+        """The coder's notes, and what was left out."""
+        notes = list(self.coder.config.get("notes", []))
+        if self._max_active is not None:
+            n = self._n_left_out
+            share = n / max(1, n + self._open().n_activations)
+            notes.append(
+                f"At most {self._max_active:,} activations of a token are stored, the largest: {n:,} were left out "
+                f"({share:.2%}). Figures of features are of what is stored; L0, FVU and cross-entropy are of the whole coder."
+            )
+        return {"notes": notes} if notes else {}
 
     def _neighbours(self, progress: ProgressCallback) -> dict[Relation, Neighbours]:
         if self._cofiring is None:

@@ -29,7 +29,8 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Options:
-    """What `cache` computes beside the activations, and how. `fidelity_tokens`: 0 = none. `ray`: address of a Ray cluster."""
+    """What `cache` computes beside the activations, and how. `fidelity_tokens`: 0 = none. `ray`: address of a Ray
+    cluster. `max_active`: activations stored of a token, `None` = all."""
 
     batch_size: int = BATCH_SIZE
     skip_bos: bool = True
@@ -37,6 +38,7 @@ class Options:
     logits: bool = True
     neighbours: bool = True
     ray: str | None = None
+    max_active: int | None = None
 
 
 def cache(
@@ -62,6 +64,7 @@ def cache(
     fidelity_tokens: int = FIDELITY_TOKENS,
     logits: bool = True,
     neighbours: bool = True,
+    max_active: int | None = None,
     overwrite: bool = False,
     trust_remote_code: bool = False,
     device: str | torch.device = "cpu",
@@ -78,7 +81,8 @@ def cache(
 
     `config`, `split` and `column` choose within a data set (the last also in `.jsonl` files). `bos_every_row` puts BOS before
     every row of a new store, `join=False` begins a row with each document. `skip_bos` leaves out what begins, ends or joins
-    documents; padding is always left out. `dtype`: of the model's weights, by default as in the store, float32 in a new one;
+    documents; padding is always left out. `max_active`: store only so many activations of a token, the largest; the coder's
+    notes say so, and how many were left out. `dtype`: of the model's weights, by default as in the store, float32 in a new one;
     "auto" for the checkpoint's own. `tokenizer`: where to take it from, if not from the model. `ray`: the address of a Ray
     cluster whose workers run model and coders, "local" for one of this machine's cores; the files are the same.
 
@@ -92,7 +96,9 @@ def cache(
         raise CorpusError(f"batch size {batch_size}: at least 1 is needed")
     for name in coders:
         check_name(name)
-    options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours, ray)
+    if max_active is not None and max_active < 1:
+        raise CorpusError(f"max_active {max_active}: at least 1 is needed")
+    options = Options(batch_size, skip_bos, fidelity_tokens, logits, neighbours, ray, max_active)
     if dtype is None and (Path(store_path) / "store.json").exists():
         dtype = Store.open(store_path).meta["model"].get("dtype")
     sources = Sources(model, dict(coders), hookpoint, trust_remote_code, device, dtype, tokenizer)
@@ -126,6 +132,11 @@ def _check_same(info: CoderInfo, coder: SparseCoder, options: Options) -> None:
         raise StoreError(
             f"coder {info.coder!r} was cached with BOS positions {kept}. To cache it otherwise, use another name."
         )
+    if info.config.get("max_active") != options.max_active:
+        kept = info.config.get("max_active") or "all"
+        raise StoreError(
+            f"coder {info.coder!r} was cached with {kept} activations of a token. To cache it otherwise, use another name."
+        )
 
 
 def _cache_missing(
@@ -150,6 +161,7 @@ def _cache_missing(
                     skip_bos=options.skip_bos,
                     neighbours=options.neighbours,
                     logits=options.logits,
+                    max_active=options.max_active,
                     overwrite=overwrite,
                 )
             )

@@ -160,8 +160,8 @@ def run(args: argparse.Namespace) -> None:
         )
     document = {"store": str(args.store), "coders": [asdict(info) for info in infos]}
     lines = [
-        f"{info.coder} ({registry.described(info.kind, info.config)}): {info.n_activations:,} activations, "
-        f"{human_bytes(info.bytes_on_disk)}"
+        f"{info.coder}: {info.n_activations:,} activations, {human_bytes(info.bytes_on_disk)} "
+        f"({registry.described(info.kind, info.config)})"
         for info in infos
     ]
     lines += [f"{info.coder}: {note}" for info in infos for note in info.notes]

@@ -272,9 +272,10 @@ def _encode(
             f"coder {info.coder!r} gives NaN or infinity on token {position[row]} of this text. Check the weights of "
             f"{subject.name} and of the coder."
         )
+    firing = acts.firing(position)
     if (most := info.config.get("max_active")) is not None:
-        acts = acts.largest(most)
-    latent, position, activation = acts.firing(position)
+        firing = firing.largest(most)
+    latent, position, activation = firing
     return TextActivations(position, latent, as_stored(activation, info.scale), ~kept)
 
 

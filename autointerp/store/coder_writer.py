@@ -157,14 +157,17 @@ class CoderWriter:
         fidelity: Fidelity | None = None,
         cofiring_share: float | None = None,
         stated: Stated | None = None,
+        config: Mapping[str, Any] | None = None,
         progress: ProgressCallback = no_progress,
     ) -> CoderInfo:
         """Sorts, computes statistics, writes and publishes the file; closes the writer.
 
         `n_tokens`: positions that could fire (masked ones excluded). `position_counts` Int[ndarray, " ctx_len"]: rows that
         could fire at each position, all by default. `cofiring_share`: of tokens counted for co-firing. `stated`: where
-        only selected contexts are known, which the coder's configuration then says too.
+        only selected contexts are known, which the coder's configuration then says too. `config`: what of that is known only
+        now.
         """
+        self._described["config"] |= dict(config or {})
         store = self.store
         if position_counts is None:
             position_counts = np.full(store.ctx_len, store.n_contexts)
