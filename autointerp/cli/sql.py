@@ -5,7 +5,7 @@ For example: "SELECT * FROM latents ORDER BY density DESC LIMIT 5"."""
 
 import argparse
 import threading
-from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_store_argument
@@ -29,8 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         type=int,
-        default=DEFAULT_LIMIT,
-        help=f"rows to write at most, 0 for all (default: {DEFAULT_LIMIT})",
+        help=f"rows to write at most, 0 for all (default: {DEFAULT_LIMIT}; with --to all)",
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", help="write the rows to this .csv, .jsonl or .parquet file"
     )
     parser.add_argument(
         "--seconds",
@@ -42,15 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from autointerp.store import Store
+    from autointerp.store.sql import unique
 
+    if args.limit is None:
+        args.limit = DEFAULT_LIMIT if args.to is None else 0
     if not 0 <= args.limit <= MAX_LIMIT:
         raise UserError(f"--limit {args.limit}: give a number of rows up to {MAX_LIMIT:,}, 0 for all.")
     if not 0 <= args.seconds <= threading.TIMEOUT_MAX:
         raise UserError(f"--seconds {args.seconds:g}: give a number of seconds, 0 for no limit.")
+    store = Store.open(args.store)
+    if args.to is not None:
+        path = args.to.expanduser()
+        n = store.write_sql(args.query, path, limit=args.limit or None, seconds=args.seconds or None)
+        write_result({"path": str(path), "n_rows": n}, f"Wrote {n:,} rows to {path}.", as_json=args.json)
+        return
     # One row more than wanted shows whether there are more.
-    result = Store.open(args.store).sql(
-        args.query, limit=args.limit + 1 if args.limit else None, seconds=args.seconds or None
-    )
+    result = store.sql(args.query, limit=args.limit + 1 if args.limit else None, seconds=args.seconds or None)
     columns = unique(result.column_names)
     rows = list(
         zip(
@@ -81,15 +90,3 @@ def _values(column: "ChunkedArray", name: str) -> list[Any]:
             raise UserError(
                 f"column {name!r} holds times that cannot be written. Cast it in the query: {name}::VARCHAR."
             ) from error
-
-
-def unique(names: Iterable[str]) -> list[str]:
-    """Column names that can be keys: a repeated name gets a number (`a`, `a_2`)."""
-    columns: list[str] = []
-    for name in names:
-        column, n = name, 1
-        while column in columns:
-            n += 1
-            column = f"{name}_{n}"
-        columns.append(column)
-    return columns

@@ -84,11 +84,18 @@ def fsync_path(path: Path) -> None:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replaces `path` by `content`: readers see the old file or the whole new one."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of `path` at the end of the `with`; after an error `path` is as it was."""
     _remove_stale_files(path)
     temporary, file = _locked_file(path)
     try:
         with file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

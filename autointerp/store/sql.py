@@ -13,14 +13,16 @@ folder, loads no extension and sees no Python variable.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from autointerp.errors import UserError
+from autointerp.store import table_files
 from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.database import FILE
 from autointerp.store.annotations.summary import TABLES, empty_table
@@ -29,9 +31,13 @@ from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import computed_names
 from autointerp.store.coders.tables import views
 from autointerp.store.database import literal, quote
+from autointerp.store.files import replacing, writing
+
+T = TypeVar("T")
 
 MAX_BYTES = 1 << 30
 """Of a result in memory."""
+_ROWS_AT_ONCE = 1 << 16
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
 _COMPUTED_NAME = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
@@ -46,37 +52,99 @@ def run_query(
     """The result of `query`, at most `limit` rows. Raises UserError for anything that is not one reading statement, for
     mistakes in it, with DuckDB's explanation, for one that has not ended after `seconds`, and for a result of over `MAX_BYTES`.
     """
+    return _run(generation, query, limit, seconds, _in_memory)
+
+
+def write_query(
+    generation: Generation,
+    query: str,
+    path: Path,
+    *,
+    limit: int | None = None,
+    seconds: float | None = None,
+) -> int:
+    """Writes the result of `query` to `path`, a CSV, JSON Lines or Parquet file by its ending, as it comes, in bounded memory;
+    how many rows. The file is replaced whole or not at all. Raises UserError as `run_query` does, and where it cannot be
+    written."""
+    file_format = table_files.format_of(path)
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {str(path.parent)!r} to write {path.name!r} into.")
+
+    def written(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+        names = unique(schema.names)
+        schema = pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
+        renamed = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in batches)
+        with writing(path), replacing(path) as file:
+            return table_files.write(renamed, schema, file, file_format)
+
+    try:
+        return _run(generation, query, limit, seconds, written)
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # a type that the format has no form for
+        raise UserError(
+            f"the result cannot be written as {file_format.upper()}: {error}. Cast the column in the query, as in x::VARCHAR."
+        ) from error
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Column names that can be keys: a repeated name gets a number (`a`, `a_2`)."""
+    columns: list[str] = []
+    for name in names:
+        column, n = name, 1
+        while column in columns:
+            n += 1
+            column = f"{name}_{n}"
+        columns.append(column)
+    return columns
+
+
+def _run(
+    generation: Generation,
+    query: str,
+    limit: int | None,
+    seconds: float | None,
+    take: Callable[[pa.Schema, Iterator[pa.RecordBatch]], T],
+) -> T:
     cursor = generation.cursor()
     check_query(cursor, query)
     _prepare_views(generation, cursor, query)
     _add_annotations(cursor, generation.layout.root, query)
+
+    def result() -> T:
+        rows_at_once = _ROWS_AT_ONCE if limit is None else max(1, min(limit, _ROWS_AT_ONCE))
+        reader = cursor.sql(query).to_arrow_reader(rows_at_once)
+        return take(reader.schema, _first(reader, limit))
+
     try:
-        return _within(seconds, cursor, lambda: _result(cursor, query, limit))
+        return _within(seconds, cursor, result)
     except duckdb.Error as error:
         raise UserError(f"the query failed: {str(error).strip()}") from error
 
 
-def _result(cursor: duckdb.DuckDBPyConnection, query: str, limit: int | None) -> pa.Table:
-    rows_at_once = 1 << 16 if limit is None else max(1, min(limit, 1 << 16))
-    reader = cursor.sql(query).to_arrow_reader(rows_at_once)
-    batches, rows, size = [], 0, 0
-    for batch in reader:
-        batches.append(batch)
-        rows += batch.num_rows
+def _first(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa.RecordBatch]:
+    """The first `limit` rows."""
+    left = limit
+    for batch in batches:
+        yield batch if left is None else batch.slice(0, left)
+        if left is not None:
+            left -= min(left, batch.num_rows)
+            if not left:
+                return
+
+
+def _in_memory(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.Table:
+    kept, size = [], 0
+    for batch in batches:
+        kept.append(batch)
         size += batch.nbytes
         if size > MAX_BYTES:
             raise UserError(
-                f"the result is larger than {MAX_BYTES >> 30} GB: ask for fewer rows or columns, or add a LIMIT."
+                f"the result is larger than {MAX_BYTES >> 30} GB: ask for fewer rows or columns, add a LIMIT, or write it to a "
+                "file (`autointerp sql --to`)."
             )
-        if limit is not None and rows >= limit:
-            break
-    table = pa.Table.from_batches(batches, schema=reader.schema)
-    return table if limit is None else table.slice(0, max(limit, 0))
+    return pa.Table.from_batches(kept, schema=schema)
 
 
-def _within(
-    seconds: float | None, cursor: duckdb.DuckDBPyConnection, run: Callable[[], pa.Table]
-) -> pa.Table:
+def _within(seconds: float | None, cursor: duckdb.DuckDBPyConnection, run: Callable[[], T]) -> T:
     """What `run` gives, on a thread of its own: DuckDB itself does not hear Ctrl-C while it computes. Stopped after `seconds`,
     and by any interruption of the caller."""
     with ThreadPoolExecutor(1) as pool:

@@ -24,7 +24,7 @@ from autointerp.store.embeddings.reader import (
     read_embeddings,
 )
 from autointerp.store.manifest import Layout, read_manifest
-from autointerp.store.sql import run_query
+from autointerp.store.sql import run_query, write_query
 from autointerp.types import CoderInfo
 
 
@@ -191,3 +191,9 @@ class Store:
     def sql(self, query: str, *, limit: int | None = None, seconds: float | None = None) -> pa.Table:
         """One read-only query over everything in the store, stopped after `seconds`; see `autointerp.store.sql`."""
         return run_query(self.generation(), query, limit=limit, seconds=seconds)
+
+    def write_sql(
+        self, query: str, path: Path, *, limit: int | None = None, seconds: float | None = None
+    ) -> int:
+        """The result of a query as a file, however large; see `autointerp.store.sql.write_query`."""
+        return write_query(self.generation(), query, path, limit=limit, seconds=seconds)

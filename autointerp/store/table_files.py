@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 import pyarrow as pa
 
 from autointerp.errors import UserError
+from autointerp.plain import plain
 from autointerp.reading import reading
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
@@ -27,24 +30,75 @@ def format_of(path: Path) -> FileFormat:
 
 
 def to_file(table: pa.Table, file_format: FileFormat) -> bytes:
-    """The table as a file's bytes. CSV: UTF-8 with a header, numbers to their last digit, empty where null. JSON Lines: one
-    object a row."""
+    """The table as a file's bytes, see `write`."""
     sink = io.BytesIO()
+    write(table.to_batches(), table.schema, sink, file_format)
+    return sink.getvalue()
+
+
+def write(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: IO[bytes], file_format: FileFormat
+) -> int:
+    """Writes batches of rows as they come; how many rows. CSV: UTF-8 with a header, numbers to their last digit, empty where
+    null, lists and structures as JSON. JSON Lines: one object a row. In both, bytes are hexadecimal."""
+    n = 0
+    with _writer(schema, sink, file_format) as write_batch:
+        for batch in batches:
+            write_batch(batch)
+            n += batch.num_rows
+    return n
+
+
+@contextmanager
+def _writer(
+    schema: pa.Schema, sink: IO[bytes], file_format: FileFormat
+) -> Iterator[Callable[[pa.RecordBatch], None]]:
     match file_format:
         case "parquet":
             import pyarrow.parquet
 
-            pyarrow.parquet.write_table(table, sink, compression="zstd")
+            with pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd") as parquet:
+                yield parquet.write_batch
         case "csv":
             import pyarrow.csv
 
-            pyarrow.csv.write_csv(table, sink)
+            cells = pa.schema(
+                [(field.name, pa.string() if _is_foreign(field) else field.type) for field in schema]
+            )
+            with pyarrow.csv.CSVWriter(sink, cells) as written:
+
+                def write_cells(batch: pa.RecordBatch) -> None:
+                    columns = [
+                        _as_text(column) if _is_foreign(field) else column
+                        for field, column in zip(schema, batch.columns, strict=True)
+                    ]
+                    written.write_batch(pa.RecordBatch.from_arrays(columns, schema=cells))
+
+                yield write_cells
         case "jsonl":
-            for row in table.to_pylist():
-                sink.write(
-                    json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
-                )
-    return sink.getvalue()
+
+            def write_lines(batch: pa.RecordBatch) -> None:
+                for row in batch.to_pylist():
+                    sink.write(_json(row).encode("utf-8", "replace") + b"\n")
+
+            yield write_lines
+
+
+def _is_foreign(field: pa.Field) -> bool:
+    """Whether CSV has no form for such values."""
+    kind = field.type
+    return pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    values = (plain(value) for value in column.to_pylist())
+    return pa.array(
+        [value if value is None or isinstance(value, str) else _json(value) for value in values], pa.string()
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def from_file(path: Path) -> list[dict[str, Any]]:

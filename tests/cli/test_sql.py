@@ -1,14 +1,17 @@
 """`autointerp sql`."""
 
+import json
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autointerp.cli.sql import unique
 from autointerp.store import Store
+from autointerp.store.sql import unique
+from autointerp.store.table_files import FORMATS, from_file
 from tests.cli.conftest import RunError, RunJson, RunText
 
 
@@ -130,3 +133,81 @@ def test_headers_and_errors_cannot_drive_the_terminal(
 ):
     assert "\x1b" not in run_text("sql", tiny_store.path, 'SELECT 1 AS "a\x1b[2J\u202e"')[1]
     assert "\x1b" not in run_error("sql", tiny_store.path, 'SELECT "a\x1b[2J\u202e"')
+
+
+ROWS = (
+    "SELECT n::INTEGER AS n, n / 3 AS third, NULL AS nothing, 'a,\"b\"\n' || n AS text, [n, NULL] AS list, {'a': n} AS pair, "
+    "'\\xAA'::BLOB AS bytes, 1 AS n FROM range(200000) AS t(n) ORDER BY n"
+)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_rows_of_any_number_become_a_file(
+    ending: str, tiny_store: Store, run_json: RunJson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("autointerp.store.sql.MAX_BYTES", 1 << 10)  # nothing of it is gathered in memory
+    folder = tmp_path / "out"
+    folder.mkdir()
+    path = folder / f"rows.{ending}"
+    path.write_text("before")
+    done = run_json("sql", tiny_store.path, ROWS, "--to", path)
+    assert done == {"path": str(path), "n_rows": 200_000}
+    rows = from_file(path)
+    assert len(rows) == 200_000
+    assert list(rows[7]) == ["n", "third", "nothing", "text", "list", "pair", "bytes", "n_2"]
+    read = {
+        name: json.loads(value) if ending == "csv" and name in ("list", "pair") else value
+        for name, value in rows[7].items()
+    }
+    assert (str(read["n"]), read["text"], read["list"], read["pair"]) == (
+        "7",
+        'a,"b"\n7',
+        [7, None],
+        {"a": 7},
+    )
+    assert float(read["third"]) == 7 / 3
+    assert read["bytes"] == (b"\xaa" if ending == "parquet" else "aa")
+    assert run_json("sql", tiny_store.path, ROWS, "--to", path, "--limit", 3)["n_rows"] == 3
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "reason"),
+    [
+        (ROWS, "rows.txt", ".csv"),
+        (ROWS, "none/rows.csv", "there is no folder"),
+        ("SELECT 1 / 0 AS x, error('stop') AS y", "rows.csv", "stop"),
+        (ENDLESS, "rows.csv", "stopped after"),
+        ("SELECT [TIMESTAMP 'infinity'] AS x", "rows.jsonl", "x::VARCHAR"),
+    ],
+)
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    query: str, name: str, reason: str, tiny_store: Store, run_error: RunError, tmp_path: Path
+):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    path = folder / name
+    if path.parent == folder:
+        path.write_text("before")
+    assert reason in run_error("sql", tiny_store.path, query, "--to", path, "--seconds", 1)
+    assert [(file.name, file.read_text()) for file in folder.iterdir()] == (
+        [(name, "before")] if path.parent == folder else []
+    )
+
+
+def test_every_numeric_and_text_type_can_be_a_cell(tiny_store: Store, run_json: RunJson, tmp_path: Path):
+    types = (
+        "HUGEINT",
+        "UTINYINT",
+        "DECIMAL(9,2)",
+        "FLOAT",
+        "BOOLEAN",
+        "DATE",
+        "TIMESTAMP",
+        "TIME",
+        "UUID",
+        "VARCHAR",
+    )
+    query = "SELECT " + ", ".join(f"NULL::{kind} AS c{i}" for i, kind in enumerate(types))
+    for ending in FORMATS:
+        assert run_json("sql", tiny_store.path, query, "--to", tmp_path / f"rows.{ending}")["n_rows"] == 1

@@ -4,8 +4,9 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
 from typing import Any
+
+from autointerp.plain import plain
 
 
 def write_result(document: Any, text: str, *, as_json: bool) -> None:
@@ -25,26 +26,6 @@ def say(message: str) -> None:
     """A line for the person at the terminal."""
     sys.stderr.write(harmless(message) + "\n")
     sys.stderr.flush()
-
-
-def plain(value: Any) -> Any:
-    """The same value in types that strict JSON knows; NaN and infinities become `None`, bytes hexadecimal, the rest text."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).hex()
-    as_list = getattr(value, "tolist", None)  # numpy arrays and scalars, without importing numpy
-    if as_list is not None:
-        return plain(as_list())
-    return str(value)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
