@@ -15,7 +15,7 @@ from autointerp.audit.draw import create
 from autointerp.audit.options import AuditOptions
 from autointerp.audit.report import report
 from autointerp.pipeline.resources import Resources
-from autointerp.ratings import MAX_NOTE, VERDICTS
+from autointerp.ratings import MAX_NOTE, VERDICTS, Rating
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.audit.krippendorff import krippendorff
@@ -111,8 +111,8 @@ def test_two_people_audit_twenty_explanations(store: Path, visit: Open, tmp_path
         make_by_keyboard(at)
         expect(bar(page)).to_have_attribute("data-place", f"1 of {N}")
         with Annotations(store) as annotations:
-            (head,) = annotations.audits.all()
-            audit = annotations.audits.get(head.id)
+            (made,) = (head.id for head in annotations.audits.all() if head.name == NAME)
+            audit = annotations.audits.get(made)
         at.settled()
         for _ in range(3):
             answer(page, ANN)
@@ -228,8 +228,59 @@ def test_two_people_audit_twenty_explanations(store: Path, visit: Open, tmp_path
     assert agreement.alpha.value == pytest.approx(alpha)
 
 
+@pytest.fixture(scope="module")
+def served(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from start_server([str(store)], tmp_path_factory.mktemp("served"))
+
+
+def test_a_report_is_read_and_a_disagreement_settled(store: Path, served: Server, visit: Open):
+    with Annotations(store) as annotations:
+        options = AuditOptions(coders=("sae", "tc"), n=N, control_share=0.0, repeat_share=0.0)
+        made = create(Resources(Store.open(store), annotations), options, name="Rated", author="Ann")
+        annotations.audits.create(made)
+        for rater, verdicts in (("Ann", ANN), ("Bo", BO)):
+            annotations.audits.rate(
+                *(
+                    Rating(
+                        audit_id=made.id, item=i, rater=rater, task="verdict", verdict=NAMES[key - 1], note=f"by {rater} <b>"
+                    )
+                    for i, key in enumerate(verdicts)
+                )
+            )  # fmt: skip
+        kappa = cohen_kappa_score(ANN, BO)
+        before = annotations.audits.ratings(made.id)
+    at = visit(served)
+    page = at.page
+    at.goto(f"/audit?audit={made.id}&view=report")
+    for title in ("Share of right explanations", "Verdicts of two raters"):
+        expect(page.locator(".js-plotly-plot").get_by_text(title)).to_be_visible()
+    expect(page.get_by_text(f"Cohen's kappa {kappa:.2f}")).to_be_visible()
+    expect(page.get_by_text(f"Audit “Rated” by Ann, {made.created[:10]}, {made.id}")).to_be_visible()
+    with page.expect_download() as waiting:
+        at.click(page.get_by_role("button", name="CSV", exact=True))
+    assert "by Bo <b>" in Path(waiting.value.path()).read_text()
+
+    n_differ = sum(a != b for a, b in zip(ANN, BO, strict=True))
+    at.click(page.get_by_role("button", name=f"Settle {n_differ} disagreements"))
+    expect(page.get_by_text("0 settled")).to_be_visible()
+    at.enter(page.get_by_label("Settled by"), "Cy")
+    page.keyboard.press("Escape")
+    here = page.get_by_role("row", name=re.compile("^(Ann|Bo) "))
+    said = here.all_inner_texts()
+    assert len(said) == 2
+    at.press("4")
+    expect(page.get_by_text("1 settled")).to_be_visible()
+    with Annotations(store) as annotations:
+        (settled,) = (each for each in annotations.audits.ratings(made.id) if each.role == "adjudicator")
+        assert (settled.rater, settled.verdict) == ("Cy", "wrong")
+        assert [each for each in annotations.audits.ratings(made.id) if each.role == "rater"] == before
+    at.goto(f"/audit?audit={made.id}&view=settle&item={settled.item + 1}")
+    expect(page.get_by_text("Settled by Cy as “Wrong”")).to_be_visible()
+    assert here.all_inner_texts() == said, "beside what they said"
+
+
 def test_a_judges_task_by_keyboard_and_contexts_from_their_start_after_it(
-    store: Path, visit: Open, tmp_path: Path
+    store: Path, served: Server, visit: Open
 ):
     with Annotations(store) as annotations:
         options = AuditOptions(
@@ -237,20 +288,35 @@ def test_a_judges_task_by_keyboard_and_contexts_from_their_start_after_it(
         )
         made = create(Resources(Store.open(store), annotations), options, name="Questions", author="Ann")
         annotations.audits.create(made)
-    for server in start_server([str(store)], tmp_path):
-        at = visit(server, size=(1280, 500))
-        page = at.page
-        at.goto("/audit")
-        type_over(at, "You rate as", "Cy")
-        page.get_by_role("link", name="Questions").focus()  # by keyboard alone
-        at.press("Enter")
-        for place in range(1, 10, 2):
-            expect(bar(page)).to_have_attribute("data-place", f"{place} of 10")
-            at.settled()
-            for _ in range(bar(page).locator(".questions > li").count()):
-                page.keyboard.press("y")  # the last question is in sight, far down the page
-            page.keyboard.press("d")
-            expect(bar(page)).to_have_attribute("data-place", f"{place + 1} of 10")
-            at.settled()
-            expect(page.get_by_text("Random positives")).to_be_in_viewport()
-            page.keyboard.press("1")
+    at = visit(served, size=(1280, 500))
+    page = at.page
+    at.goto("/audit")
+    type_over(at, "You rate as", "Cy")
+    page.get_by_role("link", name="Questions").focus()  # by keyboard alone
+    at.press("Enter")
+    for place in range(1, 10, 2):
+        expect(bar(page)).to_have_attribute("data-place", f"{place} of 10")
+        at.settled()
+        for _ in range(bar(page).locator(".questions > li").count()):
+            page.keyboard.press("y")  # the last question is in sight, far down the page
+        page.keyboard.press("d")
+        expect(bar(page)).to_have_attribute("data-place", f"{place + 1} of 10")
+        at.settled()
+        expect(page.get_by_text("Random positives")).to_be_in_viewport()
+        if place == 9:
+            look_on_a_phone(at)
+        page.keyboard.press("1")
+
+
+def look_on_a_phone(at: Visit) -> None:
+    """The contexts have most of a small window; what goes with a verdict is a touch away."""
+    dock = bar(at.page).get_by_label("Your verdict")
+    at.resize((420, 800))
+    at.settled()
+    box = dock.bounding_box()
+    assert box is not None
+    assert box["height"] <= 800 / 3
+    note = dock.get_by_role("textbox", name="Note")
+    expect(note).to_be_hidden()
+    at.click(dock.get_by_role("button", name="Confidence, note"))
+    expect(note).to_be_visible()

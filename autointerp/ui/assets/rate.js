@@ -169,7 +169,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     node.disabled = !on;
     append(ways, node);
   }
-  append(dock, bar, append(el("div", "line"), append(el("div", "pace"), el("b", "", data.progress.place), document.createTextNode(" " + data.progress.pace), el("span", "wait", " · saving …")), ways));
+  append(dock, bar, append(el("div", "line foot"), append(el("div", "pace"), el("b", "", data.progress.place), document.createTextNode(" " + data.progress.pace), el("span", "wait", " · saving …")), ways));
 
   // The explanation, or a box to correct it in.
   const about = el("div", "about");
@@ -241,13 +241,22 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     known.id = "known";
     for (const tag of data.tags) append(known, Object.assign(el("option"), { value: tag }));
     append(
-      dock, append(el("div", "line"), el("b", "", data.ask), el("div", "hint-line", data.hint)), grid,
+      dock, append(el("div", "line asked"), el("b", "", data.ask), el("div", "hint-line", data.hint)), grid,
       append(el("div", "more"), append(el("div", "levels-box"), el("span", "dim", "Confidence"), levels), append(el("label", "boxed"), el("kbd", "", "N"), note.box), append(el("label", "boxed short"), el("kbd", "", "T"), tags.box), known, note.said, tags.said),
     );
   }
 
+  // On a phone, what goes with a verdict is folded away until it is wanted, or holds something.
+  const fold = button("", "Confidence, note", () => unfold(!dock.classList.contains("open")), "", "fold");
+  const unfold = (open) => {
+    dock.classList.toggle("open", open);
+    fold.setAttribute("aria-expanded", String(open));
+  };
+  if (note) append(ways, fold);
+  unfold(Boolean(s.confidence || s.note || s.tags));
   const focus = (box) => {
     if (!box) return;
+    unfold(true);
     box.focus();
     box.setSelectionRange(box.value.length, box.value.length);
   };

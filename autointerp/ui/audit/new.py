@@ -98,10 +98,11 @@ def _listed(store: Store) -> tuple[str, Mapping[str, Sequence[int]]] | None:
         features = list_walk.features(store)
         if features is not None:
             return "The list that you came from", features
-    except UnknownName as error:
-        st.warning(f"{sentence(error, 300)} Choose here what to audit.")
-        return None
-    if list_walk.LIST in current():
+    except UnknownName:
+        pass
+    if collection:
+        st.warning(f"The collection “{plain(collection, 100)}” does not exist. Choose here what to audit.")
+    elif list_walk.LIST in current():
         st.warning("The list that the address names is not known any more. Choose here what to audit.")
     return None
 
