@@ -21,6 +21,8 @@ NAME = "serve"
 HELP = "run the app on a store"
 
 PORTS_TRIED = 100
+MAX_FILE_MB = 32
+"""Of a file that the owner hands to the app, an exported audit; visitors hand none."""
 VISITORS = "  Visitors read, and change nothing{but}; see docs/serving.md."
 
 
@@ -85,6 +87,8 @@ def run(args: argparse.Namespace) -> None:
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
     }
+    if not read_only:
+        options["server.maxUploadSize"] = MAX_FILE_MB
     flags = [f"--{name}={value}" for name, value in options.items()]
     os.execve(
         sys.executable,

@@ -71,7 +71,8 @@ KEYS = {"OPENAI_API_KEY", "OPENROUTER_API_KEY", "AUTOINTERP_API_KEY", "HF_TOKEN"
 
 @pytest.mark.parametrize("more", [(), ("--host", "127.0.0.1"), ("--raters",), ("--all-stores",)])
 def test_on_this_machine_alone_the_owner_is_served(told: Told, tiny_store: Store, more: tuple[str, ...]):
-    env, _ = told(tiny_store.path, *more)
+    env, flags = told(tiny_store.path, *more)
+    assert f"--server.maxUploadSize={serve.MAX_FILE_MB}" in flags, "for files of audits"
     assert settings.ENV_READ_ONLY not in env
     assert set(env) >= KEYS
     assert "HF_HUB_OFFLINE" not in env
@@ -81,7 +82,8 @@ def test_on_this_machine_alone_the_owner_is_served(told: Told, tiny_store: Store
 def test_others_are_visitors_of_a_server_without_keys(
     told: Told, tiny_store: Store, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ):
-    env, _ = told(tiny_store.path, *more)
+    env, flags = told(tiny_store.path, *more)
+    assert not [flag for flag in flags if "maxUploadSize" in flag]
     assert env[settings.ENV_READ_ONLY] == env["HF_HUB_OFFLINE"] == "1"
     assert not set(env) & KEYS
     assert settings.ENV_RATERS not in env

@@ -80,6 +80,7 @@ def take_in(store: Store) -> None:
     with st.popover("Import", icon=":material/upload:"):
         file = st.file_uploader("A file written by Export", type=list(get_args(FileFormat)), key=_FILE)
         st.caption("What is here stays: where a rater’s answers differ, both are listed, and you decide.")
+        st.caption("A larger file: `autointerp audit import STORE FILE`.")
         if file is not None:
             name, data = Path(file.name).name[-MAX_NAME:], file.getvalue()
             st.button(
