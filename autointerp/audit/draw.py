@@ -68,7 +68,7 @@ def population(resources: Resources, options: AuditOptions) -> Population:
 
 def _of_coder(resources: Resources, name: str, options: AuditOptions) -> dict[str, Any]:
     coder = resources.store.coder(name)
-    statistics = coder.table().columns
+    table = coder.table()
     explanations = _explanations(resources.annotations, name, options.explainer)
     scores = _scores(resources.annotations, name, options.kind) if options.kind else {}
     wanted = None if options.latents is None else set(options.latents.get(name, ()))
@@ -76,7 +76,7 @@ def _of_coder(resources: Resources, name: str, options: AuditOptions) -> dict[st
         bound if bound is not None else default
         for bound, default in zip(options.bounds, (-np.inf, np.inf), strict=True)
     )
-    fires = statistics["n_activations"] > 0
+    fires = table.columns["n_activations"] > 0
     chosen = {
         latent: explanation
         for latent, explanation in sorted(explanations.items())
@@ -89,7 +89,7 @@ def _of_coder(resources: Resources, name: str, options: AuditOptions) -> dict[st
     latents = np.array(list(chosen), dtype=np.int64)
     return {
         "latent": latents,
-        "density": statistics["density"][latents],
+        "density": table.known("density")[latents],
         "score": np.array([scores.get(id_, np.nan) for id_, _ in chosen.values()], dtype=np.float64),
         "ids": [id_ for id_, _ in chosen.values()],
         "texts": [text for _, text in chosen.values()],

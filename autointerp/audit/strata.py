@@ -46,7 +46,7 @@ def stratify(
     """Of a population of explanations, from which `n` are drawn (all, where there are fewer).
 
     coder    Int[ndarray, " n"]: index into `coders`
-    density  Float[ndarray, " n"]
+    density  Float[ndarray, " n"]: NaN where it is not known; coders with such are not stratified by it
     score    Float[ndarray, " n"]: finite; `None`: the population is not stratified by it
     """
     population = len(coder)
@@ -56,7 +56,9 @@ def stratify(
         members = np.flatnonzero(coder == which)
         if len(members):
             rows = None if score is None else parts(score[members], score_bins)
-            grids[which] = _grid(members, rows, parts(density[members], density_bins))
+            known = np.isfinite(density[members]).all()
+            columns = parts(density[members], density_bins) if known else np.zeros(len(members), np.int64)
+            grids[which] = _grid(members, rows, columns)
     least = LEAST * population / max(n, 1)
     while True:
         cells = [(which, cell) for which, grid in grids.items() for cell in merged(grid, least)]
@@ -74,7 +76,7 @@ def stratify(
                 number,
                 coders[which],
                 None if score is None else _range(score[members]),
-                _range(density[members]),
+                _range(density[members]) if np.isfinite(density[members]).all() else None,
                 len(members),
                 sampled[number],
             )

@@ -206,7 +206,7 @@ def test_rankings_against_a_plain_computation(prober: Prober, store: Store) -> N
 def test_dense_latents_are_left_out_and_counted(prober: Prober, store: Store) -> None:
     result = prober.run(TEXT, ["sae"])
     ranking = prober.rank(result, max_density=0.05)
-    densities = [store.coder("sae").stats(row.latent).density for row in ranking.rows]
+    densities = [store.coder("sae").stats(row.latent)["density"] for row in ranking.rows]
     assert max(densities) <= 0.05
     assert ranking.n_dense > 0
     assert ranking.n_firing == ranking.n_dense + len(ranking.rows)

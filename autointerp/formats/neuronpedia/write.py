@@ -176,7 +176,7 @@ class _Source:
     def _feature(self, latent: int) -> dict[str, Any]:
         coder = self._coder
         stats = coder.stats(latent)
-        heights, places = _bars(None if stats.is_dead else coder.histogram(latent))
+        heights, places = _bars(coder.histogram(latent))
         promoted, suppressed = coder.logits(latent)
         near = coder.neighbours(latent, "decoder", limit=1000)
         own = [(latent, 1.0), *((each.latent, each.value) for each in near)] if near else []
@@ -324,10 +324,8 @@ _EMPTY = (
 """What a store does not hold."""
 
 
-def _bars(histogram: Histogram | None) -> tuple[list[float], list[float]]:
+def _bars(histogram: Histogram) -> tuple[list[float], list[float]]:
     """Heights, and the middles of the bars."""
-    if histogram is None:
-        return [], []
     edges = histogram.edges.astype(np.float64)
     return histogram.counts.astype(float).tolist(), ((edges[:-1] + edges[1:]) / 2).tolist()
 

@@ -127,10 +127,10 @@ class CoderStore:
         known[_list(rows["known"])] = True
         return known
 
-    def histogram(self, latent: int, known: LatentActivations | None = None) -> Histogram | None:
+    def histogram(self, latent: int, known: LatentActivations | None = None) -> Histogram:
         """Counts in bins of equal width from 0 to the latent's maximum; no bins for a dead latent. `known`: the latent's
         activations, where they are at hand: they spare a second look at them. Where only selected contexts are known, as their
-        file states it, or `None`."""
+        file states it, no bins where it does not."""
         generation, coder, latent = self._checked(latent)
         if coder.info.selected:
             rows = generation.columns(
@@ -138,7 +138,9 @@ class CoderStore:
             )
             edges, counts = _list(rows["edges"]), _list(rows["counts"])
             stated = len(counts) > 0 and len(edges) == len(counts) + 1
-            return Histogram(edges.astype(np.float32), counts.astype(np.int64)) if stated else None
+            if not stated:
+                return Histogram(np.zeros(1, dtype=np.float32), np.zeros(0, dtype=np.int64))
+            return Histogram(edges.astype(np.float32), counts.astype(np.int64))
         top = self.table().columns["max_activation"][latent]
         if not top:
             return Histogram(np.zeros(1, dtype=np.float32), np.zeros(0, dtype=np.int64))

@@ -73,7 +73,8 @@ def _read(
 ) -> tuple[LatentStats, LatentActivations, Histogram | None]:
     activations = services.resources(store).activations.get(coder, latent)
     stats = coder.all_stats(latent, activations)
-    return stats, activations, None if stats.is_dead else coder.histogram(latent, activations)
+    histogram = coder.histogram(latent, activations)
+    return stats, activations, histogram if len(histogram.counts) else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=1024, hash_funcs=BY_FILE)
