@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from autointerp.probe import Prober
 from autointerp.store import Store
+from autointerp.ui.overview.page import coder_row
 from tests.caching.plain import dense_from_store
 from tests.cli.conftest import RunError, RunJson, RunText
 from tests.models.tiny import TEXT, save_neox
@@ -142,6 +143,11 @@ def test_a_cap_is_recorded_counted_and_shown(
     assert f"At most 3 activations of a token are stored, the largest: {left_out:,} were left out (8" in note
     assert coder["fidelity"]["fvu"] < 1e-6
     assert note in run_text("info", tmp_path / "s")[1]
+    hookpoint, described = coder_row(store.coder("capped").info)["cells"][2]
+    assert (hookpoint, described) == (
+        "layers.1.mlp",
+        f"SAE of SAELens, standard, blocks.1.hook_mlp_out. {note}",
+    )
     assert run_json(*command)["coders"][0]["n_activations"] == coder["n_activations"]
     assert "with 3 activations of a token" in run_error(*command[:-2])
     same_in_probe(store)

@@ -1,6 +1,7 @@
 """Coders of other libraries' formats against those libraries: `golden/make.py` says which versions wrote the files and computed
 what is expected of them."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,139 @@ def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path, subject: 
         CoderLoadError, match=r"sae_weights\.safetensors \(SAELens\).*params\.npz.*ae\.pt.*layer_N"
     ):
         load_coder(str(tmp_path), subject=subject)
+
+
+def saelens(folder: Path, name: str = "standard", **changes: Any) -> str:
+    """A copy of a SAELens coder with settings changed; `None` removes one."""
+    shutil.copytree(GOLDEN / "saelens" / name, folder)
+    config = json.loads((folder / "cfg.json").read_text())
+    metadata = config.get("metadata", {})
+    for key, value in changes.items():
+        holder = metadata if key in metadata or key.startswith(("hook", "model", "hf")) else config
+        holder[key] = value
+    (folder / "cfg.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"architecture": "abstopk"}, "'abstopk' cannot be read: its activations may be negative"),
+        ({"architecture": "temporal"}, "its encoder reads earlier tokens"),
+        ({"architecture": "new"}, "'new' is unknown. Read are standard, gated"),
+        ({"activation_fn": "tanh-relu"}, "activation_fn 'tanh-relu' is not one of"),
+        ({"normalize_activations": "other"}, "normalize_activations 'other' is not one of none"),
+        ({"hook_head_index": 3}, r"reads head 3 of blocks\.1\.hook_mlp_out alone"),
+        ({"hook_name": ""}, "does not say which hook the coder reads"),
+        ({"hook_name": "blocks.40.hook_mlp_out"}, "has 3 layers: it belongs to another model"),
+        ({"d_sae": 21}, "d_in 16 and d_sae 21"),
+        ({"d_in": "16"}, "'d_in' must be a positive whole number"),
+    ],
+)
+def test_what_saelens_settings_cannot_be_read(
+    changes: dict[str, Any], says: str, tmp_path: Path, subject: SubjectModel
+) -> None:
+    with pytest.raises(CoderLoadError, match=says):
+        load_coder(saelens(tmp_path / "coder", **changes), subject=subject)
+
+
+def test_a_coder_of_centred_weights_reads_without_the_mean(tmp_path: Path, subject: SubjectModel) -> None:
+    """As stated in its configuration, or known of its repository; against the coder of the plain stream."""
+    plain = load_coder(saelens(tmp_path / "plain", hook_name="blocks.1.hook_resid_post"), subject=subject)
+    centred = load_coder(
+        saelens(
+            tmp_path / "centred", hook_name="blocks.1.hook_resid_post",
+            model_from_pretrained_kwargs={"center_writing_weights": True},
+        ),
+        subject=subject,
+    )  # fmt: skip
+    known = tmp_path / "models--jbloom--GPT2-Small-SAEs-Reformatted" / "blocks.1"
+    by_name = load_coder(saelens(known, "old_standard"), subject=subject)
+    assert not by_name.config.get("notes")
+    x = torch.randn(6, 16) + 2
+    mean = x.mean(1, keepdim=True)
+    acts, expected = centred.encode(x), plain.encode(x - mean)
+    torch.testing.assert_close(dense(acts, 20), dense(expected, 20))
+    torch.testing.assert_close(centred.decode(acts, x), plain.decode(expected, x - mean) + mean)
+    old = load_coder(str(GOLDEN / "saelens" / "old_standard"), subject=subject)
+    torch.testing.assert_close(dense(by_name.encode(x), 20), dense(old.encode(x - mean), 20))
+
+
+@pytest.mark.parametrize(
+    ("submodule", "io", "tap", "target"),
+    [
+        ("resid_post_layer_2", "out", Tap("layers.2", "output"), Tap("layers.2", "output")),
+        ("mlp_out_layer_0", "out", Tap("layers.0.mlp", "output"), Tap("layers.0.mlp", "output")),
+        ("attention_layer_1", "out", Tap(ATTENTION, "output"), Tap(ATTENTION, "output")),
+        ("gpt_neox.layers.0.mlp", "in", Tap("layers.0.mlp", "input"), Tap("layers.0.mlp", "input")),
+        ("mlp_layer_1", "in_and_out", Tap(MLP, "input"), Tap(MLP, "output")),
+        (None, "out", Tap("layers.1", "output"), Tap("layers.1", "output")),
+    ],
+)
+def test_submodules_of_dictionary_learning(
+    submodule: str | None, io: str, tap: Tap, target: Tap, tmp_path: Path, subject: SubjectModel
+) -> None:
+    shutil.copytree(GOLDEN / "dictionary_learning" / "AutoEncoderNew", tmp_path / "coder")
+    config = json.loads((tmp_path / "coder" / "config.json").read_text())
+    config["trainer"]["submodule_name"], config["buffer"]["io"] = submodule, io
+    (tmp_path / "coder" / "config.json").write_text(json.dumps(config))
+    coder = load_coder(str(tmp_path / "coder"), subject=subject)
+    assert (coder.tap, coder.target) == (tap, target)
+    assert coder.kind == ("transcoder" if io == "in_and_out" else "sae")
+    assert bool(coder.config.get("notes")) is (submodule is None)
+
+
+@pytest.mark.parametrize(
+    "name", ["AutoEncoder", "GatedAutoEncoder", "MatryoshkaBatchTopKSAE", "BatchTopKSAE"]
+)
+def test_dictionary_learning_without_a_configuration(
+    name: str, tmp_path: Path, subject: SubjectModel
+) -> None:
+    """The names of the weights tell the class, but for the top-k ones."""
+    folder = tmp_path / "coder"
+    shutil.copytree(GOLDEN / "dictionary_learning" / name, folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CoderLoadError, match="give --hookpoint"):
+        load_coder(str(folder), subject=subject)
+    if name == "BatchTopKSAE":
+        with pytest.raises(CoderLoadError, match="the weights alone do not tell"):
+            load_coder(str(folder), subject=subject, hookpoint="layers.1")
+    else:
+        check(load_coder(str(folder), subject=subject, hookpoint="layers.1"), folder)
+
+
+def test_gemma_scope_of_the_embedding(gemmas: dict[int, SubjectModel], tmp_path: Path) -> None:
+    """It knows the embedding before the factor sqrt(d); against that formula."""
+    folder = tmp_path / "gemma-scope-2b-pt-res" / "embedding" / "width_4k" / "average_l0_6"
+    source = GOLDEN / "gemma_scope/gemma-scope-2b-pt-res/layer_1/width_16k/average_l0_71"
+    shutil.copytree(source, folder)
+    coder, plain = load_coder(str(folder), subject=gemmas[2]), load_coder(str(source), subject=gemmas[2])
+    assert coder.tap == Tap("layers.0", "input")
+    x = torch.randn(5, 16)
+    acts = coder.encode(x * 4)
+    torch.testing.assert_close(dense(acts, 20), dense(plain.encode(x), 20))
+    torch.testing.assert_close(coder.decode(acts, x * 4), plain.decode(acts, x) * 4)
+
+
+def test_the_encoder_of_gemma_scope_2s_cross_layer_transcoder(
+    gemmas: dict[int, SubjectModel], tmp_path: Path
+) -> None:
+    folder = tmp_path / "clt" / "width_16k_l0_small"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    weights = {
+        "w_enc": torch.randn(16, 20) / 4, "b_enc": torch.randn(20) / 4, "threshold": torch.rand(20), "b_dec": torch.zeros(16),
+        "w_dec": torch.randn(20, 2, 16),
+    }  # fmt: skip
+    for layer in (0, 1):
+        save_file(weights, folder / f"params_layer_{layer}.safetensors")
+    coder = load_coder(str(tmp_path), subject=gemmas[3], hookpoint="layers.1.mlp")
+    assert (coder.kind, coder.target, coder.tap) == (
+        "cross_layer_transcoder",
+        None,
+        Tap("layers.1.mlp", "input"),
+    )
+    assert "no FVU" in coder.config["notes"][0]
+    x = torch.randn(5, 16)
+    pre = x @ weights["w_enc"] + weights["b_enc"]
+    torch.testing.assert_close(dense(coder.encode(x), 20), pre * (pre > weights["threshold"]))

@@ -14,6 +14,11 @@ from autointerp.models.coders.encoders import DenseEncoder
 from autointerp.models.coders.place import Place
 from autointerp.models.coders.topk import TopKEncoder
 
+ONE_LAYER = (
+    "One layer of a cross-layer transcoder: what an MLP gives is rebuilt by the latents of all layers together, so one alone "
+    "has no FVU, cross-entropy or promoted tokens."
+)
+
 
 class Normalization(ABC):
     """What a coder does to the vectors that it reads, Float32[Tensor, "n d"], and undoes in what it rebuilds."""
@@ -90,7 +95,7 @@ class FileCoder(SparseCoder):
         """`W_dec` Float32[Tensor, "n_latents d_out"], `b_dec` Float32[Tensor, " d_out"], both `None` for a coder that rebuilds
         nothing, `W_skip` Float32[Tensor, "d_out d_in"].
         `undo`: whether what is decoded is on the scale of what was encoded (a transcoder's is not)."""
-        notes = [*place.notes, *notes]
+        notes = [*place.notes, *notes, *([ONE_LAYER] if kind == "cross_layer_transcoder" else [])]
         super().__init__(
             kind=kind, source=source, hookpoint=place.hookpoint, tap=place.tap,
             target=None if W_dec is None else place.target,
