@@ -38,6 +38,8 @@ T = TypeVar("T")
 MAX_BYTES = 1 << 30
 """Of a result in memory."""
 _ROWS_AT_ONCE = 1 << 16
+_DAMAGED = ("orrupt", "checksum", "IO Error", "Serialization Error", "INTERNAL Error", "FATAL Error")
+"""In what DuckDB says of a file."""
 _ACCEPTED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN or PIVOT statement"
 _EXPLAIN = re.compile(r"\s*explain\b\s*(analyze\b\s*)?(\([^)]*\)\s*)?", re.IGNORECASE)
 _COMPUTED_NAME = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
@@ -117,7 +119,17 @@ def _run(
     try:
         return _within(seconds, cursor, result)
     except duckdb.Error as error:
-        raise UserError(f"the query failed: {str(error).strip()}") from error
+        said = str(error).strip()
+        raise UserError(f"the query failed: {said}{_damage(generation, said)}") from error
+
+
+def _damage(generation: Generation, said: str) -> str:
+    """What a failure may come from that is not the query's: a table lacks because its file is damaged, or a block is."""
+    if generation.problems:
+        return f" What is wrong with the store: {generation.problems[0]}"
+    if any(sign in said for sign in _DAMAGED):
+        return f" A file of {generation.layout.root} is damaged: `autointerp info --check` tells which."
+    return ""
 
 
 def _first(batches: Iterable[pa.RecordBatch], limit: int | None) -> Iterator[pa.RecordBatch]:

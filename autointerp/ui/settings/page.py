@@ -13,7 +13,16 @@ from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import NEWEST
 from autointerp.ui.settings import embedder
-from autointerp.ui.shared import components, drafts, job_strip, keyboard, llm_settings, roles, services
+from autointerp.ui.shared import (
+    components,
+    drafts,
+    job_strip,
+    keyboard,
+    llm_settings,
+    long_text,
+    roles,
+    services,
+)
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import (
     choose_store,
@@ -141,9 +150,7 @@ def _files(store: Store) -> None:
 
 def _written_by(store: Store) -> None:
     with st.expander("Provenance: model, corpus and software versions"):
-        st.code(
-            json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), language=None, wrap_lines=True
-        )
+        long_text.code(json.dumps(store.meta, indent=2, ensure_ascii=True, default=str), "store.json")
 
 
 def _shown(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.store import ShownExplanation
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.text import beginning, visible
+from autointerp.ui.shared.text import beginning
 
 MAX_TEXT = 400
 """Characters of an explanation that a cell shows at most; a table shows two lines of them."""
@@ -18,6 +18,8 @@ def written_by(explainer: str, author: str | None) -> str:
     return f"{author} (person)" if explainer == "person" else EXPLAINERS.label(explainer)
 
 
+MAX_BY = 100
+"""The same of who wrote it."""
 BEFORE = 60
 """Characters before the first word searched for, where a long text is cut."""
 
@@ -31,7 +33,7 @@ def explanation_cell(
     if shown is None:
         return {"none": f"failed: {beginning(error, MAX_TEXT)}" if error else "not explained"}
     by = written_by(shown.explainer, shown.author)
-    marks = [visible(by), *(["pinned"] if shown.pinned else [])]
+    marks = [beginning(by, MAX_BY), *(["pinned"] if shown.pinned else [])]
     text = beginning(shown.text)
     written = f"{by}{', ' + shown.model if shown.model else ''}, {fmt.minute(shown.created)} UTC"
     versions = f"; {fmt.plural(shown.n, 'version')}" if shown.n > 1 else ""
@@ -44,7 +46,7 @@ def explanation_cell(
     return {
         "text": text or "(empty)",
         "marks": marks,
-        "help": visible(f"{written}{versions}"),
+        "help": beginning(f"{written}{versions}", MAX_TEXT),
         **({"hits": hits} if hits else {}),
         **({"whole": whole} if len(whole) > MAX_TEXT else {}),
     }

@@ -21,13 +21,15 @@ from autointerp.store.annotations import Job
 from autointerp.store.annotations.jobs.records import machine
 from autointerp.ui.shared import components, job_retry, job_text, roles, services
 from autointerp.ui.shared.session import open_store, store_path
-from autointerp.ui.shared.text import plain, visible
+from autointerp.ui.shared.text import beginning, plain, visible
 
 OWN = "own_jobs"
 SEEN_ACTIVE = "seen_active_jobs"
 GONE = "dismissed_jobs"
 MESSAGE = "jobs_message"
 MAX_OWN = 50
+MAX_NAME = 200
+"""Characters of what a job does."""
 FEW_ITEMS = 8
 OFTEN_SECONDS = 0.3
 SELDOM_SECONDS = 1.0
@@ -187,7 +189,7 @@ def name(job: Job) -> dict[str, str]:
     """What it does, its page, and on one line why it did not go well; nothing for a job that was merely cancelled."""
     failed = not job.is_active and job.error and job.error != job.state
     note = visible(job_text.first_line(labels.once(job.error or ""))) if failed else ""
-    return {"label": visible(labels.title(job)), "href": f"jobs?job={job.id}", "note": note}
+    return {"label": beginning(labels.title(job), MAX_NAME), "href": f"jobs?job={job.id}", "note": note}
 
 
 def job_actions(job: Job, failed: Mapping[str, bool]) -> list[tuple[str, ...]]:

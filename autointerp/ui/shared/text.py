@@ -6,6 +6,8 @@ import unicodedata
 KEPT = frozenset("\n\t ")  # the page draws these itself, as glyphs when whitespace is made visible
 MAX_SHOWN = 4_000
 """Characters of a text that a page draws at most, see `beginning`."""
+MAX_DRAWN = 16_000
+"""The same of whatever is shown at all; what is longer than `MAX_SHOWN` is cut where it is known what it is."""
 MAX_TOKEN = 400
 """The same of a token; the longest real ones have some hundred."""
 _JOINERS = frozenset("\u200c\u200d")  # inside a longer token they shape emoji and scripts
@@ -13,8 +15,10 @@ _JOINERS = frozenset("\u200c\u200d")  # inside a longer token they shape emoji a
 
 def visible(text: str) -> str:
     """Token text as shown: control, format, bidirectional and surrogate characters become symbols; everything else,
-    line breaks, tabs and spaces included, stays. The result holds no character that reorders or hides its neighbours
-    and is always encodable as UTF-8."""
+    line breaks, tabs and spaces included, stays. The result holds no character that reorders or hides its neighbours,
+    is always encodable as UTF-8, and ends after `MAX_DRAWN` characters: a browser stands still over a megabyte."""
+    if len(text) > MAX_DRAWN:
+        text = f"{text[:MAX_DRAWN]}…"
     if text.isascii() and text.isprintable():
         return text
     shown = "".join(_symbol(char, alone=len(text) == 1) for char in text)
