@@ -171,6 +171,25 @@ EXPORTS: Registry[ExportFormat] = Registry(
             ),
         ),
     ),
+    ExportFormat(
+        name="delphi",
+        label="delphi",
+        help="Activation caches, explanations and scores of EleutherAI's delphi",
+        target="a new folder, as of a run",
+        build="autointerp.formats.delphi.write:run",
+        options=(
+            Option(
+                name="splits",
+                label="Shards",
+                help="Shards of each coder's cache (default: 5, more for a large one)",
+                default=None,
+                kind=int,
+                optional=True,
+                minimum=1,
+                maximum=10_000,
+            ),
+        ),
+    ),
 )
 
 

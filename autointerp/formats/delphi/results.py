@@ -13,7 +13,7 @@ import numpy as np
 
 from autointerp.errors import UserError
 from autointerp.formats.delphi.places import Finder
-from autointerp.formats.delphi.run import Run
+from autointerp.formats.delphi.run import NOT_PARSED, Run
 from autointerp.formats.delphi.scores import FORMATS, Reader, ScoreFormat
 from autointerp.formats.summary import Summary
 from autointerp.records import Explanation, Record, Score, canonical_json, example_id
@@ -25,8 +25,6 @@ from autointerp.score.scorer import undefined
 from autointerp.store import CoderStore, Store
 from autointerp.types import LatentActivations
 
-NOT_PARSED = "Explanation could not be parsed."
-"""What delphi stores in the place of an explanation that it could not read, and scores like any other."""
 _MOST_BYTES = 64 << 20
 _MOST_TEXT_BYTES = 1 << 20
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from autointerp.formats.delphi.cache import read_json_object
 
 FILE = "run_config.json"
+NOT_PARSED = "Explanation could not be parsed."
+"""What delphi stores in the place of an explanation that it could not read, and scores like any other."""
 NEGATIVES = {"random": "random", "neighbours": "neighbours", "FAISS": "embedding"}
 """Where non-activating examples come from: delphi's names, and ours."""
 

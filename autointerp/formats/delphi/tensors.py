@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,8 @@ _DTYPES = {
     "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
+_RANKS = ("U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
+"""In ascending order of where the library puts them: largest alignment first."""
 _MOST_HEADER_BYTES = 1 << 20
 
 
@@ -76,3 +79,25 @@ def _slice(path: Path, name: str, entry: object, start: int, size: int) -> Tenso
     if start + offsets[1] > size:
         raise ValueError(f"it is truncated: {size:,} bytes of {start + offsets[1]:,}")
     return TensorSlice(path, name, dtype, tuple(shape), start + offsets[0])
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, tuple[np.dtype, tuple[int, ...], Iterable[NDArray]]]
+) -> None:
+    """A safetensors file, byte for byte as the library lays it out, from the pieces of each array one after another: its dtype,
+    its shape, and the pieces."""
+    names = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+    order = sorted(tensors, key=lambda name: (-_RANKS.index(names[tensors[name][0]]), name))
+    header, at = {}, 0
+    for name in order:
+        dtype, shape, _ = tensors[name]
+        end = at + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": names[dtype], "shape": list(shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            for piece in tensors[name][2]:
+                file.write(np.ascontiguousarray(piece).data.cast("B") if piece.size else b"")
