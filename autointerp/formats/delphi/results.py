@@ -22,6 +22,7 @@ from autointerp.sampling.windows import falling
 from autointerp.score import delphi
 from autointerp.score.resampling import Resamples
 from autointerp.score.scorer import undefined
+from autointerp.score.summary import Summary as Figures
 from autointerp.store import CoderStore, Store
 from autointerp.types import LatentActivations
 
@@ -149,9 +150,9 @@ def _score(
         else None,
     }
     failure = undefined(judged.summary, judged.examples, False)
-    figures = vars(judged.summary) if failure is None else {
-        name: value for name, value in vars(judged.summary).items() if name in ("n_pos", "n_neg", "unparsed")
-    }  # fmt: skip
+    kept = judged.summary
+    if failure is not None:  # a failed score has no figures but counts
+        kept = Figures(n_pos=kept.n_pos, n_neg=kept.n_neg, unparsed=kept.unparsed)
     summary.take("scores")
     summary.take("judged examples", len(judged.examples))
     if judged.unplaced:
@@ -173,7 +174,7 @@ def _score(
         config={name: value for name, value in config.items() if value is not None},
         prompt_version="delphi",
         judged=judged.examples,
-        **figures,
+        **vars(kept),
         **({} if failure is None else {"status": "failed", **failure._asdict()}),
     )
 

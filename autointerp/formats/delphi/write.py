@@ -48,14 +48,17 @@ def run(request: ExportRequest, progress: ProgressCallback) -> Summary:
     try:
         with writing(target):
             root = workspace.path / "run"
+            windows: set[int] = set()
             for coder in coders:
                 latents = request.selection[coder.name]
                 folder = root / "latents" / folders[coder.name]
                 _write_cache(store, coder, latents, folder, request.options.get("splits"), summary, progress)
-                write_results(store, request.annotations, coder, latents, root, folders[coder.name], summary)
+                windows |= write_results(
+                    store, request.annotations, coder, latents, root, folders[coder.name], summary
+                )
                 summary.take("coders")
             (root / RUN_FILE).write_text(
-                json.dumps(_run_config(store, coders, folders), indent=4), encoding="utf-8"
+                json.dumps(_run_config(store, coders, folders, windows), indent=4), encoding="utf-8"
             )
             workspace.publish("run", target)
     finally:
@@ -175,8 +178,12 @@ def _cache_config(store: Store, info: CoderInfo, n_splits: int) -> dict[str, Any
     return config | (kept if isinstance(kept, dict) else {}) | {"n_splits": n_splits}
 
 
-def _run_config(store: Store, coders: Sequence[CoderStore], folders: dict[str, str]) -> dict[str, Any]:
+def _run_config(
+    store: Store, coders: Sequence[CoderStore], folders: dict[str, str], windows: set[int]
+) -> dict[str, Any]:
     """What is known of the run: all of it where the first coder came from delphi."""
     kept = coders[0].info.config.get("run")
     config: dict[str, Any] = {"model": store.meta["model"].get("name", "")}
+    if len(windows) == 1:
+        config["constructor_cfg"] = {"example_ctx_len": next(iter(windows))}
     return config | (kept if isinstance(kept, dict) else {}) | {"hookpoints": list(folders.values())}

@@ -26,11 +26,12 @@ def write_results(
     root: Path,
     hookpoint: str,
     summary: Summary,
-) -> None:
-    """Of the latents, or of all of them. Raises UserError."""
+) -> set[int]:
+    """Of the latents, or of all of them. Returns how long the judged examples are, in tokens. Raises UserError."""
     counts = annotations.counts().get(coder.name, {"explanations": 0, "failed_explanations": 0})
     if not counts["explanations"] + counts["failed_explanations"]:
-        return
+        return set()
+    windows: set[int] = set()
     table = annotations.summary(coder.name)
     wanted = None if latents is None else set(latents)
     folder = root / "explanations"
@@ -45,13 +46,14 @@ def write_results(
             summary.leave(
                 "explanations", "delphi keeps one a latent, so only the shown one is written", others
             )
-        _write_scores(store, annotations, coder, latent, root / "scores", hookpoint, summary)
+        windows |= _write_scores(store, annotations, coder, latent, root / "scores", hookpoint, summary)
     for latent in set(annotations.failure_summary(coder.name)["latent"].to_pylist()) - set(
         table["latent"].to_pylist()
     ):
         if wanted is None or latent in wanted:
             _write(folder / f"{hookpoint}_latent{latent}.txt", NOT_PARSED)
             summary.take("failed explanations")
+    return windows
 
 
 def _write_scores(
@@ -62,10 +64,11 @@ def _write_scores(
     root: Path,
     hookpoint: str,
     summary: Summary,
-) -> None:
+) -> set[int]:
     shown = annotations.shown(coder.name, latent)
     assert shown is not None
     done: set[str] = set()
+    windows: set[int] = set()
     for score in annotations.scores_of_latent(coder.name, latent):
         if score.explanation_id != shown.id:
             summary.leave("scores", "of explanations that are not written", 1)
@@ -87,6 +90,8 @@ def _write_scores(
         _write(root / name / f"{hookpoint.replace('/', '--')}_latent{latent}.txt", rows)
         summary.take("scores")
         summary.take("judged examples", len(judged))
+        windows |= {example.window for example in judged}
+    return windows
 
 
 def _classified(
