@@ -249,7 +249,7 @@ def put(path: str, content: str | bytes) -> Callable[[Path], None]:
     return change
 
 
-def move(path: str, to: str) -> Callable[[Path], None]:
+def move(path: str, to: str) -> Callable[[Path], object]:
     return lambda root: shutil.move(root / path, root / to)
 
 
