@@ -235,7 +235,8 @@ class Database:
         try:
             return self._identified(connection)
         finally:
-            connection.execute("COMMIT")
+            if connection.in_transaction:  # a full disk ends it, and says so itself
+                connection.execute("COMMIT")
 
     def _identified(self, connection: sqlite3.Connection) -> int:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
