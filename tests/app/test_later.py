@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from autointerp.embedding import embed_store
 from autointerp.preferences import ENV_CONFIG
 from autointerp.store.annotations import Annotations, Job
+from autointerp.ui.shared import person
 from tests.app.reading import draft, record, records
 from tests.explained import Explained, scores_of
 
@@ -129,6 +130,7 @@ def test_slow_scores_are_queued_before_the_quick_ones_are_waited_for(
     app = page(open_page, explained_store, 1, panel)
     if panel == "write":
         draft(app, "The first half of an emoji, I think.", latent=1)
+        app.text_input(key=person.KEY).set_value("Ada")
 
     def gone(*_: Any, **__: Any) -> None:
         st.stop()  # as when the tab is closed during the wait, which ends the page's run
