@@ -30,6 +30,7 @@ from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS
 if TYPE_CHECKING:
     from autointerp.pipeline.resources import Resources
     from autointerp.score.options import ScoreOptions
+    from autointerp.types import CoderInfo
 
 NAME = "score"
 HELP = "score explanations on held-out examples"
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
         if args.dry_run:
             _dry_run(resources, args, scorers, ids)
             return
+        info = resources.store.coder(args.coder).info
         for options in scorers:
             if options.llm is not None:
                 resources.client(options.llm).close()  # reports a malformed key now, not once per explanation
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
             score_explanations(resources, args.coder, ids, [options], redo=args.redo) for options in scorers
         ]
         results = [
-            {**_head(options), **done.as_dict(), **_summary(resources, args.coder, ids, options)}
+            {**_head(options, info), **done.as_dict(), **_summary(resources, args.coder, ids, options)}
             for options, done in zip(scorers, outcomes, strict=True)
         ]
     document = {
@@ -216,13 +218,15 @@ def _summary(
     return summary
 
 
-def _head(options: "ScoreOptions") -> dict[str, Any]:
+def _head(options: "ScoreOptions", info: "CoderInfo") -> dict[str, Any]:
+    from autointerp.score.options import recorded_negatives
+
     return {
         "scorer": options.scorer,
         "judge": options.judge_name,
         "model": options.llm.model if options.llm else None,
         "protocol": options.protocol,
-        "negatives": options.negatives_name,
+        "negatives": recorded_negatives(options.negatives_name, info),
         "config": options.identity(),
     }
 
@@ -275,6 +279,7 @@ def _dry_run(
     from autointerp.pipeline.pending import unscored
 
     annotations = resources.annotations
+    info = resources.store.coder(args.coder).info
     estimates = []
     for options in scorers:
         todo = ids if args.redo else unscored(annotations, args.coder, ids, [options])
@@ -290,7 +295,7 @@ def _dry_run(
         "n_explanations": len(ids),
         **preview_document(add_estimates(estimates)),
         "scorers": [
-            {**_head(options), **preview_document(estimate)}
+            {**_head(options, info), **preview_document(estimate)}
             for options, estimate in zip(scorers, estimates, strict=True)
         ],
     }

@@ -19,7 +19,7 @@ from autointerp.pipeline.score import score
 from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Score
 from autointerp.score.embedding import Embedding
-from autointerp.score.options import ScoreOptions, plan_seed
+from autointerp.score.options import ScoreOptions, plan_seed, recorded_negatives
 from autointerp.score.plan import Plan
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def _score(
     vectors = embedder.embed_places(asked.spans)
     if not (np.isfinite(vectors).all() and np.isfinite(queries).all()):
         return None
-    plan = Plan((), places.latent_max, options.negatives_name, seed)
+    negatives = recorded_negatives(options.negatives_name, embedder.store.coder(explanation.coder).info)
+    plan = Plan((), places.latent_max, negatives, seed)
     score = scorer.score_vectors(explanation, floor, queries, vectors, asked, order < n_pos, plan)
     return None if score.value is None else replace(score, config=options.identity())

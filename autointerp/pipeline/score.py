@@ -16,7 +16,7 @@ from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling.windows import cut
 from autointerp.score import delphi
 from autointerp.score.compare import Difference, difference
-from autointerp.score.options import ScoreOptions, plan_seed
+from autointerp.score.options import ScoreOptions, plan_seed, recorded_negatives
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 
@@ -46,7 +46,9 @@ def score(session: Session, explanation: Explanation, options: ScoreOptions) -> 
             **Failure.of(error)._asdict(),
             judged=(),
         )
-    return replace(made, config=options.identity())
+    info = session.resources.store.coder(explanation.coder).info
+    negatives = recorded_negatives(made.negatives, info)
+    return replace(made, config=options.identity(), negatives=negatives)
 
 
 def compare_scores(resources: Resources, first: str, second: str) -> Difference:

@@ -26,9 +26,19 @@ from autointerp.score.registry import (
     WRONG_MARKS,
     ScorerEntry,
 )
+from autointerp.types import CoderInfo
 
 _HARD_VERSION = 2  # of the way in which negatives near in meaning are drawn
 _DRAWING_VERSION = 2  # of the way in which held-out examples are drawn: other examples make other scores
+
+
+OWN = "own contexts"
+"""Instead of "random", where only selected contexts are known: non-activating examples then are passages of a latent's own."""
+
+
+def recorded_negatives(negatives: str, info: CoderInfo) -> str:
+    """The source of non-activating examples, as it is recorded with a score of this coder."""
+    return negatives.replace("random", OWN) if info.selected else negatives
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,13 @@ from autointerp.formats.selected.names import vocabulary
 from autointerp.formats.summary import Summary
 from autointerp.pipeline.examples import heldout_places, select_evidence
 from autointerp.pipeline.resources import Resources
+from autointerp.records import Explanation
 from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.store.checking import check
 from autointerp.types import no_progress
+from tests.cli.conftest import RunJson, RunText
 from tests.formats.neuronpedia_files import (
     ACTIVATIONS,
     CAT,
@@ -223,6 +225,26 @@ def test_examples_are_of_contexts_in_which_the_latent_is_known(imported: Store, 
             assert (
                 places.non_activating.spans[:, 2] <= lengths(imported)[places.non_activating.spans[:, 0]]
             ).all()
+
+
+def test_scores_say_where_non_activating_examples_are_from_and_too_few_are_refused(
+    imported: Store, run_json: RunJson, run_text: RunText
+):
+    arguments = ("score", imported.path, SOURCE, "--scorer", "detection", "--latents", 0)
+    document = run_json(*arguments, "--window", 4)
+    assert document["scorers"][0]["n_scored"] == 1
+    with Annotations(imported.path) as annotations:
+        scores = annotations.scores_of_latent(SOURCE, 0)
+        assert {score.negatives for score in scores} == {"own contexts"}
+        assert {example.context for example in annotations.judged(scores[0].id)} <= {0, 1, 2, 3}
+    # Latent 3 has one context: nothing is left to score on.
+    with Annotations(imported.path) as annotations:
+        annotations.add(Explanation(coder=SOURCE, latent=3, text="dogs", explainer="pattern"))
+    code, out, err = run_text(
+        "score", imported.path, SOURCE, "--scorer", "detection", "--latents", 3, "--window", 4
+    )
+    assert code != 0
+    assert "no held-out activating examples" in out + err
 
 
 def test_saedashboard_comes_in(tmp_path: Path):

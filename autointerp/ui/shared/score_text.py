@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from autointerp.records import Score
+from autointerp.score.options import OWN
 from autointerp.score.registry import METRICS, SCORERS
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
@@ -28,6 +29,7 @@ STANDINGS: dict[Standing, tuple[str, str]] = {
 
 NEGATIVES = {
     "random": "random",
+    OWN: "passages of the selected contexts of each feature",
     "neighbours": "hard, a similar feature fires there",
     "embedding": "hard, similar in meaning",
     "wrong_marks": "activating texts with wrong tokens marked",
