@@ -72,14 +72,8 @@ class Axis:
         self.n_contexts, self.ctx_len = tokens.shape
         self.lengths = requests[0].lengths
         self.every = self._all_activations()
-        self.allowed: NDArray[np.bool_] | None = None  # every context
-        acts = self.every
-        if any(request.contexts is not None for request in requests):
-            self.allowed = np.ones(len(requests) * self.n_contexts, dtype=bool)
-            for i, request in enumerate(requests):
-                if request.contexts is not None:
-                    self.allowed[i * self.n_contexts : (i + 1) * self.n_contexts] = request.contexts
-            acts = within(acts, self.allowed, self.ctx_len)
+        self.allowed = self._allowed_contexts()
+        acts = self.every if self.allowed is None else within(self.every, self.allowed, self.ctx_len)
         self.windows = positive_windows(acts, ctx_len=self.ctx_len, window=width, centre=centre)
         self.aligned = (
             self.windows if centre is None else positive_windows(acts, ctx_len=self.ctx_len, window=width)
@@ -100,6 +94,16 @@ class Axis:
         return LatentActivations(
             token, np.concatenate([request.acts.activation for request in self.requests])
         )
+
+    def _allowed_contexts(self) -> NDArray[np.bool_] | None:
+        """`None`: every one."""
+        if all(request.contexts is None for request in self.requests):
+            return None
+        allowed = np.ones(len(self.requests) * self.n_contexts, dtype=bool)
+        for i, request in enumerate(self.requests):
+            if request.contexts is not None:
+                allowed[i * self.n_contexts : (i + 1) * self.n_contexts] = request.contexts
+        return allowed
 
     def _ends(self, context: NDArray[np.int64]) -> NDArray[np.intp]:
         """Where each latent's windows begin, and the end."""
