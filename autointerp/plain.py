@@ -1,4 +1,4 @@
-"""Values in types that strict JSON knows."""
+"""Values in types that strict JSON knows, and texts without characters that act."""
 
 import math
 from dataclasses import asdict, is_dataclass
@@ -23,3 +23,10 @@ def plain(value: Any) -> Any:
     if as_list is not None:
         return plain(as_list())
     return str(value)
+
+
+def escaped(text: str) -> str:
+    """The text with escapes for what cannot be seen: control characters, what reverses the reading direction, line ends."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

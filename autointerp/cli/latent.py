@@ -8,7 +8,6 @@ With --nearest-in, also the latents of other coders that are most like it, by co
 over the corpus (computed once for all latents of both, in minutes), and by direction where `match` has matched the two."""
 
 import argparse
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp import settings
@@ -26,22 +25,6 @@ if TYPE_CHECKING:
 NAME = "latent"
 HELP = "show one latent: statistics, examples, explanations, scores"
 
-FORMATS = {
-    "count": "{:,}",
-    "density": "{:.3%}",
-    "share": "{:.0%}",
-    "activation": "{:.4g}",
-    "decimal": "{:.3f}",
-}
-"""By the statistics' `format`."""
-GROUPS = {
-    "random": "random positives",
-    "top": "top",
-    "quantiles": "by decile (1 = strongest)",
-    "non_activating": "non-activating",
-}
-"""Headings of the groups of examples."""
-_SELECTED = "selected contexts, no corpus: figures are those that the imported files state"
 N_EXAMPLES = 20
 MAX_EXAMPLES = 10_000
 
@@ -70,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from autointerp.pipeline.described import example_groups
     from autointerp.store import Store
 
     if not 1 <= args.n <= MAX_EXAMPLES:
@@ -83,7 +67,9 @@ def run(args: argparse.Namespace) -> None:
         )
     coder = store.coder(args.coder)
     latent = coder.check_latent(args.latent)
-    groups = example_groups(store, coder, latent, args)
+    groups = example_groups(
+        store, coder, latent, window=args.window or None, n=args.n, seed=args.seed, distinct=args.distinct
+    )
     document = describe(store, coder, latent, groups)
     with open_annotations(store.path) as annotations:
         document |= describe_explanations(annotations, coder.info.coder, latent)
@@ -127,32 +113,6 @@ def _nearest_in(
         )
 
 
-def example_groups(
-    store: "Store", coder: "CoderStore", latent: int, args: argparse.Namespace
-) -> dict[str, list["Example"]]:
-    """Every group of one latent, drawn with the seed of `args`."""
-    import numpy as np
-
-    from autointerp.pipeline.negatives import similar_latents
-    from autointerp.sampling import build_groups
-
-    groups = build_groups(
-        coder.activations(latent),
-        store.tokens,
-        window=args.window or None,
-        n_top=args.n,
-        n_random=args.n,
-        n_per_quantile=max(1, args.n // 10),
-        n_non_activating=args.n,
-        rng=np.random.default_rng([args.seed, latent]),
-        neighbour_acts=[(near, coder.activations(near)) for near in similar_latents(coder, latent)],
-        dedupe=args.distinct,
-        contexts=coder.known_contexts(latent),
-        lengths=store.text_lengths(),
-    )
-    return {str(name): examples for name, examples in groups.items()}
-
-
 def describe(
     store: "Store", coder: "CoderStore", latent: int, groups: dict[str, list["Example"]]
 ) -> dict[str, Any]:
@@ -179,6 +139,8 @@ def describe(
 
 def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Example"]]) -> str:
     """The document as text, the strongest token of each window in «guillemets»."""
+    from autointerp.pipeline.described import GROUPS, SELECTED, statistics
+
     head = f"{printable(document['coder'])}, latent {document['latent']}"
     if not document["n_activations"]:
         what = (
@@ -189,8 +151,8 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
         return "\n".join([f"{head}: {what}.", *explanations_text(document)])
     lines = [
         head,
-        *([f"  {_SELECTED}"] if document["selected"] else []),
-        *(f"  {label}: {value}" for label, value in _statistics(store, document)),
+        *([f"  {SELECTED}"] if document["selected"] else []),
+        *(f"  {label}: {value}" for label, value in statistics(store, document)),
     ]
     for name in ("promoted", "suppressed"):
         if document[name]:
@@ -211,28 +173,6 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     for name, examples in groups.items():
         lines += ["", GROUPS[name], *(_line(store, example) for example in examples)]
     return "\n".join(lines)
-
-
-def _statistics(store: "Store", document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Label and value of each statistic, with the one shown beside it."""
-    from autointerp.store import STATISTICS
-
-    words = store.vocabulary()
-    for name, statistic in STATISTICS.items():
-        if not statistic.in_panel or document[name] is None:
-            continue
-        match statistic.format:
-            case "token":
-                value = repr(words.text(document[name]))
-            case "place":
-                value = "{}:{}".format(*divmod(document[name], store.ctx_len))
-            case kind:
-                value = FORMATS[kind].format(document[name])
-        if statistic.unit:
-            value += f" {statistic.unit}"
-        if statistic.beside is not None and document[statistic.beside] is not None:
-            value += f" ({FORMATS[STATISTICS[statistic.beside].format].format(document[statistic.beside])})"
-        yield statistic.label.lower(), value
 
 
 def _line(store: "Store", example: "Example") -> str:

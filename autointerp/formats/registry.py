@@ -190,6 +190,43 @@ EXPORTS: Registry[ExportFormat] = Registry(
             ),
         ),
     ),
+    ExportFormat(
+        name="html",
+        label="HTML",
+        help="One page of features that needs no server, no script and no network",
+        target="an .html file",
+        build="autointerp.formats.html.write:run",
+        options=(
+            Option(
+                name="title",
+                label="Title",
+                help="Title of the page (default: what is on it)",
+                default=None,
+                optional=True,
+                metavar="TEXT",
+            ),
+            Option(
+                name="n_contexts",
+                label="Contexts",
+                help="Contexts in each group",
+                default=20,
+                kind=int,
+                minimum=1,
+                maximum=100,
+                metavar="N",
+            ),
+            Option(
+                name="window",
+                label="Window",
+                help="Tokens in a context, 0 for whole contexts",
+                default=32,
+                kind=int,
+                minimum=0,
+                maximum=1 << 20,
+                metavar="N",
+            ),
+        ),
+    ),
 )
 
 

@@ -106,6 +106,19 @@ def test_a_long_list_is_read_page_by_page_and_found_again(demo_server: Server, v
     at.click(page.get_by_role("button", name=re.compile("Density at least")))
     expect(page).not_to_have_url(re.compile("min_density"))
 
+    # One feature as a page that stands alone.
+    page.goto(f"{demo_server.url}/feature?coder=sae&latent=12")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as a page").click()
+    assert download.value.suggested_filename == "demo_sae_12.html"
+    alone, complaints = page.context.new_page(), []
+    alone.on("console", lambda message: complaints.append(message.text))
+    alone.set_content(Path(download.value.path()).read_text(encoding="utf-8"))
+    expect(alone.get_by_role("heading", name="sae / 12").nth(1)).to_be_visible()
+    assert alone.locator("mark").count() > 20
+    assert complaints == []
+    alone.close()
+
 
 def test_shared_features_of_two_seeds(demo_server: Server, visit: Open):
     at = visit(demo_server)

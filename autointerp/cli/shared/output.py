@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from autointerp.plain import plain
+from autointerp.plain import escaped, plain
 
 
 def write_result(document: Any, text: str, *, as_json: bool) -> None:
@@ -51,19 +51,13 @@ def printable(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else "-"
-    return _escaped(str(plain(value)) if not isinstance(value, str) else value)
+    return escaped(str(plain(value)) if not isinstance(value, str) else value)
 
 
 def harmless(text: str) -> str:
     """Lines of which none can move the cursor, colour what follows or reverse the reading direction: what stores, corpora and
     servers say reaches the terminal."""
-    return "\n".join(map(_escaped, text.split("\n")))
-
-
-def _escaped(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def _json_escaped(document: str) -> str:

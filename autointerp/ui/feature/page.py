@@ -9,7 +9,7 @@ from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import actions, collected, contexts, drill, explanations, panel, try_text
+from autointerp.ui.feature import actions, collected, contexts, drill, explanations, panel, save, try_text
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, feature_data, job_strip, keyboard, list_walk
 from autointerp.ui.shared.feature_data import Feature
@@ -58,6 +58,7 @@ def draw() -> None:
         with left:
             try_text.draw(feature)
             panel.draw(feature, state, on_open=_open_clicked, on_peek=_peek_clicked)
+            save.draw(feature)
             if job_strip.writable(store):
                 actions.show_notice()  # at the end: an element takes room until the browser has drawn it
 

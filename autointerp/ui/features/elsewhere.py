@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from autointerp.formats.html import write as html
 from autointerp.store import LatentPage, LatentQuery, Store, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.collection_files import collections_table
@@ -58,6 +59,16 @@ def draw(
                 _LABELS[file_format], data, file_name(store, coders, params, file_format), mime,
                 key=f"export_{file_format}", on_click="ignore", width="stretch",
             )  # fmt: skip
+        if annotations is not None and 0 < page.total <= html.MOST:
+
+            def static() -> bytes:
+                with roles.turn():
+                    return html.page(store, annotations, _places(store, coders, query, annotations)).encode()
+
+            st.download_button(
+                "Page", static, file_name(store, coders, params, "html"), "text/html", key="export_html", on_click="ignore",
+                width="stretch", help="One HTML file that works offline: explanations, scores, figures and contexts",
+            )  # fmt: skip
         listed = params.get("collection")
         if annotations is not None and listed:
             st.caption(
@@ -73,9 +84,17 @@ def draw(
             )  # fmt: skip
 
 
-def file_name(store: Store, coders: Sequence[str], params: Mapping[str, str], file_format: FileFormat) -> str:
+def _places(
+    store: Store, coders: Sequence[str], query: LatentQuery, annotations: Annotations
+) -> list[tuple[str, int]]:
+    """The features of the list, in its order."""
+    table = list_table(store, coders, query, annotations=annotations)
+    return list(zip(table["coder"].to_pylist(), table["latent"].to_pylist(), strict=True))
+
+
+def file_name(store: Store, coders: Sequence[str], params: Mapping[str, str], ending: str) -> str:
     """The store, the coders and what narrows and sorts the list: `demo_sae_min_density=0.5_sort=low.csv`."""
     parts = [store.path.name, coders[0] if len(coders) == 1 else f"{len(coders)} coders"]
     parts += [f"{name}={value}" for name, value in sorted(params.items()) if name != "coder"]
     name = re.sub(r"[^\w.=+@~-]+", "-", "_".join(parts))
-    return f"{name[:MAX_NAME]}.{file_format}"
+    return f"{name[:MAX_NAME]}.{ending}"
