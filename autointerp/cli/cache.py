@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hookpoint",
         metavar="PATH",
-        help="module the coders are trained on, such as layers.2.mlp (default: the name of the coder's folder)",
+        help="module the coders are trained on, such as layers.2.mlp (default: what their files or folders say)",
     )
     parser.add_argument(
         "--kind",

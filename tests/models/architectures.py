@@ -255,6 +255,9 @@ compared with measured changes of the logits before anything is shown. A hookpoi
 (an attention's `q_proj`, a layer's `input_layernorm`) has no promoted tokens; the Feature page and `info --json` say why.
 Values are changes of the logit per unit of activation, averaged over a sample of the text's tokens.
 
+Coders of other libraries name tensors in their own words: [formats.md](formats.md#hook-names) says for which architectures
+those are translated into hookpoints.
+
 """
 
 

@@ -181,6 +181,29 @@ def test_a_tensor_larger_than_its_file(tmp_path: Path, subject: SubjectModel) ->
         load_coder(str(folder), subject=subject)
 
 
+def test_a_tensor_cut_short_is_not_read_from_the_memory_beside_it(
+    tmp_path: Path, subject: SubjectModel
+) -> None:
+    """Sizes agree with each other; the numbers themselves are not in the file."""
+    folder = copy_of("dictionary_learning/AutoEncoderNew", tmp_path)
+    n, file = 5000, folder / "ae.pt"
+    shapes = {
+        "encoder.weight": (n, 16),
+        "encoder.bias": (n,),
+        "decoder.weight": (16, n),
+        "decoder.bias": (16,),
+    }
+    torch.save({name: torch.ones(shape) for name, shape in shapes.items()}, file)
+    with zipfile.ZipFile(file) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in sorted(parts.items(), key=lambda part: len(part[1])):
+            archive.writestr(name, data[:64] if "/data/" in name else data)
+    assert file.stat().st_size < 4 * n
+    with pytest.raises(CoderLoadError, match=r"ae\.pt is not a state dict of torch, or is damaged"):
+        load_coder(str(folder), subject=subject)
+
+
 def test_a_configuration_names_no_file_elsewhere(tmp_path: Path, subject: SubjectModel) -> None:
     """circuit-tracer's may list files of any place: none of them is opened."""
     (tmp_path / "config.yaml").write_text(
