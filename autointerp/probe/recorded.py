@@ -32,6 +32,8 @@ def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool =
             f"{what} is not with this store, which was imported with texts of tokens and without their ids: nothing can be run "
             "on it. Cache text through the model and its coders to have a store that can."
         )
+    if store.coders() and all("imported" in info.config for info in store.coders()):
+        raise ModelLoadError(f"The coders of this store were {_imported(store.coders()[0])}")
     if folder is None:
         raise ModelLoadError(sources.missing(what, source))
     try:
@@ -62,6 +64,8 @@ def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
     from autointerp.models.coders.loading import load_coder as load
 
     what = f"coder {info.coder!r}"
+    if "imported" in info.config:
+        raise CoderLoadError(f"{what} was {_imported(info)}")
     spec = CoderSpec(info.source)
     if not registry.is_generated(info.source):
         folder = sources.find(info.source)
@@ -85,6 +89,13 @@ def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
     raise CoderLoadError(
         f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
         "old weights back, or cache the coder again from these."
+    )
+
+
+def _imported(info: CoderInfo) -> str:
+    return (
+        f"imported from {info.config['imported']}, whose files hold no weights: there is nothing to run a text through. Cache "
+        "text through the model and its coders (`autointerp cache`) to have a store that can."
     )
 
 
