@@ -17,6 +17,7 @@ from tests.cli.conftest import RunError, RunJson, RunText
 from tests.models.tiny import TEXT, save_neox
 
 D = 16
+TRANSCODERS = Path(__file__).parents[1] / "models" / "golden" / "circuit_tracer"
 SIGNED = torch.cat([torch.eye(D), -torch.eye(D)])
 """Directions [32, 16] whose ReLUs hold a vector whole."""
 
@@ -83,7 +84,8 @@ def test_each_format_rebuilds_what_it_reads(
 ) -> None:
     sources = [
         tiny / "saelens", tiny / "normed", f"gemma={tiny}/gemma-scope-2b-pt-res/layer_1/width_16k/average_l0_16",
-        tiny / "dictionary",
+        tiny / "dictionary", f"clt={TRANSCODERS / 'clt' / 'W_enc_1.safetensors'}",
+        f"skip={TRANSCODERS / 'jumprelu_skip' / 'layer_2.safetensors'}",
     ]  # fmt: skip
     document = run_json(
         "cache", tmp_path / "s", "--model", tiny / "model", "--coder", *sources, "--text", tiny / "text.txt",
@@ -105,6 +107,10 @@ def test_each_format_rebuilds_what_it_reads(
     assert "saelens: SAE of SAELens, standard, blocks.1.hook_mlp_out." in shown
     assert "dictionary: SAE of dictionary_learning, AutoEncoder, mlp_layer_1." in shown
     assert "gemma: SAE of Gemma Scope." in shown
+    assert coders["clt"]["kind"] == "cross_layer_transcoder"
+    assert coders["clt"]["fidelity"] is None
+    assert "clt: cross-layer transcoder of circuit-tracer. One layer of a cross-layer transcoder" in shown
+    assert coders["skip"]["kind"] == "skip_transcoder"
     same_in_probe(Store.open(tmp_path / "s"))
 
 
@@ -152,3 +158,16 @@ def test_a_cap_is_recorded_counted_and_shown(
     assert "with 3 activations of a token" in run_error(*command[:-2])
     same_in_probe(store)
     assert "at least 1" in run_error(*command[:-1], 0)
+
+
+def test_a_hookpoint_and_its_side_go_before_the_files(tiny: Path, tmp_path: Path, run_json: RunJson) -> None:
+    document = run_json(
+        "cache", tmp_path / "s", "--model", tiny / "model", "--coder", f"mine={tiny / 'saelens'}", "--text", tiny / "text.txt",
+        "--n-tokens", 300, "--ctx-len", 50, "--hookpoint", "layers.2.mlp", "--side", "input",
+    )  # fmt: skip
+    [coder] = document["coders"]
+    assert (coder["hookpoint"], coder["config"]["side"]) == ("layers.2.mlp", "input")
+    assert coder["fidelity"]["fvu"] < 1e-6
+    [note] = coder["config"]["notes"]
+    assert note == "Read at layers.2.mlp (input), as told; the coder's files say layers.1.mlp (output)."
+    same_in_probe(Store.open(tmp_path / "s"))
