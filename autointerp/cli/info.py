@@ -84,6 +84,7 @@ def describe(store: "Store", *, problems: list[str] | None = None) -> dict[str, 
     }
 
 
+_SELECTED = "Selected contexts, no corpus: figures are those that the imported files state."
 _FIDELITY = (
     *("fvu", "fvu_interval", "ce_increase", "ce_increase_interval"),
     *("ce_increase_zero", "ce_increase_mean", "ce_increase_skip"),
@@ -96,10 +97,12 @@ def _coder(info: "CoderInfo", counts: dict[str, int]) -> dict[str, Any]:
     return {
         **{name: value for name, value in vars(info).items() if name not in ("fidelity", "config")},
         "l0": info.l0,
+        "selected": info.selected,
+        "n_dead": None if info.selected else info.n_dead,
         "description": registry.described(info.kind, info.config),
         "max_active": info.config.get("max_active"),
         "absent": info.absent,
-        "notes": info.notes,
+        "notes": [*info.notes, *([_SELECTED] if info.selected else [])],
         **{name: getattr(fidelity, name, None) for name in _FIDELITY},
         "fidelity_tokens": getattr(fidelity, "n_tokens", None),
         "n_explained": counts.get("latents", 0),

@@ -17,13 +17,14 @@ from autointerp.formats.selected.names import vocabulary
 from autointerp.formats.summary import Summary
 from autointerp.pipeline.examples import heldout_places, select_evidence
 from autointerp.pipeline.resources import Resources
+from autointerp.probe.recorded import load_subject
 from autointerp.records import Explanation
 from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.store.checking import check
 from autointerp.types import no_progress
-from tests.cli.conftest import RunJson, RunText
+from tests.cli.conftest import RunError, RunJson, RunText
 from tests.formats.neuronpedia_files import (
     ACTIVATIONS,
     CAT,
@@ -245,6 +246,34 @@ def test_scores_say_where_non_activating_examples_are_from_and_too_few_are_refus
     )
     assert code != 0
     assert "no held-out activating examples" in out + err
+
+
+def test_the_command_line_says_that_contexts_are_selected(
+    imported: Store, run_json: RunJson, run_text: RunText
+):
+    (coder,) = run_json("info", imported.path)["coders"]
+    assert (coder["selected"], coder["n_dead"], coder["l0"]) == (True, None, None)
+    _, out, _ = run_text("latent", imported.path, SOURCE, 0, "--window", 4)
+    assert "selected contexts, no corpus" in out
+    assert "mean activation" not in out
+    _, out, _ = run_text("latent", imported.path, SOURCE, 2, "--window", 4)
+    assert "the imported files show no context of it" in out
+
+
+def test_comparing_probing_and_caching_say_why_not(imported: Store, tmp_path: Path, run_error: RunError):
+    source = write_export(tmp_path / "v2").parent
+    other = source / "7-toy-res-4"
+    for kind, rows in (("features", FEATURES), ("activations", ACTIVATIONS)):
+        write_lines(other / kind / "batch-0.jsonl.gz", [{**row, "layer": "7-toy-res-4"} for row in rows])
+    run("neuronpedia", source, store=tmp_path / "two")
+    assert "holds selected contexts" in run_error(
+        "compare", tmp_path / "two", "--coders", SOURCE, "7-toy-res-4"
+    )
+    assert "holds selected contexts" in run_error("match", tmp_path / "two", SOURCE, "7-toy-res-4")
+    with Annotations(imported.path) as annotations, pytest.raises(UserError, match="was imported"):
+        Resources(imported, annotations).text_model()
+    with pytest.raises(UserError, match="without their ids"):
+        load_subject(imported)
 
 
 def test_saedashboard_comes_in(tmp_path: Path):

@@ -48,7 +48,10 @@ class Texts:
 
     def number(self, tokens: list[str]) -> int:
         """Which context this is, a new one where it is met for the first time."""
-        ids = np.array([self.token(name) for name in tokens], dtype="<u4").tobytes()
+        known_ids = list(map(self.names.get, tokens))
+        if None in known_ids:
+            known_ids = [self.token(name) for name in tokens]
+        ids = np.array(known_ids, dtype="<u4").tobytes()
         key = hashlib.blake2b(ids, digest_size=16).digest()
         known = self._seen.get(key)
         if known is not None:
@@ -67,13 +70,13 @@ class Texts:
             )
         self._file.flush()
         self._file.seek(0)
-        lengths = np.frombuffer(self.lengths, dtype=np.uint32).astype(np.int64)
-        step = max(1, _CHUNK // max(self.ctx_len, 1))
+        lengths, ctx_len = np.frombuffer(self.lengths, dtype=np.uint32).astype(np.int64), self.ctx_len
+        step = max(1, _CHUNK // max(ctx_len, 1))
         for first in range(0, len(lengths), step):
             own = lengths[first : first + step]
             ids = np.frombuffer(self._file.read(4 * int(own.sum())), dtype="<u4")
-            rows = np.full((len(own), self.ctx_len), padding, dtype=np.int64)
-            rows[np.arange(self.ctx_len) < own[:, None]] = ids
+            rows = np.full((len(own), ctx_len), padding, dtype=np.int64)
+            rows[np.arange(ctx_len) < own[:, None]] = ids
             yield rows
 
     def close(self) -> None:

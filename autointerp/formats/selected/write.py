@@ -75,20 +75,19 @@ def _gather(coder: Gathered, progress: ProgressCallback) -> None:
 def _write_corpus(
     path: Path, texts: Texts, entries: list, *, model: str, corpus: str, progress: ProgressCallback
 ) -> Store:
-    padding = len(entries) - 1
+    padding, ctx_len = len(entries) - 1, texts.ctx_len
     with CorpusWriter(
         path,
         model={"name": model, "source": model},
         tokenizer={"source": None, "padding": padding, "by_name": True},
         name=corpus,
-        ctx_len=texts.ctx_len,
+        ctx_len=ctx_len,
         vocabulary=entries,
     ) as writer:
         for rows in texts.rows(padding):
             writer.append(rows)
         documents = [
-            (f"context {number}", number * texts.ctx_len, length)
-            for number, length in enumerate(texts.lengths)
+            (f"context {number}", number * ctx_len, length) for number, length in enumerate(texts.lengths)
         ]
         return writer.finish(documents, progress)
 
