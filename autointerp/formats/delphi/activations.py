@@ -17,6 +17,9 @@ from autointerp.types import CoderInfo, Progress, ProgressCallback
 NO_WEIGHTS = "The coder was imported from a delphi cache, which holds activations and no weights."
 _ABSENT = dict.fromkeys(("fidelity", "promoted_tokens", "decoder", "encoder"), NO_WEIGHTS)
 
+MAX_PAIRS = 1 << 28
+"""For neighbours by co-firing of a wide coder half of what caching counts: without a model, counting is most of the time."""
+
 
 def make_corpus(path: Path, cache: Cache, *, tokenizer: str | None, progress: ProgressCallback) -> Store:
     """A new store of the cache's text. Raises UserError."""
@@ -67,7 +70,7 @@ def write_coder(
     progress: ProgressCallback,
 ) -> CoderInfo:
     """The cache's activations as a coder of the store. Raises UserError for entries that no run of delphi writes."""
-    cofiring = Cofiring(cache.n_latents)
+    cofiring = Cofiring(cache.n_latents, max_pairs=MAX_PAIRS)
     writer = CoderWriter(
         store,
         name,
