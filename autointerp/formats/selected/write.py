@@ -18,6 +18,7 @@ from autointerp.formats.summary import Summary
 from autointerp.store import CoderWriter, CorpusWriter, Stated, Store
 from autointerp.store.coder_writer import Logits, Neighbours
 from autointerp.store.coders.half import power_of_two_scale
+from autointerp.store.files import writing
 from autointerp.types import SELECTED, Progress, ProgressCallback
 
 UNKNOWN = "The files hold selected contexts, not a corpus, and do not state it."
@@ -43,7 +44,8 @@ def write_store(
         for number, source in enumerate(sources):
             coder = Gathered(source, texts, folder, number)
             stack.callback(coder.close)
-            _gather(coder, progress)
+            with writing(folder):
+                _gather(coder, progress)
             gathered.append(coder)
         if not texts.lengths:
             raise UserError(
