@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -227,6 +228,28 @@ def run_folder(tmp_path: Path) -> Path:
     (root / "scores" / "detection" / "layers.0_latent0.txt").write_text(json.dumps([row]))
     (root / "run_config.json").write_text(json.dumps({"constructor_cfg": {"example_ctx_len": 4}}))
     return root
+
+
+def test_a_cache_may_have_more_shards_than_a_process_may_open_files(tmp_path: Path):
+    n = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    few = min(n, 200)
+    width = few + 20
+    tokens = np.arange(8).reshape(1, 8)
+    rows = [(0, latent % 8, latent, 1.0) for latent in range(width)]
+    write_cache(
+        tmp_path / "in",
+        tokens,
+        sorted(rows),
+        [(latent, latent) for latent in range(width)],
+        tokens_in_all=False,
+    )
+    cache = open_cache(tmp_path / "in")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    try:
+        read_back = [latent for firings in cache.activations() for latent in firings.latent.tolist()]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    assert sorted(read_back) == list(range(width))
 
 
 def shard(root: Path, name: str = "0_2") -> Path:

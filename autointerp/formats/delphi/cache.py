@@ -7,11 +7,10 @@ A shard `{first}_{last}.safetensors` holds `locations` [n, 3] (row of the text, 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,26 +108,20 @@ class Cache:
     def activations(self, at_once: int = AT_ONCE) -> Iterator[Firings]:
         """Everything, context by context, a bounded part at a time. Raises UserError for what no run of delphi writes: rows
         that do not ascend or come twice, places outside the text or the shard, NaN and infinity."""
-        with ExitStack() as stack:
-            piece = max(at_once // len(self.shards), 1 << 12)
-            readers = [
-                _Reader(self, shard, stack.enter_context(shard.path.open("rb")), piece)
-                for shard in self.shards
-                if shard.n
-            ]
-            while readers:
-                # Up to the context that every shard has been read to; the next pieces may hold more of it.
-                borders = [reader.border() for reader in readers]
-                parts = [reader.take(min(borders)) for reader in readers]
-                yield joined(parts)
-                readers = [reader for reader in readers if not reader.done]
+        piece = max(at_once // len(self.shards), 1 << 12)
+        readers = [_Reader(self, shard, piece) for shard in self.shards if shard.n]
+        while readers:
+            # Up to the context that every shard has been read to; the next pieces may hold more of it.
+            border = min([reader.border() for reader in readers])
+            yield joined([reader.take(border) for reader in readers])
+            readers = [reader for reader in readers if not reader.done]
 
 
 class _Reader:
-    """Goes through one shard once."""
+    """Goes through one shard once. The file is opened for each piece: there may be more shards than a process may open."""
 
-    def __init__(self, cache: Cache, shard: Shard, file: BinaryIO, piece: int):
-        self._cache, self._shard, self._file, self._piece = cache, shard, file, piece
+    def __init__(self, cache: Cache, shard: Shard, piece: int):
+        self._cache, self._shard, self._piece = cache, shard, piece
         self._at = 0
         self._last_key = -1
         nothing = np.zeros(0, np.int64)
@@ -157,8 +150,9 @@ class _Reader:
     def _read(self) -> None:
         shard, at = self._shard, self._at
         self._at = min(at + self._piece, shard.n)
-        locations = shard.locations.rows(self._file, at, self._at)
-        activation = shard.activations.rows(self._file, at, self._at)
+        with shard.path.open("rb") as file:
+            locations = shard.locations.rows(file, at, self._at)
+            activation = shard.activations.rows(file, at, self._at)
         row, position, local = (locations[:, column].astype(np.int64) for column in range(3))
         size = shard.last - shard.first + 1
         bounds = (
