@@ -19,6 +19,7 @@ from autointerp.pipeline.examples import heldout_places, select_evidence
 from autointerp.pipeline.resources import Resources
 from autointerp.probe.recorded import load_subject
 from autointerp.records import Explanation
+from autointerp.sampling import build_groups
 from autointerp.score.options import ScoreOptions
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -226,6 +227,39 @@ def test_examples_are_of_contexts_in_which_the_latent_is_known(imported: Store, 
             assert (
                 places.non_activating.spans[:, 2] <= lengths(imported)[places.non_activating.spans[:, 0]]
             ).all()
+
+
+@pytest.mark.parametrize("centre", [None, 1])
+def test_no_window_holds_padding(imported: Store, centre: int | None):
+    coder = imported.coder(SOURCE)
+    for latent in (0, 1, 3):
+        groups = build_groups(
+            coder.activations(latent),
+            imported.tokens,
+            rng=np.random.default_rng(0),
+            window=2,
+            n_top=50,
+            n_random=50,
+            n_per_quantile=50,
+            n_non_activating=100,
+            n_hard=50,
+            neighbour_acts=[(other, coder.activations(other)) for other in (0, 1, 3) if other != latent],
+            centre=centre,
+            contexts=coder.known_contexts(latent),
+            lengths=lengths(imported),
+            dedupe=False,
+        )
+        shown = [example for examples in groups.values() for example in examples]
+        assert {example.context for example in shown} == set(known(imported, latent))
+        for example in shown:
+            assert 0 < len(example.token_ids) <= lengths(imported)[example.context] - example.start
+        silent = {(example.context, example.start) for example in groups["non_activating"]}
+        fires = {(token // 8, token % 8 // 2 * 2) for token in coder.activations(latent).token.tolist()}
+        # Every window of text in which it is inactive, and no other.
+        expected = {
+            (c, start) for c in known(imported, latent) for start in range(0, lengths(imported)[c], 2)
+        } - fires
+        assert silent == expected
 
 
 def test_scores_say_where_non_activating_examples_are_from_and_too_few_are_refused(
