@@ -335,3 +335,25 @@ def test_the_encoder_of_gemma_scope_2s_cross_layer_transcoder(
     x = torch.randn(5, 16)
     pre = x @ weights["w_enc"] + weights["b_enc"]
     torch.testing.assert_close(dense(coder.encode(x), 20), pre * (pre > weights["threshold"]))
+
+
+def test_an_sae_on_a_norm_before_its_gain(tmp_path: Path, gemmas: dict[int, SubjectModel]) -> None:
+    """Against the same weights on a tensor that is read as it is."""
+    named = load_coder(
+        saelens(tmp_path / "norm", hook_name="blocks.1.ln2.hook_normalized"), subject=gemmas[2]
+    )
+    plain = load_coder(saelens(tmp_path / "plain", hook_name="blocks.1.hook_resid_post"), subject=gemmas[2])
+    norm = gemmas[2].modules["layers.1.pre_feedforward_layernorm"]
+    assert isinstance(norm.weight, torch.Tensor)
+    assert named.tap == named.target == Tap("layers.1.pre_feedforward_layernorm", "output")
+    x, gain = torch.randn(5, 16), 1 + norm.weight
+    acts, expected = named.encode(x * gain), plain.encode(x)
+    torch.testing.assert_close(dense(acts, 20), dense(expected, 20), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        named.decode(acts, x * gain), plain.decode(expected, x) * gain, rtol=1e-4, atol=1e-5
+    )
+    both = saelens(
+        tmp_path / "both", hook_name="blocks.1.ln2.hook_normalized", normalize_activations="layer_norm"
+    )
+    with pytest.raises(CoderLoadError, match="normalizes what it reads, and reads a norm's output"):
+        load_coder(both, subject=gemmas[2])
