@@ -20,3 +20,16 @@ def test_batches_arrive_and_are_let_go_before_the_transaction_ends(tmp_path: Pat
     with duckdb.connect(str(tmp_path / "file.duckdb"), read_only=True) as connection:
         rows = connection.execute('SELECT a, "b c" FROM "odd name" ORDER BY a').fetchall()
     assert rows == [(number, number) for number in range(3000)]
+
+
+def test_more_than_fits_in_memory_is_written(tmp_path: Path) -> None:
+    """Row groups leave pieces of blocks behind until the end: here as many as 10^9 activations do, for a small memory."""
+    rng = np.random.default_rng(0)
+    with DatabaseWriter(tmp_path / "file.duckdb", 20_480) as database:
+        database.execute("SET memory_limit = '12MB'")
+        database.execute("CREATE TABLE t (a UBIGINT)")
+        for _ in range(80):
+            database.insert("t", {"a": rng.integers(0, 2**40, 122_880).astype(np.uint64)})
+    with duckdb.connect(str(tmp_path / "file.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (80 * 122_880,)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.duckdb"]
