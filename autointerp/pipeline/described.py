@@ -8,7 +8,7 @@ import numpy as np
 from autointerp.pipeline.negatives import similar_latents
 from autointerp.sampling import build_groups
 from autointerp.store import STATISTICS, CoderStore, Store
-from autointerp.types import Example
+from autointerp.types import Example, LatentStats
 
 GROUPS = {
     "random": "random positives",
@@ -57,7 +57,7 @@ def example_groups(
     return {str(name): examples for name, examples in groups.items()}
 
 
-def statistics(store: Store, stats: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def statistics(store: Store, stats: Mapping[str, Any] | LatentStats) -> Iterator[tuple[str, str]]:
     """Label and value of each statistic of `CoderStore.all_stats` that has a value, with the one shown beside it."""
     words = store.vocabulary()
     for name, statistic in STATISTICS.items():

@@ -50,7 +50,7 @@ class DatabaseWriter:
         self._connection = connect(threads=1)
         # With the written blocks; 10^8 activations pass through it.
         self._connection.execute("SET memory_limit = '128MB'")
-        # Pieces of blocks gather until the end: 90 kB for each row group, so for 10^9 activations they must go to disk meanwhile.
+        # Pieces of blocks gather until the end, 90 kB for each row group: those of 10^9 activations go to disk meanwhile.
         self._connection.execute(f"SET temp_directory = {literal(f'{path}.spill')}")
         self._connection.execute(
             f"ATTACH {literal(str(path))} AS target (BLOCK_SIZE {_BLOCK_SIZE}, ROW_GROUP_SIZE {row_group})"

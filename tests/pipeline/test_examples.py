@@ -1,17 +1,16 @@
 """The examples: what the explainer saw is never asked about, whatever the seeds."""
 
-import argparse
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autointerp.cli import latent as latent_command
 from autointerp.embedding import embed_store
 from autointerp.errors import UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.explain.registry import SAMPLING
+from autointerp.pipeline.described import example_groups
 from autointerp.pipeline.examples import select_evidence, select_heldout
 from autointerp.pipeline.negatives import similar_latents
 from autointerp.pipeline.resources import Resources
@@ -189,8 +188,7 @@ def test_page_and_command_line_show_the_hard_negatives_that_a_scorer_uses(
     monkeypatch.setattr(services, "resources", lambda store: resources)
     monkeypatch.setattr(examples, "DRAWN", 8)
     shown, _ = examples.of_group(feature, "non_activating", 1)
-    args = argparse.Namespace(window=8, n=10, seed=0, distinct=False)
-    told = latent_command.example_groups(resources.store, coder, CAT, args)["non_activating"]
+    told = example_groups(resources.store, coder, CAT, window=8, n=10)["non_activating"]
     by_page = {example.neighbour for example in shown if example.source == "neighbours"}
     by_command = {example.neighbour for example in told if example.source == "neighbours"}
     assert scored == by_page == by_command == {DOG}

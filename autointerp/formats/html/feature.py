@@ -12,7 +12,7 @@ from autointerp.records import Explanation, Score
 from autointerp.score.registry import JUDGES, SCORERS
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
-from autointerp.types import Example, Relation, TokenLogit
+from autointerp.types import Example, LatentStats, Relation, TokenLogit
 
 _ORDER = ("top", "quantiles", "random", "non_activating")
 _RELATIONS: dict[Relation, str] = {
@@ -106,7 +106,7 @@ def _score(score: Score) -> list[str]:
     return [text(cell) for cell in cells]
 
 
-def _figures(store: Store, coder: CoderStore, latent: int, stats: dict) -> list[str]:
+def _figures(store: Store, coder: CoderStore, latent: int, stats: LatentStats) -> list[str]:
     pairs = "".join(
         tag("div", tag("dt", text(label)), tag("dd", text(value)))
         for label, value in statistics(store, stats)
