@@ -3,11 +3,11 @@ executes it."""
 
 import streamlit as st
 
-from autointerp.ui import dialogs, router
+from autointerp.ui import asked, dialogs, router
 from autointerp.ui.shared import roles
 
 if __name__ == "__main__":
     router.run()
 else:
     roles.settle()
-    app = st.App(__file__, middleware=(*roles.MIDDLEWARE, *dialogs.MIDDLEWARE))
+    app = st.App(__file__, middleware=(*roles.MIDDLEWARE, *asked.MIDDLEWARE, *dialogs.MIDDLEWARE))

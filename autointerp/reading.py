@@ -1,4 +1,5 @@
-"""Reading files that anybody may have made: whatever a parser throws becomes an error that names the file."""
+"""Paths that anybody may have typed, and files that anybody may have made: whatever a parser throws becomes an error that
+names the file."""
 
 import os
 import stat
@@ -30,6 +31,11 @@ def parsing(said: str, error: type[UserError] = UserError) -> Iterator[None]:
         raise error(f"{said}: it does not fit into memory.") from cause
     except Exception as cause:  # parsers throw of every kind
         raise error(f"{said}: {reason(cause)}") from cause
+
+
+def expanded(path: str | Path) -> Path:
+    """With `~` and `~name` as these people's homes; as it stands where there is nobody of that name."""
+    return Path(os.path.expanduser(path))
 
 
 def not_a_file(path: str | Path) -> str | None:

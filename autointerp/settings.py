@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from autointerp.reading import expanded
+
 ENV_STORE = "AUTOINTERP_STORE"
 ENV_STORES = "AUTOINTERP_STORES"
 ENV_ALL_STORES = "AUTOINTERP_ALL_STORES"
@@ -58,23 +60,23 @@ def demo_weights() -> Path:
 def configured_store() -> Path:
     """The store that the app opens first: `AUTOINTERP_STORE`, else the demo's (which may not exist yet)."""
     named = os.environ.get(ENV_STORE)
-    return Path(named).expanduser() if named else demo_store()
+    return expanded(named) if named else demo_store()
 
 
 def config_file() -> Path:
     """Where the user's settings are kept: `AUTOINTERP_CONFIG`, else in the user's configuration folder."""
     named = os.environ.get(ENV_CONFIG)
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if folder.startswith(os.sep) else Path("~/.config").expanduser()
+    base = Path(folder) if folder.startswith(os.sep) else expanded("~/.config")
     return base / "autointerp" / "settings.json"
 
 
 def weights_folder() -> Path | None:
     """The folder named by `AUTOINTERP_WEIGHTS`, if any."""
     named = os.environ.get(ENV_WEIGHTS)
-    return Path(named).expanduser() if named else None
+    return expanded(named) if named else None
 
 
 def other_stores() -> list[Path]:

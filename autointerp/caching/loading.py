@@ -14,6 +14,7 @@ from autointerp.models.coders import registry
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.subject import SubjectModel, load_subject
+from autointerp.reading import expanded
 
 
 @dataclass(frozen=True)
@@ -91,5 +92,5 @@ def _everywhere(spec: str | CoderSpec) -> CoderSpec:
 
 def _absolute(source: str) -> str:
     """A folder by its whole path, which a shared folder has on every machine; a hub name as it is."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     return str(path.absolute()) if path.exists() else source

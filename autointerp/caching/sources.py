@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import CorpusError
-from autointerp.reading import parsing, reading
+from autointerp.reading import expanded, parsing, reading
 
 TextDocument = tuple[str, str | Sequence[int]]
 """(name, text or token ids)"""
@@ -96,7 +96,7 @@ def _load(dataset: Dataset) -> Any:
     """Its rows, streamed where it is not saved on disk."""
     import datasets
 
-    name, folder = dataset.name, Path(dataset.name).expanduser()
+    name, folder = dataset.name, expanded(dataset.name)
     try:
         if (folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists():
             loaded: Any = datasets.load_from_disk(str(folder))

@@ -15,6 +15,7 @@ from autointerp.cli.shared.output import human_bytes, write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import UserError
 from autointerp.models.coders import registry
+from autointerp.reading import expanded
 
 if TYPE_CHECKING:
     from autointerp.models.coders.coder import CoderSpec
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise UserError(f"--{option.replace('_', '-')} {value}: give at least 1.")
-    store = args.store.expanduser()
+    store = expanded(args.store)
     with progress_bars() as progress:
         infos = cache(
             store,

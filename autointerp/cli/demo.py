@@ -12,6 +12,7 @@ from pathlib import Path
 from autointerp import settings
 from autointerp.cli.shared.output import write_result
 from autointerp.cli.shared.progress import progress_bars
+from autointerp.reading import expanded
 
 NAME = "demo"
 HELP = "build the demo store"
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from autointerp.cli.shared import complete
     from autointerp.demo.build import build_demo
 
-    path = (args.store or settings.demo_store()).expanduser()
+    path = expanded(args.store or settings.demo_store())
     rest = complete.Completion()
     with progress_bars() as progress:
         built = build_demo(path, force=args.force, progress=progress)

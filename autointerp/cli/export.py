@@ -16,6 +16,7 @@ from autointerp.cli.shared.output import write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.errors import UserError
 from autointerp.formats.registry import EXPORTS
+from autointerp.reading import expanded
 
 if TYPE_CHECKING:
     from autointerp.formats.summary import Summary
@@ -50,14 +51,14 @@ def run(args: argparse.Namespace) -> None:
     from autointerp.store import Store
 
     form = EXPORTS.find(args.format)
-    store = Store.open(args.store.expanduser())
+    store = Store.open(expanded(args.store))
     with open_annotations(store.path) as annotations:
         resources = Resources(store, annotations)
         request = ExportRequest(
             store=store,
             annotations=annotations,
             selection=_selection(args, resources),
-            to=args.to.expanduser(),
+            to=expanded(args.to),
             options=given_options(args, EXPORTS, form),
         )
         with progress_bars() as progress:

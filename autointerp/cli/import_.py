@@ -13,6 +13,7 @@ from autointerp.cli.shared.options import add_options, entries_help
 from autointerp.cli.shared.output import printable, say, write_result
 from autointerp.cli.shared.progress import progress_bars
 from autointerp.formats.registry import AUTO, IMPORTS, ImportFormat, recognise
+from autointerp.reading import expanded
 
 if TYPE_CHECKING:
     from autointerp.formats.summary import Summary
@@ -43,7 +44,7 @@ def _sources() -> str:
 def run(args: argparse.Namespace) -> None:
     from autointerp.formats.requests import ImportRequest
 
-    sources = tuple(path.expanduser() for path in args.sources)
+    sources = tuple(expanded(path) for path in args.sources)
     form: ImportFormat
     if args.format == AUTO:
         form = recognise(sources)
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         form = IMPORTS.find(args.format)
     request = ImportRequest(
         sources=sources,
-        store=args.store.expanduser(),
+        store=expanded(args.store),
         name=args.name,
         options=given_options(args, IMPORTS, form),
     )

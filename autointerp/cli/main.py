@@ -59,7 +59,10 @@ COMMANDS = (
 OK, BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
 PIPE_CLOSED = 128 + 13
 
-USER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+USER_ERRNOS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+    *(errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.EUCLEAN, errno.ELOOP),
+}
 """Failures of the disk, not bugs."""
 
 
@@ -100,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(
             "an argument is no text in UTF-8, or holds a NUL. Names of files and stores have to be UTF-8 too."
         )
+    for word in given:
+        if word.startswith("--") and word.endswith("=--"):  # argparse would take it for no value at all
+            return _fail(f"{word}: -- is no value.")
     args = build_parser().parse_args(given)
     with _noticing_interrupts() as interrupts:
         return _run(args, interrupts)

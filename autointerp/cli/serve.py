@@ -16,6 +16,7 @@ from autointerp import settings
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
 from autointerp.llm.secrets import drop_keys
+from autointerp.reading import expanded
 
 NAME = "serve"
 HELP = "run the app on a store"
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             "app.py is not beside the package. Run this from a checkout (git clone, then make setup)."
         )
-    store, *others = [path.expanduser().absolute() for path in args.stores or [settings.configured_store()]]
+    store, *others = [expanded(path).absolute() for path in args.stores or [settings.configured_store()]]
     if args.stores:
         from autointerp.store import Store
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.cli.shared.arguments import add_store_argument
 from autointerp.cli.shared.output import table, write_result
 from autointerp.errors import UserError
+from autointerp.reading import expanded
 
 if TYPE_CHECKING:
     from pyarrow import ChunkedArray
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--seconds {args.seconds:g}: give a number of seconds, 0 for no limit.")
     store = Store.open(args.store)
     if args.to is not None:
-        path = args.to.expanduser()
+        path = expanded(args.to)
         n = store.write_sql(args.query, path, limit=args.limit or None, seconds=args.seconds or None)
         write_result({"path": str(path), "n_rows": n}, f"Wrote {n:,} rows to {path}.", as_json=args.json)
         return

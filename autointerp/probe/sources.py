@@ -11,13 +11,14 @@ from pathlib import Path
 
 from autointerp import settings
 from autointerp.models.coders import hub
+from autointerp.reading import expanded
 
 _HUB = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def find(recorded: str) -> str | None:
     """The folder that `recorded` means here and now, a hub name as it is, `None` where there is no such folder."""
-    path = Path(recorded).expanduser()
+    path = expanded(recorded)
     if path.exists():
         return str(path)
     named = settings.weights_folder()

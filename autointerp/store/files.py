@@ -26,9 +26,17 @@ from autointerp.reading import reason
 _READ_ONLY_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER_ERRNOS = {errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BROKEN_ERRNOS = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.EUCLEAN}
 # DuckDB has no numbers for them.
 _READ_ONLY_SIGNS = ("permission denied", "read-only file system")
 _FULL_SIGNS = ("no space left", "disk quota", "file too large")
+_BROKEN_SIGNS = (
+    "input/output error",
+    "stale file handle",
+    "fsync failed",
+    "failed to sync",
+    "could not write",
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 # Schema names of DuckDB and of this package; a coder's name becomes a schema in `Store.sql`.
 _RESERVED = {"main", "temp", "system", "memory", "corpus", "information_schema", "pg_catalog"}
@@ -52,14 +60,23 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns "no permission" and "no space" of the system and of DuckDB into `StoreReadOnly`, naming `path`."""
+    """Turns "no permission", "no space" and "broken" of the system and of DuckDB into `StoreReadOnly`, naming `path`."""
     try:
         yield
-    except (OSError, duckdb.IOException, duckdb.FatalException) as error:
+    except (OSError, duckdb.Error) as error:
         number, text = getattr(error, "errno", None), str(error).lower()
         if number in _FULL_ERRNOS or any(sign in text for sign in _FULL_SIGNS):
             raise StoreReadOnly(
                 f"the disk is full: cannot write {path} ({error}). Free some space or choose another store folder, then run "
+                "again."
+            ) from error
+        if (
+            number in _BROKEN_ERRNOS
+            or isinstance(error, duckdb.FatalException)
+            or any(sign in text for sign in _BROKEN_SIGNS)
+        ):
+            raise StoreReadOnly(
+                f"the disk fails: cannot write {path} ({error}). Check the disk, or choose another store folder; then run "
                 "again."
             ) from error
         if number in _NO_FOLDER_ERRNOS:
@@ -73,11 +90,23 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Errors of what is done to an open file say which: the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def fsync_path(path: Path) -> None:
     """Forces a file or a folder's entries to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -94,7 +123,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     _remove_stale_files(path)
     temporary, file = _locked_file(path)
     try:
-        with file:
+        with named(path), file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -139,9 +168,10 @@ class Workspace:
     def publish(self, name: str, target: Path) -> None:
         """Syncs `name` and renames it to `target`, replacing a file there."""
         source = self.path / name
-        fsync_path(source)
-        os.replace(source, target)
-        fsync_path(target.parent)
+        with writing(target):
+            fsync_path(source)
+            os.replace(source, target)
+            fsync_path(target.parent)
 
     def close(self) -> None:
         """Removes the folder with whatever is left in it, and what was made around it and is empty. May be called twice."""

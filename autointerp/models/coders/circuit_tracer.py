@@ -21,6 +21,7 @@ from autointerp.models.coders.file_coder import FileCoder, at_place
 from autointerp.models.coders.files import checked, matrix_shape, read_safetensors, read_yaml
 from autointerp.models.coders.place import Place, choose
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import expanded
 
 CONFIG = "config.yaml"
 LAYER = re.compile(r"(layer|W_enc)_(\d{1,4})\.safetensors")
@@ -37,7 +38,7 @@ def coders_in(path: Path) -> list[Path]:
 
 def claims(source: str) -> bool:
     """Whether `source` is such a file, or a folder with such files or with a `config.yaml` that lists them."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     return bool(coders_in(path)) or "transcoders" in _listing(path)
 
 
@@ -51,7 +52,7 @@ def _listing(path: Path) -> dict[str, Any]:
 
 def load(spec: CoderSpec, subject: SubjectModel) -> FileCoder:
     """Raises CoderLoadError naming the file and what is wrong with it."""
-    source = Path(spec.source).expanduser()
+    source = expanded(spec.source)
     coders = coders_in(source)
     if not coders:
         listed = _listing(source).get("transcoders")

@@ -22,6 +22,7 @@ from autointerp.models.coders.files import checked, matrix_shape, positive, read
 from autointerp.models.coders.place import Place, choose
 from autointerp.models.coders.topk import TopKEncoder
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import expanded
 
 CONFIG, WEIGHTS = "config.json", "ae.pt"
 LINEAR = {"W_enc": "encoder.weight", "W_dec": "decoder.weight", "b_enc": "encoder.bias"}
@@ -76,12 +77,12 @@ def coders_in(path: Path) -> list[Path]:
 
 def claims(source: str) -> bool:
     """Whether `source` is a folder with `ae.pt`, or has such folders in it."""
-    return bool(coders_in(Path(source).expanduser()))
+    return bool(coders_in(expanded(source)))
 
 
 def load(spec: CoderSpec, subject: SubjectModel) -> FileCoder:
     """Raises CoderLoadError naming the file and what is wrong with it."""
-    coders = coders_in(Path(spec.source).expanduser())
+    coders = coders_in(expanded(spec.source))
     folder = folders.pick(
         spec, subject, coders, lambda each: _place(subject, each, read_config(each)).hookpoint
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from autointerp.errors import CoderLoadError, UserError
 from autointerp.models.coders.coder import CoderSpec
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import expanded
 
 DEPTH = 4
 """Folders below the given one that are looked into."""
@@ -43,7 +44,7 @@ def pick(
 
     Raises CoderLoadError that lists them, where it is not one.
     """
-    path = Path(spec.source).expanduser()
+    path = expanded(spec.source)
     if len(coders) == 1:
         return coders[0]
     fitting = list(coders)

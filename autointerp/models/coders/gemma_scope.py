@@ -23,6 +23,7 @@ from autointerp.models.coders.file_coder import FileCoder, at_place
 from autointerp.models.coders.files import checked, matrix_shape, read_json, read_npz, read_safetensors
 from autointerp.models.coders.place import Place, choose
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import expanded
 
 CONFIG, FIRST, SECOND = "config.json", "params.npz", "params.safetensors"
 SITES_1 = {
@@ -61,12 +62,12 @@ def _is_params(name: str) -> bool:
 
 def claims(source: str) -> bool:
     """Whether `source` is a file of these names, or a folder with such files in it."""
-    return bool(coders_in(Path(source).expanduser()))
+    return bool(coders_in(expanded(source)))
 
 
 def load(spec: CoderSpec, subject: SubjectModel) -> FileCoder:
     """Raises CoderLoadError naming the file and what is wrong with it."""
-    coders = coders_in(Path(spec.source).expanduser())
+    coders = coders_in(expanded(spec.source))
     path = folders.pick(spec, subject, coders, lambda each: _place(subject, read_site(each)).hookpoint)
     weights = {_our_name(name): weight for name, weight in _read(path).items()}
     kind = _kind(path, spec, weights)

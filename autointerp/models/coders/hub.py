@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from autointerp import settings
 from autointerp.errors import CoderLoadError
+from autointerp.reading import expanded
 
 _NAME = re.compile(
     r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?P<folder>(?:/[\w.+=-]+)*)(?:@(?P<revision>[\w./-]+))?"
@@ -39,7 +40,7 @@ def parse(source: str) -> HubName | None:
 
 def is_hub_name(source: str) -> bool:
     """Whether `source` is written like a repository of the hub, or a folder in one, and is no path here."""
-    return parse(source) is not None and not Path(source).expanduser().exists()
+    return parse(source) is not None and not expanded(source).exists()
 
 
 def is_cached(name: HubName) -> bool:

@@ -8,7 +8,7 @@ from autointerp.models.coders import registry
 from autointerp.models.coders.coder import CoderSpec, SparseCoder
 from autointerp.models.coders.hub import download, is_hub_name
 from autointerp.models.subject import SubjectModel
-from autointerp.reading import parsing
+from autointerp.reading import expanded, parsing
 
 PICKLES = {".pt", ".pth", ".bin", ".pkl", ".ckpt"}
 
@@ -26,7 +26,7 @@ def load_coder(spec: str | CoderSpec, *, subject: SubjectModel, hookpoint: str |
         spec = replace(spec, source=str(download(given, spec.hookpoint)))
     form = next((form for form in registry.FORMATS.values() if form.claims(spec.source)), None)
     if form is None:
-        raise CoderLoadError(_why_unknown(Path(spec.source).expanduser(), spec.hookpoint))
+        raise CoderLoadError(_why_unknown(expanded(spec.source), spec.hookpoint))
     with parsing(f"coder {given} cannot be loaded", CoderLoadError):
         coder: SparseCoder = form.load_module().load(spec, subject)
     coder.source = given

@@ -29,6 +29,7 @@ from autointerp.models.coders.files import checked, matrix_shape, positive, read
 from autointerp.models.coders.place import Place, choose
 from autointerp.models.coders.topk import TopKEncoder
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import expanded
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 KINDS = {
@@ -91,12 +92,12 @@ def coders_in(path: Path) -> list[Path]:
 
 def claims(source: str) -> bool:
     """Whether `source` is a folder with both files, or has such folders in it."""
-    return bool(coders_in(Path(source).expanduser()))
+    return bool(coders_in(expanded(source)))
 
 
 def load(spec: CoderSpec, subject: SubjectModel) -> FileCoder:
     """Raises CoderLoadError naming the file and what is wrong with it."""
-    path = Path(spec.source).expanduser()
+    path = expanded(spec.source)
 
     def own(folder: Path, config: Config) -> Place:
         return _place(subject, config, folder, spec)

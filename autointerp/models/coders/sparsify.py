@@ -22,6 +22,7 @@ from autointerp.models.coders.place import Place
 from autointerp.models.coders.topk import TopKEncoder
 from autointerp.models.hooks import Side, Tap
 from autointerp.models.subject import SubjectModel
+from autointerp.reading import expanded
 
 CONFIG, WEIGHTS = "cfg.json", "sae.safetensors"
 KINDS = ("sae", "transcoder", "skip_transcoder")
@@ -48,7 +49,7 @@ class SparsifyCoder(FileCoder):
 
 def claims(source: str) -> bool:
     """Whether `source` is a folder with a `cfg.json`, or with folders (of folders) that have one."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     folders = (config.parent for depth in ("", "*/", "*/*/") for config in path.glob(depth + CONFIG))
     return any(
         not (folder / "sae_weights.safetensors").exists() for folder in folders
@@ -57,7 +58,7 @@ def claims(source: str) -> bool:
 
 def load(spec: CoderSpec, subject: SubjectModel) -> SparsifyCoder:
     """Raises CoderLoadError naming the file and what is wrong with it."""
-    folder = find_folder(Path(spec.source).expanduser(), spec.hookpoint)
+    folder = find_folder(expanded(spec.source), spec.hookpoint)
     config = read_config(folder / CONFIG)
     hookpoint = _hookpoint(folder, spec, subject)
     weights = read_weights(folder / WEIGHTS, config, subject.device)

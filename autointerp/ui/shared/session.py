@@ -14,6 +14,7 @@ import streamlit as st
 
 from autointerp import settings
 from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
+from autointerp.reading import expanded
 from autointerp.store import Store, one_look
 from autointerp.types import CoderInfo
 from autointerp.ui.shared import components, roles
@@ -104,7 +105,7 @@ def _served(named: str) -> Path | None:
 
 def _resolved(path: Path | str) -> Path | None:
     try:
-        return Path(path).expanduser().resolve()
+        return expanded(path).resolve()
     except (OSError, RuntimeError, ValueError):  # nobody's home, too long, a null
         return None
 
