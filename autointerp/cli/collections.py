@@ -78,12 +78,14 @@ def run(args: argparse.Namespace) -> None:
                 document, text = _show(annotations, args.words[0])
             else:
                 from autointerp.store.collection_files import collections_table
+                from autointerp.store.files import file_named
                 from autointerp.store.table_files import format_of, to_file
 
                 path = Path(args.words[0])
                 file_format = format_of(path)
                 exported = collections_table(store, annotations, args.words[1:] or None)
-                path.write_bytes(to_file(exported, file_format))
+                with file_named(path) as file:
+                    file.write(to_file(exported, file_format))
                 n = exported["coder"].drop_null().length()
                 document = {
                     "file": str(path),

@@ -16,7 +16,7 @@ from autointerp import settings
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
 from autointerp.llm.secrets import drop_keys
-from autointerp.reading import expanded
+from autointerp.reading import expanded, reason
 
 NAME = "serve"
 HELP = "run the app on a store"
@@ -147,8 +147,8 @@ def is_free(host: str, port: int) -> bool:
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise UserError(f"--host {host!r}: {error.strerror or error}.") from error
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--host {host[:200]!r}: {reason(error)}.") from error
     for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as probe:

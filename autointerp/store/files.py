@@ -133,6 +133,26 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     fsync_path(path.parent)
 
 
+def check_folder(path: Path) -> None:
+    """Raises UserError where there is no folder for this file."""
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {str(path.parent)!r} to write {path.name!r} into.")
+
+
+@contextmanager
+def file_named(path: Path) -> Iterator[IO[bytes]]:
+    """A new file at the place that a person named, replaced whole or not at all. Raises UserError where that cannot be."""
+    check_folder(path)
+    try:
+        with writing(path), replacing(path) as file:
+            yield file
+    except (
+        FileNotFoundError,
+        IsADirectoryError,
+    ) as error:  # a folder of the kernel's, such as /proc; or a folder of this name
+        raise UserError(f"{path} cannot be written: {reason(error)}. Name another file.") from error
+
+
 def _locked_file(path: Path) -> tuple[Path, IO[bytes]]:
     """A new file beside `path`, locked while it is open, so that no other writer takes it for one that was left."""
     while True:

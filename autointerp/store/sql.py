@@ -31,7 +31,7 @@ from autointerp.store.coders import computed
 from autointerp.store.coders.definitions import computed_names
 from autointerp.store.coders.tables import views
 from autointerp.store.database import literal, quote
-from autointerp.store.files import replacing, writing
+from autointerp.store.files import check_folder, file_named
 
 T = TypeVar("T")
 
@@ -69,14 +69,13 @@ def write_query(
     how many rows. The file is replaced whole or not at all. Raises UserError as `run_query` does, and where it cannot be
     written."""
     file_format = table_files.format_of(path)
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {str(path.parent)!r} to write {path.name!r} into.")
+    check_folder(path)
 
     def written(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
         names = unique(schema.names)
         schema = pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
         renamed = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in batches)
-        with writing(path), replacing(path) as file:
+        with file_named(path) as file:
             return table_files.write(renamed, schema, file, file_format)
 
     try:

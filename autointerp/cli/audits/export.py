@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> None:
     from autointerp.audit.exchange import export_audit
     from autointerp.audit.files import write_audit
     from autointerp.store import Store
+    from autointerp.store.files import file_named
     from autointerp.store.table_files import format_of
 
     to_output = str(args.file) == "-"
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> None:
     if to_output:
         write_result({**document, "rows": rows}, content.decode().removesuffix("\n"), as_json=args.json)
         return
-    args.file.write_bytes(content)
-    name, file = printable(audit.name), printable(str(args.file))
-    text = f"Wrote {name}, {len(audit.items):,} items and {n_ratings:,} ratings, to {file}."
+    with file_named(args.file) as file:
+        file.write(content)
+    name, to = printable(audit.name), printable(str(args.file))
+    text = f"Wrote {name}, {len(audit.items):,} items and {n_ratings:,} ratings, to {to}."
     write_result({**document, "file": str(args.file)}, text, as_json=args.json)

@@ -13,7 +13,7 @@ from autointerp.formats.summary import Summary
 from autointerp.settings import DEFAULT_WINDOW
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.store.files import write_atomically, writing
+from autointerp.store.files import check_folder, file_named
 from autointerp.types import Progress, ProgressCallback, no_progress
 
 MOST = 500
@@ -30,8 +30,7 @@ def run(request: ExportRequest, progress: ProgressCallback) -> Summary:
         )
     if request.to.is_dir() or request.to.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{str(request.to)!r}: give the name of a file that ends in .html.")
-    if not request.to.parent.is_dir():
-        raise UserError(f"there is no folder {str(request.to.parent)!r} to write {request.to.name!r} into.")
+    check_folder(request.to)
     places = [
         (coder, latent)
         for coder, latents in request.selection.items()
@@ -41,8 +40,8 @@ def run(request: ExportRequest, progress: ProgressCallback) -> Summary:
         request.store, request.annotations, places, title=request.options["title"], window=window or None, n=n,
         progress=progress,
     )  # fmt: skip
-    with writing(request.to):
-        write_atomically(request.to, made)
+    with file_named(request.to) as file:
+        file.write(made.encode())
     summary = Summary("html", str(request.to))
     summary.take("features", len(places))
     summary.leave("all contexts but those shown", "a page is to be read")

@@ -131,6 +131,9 @@ def bound(
         # A widget that the browser still has although the address has moved on (Back, twice in quick succession) is reported
         # as changed too: only what differs from what was shown is somebody's choice. So is one that has not heard of its new
         # value, because the run that was to tell it ended early.
+        # Of a field that another page drew, the session may have forgotten the value.
+        if key not in st.session_state or shown not in st.session_state:
+            return
         value, heard = st.session_state[key], st.session_state[shown][1]
         if value in (heard, st.session_state.get(UNTOLD, {}).get(key, _UNSET)) or drafts.is_left(key):
             return
