@@ -17,7 +17,7 @@ JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first)'
 	@echo 'make test      format, lint, layers, types and every test (sets up .venv and a Chromium first)'
-	@echo 'make soak      the tests of sudden deaths, with twenty kills each, and of thousands of damaged files; an hour'
+	@echo 'make soak      the tests of sudden deaths, with twenty kills each, of thousands of damaged files and odd arguments; an hour'
 	@echo 'make check     only format, lint, types and layers'
 	@echo 'make bench     the benchmarks; half an hour'
 	@echo 'make setup     only .venv with the pinned dependencies'
@@ -53,7 +53,7 @@ test: style chromium
 
 soak: setup
 	AUTOINTERP_KILLS=20 $(BIN)/python -m pytest tests/batch/test_kills.py tests/jobs/test_processes.py
-	AUTOINTERP_MUTATIONS=300 $(BIN)/python -m pytest --timeout 3600 tests/cli/test_damage.py
+	AUTOINTERP_MUTATIONS=300 $(BIN)/python -m pytest --timeout 3600 tests/cli/test_damage.py tests/cli/test_odd_arguments.py
 
 check: style
 	$(BIN)/pyright --warnings
