@@ -20,6 +20,8 @@ Columns = Mapping[tuple[str, str], frozenset[str]]
 """Accepted types by table and column."""
 
 MAX_META_ROWS = 100
+MAX_META_BYTES = 16 << 20
+"""DuckDB packs what repeats: a file of half a megabyte can hold gigabytes of it."""
 _OTHERS = {
     "view": "SELECT view_name FROM duckdb_views() WHERE database_name = $file",
     "macro": "SELECT function_name FROM duckdb_functions() WHERE database_name = $file AND NOT internal",
@@ -49,6 +51,15 @@ def refuse_others(connection: duckdb.DuckDBPyConnection, file: str) -> None:
         row = connection.execute(query, {"file": file}).fetchone()
         if row is not None:
             raise StoreDamaged(f"it holds a {kind}, {str(row[0])[:60]!r}, which no file of this program does")
+
+
+def check_meta(connection: duckdb.DuckDBPyConnection, file: str) -> None:
+    """Raises StoreDamaged where the table `meta` of the attached database `file` is too large to be read into memory."""
+    row = connection.execute(f"SELECT sum(strlen(value)) FROM {file}.meta").fetchone()
+    if row is not None and (row[0] or 0) > MAX_META_BYTES:
+        raise StoreDamaged(
+            f"its table meta holds {int(row[0]):,} bytes, and at most {MAX_META_BYTES:,} are read"
+        )
 
 
 def check_columns(connection: duckdb.DuckDBPyConnection, file: str, accepted: Columns) -> None:

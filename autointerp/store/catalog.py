@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import StoreDamaged, StoreError, UnknownName, UserError
+from autointerp.reading import reason
 from autointerp.store import accepted, checked, migrations
 from autointerp.store.database import attach, connect
 from autointerp.store.files import check_name, natural_key
@@ -180,6 +181,7 @@ class Generation:
     def _read_coder(self, path: Path, file: str, alias: str, corpus: Mapping[str, Any]) -> AttachedCoder:
         """Raises StoreError, or whatever a foreign file leads to."""
         accepted.refuse_others(self._connection, file)
+        accepted.check_meta(self._connection, file)
         rows = self._connection.execute(
             f"SELECT key, value FROM {file}.meta ORDER BY key LIMIT {accepted.MAX_META_ROWS}"
         ).fetchall()
@@ -323,6 +325,10 @@ def _fingerprint(layout: Layout) -> tuple[Any, ...]:
                     files.append((entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise StoreDamaged(
+            f"{layout.coders} cannot be read as a folder: {reason(error)}. {REBUILD}"
+        ) from error
     for path in (layout.corpus_database, layout.tokens):
         try:
             status = os.stat(path)

@@ -53,6 +53,10 @@ def a_table_macro(connection: duckdb.DuckDBPyConnection, secret: Path) -> None:
     connection.execute(f"CREATE MACRO more() AS TABLE FROM read_text('{secret}')")
 
 
+def a_long_meta(connection: duckdb.DuckDBPyConnection, secret: Path) -> None:
+    connection.execute("UPDATE meta SET value = value || repeat(' ', 20_000_000)")
+
+
 def a_computed_column(connection: duckdb.DuckDBPyConnection, secret: Path) -> None:
     connection.execute("ALTER TABLE meta RENAME TO hidden")
     connection.execute(
@@ -93,6 +97,7 @@ def info(**fields: Any) -> Change:
 
 
 OBJECTS: tuple[Change, ...] = (
+    a_long_meta,
     meta_is_a_view, endless_view, a_view_beside, a_macro, a_table_macro, a_computed_column, another_table, another_type,
     a_table_less, an_enum,
 )  # fmt: skip
@@ -241,3 +246,14 @@ def test_tables_of_ones_own_beside_the_annotations_are_left_alone(tiny_store: St
         connection.executescript("CREATE TABLE mine(a); CREATE INDEX fast ON mine(a)")
     with Annotations(store.path) as annotations:
         assert annotations.counts()
+
+
+@pytest.mark.parametrize("target", ["a file", "itself"])
+def test_coders_that_are_no_folder_are_told(
+    target: str, tiny_store: Store, secret: Path, capsys: pytest.CaptureFixture[str]
+):
+    coders = tiny_store.path / "coders"
+    shutil.rmtree(coders)
+    coders.symlink_to(secret if target == "a file" else coders)
+    assert main(["info", str(tiny_store.path)]) == 2
+    assert f"{coders} cannot be read as a folder" in capsys.readouterr().err
