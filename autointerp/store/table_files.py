@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, TypeVar, get_args
 
 import pyarrow as pa
 
@@ -14,9 +14,14 @@ from autointerp.errors import UserError
 from autointerp.plain import plain
 from autointerp.reading import reading
 
+T = TypeVar("T")
+
 FileFormat = Literal["csv", "jsonl", "parquet"]
 """Also the ending of the file's name."""
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+MAX_ROWS = 1_000_000
+MAX_BYTES = 1 << 28
+"""Of a file that is read into memory: as it lies on disk and as it is unpacked."""
 _MOST = 1 << 24
 """Characters of a cell of a CSV file."""
 
@@ -102,22 +107,61 @@ def _json(value: Any) -> str:
 
 
 def from_file(path: Path) -> list[dict[str, Any]]:
-    """The rows of such a file; everything in a CSV file is text. Raises UserError for one that cannot be read."""
+    """The rows of such a file; everything in a CSV file is text. Raises UserError for one that cannot be read, and for one of
+    more than `MAX_ROWS` or `MAX_BYTES`."""
     file_format = format_of(path)
     with reading(path, file_format.upper()):
+        if path.stat().st_size > MAX_BYTES:
+            raise _too_large(path)
         match file_format:
             case "parquet":
-                import pyarrow.parquet
-
-                return pyarrow.parquet.read_table(path).to_pylist()
+                return _parquet_rows(path)
             case "csv":
                 csv.field_size_limit(_MOST)
                 with path.open(encoding="utf-8-sig", newline="") as text:
-                    return [{str(name): value for name, value in row.items()} for row in csv.DictReader(text)]
+                    return [
+                        {str(name): value for name, value in row.items()}
+                        for row in _bounded(path, csv.DictReader(text))
+                    ]
             case "jsonl":
                 # Not by `splitlines`: texts hold other characters that it takes for the end of a line.
                 lines = path.read_text(encoding="utf-8-sig").split("\n")
-                rows = [json.loads(line) for line in lines if line.strip()]
+                rows = [json.loads(line) for line in _bounded(path, filter(str.strip, lines))]
                 if not all(isinstance(row, dict) for row in rows):
                     raise UserError(f"{path.name!r}: each line must be one JSON object.")
                 return rows
+
+
+def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+    """A small file can hold a text once for millions of rows: what is unpacked is counted."""
+    import pyarrow.parquet
+
+    rows: list[dict[str, Any]] = []
+    size = 0
+    with pyarrow.parquet.ParquetFile(path) as file:
+        if file.metadata.num_rows > MAX_ROWS:
+            raise _too_large(path)
+        for batch in file.iter_batches(1024):
+            columns = [
+                column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                for column in batch.columns
+            ]
+            size += sum(column.nbytes for column in columns)
+            if size > MAX_BYTES:
+                raise _too_large(path)
+            rows += pa.table(columns, names=batch.schema.names).to_pylist()
+    return rows
+
+
+def _bounded(path: Path, rows: Iterable[T]) -> Iterator[T]:
+    for number, row in enumerate(rows):
+        if number >= MAX_ROWS:
+            raise _too_large(path)
+        yield row
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(
+        f"{path.name!r} is too large to read: accepted are {MAX_ROWS:,} rows and {MAX_BYTES >> 20} MB. "
+        "Divide it into several files."
+    )

@@ -148,7 +148,7 @@ def test_a_bad_file_is_a_plain_error_and_changes_nothing(
     with Annotations(tiny_store.path) as annotations:
         with pytest.raises(UserError):
             import_collections(tiny_store, annotations, file)
-        with pytest.raises(UserError, match="no file"):
+        with pytest.raises(UserError, match="no such file"):
             import_collections(tiny_store, annotations, tmp_path / "missing.csv")
         assert annotations.collections.all() == []
 
