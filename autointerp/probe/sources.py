@@ -45,8 +45,9 @@ def missing(what: str, recorded: str) -> str:
     """What to tell the user when `find` finds nothing, or nothing usable."""
     if find(recorded) == recorded and _HUB.fullmatch(recorded) and not Path(recorded).exists():
         return (
-            f"the weights of {what} are {recorded} of the Hugging Face hub, which is not on this machine, and nothing is "
-            f"fetched because a store names it. If you want it, run: hf download {recorded}"
+            f"the weights of {what} are not on this machine. If {recorded} is a name on the Hugging Face hub, run: hf download "
+            f"{recorded} (nothing is fetched because a store names it). If it was a folder, set {settings.ENV_WEIGHTS} to the "
+            "folder that holds it and start again."
         )
     return (
         f"the weights of {what} are not at {recorded}, from where they were cached. Put them back there, or set "

@@ -109,7 +109,7 @@ def test_a_long_list_is_read_page_by_page_and_found_again(demo_server: Server, v
     # One feature as a page that stands alone.
     page.goto(f"{demo_server.url}/feature?coder=sae&latent=12")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save as a page").click()
+        page.get_by_role("button", name="Download as HTML").click()
     assert download.value.suggested_filename == "demo_sae_12.html"
     alone, complaints = page.context.new_page(), []
     alone.on("console", lambda message: complaints.append(message.text))

@@ -8,7 +8,7 @@ from autointerp.ui.shared.feature_data import Feature
 
 
 def draw(feature: Feature) -> None:
-    """The button that saves it."""
+    """The button that downloads it."""
     store, name, latent = feature.store, feature.coder.info.coder, feature.latent
 
     def made() -> bytes:
@@ -16,7 +16,7 @@ def draw(feature: Feature) -> None:
             return page(store, services.annotations(store), [(name, latent)]).encode()
 
     st.download_button(
-        "Save as a page", made, f"{store.path.name}_{name}_{latent}.html", "text/html", key="save_page",
+        "Download as HTML", made, f"{store.path.name}_{name}_{latent}.html", "text/html", key="save_page",
         on_click="ignore", type="tertiary", icon=":material/download:",
         help="One HTML file that works offline, without a server: explanations, scores, figures and contexts",
     )  # fmt: skip

@@ -66,7 +66,7 @@ def draw(
                     return html.page(store, annotations, _places(store, coders, query, annotations)).encode()
 
             st.download_button(
-                "Page", static, file_name(store, coders, params, "html"), "text/html", key="export_html", on_click="ignore",
+                "HTML", static, file_name(store, coders, params, "html"), "text/html", key="export_html", on_click="ignore",
                 width="stretch", help="One HTML file that works offline: explanations, scores, figures and contexts",
             )  # fmt: skip
         listed = params.get("collection")
