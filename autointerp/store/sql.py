@@ -117,6 +117,8 @@ def _run(
 
     try:
         return _within(seconds, cursor, result)
+    except duckdb.InterruptException as error:  # Ctrl-C, heard by DuckDB before anybody else
+        raise KeyboardInterrupt from error
     except duckdb.Error as error:
         said = str(error).strip()
         raise UserError(f"the query failed: {said}{_damage(generation, said)}") from error

@@ -1,6 +1,7 @@
 """The language model and embedder sections of the Settings page, against a scripted server; and where a typed key goes."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -335,7 +336,7 @@ def test_which_variable_is_named(url: str, env: dict[str, str], name: str | None
 
 
 def test_a_damaged_settings_file_is_named_and_can_be_replaced(run, config: Path):
-    config.parent.mkdir()
+    config.parent.mkdir(exist_ok=True)  # an app that another test left running may have made it
     config.write_text("{")
     app = run()
     assert "settings.json" in messages(app).replace("\\", "")
@@ -345,6 +346,7 @@ def test_a_damaged_settings_file_is_named_and_can_be_replaced(run, config: Path)
 
 
 def test_where_nothing_can_be_written_the_session_keeps_it(run, config: Path):
+    shutil.rmtree(config.parent, ignore_errors=True)  # an app that another test left running may have made it
     config.parent.write_text("a file where the folder should be")
     app = run()
     pick(app, "llm_draft_model", "m")
