@@ -9,6 +9,7 @@ import pytest
 
 from autointerp.formats.html.markup import tokens
 from autointerp.formats.html.write import page
+from autointerp.pipeline.described import example_groups
 from autointerp.plain import escaped
 from autointerp.records import Explanation, Score
 from autointerp.store import Store
@@ -91,9 +92,9 @@ def test_the_page_shows_what_the_store_holds(tiny_store: Store, annotations: Ann
     listed = [text for _, text in read.all("span", "tokens")]
     assert len(listed) > 30
     marks = [float(attributes["title"] or "nan") for attributes, _ in read.all("mark")]
-    every = {float(f"{value:.4g}") for value in stored.activation.tolist()}
-    assert marks
-    assert set(marks) <= every
+    drawn = example_groups(tiny_store, coder, 4, window=32, n=30, distinct=True)
+    shown = [value for group in drawn.values() for each in group for value in each.activations.tolist()]
+    assert sorted(marks) == sorted(float(f"{value:.4g}") for value in shown if value > 0)
     assert max(marks) == float(f"{stored.activation.max():.4g}")
     facts = dict(zip((text for _, text in read.all("dt")), (text for _, text in read.all("dd")), strict=True))
     assert facts["active tokens"] == f"{len(stored.token):,}"
