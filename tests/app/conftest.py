@@ -15,7 +15,7 @@ from autointerp.preferences import ENV_CONFIG
 from autointerp.settings import ENV_READ_ONLY, ENV_STORE
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
-from autointerp.ui.shared import components, person
+from autointerp.ui.shared import components, person, services
 from tests.app.auditing import Bench, Browser, Sit, make
 from tests.audited import write_audited
 from tests.explained import Explained, explain
@@ -38,6 +38,13 @@ def _installed_packages_are_read_once() -> Iterator[None]:
 def _no_page_shows_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a list shows of annotations may be some seconds old; a test looks at once at what it wrote."""
     monkeypatch.setattr("autointerp.store.annotated.LONGEST_REST", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_runner_outlives_its_test() -> Iterator[None]:
+    """Each would look into its queue twice a second until the last test is done: hundreds of them slow the others down."""
+    yield
+    services.close()
 
 
 @pytest.fixture

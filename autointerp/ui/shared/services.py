@@ -93,6 +93,11 @@ def _open_services() -> _OpenServices:
     return opened
 
 
+def close() -> None:
+    """Stop the work on every store, and let go of what is open; what a page asks for next is opened again."""
+    _open_services().close()
+
+
 def annotations(store: Store) -> Annotations:
     """Raises StoreError."""
     return _open_services().of(store).annotations
