@@ -23,38 +23,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from make_store import make_store
+from make_store import WORDS, annotate, make_store
 
-from autointerp.records import Explanation, Record, Score
 from autointerp.store import LatentQuery, Store, annotated_store, list_latents, preview_examples
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared.score_text import order
 
 GOAL_MS = 100.0
-SCORERS = ("detection", "fuzzing", "embedding")
-WORDS = (
-    *("closing", "bracket", "after", "numbers", "in", "tables", "docstring", "parameter", "names", "array"),
-    *("shape", "commas", "quotes", "prompt"),
-)
-
-
-def annotate(annotations: Annotations, coder: str, latents: range, rng: np.random.Generator) -> None:
-    """An explanation of twelve words and three scores for each latent."""
-    records: list[Record] = []
-    for latent in latents:
-        made = Explanation(
-            coder=coder, latent=latent, text=" ".join(rng.choice(WORDS, 12)), explainer="pattern"
-        )
-        records.append(made)
-        for scorer in SCORERS:
-            value = float(rng.random())
-            records.append(
-                Score(
-                    explanation_id=made.id, scorer=scorer, judge="offline", value=value, ci_low=value - 0.1,
-                    ci_high=value + 0.1, n_pos=30, n_neg=30, floor=float(rng.normal(0.5, 0.05)),
-                )
-            )  # fmt: skip
-    annotations.add(*records)
 
 
 def timed(run: Callable[[], object]) -> tuple[float, float]:
@@ -187,11 +162,9 @@ def main() -> int:
     if args.store is None:
         folder = Path(tempfile.mkdtemp(prefix="bench-list-"))
         path = folder / "store"
-        make_store(path, n_activations=40 * args.latents, n_latents=args.latents, k=8)
-        with Annotations(path) as annotations:
-            rng = np.random.default_rng(0)
-            for start in range(0, args.latents, 5000):
-                annotate(annotations, "generated", range(start, min(start + 5000, args.latents)), rng)
+        make_store(
+            path, n_activations=40 * args.latents, n_latents=args.latents, k=8, n_explained=args.latents
+        )
     else:
         path = args.store
     try:

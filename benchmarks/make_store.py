@@ -1,11 +1,13 @@
 """Generates a large store through the real writers: by default 10^8 activations over 32,768 latents.
 
     python benchmarks/make_store.py PATH [--text-of STORE] [--activations 100000000] [--latents 32768] [--k 32] [--coders 1]
+        [--explained N]
 
 The corpus is a Zipf-distributed stream of made-up words, or the contexts of another store (`--text-of`, such as the demo's),
 drawn at random with repeats until there are enough. Latents have Zipf-like densities, a preferred set of tokens, values from a
 log-normal per latent, and some never fire. Logits, neighbours and fidelity are there too, so that every page has
-something to show. Takes at most three minutes on two free cores.
+something to show. Takes at most three minutes on two free cores. The first `--explained` latents of the first coder get an
+explanation of twelve words and three scores each, written as jobs write them.
 """
 
 import argparse
@@ -16,12 +18,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.records import Explanation, Record, Score
 from autointerp.store import CoderWriter, CorpusWriter, Store
+from autointerp.store.annotations import Annotations
 from autointerp.types import CoderInfo, Fidelity
 
 VOCABULARY = 16_384
 CTX_LEN = 128
 TOKENS_PER_BATCH = 16_384
+SCORERS = ("detection", "fuzzing", "embedding")
+WORDS = (
+    *("closing", "bracket", "after", "numbers", "in", "tables", "docstring", "parameter", "names", "array"),
+    *("shape", "commas", "quotes", "prompt"),
+)
+LATENTS_PER_WRITE = 5000
 
 
 def repeat_corpus(path: Path, n_contexts: int, text_of: Store, rng: np.random.Generator) -> Store:
@@ -153,6 +163,29 @@ def make_coder(
         )  # fmt: skip
 
 
+def annotate(annotations: Annotations, coder: str, latents: range, rng: np.random.Generator) -> None:
+    """An explanation of twelve words and three scores for each of `latents`."""
+    config: dict[str, object] = {}  # records that share one are written faster
+    for start in range(0, len(latents), LATENTS_PER_WRITE):
+        part = latents[start : start + LATENTS_PER_WRITE]
+        words = np.array(WORDS)[rng.integers(0, len(WORDS), (len(part), 12))].tolist()
+        values = rng.random((len(part), len(SCORERS))).tolist()
+        floors = rng.normal(0.5, 0.05, (len(part), len(SCORERS))).tolist()
+        records: list[Record] = []
+        for place, latent in enumerate(part):
+            text = " ".join(words[place])
+            made = Explanation(coder=coder, latent=latent, text=text, explainer="pattern", config=config)
+            records.append(made)
+            for scorer, value, floor in zip(SCORERS, values[place], floors[place], strict=True):
+                records.append(
+                    Score(
+                        explanation_id=made.id, scorer=scorer, judge="offline", value=value, ci_low=value - 0.1,
+                        ci_high=value + 0.1, n_pos=30, n_neg=30, floor=floor, config=config,
+                    )
+                )  # fmt: skip
+        annotations.add(*records)
+
+
 def make_store(
     path: Path,
     *,
@@ -162,6 +195,7 @@ def make_store(
     seed: int = 0,
     n_coders: int = 1,
     text_of: Store | None = None,
+    n_explained: int = 0,
 ) -> CoderInfo:
     """The whole store, with a coder called `generated`, and `generated-2` and so on of the same size where more are asked for;
     gives the last."""
@@ -173,10 +207,14 @@ def make_store(
     else:
         store = repeat_corpus(path, int(n_tokens / text_of.ctx_len) + 1, text_of, rng)
     names = ["generated", *(f"generated-{number}" for number in range(2, n_coders + 1))]
-    return [
+    made = [
         make_coder(store, name, n_latents=n_latents, k=k, n_activations=n_activations, rng=rng)
         for name in names
-    ][-1]
+    ]
+    if n_explained:
+        with Annotations(path) as annotations:
+            annotate(annotations, names[0], range(n_explained), rng)
+    return made[-1]
 
 
 def main() -> int:
@@ -186,12 +224,13 @@ def main() -> int:
     parser.add_argument("--latents", type=int, default=32_768)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--coders", type=int, default=1)
+    parser.add_argument("--explained", type=int, default=0, metavar="N", help="explain and score N latents")
     parser.add_argument("--text-of", type=Path, metavar="STORE", help="take the text from this store")
     args = parser.parse_args()
     begin = time.perf_counter()
     info = make_store(
         args.path, n_activations=args.activations, n_latents=args.latents, k=args.k, n_coders=args.coders,
-        text_of=None if args.text_of is None else Store.open(args.text_of),
+        text_of=None if args.text_of is None else Store.open(args.text_of), n_explained=args.explained,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
     print(

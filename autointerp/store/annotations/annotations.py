@@ -47,6 +47,7 @@ class Annotations:
 
     def close(self) -> None:
         """Give connections back. The last one to close a store folds SQLite's log into the file."""
+        self._summaries.finish_copies()
         self._database.close()
 
     def __enter__(self) -> "Annotations":

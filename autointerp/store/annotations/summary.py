@@ -9,14 +9,17 @@ SQLite answers with the newest row of a group through `max(seq)`: in an aggregat
 the row that holds it (documented in "The SELECT statement", section 2.5).
 """
 
+import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
-from autointerp.store.annotations import shown_rule
+from autointerp import settings
+from autointerp.store.annotations import copies, shown_rule
 from autointerp.store.annotations.audit_columns import AUDITS, ITEMS, RATINGS
 from autointerp.store.annotations.columns import (
     COLLECTIONS,
@@ -28,7 +31,9 @@ from autointerp.store.annotations.columns import (
     reading,
     schema,
 )
+from autointerp.store.annotations.copies import Mark
 from autointerp.store.annotations.database import Database
+from autointerp.store.annotations.schema import VERSION
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,6 +42,9 @@ Kind = Literal["explanations", "scores", "failures"]
 
 MANY = 0.2
 """Where a change touches more than this share of the rows, everything is read again."""
+MANY_UNCOPIED = 0.02
+"""A copy is written anew when more latents than this share of the rows have changed since: reading those again takes as long as
+mapping the rest."""
 
 # Each is completed with a condition on `latent`, empty when all are wanted. `IN (SELECT value ...)` uses the index.
 _ONLY = "AND {column} IN (SELECT value FROM json_each(:latents))"
@@ -113,6 +121,21 @@ FROM (
 ) failed JOIN explanations e ON e.seq = failed.seq ORDER BY e.latent
 """
 
+_QUERIES: dict[Kind, str] = {"explanations": _EXPLANATIONS, "scores": _SCORES, "failures": _FAILURES}
+_COLUMNS: dict[Kind, Sequence[Column]] = {
+    "explanations": _EXPLANATION_COLUMNS,
+    "scores": _SCORE_COLUMNS,
+    "failures": _FAILURE_COLUMNS,
+}
+
+
+@cache
+def _identity(kind: Kind) -> str:
+    """Of everything that determines a table beside the rows, for copies: another program's may differ."""
+    columns = [(column.name, column.type) for column in _COLUMNS[kind]]
+    return hashlib.sha256(repr((VERSION, columns, _QUERIES[kind], _SHOWN_SEQS)).encode()).hexdigest()
+
+
 _TOUCHED = """
 SELECT latent FROM explanations WHERE seq > :explanation AND coder = :coder
 UNION SELECT e.latent FROM scores s CROSS JOIN explanations e ON e.seq = s.explanation
@@ -121,82 +144,142 @@ UNION SELECT e.latent FROM scores s CROSS JOIN explanations e ON e.seq = s.expla
 
 
 @dataclass(frozen=True)
-class _Mark:
-    """How far a table has read: the last rows it knows, and what was pinned and set then."""
+class _Kept:
+    """A table as of `version`, `None` of one that comes from a copy. `uncopied`: changed latents since its copy was made,
+    counted again at each change."""
 
-    version: int
-    explanation: int
-    score: int
-    pins: frozenset[tuple[int, int]]
-    rule: str
+    version: int | None
+    mark: Mark
+    table: "pyarrow.Table"
+    uncopied: int
 
 
 class Summaries:
-    """The tables of each coder, kept and brought up to date when its version has changed. Thread-safe."""
+    """The tables of each coder, kept and brought up to date when its version has changed, with copies for the next process
+    (`copies`), which are written in the background. Thread-safe."""
 
     def __init__(self, database: Database, version: Callable[[sqlite3.Connection, str], int]):
         self._database = database
         self._version = version
         self._lock = threading.Lock()
-        self._kept: dict[tuple[Kind, str], tuple[_Mark, pyarrow.Table]] = {}
+        self._locks: dict[tuple[Kind, str], threading.Lock] = {}
+        self._kept: dict[tuple[Kind, str], _Kept] = {}
+        self._saving: dict[tuple[Kind, str], threading.Thread] = {}
 
     def table(self, kind: Kind, coder: str) -> "pyarrow.Table":
         """The table as of now; the same object while nothing about the coder changes."""
+        key = (kind, coder)
         with self._lock:
-            kept = self._kept.get((kind, coder))
-        with self._database.read() as connection:
-            version = self._version(connection, coder)
-            if kept is not None and kept[0].version == version:
-                return kept[1]
-            mark = _Mark(
-                version,
-                _last(connection, "explanations"),
-                _last(connection, "scores"),
-                _pins(connection, coder),
-                shown_rule.read(connection),
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # who comes meanwhile waits for this reading, and does not repeat it
+            kept = self._kept.get(key)
+            with self._database.read() as connection:
+                version = self._version(connection, coder)
+                if kept is not None and kept.version == version:
+                    return kept.table
+                kept = self._current(connection, kind, coder, version, kept or self._copied(kind, coder))
+            if kept.uncopied > MANY_UNCOPIED * kept.table.num_rows and self._copy(kind, coder, kept):
+                kept = replace(kept, uncopied=0)
+            self._kept[key] = kept
+            return kept.table
+
+    def finish_copies(self) -> None:
+        """Waits for the copies that are being written."""
+        with self._lock:
+            saving, self._saving = list(self._saving.values()), {}
+        for thread in saving:
+            thread.join()
+
+    @staticmethod
+    def _current(
+        connection: sqlite3.Connection, kind: Kind, coder: str, version: int, kept: _Kept | None
+    ) -> _Kept:
+        mark = Mark(
+            _last(connection, "explanations"),
+            _last(connection, "scores"),
+            _pins(connection, coder),
+            shown_rule.read(connection),
+        )
+        touched = None if kept is None else _touched(connection, coder, kept.mark, mark)
+        if kept is None or touched is None or len(touched) > MANY * max(kept.table.num_rows, 1):
+            table = _read(connection, kind, coder)
+            return _Kept(version, mark, table, table.num_rows)
+        table = kept.table
+        if touched:
+            table = _replaced(table, touched, _read(connection, kind, coder, touched))
+        return _Kept(version, mark, table, kept.uncopied + len(touched))
+
+    def _copied(self, kind: Kind, coder: str) -> _Kept | None:
+        path = copies.path_of(self._database.path.parent, coder, kind)
+        found = None if path is None else copies.load(path, _identity(kind), schema(_COLUMNS[kind]))
+        return None if found is None else _Kept(None, *found, uncopied=0)
+
+    def _copy(self, kind: Kind, coder: str, kept: _Kept) -> bool:
+        """Begins to write a copy; whether there is to be one."""
+        path = copies.path_of(self._database.path.parent, coder, kind)
+        small = kept.table.num_rows < copies.MIN_ROWS
+        if path is None or small or self._database.read_only or settings.is_read_only():
+            return False
+        with self._lock:
+            before = self._saving.get((kind, coder))
+            if before is not None and before.is_alive():
+                return False
+            thread = threading.Thread(
+                target=copies.save,
+                args=(path, _identity(kind), kept.mark, kept.table),
+                name="copy annotations",
             )
-            table = None if kept is None else _brought_up(connection, kind, coder, kept[0], kept[1], mark)
-            if table is None:
-                table = _read(connection, kind, coder)
-        with self._lock:
-            self._kept[kind, coder] = (mark, table)
-        return table
+            self._saving[kind, coder] = thread
+            thread.start()
+        return True
 
 
-def _last(connection: sqlite3.Connection, table: str) -> int:
-    return connection.execute(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0]
+def _last(connection: sqlite3.Connection, table: str) -> tuple[int, str]:
+    """Number and id of its last row."""
+    return connection.execute(f"SELECT seq, id FROM {table} ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
 
 
 def _pins(connection: sqlite3.Connection, coder: str) -> frozenset[tuple[int, int]]:
     return frozenset(connection.execute("SELECT latent, explanation FROM pins WHERE coder = ?", (coder,)))
 
 
-def _brought_up(
-    connection: sqlite3.Connection, kind: Kind, coder: str, old: _Mark, table: "pyarrow.Table", new: _Mark
-) -> "pyarrow.Table | None":
-    """`table` with the rows of changed latents read again; `None` where that is not worth it, or rows have gone (a file
-    put in the place of another), or another version is shown of any."""
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
-    if old.explanation > new.explanation or old.score > new.score or old.rule != new.rule:
+def _touched(connection: sqlite3.Connection, coder: str, old: Mark, new: Mark) -> list[int] | None:
+    """The latents that have changed, ascending; `None` where rows have gone (a file put in the place of another), or another
+    version may be shown of any latent. A row keeps its number and never changes, and ids are unique: a file with the old
+    mark's last rows has all that the mark knows."""
+    if old.rule != new.rule:
         return None
-    since = {"coder": coder, "explanation": old.explanation, "score": old.score}
+    for table, (seq, id_) in (("explanations", old.explanation), ("scores", old.score)):
+        known = connection.execute(f"SELECT id FROM {table} WHERE seq = ?", (seq,)).fetchone()
+        if (known or ("",))[0] != id_:
+            return None
+    since = {"coder": coder, "explanation": old.explanation[0], "score": old.score[0]}
     touched = {latent for (latent,) in connection.execute(_TOUCHED, since)}
-    touched |= {latent for latent, _ in old.pins ^ new.pins}
-    if not touched:
-        return table
-    if len(touched) > MANY * max(table.num_rows, 1):
-        return None
-    latents = sorted(touched)
-    fresh = _read(connection, kind, coder, latents)
-    stays = pc.invert(pc.is_in(table["latent"], value_set=pa.array(latents, pa.int64())))
-    return _sorted(pa.concat_tables([table.filter(stays), fresh]))
+    return sorted(touched | {latent for latent, _ in old.pins ^ new.pins})
 
 
-def _sorted(table: "pyarrow.Table") -> "pyarrow.Table":
-    return table.unify_dictionaries().combine_chunks().sort_by("latent")
+def _replaced(table: "pyarrow.Table", latents: list[int], fresh: "pyarrow.Table") -> "pyarrow.Table":
+    """`table` with the rows of `latents` replaced by `fresh`. All three ascend by latent. As runs of rows, which are copied
+    whole: picking and sorting rows takes three times as long."""
+    import pyarrow as pa
+
+    both = pa.concat_tables([table, fresh]).unify_dictionaries()
+    runs, at = [], 0
+    before, after = _runs(table, latents), _runs(fresh, latents)
+    for start, stop, first, last in zip(*before, *after, strict=True):
+        runs += [(at, start), (table.num_rows + first, table.num_rows + last)]
+        at = stop
+    runs.append((at, table.num_rows))
+    pieces = [both.slice(start, stop - start) for start, stop in runs if stop > start]
+    return pa.concat_tables(pieces or [both.slice(0, 0)]).combine_chunks()
+
+
+def _runs(table: "pyarrow.Table", latents: list[int]) -> tuple[list[int], list[int]]:
+    """Where the rows of each of `latents` begin and end."""
+    import numpy as np
+
+    ids = table["latent"].to_numpy()
+    return np.searchsorted(ids, latents).tolist(), np.searchsorted(ids, latents, "right").tolist()
 
 
 def _read(
@@ -208,15 +291,11 @@ def _read(
         for column in ("latent", "e.latent")
     }
     values = {"coder": coder, "latents": json.dumps(latents or [])}
-    match kind:
-        case "explanations":
-            return arrow(connection.execute(_EXPLANATIONS.format(**only), values), _EXPLANATION_COLUMNS)
-        case "scores":
-            shown = {seq for (seq,) in connection.execute(_SHOWN_SEQS.format(**only), values)}
-            cursor = connection.execute(_SCORES.format(**only), values)
-            return arrow(cursor, _SCORE_COLUMNS, {"shown": shown.__contains__}).sort_by("latent")
-        case "failures":
-            return arrow(connection.execute(_FAILURES.format(**only), values), _FAILURE_COLUMNS)
+    cursor = connection.execute(_QUERIES[kind].format(**only), values)
+    if kind != "scores":
+        return arrow(cursor, _COLUMNS[kind])
+    shown = {seq for (seq,) in connection.execute(_SHOWN_SEQS.format(**only), values)}
+    return arrow(cursor, _SCORE_COLUMNS, {"shown": shown.__contains__}).sort_by("latent")
 
 
 # Every row, failed ones too, for SQL beside the coders' own tables (see `autointerp.store.sql`) -----
