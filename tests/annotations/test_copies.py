@@ -150,7 +150,7 @@ def test_a_file_put_in_the_place_of_another_does_without(marked: Path, tmp_path:
     assert texts(marked) == [f"text {latent}" for latent in range(40)]
 
 
-def flipped(at: float) -> Callable[[Path], None]:
+def flipped(at: float) -> Callable[[Path], object]:
     def damage(path: Path) -> None:
         content = bytearray(path.read_bytes())
         content[int(at * (len(content) - 1))] ^= 1
@@ -159,7 +159,7 @@ def flipped(at: float) -> Callable[[Path], None]:
     return damage
 
 
-def cut(share: float) -> Callable[[Path], None]:
+def cut(share: float) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
 
@@ -171,7 +171,7 @@ def cut(share: float) -> Callable[[Path], None]:
         lambda path: shutil.copy(path, path.with_name(path.name.replace("explanations", "scores"))),
     ],
 )  # fmt: skip
-def test_a_damaged_copy_is_made_anew(store: Path, damage: Callable[[Path], None]):
+def test_a_damaged_copy_is_made_anew(store: Path, damage: Callable[[Path], object]):
     whole = {path: path.read_bytes() for path in kept(store)}
     damage(next(iter(whole)))
     with Annotations(store) as annotations:
