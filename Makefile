@@ -19,7 +19,7 @@ help:
 	@echo 'make test      format, lint, layers, types and every test (sets up .venv and a Chromium first)'
 	@echo 'make soak      the tests of sudden deaths, with twenty kills each, of thousands of damaged files and odd arguments; an hour'
 	@echo 'make check     only format, lint, types and layers'
-	@echo 'make bench     the benchmarks; half an hour'
+	@echo 'make bench     the benchmarks; three quarters of an hour'
 	@echo 'make setup     only .venv with the pinned dependencies'
 	@echo 'make format    apply the formatter and safe lint fixes'
 	@echo 'make clean     remove .venv and caches; stores stay'
@@ -71,7 +71,7 @@ chromium:
 bench: setup
 	$(BIN)/autointerp demo
 	test -f $(LARGE)/store.json || PYTHONPATH=. $(BIN)/python benchmarks/make_store.py $(LARGE)
-	@set -e; for run in caching fidelity "latent $(LARGE)" "page $(LARGE)" list llm embedding "offline $(DEMO)" "regenerate $(DEMO)" "compare $(DEMO)" "audit $(DEMO)" match coactivation "map --browser" tokens "batch --latents 20000"; \
+	@set -e; for run in caching fidelity "latent $(LARGE)" "page $(LARGE)" "sessions $(LARGE)" import list llm embedding "offline $(DEMO)" "regenerate $(DEMO)" "compare $(DEMO)" "audit $(DEMO)" match coactivation "map --browser" tokens "batch --latents 20000"; \
 	do set -- $$run; echo "== $$*"; name=$$1; shift; PYTHONPATH=. $(BIN)/python benchmarks/bench_$$name.py "$$@"; done
 
 format: setup

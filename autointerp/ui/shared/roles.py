@@ -6,8 +6,10 @@ That there are visitors stands in the server's environment (`settings.is_read_on
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -53,6 +55,12 @@ def may_rate() -> bool:
 
 def has_sign_in() -> bool:
     """Whether people sign in (`st.login` is configured)."""
+    # A page asks some thirty times, and Streamlit looks for its files of secrets each time, all sessions behind one lock.
+    return _has_sign_in(int(time.monotonic()))
+
+
+@lru_cache(maxsize=1)
+def _has_sign_in(_second: int) -> bool:
     return "is_logged_in" in st.user.to_dict()  # Streamlit has it only then (1.67)
 
 

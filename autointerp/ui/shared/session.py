@@ -37,8 +37,8 @@ TRAIL = "feature_trail"
 
 @st.cache_resource(show_spinner=False)
 def freeze_imports() -> None:
-    """Once per process, after the imports: the modules leave the garbage collector's sight, which Streamlit otherwise walks
-    after every rerun (measured: 88 to 31 ms a page)."""
+    """Once per process, after the imports: the modules leave the garbage collector's sight, which otherwise walks them all
+    while somebody waits for a page."""
     gc.collect()
     gc.freeze()
     # At exit the frozen must be seen again, or DuckDB's bindings report every one of their objects as a leak.
