@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from autointerp.errors import UserError
+from autointerp.llm.secrets import keys_hidden
 
 LOCAL = "local"
 _ATTEMPTS = 5
@@ -44,11 +45,52 @@ class Cluster:
             raise value
         return value
 
+    def start(self, actor: type, n: int) -> "Actor":
+        """A process with an object of this class, one of `n` that share the cluster's cores evenly. Its calls run beside each
+        other, and it is not made again when it dies."""
+        per_core = -(-n // self.n_workers(on_gpu=False))
+        options = {
+            "num_cpus": 1 / per_core,
+            "max_restarts": 0,
+            "max_concurrency": 4,
+            "enable_task_events": False,
+        }
+        return Actor(self._ray, self._ray.remote(**options)(actor).remote())
+
     def cancel(self, references: Iterable[Any]) -> None:
         """Stop what is not needed any more."""
         for reference in references:
             with suppress(Exception):
                 self._ray.cancel(reference, force=True)
+
+
+class WorkerLost(Exception):
+    """The process of an actor, or its machine, died."""
+
+
+class Actor:
+    """An object in a process of its own on the cluster."""
+
+    def __init__(self, ray: Any, handle: Any):
+        self._ray, self._handle = ray, handle
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Does not wait; gives a reference to the result."""
+        return getattr(self._handle, method).remote(*args)
+
+    def get(self, method: str, *args: Any) -> Any:
+        """What the method returns. Raises WorkerLost."""
+        try:
+            return self._ray.get(self.call(method, *args))
+        except self._ray.exceptions.RayTaskError:
+            raise  # a bug, with the worker's traceback
+        except self._ray.exceptions.RayError as error:
+            lines = str(error).strip().splitlines() or [""]
+            raise WorkerLost(f"{type(error).__name__}: {lines[0]}") from error
+
+    def kill(self) -> None:
+        with suppress(Exception):
+            self._ray.kill(self._handle)
 
 
 @contextmanager
@@ -67,7 +109,8 @@ def connected(address: str) -> Iterator[Cluster]:
     if address == LOCAL:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}  # nobody else can reach it
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        with keys_hidden():  # the processes of a cluster that begins here get this one's environment
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[-1].strip()[:300]  # the lines before are a traceback
         raise UserError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
 from autointerp.cli.shared.batch import check_end, chosen_latents, explain_latents, open_resources, report
+from autointerp.cli.shared.cluster import add_cluster_arguments, cluster
 from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import write_result
@@ -32,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one of {entries_help(EXPLAINERS)} (default: pattern)",
     )  # fmt: skip
     add_options(parser.add_argument_group("examples"), EXPLAINERS)
-    add_llm_arguments(parser)
+    add_llm_arguments(parser, replicas=True)
+    add_cluster_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,7 +50,8 @@ def run(args: argparse.Namespace) -> None:
             return
         if options.llm is not None:
             resources.client(options.llm).close()  # reports a malformed key now, not once per latent
-        done = explain_latents(resources, args.coder, latents, options, redo=args.redo)
+        with cluster(args) as spread:
+            done = explain_latents(resources, args.coder, latents, options, redo=args.redo, spread=spread)
     document = {**_head(args), "config": options.identity(), **done.as_dict()}
     write_result(document, report(done, "latents"), as_json=args.json)
     check_end(done, args.store)

@@ -20,6 +20,7 @@ from autointerp.cli.shared.batch import (
     report,
     score_explanations,
 )
+from autointerp.cli.shared.cluster import add_cluster_arguments, cluster
 from autointerp.cli.shared.dry_run import preview_document, preview_text
 from autointerp.cli.shared.explanations import judge_label
 from autointerp.cli.shared.options import add_options, entries_help, option_values
@@ -59,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--explanation", nargs="+", action="extend", metavar="ID", help="score only these explanations"
     )
     add_options(parser.add_argument_group("judge and examples"), SCORERS, unset=_UNSET)
-    add_llm_arguments(parser)
+    add_llm_arguments(parser, replicas=True)
+    add_cluster_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -81,9 +83,11 @@ def run(args: argparse.Namespace) -> None:
         for options in scorers:
             embed_first(resources, options, len(ids))
         n_unexplained = _unexplained(resources, args, latents, ids)
-        outcomes = [
-            score_explanations(resources, args.coder, ids, [options], redo=args.redo) for options in scorers
-        ]
+        with cluster(args) as spread:
+            outcomes = [
+                score_explanations(resources, args.coder, ids, [options], redo=args.redo, spread=spread)
+                for options in scorers
+            ]
         results = [
             {**_head(options, info), **done.as_dict(), **_summary(resources, args.coder, ids, options)}
             for options, done in zip(scorers, outcomes, strict=True)

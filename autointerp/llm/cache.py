@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, runtime_checkable
 
 from autointerp.llm.messages import ChatReply, ChatRequest
 
@@ -24,18 +26,50 @@ class ReplyCache(Protocol):
     def put(self, key: str, request: ChatRequest, reply: ChatReply, /) -> None: ...
 
 
-class CacheWriter:
-    """Writes replies in a thread of its own, one after the other."""
+@runtime_checkable
+class Replies(Protocol):
+    """Replies by key as the background loop asks for them, which is never blocked."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "autointerp-llm-cache")
+    def alone(self, key: str, /) -> AbstractAsyncContextManager[None]:
+        """Waits until nobody else asks the question with this key: the same question twice at once is one call."""
+        ...
 
-    async def put(self, cache: ReplyCache, key: str, request: ChatRequest, reply: ChatReply) -> bool:
+    async def find(self, key: str, /) -> ChatReply | None: ...
+
+    async def keep(self, key: str, request: ChatRequest, reply: ChatReply, /) -> bool:
         """Returns once the reply is written, or False if it could not be."""
+        ...
 
+    def close(self) -> None: ...
+
+
+class OwnReplies:
+    """Of a cache in this process. Writes in a thread of its own, one after the other."""
+
+    def __init__(self, cache: ReplyCache) -> None:
+        self._cache = cache
+        self._thread = ThreadPoolExecutor(1, "autointerp-llm-cache")
+        self._keys: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def alone(self, key: str, /) -> AsyncIterator[None]:
+        lock, users = self._keys.get(key, (asyncio.Lock(), 0))
+        self._keys[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._keys.pop(key)
+            if users > 1:
+                self._keys[key] = (lock, users - 1)
+
+    async def find(self, key: str, /) -> ChatReply | None:
+        return self._cache.get(key)
+
+    async def keep(self, key: str, request: ChatRequest, reply: ChatReply, /) -> bool:
         def write() -> bool:
             try:
-                cache.put(key, request, reply)
+                self._cache.put(key, request, reply)
             except Exception:
                 # The answer is paid for: it is handed over even if it cannot be kept (a full disk).
                 logger.exception("a reply could not be written to the cache")

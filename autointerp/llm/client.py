@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar
 
-from autointerp.llm.cache import CacheWriter, ReplyCache
+from autointerp.llm.cache import OwnReplies, Replies, ReplyCache
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.costs import Budget, CostEstimator, PriceTable
 from autointerp.llm.endpoints import base_url as full_url
@@ -60,7 +60,8 @@ class Client:
 
     `base_url`: a URL or a name in `ENDPOINTS`. `api_key`: else from the environment, see `find_key`. `max_in_flight`:
     the most requests at once; the client adapts below it. `timeout`: seconds for one attempt, reply included.
-    `cache`: replies already paid for. All waiting happens in a background thread; `submit` never blocks.
+    `cache`: replies already paid for. `known_as`: the endpoint that their keys hold, where this server is a replica of that
+    one. All waiting happens in a background thread; `submit` never blocks.
     """
 
     def __init__(
@@ -72,28 +73,31 @@ class Client:
         max_in_flight: int = 16,
         timeout: float = 120.0,
         retry: RetryPolicy | None = None,
-        cache: ReplyCache | None = None,
+        cache: ReplyCache | Replies | None = None,
+        known_as: str | None = None,
         budget: Budget | None = None,
         prices: PriceTable | None = None,
         transport: Transport | None = None,
     ):
         self.model = model.strip()
         self.base_url = full_url(base_url)
-        self.endpoint = identity(self.base_url)
+        self.endpoint = known_as or identity(self.base_url)
         self.max_in_flight = max_in_flight
         self._secret = find_key(self.base_url, api_key)
         self._transport = transport or OpenAITransport(
             self.base_url, self.model, self._secret, timeout=timeout, max_in_flight=max_in_flight
         )
         self.limit = AdaptiveLimit(max_in_flight)
+        replies = cache if cache is None or isinstance(cache, Replies) else OwnReplies(cache)
         self._executor = Executor(
             transport=self._transport,
-            endpoint=self.endpoint,
+            endpoint=identity(self.base_url),
+            known_as=self.endpoint,
             model=self.model,
             limit=self.limit,
             retry=retry or RetryPolicy(),
             timeout=timeout,
-            cache=cache,
+            replies=replies,
             costs=CostEstimator(
                 self.model,
                 prices or PriceTable(),
@@ -105,7 +109,7 @@ class Client:
         self._lock = threading.Lock()
         self._pending: set[Future[Any]] = set()
         self._closed = False
-        self._finalizer = weakref.finalize(self, _close_soon, self._transport, self._executor.writer)
+        self._finalizer = weakref.finalize(self, _close_soon, self._transport, replies)
         self._finalizer.atexit = False
 
     def __repr__(self) -> str:
@@ -235,9 +239,10 @@ class Client:
             future.cancel()  # does nothing unless the wait was interrupted, for example by Ctrl-C
 
 
-def _close_soon(transport: Transport, writer: CacheWriter) -> None:
+def _close_soon(transport: Transport, replies: Replies | None) -> None:
     async def close() -> None:
         await transport.close()
-        writer.close()
+        if replies is not None:
+            replies.close()
 
     asyncio.run_coroutine_threadsafe(close(), background_loop())

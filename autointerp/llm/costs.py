@@ -106,6 +106,10 @@ class Budget:
             f"give --budget-tokens or --budget-cost to `autointerp jobs STORE retry ID`."
         )
 
+    async def reserve(self, most: Usage) -> bool:
+        """`try_reserve`, for the background loop."""
+        return self.try_reserve(most)
+
     def settle(self, most: Usage, usage: Usage | None) -> None:
         """Give the reservation back and count what the call used; `None`: it was not billed."""
         with self._lock:

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from autointerp.errors import nearest
 from autointerp.llm import errors, parameters
-from autointerp.llm.cache import CacheWriter, ReplyCache, next_place, unusable_place
+from autointerp.llm.cache import Replies, next_place, unusable_place
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.costs import CostEstimator
 from autointerp.llm.limits import AdaptiveLimit, Breaker, RetryPolicy
@@ -39,21 +38,21 @@ class Stats:
 
 @dataclass
 class Executor:
-    """Answers the questions of a `Client`; everything but `stats` belongs to the background loop."""
+    """Answers the questions of a `Client`; everything but `stats` belongs to the background loop. `endpoint`: the server's host
+    and path; `known_as`: those that keys hold in their place."""
 
     transport: Transport
     endpoint: str
+    known_as: str
     model: str
     limit: AdaptiveLimit
     retry: RetryPolicy
     timeout: float
-    cache: ReplyCache | None
+    replies: Replies | None
     costs: CostEstimator
-    writer: CacheWriter = field(default_factory=CacheWriter)
     breaker: Breaker = field(default_factory=Breaker)
     jitter: random.Random = field(default_factory=random.Random)
     stats: Stats = field(default_factory=Stats)
-    _keys: dict[str, tuple[asyncio.Lock, int]] = field(default_factory=dict)
     _answered: bool = False
     """Whether this server ever gave an answer: then an odd one is doubted before it is believed."""
 
@@ -79,12 +78,12 @@ class Executor:
             undo()
 
     async def _answer(self, request: ChatRequest, validate: Callable[[ChatReply], T]) -> Answer[T]:
-        if self.cache is None:
+        if self.replies is None:
             return await self._ask_twice(request, validate, "")
-        key = request.key(self.endpoint, self.model)
-        async with self._alone(key):  # the same question twice at once is one call
+        key = request.key(self.known_as, self.model)
+        async with self.replies.alone(key):
             place = key
-            while (kept := self.cache.get(place)) is not None:
+            while (kept := await self.replies.find(place)) is not None:
                 kept = replace(kept, cached=True, key=place)
                 value, problem = _checked(kept, request, validate)
                 if problem is None:
@@ -121,8 +120,8 @@ class Executor:
             error.reply_ref = key
 
     async def _keep(self, key: str, request: ChatRequest, reply: ChatReply) -> bool:
-        assert self.cache is not None
-        return await self.writer.put(self.cache, key, request, reply)
+        assert self.replies is not None
+        return await self.replies.keep(key, request, reply)
 
     async def _ask_twice(
         self, request: ChatRequest, validate: Callable[[ChatReply], T], key: str
@@ -262,7 +261,7 @@ class Executor:
             return None
         while True:
             most = self.costs.reservation(request)
-            if budget.try_reserve(most):
+            if await budget.reserve(most):
                 return most
             await asyncio.sleep(0.02)  # calls in flight, perhaps of another client, may leave enough
 
@@ -277,18 +276,6 @@ class Executor:
         elif failures > 1 and isinstance(error, errors.Transient):
             return type(error)(f"{error} (tried {failures} times)", retry_after=error.retry_after)
         return error
-
-    @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
-        lock, users = self._keys.get(key, (asyncio.Lock(), 0))
-        self._keys[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._keys.pop(key)
-            if users > 1:
-                self._keys[key] = (lock, users - 1)
 
 
 def _checked(

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -85,6 +86,18 @@ def drop_keys(env: MutableMapping[str, str]) -> None:
     """Take a person's keys, of language models and of the hub, out of an environment."""
     for variable in _VARIABLES:
         env.pop(variable, None)
+
+
+@contextmanager
+def keys_hidden() -> Iterator[None]:
+    """Keys of language models are not in this process's environment, nor in that of processes that start meanwhile."""
+    kept = {
+        name: os.environ.pop(name) for name in (*_HOST_KEYS.values(), _ANY_HOST_KEY) if name in os.environ
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def redact(text: str, secret: Secret | None = None) -> str:

@@ -1,16 +1,16 @@
 """`Resources`: an open store with everything that explaining and scoring on it share, loaded once."""
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autointerp import settings
 from autointerp.errors import UserError
 from autointerp.llm.client import Client
 from autointerp.llm.costs import Budget, PriceTable
 from autointerp.llm.endpoints import base_url as full_url
-from autointerp.llm.messages import ChatReply, ChatRequest
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.llm.options import LLMOptions
-from autointerp.llm.secrets import find_key
+from autointerp.llm.secrets import Secret, find_key
 from autointerp.pipeline.activations import ActivationCache
 from autointerp.pipeline.floors import Floors
 from autointerp.pipeline.keys import ApiKeys, KeyGone
@@ -52,6 +52,13 @@ class StoredReplies:
         )
 
 
+class Server(NamedTuple):
+    """Where a language model is asked."""
+
+    url: str
+    key: Secret
+
+
 class Resources:
     """One per process and store; thread-safe. Models are loaded when first needed."""
 
@@ -73,6 +80,21 @@ class Resources:
         options.check()
         if settings.is_read_only():
             raise UserError("This app asks no language model for visitors.")
+        server = self.server(options)
+        return Client(
+            options.model,
+            base_url=server.url,
+            api_key=server.key,
+            max_in_flight=options.max_in_flight,
+            timeout=options.timeout,
+            cache=self.replies,
+            known_as=options.identity()["endpoint"],
+            budget=budget,
+            prices=PriceTable.parse(options.prices),
+        )
+
+    def server(self, options: LLMOptions) -> Server:
+        """Raises `KeyGone`."""
         server = full_url(options.base_url)
         key = find_key(server, named=is_named(server))
         if options.key_ref is not None:
@@ -82,16 +104,11 @@ class Resources:
                     "The API key for this work was typed into a session that has ended, or was removed, and is stored nowhere. "
                     "Enter it again (Settings page) or set it in the environment, then press Retry."
                 )
-        return Client(
-            options.model,
-            base_url=options.base_url,
-            api_key=key,
-            max_in_flight=options.max_in_flight,
-            timeout=options.timeout,
-            cache=self.replies,
-            budget=budget,
-            prices=PriceTable.parse(options.prices),
-        )
+        return Server(server, key)
+
+    def budget(self, max_tokens: int | None, max_cost: float | None, spent: Usage | None) -> Budget:
+        """Of one session; `spent`: by earlier ones on the same work."""
+        return Budget(max_tokens=max_tokens, max_cost=max_cost, spent=spent)
 
     def offline_judge(self, window: int) -> OfflineJudge:
         """Knows the explanation, the example, and what ordinary text of this corpus looks like."""

@@ -49,14 +49,17 @@ class Session:
         key = repr(sorted(llm.to_dict().items(), key=lambda item: item[0]))
         with self._lock:
             if key not in self._clients:
-                limits = (llm.max_tokens, llm.max_cost)
-                if limits not in self._budgets:
-                    self._budgets[limits] = Budget(
-                        max_tokens=limits[0], max_cost=limits[1], spent=self._before
-                    )
-                client = self.resources.client(llm, budget=self._budgets[limits])
+                client = self.resources.client(llm, budget=self.budget(llm.max_tokens, llm.max_cost))
                 self._clients[key] = self._open.enter_context(client)
             return self._clients[key]
+
+    def budget(self, max_tokens: int | None, max_cost: float | None) -> Budget:
+        """One for all clients with these limits."""
+        limits = (max_tokens, max_cost)
+        with self._lock:
+            if limits not in self._budgets:
+                self._budgets[limits] = self.resources.budget(*limits, spent=self._before)
+            return self._budgets[limits]
 
     def explainer(self, options: ExplainOptions) -> Explainer:
         """Raises UserError."""

@@ -65,14 +65,21 @@ def add_batch_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_llm_arguments(parser: argparse.ArgumentParser) -> None:
+def add_llm_arguments(parser: argparse.ArgumentParser, *, replicas: bool = False) -> None:
+    """`replicas`: `--base-url` may be given several times."""
     group = parser.add_argument_group(
         "language model",
         "Any OpenAI-compatible server. Its key comes from the environment: OPENAI_API_KEY for OpenAI, OPENROUTER_API_KEY for "
         "OpenRouter, AUTOINTERP_API_KEY for any other. Defaults are taken from the app's Settings page.",
     )
     for name, (kind, metavar, text) in _LLM_ARGUMENTS.items():
-        group.add_argument(_flag(name), type=kind, metavar=metavar, help=text)
+        if name == "base_url" and replicas:
+            text += (
+                "; with --ray, again for each replica of the first, which names them all in what is stored"
+            )
+            group.add_argument(_flag(name), action="append", metavar=metavar, help=text)
+        else:
+            group.add_argument(_flag(name), type=kind, metavar=metavar, help=text)
 
 
 def given_llm_arguments(args: argparse.Namespace) -> list[str]:
@@ -101,7 +108,7 @@ def llm_options(
     for name in _LLM_ARGUMENTS:
         value = getattr(args, name)
         if value is not None and not name.startswith("price"):
-            chosen[fields.get(name, name)] = value
+            chosen[fields.get(name, name)] = value[0] if isinstance(value, list) else value
     if not chosen["model"].strip():
         raise UserError(
             f"{by} asks a language model, but none is chosen. Name it with --llm MODEL and its server with --base-url URL, "

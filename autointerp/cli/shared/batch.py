@@ -20,6 +20,7 @@ from autointerp.errors import AutointerpError, StoreReadOnly, UserError
 if TYPE_CHECKING:
     from autointerp.explain.options import ExplainOptions
     from autointerp.jobs import Job, JobItem, JobRunner
+    from autointerp.jobs.on_ray.workers import Spread
     from autointerp.pipeline.resources import Resources
     from autointerp.score.options import ScoreOptions
     from autointerp.store.annotations import Annotations
@@ -114,12 +115,16 @@ def chosen_latents(
     return latents
 
 
-def job_runner(resources: "Resources") -> "JobRunner":
-    """Runs jobs in this process, one at a time."""
+def job_runner(resources: "Resources", spread: "Spread | None" = None) -> "JobRunner":
+    """Runs jobs in this process, one at a time; with `spread`, explaining and scoring on a cluster."""
     from autointerp.jobs import JobRunner
     from autointerp.jobs.kinds import job_kinds
 
-    return JobRunner(resources.annotations, job_kinds(resources))
+    if spread is None:
+        return JobRunner(resources.annotations, job_kinds(resources))
+    from autointerp.jobs.on_ray.workers import spread_kinds
+
+    return JobRunner(resources.annotations, spread_kinds(resources, spread))
 
 
 def _work_through(
@@ -130,13 +135,14 @@ def _work_through(
     *,
     redo: bool = False,
     quiet: bool = False,
+    spread: "Spread | None" = None,
 ) -> Done:
-    """Do in this process, as one job, those of `items` that have no good result according to `undone` (with `redo`: all).
+    """Do from this process, as one job, those of `items` that have no good result according to `undone` (with `redo`: all).
     `quiet`: without a bar. Raises KeyboardInterrupt with how to continue, and whatever the set-up of the job raises."""
     before = len(undone(items))
     done = Done(len(items), already=0 if redo else len(items) - before)
     wanted = set(items)
-    runner = job_runner(resources)
+    runner = job_runner(resources, spread)
     with watching(resources.annotations, quiet=quiet) as watch:
         resources.annotations.jobs.recover()
         covered: set[Item] = set()
@@ -161,8 +167,9 @@ def explain_latents(
     *,
     redo: bool = False,
     quiet: bool = False,
+    spread: "Spread | None" = None,
 ) -> Done:
-    """Explain here, as one job, the latents without a good explanation of this configuration; see `_work_through`."""
+    """Explain, as one job, the latents without a good explanation of this configuration; see `_work_through`."""
     from autointerp.jobs.kinds import explain_job
     from autointerp.pipeline.pending import unexplained
 
@@ -173,6 +180,7 @@ def explain_latents(
         lambda items: unexplained(resources.annotations, coder, items, options),
         redo=redo,
         quiet=quiet,
+        spread=spread,
     )
 
 
@@ -184,8 +192,9 @@ def score_explanations(
     *,
     redo: bool = False,
     quiet: bool = False,
+    spread: "Spread | None" = None,
 ) -> Done:
-    """Score here, as one job, the explanations without a good score by one of `scorers`; see `_work_through`."""
+    """Score, as one job, the explanations without a good score by one of `scorers`; see `_work_through`."""
     from autointerp.jobs.kinds import score_job
     from autointerp.pipeline.pending import unscored
 
@@ -196,6 +205,7 @@ def score_explanations(
         lambda items: unscored(resources.annotations, coder, items, scorers),
         redo=redo,
         quiet=quiet,
+        spread=spread,
     )
 
 
