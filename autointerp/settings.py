@@ -47,13 +47,14 @@ def stores_folder() -> Path:
     return project_root() / "data" / "stores"
 
 
-def demo_store() -> Path:
-    """Where `autointerp demo` builds its store."""
-    return stores_folder() / "demo"
+def demo_store(subject: str = "docstrings") -> Path:
+    """Where `autointerp demo` builds its store of a subject model."""
+    return stores_folder() / ("demo" if subject == "docstrings" else subject)
 
 
 def demo_weights() -> Path:
-    """The shipped weights: `model/` and `coders/<coder>/<hookpoint>/`."""
+    """The shipped weights: `model/` and `coders/<coder>/<hookpoint>/`; a subject that is not the default has a folder of its
+    own here."""
     return project_root() / "data" / "demo"
 
 
@@ -71,6 +72,13 @@ def config_file() -> Path:
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     base = Path(folder) if folder.startswith(os.sep) else expanded("~/.config")
     return base / "autointerp" / "settings.json"
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept, in the user's cache folder."""
+    folder = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(folder) if folder.startswith(os.sep) else expanded("~/.cache")
+    return base / "autointerp"
 
 
 def weights_folder() -> Path | None:

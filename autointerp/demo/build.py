@@ -1,4 +1,4 @@
-"""Builds the demo store: the shipped model and coders, run over docstrings that the coders were not trained on."""
+"""Builds a demo store: a subject model and the shipped coders, run over docstrings that the coders were not trained on."""
 
 import hashlib
 import json
@@ -7,21 +7,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from autointerp import settings
-from autointerp.errors import ModelLoadError, StoreError, StoreIncomplete, StoreMissing, UserError
+from autointerp.demo.subjects import DOCSTRINGS, DemoSubject
+from autointerp.errors import StoreError, StoreIncomplete, StoreMissing, UserError
 from autointerp.types import ProgressCallback, no_progress
 
-N_TOKENS = 520_000
-"""More than half a million count once beginning-of-sequence positions are masked."""
 CTX_LEN = 128
-MODEL_NAME = "docstrings-neox"
 CORPUS_NAME = "held-out docstrings of installed libraries"
-HOOKPOINT = "layers.2.mlp"
-N_LATENTS, K = 1536, 24
-CONTROL_SEED = 9
-"""Of the random control: no coder was trained from it. Training leaves traces of the initial weights."""
 MARK = "demo.json"
 """File that says `autointerp demo` made the folder, and from what; only such a folder is ever replaced."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a demo store is made of: the subject's name, the model's shown name and folder, names and sources of coders, tokens
+    of text."""
+
+    subject: str
+    model_name: str
+    model: Path
+    coders: dict[str, str]
+    n_tokens: int
 
 
 @dataclass(frozen=True)
@@ -34,24 +39,17 @@ class DemoBuild:
     coders: list[str]
 
 
-def demo_coders(weights: Path) -> dict[str, str]:
-    """Names and sources of the demo's coders: the shipped ones, the MLP's own neurons, and a random control."""
-    folders = sorted(path for path in (weights / "coders").glob("*") if path.is_dir())
-    coders = {folder.name: str(folder) for folder in folders}
-    coders["neurons"] = f"neurons:{HOOKPOINT}:{K}"
-    coders["random"] = f"random:{HOOKPOINT}:{N_LATENTS}:{K}:{CONTROL_SEED}"
-    return coders
-
-
 def build_demo(
     path: Path,
     *,
+    subject: DemoSubject = DOCSTRINGS,
     force: bool = False,
     weights: Path | None = None,
-    n_tokens: int = N_TOKENS,
+    n_tokens: int | None = None,
     progress: ProgressCallback = no_progress,
 ) -> DemoBuild:
-    """Build the demo store at `path`, unless it is complete.
+    """Build the demo store of `subject` at `path`, unless it is complete; over `n_tokens` of text, by default the subject's own
+    number.
 
     An interrupted build is continued. With `force`, or when the store is damaged, of an older format, or made from other
     weights, a new one is built beside it and replaces it at the end. Explanations and scores are kept if weights and text are
@@ -59,36 +57,35 @@ def build_demo(
 
     Raises:
         UserError: `path` is not empty and not a demo store; nothing is touched.
-        ModelLoadError: The shipped weights are missing.
+        ModelLoadError: Weights are missing, or not those expected.
     """
     start = time.monotonic()
-    weights = weights or settings.demo_weights()
-    if not (weights / "model" / "config.json").is_file():
-        raise ModelLoadError(
-            f"the demo's weights are missing from {weights}: run this from a checkout of the repository."
-        )
-    coders = demo_coders(weights)
-    mark = fingerprint(weights, coders, n_tokens)
-    old_mark = _read_mark(path)
+    weights = weights or subject.weights()
+    model = subject.find_model(weights)
+    coders = subject.coders(weights)
+    n_tokens = subject.n_tokens if n_tokens is None else n_tokens
+    contents = Contents(subject.name, subject.model_name, model, coders, n_tokens)
+    mark = fingerprint(weights, contents, subject.model_sha256)
+    old_mark = _read_mark(path, subject.name)
     if old_mark == mark and not force:
         state = _state(path, set(coders))
         if state == "complete":
             return DemoBuild(path, False, time.monotonic() - start, list(coders))
         if state == "unfinished":
-            _cache(path, weights, coders, n_tokens, progress)
+            _cache(path, contents, progress)
             return DemoBuild(path, True, time.monotonic() - start, list(coders))
     if old_mark is None:
-        _begin(path, mark)
-        _cache(path, weights, coders, n_tokens, progress)
+        _begin(path, contents, mark)
+        _cache(path, contents, progress)
     else:
         same = old_mark == mark and not force
-        _replace(path, mark, weights, coders, n_tokens, progress, keep_written=same)
+        _replace(path, mark, contents, progress, keep_written=same)
     return DemoBuild(path, True, time.monotonic() - start, list(coders))
 
 
-def fingerprint(weights: Path, coders: dict[str, str], n_tokens: int) -> str:
-    """Changes with the weights, the coders and the number of tokens."""
-    digest = hashlib.sha256(f"{sorted(coders)} {n_tokens} {CTX_LEN}".encode())
+def fingerprint(weights: Path, contents: Contents, model_sha256: str) -> str:
+    """Changes with the weights, the coders and the number of tokens. `model_sha256`: of a model that is not among `weights`."""
+    digest = hashlib.sha256(f"{sorted(contents.coders)} {contents.n_tokens} {CTX_LEN}{model_sha256}".encode())
     for folder in ("model", "coders"):
         for file in sorted((weights / folder).rglob("*")):
             if file.suffix in {".json", ".safetensors"}:
@@ -112,11 +109,16 @@ def _state(path: Path, coders: set[str]) -> str:
         return "damaged"
 
 
-def _read_mark(path: Path) -> str | None:
-    """The fingerprint of the demo store at `path`; `None` when nothing is there."""
+def _read_mark(path: Path, subject: str) -> str | None:
+    """The fingerprint of the demo store at `path`; `None` when nothing is there. UserError where it is of another subject."""
     try:
         mark = json.loads((path / MARK).read_text(encoding="utf-8"))
-        return str(mark["fingerprint"])
+        fingerprint, made_for = str(mark["fingerprint"]), mark.get("subject", DOCSTRINGS.name)
+        if made_for != subject:
+            raise UserError(
+                f"{path} is the demo store of another model ({made_for}). Name another folder with --store."
+            )
+        return fingerprint
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError):
@@ -128,20 +130,18 @@ def _read_mark(path: Path) -> str | None:
     return None
 
 
-def _begin(path: Path, mark: str) -> None:
+def _begin(path: Path, contents: Contents, mark: str) -> None:
     from autointerp.store.files import write_atomically, writing
 
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / MARK, json.dumps({"fingerprint": mark}) + "\n")
+        write_atomically(path / MARK, json.dumps({"subject": contents.subject, "fingerprint": mark}) + "\n")
 
 
 def _replace(
     path: Path,
     mark: str,
-    weights: Path,
-    coders: dict[str, str],
-    n_tokens: int,
+    contents: Contents,
     progress: ProgressCallback,
     keep_written: bool,
 ) -> None:
@@ -153,8 +153,8 @@ def _replace(
     workspace = Workspace(path.parent, path.name)
     try:
         fresh = workspace.path / "new"
-        _begin(fresh, mark)
-        _cache(fresh, weights, coders, n_tokens, progress)
+        _begin(fresh, contents, mark)
+        _cache(fresh, contents, progress)
         if keep_written:
             copy_annotations(path, fresh)
         os.replace(path, workspace.path / "old")
@@ -163,22 +163,20 @@ def _replace(
         workspace.close()
 
 
-def _cache(
-    path: Path, weights: Path, coders: dict[str, str], n_tokens: int, progress: ProgressCallback
-) -> None:
+def _cache(path: Path, contents: Contents, progress: ProgressCallback) -> None:
     from autointerp.caching import cache
     from autointerp.demo.corpus import iter_documents
     from autointerp.models.subject import load_subject
 
-    subject = load_subject(str(weights / "model"))
-    subject.name = MODEL_NAME
+    subject = load_subject(str(contents.model))
+    subject.name = contents.model_name
     cache(
         path,
         model=subject,
-        coders=coders,
+        coders=contents.coders,
         documents=((document.name, document.text) for document in iter_documents("heldout")),
         corpus_name=CORPUS_NAME,
-        n_tokens=n_tokens,
+        n_tokens=contents.n_tokens,
         ctx_len=CTX_LEN,
         progress=progress,
     )

@@ -36,7 +36,7 @@ def read_checkpoint(
                 "encoders (BERT) are."
             )
         auto = _auto_class(config, head, options["trust_remote_code"])
-        with _quiet():
+        with quiet():
             model, info = auto.from_pretrained(
                 name, dtype=dtype or "auto", use_safetensors=True, output_loading_info=True, **options
             )
@@ -97,7 +97,7 @@ def _auto_class(config: Any, head: bool, trust_remote_code: bool) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No bars and load reports of transformers: progress goes through callbacks, missing weights are checked here."""
     from transformers.utils import logging
 

@@ -89,7 +89,7 @@ def dense_forward(coder: SparseCoder, x: Tensor) -> tuple[Tensor, Tensor, Tensor
     centred = x if coder.cfg.transcode else x - coder.b_dec
     pre = F.relu(F.linear(centred, coder.encoder.weight, coder.encoder.bias))
     with torch.no_grad():
-        chosen = torch.zeros_like(pre).scatter_(1, pre.topk(K, sorted=False).indices, 1.0)
+        chosen = torch.zeros_like(pre).scatter_(1, pre.topk(coder.cfg.k, sorted=False).indices, 1.0)
     acts = pre * chosen
     out = acts @ coder.W_dec + coder.b_dec
     return (out if coder.W_skip is None else out + x @ coder.W_skip.mT), acts, pre
@@ -114,7 +114,8 @@ def train(
     first = activations(table[:BATCH_ROWS])
     coders = {spec.name: new_coder(spec, first[spec.hookpoint][1].shape[1]) for spec in SPECS}
     for spec in SPECS:
-        _first_batch(coders[spec.name], *first[spec.hookpoint])
+        x, y = first[spec.hookpoint]
+        initialise(coders[spec.name], x if spec.transcode else y, y)
     optimizer = torch.optim.Adam([p for c in coders.values() for p in c.parameters()], lr=LR)
     silent = {name: torch.zeros(LATENTS, dtype=torch.long) for name in coders}
     state = {"spent": 0.0, "step": 0, "tokens": 0}
@@ -145,10 +146,12 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = LR * scale
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            fvus = {
-                spec.name: _backward(coders[spec.name], *seen[spec.hookpoint], silent[spec.name])
-                for spec in SPECS
-            }
+            fvus = {}
+            for spec in SPECS:
+                x, y = seen[spec.hookpoint]
+                fvus[spec.name] = backward(
+                    coders[spec.name], x if spec.transcode else y, y, silent[spec.name], DEAD_AFTER
+                )
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         now = time.monotonic()
@@ -248,33 +251,33 @@ def spliced_losses(model: GPTNeoXForCausalLM, heldout_stream: np.ndarray, out: P
 
 
 @torch.no_grad()
-def _first_batch(coder: SparseCoder, x: Tensor, y: Tensor) -> None:
-    """Initialise the biases as sparsify does, and check our forward against the module's."""
+def initialise(coder: SparseCoder, x: Tensor, y: Tensor) -> None:
+    """Initialise the biases as sparsify does, from what the coder reads and rebuilds (of an SAE both are the same), and check
+    our forward against the module's."""
     if coder.cfg.transcode:
         coder.encoder.bias.data = -x.mean(0) @ coder.encoder.weight.mT
     coder.b_dec.data = y.mean(0)
-    source = x if coder.cfg.transcode else y
     torch.testing.assert_close(
-        dense_forward(coder, source[:256])[0], coder(source[:256], y[:256]).sae_out,
+        dense_forward(coder, x[:256])[0], coder(x[:256], y[:256]).sae_out,
         rtol=1e-3, atol=1e-4,
     )  # fmt: skip
 
 
-def _backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor) -> float:
-    """One batch: gradients of FVU plus auxiliary loss into the coder; returns its FVU.
+def backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor, dead_after: int) -> float:
+    """One batch of what the coder reads and rebuilds: gradients of FVU plus auxiliary loss into it; returns its FVU.
 
-    ``silent`` counts, per latent, the tokens since it last fired; it is updated in place.
+    ``silent`` counts, per latent, the tokens since it last fired; it is updated in place. One silent for more than
+    ``dead_after`` is dead.
     """
     transcode = coder.cfg.transcode
     if not transcode:
         coder.set_decoder_norm_to_unit_norm()
-        x = y
     predicted, acts, pre = dense_forward(coder, x)
     error = y - predicted
     variance = (y - y.mean(0)).pow(2).sum()
     fvu = error.pow(2).sum() / variance
     loss = fvu
-    dead = (silent > DEAD_AFTER).nonzero().flatten()
+    dead = (silent > dead_after).nonzero().flatten()
     if len(dead):
         half = y.shape[1] // 2
         candidates = pre[:, dead]

@@ -51,7 +51,7 @@ def rest(monkeypatch: pytest.MonkeyPatch) -> Rest:
 
     monkeypatch.setattr(complete, "complete", fake_complete)
     monkeypatch.setattr(complete, "missing_in", lambda path: Missing(state.missing, {}, {}))
-    monkeypatch.setattr(demo, "leave_to_background", lambda path: state.asked.append("background"))
+    monkeypatch.setattr(demo, "leave_to_background", lambda path, subject: state.asked.append("background"))
     return state
 
 
@@ -117,8 +117,10 @@ def test_the_process_in_the_background_is_this_command(tmp_path: Path, monkeypat
     lowered: list[int] = []
     monkeypatch.setattr(subprocess, "Popen", Child)
     monkeypatch.setattr(os, "setpriority", lambda which, pid, level: lowered.append(level))
-    demo.leave_to_background(tmp_path)
-    assert started == [[sys.executable, "-m", "autointerp", "demo", "--store", str(tmp_path)]]
+    demo.leave_to_background(tmp_path, "smollm2")
+    assert started == [
+        [sys.executable, "-m", "autointerp", "demo", "--subject", "smollm2", "--store", str(tmp_path)]
+    ]
     assert [level > 0 for level in lowered] == [True]
 
 

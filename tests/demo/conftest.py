@@ -3,16 +3,19 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autointerp.demo import build, corpus
+from autointerp.demo import corpus
 from autointerp.demo.build import DemoBuild, build_demo
 from autointerp.demo.corpus import Document
+from autointerp.demo.subjects import DOCSTRINGS
 from tests.models.tiny import save_coder, save_neox
 
 N_TOKENS = 128 * 20
+TINY = replace(DOCSTRINGS, n_latents=32, k=2)
 
 Build = Callable[..., DemoBuild]
 
@@ -28,15 +31,13 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def little() -> Iterator[None]:
-    """Little text, and a small random coder."""
+    """Little text."""
     text = "Returns the number of items in the array, or None when it is empty. >>> f(2)\n3\n" * 3
     documents = [Document(f"module:f{i}", f"{text}{i}") for i in range(100)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             corpus, "iter_documents", lambda split: iter(documents) if split == "heldout" else 1 / 0
         )
-        patch.setattr(build, "N_LATENTS", 32)
-        patch.setattr(build, "K", 2)
         yield
 
 
@@ -45,7 +46,7 @@ def build_tiny(tiny_weights: Path, tmp_path: Path) -> Iterator[Build]:
     """`build_demo` on tiny weights and a little text, into `tmp_path / "demo"` unless told."""
 
     def run(path: Path = tmp_path / "demo", **options: object) -> DemoBuild:
-        return build_demo(path, **{"weights": tiny_weights, "n_tokens": N_TOKENS, **options})  # type: ignore[arg-type]
+        return build_demo(path, **{"subject": TINY, "weights": tiny_weights, "n_tokens": N_TOKENS, **options})  # type: ignore[arg-type]
 
     with little():
         yield run
@@ -55,7 +56,7 @@ def build_tiny(tiny_weights: Path, tmp_path: Path) -> Iterator[Build]:
 def _tiny_demo(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with little():
         return build_demo(
-            tmp_path_factory.mktemp("built") / "demo", weights=tiny_weights, n_tokens=N_TOKENS
+            tmp_path_factory.mktemp("built") / "demo", subject=TINY, weights=tiny_weights, n_tokens=N_TOKENS
         ).path
 
 

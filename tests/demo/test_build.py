@@ -8,6 +8,7 @@ import pytest
 
 from autointerp.demo import build
 from autointerp.demo.build import build_demo
+from autointerp.demo.subjects import DOCSTRINGS
 from autointerp.errors import ModelLoadError, UserError
 from autointerp.records import Explanation
 from autointerp.store import Store
@@ -24,7 +25,7 @@ def test_every_coder_is_cached_over_the_whole_text(build_tiny: Build):
     store = Store.open(done.path)
     assert {info.coder for info in store.coders()} == NAMES == set(done.coders)
     assert store.meta["corpus"]["n_tokens"] == N_TOKENS
-    assert store.meta["model"]["name"] == build.MODEL_NAME
+    assert store.meta["model"]["name"] == DOCSTRINGS.model_name
     assert {info.kind for info in store.coders()} == {"sae", "neurons", "random"}
     assert store.problems() == []
 
@@ -135,5 +136,5 @@ def test_without_weights_the_message_says_where_they_should_be(tmp_path: Path):
 
 
 def test_the_shipped_coders_are_the_seven_of_the_readme():
-    names = set(build.demo_coders(Path(__file__).parents[2] / "data" / "demo"))
+    names = set(DOCSTRINGS.coders(Path(__file__).parents[2] / "data" / "demo"))
     assert names == {"sae", "sae-seed1", "transcoder", "skip-transcoder", "sae-l1", "neurons", "random"}

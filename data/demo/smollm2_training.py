@@ -1,0 +1,166 @@
+"""The SmolLM2 demo's sparse coders: `sparsify` coders, all trained at once on the stored activations.
+
+As in `coders.py`, modules, initialisation, loss and file format are eai-sparsify's, and the loop is ours. What a coder reads
+and rebuilds is scaled to unit variance while it trains (the MLP's input is 40 times smaller than the residual stream);
+saving folds the scales into the weights, so that the files work on the model's own activations.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from coders import CoderSpec, backward, initialise
+from smollm2_activations import MLP, RESIDUAL, WIDTH, Stored
+from sparsify import SparseCoder, SparseCoderConfig
+from subject import Log
+from torch import Tensor
+
+LATENTS = 3072
+K = 32
+BATCH = 512
+LR = 1.5e-3
+WARMUP_SHARE = 0.03
+DEAD_AFTER = 100_000
+SAMPLE = 16_384
+
+SPECS = (
+    CoderSpec("sae", MLP, seed=0),
+    CoderSpec("sae-seed1", MLP, seed=1),
+    CoderSpec("transcoder", MLP, seed=0, transcode=True),
+    CoderSpec("skip-transcoder", MLP, seed=0, transcode=True, skip=True),
+    CoderSpec("sae-residual", RESIDUAL, seed=0),
+)
+
+
+class Data:
+    """Random batches of the stored activations, centred on nothing and divided by each site's standard deviation."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.arrays = stored.read()
+        self.n = len(self.arrays["output"])
+        sample = np.sort(np.random.default_rng(0).choice(self.n, min(SAMPLE, self.n), replace=False))
+        wide = {
+            site: torch.from_numpy(array[sample].astype(np.float32)) for site, array in self.arrays.items()
+        }
+        self.scale = {site: float((x - x.mean(0)).pow(2).mean().sqrt()) for site, x in wide.items()}
+        self._order = np.zeros(0, dtype=np.int64)
+        self._epoch = 0
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Site to Float[Tensor, "batch width"]; every token once an epoch, in an order that depends only on the epoch."""
+        steps = self.n // BATCH
+        epoch, at = divmod(step, steps)
+        if not len(self._order) or epoch != self._epoch:
+            self._order = np.random.default_rng(epoch).permutation(self.n)
+            self._epoch = epoch
+        rows = np.sort(self._order[at * BATCH : (at + 1) * BATCH])
+        return {
+            site: torch.from_numpy(array[rows].astype(np.float32)) / self.scale[site]
+            for site, array in self.arrays.items()
+        }
+
+
+def sites(spec: CoderSpec) -> tuple[str, str]:
+    """Which activations a coder reads, and which it rebuilds."""
+    if spec.hookpoint == RESIDUAL:
+        return "residual", "residual"
+    return ("input", "output") if spec.transcode else ("output", "output")
+
+
+def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float, log: Log) -> dict:
+    """Train for `minutes` in all, over all runs, or until `time.time()` reaches `deadline`, and save the coders in fp16.
+
+    The rate decays with the share of the time that is spent. Resumes from `work/smollm2.pt`. Returns what the cards say.
+    """
+    data = Data(stored)
+    coders: dict[str, SparseCoder] = {}
+    first = data.batch(0)
+    for spec in SPECS:
+        torch.manual_seed(spec.seed)
+        config = SparseCoderConfig(
+            num_latents=LATENTS, k=K, transcode=spec.transcode, skip_connection=spec.skip
+        )
+        coders[spec.name] = SparseCoder(WIDTH, config)
+        initialise(coders[spec.name], *(first[site] for site in sites(spec)))
+    optimizer = torch.optim.Adam([p for c in coders.values() for p in c.parameters()], lr=LR, foreach=True)
+    silent = {name: torch.zeros(LATENTS, dtype=torch.long) for name in coders}
+    state = {"spent": 0.0, "step": 0, "tokens": 0}
+    checkpoint = work / "smollm2.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        for name, coder in coders.items():
+            coder.load_state_dict(saved["coders"][name])
+        optimizer.load_state_dict(saved["optimizer"])
+        state, silent = saved["state"], saved["silent"]
+        log(f"coders: resumed at step {state['step']}")
+
+    def save() -> None:
+        weights = {name: coder.state_dict() for name, coder in coders.items()}
+        part = checkpoint.with_suffix(".part")
+        content = {"coders": weights, "optimizer": optimizer.state_dict(), "state": state, "silent": silent}
+        torch.save(content, part)
+        part.replace(checkpoint)
+
+    began = last_save = last_log = time.monotonic()
+    before = state["spent"]
+    total = min(minutes * 60, before + deadline - time.time())
+    running: dict[str, float] = {}
+    while state["spent"] < total:
+        progress = state["spent"] / total
+        scale = max(min(1.0, progress / WARMUP_SHARE, (1 - progress) / 0.8), 1e-3)
+        for group in optimizer.param_groups:
+            group["lr"] = LR * scale
+        seen = data.batch(state["step"])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for spec in SPECS:
+                read, rebuilt = (seen[site] for site in sites(spec))
+                fvu = backward(coders[spec.name], read, rebuilt, silent[spec.name], DEAD_AFTER)
+                running[spec.name] = 0.95 * running.get(spec.name, fvu) + 0.05 * fvu
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        now = time.monotonic()
+        state["step"] += 1
+        state["tokens"] += BATCH
+        state["spent"] = before + now - began
+        if now - last_log > 30:
+            figures = ", ".join(
+                f"{name} {fvu:.3f} ({float((silent[name] > DEAD_AFTER).float().mean()):.1%} dead)"
+                for name, fvu in running.items()
+            )
+            log(
+                f"coders: {state['spent'] / 60:.1f} min, step {state['step']}, {state['tokens']:,} tokens, FVU {figures}"
+            )
+            last_log = now
+        if now - last_save > 120:
+            save()
+            last_save = time.monotonic()
+    save()
+    for spec in SPECS:
+        coder = coders[spec.name]
+        if not spec.transcode:
+            coder.set_decoder_norm_to_unit_norm()
+        fold(coder, *(data.scale[site] for site in sites(spec)))
+        folder = out / "coders" / spec.name / spec.hookpoint
+        coder.half().save_to_disk(folder)
+        (folder / "sae.safetensors").chmod(0o644)
+    return {**state, "distinct_tokens": data.n, "latents": LATENTS, "k": K, "lr": LR, "batch": BATCH}
+
+
+@torch.no_grad()
+def fold(coder: SparseCoder, read: float, rebuilt: float) -> None:
+    """Make a coder of activations divided by `read` and `rebuilt` one of the activations themselves.
+
+    An SAE's latents grow with its input, so its biases do; a transcoder's stay as they are.
+    """
+    assert coder.W_dec is not None
+    if coder.cfg.transcode:
+        coder.encoder.weight /= read
+        coder.W_dec *= rebuilt
+        if coder.W_skip is not None:
+            coder.W_skip *= rebuilt / read
+    else:
+        coder.encoder.bias *= read
+    coder.b_dec *= rebuilt
