@@ -33,6 +33,7 @@ from autointerp.cli import (
     score,
     serve,
     sql,
+    steer,
 )
 from autointerp.cli.shared.output import say
 from autointerp.errors import UserError
@@ -47,6 +48,7 @@ COMMANDS = (
     score,
     compare,
     match,
+    steer,
     audit,
     collections,
     import_,

@@ -52,6 +52,7 @@ class Prober:
         self._lock = threading.Lock()
         self._subject: SubjectModel | None = None
         self._coders: dict[tuple[str, str], SparseCoder] = {}
+        """Without their decoders, but for those that were asked for with `loaded`."""
 
     def ready(self, coders: Sequence[str] | None = None) -> bool:
         """Whether `run` with these coders (all by default) would load nothing."""
@@ -150,6 +151,31 @@ class Prober:
         """One latent's activation on every token of the text, Float32[ndarray, " tokens"], zero where it does not activate."""
         return result.coders[coder].of(self._store.coder(coder).check_latent(latent))
 
+    @contextmanager
+    def loaded(
+        self, coder: str, progress: ProgressCallback = no_progress
+    ) -> Iterator[tuple[tuple[str, str], "SubjectModel", "SparseCoder"]]:
+        """Within, the model and a coder with its decoder, and what tells the coder's weights from others; nothing else runs
+        them meanwhile."""
+        [info] = self._infos([coder])
+        at = recorded.key(info)
+        with self._lock:
+            subject = self._load([info], progress)
+            if self._coders[at].target is not None and self._coders[at].W_dec is None:
+                self._coders[at] = recorded.load_coder(info, subject)
+            yield at, subject, self._coders[at]
+
+    def document_ids(self, subject: "SubjectModel", text: str, max_tokens: int) -> tuple[list[int], int]:
+        """The ids that caching would make of a text's first row, however long, and how many it puts before the text. Raises
+        UserError for a text without tokens, or with more than `max_tokens`."""
+        clean = re.sub("[\ud800-\udfff]", "\ufffd", text)
+        ids, n_added = self._tokenize(subject, clean, in_rows=False)
+        if len(ids) > max_tokens:
+            raise UserError(
+                f"The text has {len(ids):,} tokens; at most {max_tokens:,} are accepted. Shorten it."
+            )
+        return ids.tolist(), n_added
+
     def _infos(self, coders: Sequence[str] | None) -> list[CoderInfo]:
         if coders is None:
             return self._store.coders()
@@ -174,8 +200,11 @@ class Prober:
                 progress(Progress(stage, 1, 1, "coders"))
         return self._subject
 
-    def _tokenize(self, subject: "SubjectModel", text: str) -> tuple[NDArray[np.int64], int]:
-        """The ids that caching would make of a document, and how many it puts before the text."""
+    def _tokenize(
+        self, subject: "SubjectModel", text: str, *, in_rows: bool = True
+    ) -> tuple[NDArray[np.int64], int]:
+        """The ids that caching would make of a document, and how many it puts before the text. `in_rows`: with what begins
+        every row of the store's context length; else as one row."""
         from autointerp.caching.masking import separator
         from autointerp.caching.tokenize import encode, with_row_starts
 
@@ -188,9 +217,8 @@ class Prober:
         whole = np.asarray([*before, *ids], dtype=np.int64)
         if row_start is None:
             return whole, len(before)
-        return with_row_starts(whole, self._store.ctx_len, row_start), len(before) + (
-            before[:1] != [row_start]
-        )
+        length = self._store.ctx_len if in_rows else len(whole) + 1
+        return with_row_starts(whole, length, row_start), len(before) + (before[:1] != [row_start])
 
     def _run(
         self,

@@ -68,6 +68,15 @@ class SparseActivations:
             latent, token, activation = latent[fires], token[fires], activation[fires]
         return Firing(latent, token, activation)
 
+    def of(self, latent: int) -> Tensor:
+        """One latent's value on each token, Float32[Tensor, " n"], zero where it is not among the entries."""
+        values = torch.where(self.latents == latent, self.values, 0.0)
+        if self.offsets is None:
+            return values.sum(1)
+        n = len(self.offsets) - 1
+        token = torch.repeat_interleave(torch.arange(n, device=values.device), self.offsets.diff())
+        return values.new_zeros(n).index_add_(0, token, values)
+
     def first_not_finite(self) -> int | None:
         """The first row that holds NaN or infinity, if one does."""
         if not self.values.numel() or bool(torch.isfinite(self.values.max())):

@@ -1,0 +1,359 @@
+"""Continuing prompts with and without an edit of a coder's latents, many at once.
+
+All continuations of a prompt share what they have in common: its tokens before the first edited position are run once, and
+their key-value cache is copied. `transformers`' own `generate` runs the model, with its usual habits (sampling filters,
+penalties) switched off. Random numbers depend on the seed, the sample's number and the place alone, so that continuations
+with different factors differ by what the edit does to the model, not by luck.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autointerp.errors import BadActivations, CorpusError, UserError
+from autointerp.models.coders.coder import SparseCoder
+from autointerp.models.edits import Edit, Passes, check_editable, editing
+from autointerp.models.subject import SubjectModel
+
+CLOSE = 1e-2
+"""Of the spread of the logits, how much a cache or padding may change them (half precision rounds)."""
+
+TRIED = 4
+"""Tokens on which the model's cache is tried."""
+
+OnToken = Callable[[int], None]
+"""Told after every new token how many there are. An exception from it ends the generation."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """`n_samples` texts of `n_new` tokens at most for each prompt and factor. `temperature` 0 takes the likeliest token."""
+
+    n_new: int
+    temperature: float = 1.0
+    seed: int = 0
+    n_samples: int = 1
+
+    def __post_init__(self) -> None:
+        if self.n_new < 1 or self.n_samples < 1:
+            raise UserError(
+                f"{self.n_new} new tokens and {self.n_samples} samples: at least 1 of each is needed"
+            )
+        if not 0 <= self.temperature < float("inf"):
+            raise UserError(f"temperature is {self.temperature}; 0 (the likeliest token) or more is needed")
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """Of p prompts at f factors, s samples each. `ids` Int64[Tensor, "p f s n"], -1 after the end of a text; `log_probs`
+    Float32[Tensor, "p f s n"]: of each token, as the model with the edit gives it; `first` Float32[Tensor, "p f vocab"]: log
+    probabilities of the token after the prompt."""
+
+    ids: Tensor
+    log_probs: Tensor
+    first: Tensor
+
+
+@dataclass(eq=False)
+class Prompts:
+    """Rows of token ids, as given, and side by side with padding before them."""
+
+    rows: list[list[int]]
+    ids: Tensor
+    mask: Tensor
+    _caches: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        return self.ids.shape[1]
+
+
+class Continuer:
+    """Continues prompts under edits of one coder. Not thread-safe."""
+
+    def __init__(self, subject: SubjectModel, coder: SparseCoder):
+        """Raises UserError or CoderLoadError where latents of this coder cannot be edited."""
+        check_editable(subject, coder)
+        self.subject, self.coder = subject, coder
+        self._uses_cache: bool | None = None
+        self._copies_cache: bool | None = None
+        self._hides_padding: bool | None = None
+
+    def prompts(self, rows: Sequence[Sequence[int]], n_new: int) -> list[Prompts]:
+        """Prompts that are run together: all of them, or those of equal length where this model reads padding as text.
+
+        Raises CorpusError: an empty prompt, an id outside the vocabulary, or one that does not fit the model's context with
+        `n_new` tokens more.
+        """
+        limit = self.subject.max_ctx_len
+        for row in rows:
+            if not row:
+                raise CorpusError("the prompt is empty")
+            if min(row) < 0 or max(row) >= self.subject.vocab_size:
+                raise CorpusError(
+                    f"the prompt holds ids outside the vocabulary of {self.subject.name} (0 to {self.subject.vocab_size - 1})"
+                )
+            if limit is not None and len(row) + n_new > limit:
+                raise CorpusError(
+                    f"the prompt has {len(row):,} tokens, and with {n_new} new ones that is more than the {limit:,} that "
+                    f"{self.subject.name} can take. Shorten the prompt."
+                )
+        lengths = sorted({len(row) for row in rows})
+        if len(lengths) <= 1 or self._reads_no_padding(rows):
+            return [self._padded(rows)] if rows else []
+        return [self._padded([row for row in rows if len(row) == length]) for length in lengths]
+
+    def run(
+        self,
+        prompts: Prompts,
+        edit: Edit,
+        factors: Sequence[float],
+        sampling: Sampling,
+        *,
+        start: int | None = None,
+        on_token: OnToken = lambda _: None,
+    ) -> Continuations:
+        """Continue every prompt at every factor; 0 is the model as it is. `start`: the first edited position of each prompt, by
+        default its last token; new tokens are edited too.
+
+        Raises BadActivations where the edit makes the model give NaN or infinity.
+        """
+        n, f, s = len(prompts.rows), len(factors), sampling.n_samples
+        padding = prompts.width - prompts.mask.sum(1)
+        starts = torch.full_like(padding, prompts.width - 1) if start is None else padding + start
+        repeats = f * s
+        by_row = torch.tensor([factor for factor in factors for _ in range(s)], dtype=torch.float32)
+        passes = Passes(prompts.width)
+        sampler = _Sampler(
+            sampling, n * f, passes, on_token, [float(x) for x in factors], _ends(self.subject)
+        )
+        keeps_state = self._keeps_state()
+        with torch.inference_mode():
+            cache = self._cache(prompts, int(starts.min()), repeats)
+            with editing(
+                self.subject, self.coder, edit,
+                by_row.repeat(n).to(self.subject.device), starts.repeat_interleave(repeats), passes,
+            ):  # fmt: skip
+                self._generate(prompts, repeats, sampling.n_new, sampler, cache, use_cache=keeps_state)
+        ids, log_probs = sampler.result()
+        shape = (n, f, s, ids.shape[1])
+        first = sampler.first.view(n, f, s, -1)[:, :, 0]
+        return Continuations(ids.view(shape), log_probs.view(shape), first)
+
+    def clean_log_probs(self, prompt: Prompts, continuations: Tensor) -> Tensor:
+        """Of each token of `continuations` Int64[Tensor, "rows n"] of a single prompt, the log probability by the model as it
+        is, Float32[Tensor, "rows n"]; 0 after a text's end."""
+        rows, n = continuations.shape
+        new = continuations.clamp(min=0)
+        with torch.inference_mode():
+            cache = self._cache(prompt, prompt.width - 1, rows)
+            whole = torch.cat([prompt.ids.repeat(rows, 1), new], dim=1)
+            inputs: dict[str, Any] = {"input_ids": whole[:, :-1]}
+            if cache is not None:
+                inputs = {"input_ids": whole[:, prompt.width - 1 : -1], "past_key_values": cache}
+                inputs["attention_mask"] = torch.ones_like(whole[:, :-1])
+            logits = self.subject.model(**inputs).logits[:, -n:].float()
+            chosen = torch.log_softmax(logits, dim=-1).gather(2, new[:, :, None])[:, :, 0]
+        return torch.where(continuations >= 0, chosen, 0.0)
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> Prompts:
+        width = max(map(len, rows))
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for number, row in enumerate(rows):
+            ids[number, width - len(row) :] = torch.tensor(row)
+            mask[number, width - len(row) :] = 1
+        device = self.subject.device
+        return Prompts([list(row) for row in rows], ids.to(device), mask.to(device))
+
+    def _generate(
+        self,
+        prompts: Prompts,
+        repeats: int,
+        n_new: int,
+        sampler: "_Sampler",
+        cache: Any = None,
+        *,
+        use_cache: bool = True,
+    ) -> None:
+        from transformers.generation.logits_process import LogitsProcessorList
+
+        given: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+        with _plain_generation(self.subject):
+            self.subject.model.generate(  # type: ignore[operator]
+                input_ids=prompts.ids.repeat_interleave(repeats, 0),
+                attention_mask=prompts.mask.repeat_interleave(repeats, 0),
+                max_new_tokens=n_new,
+                use_cache=use_cache,
+                logits_processor=LogitsProcessorList([sampler]),
+                **given,
+            )
+
+    def _cache(self, prompts: Prompts, n: int, repeats: int) -> Any:
+        """A copy of the cache of the first n positions, `repeats` times for each prompt; `None` where it cannot be used."""
+        if n < 1 or not self._keeps_state() or not self._copies_caches(prompts):
+            return None
+        if n not in prompts._caches:
+            prompts._caches[n] = self._prefilled(prompts, n)
+        made = copy.deepcopy(prompts._caches[n])
+        if repeats > 1:
+            made.batch_repeat_interleave(repeats)
+        return made
+
+    def _prefilled(self, prompts: Prompts, n: int) -> Any:
+        mask = prompts.mask[:, :n]
+        inputs: dict[str, Any] = {"input_ids": prompts.ids[:, :n], "use_cache": True}
+        if not bool(mask.all()):
+            inputs["attention_mask"] = mask
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+        return getattr(self.subject.model(**inputs), "past_key_values", None)
+
+    def _copies_caches(self, prompts: Prompts) -> bool:
+        """Whether going on from a copied cache gives the logits of a whole pass; tried once, on these prompts."""
+        if self._copies_cache is None:
+            self._copies_cache = False
+            whole = self._next_logits(prompts, None)
+            try:
+                cache = copy.deepcopy(self._prefilled(prompts, prompts.width - 1))
+                cache.batch_repeat_interleave(2)
+                again = self._next_logits(prompts, cache, 2)[::2]
+                self._copies_cache = _same(again, whole)
+            except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
+                pass
+        return self._copies_cache
+
+    def _reads_no_padding(self, rows: Sequence[Sequence[int]]) -> bool:
+        """Whether the shortest row gives the same logits with padding before it as alone; tried once."""
+        if self._hides_padding is None:
+            short, long = min(rows, key=len), max(rows, key=len)
+            try:
+                padded = self._next_logits(self._padded([short, long]), None)[:1]
+                self._hides_padding = _same(padded, self._next_logits(self._padded([short]), None))
+            except (TypeError, ValueError, RuntimeError, IndexError):
+                self._hides_padding = False
+        return self._hides_padding
+
+    def _keeps_state(self) -> bool:
+        """Whether the model's cache or recurrent state gives what whole passes give, on a few tokens of two rows; tried once.
+        (RWKV's in transformers 5.23 does not: it mixes the rows of a batch.)"""
+        if self._uses_cache is None:
+            self._uses_cache = True
+            tokens = [token % self.subject.vocab_size for token in range(1, 2 * TRIED + 1)]
+            rows = self._padded([tokens[:TRIED], tokens[TRIED:]])
+            sampler = self._sampler(Sampling(TRIED, temperature=0.0), rows)
+            with torch.inference_mode():
+                self._generate(rows, 1, TRIED, sampler)
+                ids, log_probs = sampler.result()
+                whole = self.subject.model(input_ids=torch.cat([rows.ids, ids.clamp(min=0)], 1)[:, :-1])
+                logits = torch.log_softmax(whole.logits[:, -ids.shape[1] :].float(), -1)
+            expected = logits.gather(2, ids.clamp(min=0)[:, :, None])[:, :, 0]
+            off = torch.where(ids >= 0, (expected - log_probs).abs(), 0.0).max()
+            self._uses_cache = float(off) <= CLOSE * float(logits.std())
+        return self._uses_cache
+
+    def _next_logits(self, prompts: Prompts, cache: Any, repeats: int = 1) -> Tensor:
+        sampler = self._sampler(Sampling(1, temperature=0.0), prompts, repeats)
+        with torch.inference_mode():
+            self._generate(prompts, repeats, 1, sampler, cache)
+        return sampler.first
+
+    def _sampler(self, sampling: Sampling, prompts: Prompts, repeats: int = 1) -> "_Sampler":
+        return _Sampler(sampling, len(prompts.rows) * repeats, Passes(prompts.width), lambda _: None)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and float((a - b).abs().max()) <= CLOSE * float(b.std())
+
+
+class _Sampler:
+    """A logits processor that chooses the next token by the Gumbel trick and notes what it was chosen from.
+
+    Rows are ordered by prompt and factor, then by sample.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        n_groups: int,
+        passes: Passes,
+        on_token: OnToken,
+        factors: Sequence[float] = (),
+        ends: Sequence[int] = (),
+    ):
+        self._sampling, self._n_groups, self._passes, self._on_token = sampling, n_groups, passes, on_token
+        self._factors = factors
+        self._ends = torch.tensor(ends, dtype=torch.long)
+        self._ended: Tensor | None = None
+        seeds = ((sampling.seed * 1_000_003 + sample) % 2**63 for sample in range(sampling.n_samples))
+        self._random = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._chosen: list[Tensor] = []
+        self._log_probs: list[Tensor] = []
+        self._begin = passes.n_known
+        self.first = torch.empty(0)
+        """Float32[Tensor, "rows vocab"]: log probabilities of the token after the prompt."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._passes.n_known = input_ids.shape[1] + 1
+        log_probs = torch.log_softmax(scores.float(), dim=-1)
+        bad = ~torch.isfinite(log_probs.max(dim=-1).values)
+        if bool(bad.any()):
+            self._refuse(int(bad.nonzero()[0]))
+        if not self._chosen:
+            self.first = log_probs.clone()
+        values = log_probs
+        if self._sampling.temperature > 0:
+            vocab = scores.shape[-1]
+            drawn = [torch.empty(vocab).exponential_(generator=random) for random in self._random]
+            noise = -torch.stack(drawn).log().to(scores.device).repeat(self._n_groups, 1)
+            values = log_probs / self._sampling.temperature + noise
+        chosen = values.argmax(dim=-1)
+        of_chosen = log_probs.gather(1, chosen[:, None])[:, 0]
+        ended = torch.zeros_like(chosen, dtype=torch.bool) if self._ended is None else self._ended
+        self._chosen.append(chosen.masked_fill(ended, -1))
+        self._log_probs.append(of_chosen.masked_fill(ended, 0.0))
+        self._ended = ended | torch.isin(chosen, self._ends.to(chosen.device))
+        self._on_token(len(self._chosen))
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter_(1, chosen[:, None], 0.0)
+
+    def _refuse(self, row: int) -> None:
+        if self._factors:
+            factor = self._factors[row // self._sampling.n_samples % len(self._factors)]
+            if factor != 0:
+                raise BadActivations(
+                    f"A strength of {factor:g} makes the model give NaN or infinity. Choose a smaller one."
+                )
+        raise BadActivations("The model gives NaN or infinity on this prompt. Check its weights.")
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Ids and log probabilities, [rows, n]; -1 and 0 after the end of a text."""
+        return torch.stack(self._chosen, 1), torch.stack(self._log_probs, 1)
+
+
+def _ends(subject: SubjectModel) -> list[int]:
+    """Ids that end a text."""
+    model: Any = subject.model
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+
+@contextmanager
+def _plain_generation(subject: SubjectModel) -> Iterator[None]:
+    """Within, `generate` takes what its logits processor chose, and nothing from the model's own generation settings."""
+    from transformers.generation.configuration_utils import GenerationConfig
+
+    model: Any = subject.model
+    before = model.generation_config
+    pad = before.pad_token_id if getattr(before, "pad_token_id", None) is not None else 0
+    model.generation_config = GenerationConfig(
+        do_sample=False, num_beams=1, eos_token_id=before.eos_token_id, pad_token_id=pad, bos_token_id=before.bos_token_id
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        model.generation_config = before

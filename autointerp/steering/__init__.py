@@ -1,0 +1,7 @@
+"""Steering: continuing a prompt with latents of a coder raised, or held at zero, beside the model as it is."""
+
+from autointerp.steering.options import SteeringOptions
+from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
+from autointerp.steering.steerer import Steerer
+
+__all__ = ["Continuation", "NextToken", "Steered", "Steerer", "SteeringOptions", "SteeringResult"]
