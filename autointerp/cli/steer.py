@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from autointerp.cli.shared.progress import progress_bars
     from autointerp.probe import Prober
-    from autointerp.steering import Steerer
+    from autointerp.steering.steerer import Steerer
     from autointerp.store import Store
 
     options = options_of(args)

@@ -2,6 +2,5 @@
 
 from autointerp.steering.options import SteeringOptions
 from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
-from autointerp.steering.steerer import Steerer
 
-__all__ = ["Continuation", "NextToken", "Steered", "Steerer", "SteeringOptions", "SteeringResult"]
+__all__ = ["Continuation", "NextToken", "Steered", "SteeringOptions", "SteeringResult"]

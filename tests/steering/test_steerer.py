@@ -15,7 +15,8 @@ from autointerp.caching import cache
 from autointerp.errors import CoderLoadError, CorpusError, ModelLoadError, UnknownName, UserError
 from autointerp.probe import Prober
 from autointerp.probe.recorded import load_coder, load_subject
-from autointerp.steering import Steerer, SteeringOptions
+from autointerp.steering import SteeringOptions
+from autointerp.steering.steerer import Steerer
 from autointerp.store import Store
 from autointerp.types import Progress
 from tests.caching.conftest import Lab, lab, store, subject
