@@ -57,7 +57,7 @@ def scores(coder: CoderAnnotations, kind: ScoreKind, made_by: str | None, n_late
     import pyarrow.compute
 
     pc: Any = pyarrow.compute  # its functions are made at import and not known to type checkers
-    table = coder.of_kind(kind)
+    table = coder.of_kind(kind, ("latent", "value", "floor", "made_by"))
     latent = table["latent"].to_numpy()
     value, floor = (table[name].to_numpy().astype(np.float64) for name in ("value", "floor"))
     wanted = pc.fill_null(pc.equal(table["made_by"], made_by or ""), False).to_numpy().astype(bool)

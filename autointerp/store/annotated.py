@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autointerp.store import word_search
 from autointerp.store.annotations import Annotations
-from autointerp.store.corpus.search import escape
 from autointerp.store.score_kinds import ScoreKind
 from autointerp.store.shown import ShownExplanation, ShownScore, ShownVerdict
 
@@ -48,7 +48,7 @@ class CoderAnnotations:
     verdicts: pa.Table
     configs: Mapping[str, Mapping[str, Any]]
     _values: dict[ScoreKind, pa.Table] = field(default_factory=dict)
-    _of_kind: dict[ScoreKind, pa.Table] = field(default_factory=dict)
+    _places_of: dict[ScoreKind, NDArray[np.int64]] = field(default_factory=dict)
     _bars: dict[ScoreKind, float | None] = field(default_factory=dict)
     _counted: dict[str | None, dict[ScoreKind, int]] = field(default_factory=dict)
 
@@ -70,20 +70,41 @@ class CoderAnnotations:
 
     def _count(self, made_by: str | None) -> dict[ScoreKind, int]:
         pc = _compute()
-        columns = ["scorer", "judge", "protocol", "negatives", "model", "config"]
-        shown = self.scores["shown"]
+        shown = self._shown
         if made_by is not None:
-            shown = pc.and_(shown, pc.equal(self.scores["made_by"], made_by))
-        rows = self.scores.filter(shown).select(columns)
-        # Grouping needs plain strings: dictionaries of parts of the table may differ.
-        plain = rows.cast(pa.schema({name: pa.string() for name in columns}))
-        counted = plain.group_by(columns).aggregate([([], "count_all")]).to_pylist()
-        return {
-            ScoreKind(*(row[name] for name in columns), settings=self.configs.get(row["config"], {})): row[
-                "count_all"
-            ]
-            for row in counted
-        }
+            shown = shown & self._made_by(made_by)
+        counted = pc.value_counts(pa.array(self._kind_numbers[0][shown]))
+        counts = dict(zip(*(field.to_pylist() for field in counted.flatten()), strict=True))
+        return {kind: counts[number] for kind, number in self._kind_numbers[1].items() if number in counts}
+
+    @cached_property
+    def _kind_numbers(self) -> tuple[NDArray[np.int64], dict[ScoreKind, int]]:
+        """A number for each row of `scores`, the same for those of one kind, and the number of each kind."""
+        pc = _compute()
+        names = ("scorer", "judge", "protocol", "negatives", "model", "config")
+        numbers, words = np.zeros(self.scores.num_rows, np.int64), []
+        for name in names:
+            column = _whole(self.scores[name])
+            words.append([*column.dictionary.to_pylist(), None])
+            own = column.indices.fill_null(len(words[-1]) - 1).to_numpy(zero_copy_only=False)
+            numbers = numbers * len(words[-1]) + own
+        kinds = {}
+        for number in pc.unique(pa.array(numbers)).to_pylist():
+            values, rest = [], number
+            for known in reversed(words):
+                rest, at = divmod(rest, len(known))
+                values.append(known[at])
+            kinds[ScoreKind(*reversed(values), settings=self.configs.get(values[0], {}))] = number
+        return numbers, kinds
+
+    @cached_property
+    def _shown(self) -> NDArray[np.bool_]:
+        return self.scores["shown"].to_numpy()
+
+    def _of(self, kind: ScoreKind) -> NDArray[np.bool_]:
+        """Which rows of `scores` are of this kind."""
+        numbers, kinds = self._kind_numbers
+        return numbers == kinds.get(kind, -1)
 
     @cached_property
     def states(self) -> pa.Table:
@@ -93,9 +114,9 @@ class CoderAnnotations:
         only = failed[~np.isin(failed, self.latents)]
         latent = np.concatenate([self.latents, only])
         explained = np.arange(len(latent)) < len(self.latents)
-        blank = pa.nulls(len(only), pa.string())
-        explainer = pa.chunked_array([*table["explainer"].cast(pa.string()).chunks, blank], pa.string())
-        made_by = pa.chunked_array([*table["made_by"].cast(pa.string()).chunks, blank], pa.string())
+        blank = pa.nulls(len(only), table["explainer"].type)
+        explainer = pa.chunked_array([*table["explainer"].chunks, blank], blank.type)
+        made_by = pa.chunked_array([*table["made_by"].chunks, blank], blank.type)
         pinned = np.concatenate([table["pinned"].to_numpy(), np.zeros(len(only), bool)])
         return pa.table(
             {
@@ -104,7 +125,7 @@ class CoderAnnotations:
                 "failed": np.isin(latent, failed),
                 "explainer": explainer,
                 "pinned": pinned,
-                "person": np.array([name == PERSON for name in explainer.to_pylist()], bool),
+                "person": _compute().fill_null(_compute().equal(explainer, PERSON), False),
                 "made_by": made_by,
             }
         )
@@ -113,7 +134,7 @@ class CoderAnnotations:
         """`latent, score, ci_low, above_floor` of the shown explanations scored this way; what is missing is null. Rounded, so
         that 0.7 - 0.6 is at least 0.1, as it reads."""
         if kind not in self._values:
-            rows = self.of_kind(kind)
+            rows = self.of_kind(kind, ("latent", "value", "ci_low", "floor"))
             numbers = {name: _floats(rows[name]) for name in ("value", "ci_low", "floor")}
             columns = {
                 "score": numbers["value"],
@@ -145,52 +166,50 @@ class CoderAnnotations:
             {"latent": unique.astype(np.uint32), "score": best, "ci_low": none, "above_floor": none}
         )
 
-    def of_kind(self, kind: ScoreKind) -> pa.Table:
-        """The rows of `scores` of shown explanations and this kind, ascending by latent: one per latent."""
-        if kind not in self._of_kind:
-            pc = _compute()
-            table = self.scores
-            names = ("scorer", "judge", "protocol", "negatives", "config", "model")
-            self._of_kind[kind] = table.filter(
-                pc.and_(table["shown"], _is(table, kind, names))
-            ).combine_chunks()
-        return self._of_kind[kind]
+    def of_kind(self, kind: ScoreKind, columns: Sequence[str], made_by: str | None = None) -> pa.Table:
+        """These columns of the rows of `scores` of shown explanations and this kind, ascending by latent: one per latent. With
+        `made_by` of those that were made like that."""
+        places = self._places(kind)
+        if made_by is not None:
+            places = places[self._made_by(made_by)[places]]
+        return self.scores.select(list(columns)).take(pa.array(places))
+
+    def _made_by(self, made_by: str) -> NDArray[np.bool_]:
+        """Which rows of `scores` are of explanations that were made like that."""
+        pc = _compute()
+        made = pc.fill_null(pc.equal(_whole(self.scores["made_by"]), made_by), False)
+        return made.to_numpy(zero_copy_only=False)
+
+    def _places(self, kind: ScoreKind) -> NDArray[np.int64]:
+        """Of those rows in `scores`."""
+        if kind not in self._places_of:
+            self._places_of[kind] = np.flatnonzero(self._shown & self._of(kind))
+        return self._places_of[kind]
 
     def floor_bar(self, kind: ScoreKind) -> float | None:
         """The score that random explanations of this coder's latents reach in 2.5 % of cases: that percentile of all floors
         measured this way, or of the same scorer, judge and examples with any settings where these are too few. `None` with
         fewer than `MIN_FLOORS` of either."""
         if kind not in self._bars:
-            pc = _compute()
-            table = self.scores.filter(pc.is_valid(self.scores["floor"]))
-            alike = _is(table, kind, ("scorer", "judge", "protocol", "negatives", "model"))
-            same = pc.and_(alike, _is(table, kind, ("config",)))
-            wanted = next((mask for mask in (same, alike) if (pc.sum(mask).as_py() or 0) >= MIN_FLOORS), None)
-            floors = None if wanted is None else _floats(table.filter(wanted)["floor"])
-            self._bars[kind] = None if floors is None else float(np.percentile(floors, FLOOR_PERCENTILE))
+            measured = _floats(self.scores["floor"])
+            floors = measured[self._of(kind) & ~np.isnan(measured)]
+            if len(floors) < MIN_FLOORS:
+                alike = [each for each in self._kind_numbers[1] if each.base == kind.base]
+                mask = np.isin(self._kind_numbers[0], [self._kind_numbers[1][each] for each in alike])
+                floors = measured[mask & ~np.isnan(measured)]
+            enough = len(floors) >= MIN_FLOORS
+            self._bars[kind] = float(np.percentile(floors, FLOOR_PERCENTILE)) if enough else None
         return self._bars[kind]
 
     @cached_property
     def _folded(self) -> pa.Array:
-        return pa.array([text.casefold() for text in self.explanations["text"].to_pylist()], pa.string())
+        return word_search.folded(_whole(self.explanations["text"]))
 
     def find_words(self, query: str) -> pa.Table:
         """`latent, relevance` of the shown explanations that hold every word of `query`, in any case: whole words before
         parts of words, then the shorter text first. Nothing for an empty query."""
-        pc = _compute()
-        words = list(dict.fromkeys(query.encode("utf-8", "replace").decode().casefold().split()))
-        matching = np.full(len(self.latents), bool(words))
-        for word in words:
-            matching &= pc.match_substring(self._folded, word).to_numpy(zero_copy_only=False)
-        at = np.flatnonzero(matching)
-        texts = self._folded.take(pa.array(at))
-        whole = np.zeros(len(at))
-        for word in words:
-            alone = rf"(?:^|[^\pL\pN_]){escape(word)}(?:$|[^\pL\pN_])"
-            whole += pc.match_substring_regex(texts, alone).to_numpy(zero_copy_only=False)
-        length = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
-        relevance = (whole + 1 / (2 + length)) / max(len(words), 1)
-        return pa.table({"latent": self.latents[at].astype(np.uint32), "relevance": relevance})
+        places, relevance = word_search.find(self._folded, query)
+        return pa.table({"latent": self.latents[places].astype(np.uint32), "relevance": relevance})
 
     def shown(self, latents: Sequence[int]) -> dict[int, ShownExplanation]:
         """The shown explanations of these latents, where there is one."""
@@ -211,7 +230,6 @@ class CoderAnnotations:
 
     def shown_scores(self, kind: ScoreKind, latents: Sequence[int]) -> dict[int, ShownScore]:
         """The scores of this kind that the shown explanations of these latents have."""
-        table = self.of_kind(kind)
         columns = [
             "score_id",
             "value",
@@ -224,9 +242,11 @@ class CoderAnnotations:
             "above_low",
             "metric",
         ]
+        places = self._places(kind)
+        ids = self.scores["latent"].to_numpy()[places]
         return {
             latent: ShownScore(*(row[name] for name in columns), floor_bar=self.floor_bar(kind))
-            for latent, row in _rows(table, table["latent"].to_numpy(), latents)
+            for latent, row in _rows(self.scores.select(columns), ids, latents, places)
         }
 
     def verdicts_but(self, unseen: Collection[int]) -> pa.Table:
@@ -286,7 +306,7 @@ class AnnotatedStore:
                 scores,
                 annotations.failure_summary(name),
                 annotations.audits.verdict_summary(name),
-                annotations.configs(scores["config"].unique().to_pylist()),
+                annotations.configs(_whole(scores["config"]).dictionary.to_pylist()),
             )
             end = self._clock()
             self._kept[name] = (current, end + min(REST * (end - begin), LONGEST_REST))
@@ -338,14 +358,9 @@ def _compute() -> Any:
     return pyarrow.compute
 
 
-def _is(table: pa.Table, kind: ScoreKind, names: Iterable[str]) -> Any:
-    """Which rows of `table` are of `kind` in these columns."""
-    pc = _compute()
-    wanted = pa.chunked_array([np.ones(table.num_rows, bool)])
-    for name in names:
-        value = getattr(kind, name)
-        wanted = pc.and_(wanted, pc.is_null(table[name]) if value is None else pc.equal(table[name], value))
-    return pc.fill_null(wanted, False)
+def _whole(column: pa.ChunkedArray) -> Any:
+    """In one piece."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -353,12 +368,19 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return column.to_numpy().astype(np.float64)
 
 
-def _rows(table: pa.Table, ids: NDArray[np.int64], latents: Sequence[int]) -> list[tuple[int, dict]]:
-    """The rows of `table` for `latents`, where there are any; `ids` are its latents, ascending."""
+def _rows(
+    table: pa.Table,
+    ids: NDArray[np.int64],
+    latents: Sequence[int],
+    places: NDArray[np.int64] | None = None,
+) -> list[tuple[int, dict]]:
+    """The rows of `table` for `latents`, where there are any; `ids` are its latents, ascending, or those of the rows at
+    `places`."""
     wanted = np.asarray(latents, dtype=np.int64)
     at = np.searchsorted(ids, wanted)
     present = (
         np.flatnonzero((at < len(ids)) & (ids[np.minimum(at, len(ids) - 1)] == wanted)) if len(ids) else []
     )
+    at = at if places is None or not len(present) else places[np.minimum(at, len(places) - 1)]
     rows = table.take(at[present]).to_pylist() if len(present) else []
     return [(int(wanted[i]), row) for i, row in zip(present, rows, strict=True)]

@@ -86,7 +86,8 @@ def list_table(
             seen = {coder: each.verdicts_but(query.unseen.get(coder, ())) for coder, each in written.items()}
             columns |= _joined(table, seen, _VERDICT)
         if query.kind is not None:
-            scores = {coder: each.of_kind(query.kind) for coder, each in written.items()}
+            names = ["latent", *_SCORE]
+            scores = {coder: each.of_kind(query.kind, names) for coder, each in written.items()}
             columns |= _joined(table, scores, _SCORE)
     record = {
         "store": store.path.name,

@@ -202,7 +202,7 @@ class Summaries:
         )
         touched = None if kept is None else _touched(connection, coder, kept.mark, mark)
         if kept is None or touched is None or len(touched) > MANY * max(kept.table.num_rows, 1):
-            table = _read(connection, kind, coder)
+            table = _read(connection, kind, coder).combine_chunks()
             return _Kept(version, mark, table, table.num_rows)
         table = kept.table
         if touched:

@@ -38,13 +38,10 @@ def expected_above_floor(
 
     known = _kept.setdefault(written, {})
     if (kind, made_by) not in known:
-        table = written.of_kind(kind)
-        if made_by is not None:
-            made = np.array([way == made_by for way in table["made_by"].to_pylist()], bool)
-            table = table.filter(pa.array(made))
+        numbers = ("value", "ci_low", "ci_high", "floor", "above_low", "n_pos", "n_neg")
+        table = written.of_kind(kind, ("latent", *numbers), made_by)
         value, low, high, floor, above_low, n_pos, n_neg = (
-            table[name].to_numpy().astype(np.float64)
-            for name in ("value", "ci_low", "ci_high", "floor", "above_low", "n_pos", "n_neg")
+            table[name].to_numpy().astype(np.float64) for name in numbers
         )
         unmeasured = np.isnan(floor)
         chance = METRICS[SCORERS[kind.scorer].metric].chance if kind.scorer in SCORERS else 0.0

@@ -116,10 +116,9 @@ def _scores(
     _written: CoderAnnotations,
     _kind: ScoreKind,
 ) -> Scores:
-    table = _written.of_kind(_kind)
+    table = _written.of_kind(_kind, ("latent", *_FIELDS), made_by)
     latents = table["latent"].to_numpy()
-    wanted = np.array([made == made_by for made in table["made_by"].to_pylist()], dtype=bool)
-    inside = wanted & (latents < n_latents)
+    inside = latents < n_latents
     columns = []
     for name in _FIELDS:
         column = np.full(n_latents, np.nan)
