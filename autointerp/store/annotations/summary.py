@@ -14,12 +14,15 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from autointerp import settings
-from autointerp.store.annotations import copies, shown_rule
+from autointerp.store import copies
+from autointerp.store.annotations import shown_rule
 from autointerp.store.annotations.audit_columns import AUDITS, ITEMS, RATINGS
 from autointerp.store.annotations.columns import (
     COLLECTIONS,
@@ -31,7 +34,6 @@ from autointerp.store.annotations.columns import (
     reading,
     schema,
 )
-from autointerp.store.annotations.copies import Mark
 from autointerp.store.annotations.database import Database
 from autointerp.store.annotations.schema import VERSION
 
@@ -42,10 +44,6 @@ Kind = Literal["explanations", "scores", "failures"]
 
 MANY = 0.2
 """Where a change touches more than this share of the rows, everything is read again."""
-MANY_UNCOPIED = 0.02
-"""A copy is written anew when more latents than this share of the rows have changed since: reading those again takes as long as
-mapping the rest."""
-
 # Each is completed with a condition on `latent`, empty when all are wanted. `IN (SELECT value ...)` uses the index.
 _ONLY = "AND {column} IN (SELECT value FROM json_each(:latents))"
 
@@ -144,12 +142,37 @@ UNION SELECT e.latent FROM scores s CROSS JOIN explanations e ON e.seq = s.expla
 
 
 @dataclass(frozen=True)
+class _Mark:
+    """How far a table has read: number and id of the last rows it knows of (of any coder), and what was pinned and set then."""
+
+    explanation: tuple[int, str]
+    score: tuple[int, str]
+    pins: frozenset[tuple[int, int]]
+    rule: str
+
+    @property
+    def told(self) -> list[Any]:
+        return [self.explanation, self.score, sorted(self.pins), self.rule]
+
+    @staticmethod
+    def of(told: Any) -> "_Mark":
+        """Of a copy's maker, who may be anybody. Raises ValueError, TypeError."""
+        (explanation, explanation_id), (score, score_id), pins, rule = told
+        return _Mark(
+            (int(explanation), str(explanation_id)),
+            (int(score), str(score_id)),
+            frozenset((int(latent), int(seq)) for latent, seq in pins),
+            str(rule),
+        )
+
+
+@dataclass(frozen=True)
 class _Kept:
     """A table as of `version`, `None` of one that comes from a copy. `uncopied`: changed latents since its copy was made,
     counted again at each change."""
 
     version: int | None
-    mark: Mark
+    mark: _Mark
     table: "pyarrow.Table"
     uncopied: int
 
@@ -178,7 +201,7 @@ class Summaries:
                 if kept is not None and kept.version == version:
                     return kept.table
                 kept = self._current(connection, kind, coder, version, kept or self._copied(kind, coder))
-            if kept.uncopied > MANY_UNCOPIED * kept.table.num_rows and self._copy(kind, coder, kept):
+            if copies.is_due(kept.table.num_rows, kept.uncopied) and self._copy(kind, coder, kept):
                 kept = replace(kept, uncopied=0)
             self._kept[key] = kept
             return kept.table
@@ -194,7 +217,7 @@ class Summaries:
     def _current(
         connection: sqlite3.Connection, kind: Kind, coder: str, version: int, kept: _Kept | None
     ) -> _Kept:
-        mark = Mark(
+        mark = _Mark(
             _last(connection, "explanations"),
             _last(connection, "scores"),
             _pins(connection, coder),
@@ -210,15 +233,19 @@ class Summaries:
         return _Kept(version, mark, table, kept.uncopied + len(touched))
 
     def _copied(self, kind: Kind, coder: str) -> _Kept | None:
-        path = copies.path_of(self._database.path.parent, coder, kind)
-        found = None if path is None else copies.load(path, _identity(kind), schema(_COLUMNS[kind]))
-        return None if found is None else _Kept(None, *found, uncopied=0)
+        path = self._path(kind, coder)
+        with suppress(ValueError, TypeError):
+            if path is not None and (found := copies.load(path, _identity(kind), schema(_COLUMNS[kind]))):
+                return _Kept(None, _Mark.of(found[0]), found[1], uncopied=0)
+        return None
+
+    def _path(self, kind: Kind, coder: str) -> Path | None:
+        return copies.path_of(self._database.path.parent, "annotations-1", coder, kind)
 
     def _copy(self, kind: Kind, coder: str, kept: _Kept) -> bool:
         """Begins to write a copy; whether there is to be one."""
-        path = copies.path_of(self._database.path.parent, coder, kind)
-        small = kept.table.num_rows < copies.MIN_ROWS
-        if path is None or small or self._database.read_only or settings.is_read_only():
+        path = self._path(kind, coder)
+        if path is None or self._database.read_only or settings.is_read_only():
             return False
         with self._lock:
             before = self._saving.get((kind, coder))
@@ -226,7 +253,7 @@ class Summaries:
                 return False
             thread = threading.Thread(
                 target=copies.save,
-                args=(path, _identity(kind), kept.mark, kept.table),
+                args=(path, _identity(kind), kept.mark.told, kept.table),
                 name="copy annotations",
             )
             self._saving[kind, coder] = thread
@@ -243,7 +270,7 @@ def _pins(connection: sqlite3.Connection, coder: str) -> frozenset[tuple[int, in
     return frozenset(connection.execute("SELECT latent, explanation FROM pins WHERE coder = ?", (coder,)))
 
 
-def _touched(connection: sqlite3.Connection, coder: str, old: Mark, new: Mark) -> list[int] | None:
+def _touched(connection: sqlite3.Connection, coder: str, old: _Mark, new: _Mark) -> list[int] | None:
     """The latents that have changed, ascending; `None` where rows have gone (a file put in the place of another), or another
     version may be shown of any latent. A row keeps its number and never changes, and ids are unique: a file with the old
     mark's last rows has all that the mark knows."""

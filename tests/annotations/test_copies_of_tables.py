@@ -13,7 +13,8 @@ import pytest
 
 from autointerp.records import Explanation, Score
 from autointerp.settings import ENV_READ_ONLY
-from autointerp.store.annotations import Annotations, copies
+from autointerp.store import copies
+from autointerp.store.annotations import Annotations
 
 TABLES = ("summary", "score_summary", "failure_summary")
 
@@ -73,12 +74,12 @@ def marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A store whose copy says of every text that it is copied, as no copy should: to see what comes from it."""
     save = copies.save
 
-    def marking(path: Path, query: str, mark: copies.Mark, table: pa.Table) -> bool:
+    def marking(path: Path, identity: str, told: object, table: pa.Table) -> bool:
         if "text" in table.column_names:
             at = table.column_names.index("text")
             texts = pa.array(["copied"] * table.num_rows, pa.string())
             table = table.set_column(at, "text", texts)
-        return save(path, query, mark, table)
+        return save(path, identity, told, table)
 
     path = tmp_path / "marked"
     path.mkdir()
@@ -183,12 +184,12 @@ def test_a_copy_that_would_be_read_beyond_its_end_is_not_used(store: Path, monke
     """Whole, but its maker's numbers point outside its words."""
     save = copies.save
 
-    def pointing_outside(path: Path, query: str, mark: copies.Mark, table: pa.Table) -> bool:
+    def pointing_outside(path: Path, identity: str, told: object, table: pa.Table) -> bool:
         if "explainer" in table.column_names:
             places = pa.array([1 << 30] * table.num_rows, pa.int32())
             column = pa.DictionaryArray.from_arrays(places, pa.array(["x"]), safe=False)
             table = table.set_column(table.column_names.index("explainer"), "explainer", column)
-        return save(path, query, mark, table)
+        return save(path, identity, told, table)
 
     for path in kept(store):
         path.unlink()
@@ -244,7 +245,8 @@ def test_few_changes_are_no_reason_to_write_a_copy_anew(store: Path):
 _KILLED = """
 import os, signal, sys
 from autointerp.store import files
-from autointerp.store.annotations import Annotations, copies
+from autointerp.store import copies
+from autointerp.store.annotations import Annotations
 
 copies.MIN_ROWS = 1
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
