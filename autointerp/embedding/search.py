@@ -88,14 +88,15 @@ def search_explanations(
         index = index_of(annotations, embedder, coder)
         if embed_missing:
             index.embed_missing()
-        vectors, embedded = index.vectors()
-        score, eligible = np.where(embedded, vectors @ vector, np.float32(0)), embedded
+        score, embedded = index.similarities(vector)
+        eligible = embedded
         if mode == "hybrid":
             words = index.words(query)
-            score, eligible = score + KEYWORD_WEIGHT * words, embedded | (words > 0)
+            score = (score + KEYWORD_WEIGHT * words).astype(np.float32)
+            eligible = embedded | (words > 0)
         rows = np.flatnonzero(eligible)
         best = rows[nearest_first(score[rows], limit)]
-        hits += [ExplanationHit(coder, index.latents[i], float(score[i])) for i in best.tolist()]
+        hits += [ExplanationHit(coder, int(index.latents[i]), float(score[i])) for i in best.tolist()]
     return sorted(hits, key=lambda hit: -hit.score)[:limit]
 
 
