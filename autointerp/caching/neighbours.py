@@ -157,14 +157,13 @@ class Cofiring:
                     together = csr_matrix(together.toarray() + self._counts[block])
                 # Few pairs of a wide coder ever activate together: only those are looked at.
                 count = together.data.astype(np.float32)
-                row = np.repeat(np.arange(len(part)), np.diff(together.indptr))
-                either = fired[block][row] + fired[together.indices] - count
-                part[row, together.indices] = count / np.maximum(either, np.float32(1.0))
+                either = np.repeat(fired[block], np.diff(together.indptr)) + fired[together.indices] - count
+                count /= np.maximum(either, np.float32(1.0))
+                csr_matrix((count, together.indices, together.indptr), shape=part.shape).toarray(out=part)
                 part[np.arange(len(part)), np.arange(start, block.stop)] = 0.0
                 best, columns = sorted_top_k(torch.from_numpy(part), keep, group_size(self.n_latents, keep))
                 ids[block, :keep] = torch.where(best > 0, columns, -1).numpy()
                 values[block, :keep] = best.numpy()
-                part[row, together.indices] = 0.0
 
         with ThreadPoolExecutor(THREADS) as pool:  # products of sparse matrices run beside one another
             list(pool.map(fill, (starts[i::THREADS] for i in range(THREADS))))

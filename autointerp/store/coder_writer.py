@@ -238,6 +238,7 @@ class CoderWriter:
                 statistics = block_statistics(block, corpus, position_counts)
                 for name, values in compute(block, corpus, self._computed).items():
                     self._computed[name].append(values)
+                block.live.memo.clear()
                 if pending is not None:
                     pending.result()
                 pending = pool.submit(self._insert_block, database, block, statistics)

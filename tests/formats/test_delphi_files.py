@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
+from autointerp.caching.neighbours import Cofiring
 from autointerp.errors import UserError
 from autointerp.formats.delphi import read, write
 from autointerp.formats.delphi.cache import open_cache
@@ -251,6 +252,17 @@ def test_a_cache_may_have_more_shards_than_a_process_may_open_files(tmp_path: Pa
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (n, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     assert sorted(read_back) == list(range(width))
+
+
+def test_what_fails_on_the_second_thread_ends_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Cofiring, "add", no_memory)
+    write_cache(tmp_path / "in", TOKENS, ROWS, RANGES)
+    with pytest.raises(MemoryError):
+        imported(tmp_path / "in", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def shard(root: Path, name: str = "0_2") -> Path:

@@ -13,8 +13,9 @@ import pytest
 
 from autointerp.settings import ENV_READ_ONLY
 from autointerp.store import STATISTICS, LatentQuery, Statistic, Store, list_latents
+from autointerp.store.coders.computed import compute
 from autointerp.store.coders.spool import LatentBlock
-from autointerp.store.coders.statistics import Grid
+from autointerp.store.coders.statistics import Grid, block_statistics
 from autointerp.store.derived import Derivation
 from tests.conftest import CoderSpec, StoreFactory, write_coder
 
@@ -55,6 +56,17 @@ def test_token_entropy_agrees_with_plain_python(tiny_store: Store) -> None:
                 assert value is None
                 continue
             assert value == pytest.approx(-sum(c / n * math.log2(c / n) for c in counts.values()), abs=1e-9)
+
+
+def test_dead_latents_between_others_change_nothing() -> None:
+    grid = Grid(np.array([5, 7, 7, 5, 6, 6, 6, 5], dtype=np.uint16), ctx_len=4, vocab_size=10)
+    offsets, token = np.array([0, 0, 3, 3, 7, 7]), np.array([0, 1, 2, 3, 4, 5, 7], dtype=np.uint32)
+    block = LatentBlock(3, offsets, token, np.ones(7, dtype=np.uint16), 1.0)
+    latents = block_statistics(block, grid, np.full(4, 2)).latents
+    assert latents["top_token"].tolist() == [0, 7, 0, 5, 0]  # of two equally often, the smaller
+    assert latents["top_count"].tolist() == [0, 2, 0, 2, 0]
+    entropy = compute(block, grid, ["token_entropy"])["token_entropy"]
+    np.testing.assert_allclose(entropy, [np.nan, np.log2(3) - 2 / 3, np.nan, 1.0, np.nan])
 
 
 def test_entropy_of_one_token_and_of_four(store_factory: StoreFactory) -> None:

@@ -1,6 +1,7 @@
 """Activations of a delphi cache as the corpus and coders of a store."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from autointerp.caching.neighbours import Cofiring
 from autointerp.errors import StoreError, UserError
-from autointerp.formats.delphi.cache import Cache
+from autointerp.formats.delphi.cache import Cache, Firings
 from autointerp.formats.summary import Summary
 from autointerp.formats.tokens import find_texts
 from autointerp.store import CoderWriter, CorpusWriter, Store
@@ -86,7 +87,13 @@ def write_coder(
     def named(report: Progress) -> None:
         progress(Progress(f"{report.stage} {name}", report.done, report.total, report.unit))
 
-    with writer:
+    def count(firings: Firings) -> None:
+        by_token = np.argsort(firings.token, kind="stable")
+        cofiring.add(firings.latent[by_token], firings.token[by_token])
+
+    # What fires together is counted on a second thread, while the next part is read and spooled.
+    with writer, ThreadPoolExecutor(max_workers=1) as pool:
+        counted: Future[None] | None = None
         done = negative = 0
         for firings in cache.activations():
             done += len(firings.token)
@@ -95,10 +102,13 @@ def write_coder(
                 negative += len(positive) - int(positive.sum())
                 firings = firings.of(positive)
             if len(firings.token):
+                if counted is not None:
+                    counted.result()
+                counted = pool.submit(count, firings)
                 writer.append(*firings)
-                by_token = np.argsort(firings.token, kind="stable")
-                cofiring.add(firings.latent[by_token], firings.token[by_token])
             named(Progress("read", done, cache.n_activations, "activations"))
+        if counted is not None:
+            counted.result()
         summary.take("activations", done - negative)
         if negative:
             summary.leave("activations", "not above 0, and a store holds what fires", negative)

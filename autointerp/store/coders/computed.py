@@ -87,16 +87,13 @@ def all_values(
 def compute(block: LatentBlock, corpus: Grid, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
     """The computed statistics `names` of the latents of `block`; their functions see the live ones alone."""
     live = block.counts > 0
-    alive = LatentBlock(
-        0, block.offsets[np.concatenate([[True], live])], block.token, block.bits, block.scale
-    )
     values = {}
     for name in names:
         statistic = STATISTICS[name]
         assert statistic.compute is not None
         values[name] = np.full(len(live), np.nan if statistic.null_when_dead else 0.0)
         if live.any():
-            values[name][live] = statistic.compute(alive, corpus)
+            values[name][live] = statistic.compute(block.live, corpus)
     return values
 
 

@@ -7,9 +7,11 @@ merged with one scatter. Ranges are chosen from the exact counts, so a skewed co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,15 @@ class LatentBlock:
     token: NDArray[np.unsignedinteger]
     bits: NDArray[np.uint16]
     scale: float
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What several statistics are worked out from."""
+
+    @cached_property
+    def live(self) -> "LatentBlock":
+        """The latents that fire, numbered anew from 0."""
+        return replace(
+            self, first=0, offsets=self.offsets[np.concatenate([[True], self.counts > 0])], memo={}
+        )
 
     @property
     def n_latents(self) -> int:

@@ -69,7 +69,7 @@ def block_statistics(block: LatentBlock, grid: Grid, position_counts: NDArray[np
     new_context[1:] = context[1:] != context[:-1]
     new_context[starts] = 1
     n_contexts = _spread(np.add.reduceat(new_context, starts) if len(alive) else new_context[:0], alive, n)
-    top_token, top_count = _most_frequent(local, grid.tokens[token], counts, grid.vocab_size)
+    top_token, top_count = (_spread(values, alive, n) for values in _most_frequent(block.live, grid))
     ids = np.flatnonzero(counts > DERIVED_UP_TO)
     frequent = _part(block, ids)
     ids += block.first
@@ -115,38 +115,35 @@ def _spread(values: NDArray, alive: NDArray[np.intp], n: int) -> NDArray:
     return full
 
 
-def _most_frequent(
-    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], counts: NDArray[np.int64], vocab_size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Per latent, the token id it fires on most often (the smallest of equals) and how often."""
-    n = len(counts)
-    token, count = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    owner, ids, lengths = _token_counts(local, ids, n, vocab_size)
+def _most_frequent(block: LatentBlock, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per latent, all live, the token id it fires on most often (the smallest of equals) and how often."""
+    owner, ids, times = _token_counts(block, grid)
     first_run = np.flatnonzero(np.diff(owner, prepend=-1))
-    if len(first_run):
-        count[owner[first_run]] = np.maximum.reduceat(lengths, first_run)
-    best = np.flatnonzero(lengths == count[owner])
+    count = np.maximum.reduceat(times, first_run) if len(first_run) else times
+    best = np.flatnonzero(times == count[owner])
     best = best[np.flatnonzero(np.diff(owner[best], prepend=-1))]
-    token[owner[best]] = ids[best]
-    return token, count
+    return ids[best].astype(np.int64), count
 
 
 def _token_counts(
-    local: NDArray[np.intp], ids: NDArray[np.unsignedinteger], n_latents: int, vocab_size: int
+    block: LatentBlock, grid: Grid
 ) -> tuple[NDArray[np.intp], NDArray[np.unsignedinteger], NDArray[np.int64]]:
     """Latent, token id and number of activations of each pair that occurs, by latent, then token id."""
-    order = stable_order(ids, vocab_size)
-    order = order[stable_order(local[order].astype(np.uint32), n_latents)]
-    ids, local = ids[order], local[order]
-    begins = np.ones(len(ids), dtype=bool)
-    begins[1:] = (ids[1:] != ids[:-1]) | (local[1:] != local[:-1])
-    begin = np.flatnonzero(begins)
-    return local[begin], ids[begin], np.diff(begin, append=len(ids))
+    if "token_counts" not in block.memo:
+        ids, local = grid.tokens[block.token], block.local
+        order = stable_order(ids, grid.vocab_size)
+        order = order[stable_order(local[order].astype(np.uint32), block.n_latents)]
+        ids, local = ids[order], local[order]
+        begins = np.ones(len(ids), dtype=bool)
+        begins[1:] = (ids[1:] != ids[:-1]) | (local[1:] != local[:-1])
+        begin = np.flatnonzero(begins)
+        block.memo["token_counts"] = local[begin], ids[begin], np.diff(begin, append=len(ids))
+    return block.memo["token_counts"]
 
 
 def token_entropy(block: LatentBlock, grid: Grid) -> NDArray[np.float64]:
     """Entropy in bits of the tokens that each latent activates on, every activation counted once; no latent is dead."""
-    owner, _, times = _token_counts(block.local, grid.tokens[block.token], block.n_latents, grid.vocab_size)
+    owner, _, times = _token_counts(block, grid)
     expected = np.bincount(owner, times * np.log2(times)) / block.counts
     return np.maximum(np.log2(block.counts) - expected, 0.0)
 
