@@ -198,49 +198,76 @@ def janitor(profile: BrowserContext) -> Page:
     return profile.new_page()
 
 
+@pytest.fixture(scope="session")
+def rested() -> list[Visit]:
+    """Tabs that earlier tests have left, to be used again: the process of a new one would compile Streamlit's scripts anew,
+    which takes as long as all the rest of a page."""
+    return []
+
+
 @pytest.fixture
-def visit(profile: BrowserContext, janitor: Page) -> Iterator[Open]:
-    """`visit(server, scheme="dark", size=NARROW)` opens a fresh tab; every tab is checked at the end of the test, and whatever
-    a page stored in the browser is forgotten."""
+def visit(profile: BrowserContext, janitor: Page, rested: list[Visit]) -> Iterator[Open]:
+    """`visit(server, scheme="dark", size=NARROW)` opens a tab that knows nothing of other tests; every tab is checked at the
+    end of the test, and whatever a page stored in the browser is forgotten."""
     visits: list[Visit] = []
 
     def open_tab(server: Server, *, scheme: str = "light", size: tuple[int, int] = WIDE) -> Visit:
-        page = profile.new_page()
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        page.set_default_timeout(TIMEOUT_MS)
-        if SLOWDOWN > 1:
-            profile.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
-        wire = Wire()
-        wire.listen(page)
-        found = Visit(page, wire, server)
-        found.resize(size)
-        visits.append(found)
-
-        def note_dialog(dialog: object) -> None:
-            found.dialogs.append(getattr(dialog, "message", ""))
-            dialog.dismiss()  # type: ignore[attr-defined]
-
-        def note_request(request: object) -> None:
-            url = getattr(request, "url", "")
-            if not url.startswith((server.url, "data:", "blob:", server.url.replace("http", "ws", 1))):
-                found.strangers.append(url)
-
-        page.on("dialog", note_dialog)
-        page.on("pageerror", lambda error: found.errors.append(str(error)))
-        page.on("request", note_request)
-        return found
+        at = rested.pop() if rested else _new_tab(profile, server)
+        at.server = server
+        visits.append(at)
+        at.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        at.resize(size)
+        return at
 
     yield open_tab
+    left: list[Visit] = []
     try:
-        for found in visits:
-            found.check()
+        for at in visits:
+            at.check()
+        left = [at for at in visits if _leave(at)]
     finally:
+        rested += left
+        kept = {janitor, *(at.page for at in rested)}
         for page in profile.pages:
-            if page is not janitor:
+            if page not in kept:
                 page.close()
         profile.clear_cookies()
         profile.clear_permissions()
         devtools = profile.new_cdp_session(janitor)
-        for url in {found.server.url for found in visits}:
+        for url in {at.server.url for at in visits}:
             devtools.send("Storage.clearDataForOrigin", {"origin": url, "storageTypes": "all"})
         devtools.detach()
+
+
+def _new_tab(profile: BrowserContext, server: Server) -> Visit:
+    page = profile.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    if SLOWDOWN > 1:
+        profile.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
+    wire = Wire()
+    wire.listen(page)
+    at = Visit(page, wire, server)
+
+    def note_dialog(dialog: object) -> None:
+        at.dialogs.append(getattr(dialog, "message", ""))
+        dialog.dismiss()  # type: ignore[attr-defined]
+
+    def note_request(request: object) -> None:
+        url = getattr(request, "url", "")
+        if not url.startswith((at.server.url, "data:", "blob:", at.server.url.replace("http", "ws", 1))):
+            at.strangers.append(url)
+
+    page.on("dialog", note_dialog)
+    page.on("pageerror", lambda error: at.errors.append(str(error)))
+    page.on("request", note_request)
+    return at
+
+
+def _leave(at: Visit) -> bool:
+    """Go from the app to a page of the same server without scripts, which keeps the tab's process; whether that went well."""
+    if at.held or at.page.is_closed() or at.server.process.poll() is not None:
+        return False
+    at.page.unroute_all()
+    at.page.goto(f"{at.server.url}/_stcore/health")
+    at.page.evaluate("sessionStorage.clear(); window.name = ''")
+    return True
