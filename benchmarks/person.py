@@ -68,7 +68,9 @@ class Person:
                 turn += 1
                 yield await self._click("sort", "features", "sort", SORTS[turn % len(SORTS)])
             yield await self._click("open", "features", "open", self._drawn.choice(self._rows)["go"])
-            for step in ("next",) * 4 + ("full", "next", "next", "medium", "random", "next"):
+            # How many, is drawn: people do not walk in step.
+            first, then = self._drawn.randint(1, 7), self._drawn.randint(1, 3)
+            for step in ["next"] * first + ["full"] + ["next"] * then + ["medium", "random", "next"]:
                 yield await (
                     self._choose_window(step) if step in ("full", "medium") else self._click(step, step)
                 )

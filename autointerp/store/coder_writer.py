@@ -235,9 +235,9 @@ class CoderWriter:
         pending: Future[None] | None = None
         with ThreadPoolExecutor(max_workers=1) as pool:
             for block in self._spool.blocks():
-                statistics = block_statistics(block, corpus, position_counts)
                 for name, values in compute(block, corpus, self._computed).items():
                     self._computed[name].append(values)
+                statistics = block_statistics(block, corpus, position_counts)
                 block.live.memo.clear()
                 if pending is not None:
                     pending.result()
