@@ -106,13 +106,21 @@ def _posterior_mean(value: Float, error: Float) -> Float:
     weight = np.full(len(truth), 1 / len(truth))
     # Scores of so many examples take few values: each is looked at once, and to fit the spread no finer than need be.
     coarse = np.round(value / 0.0025) * 0.0025
-    (seen, errors), count = np.unique([coarse, error], axis=1, return_counts=True)
+    seen, errors, _, count = _pairs(coarse, error)
     likelihood = _normal(seen, errors, truth)
     for _ in range(300):
         weight *= (count / (likelihood @ weight)) @ likelihood / len(value)
-    (seen, errors), which = np.unique([value, error], axis=1, return_inverse=True)
+    seen, errors, which, _ = _pairs(value, error)
     posterior = _normal(seen, errors, truth) * weight
-    return (posterior @ truth / posterior.sum(axis=1))[which.ravel()]
+    return (posterior @ truth / posterior.sum(axis=1))[which]
+
+
+def _pairs(first: Float, second: Float) -> tuple[Float, Float, NDArray[np.intp], NDArray[np.intp]]:
+    """The distinct pairs, sorted; which of them each is; how often each is there. As `np.unique` over columns, in a quarter of
+    its time."""
+    (firsts, a), (seconds, b) = (np.unique(each, return_inverse=True) for each in (first, second))
+    pairs, which, count = np.unique(a * len(seconds) + b, return_inverse=True, return_counts=True)
+    return firsts[pairs // len(seconds)], seconds[pairs % len(seconds)], which, count
 
 
 def _normal(seen: Float, error: Float, truth: Float) -> Float:

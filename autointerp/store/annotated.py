@@ -2,7 +2,7 @@
 with the latents' statistics in DuckDB.
 
 Only what sorts and filters goes into a join, as narrow numeric tables; texts and intervals are fetched for the rows of a page.
-A coder's tables follow its annotation version. Where bringing them up to date is expensive (10^5 latents: 0.1 s of CPU) and a
+A coder's tables follow its annotation version. Where bringing them up to date is expensive (10^6 latents: up to two seconds of CPU) and a
 batch writes without end, that happens at most every few seconds.
 """
 

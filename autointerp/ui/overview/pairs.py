@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from autointerp.score.population import agreement, disagreement
+from autointerp.score.population import Agreement, agreement, disagreement
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
 from autointerp.ui.shared import charts, components, score_text
@@ -25,9 +25,10 @@ RARE = 0.05
 
 def draw(written: Written, coders: Sequence[str], kinds: Sequence[ScoreKind], params: dict[str, str]) -> None:
     """Agreement of every two kinds; one pair looked at more closely."""
-    pooled = {kind: written.pooled(coders, kind) for kind in kinds}
-    owners = written.owners(coders)
-    agreed = {(a, b): agreement(pooled[a].value, pooled[b].value, owners) for a, b in combinations(kinds, 2)}
+    key = written.key(coders)
+    agreed = {
+        (a, b): _agreement(key, a.key, b.key, written, coders, (a, b)) for a, b in combinations(kinds, 2)
+    }
     most = max((agreed[pair].n for pair in agreed), default=0)
     pairs = [pair for pair in agreed if agreed[pair].n >= 3]
     # What stands on a handful of features comes last.
@@ -100,11 +101,8 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
 
 def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:
     """Features that the two kinds rank most differently among those of their coder, both ways."""
-    x, y = (written.pooled(coders, kind).value for kind in pair)
-    gap = disagreement(x, y, written.owners(coders))
-    for (high, low), sign in ((pair, 1), (pair[::-1], -1)):
-        order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
-        chosen = [int(i) for i in order[:N_APART] if sign * gap[i] > 0]
+    furthest = _furthest(written.key(coders), pair[0].key, pair[1].key, written, coders, pair)
+    for (high, low), sign, chosen in zip((pair, pair[::-1]), (1, -1), furthest, strict=True):
         names = [plain(score_text.name(kind, written.kinds)) for kind in (high, low)]
         st.caption(f"**High on {names[0]}, low on {names[1]}.** {_meaning(high.scorer, low.scorer)}")
         if chosen:
@@ -112,6 +110,38 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
             features(written, places, [high, low], f"apart_{sign}")
         else:
             st.caption("None: both rank all features alike.")
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _agreement(
+    key: tuple[object, ...],
+    first: str,
+    second: str,
+    _written: Written,
+    _coders: Sequence[str],
+    _pair: tuple[ScoreKind, ScoreKind],
+) -> Agreement:
+    x, y = (_written.pooled(_coders, kind).value for kind in _pair)
+    return agreement(x, y, _written.owners(_coders))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _furthest(
+    key: tuple[object, ...],
+    first: str,
+    second: str,
+    _written: Written,
+    _coders: Sequence[str],
+    _pair: tuple[ScoreKind, ScoreKind],
+) -> tuple[list[int], list[int]]:
+    """Places in `Written.pooled` of the features that the first kind ranks highest against the second, and the reverse."""
+    x, y = (_written.pooled(_coders, kind).value for kind in _pair)
+    gap = disagreement(x, y, _written.owners(_coders))
+    found = []
+    for sign in (1, -1):
+        order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
+        found.append([int(i) for i in order[:N_APART] if sign * gap[i] > 0])
+    return found[0], found[1]
 
 
 def _meaning(high: str, low: str) -> str:

@@ -84,6 +84,11 @@ class Written:
         parts = [self.scores(coder, kind) for coder in coders]
         return Scores(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
 
+    def key(self, coders: Sequence[str]) -> tuple[object, ...]:
+        """Differs where any of their scores may."""
+        versions = tuple((coder, self.coders[coder].version) for coder in coders)
+        return (str(self.store.path), versions, self.made_by)
+
     def owners(self, coders: Sequence[str]) -> NDArray[np.intp]:
         """Which of `coders` each number of `pooled` is of."""
         return np.repeat(np.arange(len(coders)), [self.infos[coder].n_latents for coder in coders])
