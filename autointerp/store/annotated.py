@@ -2,8 +2,8 @@
 with the latents' statistics in DuckDB.
 
 Only what sorts and filters goes into a join, as narrow numeric tables; texts and intervals are fetched for the rows of a page.
-A coder's tables follow its annotation version. Where bringing them up to date is expensive (10^6 latents: up to two seconds of CPU) and a
-batch writes without end, that happens at most every few seconds.
+A coder's tables follow its annotation version. Where bringing them up to date is expensive (10^6 latents: up to a second of
+CPU) and a batch writes without end, that happens at most every few seconds.
 """
 
 import threading

@@ -3,7 +3,7 @@ everything there is, for `Store.sql`.
 
 Rows are only ever added, so after a change only the latents that it touched are read again: a list stays fresh beside a batch
 that writes without end. At 10^6 latents with three scores each, reading everything takes 40 seconds of CPU, bringing it up to
-date after a thousand latents gained something up to two.
+date after a thousand latents gained something up to one.
 
 SQLite answers with the newest row of a group through `max(seq)`: in an aggregate with a single max(), bare columns come from
 the row that holds it (documented in "The SELECT statement", section 2.5).
@@ -134,8 +134,9 @@ def _identity(kind: Kind) -> str:
     return hashlib.sha256(repr((VERSION, columns, _QUERIES[kind], _SHOWN_SEQS)).encode()).hexdigest()
 
 
+# `+`: not by the index over all rows of the coder.
 _TOUCHED = """
-SELECT latent FROM explanations WHERE seq > :explanation AND coder = :coder
+SELECT latent FROM explanations WHERE seq > :explanation AND +coder = :coder
 UNION SELECT e.latent FROM scores s CROSS JOIN explanations e ON e.seq = s.explanation
     WHERE s.seq > :score AND e.coder = :coder
 """
@@ -292,9 +293,12 @@ def _replaced(table: "pyarrow.Table", latents: list[int], fresh: "pyarrow.Table"
 
     both = pa.concat_tables([table, fresh]).unify_dictionaries()
     runs, at = [], 0
-    before, after = _runs(table, latents), _runs(fresh, latents)
-    for start, stop, first, last in zip(*before, *after, strict=True):
-        runs += [(at, start), (table.num_rows + first, table.num_rows + last)]
+    (starts, stops), (firsts, lasts) = _runs(table, latents), _runs(fresh, latents)
+    for start, stop, first, last in zip(starts, stops, firsts, lasts, strict=True):
+        if start > at or not runs:
+            runs += [(at, start), (table.num_rows + first, table.num_rows + last)]
+        else:  # next to the latent before, as where a batch goes through the latents in order
+            runs[-1] = (runs[-1][0], table.num_rows + last)
         at = stop
     runs.append((at, table.num_rows))
     pieces = [both.slice(start, stop - start) for start, stop in runs if stop > start]
