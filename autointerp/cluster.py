@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -102,25 +103,41 @@ def connected(address: str) -> Iterator[Cluster]:
         import ray
     except ImportError:
         raise UserError("--ray needs the package ray: pip install 'autointerp[ray]'.") from None
+    try:
+        _knock(address)  # Ray itself would try for minutes
+    except OSError as error:
+        raise _no_cluster(address, error) from error
     if ray.is_initialized():
         yield Cluster(ray)
         return
     options: dict[str, Any] = {"address": address}
     if address == LOCAL:
-        options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}  # nobody else can reach it
+        # Nobody else can reach it. Without the word, Ray would look for a cluster that somebody left running.
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         with keys_hidden():  # the processes of a cluster that begins here get this one's environment
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()[:300]  # the lines before are a traceback
-        raise UserError(
-            f"no Ray cluster at {address!r} ({reason}). Start one with `ray start --head` and give its address, or give "
-            f"{LOCAL!r} for the cores of this machine."
-        ) from error
+        raise _no_cluster(address, error) from error
     try:
         yield Cluster(ray)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nothing listens at a HOST:PORT."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+def _no_cluster(address: str, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [""])[-1].strip()[:300]  # the lines before are a traceback
+    return UserError(
+        f"no Ray cluster at {address!r} ({reason}). Start one with `ray start --head` and give its address, or give "
+        f"{LOCAL!r} for the cores of this machine."
+    )
 
 
 def task(function: Callable[..., Any], *, n_gpus: int = 0) -> Callable[..., Any]:

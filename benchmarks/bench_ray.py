@@ -86,12 +86,12 @@ def main() -> None:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         urls = [server(stack, args.latency) for _ in range(max(args.workers))]
-        sizes = ["--activations", str(1000 * args.latents), "--latents", str(args.latents)]
+        sizes = ["--activations", "2000000", "--latents", "20000"]
         subprocess.run(
             [sys.executable, str(HERE / "make_store.py"), str(folder / "store"), *sizes],
             check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        autointerp("explain", folder / "store", "generated")
+        autointerp("explain", folder / "store", "generated", "--latents", f"0-{args.latents - 1}")
         for n_workers in (None, *args.workers):
             store = folder / f"with-{n_workers}"
             shutil.copytree(folder / "store", store)
@@ -99,7 +99,7 @@ def main() -> None:
             if args.json:
                 print(json.dumps(result), flush=True)
             else:
-                name = "one process" if n_workers is None else f"{n_workers} workers"
+                name = "one process" if n_workers is None else f"workers: {n_workers}"
                 print(
                     f"{name:12} {result['items']:,} items, {result['items_per_second']:,} a second, {result['seconds']} s "
                     f"({result['wall']} s with the start)",

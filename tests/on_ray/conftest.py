@@ -24,18 +24,14 @@ RAY = Path(sys.executable).with_name("ray")
 class Node:
     """A node of a cluster, of one core, with all its processes."""
 
-    def __init__(self, *how: str):
-        command = [
-            RAY,
-            "start",
-            "--block",
-            "--num-cpus=1",
-            "--node-ip-address=127.0.0.1",
-            "--disable-usage-stats",
-        ]
-        self._process = psutil.Popen(
-            [*command, *how, "--object-store-memory=100000000"], stdout=-3, stderr=-3
-        )
+    def __init__(self, folder: Path, *how: str):
+        command = [RAY, "start", "--block", "--num-cpus=1", "--node-ip-address=127.0.0.1"]
+        command += [*how, "--object-store-memory=100000000", "--disable-usage-stats"]
+        # In a folder of its own, so that no other program takes this cluster for its own. As a cluster of somebody else's, it
+        # knows no key of ours.
+        environment = {**os.environ, "RAY_TMPDIR": str(folder)}
+        environment.pop("AUTOINTERP_API_KEY", None)
+        self._process = psutil.Popen(command, stdout=-3, stderr=-3, env=environment)
 
     def kill(self) -> None:
         """At once, as a machine without power."""
@@ -57,8 +53,7 @@ class Cluster:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
-        head = Node("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
-        self._nodes = [head]
+        self._nodes = [Node(folder, "--head", f"--port={port}", "--include-dashboard=false")]
         wait(lambda: self._answers(port))
         ray.init(
             address=self.address,
@@ -71,7 +66,7 @@ class Cluster:
         import ray
 
         if len(self._nodes) < 2:
-            self._nodes.append(Node(f"--address={self.address}"))
+            self._nodes.append(Node(self.folder, f"--address={self.address}"))
         wait(lambda: ray.cluster_resources().get("CPU", 0) == 2)
 
     def lose_a_node(self) -> None:
