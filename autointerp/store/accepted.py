@@ -23,15 +23,15 @@ MAX_META_ROWS = 100
 MAX_META_BYTES = 16 << 20
 """DuckDB packs what repeats: a file of half a megabyte can hold gigabytes of it."""
 _OTHERS = {
-    "view": "SELECT view_name FROM duckdb_views() WHERE database_name = $file",
-    "macro": "SELECT function_name FROM duckdb_functions() WHERE database_name = $file AND NOT internal",
-    "trigger": "SELECT trigger_name FROM duckdb_triggers() WHERE database_name = $file",
-    "type": "SELECT type_name FROM duckdb_types() WHERE database_name = $file AND NOT internal",
-    "sequence": "SELECT sequence_name FROM duckdb_sequences() WHERE database_name = $file",
-    "index": "SELECT index_name FROM duckdb_indexes() WHERE database_name = $file",
-    "schema": "SELECT schema_name FROM duckdb_schemas() WHERE database_name = $file AND NOT internal AND schema_name <> 'main'",
-    "computed column": "SELECT concat(table_name, '.', column_name) FROM duckdb_columns() WHERE database_name = $file"
-    " AND column_default IS NOT NULL",
+    "view": "SELECT database_name, view_name FROM duckdb_views()",
+    "macro": "SELECT database_name, function_name FROM duckdb_functions() WHERE NOT internal",
+    "trigger": "SELECT database_name, trigger_name FROM duckdb_triggers()",
+    "type": "SELECT database_name, type_name FROM duckdb_types() WHERE NOT internal",
+    "sequence": "SELECT database_name, sequence_name FROM duckdb_sequences()",
+    "index": "SELECT database_name, index_name FROM duckdb_indexes()",
+    "schema": "SELECT database_name, schema_name FROM duckdb_schemas() WHERE NOT internal AND schema_name <> 'main'",
+    "computed column": "SELECT database_name, concat(table_name, '.', column_name) FROM duckdb_columns()"
+    " WHERE column_default IS NOT NULL",
 }
 _CORPUS = """
 CREATE TABLE vocabulary(token UINTEGER, text VARCHAR, bytes BLOB, special BOOLEAN);
@@ -45,12 +45,20 @@ def corpus_schema() -> list[str]:
     return [*_CORPUS.strip().split(";")]
 
 
-def refuse_others(connection: duckdb.DuckDBPyConnection, file: str) -> None:
-    """Raises StoreDamaged where the attached database `file` holds anything but plain tables."""
-    for kind, query in _OTHERS.items():
-        row = connection.execute(query, {"file": file}).fetchone()
-        if row is not None:
-            raise StoreDamaged(f"it holds a {kind}, {str(row[0])[:60]!r}, which no file of this program does")
+def others(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """What attached databases hold that is no plain table, one thing of each that does, in words. One look for all of them:
+    DuckDB goes through its thousands of functions each time."""
+    return {
+        file: f"a {kind}, {str(name)[:60]!r}"
+        for kind, query in _OTHERS.items()
+        for file, name in connection.execute(query).fetchall()
+    }
+
+
+def refuse_others(others: Mapping[str, str], file: str) -> None:
+    """Raises StoreDamaged where the attached database `file` holds anything but plain tables; see `others`."""
+    if file in others:
+        raise StoreDamaged(f"it holds {others[file]}, which no file of this program does")
 
 
 def check_meta(connection: duckdb.DuckDBPyConnection, file: str) -> None:

@@ -83,6 +83,10 @@ class Generation:
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         self._connection.execute("SET lock_configuration = true")
+        try:
+            self._others = accepted.others(self._connection)
+        except duckdb.Error as error:
+            raise damaged(layout.root, error) from error
         self._connection.execute("CREATE SCHEMA _computed")
         self._open_corpus(meta)
         for path, alias in attached:
@@ -132,7 +136,7 @@ class Generation:
             steps = migrations.steps_from(meta["format"], "the corpus", REBUILD)
             file = "_corpus_file" if steps else "corpus"
             self._check_length(path, file)
-            accepted.refuse_others(self._connection, file)
+            accepted.refuse_others(self._others, file)
             if not steps:
                 accepted.check_columns(self._connection, file, accepted.corpus_columns())
             migrations.translate(self._connection, file, "corpus", [step.corpus for step in steps])
@@ -180,7 +184,7 @@ class Generation:
 
     def _read_coder(self, path: Path, file: str, alias: str, corpus: Mapping[str, Any]) -> AttachedCoder:
         """Raises StoreError, or whatever a foreign file leads to."""
-        accepted.refuse_others(self._connection, file)
+        accepted.refuse_others(self._others, file)
         accepted.check_meta(self._connection, file)
         rows = self._connection.execute(
             f"SELECT key, value FROM {file}.meta ORDER BY key LIMIT {accepted.MAX_META_ROWS}"
