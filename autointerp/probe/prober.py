@@ -235,7 +235,7 @@ class Prober:
         coders = {info.coder: self._coders[recorded.key(info)] for info in infos}
         weights = sum(weight.numel() for weight in subject.base.parameters())
         weights += sum(coder.n_latents * coder.d_in for coder in coders.values())
-        with _threads(1 if len(ids) * weights < SMALL else None):
+        with threads(1 if len(ids) * weights < SMALL else None):
             vectors = self._read(subject, ids, list(dict.fromkeys(coder.tap for coder in coders.values())))
             activations = {
                 info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos
@@ -265,7 +265,7 @@ class Prober:
 
 
 @contextmanager
-def _threads(n: int | None) -> Iterator[None]:
+def threads(n: int | None) -> Iterator[None]:
     """torch's own threads while within; `None` leaves them."""
     import torch
 

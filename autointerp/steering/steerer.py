@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autointerp.errors import BadActivations, UserError
 from autointerp.probe import Prober
+from autointerp.probe.prober import threads
 from autointerp.steering.options import SteeringOptions
 from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
 from autointerp.store import CoderStore, Store
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 N_TOKENS = 10
 """How many of the next tokens are listed, raised and lowered."""
+SMALL = 2e8
+"""Multiplications a new token below which one CPU thread does the work, as in `autointerp.probe.prober`."""
 MAX_PROMPT = 4096
 """Tokens of a prompt."""
 
@@ -63,7 +66,11 @@ class Steerer:
             if key not in self._continuers:
                 self._continuers = {key: Continuer(subject, loaded)}
             ids, n_added = self._prober.document_ids(subject, prompt, MAX_PROMPT)
-            return _Run(self._store, opened, self._continuers[key], ids, n_added, options, progress).result()
+            rows = options.n_samples * (1 + len(options.strengths))
+            weights = sum(weight.numel() for weight in subject.model.parameters())
+            with threads(1 if rows * weights < SMALL else None):
+                run = _Run(self._store, opened, self._continuers[key], ids, n_added, options, progress)
+                return run.result()
 
 
 class _Run:

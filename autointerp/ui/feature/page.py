@@ -9,7 +9,17 @@ from autointerp.errors import UnknownName
 from autointerp.models.coders import registry
 from autointerp.store import CoderStore, Store
 from autointerp.types import CoderInfo
-from autointerp.ui.feature import actions, collected, contexts, drill, explanations, panel, save, try_text
+from autointerp.ui.feature import (
+    actions,
+    collected,
+    contexts,
+    drill,
+    explanations,
+    panel,
+    save,
+    steer,
+    try_text,
+)
 from autointerp.ui.feature.state import CONTEXT, GROUPS, INTERVAL, RESET, WINDOWS, FeatureState, close_right
 from autointerp.ui.shared import components, feature_data, job_strip, keyboard, list_walk
 from autointerp.ui.shared.feature_data import Feature
@@ -52,11 +62,16 @@ def draw() -> None:
         with left:
             explanations.left(feature, versions)
         with right:
-            if not explanations.right(feature, versions):
+            if explanations.right(feature, versions):
+                pass
+            elif steer.is_open():
+                steer.draw(feature)
+            else:
                 _controls(feature, state)
                 contexts.draw(feature, state, on_open=_open_clicked)
         with left:
             try_text.draw(feature)
+            steer.button()
             panel.draw(feature, state, on_open=_open_clicked, on_peek=_peek_clicked)
             save.draw(feature)
             if job_strip.writable(store):

@@ -40,6 +40,8 @@ SOURCES = {
 """Where a non-activating example comes from."""
 
 FILTERS = ("verdict", "class", "quantile", "source", "overlay", "example")
+STEER = "steer"
+"""Whether steering stands where the contexts are otherwise."""
 CONTINUED = {name: f"more_{name}" for name in [*GROUPS, INTERVAL] if name != "all"}
 """How many pages of a group are shown."""
 CONTEXT = ("context", "start", "peek", "bin", "wide", *CONTINUED.values())
@@ -144,4 +146,4 @@ def open_score(score_id: str) -> dict[str, Any]:
 
 def close_right() -> dict[str, Any]:
     """Changes of the address that bring the contexts back."""
-    return {**dict.fromkeys(FILTERS), "against": None, "score": None}
+    return {**dict.fromkeys(FILTERS), "against": None, "score": None, STEER: None}

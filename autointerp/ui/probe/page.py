@@ -12,10 +12,11 @@ from autointerp.store import Store
 from autointerp.types import CoderInfo
 from autointerp.ui.probe.record import record
 from autointerp.ui.probe.state import MAX_ROWS, PAGE, RANKS, SCALES, ProbeState
-from autointerp.ui.shared import components, keyboard, probing
+from autointerp.ui.shared import components, keyboard, probing, steering
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.session import heading, messages, open_store
 from autointerp.ui.shared.state import bound, change, choose, current, unknown_coder
+from autointerp.ui.shared.steering import SteerState
 from autointerp.ui.shared.text import plain, quoted, sentence
 
 KEY = "probe"
@@ -133,6 +134,7 @@ def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
         return
     for note in probing.notes(result):
         st.caption(plain(note))
+    _steer(store, state, [name for name in coders if name in result.coders])
     prober = probing.prober(store)
     token = state.token if state.token is not None and state.token < len(result.token_ids) else None
     ranking = Ranking([], 0, 0)
@@ -165,6 +167,30 @@ def _results(store: Store, state: ProbeState, coders: list[str]) -> None:
             on_click=change,
             kwargs={"rows": min(state.rows + PAGE, MAX_ROWS)},
         )
+
+
+def _steer(store: Store, state: ProbeState, coders: Sequence[str]) -> None:
+    """Features to steer the text's continuation with; nothing runs before there are any."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.text_input(
+            "Steer with features", max_chars=200, width=260, placeholder="numbers, such as 12 40",
+            help="Continue the text with these features raised together, or held at zero, beside the model as it is",
+            **bound("steer", state.steer, ""),
+        )  # fmt: skip
+        coder = next((name for name in coders if name == state.of), coders[0])
+        if len(coders) > 1:
+            choose(st.selectbox, "of", {name: name for name in coders}, "of", coder, coders[0], width=200)
+    if not state.steer.strip():
+        return
+    parts = state.steer.replace(",", " ").replace("#", " ").split()
+    try:
+        opened = store.coder(coder)
+        latents = [opened.check_latent(part) for part in parts]
+    except UserError as error:
+        st.error(sentence(error, 2000))
+        return
+    chosen = SteerState.parse({**current(), "prompt": state.text})
+    steering.draw(store, opened, latents, chosen, asks_prompt=False)
 
 
 def _summary(state: ProbeState, ranking: Ranking, token: str | None, n_coders: int) -> str:

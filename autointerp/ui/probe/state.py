@@ -17,7 +17,8 @@ MAX_ROWS = 300
 @dataclass(frozen=True)
 class ProbeState:
     """`coders`: names as given, `None` for the page's own choice. `token`: a position in the text, `None` when none is chosen.
-    `scale`: `None` for the one that suits the number of coders. `density`: in percent. `rows`: how many to show."""
+    `scale`: `None` for the one that suits the number of coders. `density`: in percent. `rows`: how many to show. `steer`: the
+    features to steer with, as typed; `of`: their coder."""
 
     text: str
     coders: list[str] | None
@@ -26,6 +27,8 @@ class ProbeState:
     token: int | None
     density: float | None
     rows: int
+    steer: str = ""
+    of: str | None = None
 
     @staticmethod
     def parse(params: Mapping[str, str]) -> "ProbeState":
@@ -41,4 +44,6 @@ class ProbeState:
             token=whole(params.get("token")),
             density=number(params.get("density")),
             rows=min(max(rows, 1), MAX_ROWS),
+            steer=params.get("steer", "")[:200],
+            of=params.get("of"),
         )

@@ -248,6 +248,11 @@ def tried(data: dict[str, Any], *, key: str) -> None:
     _mount("tried")(data=data, key=key)
 
 
+def steering(data: dict[str, Any], *, key: str) -> None:
+    """A prompt's continuations by the model as it is and steered, side by side."""
+    _mount("steering")(data=data, key=key)
+
+
 def probe(data: dict[str, Any], *, key: str, on_token: Callback) -> dict[str, Any] | None:
     """A typed text and the latents that fire on it; `token` carries a position. Returns the `go` record of a clicked row."""
     return _mount("probe")(data=data, key=key, on_token_change=on_token, on_open_change=lambda: None).open

@@ -39,10 +39,11 @@ class TokenTable:
     def row(self, token_ids: Sequence[int]) -> list[int]:
         """Table indexes of a window's tokens."""
         return [
-            self._add(token, piece) for token, piece in zip(token_ids, self.decode(token_ids), strict=True)
+            self.entry(token, piece) for token, piece in zip(token_ids, self.decode(token_ids), strict=True)
         ]
 
-    def _add(self, token: int, piece: str) -> int:
+    def entry(self, token: int, piece: str) -> int:
+        """The table index of a token with this text."""
         key = (token, piece)
         index = self._index.get(key)
         if index is None:

@@ -102,9 +102,10 @@ _mine = threading.local()
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """Around what takes a model or seconds of this machine. Visitors take turns. Raises UserError when none came."""
-    if is_owner() or getattr(_mine, "has", False):
+def turn(owner: bool | None = None) -> Iterator[None]:
+    """Around what takes a model or seconds of this machine. Visitors take turns. `owner`: whether the owner asked, for a thread
+    that is no session's. Raises UserError when none came."""
+    if (is_owner() if owner is None else owner) or getattr(_mine, "has", False):
         yield
         return
     if not _turns.acquire(timeout=PATIENCE_SECONDS):
