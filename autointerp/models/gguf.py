@@ -34,7 +34,8 @@ def convert_gguf(file: Path, folder: Path, *, dtype: torch.dtype = torch.bfloat1
     settings = loaded.config.to_dict()
     for key in ("quantization_config", "_name_or_path"):
         settings.pop(key, None)
-    model = type(loaded)(type(loaded.config)(**settings)).to(dtype)
+    model: Any = type(loaded)(type(loaded.config)(**settings))
+    model = model.to(dtype)
     model.load_state_dict(loaded.state_dict())
     part = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:

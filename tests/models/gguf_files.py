@@ -13,14 +13,16 @@ BYTES = [chr(c) for c in (*range(33, 127), *range(161, 173), *range(174, 256))]
 TOKENS = ["<unk>", "<s>", "</s>", *BYTES, "Ġ", "Ċ", "th", "the"]
 MERGES = ["t h", "th e"]
 NORMAL, CONTROL = 1, 3
+HEADS, KV_HEADS = 4, 2
 
 
 def tiny_llama() -> transformers.LlamaForCausalLM:
     """Weights that bfloat16 holds exactly, so that saving in it loses nothing."""
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=48, max_position_embeddings=128, rms_norm_eps=1e-5, rope_theta=10_000.0,
+        vocab_size=len(TOKENS), hidden_size=32, num_hidden_layers=2, num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS, intermediate_size=48, max_position_embeddings=128, rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, initializer_range=0.2,
     )  # fmt: skip
     model = transformers.LlamaForCausalLM(config).eval()
@@ -38,11 +40,11 @@ def write_gguf(path: Path, model: transformers.LlamaForCausalLM) -> Path:
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(10_000.0)
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    writer.add_rope_dimension_count(config.hidden_size // HEADS)
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(TOKENS)
@@ -63,9 +65,9 @@ def write_gguf(path: Path, model: transformers.LlamaForCausalLM) -> Path:
         for ours, theirs in names.items():
             weight = weights[f"model.layers.{layer}.{ours}.weight"]
             if theirs == "attn_q":
-                weight = _interleaved(weight, config.num_attention_heads)
+                weight = _interleaved(weight, HEADS)
             if theirs == "attn_k":
-                weight = _interleaved(weight, config.num_key_value_heads)
+                weight = _interleaved(weight, KV_HEADS)
             writer.add_tensor(f"blk.{layer}.{theirs}.weight", weight)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
