@@ -29,7 +29,8 @@ def write(store_path: Path, work: Path, out: Path) -> None:
     infos = {info.coder: info for info in store.coders()}
     table = "\n".join(_row(store, info) for info in infos.values())
     for folder in sorted((out / "coders").iterdir()):
-        (folder / "README.md").write_text(_card(infos[folder.name], training, table))
+        card = _card(infos[folder.name], training, table, store.tokens.size)
+        (folder / "README.md").write_text(card)
 
 
 def _row(store: Store, info: CoderInfo) -> str:
@@ -43,12 +44,15 @@ def _row(store: Store, info: CoderInfo) -> str:
     )
 
 
-def _card(info: CoderInfo, training: dict, table: str) -> str:
+def _card(info: CoderInfo, training: dict, table: str, n_tokens: int) -> str:
     fidelity = info.fidelity
     assert fidelity is not None
     assert fidelity.ce_zero is not None
     assert fidelity.ce_mean is not None
     assert fidelity.ce_clean is not None
+    skipped = ""
+    if fidelity.ce_skip is not None:
+        skipped = f", and by {fidelity.ce_skip - fidelity.ce_clean:.3f} where the block is skipped"
     return f"""# Demo coder `{info.coder}` of SmolLM2
 
 A {_KINDS[info.coder]}, at `{info.hookpoint}` of SmolLM2-135M-Instruct with its **4-bit weights** (`{NAME}`: the GGUF of the \
@@ -68,10 +72,10 @@ little**: coders meant for research see a thousand times as many tokens.
 
 By the program itself, on held-out text: FVU and cross-entropy on {fidelity.n_tokens:,} tokens, with 95 % intervals over
 contexts. The model's own loss is {fidelity.ce_clean:.3f} nats a token. With zeros in place of this coder's target it rises by
-{fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}. `neurons` are the \
+{fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}{skipped}. `neurons` are the \
 MLP's {training["k"]} strongest, `random` an untrained coder.
 
-| Coder | Site | FVU | Cross-entropy increase | Never fires |
+| Coder | Site | FVU | Cross-entropy increase | Never fires on {n_tokens:,} tokens |
 |---|---|---|---|---|
 {table}
 

@@ -8,7 +8,7 @@ import pytest
 
 from autointerp.demo import build
 from autointerp.demo.build import build_demo
-from autointerp.demo.subjects import DOCSTRINGS
+from autointerp.demo.subjects import DOCSTRINGS, SMOLLM2
 from autointerp.errors import ModelLoadError, UserError
 from autointerp.records import Explanation
 from autointerp.store import Store
@@ -135,6 +135,16 @@ def test_without_weights_the_message_says_where_they_should_be(tmp_path: Path):
         build_demo(tmp_path / "demo", weights=tmp_path)
 
 
-def test_the_shipped_coders_are_the_seven_of_the_readme():
-    names = set(DOCSTRINGS.coders(Path(__file__).parents[2] / "data" / "demo"))
-    assert names == {"sae", "sae-seed1", "transcoder", "skip-transcoder", "sae-l1", "neurons", "random"}
+def test_the_shipped_coders_are_those_of_the_readme():
+    shipped = Path(__file__).parents[2] / "data" / "demo"
+    of_one_mlp = {"sae", "sae-seed1", "transcoder", "skip-transcoder", "neurons", "random"}
+    assert set(DOCSTRINGS.coders(shipped)) == of_one_mlp | {"sae-l1"}
+    assert set(SMOLLM2.coders(shipped / "smollm2")) == of_one_mlp | {"sae-residual"}
+
+
+def test_the_shipped_weights_are_small():
+    sizes = [
+        file.stat().st_size for file in (Path(__file__).parents[2] / "data" / "demo").rglob("*.safetensors")
+    ]
+    assert max(sizes) < 8e6
+    assert sum(sizes) < 60e6
