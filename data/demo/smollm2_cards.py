@@ -72,8 +72,8 @@ little**: coders meant for research see a thousand times as many tokens.
 
 By the program itself, on held-out text: FVU and cross-entropy on {fidelity.n_tokens:,} tokens, with 95 % intervals over
 contexts. The model's own loss is {fidelity.ce_clean:.3f} nats a token. With zeros in place of this coder's target it rises by
-{fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}{skipped}. `neurons` are \
-the MLP's {training["k"]} strongest, `random` an untrained coder.
+{fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}{skipped}. `neurons` \
+are the MLP's {training["k"]} strongest, `random` an untrained coder.
 
 | Coder | Site | FVU | Cross-entropy increase | Never fires on {n_tokens:,} tokens |
 |---|---|---|---|---|
