@@ -2,4 +2,4 @@
 
 import os
 
-N_KILLS = int(os.environ.get("AUTOINTERP_KILLS", "5"))
+N_KILLS = int(os.environ.get("AUTOINTERP_KILLS", "3"))

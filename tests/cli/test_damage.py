@@ -129,11 +129,16 @@ _made: dict[str, Path] = {}
 
 
 @pytest.fixture
-def given(whole: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, run_text: RunText) -> Path:
+def given(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    run_text: RunText,
+) -> Path:
     """A folder with a whole store and everything that `INPUTS` names, made once and copied."""
     if "given" not in _made:
         folder = tmp_path_factory.mktemp("made")
-        store = Path(shutil.copytree(whole, folder / "store"))
+        store = Path(shutil.copytree(request.getfixturevalue("whole"), folder / "store"))
         save_neox(folder / "model")
         save_coder(folder / "coder" / "layers.1.mlp", seed=1)
         (folder / "text.txt").write_text(TEXT * 4, encoding="utf-8")
