@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from autointerp.errors import Failure
 
 Status = Literal["ok", "failed"]
-Metric = Literal["balanced_accuracy", "auroc", "correlation"]
+Metric = Literal["balanced_accuracy", "auroc", "correlation", "triplet_auroc"]
 Protocol = Literal["held-out", "delphi"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -168,7 +168,9 @@ class Score(_Made):
     activating ones answered no; `value_by_quantile[q]` the score with only the activating examples of q. `floor` is what the
     same scorer gives a random other explanation, `floor_explanation_id`, on the `n_floor` of the same examples that could be
     read for it too; `above_low` to `above_high` is the 95 % interval of how far the explanation did better there, `None` also
-    where an earlier program did not record it. Tokens and `cost` include the floor's. `judged`: the judged examples in the
+    where an earlier program did not record it. A scorer that needs no
+    explanation (`ScorerEntry.explanation_free`) has no floor but chance, and gives every version of a latent's explanation the
+    same score. Tokens and `cost` include the floor's. `judged`: the judged examples in the
     order asked; `None` where they were not loaded.
     """
 

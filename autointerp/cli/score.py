@@ -1,7 +1,8 @@
 """Score explanations on held-out examples, which their explainer was never shown.
 
 Each score comes with a 95 % interval, the number of examples, and its floor: what the same scorer gives the explanation of a
-random other latent. Explanations that are already scored with this exact configuration are skipped, so the same command
+random other latent. A scorer that needs no explanation gives each version of a latent's the same score and has no floor, only
+chance. Explanations that are already scored with this exact configuration are skipped, so the same command
 continues an interrupted run. Each scorer is a job of its own.
 
 The exit code is 2 when nothing succeeded or when the run stopped early (rejected key, budget used up), else 0."""
@@ -22,7 +23,7 @@ from autointerp.cli.shared.batch import (
 )
 from autointerp.cli.shared.cluster import add_cluster_arguments, cluster
 from autointerp.cli.shared.dry_run import preview_document, preview_text
-from autointerp.cli.shared.explanations import judge_label
+from autointerp.cli.shared.explanations import chance_text, judge_label
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
@@ -239,7 +240,11 @@ def _text(result: dict[str, Any], done: Done) -> str:
     judge = judge_label(result["judge"], result["model"])
     lines = [f"{result['scorer']} ({judge}): {report(done, 'explanations')}"]
     if result["median"] is not None:
-        floor = "no floor" if result["median_floor"] is None else f"median floor {result['median_floor']:.2f}"
+        floor = (
+            chance_text(result["scorer"])
+            if result["median_floor"] is None
+            else f"median floor {result['median_floor']:.2f}"
+        )
         scored, total = result["n_scored"], result["explanations"]
         share = f"all {total:,} scored" if scored == total else f"{scored:,} of {total:,} scored"
         lines.append(f"  median {result['median']:.2f}, {floor}, {share}")

@@ -161,7 +161,8 @@ _last = _Last()
 def select_heldout(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Heldout:
     """`heldout_places` of one explanation, cut out. Raises UserError, also for a latent that never fires."""
     store, coder = resources.store, resources.store.coder(explanation.coder)
-    key = (str(store.path), explanation.id, coder.info.created, options.drawing)
+    of = (explanation.coder, explanation.latent) if options.entry.explanation_free else explanation.id
+    key = (str(store.path), of, coder.info.created, options.drawing)
     if _last.heldout is None or _last.key != key:
         (places,) = heldout_places(resources, [explanation], options)
         if places is None:
@@ -208,7 +209,8 @@ def heldout_places(
     requests: list[Request] = []
     for explanation, acts in zip(explanations, every, strict=True):
         if len(acts.token):
-            latent, fresh = explanation.latent, unseen(resources, explanation, acts)
+            latent = explanation.latent
+            fresh = unseen(resources, explanation, acts, of_latent=options.entry.explanation_free)
             rng = np.random.default_rng([_SCORE, options.seed, latent])
             neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
             requests.append(Request(acts, rng, fresh.contexts, fresh.shown, neighbours, store.text_lengths()))
@@ -266,6 +268,9 @@ def lineage_of(store: Store, annotations: Annotations, explanation: Explanation)
     return Lineage(int(config.get("split_seed", 0)), float(config.get("heldout_fraction", 0.5)), shown)
 
 
+_NO_LINEAGE = Lineage(0, 0.5, np.zeros((0, 3), dtype=np.int64))
+
+
 @dataclass(frozen=True)
 class Unseen:
     """What an explanation may be judged by. `contexts` Bool[ndarray, " n_contexts"]: the held-out side, without what any of its
@@ -275,9 +280,12 @@ class Unseen:
     shown: Spans
 
 
-def unseen(resources: Resources, explanation: Explanation, acts: LatentActivations) -> Unseen:
-    """`acts`: of the explanation's latent."""
-    lineage = lineage_of(resources.store, resources.annotations, explanation)
+def unseen(
+    resources: Resources, explanation: Explanation, acts: LatentActivations, *, of_latent: bool = False
+) -> Unseen:
+    """`acts`: of the explanation's latent. `of_latent`: whatever the explanation was made from, the held-out side of the usual
+    split, so that a score that reads no explanation is the same beside each."""
+    lineage = _NO_LINEAGE if of_latent else lineage_of(resources.store, resources.annotations, explanation)
     split = split_of(
         resources.store,
         resources.store.coder(explanation.coder),

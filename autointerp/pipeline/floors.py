@@ -45,12 +45,13 @@ class Floors:
 
     def choose(self, explanation: Explanation, options: ScoreOptions) -> Explanation | None:
         """The random other explanation that `explanation` is held against: of another latent with another text,
-        by the same explainer where there is one. `None` where `options` want none, or when this coder has no other.
+        by the same explainer where there is one. `None` where `options` want none, where the scorer reads no explanation, or
+        when this coder has no other.
 
         A language model is asked about the same one as the last time, whatever has been explained since: those answers are
         paid for.
         """
-        if not options.floor:
+        if not options.floor or options.entry.explanation_free:
             return None
         if options.needs_llm:
             used = self._annotations.floor_used(explanation.id, config_hash(options.identity()))

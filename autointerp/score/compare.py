@@ -18,6 +18,7 @@ from autointerp.score.metrics import (
     resampled_mean,
     resampled_rate,
 )
+from autointerp.score.registry import SCORERS
 from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_gap
 
 Activations = Callable[[JudgedExample], NDArray[np.float32]]
@@ -156,6 +157,10 @@ def _of_predictions(
 
 
 def _check_comparable(first: Score, second: Score) -> None:
+    if first.scorer in SCORERS and SCORERS[first.scorer].explanation_free:
+        raise UserError(
+            f"{SCORERS.label(first.scorer)} does not depend on the explanation: it is the same for every version."
+        )
     if (first.scorer, first.metric, first.protocol) != (second.scorer, second.metric, second.protocol):
         raise UserError(
             f"Only scores of the same kind can be compared: got {first.scorer} ({first.protocol}) and {second.scorer} "

@@ -110,7 +110,13 @@ class ScoreOptions(Chosen):
         identity = self.to_dict() | {"judge": self.judge_name}
         identity = {name: value for name, value in identity.items() if name not in self.extra}
         identity["llm"] = self.llm.identity() if self.llm and self.needs_llm else None
-        for option in (WRONG_MARKS, BATCH, GRADED, EMBEDDER):
+        for option in (
+            WRONG_MARKS,
+            BATCH,
+            GRADED,
+            EMBEDDER,
+            *((FLOOR,) if self.entry.explanation_free else ()),
+        ):
             if not self.uses(option) and not (option is EMBEDDER and "embedding" in self.negatives):
                 del identity[option.name]
         if not self.centre:

@@ -28,6 +28,7 @@ METRICS: dict[str, MetricRange] = {
     "balanced_accuracy": MetricRange("balanced accuracy", 0.0, 1.0, 0.5),
     "auroc": MetricRange("AUROC", 0.0, 1.0, 0.5),
     "correlation": MetricRange("correlation", -1.0, 1.0, 0.0),
+    "triplet_auroc": MetricRange("AUROC over triplets", 0.0, 1.0, 0.5),
 }
 JUDGES = {"offline": "offline judge", "llm": "LLM"}
 
@@ -112,7 +113,8 @@ EMBEDDER = Option(
     cli_help=f"sentence encoder (default: the one in the app's Settings, initially {DEFAULT_EMBEDDER})",
 )
 
-_EXAMPLES = (N_EXAMPLES, N_NEGATIVES, NEGATIVES, WINDOW, CENTRE, SEED, FLOOR)
+_DRAWN = (N_EXAMPLES, N_NEGATIVES, NEGATIVES, WINDOW, CENTRE, SEED)
+_EXAMPLES = (*_DRAWN, FLOOR)
 _JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
 
 
@@ -120,7 +122,9 @@ _JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
 class ScorerEntry(Entry):
     """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen.
     `marks`: whether the question is if the right tokens are marked, rather than if the latent fires. `grade`: what graded
-    answers are. `high`, `low`: what an explanation does that scores high or low, for pairs of scorers that disagree."""
+    answers are. `high`, `low`: what an explanation does that scores high or low, for pairs of scorers that disagree.
+    `explanation_free`: it never reads the explanation, so all versions of a latent's get the same score, on examples that
+    depend on the latent alone; there is no floor, and chance takes its place."""
 
     metric: Metric
     answered_by: str = ""
@@ -128,6 +132,7 @@ class ScorerEntry(Entry):
     grade: str = ""
     high: str = ""
     low: str = ""
+    explanation_free: bool = False
 
     @property
     def judged(self) -> bool:
@@ -136,8 +141,9 @@ class ScorerEntry(Entry):
 
     @property
     def usual(self) -> bool:
-        """Whether it is chosen until someone chooses: it asks no language model, not even the store's own."""
-        return not self.needs & {"llm", "text_model"}
+        """Whether it is chosen until someone chooses: it asks no language model, not even the store's own, and judges the
+        explanation."""
+        return not self.explanation_free and not self.needs & {"llm", "text_model"}
 
 
 def _judged_version(options: Any) -> str:
@@ -214,5 +220,20 @@ SCORERS: Registry[ScorerEntry] = Registry(
         build="autointerp.score.simulation:build",
         # Which of the two it will be, the server decides.
         version=lambda options: f"{simulation.VERSION}, {simulation.SLOT_VERSION}",
+    ),
+    ScorerEntry(
+        name="example_embedding",
+        label="Example embedding",
+        help="Whether activating texts are more similar to each other than to other texts, by a sentence encoder; needs no "
+        "explanation",
+        metric="triplet_auroc",
+        answered_by="embedder",
+        grade="Δ",
+        high="fires on texts that are alike",
+        low="fires on texts that are no more alike than any",
+        explanation_free=True,
+        needs=frozenset({"embedder", "negatives"}),
+        options=(*_DRAWN, EMBEDDER),
+        build="autointerp.score.example_embedding:build",
     ),
 )

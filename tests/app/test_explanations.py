@@ -50,7 +50,7 @@ def test_the_newest_good_version_is_shown_with_its_provenance_and_scores(
     assert detection["judge"] == "offline judge"
     assert detection["standing"] == "below"
     assert detection["said"] == "not above floor"
-    assert detection["floor"] == "0.56"
+    assert detection["reference"] == "floor 0.56"
     assert detection["n"] == "12+10"
     assert embedding["judge"] == "embedder MiniLM"
     assert embedding["said"] == "no floor"

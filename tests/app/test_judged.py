@@ -10,7 +10,7 @@ from autointerp.records import Explanation, JudgedExample, new_id
 from autointerp.score.judges import offline
 from autointerp.store.annotations import Annotations
 from tests.app.reading import card, links, messages, page, record
-from tests.explained import WINDOW, Explained, answered
+from tests.explained import WINDOW, Explained, answered, graded
 
 pytestmark = pytest.mark.usefixtures("no_model")
 
@@ -74,6 +74,32 @@ def test_marks_predictions_similarities_as_the_judge_saw_them(open_page, explain
     _, embedding = drill(open_page, explained_store, "first/embedding")
     rows = [row for group in embedding["groups"] for row in group["rows"]]
     assert all(row["said"].startswith("similarity ") and row["rank"].startswith("above ") for row in rows)
+
+
+def test_a_score_that_needs_no_explanation_is_held_against_chance(open_page, explained_store: Explained):
+    """No floor, on no page; examples are right by the sign of their Δ."""
+    made = explained_store.explanations["plain"]
+    for name, low in (("clear", 0.6), ("unclear", 0.4)):
+        score = graded(explained_store.store, made, 0.7, floor=None)
+        score = replace(
+            score, scorer="example_embedding", metric="triplet_auroc", value=0.75, ci_low=low, config={}
+        )
+        with Annotations(explained_store.path) as annotations:
+            annotations.add(score)
+        explained_store.scores[name] = score
+        app, drawn = drill(open_page, explained_store, name)
+        for group in drawn["groups"]:
+            deltas = [float(row["said"].removeprefix("Δ ").replace("−", "-")) for row in group["rows"]]
+            assert all(delta >= 0 if group["key"] in ("tp", "fp") else delta <= 0 for delta in deltas), group[
+                "key"
+            ]
+        figures = {row[0]: row[1] for row in record(app, "facts") or []}  # type: ignore[misc]
+        assert figures["Chance"] == "0.5"
+        assert {"Mean Δ, activating", "Mean Δ, non-activating"} <= set(figures)
+        assert "same for every version" in messages(app)
+        row = next(each for each in card(app)["scores"] if each["id"] == score.id)
+        assert (row["reference"], row["plot"]["f"]) == ("chance 0.5", 0.5)
+        assert row["said"] == ("" if name == "clear" else "not clearly above chance")
 
 
 def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(

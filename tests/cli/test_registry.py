@@ -1,5 +1,7 @@
 """A scorer and an explainer that are registered are seen wherever the command line names any."""
 
+from importlib import import_module
+
 import pytest
 
 from autointerp.cli.main import main
@@ -61,6 +63,8 @@ def test_an_option_out_of_bounds_or_of_another_scorer_is_refused(store: Store, r
 def test_entries_are_what_their_classes_say():
     from autointerp.score.scorer import Scorer
 
+    for entry in SCORERS.values():
+        import_module(entry.build.split(":")[0])
     kinds = {kind.name: kind for kind in _subclasses(Scorer) if hasattr(kind, "name")}
     for name, entry in SCORERS.items():
         assert kinds[name].metric == entry.metric

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.output import printable
 from autointerp.explain.registry import EXPLAINERS
-from autointerp.score.registry import JUDGES, SCORERS
+from autointerp.score.registry import JUDGES, METRICS, SCORERS
 
 if TYPE_CHECKING:
     from autointerp.records import Explanation, Score
@@ -115,11 +115,19 @@ def judge_label(judge: str, model: str | None) -> str:
     return printable(f"{label} {model}" if model else label)
 
 
+def chance_text(scorer: str) -> str:
+    """Of a scorer whose scores have no floor: `no floor`, or `chance 0.5` where no explanation is read."""
+    entry = SCORERS.get(scorer)
+    if entry is None or not entry.explanation_free:
+        return "no floor"
+    return f"chance {METRICS[entry.metric].chance:g}"
+
+
 def score_line(score: dict[str, Any]) -> str:
     """A score with what it takes to judge it: interval, floor, n, judge, negatives."""
     low, high = score["ci"]
     interval = "no interval" if low is None else f"[{low:.2f}, {high:.2f}]"
-    floor = "no floor" if score["floor"] is None else f"floor {score['floor']:.2f}"
+    floor = chance_text(score["scorer"]) if score["floor"] is None else f"floor {score['floor']:.2f}"
     if score["n_floor"] not in (None, score["n"]):
         floor += f" (n {score['n_floor']})"
     parts = [f"{score['scorer']} {score['value']:.2f} {interval}", floor, f"n {score['n']}"]

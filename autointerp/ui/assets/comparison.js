@@ -28,7 +28,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const cell = (figures) => {
       if (!figures) return el("td", "dim", "–");
       const open = link("", figures.value, address("feature", { ...data.params, score: figures.id }), () => setTriggerValue("open", { score: figures.id }));
-      return append(el("td"), append(el("b"), open), el("div", "small", figures.ci), el("div", "small", `floor ${figures.floor} · n ${figures.n}`));
+      return append(el("td"), append(el("b"), open), el("div", "small", figures.ci), el("div", "small", `${figures.reference} · n ${figures.n}`));
     };
     for (const row of data.scores) {
       const what = append(el("td"), el("b", "", row.name), el("div", "small", row.judge), el("div", "small", row.against));

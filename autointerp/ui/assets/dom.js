@@ -152,10 +152,10 @@ const copy = async (text) => {
 };
 
 // What the marks of a score mean, wherever they stand.
-const SCORE_LEGEND = "●\u00a0value   ━\u00a095\u00a0%   ┊\u00a0floor   ○\u00a0not\u00a0clearly\u00a0above\u00a0it";
+const SCORE_LEGEND = "●\u00a0value   ━\u00a095\u00a0%   ┊\u00a0floor\u00a0or\u00a0chance   ○\u00a0not\u00a0clearly\u00a0above\u00a0it";
 
 // The same for a value alone, in bold or dashed underneath.
-const WEAK_LEGEND = "dashed underneath: not clearly above its floor";
+const WEAK_LEGEND = "dashed underneath: not clearly above its floor or chance";
 
 // Named values: [name, value, meaning, two columns wide, place]; `show` goes to the place in the feature of `here`.
 const facts = (rows, here, show) => {

@@ -63,14 +63,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
       append(node, who);
       if (row.failed) append(node, cause(row.failed));
       else {
-        const label = `${row.name} ${row.value}, 95 % interval ${row.ci}, floor ${row.floor}`;
+        const label = `${row.name} ${row.value}, 95 % interval ${row.ci}, ${row.reference}`;
         append(
           node,
           plot(row.plot, label),
           append(
             el("div", "figures"),
             append(el("div"), el("b", "", row.value), el("span", "small", "  " + row.ci)),
-            el("div", "small", `floor ${row.floor} · n ${row.n}`),
+            el("div", "small", `${row.reference} · n ${row.n}`),
             row.unparsed ? el("div", "small", `${row.unparsed} unparsed`) : null,
           ),
         );

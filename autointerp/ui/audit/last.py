@@ -105,7 +105,7 @@ def _made(desk: Desk, rating: Rating, item: AuditItem) -> None:
                 shown = feature_versions.figures(newest.score)
                 name = f"{SCORERS.label(newest.score.scorer)}, {feature_versions.judged_by(newest.score)}"
                 rows.append(
-                    [name, f"{shown['value']} ({shown['ci']})", f"floor {shown['floor']}, n {shown['n']}"]
+                    [name, f"{shown['value']} ({shown['ci']})", f"{shown['reference']}, n {shown['n']}"]
                 )
         if rows:
             components.facts(rows, key="audit_scores")

@@ -9,7 +9,14 @@ from autointerp.ui.feature.state import ExplanationState, close_right, open_scor
 from autointerp.ui.shared import components, long_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
-from autointerp.ui.shared.score_text import STANDINGS, axis_place, metric_label, standing
+from autointerp.ui.shared.score_text import (
+    FREE_METRICS,
+    STANDINGS,
+    axis_place,
+    metric_label,
+    reference,
+    standing,
+)
 from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import beginning, visible
 from autointerp.ui.shared.versions import NewestScore, Versions
@@ -146,6 +153,8 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
     protocol = "delphi protocol, not held-out" if score.protocol == "delphi" else ""
     if score.config.get("centre"):
         protocol = "centred"  # which the reference's protocol is not
+    if score.metric in FREE_METRICS:
+        protocol = ", ".join(filter(None, (protocol, "same for every version")))
     row: dict[str, Any] = {
         "id": score.id,
         "open": score.id == opened,
@@ -170,7 +179,7 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
         "standing": kind,
         "said": STANDINGS[kind][0],
         "meaning": STANDINGS[kind][1],
-        "plot": plot(score.value, score.ci_low, score.ci_high, score.floor),
+        "plot": plot(score.value, score.ci_low, score.ci_high, reference(score)),
     }
 
 
@@ -217,7 +226,7 @@ def brief(newest: NewestScore, of: Explanation, floor_bar: float | None) -> dict
         "judge": " · ".join(part for part in (row["judge"], row["protocol"]) if part),
         "value": row["value"],
         "ci": row["ci"],
-        "under": f"floor {row['floor']} · n {row['n']}",
+        "under": f"{row['reference']} · n {row['n']}",
         "said": row["said"],
         "help": "\n".join(part for part in (*how, examples, row["meaning"]) if part),
     }

@@ -19,6 +19,7 @@ from autointerp.ui.shared import components, differences, long_text, payload, re
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
+from autointerp.ui.shared.score_text import FREE_METRICS
 from autointerp.ui.shared.state import change, choose
 from autointerp.ui.shared.text import beginning, visible
 from autointerp.ui.shared.versions import Versions
@@ -110,7 +111,7 @@ def _differences(
     flips = [
         flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
         for a, b in scored
-        if a is not None and b is not None and a.metric != "correlation"
+        if a is not None and b is not None and a.metric not in ("correlation", *FREE_METRICS)
     ]
     return {"flips": flips, "table": table.entries, "settings": flipped.settings(first, second, scored)}
 

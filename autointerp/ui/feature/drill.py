@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from autointerp.errors import UnknownName
@@ -16,7 +17,7 @@ from autointerp.ui.shared import components, keyboard, long_text, payload, servi
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
-from autointerp.ui.shared.score_text import metric_label
+from autointerp.ui.shared.score_text import FREE_METRICS, SAME, metric_label
 from autointerp.ui.shared.state import bound, change, choose, current
 from autointerp.ui.shared.text import plain
 
@@ -43,6 +44,8 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
         )
     else:
         components.facts(figures(score, judged), key="judged_figures")
+        if score.metric in FREE_METRICS:
+            st.caption(f"{SAME[0].upper()}{SAME[1:]}.")
     if judged:
         _filters(score, judged, state)
     explanation = annotations.explanation(score.explanation_id)
@@ -112,9 +115,15 @@ def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
     shown = feature_versions.figures(score)
     rows = [
         ["Value, 95 % interval", f"{shown['value']} ({shown['ci']})", metric],
-        ["Floor", shown["floor"], "A random other explanation, scored on the same examples"],
+        _held_against(score),
         ["n", f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"],
     ]
+    if score.metric == "triplet_auroc":
+        rows += [
+            [f"Mean Δ, {name}", fmt.signed(float(np.mean(values))), _DELTA]
+            for truth, name in ((True, "activating"), (False, "non-activating"))
+            if (values := [each.value for each in judged if each.truth is truth and each.value is not None])
+        ]
     if score.metric == "balanced_accuracy":
         answered = [example for example in judged if example.answer is not None]
         yes = [bool(example.answer) for example in answered if example.truth]
@@ -131,6 +140,20 @@ def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
         rows.append(["Tokens", fmt.count(score.tokens_in + score.tokens_out), "Floor included"])
         rows.append(["Cost", fmt.money(score.cost), "In the currency of your prices"])
     return rows
+
+
+def _held_against(score: Score) -> list[str]:
+    name, _, figure = feature_versions.reference(score).partition(" ")
+    free = score.metric in FREE_METRICS
+    help_ = (
+        "What it would be if the texts had nothing in common"
+        if free
+        else "A random other explanation, scored on the same examples"
+    )
+    return [name.capitalize(), figure, help_]
+
+
+_DELTA = "Mean cosine with the activating examples less that with the non-activating ones, over the examples of this class"
 
 
 def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationState) -> None:
@@ -191,6 +214,8 @@ def _why_no_prompt(score: Score, example: JudgedExample | None) -> str:
     if score.judge == "llm":
         cause = plain(example.error or score.error or "no cause was recorded", 600)
         return f"No prompt and reply for this example: {cause}"
+    if score.metric in FREE_METRICS:
+        return "No prompt: no language model was used."
     return "No prompt: this judge reads the explanation and the text, and asks no language model."
 
 

@@ -2,7 +2,8 @@
 
 A scorer that asks for yes or no has false positives and false negatives. One that grades (embedding, surprisal) has no
 threshold: an example counts as wrong when it loses at least half of its pairs against the other class, which is what its
-AUROC is made of. A token-wise one has neither; its examples are ordered by correlation, lowest first.
+AUROC is made of. Where examples are held against each other (example embedding), one is wrong that is nearer to the other
+class. A token-wise one has neither; its examples are ordered by correlation, lowest first.
 """
 
 from collections import Counter
@@ -73,6 +74,9 @@ def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExampl
         if score.metric == "auroc":
             share = lost.get(answer.i)
             return JudgedWindow(answer, example, None if share is None else share < 0.5, lost=share)
+        if score.metric == "triplet_auroc":
+            delta = answer.value
+            return JudgedWindow(answer, example, None if delta is None else (delta > 0) is bool(answer.truth))
         if score.metric == "correlation":
             return JudgedWindow(answer, example, None, r=_correlation(answer, example))
         return JudgedWindow(answer, example, answer.correct)
@@ -184,6 +188,12 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "tp": ("Activating, ranked above most non-activating examples", "lowest first"),
         "tn": ("Non-activating, ranked below most activating examples", "highest first"),
     },
+    "triplet_auroc": {
+        "fp": ("Non-activating, more similar to activating examples", "highest Δ first"),
+        "fn": ("Activating, no more similar to the other activating examples", "lowest Δ first"),
+        "tp": ("Activating, more similar to the other activating examples", "lowest Δ first"),
+        "tn": ("Non-activating, no more similar to activating examples", "highest Δ first"),
+    },
 }
 
 
@@ -229,7 +239,12 @@ def record(
 
 
 def _bars_note(score: Score) -> str:
-    what = {"balanced_accuracy": "Accuracy", "auroc": "AUROC", "correlation": "Correlation"}
+    what = {
+        "balanced_accuracy": "Accuracy",
+        "auroc": "AUROC",
+        "correlation": "Correlation",
+        "triplet_auroc": "AUROC of the queries",
+    }
     return f"{what.get(score.metric, score.metric)} by activation decile (1 = strongest); click to filter"
 
 
@@ -306,7 +321,7 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
     if not judged.parsed:
         return "unparsed", true
-    if score.metric == "auroc":
+    if score.metric in ("auroc", "triplet_auroc"):
         grade = SCORERS[score.scorer].grade if score.scorer in SCORERS else ""
         return f"{grade} {fmt.decimal(judged.value, 2)}".lstrip(), true
     answer = "yes" if judged.answer else "no"

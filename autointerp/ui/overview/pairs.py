@@ -87,7 +87,8 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
     points = [(*written.place(coders, int(at)), float(x.value[at]), float(y.value[at])) for at in both]
     names = (score_text.name(pair[0], written.kinds), score_text.name(pair[1], written.kinds))
     floors = [
-        float(np.nanmedian(scores.floor)) if not np.isnan(scores.floor).all() else None for scores in (x, y)
+        float(np.nanmedian(scores.floor)) if not np.isnan(scores.floor).all() else score_text.chance(kind)
+        for scores, kind in zip((x, y), pair, strict=True)
     ]
     event: Any = st.plotly_chart(
         charts.score_scatter(names, points, (floors[0], floors[1])), key="scatter", on_select="rerun",

@@ -188,13 +188,24 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
                 box = spread(scores.value, scores.floor)
                 if box is not None:
                     colour = charts.colour(index)
-                    boxes.append(charts.ScoreBox(coder, colour, box.n, box.percentiles, box.mean, box.floor))
+                    chance = score_text.chance(kind)
+                    boxes.append(
+                        charts.ScoreBox(
+                            coder,
+                            colour,
+                            box.n,
+                            box.percentiles,
+                            box.mean,
+                            box.floor if chance is None else chance,
+                            chance is not None,
+                        )
+                    )
             with place:
                 figure = charts.score_boxes(score_text.name(kind, written.kinds), boxes)
                 st.plotly_chart(figure, key=f"spread_{kind.key}", config={"displayModeBar": False})
     st.caption(
         "Box: quartiles and median; whiskers: 5th to 95th percentile. Grey mark: median floor, the score of a random other "
-        "explanation."
+        "explanation; chance for scores that need no explanation."
     )
 
 

@@ -11,7 +11,7 @@ from autointerp.store import ScoreKind, ShownExplanation, ShownScore, Store, ann
 from autointerp.ui.probe.state import ProbeState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import score_text, services
-from autointerp.ui.shared.score_text import judge_label
+from autointerp.ui.shared.score_text import judge_label, reference, reference_text
 from autointerp.ui.shared.text import MAX_TOKEN, beginning, visible
 
 AROUND = 40
@@ -116,6 +116,6 @@ def _score(kind: ScoreKind, score: ShownScore) -> str:
     if score.ci_low is not None and score.ci_high is not None:
         parts[0] += f" ({fmt.decimal(score.ci_low, 2)} to {fmt.decimal(score.ci_high, 2)})"
     parts.append(f"n {fmt.count(score.n)}")
-    parts.append("floor not measured" if score.floor is None else f"floor {fmt.decimal(score.floor, 2)}")
+    parts.append("floor not measured" if reference(score) is None else reference_text(score))
     parts.append(judge_label(kind.judge, kind.model))
     return visible(", ".join(parts))

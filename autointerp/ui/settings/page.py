@@ -158,7 +158,10 @@ def _shown(store: Store) -> None:
     if not (roles.is_owner() and job_strip.writable(store)):
         return
     annotations = services.annotations(store)
-    rule, names = annotations.shown_by, [*SCORERS, NEWEST]
+    rule, names = (
+        annotations.shown_by,
+        [*(name for name in SCORERS if not SCORERS[name].explanation_free), NEWEST],
+    )
     st.selectbox(
         "Version shown of each feature", names, index=names.index(rule) if rule in names else names.index(NEWEST),
         key="shown_by", width=420, on_change=lambda: annotations.show_by(str(st.session_state["shown_by"])),

@@ -156,7 +156,8 @@ def _histogram(
 
 @dataclass(frozen=True)
 class ScoreBox:
-    """The spread of one coder's scores. `percentiles`: 5, 25, 50, 75, 95; `floor` the median floor."""
+    """The spread of one coder's scores. `percentiles`: 5, 25, 50, 75, 95; `floor` the median floor, or
+    chance (`is_chance`) where no explanation is read."""
 
     coder: str
     colour: str
@@ -164,6 +165,7 @@ class ScoreBox:
     percentiles: tuple[float, float, float, float, float]
     mean: float
     floor: float | None
+    is_chance: bool = False
 
 
 def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> Figure:
@@ -181,10 +183,11 @@ def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> Figure:
             )
         )  # fmt: skip
         floor = "not measured" if box.floor is None else fmt.decimal(box.floor, 2)
+        name = "chance" if box.is_chance else "floor"
         said = (
             f"median {fmt.decimal(median, 2)}, mean {fmt.decimal(box.mean, 2)}<br>quartiles {fmt.decimal(first, 2)} to "
             f"{fmt.decimal(third, 2)}<br>5th to 95th percentile {fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}<br>"
-            f"floor {floor}<br>n {fmt.count(box.n)}"
+            f"{name} {floor}<br>n {fmt.count(box.n)}"
         )
         figure.add_trace(
             Scatter(
@@ -197,7 +200,7 @@ def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> Figure:
             figure.add_trace(
                 Scatter(
                     x=[box.floor], y=[label], mode="markers", marker=mark,
-                    hovertemplate=f"median floor {floor}<extra>{box.coder}</extra>",
+                    hovertemplate=f"{'' if box.is_chance else 'median '}{name} {floor}<extra>{box.coder}</extra>",
                 )
             )  # fmt: skip
     lowest = min((box.percentiles[0] for box in boxes), default=0.0)

@@ -54,7 +54,7 @@ def features(
             cells.append(fmt.signed(above[place]))
         if more is not None:
             scored = annotated.shown_scores(more, [latent]).get(latent)
-            value, floor = (scored.value, scored.floor) if scored else (None, None)
+            value, floor = (scored.value, score_text.reference(scored)) if scored else (None, None)
             cells.append(fmt.NONE if value is None or floor is None else fmt.signed(value - floor))
         go = {"coder": coder, "latent": latent}
         rows.append({"go": go if walk is None else {**go, **list_walk.address(walk, place)}, "cells": cells})

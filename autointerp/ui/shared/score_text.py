@@ -16,13 +16,18 @@ SORTS = {
     "above": "expected score above floor",
 }
 
-Standing = Literal["above", "unclear", "common", "below", "unknown"]
+FREE_METRICS = {entry.metric for entry in SCORERS.values() if entry.explanation_free}
+SAME = "this score needs no explanation and is the same for every version"
+
+Standing = Literal["above", "unclear", "common", "below", "unknown", "near_chance", "at_chance"]
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "above": ("", ""),
     "unclear": ("not clearly above floor", "The 95 % interval of its difference from that explanation includes 0."),
     "common": ("within the range of floors", "More than 2.5 % of this coder's floors are as high."),
     "below": ("not above floor", "A random other explanation scores as well or better."),
     "unknown": ("no floor", "No floor was measured: none was requested, or there was no other explanation to score."),
+    "near_chance": ("not clearly above chance", "The 95 % interval includes chance, or there is none."),
+    "at_chance": ("not above chance", "Chance scores as well or better."),
 }  # fmt: skip
 """What is said of a score, in short and in full."""
 
@@ -70,8 +75,14 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
     them, on the same examples, lies above 0, and where fewer than 2.5 % of all those of the coder score as well (`floor_bar`,
     see `CoderAnnotations.floor_bar`; not tried without).
 
-    Of scores from before that was recorded, the floor is taken to be as uncertain as the value, and independent of it.
+    Of scores from before that was recorded, the floor is taken to be as uncertain as the value, and independent of it. A score
+    that reads no explanation is held against chance.
     """
+    if score.value is not None and score.metric in FREE_METRICS:
+        if score.value - METRICS[score.metric].chance < _TIE:
+            return "at_chance"
+        clear = score.ci_low is not None and score.ci_low > METRICS[score.metric].chance
+        return "above" if clear else "near_chance"
     if score.floor is None or score.value is None:
         return "unknown"
     if score.value - score.floor < _TIE:
@@ -84,9 +95,27 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
     return "common" if floor_bar is not None and score.value - floor_bar < _TIE else "above"
 
 
+def reference(score: Score | ShownScore) -> float | None:
+    """What a score is held against: its floor, or chance where no explanation is read."""
+    return METRICS[score.metric].chance if score.metric in FREE_METRICS else score.floor
+
+
+def reference_text(score: Score | ShownScore) -> str:
+    """`floor 0.52`, `chance 0.2`."""
+    if score.metric in FREE_METRICS:
+        return f"chance {METRICS[score.metric].chance:g}"
+    return f"floor {fmt.decimal(score.floor, 2)}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """`0.66 to 0.87`; a dash where there is none."""
     return fmt.NONE if low is None or high is None else f"{fmt.decimal(low, 2)} to {fmt.decimal(high, 2)}"
+
+
+def chance(kind: ScoreKind) -> float | None:
+    """Chance, where scores of this kind are held against it: they read no explanation."""
+    entry = SCORERS.get(kind.scorer)
+    return METRICS[entry.metric].chance if entry is not None and entry.explanation_free else None
 
 
 def axis_place(number: float | None) -> float | None:
@@ -156,15 +185,16 @@ def help_text(kind: ScoreKind) -> str:
 def cell(score: ShownScore) -> dict[str, Any]:
     """The record of a score in a table: figures as text, and their places on an axis from 0 to 1."""
     kind = standing(score, score.floor_bar)
-    weak = kind in ("unclear", "common", "below")
-    floor = f"floor {fmt.decimal(score.floor, 2)}"
+    weak = kind not in ("above", "unknown")
+    floor = reference_text(score)
+    meaning = SAME if score.metric in FREE_METRICS else "the score of a random other explanation"
     unparsed = f", {score.unparsed} unparsed" if score.unparsed else ""
     return {
         "value": fmt.decimal(score.value, 2),
         "ci": interval(score.ci_low, score.ci_high),
         "under": f"{floor} · n {score.n}",
         "weak": weak,
-        "at": [axis_place(number) for number in (score.value, score.ci_low, score.ci_high, score.floor)],
+        "at": [axis_place(number) for number in (score.value, score.ci_low, score.ci_high, reference(score))],
         "help": f"{metric_label(score.metric)}; 95 % interval; n {score.n_pos} + {score.n_neg}{unparsed}; "
-        f"{floor}: the score of a random other explanation" + (f". {STANDINGS[kind][1]}" if weak else ""),
+        f"{floor}: {meaning}" + (f". {STANDINGS[kind][1]}" if weak else ""),
     }

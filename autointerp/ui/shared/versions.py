@@ -10,7 +10,7 @@ from autointerp.score.registry import SCORERS
 from autointerp.store import annotated_store, kind_of
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared.score_text import interval, judge_label
+from autointerp.ui.shared.score_text import interval, judge_label, reference_text
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ def judged_by(score: Score) -> str:
     return judge_label(score.judge, score.model)
 
 
-def floor(score: Score) -> str:
-    """The floor, and on how many examples it stands where these are not all that the score stands on."""
-    value = fmt.decimal(score.floor, 2)
-    return value if score.n_floor in (None, score.n) else f"{value} (n {score.n_floor})"
+def reference(score: Score) -> str:
+    """The floor, or chance, and on how many examples it stands where these are not all that the score stands on."""
+    text = reference_text(score)
+    return text if score.n_floor in (None, score.n) else f"{text} (n {score.n_floor})"
 
 
 def figures(score: Score) -> dict[str, str]:
@@ -156,8 +156,8 @@ def figures(score: Score) -> dict[str, str]:
         "id": score.id,
         "value": fmt.decimal(score.value, 2),
         "ci": interval(score.ci_low, score.ci_high),
-        "floor": floor(score),
-        "n": f"{score.n_pos}+{score.n_neg}",
+        "reference": reference(score),
+        "n": f"{score.n_pos}+{score.n_neg}" if score.n_neg else str(score.n_pos),
     }
 
 
