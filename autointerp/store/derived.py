@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from autointerp import settings
+from autointerp.store.arrow_files import content_of, table_of
 from autointerp.store.files import write_atomically
 
 _METADATA = b"autointerp"
@@ -92,8 +93,7 @@ class Derivation:
 
 def _read(path: Path) -> pa.Table | None:
     try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-            return reader.read_all()
+        return table_of(content_of(path))
     except (OSError, pa.ArrowException):
         return None
 

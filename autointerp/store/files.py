@@ -167,6 +167,8 @@ def _locked_file(path: Path) -> tuple[Path, IO[bytes]]:
 def _remove_stale_files(path: Path) -> None:
     """Removes what killed writers of `path` left."""
     for temporary in path.parent.glob(f".{glob.escape(path.name)}.tmp-*"):
+        if not temporary.is_file():
+            continue  # a pipe would never open
         with suppress(OSError), open(temporary, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             temporary.unlink()

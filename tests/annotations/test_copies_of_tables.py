@@ -1,9 +1,12 @@
 """Copies in columns of the tables of whole coders: whatever becomes of them, the tables are what SQLite says."""
 
+import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +202,75 @@ def test_a_copy_that_would_be_read_beyond_its_end_is_not_used(store: Path, monke
         annotations.close()
     with Annotations(store) as annotations:
         assert tables(annotations) == from_sqlite(store)
+
+
+def forge(path: Path, told: object = None, table: pa.Table | None = None, **options: object) -> None:
+    """The copy with something else in it, and whole as far as its checksum says. `told`: JSON where it is a text."""
+    holds = table_in(path) if table is None else table
+    metadata = json.loads(holds.schema.metadata[b"autointerp"])
+    text = told if isinstance(told, str) else json.dumps(metadata["told"] if told is None else told)
+    metadata = f'{{"identity": {json.dumps(metadata["identity"])}, "told": {text}}}'
+    sink = pa.BufferOutputStream()
+    schema = holds.schema.with_metadata({"autointerp": metadata})
+    with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(holds)
+    seal(path, sink.getvalue().to_pybytes())
+
+
+def seal(path: Path, content: bytes) -> None:
+    path.write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
+
+
+def table_in(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.py_buffer(path.read_bytes()[:-4])).read_all()
+
+
+def nothing_in(name: str) -> Callable[[Path], None]:
+    def forgery(path: Path) -> None:
+        table = table_in(path)
+        at = table.column_names.index(name)
+        forge(
+            path, table=table.set_column(at, table.field(at), pa.nulls(table.num_rows, table.field(at).type))
+        )
+
+    return forgery
+
+
+LAST = [[1, "id"], [0, ""], [], "detection"]
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        lambda path: forge(path, told=[[float("inf"), "id"], *LAST[1:]]),
+        lambda path: forge(path, told=[[10**30, "id"], *LAST[1:]]),
+        lambda path: forge(path, told=[*LAST[:2], [[float("inf"), 1]], "detection"]),
+        lambda path: forge(path, told=[*LAST[:2], [[-1, 1]], "detection"]),
+        lambda path: forge(path, told="[" * 99_999),
+        nothing_in("latent"), nothing_in("text"), nothing_in("explainer"), nothing_in("pinned"),
+        lambda path: forge(path, table=table_in(path).sort_by([("latent", "descending")])),
+        lambda path: forge(path, table=pa.concat_tables([table_in(path).slice(0, 1), table_in(path)])),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+)  # fmt: skip
+def test_a_forged_copy_is_no_bug(store: Path, forgery: Callable[[Path], object]):
+    forgery(kept(store)[0])
+    with Annotations(store) as annotations:
+        assert tables(annotations) == from_sqlite(store)
+
+
+def test_what_a_copy_holds_takes_no_more_memory_than_its_file(store: Path):
+    """Some kilobytes hold gigabytes, packed."""
+    path = kept(store)[0]
+    table, size = table_in(path), path.stat().st_size
+    texts = table.set_column(2, "text", pa.array(["x" * 100_000] * table.num_rows))
+    before = pa.total_allocated_bytes()
+    forge(path, table=texts, compression="zstd")
+    assert path.stat().st_size < 2 * size
+    with Annotations(store) as annotations:
+        assert set(annotations.summary("sae")["text"].to_pylist()) == {f"text {i}" for i in range(40)}
+        assert pa.total_allocated_bytes() - before < 1 << 20
 
 
 def test_who_may_only_read_writes_none(store: Path, monkeypatch: pytest.MonkeyPatch):

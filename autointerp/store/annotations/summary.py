@@ -127,6 +127,10 @@ _COLUMNS: dict[Kind, Sequence[Column]] = {
 }
 
 
+_NULLABLE = {"model", "value", "ci_low", "ci_high", "floor", "above_low", "error", "error_kind", "retryable"}
+"""Columns in which a row may have nothing."""
+
+
 @cache
 def _identity(kind: Kind) -> str:
     """Of everything that determines a table beside the rows, for copies: another program's may differ."""
@@ -160,11 +164,18 @@ class _Mark:
         """Of a copy's maker, who may be anybody. Raises ValueError, TypeError."""
         (explanation, explanation_id), (score, score_id), pins, rule = told
         return _Mark(
-            (int(explanation), str(explanation_id)),
-            (int(score), str(score_id)),
-            frozenset((int(latent), int(seq)) for latent, seq in pins),
+            (_number(explanation), str(explanation_id)),
+            (_number(score), str(score_id)),
+            frozenset((_number(latent), _number(seq)) for latent, seq in pins),
             str(rule),
         )
+
+
+def _number(told: Any) -> int:
+    """Raises ValueError where it is none that SQLite can hold."""
+    if type(told) is not int or not 0 <= told < 2**63:
+        raise ValueError
+    return told
 
 
 @dataclass(frozen=True)
@@ -236,7 +247,8 @@ class Summaries:
     def _copied(self, kind: Kind, coder: str) -> _Kept | None:
         path = self._path(kind, coder)
         with suppress(ValueError, TypeError):
-            if path is not None and (found := copies.load(path, _identity(kind), schema(_COLUMNS[kind]))):
+            found = path and copies.load(path, _identity(kind), schema(_COLUMNS[kind]))
+            if found and _could_be_read(found[1], kind):
                 return _Kept(None, _Mark.of(found[0]), found[1], uncopied=0)
         return None
 
@@ -260,6 +272,17 @@ class Summaries:
             self._saving[kind, coder] = thread
             thread.start()
         return True
+
+
+def _could_be_read(table: "pyarrow.Table", kind: Kind) -> bool:
+    """Whether SQLite could give these rows: ascending by latent, one of each but for scores, and no null where it has none."""
+    import numpy as np
+
+    if any(table[name].null_count for name in table.column_names if name not in _NULLABLE):
+        return False
+    latents = table["latent"].to_numpy()
+    least = 0 if kind == "scores" else 1
+    return bool((latents[:1] >= 0).all() and (np.diff(latents) >= least).all())
 
 
 def _last(connection: sqlite3.Connection, table: str) -> tuple[int, str]:
