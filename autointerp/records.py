@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from autointerp.errors import Failure
 
 Status = Literal["ok", "failed"]
-Metric = Literal["balanced_accuracy", "auroc", "correlation", "triplet_auroc"]
+Metric = Literal["balanced_accuracy", "auroc", "correlation", "triplet_auroc", "intruder_accuracy"]
 Protocol = Literal["held-out", "delphi"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -171,7 +171,7 @@ class Score(_Made):
     where an earlier program did not record it. A scorer that needs no
     explanation (`ScorerEntry.explanation_free`) has no floor but chance, and gives every version of a latent's explanation the
     same score. Tokens and `cost` include the floor's. `judged`: the judged examples in the
-    order asked; `None` where they were not loaded.
+    order asked; `None` where they were not loaded. Of `intruder`, `n_pos` counts questions, of several judged examples each.
     """
 
     explanation_id: str

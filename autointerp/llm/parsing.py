@@ -135,8 +135,8 @@ def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def list_schema(n: int, *, high: int = 1) -> dict[str, Any]:
-    item = {"type": "integer", "enum": list(range(high + 1))}
+def list_schema(n: int, *, low: int = 0, high: int = 1) -> dict[str, Any]:
+    item = {"type": "integer", "enum": list(range(low, high + 1))}
     return object_schema({_KEY: {"type": "array", "items": item, "minItems": n, "maxItems": n}})
 
 

@@ -215,7 +215,7 @@ def heldout_places(
             neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
             requests.append(Request(acts, rng, fresh.contexts, fresh.shown, neighbours, store.text_lengths()))
     sizes = Sizes(
-        per_quantile=-(-options.n_examples // N_QUANTILES),
+        per_quantile=-(-options.n_drawn[0] // N_QUANTILES),
         non_activating=parts.get("random", 0),
         hard=parts.get("neighbours", 0),
     )
@@ -227,7 +227,7 @@ def heldout_places(
             heldout.append(None)
             continue
         request, group = next(selected)
-        order = evenly(group["quantiles"].quantile)[: options.n_examples]
+        order = evenly(group["quantiles"].quantile)[: options.n_drawn[0]]
         negatives = group["non_activating"]
         if "embedding" in parts:
             negatives += near_in_meaning(
@@ -356,7 +356,7 @@ def _never_fires(coder: CoderStore, latent: int) -> NoExamples:
 def _parts(options: ScoreOptions) -> dict[str, int]:
     """How many negatives from each source: equal parts, the first ones one more where it does not divide."""
     sources = list(dict.fromkeys(options.negatives))
-    n, rest = divmod(options.n_negatives, len(sources))
+    n, rest = divmod(options.n_drawn[1], len(sources))
     return {source: n + (place < rest) for place, source in enumerate(sources)}
 
 

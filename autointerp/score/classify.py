@@ -98,17 +98,13 @@ class Fuzzing(Classifier):
             Item(window, True, marks_above(window.example.activations, MARK_SHARE))
             for window in heldout.activating
         ]
-        shapes = [[end - start for start, end in runs(item.marks or ())] for item in right]
         active = self.wrong_marks == "activating"
         wrong = []
         for window in heldout.activating if active else heldout.non_activating:
-            like = rng.integers(len(shapes)) if shapes else None
-            allowed = _may_be_wrong(window)
-            marks: tuple[int, ...] = ()
-            if heldout.centred and not active and like is not None:
-                marks = tuple(i for i in right[like].marks or () if i < len(allowed) and allowed[i])
-            if not marks:
-                marks = place_runs([1] if like is None else shapes[like], allowed, rng)
+            like = (right[rng.integers(len(right))].marks or ()) if right else (0,)
+            marks = random_marks(
+                like, window, rng, same_places=heldout.centred and not active and bool(right)
+            )
             if marks:  # a window that fires on every token has no wrong place
                 wrong.append(Item(window, False, marks))
         source = "wrong_marks" if active else heldout.negatives
@@ -139,6 +135,16 @@ def build(
 def shown(items: Sequence[Item]) -> list[Shown]:
     """The items without their truth."""
     return [Shown(item.window.texts, item.marks) for item in items]
+
+
+def random_marks(
+    like: tuple[int, ...], window: Window, rng: np.random.Generator, *, same_places: bool
+) -> tuple[int, ...]:
+    """Marks in runs as many and as long as `like` on tokens of `window` where they are wrong, at random places; with
+    `same_places` at the very places of `like`, where that leaves any. Empty where no place is wrong."""
+    allowed = _may_be_wrong(window)
+    marks = tuple(i for i in like if i < len(allowed) and allowed[i]) if same_places else ()
+    return marks or place_runs([end - start for start, end in runs(like)], allowed, rng)
 
 
 def place_runs(

@@ -20,6 +20,8 @@ from autointerp.score.registry import (
     JUDGE,
     N_EXAMPLES,
     N_NEGATIVES,
+    N_QUESTIONS,
+    N_TEXTS,
     NEGATIVES,
     PROTOCOL,
     SCORERS,
@@ -81,10 +83,18 @@ class ScoreOptions(Chosen):
         return "llm" in self.entry.needs or (self.judged and self.judge == "llm")
 
     @property
+    def n_drawn(self) -> tuple[int, int]:
+        """How many activating and how many non-activating examples are drawn."""
+        if self.uses(N_QUESTIONS):
+            n = self.value(N_QUESTIONS.name)
+            return (N_TEXTS - 1) * n, n
+        return self.n_examples, self.n_negatives
+
+    @property
     def drawing(self) -> tuple[Any, ...]:
         """What decides which held-out examples are drawn: scorers that agree on it are asked about the same ones."""
         return (
-            *(self.n_examples, self.n_negatives, self.negatives, self.window, self.seed, self.protocol),
+            *(*self.n_drawn, self.negatives, self.window, self.seed, self.protocol),
             self.centre,
             self.embedder if "embedding" in self.negatives else None,
         )
@@ -110,13 +120,8 @@ class ScoreOptions(Chosen):
         identity = self.to_dict() | {"judge": self.judge_name}
         identity = {name: value for name, value in identity.items() if name not in self.extra}
         identity["llm"] = self.llm.identity() if self.llm and self.needs_llm else None
-        for option in (
-            WRONG_MARKS,
-            BATCH,
-            GRADED,
-            EMBEDDER,
-            *((FLOOR,) if self.entry.explanation_free else ()),
-        ):
+        counted = (FLOOR, N_EXAMPLES, N_NEGATIVES) if self.entry.explanation_free else ()
+        for option in (WRONG_MARKS, BATCH, GRADED, EMBEDDER, *counted):
             if not self.uses(option) and not (option is EMBEDDER and "embedding" in self.negatives):
                 del identity[option.name]
         if not self.centre:

@@ -10,7 +10,7 @@ from typing import Any
 
 from autointerp.records import Metric
 from autointerp.registry import CENTRE, SEED, WINDOW, Entry, Option, Registry, count
-from autointerp.score.prompts import detection, fuzzing, simulation, surprisal
+from autointerp.score.prompts import detection, fuzzing, intruder, simulation, surprisal
 from autointerp.settings import DEFAULT_EMBEDDER
 
 
@@ -24,11 +24,15 @@ class MetricRange:
     chance: float
 
 
+N_TEXTS = 5
+"""Texts in a question about an intruder."""
+
 METRICS: dict[str, MetricRange] = {
     "balanced_accuracy": MetricRange("balanced accuracy", 0.0, 1.0, 0.5),
     "auroc": MetricRange("AUROC", 0.0, 1.0, 0.5),
     "correlation": MetricRange("correlation", -1.0, 1.0, 0.0),
     "triplet_auroc": MetricRange("AUROC over triplets", 0.0, 1.0, 0.5),
+    "intruder_accuracy": MetricRange(f"accuracy, one of {N_TEXTS}", 0.0, 1.0, 1 / N_TEXTS),
 }
 JUDGES = {"offline": "offline judge", "llm": "LLM"}
 
@@ -44,6 +48,12 @@ N_EXAMPLES = count(
     "n_examples", "Activating", "Held-out activating examples, which no explainer has seen", default=30
 )
 N_NEGATIVES = count("n_negatives", "Non-activating", "Non-activating examples", default=30)
+N_QUESTIONS = count(
+    "n_questions",
+    "Questions",
+    f"Questions of {N_TEXTS} held-out texts each, one of them the intruder",
+    default=30,
+)
 NEGATIVES = Option(
     name="negatives",
     label="Source of non-activating examples",
@@ -154,6 +164,12 @@ def _judged_version(options: Any) -> str:
     return (fuzzing if options.scorer == "fuzzing" else detection).VERSION
 
 
+def _intruder_version(options: Any) -> str:
+    from autointerp.score.judges.odd_one_out import OFFLINE_VERSION
+
+    return OFFLINE_VERSION if options.judge == "offline" else intruder.VERSION
+
+
 SCORERS: Registry[ScorerEntry] = Registry(
     "scorer",
     ScorerEntry(
@@ -235,5 +251,18 @@ SCORERS: Registry[ScorerEntry] = Registry(
         needs=frozenset({"embedder", "negatives"}),
         options=(*_DRAWN, EMBEDDER),
         build="autointerp.score.example_embedding:build",
+    ),
+    ScorerEntry(
+        name="intruder",
+        label="Intruder",
+        help=f"A judge finds the one of {N_TEXTS} texts in which the feature does not fire; needs no explanation",
+        metric="intruder_accuracy",
+        high="fires on texts that have something in common",
+        low="fires on texts in which nothing common is seen",
+        explanation_free=True,
+        needs=frozenset({"judge", "negatives"}),
+        options=(JUDGE, N_QUESTIONS, NEGATIVES, WINDOW, CENTRE, SEED),
+        build="autointerp.score.intruder:build",
+        version=_intruder_version,
     ),
 )

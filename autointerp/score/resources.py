@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.score.judges.base import Judge
+from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.plan import Item
 from autointerp.score.resampling import Resamples
 
@@ -48,7 +48,7 @@ class Resources(Protocol):
     @property
     def resamples(self) -> Resamples: ...
 
-    def offline_judge(self, window: int) -> Judge: ...
+    def offline_judge(self, window: int) -> OfflineJudge: ...
 
     def embedder(self, name: str) -> Embedder: ...
 

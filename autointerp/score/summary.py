@@ -20,6 +20,7 @@ from autointerp.score.metrics import (
     resampled_rate,
 )
 from autointerp.score.plan import Item, Verdict
+from autointerp.score.registry import N_TEXTS
 from autointerp.score.resampling import NO_INTERVAL, Resamples, interval, spread_out
 from autointerp.types import N_QUANTILES
 
@@ -47,6 +48,8 @@ def summarise(
     unparsed = sum(not example.parsed for example in judged)
     if metric == "balanced_accuracy":
         return _of_answers([example for example in judged if example.answer is not None], unparsed, resamples)
+    if metric == "intruder_accuracy":
+        return _of_questions(judged, resamples)
     if metric == "auroc":
         graded = [example for example in judged if example.value is not None]
         return summarise_values(
@@ -100,6 +103,30 @@ def _of_answers(judged: Sequence[JudgedExample], unparsed: int, resamples: Resam
         value_by_quantile=tuple(None if t is None or tnr is None else (t + tnr) / 2 for t in tpr),
         tnr=tnr,
         unparsed=unparsed,
+    )
+
+
+def _of_questions(judged: Sequence[JudgedExample], resamples: Resamples) -> Summary:
+    """The share of questions in which the right one of `N_TEXTS` texts was picked; whole questions are resampled."""
+    questions = [judged[i : i + N_TEXTS] for i in range(0, len(judged), N_TEXTS)]
+    read = [question for question in questions if all(text.answer is not None for text in question)]
+    hits = [all(text.answer is text.truth for text in question) for question in read]
+    deciles = [{text.quantile for text in question if not text.truth} for question in read]
+    weights = resamples.weights(len(hits), 0)
+    value, ci = rate(hits), NO_INTERVAL
+    if weights is not None:
+        ci = interval(
+            spread_out(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos), around=value
+        )
+    return Summary(
+        value=value,
+        ci_low=ci.low,
+        ci_high=ci.high,
+        n_pos=len(hits),
+        value_by_quantile=mean_by_quantile(
+            [next(iter(each)) if len(each) == 1 else None for each in deciles], hits, N_QUANTILES
+        ),
+        unparsed=len(questions) - len(read),
     )
 
 

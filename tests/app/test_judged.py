@@ -102,6 +102,45 @@ def test_a_score_that_needs_no_explanation_is_held_against_chance(open_page, exp
         assert row["said"] == ("" if name == "clear" else "not clearly above chance")
 
 
+def test_questions_about_an_intruder_are_shown_whole(open_page, explained_store: Explained):
+    """Right or wrong together, as marked and in the order shown; a decile's filter keeps the intruder beside its texts."""
+    made = explained_store.explanations["plain"]
+    whole = answered(explained_store.store, made, 1.0, floor=None, marks=True)
+    own = [each for each in whole.judged or () if each.truth][:8]
+    others = [each for each in whole.judged or () if not each.truth][:2]
+    rows = []
+    for question, picked in ((0, 0), (1, 3)):  # the first rightly answered, the second wrongly
+        for i, row in enumerate([others[question], *own[4 * question : 4 * question + 4]]):
+            quantile = None if i == 0 else question
+            rows.append(
+                row._replace(
+                    i=5 * question + i, truth=i == 0, answer=i == picked, value=None, quantile=quantile
+                )
+            )
+    by_decile = (1.0, 0.0, *[None] * 8)
+    score = replace(
+        whole, scorer="intruder", metric="intruder_accuracy", value=0.5, ci_low=0.0, n_pos=2, n_neg=0, tnr=None,
+        tpr_by_quantile=(), value_by_quantile=by_decile, judged=tuple(rows), config={},
+    )  # fmt: skip
+    with Annotations(explained_store.path) as annotations:
+        annotations.add(score)
+    explained_store.scores["intruder"] = score
+    app, drawn = drill(open_page, explained_store, "intruder")
+    assert [(group["key"], len(group["rows"])) for group in drawn["groups"]] == [("fn", 5), ("tp", 5)]
+    wrong = drawn["groups"][0]["rows"]
+    assert [row["said"] for row in wrong] == ["not picked"] * 3 + ["picked", "not picked"]
+    assert [row["true"] for row in wrong] == ["intruder"] + ["activating"] * 4
+    assert {row["rank"] for row in wrong} == {"question 2"}
+    assert all(row["mk"] for row in wrong)
+    assert [(bar["value"], bar["n"]) for bar in drawn["bars"][:2]] == [(1.0, 1), (0.0, 1)]
+    figures = {row[0]: row[1] for row in record(app, "facts") or []}  # type: ignore[misc]
+    assert (figures["Chance"], figures["n"]) == ("0.2", "2")
+    row = next(each for each in card(app)["scores"] if each["id"] == score.id)
+    assert (row["said"], row["n"]) == ("not clearly above chance", "2")
+    _, narrow = drill(open_page, explained_store, "intruder", quantile="0")
+    assert [(group["key"], len(group["rows"])) for group in narrow["groups"]] == [("tp", 5)]
+
+
 def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(
     open_page, explained_store: Explained
 ):

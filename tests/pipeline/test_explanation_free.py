@@ -11,7 +11,10 @@ from autointerp.score.options import ScoreOptions
 from tests.embedding.conftest import HashEmbedder
 from tests.pipeline.conftest import CAT, DOG, explain_once, score_once, write_once
 
-FREE = [ScoreOptions(scorer="example_embedding", window=8, n_examples=12, n_negatives=12, embedder="hash")]
+FREE = [
+    ScoreOptions(scorer="example_embedding", window=8, n_examples=12, n_negatives=12, embedder="hash"),
+    ScoreOptions(scorer="intruder", window=8, extra={"n_questions": 3}),
+]
 _WHEN = {"id": "", "created": "", "duration": None, "explanation_id": ""}
 
 

@@ -63,7 +63,8 @@ class OfflineJudge:
         # What stands before a token matters to few questions; for the others equal tokens are asked about once.
         counted = Counter(mark._replace(before="") for mark in self._tokens)
         self._distinct, self._times = list(counted), list(counted.values())
-        self._usual = lru_cache(_CACHED)(self._measure)
+        self.usual = lru_cache(_CACHED)(self._measure)
+        """How common a thing is anywhere: in a text, or at a mark. Above 0, below 1."""
 
     def prompt_version(self, task: Task) -> str | None:
         return VERSION
@@ -89,7 +90,7 @@ class OfflineJudge:
         total = np.zeros(len(texts))
         for words, share in ((clues.context, _WORD), (clues.topics, _TOPIC)):
             for word in words:
-                usual = self._usual("held", word)
+                usual = self.usual("held", word)
                 rate, base = min(max(share, usual), 0.98), min(max(usual, 0.002), 0.97)
                 yes, no = math.log(rate / base), math.log((1 - rate) / (1 - base))
                 total += np.where(np.array(word.count_in(texts)) > 0, max(yes, 0.0), min(no, 0.0))
@@ -100,7 +101,7 @@ class OfflineJudge:
         total = np.zeros(len(texts))
         for things, rate in ((clues.named, _NAMED[clues.hedge]), (clues.before, _BEFORE)):
             if things:
-                usual = [self._usual("in text", thing) for thing in things]
+                usual = [self.usual("in text", thing) for thing in things]
                 total += np.log(_odds(_likely([thing.count_in(texts) for thing in things]), usual, rate))
         return total
 
@@ -117,13 +118,13 @@ class OfflineJudge:
         unmarked = [not some for some in marks]
         total = np.zeros(len(marks))
         if named:
-            usual = [self._usual("marked", thing) for thing in named]
+            usual = [self.usual("marked", thing) for thing in named]
             np.add.at(
                 total, owner, np.log(_odds(np.array([thing.fit(flat) for thing in named]), usual, rate))
             )
             total[unmarked] += math.log(1 - rate)
         if clues.before:
-            usual = [self._usual("before mark", thing) for thing in clues.before]
+            usual = [self.usual("before mark", thing) for thing in clues.before]
             preceding = np.array([thing.precede(flat) for thing in clues.before])
             np.add.at(total, owner, np.log(_odds(preceding, usual, _BEFORE)))
             total[unmarked] += math.log(1 - _BEFORE)

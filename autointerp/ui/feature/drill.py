@@ -8,7 +8,7 @@ import streamlit as st
 
 from autointerp.errors import UnknownName
 from autointerp.records import JudgedExample, Score, StoredReply
-from autointerp.score.registry import SCORERS
+from autointerp.score.registry import N_TEXTS, SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
@@ -113,10 +113,13 @@ def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
     """The score and what it is made of."""
     metric = f"{metric_label(score.metric)}; bootstrap interval over the examples"
     shown = feature_versions.figures(score)
+    n = [f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"]
+    if score.metric == "intruder_accuracy":
+        n = [fmt.count(score.n_pos), f"Questions with a usable answer, of {N_TEXTS} texts each"]
     rows = [
         ["Value, 95 % interval", f"{shown['value']} ({shown['ci']})", metric],
         _held_against(score),
-        ["n", f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"],
+        ["n", *n],
     ]
     if score.metric == "triplet_auroc":
         rows += [
@@ -137,7 +140,10 @@ def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
     if score.unparsed:
         rows.append(["Unparsed", fmt.count(score.unparsed), "Unreadable answers; not part of any figure"])
     if score.tokens_in:
-        rows.append(["Tokens", fmt.count(score.tokens_in + score.tokens_out), "Floor included"])
+        free = score.metric in FREE_METRICS
+        rows.append(
+            ["Tokens", fmt.count(score.tokens_in + score.tokens_out), "" if free else "Floor included"]
+        )
         rows.append(["Cost", fmt.money(score.cost), "In the currency of your prices"])
     return rows
 
@@ -158,6 +164,8 @@ _DELTA = "Mean cosine with the activating examples less that with the non-activa
 
 def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationState) -> None:
     sources = {example.source for example in judged if not example.truth}
+    if score.metric == "intruder_accuracy":
+        sources = {example.source for example in judged if example.truth}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if score.metric != "correlation":
             _narrow(st.segmented_control, "Answers", VERDICTS, "verdict", state.verdict)

@@ -128,7 +128,8 @@ def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[Score
         st.warning(sentence(error, 600))
         return
     for score, estimate in zip(asking, estimates, strict=True):
-        st.caption(f"**{SCORERS.label(score.scorer)}**, the floor's requests included")
+        floor = "" if score.entry.explanation_free else ", the floor's requests included"
+        st.caption(f"**{SCORERS.label(score.scorer)}**{floor}")
         _preview(estimate, score.scorer)
 
 

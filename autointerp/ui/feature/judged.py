@@ -18,8 +18,9 @@ from autointerp.sampling import visible_marks
 from autointerp.sampling.windows import cut
 from autointerp.score.judges import offline
 from autointerp.score.judges.matched import matched
-from autointerp.score.registry import SCORERS
+from autointerp.score.registry import N_TEXTS, SCORERS
 from autointerp.types import Example
+from autointerp.ui.feature.judged_titles import TITLES
 from autointerp.ui.feature.state import ExplanationState
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload
@@ -39,17 +40,22 @@ SOURCE_NAMES = {
 class JudgedWindow:
     """A judged example with its text and what follows from it. `example` is `None` when the text is gone. `right`: `None`
     where there is no right and wrong, or no usable answer. `lost`: share of its pairs that a graded example loses; `r`:
-    correlation of a token-wise one."""
+    correlation of a token-wise one; `question`: from 0, where several texts make one, with its `decile`."""
 
     judged: JudgedExample
     example: Example | None
     right: bool | None
     lost: float | None = None
     r: float | None = None
+    question: int | None = None
+    decile: int | None = None
 
     @property
     def positive(self) -> bool | None:
-        """What the judge should have answered; where it is not asked, whether the latent fires (`None`: the text is gone)."""
+        """What the judge should have answered; where it is not asked, or is asked for an intruder, whether the latent fires
+        (`None`: the text is gone)."""
+        if self.question is not None:
+            return not self.judged.truth
         if self.judged.truth is not None or self.example is None:
             return self.judged.truth
         return bool(self.example.max_activation > 0)
@@ -69,6 +75,9 @@ def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExampl
     """Joins the judged examples with their windows, and works out what was right."""
     lost = lost_pairs(judged) if score.metric == "auroc" else {}
 
+    if score.metric == "intruder_accuracy":
+        return _of_questions(feature, judged)
+
     def joined(answer: JudgedExample) -> JudgedWindow:
         example = _example(feature, answer)
         if score.metric == "auroc":
@@ -82,6 +91,22 @@ def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExampl
         return JudgedWindow(answer, example, answer.correct)
 
     return [joined(answer) for answer in judged]
+
+
+def _of_questions(feature: Feature, judged: Sequence[JudgedExample]) -> list[JudgedWindow]:
+    """All texts of a question are right or wrong together."""
+    windows = []
+    for first in range(0, len(judged), N_TEXTS):
+        texts = judged[first : first + N_TEXTS]
+        read = all(text.answer is not None for text in texts)
+        right = all(text.correct for text in texts) if read else None
+        deciles = {text.quantile for text in texts if not text.truth}
+        decile = next(iter(deciles)) if len(deciles) == 1 else None
+        windows += [
+            JudgedWindow(text, _example(feature, text), right, question=first // N_TEXTS, decile=decile)
+            for text in texts
+        ]
+    return windows
 
 
 def _example(feature: Feature, judged: JudgedExample) -> Example | None:
@@ -134,11 +159,18 @@ def narrowed(windows: Iterable[JudgedWindow], state: ExplanationState) -> list[J
         return (
             (state.verdict == "all" or window.right is (state.verdict == "right"))
             and (state.examples == "all" or positive is (state.examples == "activating"))
-            and (state.quantile is None or (bool(positive) and judged.quantile == state.quantile))
+            and (state.quantile is None or _decile(window) == state.quantile)
             and (state.source == "all" or (not positive and judged.source == state.source))
         )
 
     return [window for window in windows if passes(window)]
+
+
+def _decile(window: JudgedWindow) -> int | None:
+    """Of an activating example; of all texts of a question."""
+    return (
+        window.decile if window.question is not None else window.judged.quantile if window.positive else None
+    )
 
 
 def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
@@ -150,7 +182,17 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
         texts = Part("texts", "Texts", "lowest correlation first", rows)
         unread = [window for window in windows if not window.judged.parsed]
         return [part for part in (texts, replace(unparsed, rows=unread)) if part.rows]
-    names = _NAMES["marks" if _marks(score) else score.metric]
+    if score.metric == "intruder_accuracy":
+        lists = [
+            Part(key, name, "in the order shown to the judge", [w for w in windows if w.right is right])
+            for right, key, name in (
+                (False, "fn", "Texts of questions answered wrong"),
+                (None, "unparsed", "Texts of questions without a readable answer"),
+                (True, "tp", "Texts of questions answered right"),
+            )
+        ]
+        return [part for part in lists if part.rows]
+    names = TITLES["marks" if _marks(score) else score.metric]
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
         if window.right is None:
@@ -167,34 +209,6 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
         for key, rows in buckets.items()
         if rows
     ]
-
-
-_NAMES: dict[str, dict[str, tuple[str, str]]] = {
-    "balanced_accuracy": {
-        "fp": ("False positives", "non-activating, answered yes"),
-        "fn": ("False negatives", "activating, answered no"),
-        "tp": ("True positives", "activating, answered yes"),
-        "tn": ("True negatives", "non-activating, answered no"),
-    },
-    "marks": {
-        "fp": ("False positives", "wrong tokens marked, answered yes"),
-        "fn": ("False negatives", "right tokens marked, answered no"),
-        "tp": ("True positives", "right tokens marked, answered yes"),
-        "tn": ("True negatives", "wrong tokens marked, answered no"),
-    },
-    "auroc": {
-        "fp": ("Ranked above at least half of the activating examples", "non-activating; highest first"),
-        "fn": ("Ranked below at least half of the non-activating examples", "activating; lowest first"),
-        "tp": ("Activating, ranked above most non-activating examples", "lowest first"),
-        "tn": ("Non-activating, ranked below most activating examples", "highest first"),
-    },
-    "triplet_auroc": {
-        "fp": ("Non-activating, more similar to activating examples", "highest Δ first"),
-        "fn": ("Activating, no more similar to the other activating examples", "lowest Δ first"),
-        "tp": ("Activating, more similar to the other activating examples", "lowest Δ first"),
-        "tn": ("Non-activating, no more similar to activating examples", "highest Δ first"),
-    },
-}
 
 
 def record(
@@ -244,6 +258,7 @@ def _bars_note(score: Score) -> str:
         "auroc": "AUROC",
         "correlation": "Correlation",
         "triplet_auroc": "AUROC of the queries",
+        "intruder_accuracy": "Accuracy",
     }
     return f"{what.get(score.metric, score.metric)} by activation decile (1 = strongest); click to filter"
 
@@ -251,7 +266,7 @@ def _bars_note(score: Score) -> str:
 def _key(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
     """What the marks in the texts mean: `[class, text]` in a row."""
     legend: list[list[str]] = []
-    if _marks(score):
+    if _marks(score) or score.metric == "intruder_accuracy":
         legend += [["t mk", "marked"], ["", " as shown to the judge  "]]
     if score.metric == "correlation":
         legend += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
@@ -288,6 +303,8 @@ def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overl
         others = "non-activating" if judged.truth else "activating"
         above = 1 - window.lost if judged.truth else window.lost
         row["rank"] = f"above {fmt.share(above)} of {others} texts"
+    if window.question is not None:
+        row["rank"] = f"question {window.question + 1}"
     if window.positive and judged.quantile is not None:
         row["where"] = payload.decile(min(judged.quantile, 9))
     elif not window.positive:
@@ -317,6 +334,9 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
         true = "right marks" if judged.truth else "wrong marks"
     else:
         true = "activating" if window.positive else "non-activating"
+    if window.question is not None:
+        said = "unparsed" if judged.answer is None else "picked" if judged.answer else "not picked"
+        return said, "intruder" if judged.truth else "activating"
     if score.metric == "correlation":
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
     if not judged.parsed:
@@ -340,6 +360,8 @@ def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
         return []
     read = [window.judged for window in windows if window.judged.parsed]
     counts = Counter(example.quantile for example in read if example.truth is not False)
+    if score.metric == "intruder_accuracy":  # of questions: their first texts stand for them
+        counts = Counter(w.decile for w in windows[::N_TEXTS] if w.right is not None)
     what = "score on this decile alone" if graded else "true positive rate"
     columns: list[dict[str, Any]] = [
         {
