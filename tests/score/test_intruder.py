@@ -78,12 +78,14 @@ def test_each_question_has_one_intruder_and_no_window_is_in_two(n_pos: int, n_ne
 
 
 def test_texts_of_a_question_are_of_one_decile_while_they_last_and_the_place_tells_nothing():
-    plan = Intruder(Fixed(without_fox)).plan(heldout(200, 50), 0)
+    plan = Intruder(Fixed(without_fox)).plan(
+        heldout(220, 60), 0
+    )  # 22 a decile: five questions, and two left over
     asked = questions(plan)
     deciles = [{item.window.example.quantile for item in question if not item.truth} for question in asked]
-    assert len(asked) == 50
-    assert all(len(each) == 1 for each in deciles)
-    assert Counter(next(iter(each)) for each in deciles) == dict.fromkeys(range(10), 5)
+    assert len(asked) == 55
+    assert Counter(next(iter(each)) for each in deciles if len(each) == 1) == dict.fromkeys(range(10), 5)
+    assert all(max(each) - min(each) <= 1 for each in deciles)
     at = Counter(next(i for i, item in enumerate(question) if item.truth) for question in asked)
     assert len(at) == N_TEXTS
     few = questions(Intruder(Fixed(without_fox)).plan(heldout(30, 10), 0))  # three a decile
