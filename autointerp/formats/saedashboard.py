@@ -8,7 +8,7 @@ from typing import Any
 from autointerp.errors import UserError
 from autointerp.formats.lines import inside, json_file
 from autointerp.formats.requests import ImportRequest
-from autointerp.formats.selected import records
+from autointerp.formats.selected import dashboard, records
 from autointerp.formats.selected.options import Only
 from autointerp.formats.selected.records import Context, Figures, Source
 from autointerp.formats.selected.write import write_store
@@ -109,13 +109,6 @@ class _Folder:
 
 
 def _feature(latent: int, feature: dict[str, Any], where: str) -> Iterator[Figures | Context]:
-    def listed(name: str) -> list[float]:
-        return records.numbers(feature.get(name), f"{name} of {where}")
-
-    def tokens(side: str) -> list[tuple[str, float]]:
-        names = records.texts(feature.get(f"{side}_str"), f"{side}_str of {where}")
-        return records.pairs(names, listed(f"{side}_values"), f"{side}_str of {where}")
-
     activations = feature.get("activations") or []
     if not isinstance(activations, list):
         raise UserError(f"activations of {where} is {records.said(activations)}; accepted: a list.")
@@ -128,15 +121,4 @@ def _feature(latent: int, feature: dict[str, Any], where: str) -> Iterator[Figur
         yield records.context(
             latent, activation.get("tokens"), activation.get("values"), f"an activation of {where}"
         )
-    yield Figures(
-        latent,
-        density=records.fraction(feature.get("frac_nonzero"), f"frac_nonzero of {where}"),
-        maximum=None if largest is None or largest < 0 else largest,
-        histogram=records.histogram(
-            listed("freq_hist_data_bar_values"),
-            listed("freq_hist_data_bar_heights"),
-            f"the histogram of {where}",
-        ),
-        promoted=tokens("pos"),
-        suppressed=tokens("neg"),
-    )
+    yield dashboard.figures(latent, feature, largest, where)

@@ -10,7 +10,7 @@ from autointerp.formats.lines import json_lines
 from autointerp.formats.neuronpedia.explanations import write_explanations
 from autointerp.formats.neuronpedia.layout import SourceFolder, is_source
 from autointerp.formats.requests import ImportRequest
-from autointerp.formats.selected import records
+from autointerp.formats.selected import dashboard, records
 from autointerp.formats.selected.options import Only
 from autointerp.formats.selected.records import Context, Figures, Source
 from autointerp.formats.selected.write import write_store
@@ -142,31 +142,15 @@ class _Export:
 
 
 def _figures(latent: int, row: dict[str, Any], where: str) -> Figures:
-    def listed(name: str) -> list[float]:
-        return records.numbers(row.get(name), f"{name} of {where}")
-
-    def tokens(side: str) -> list[tuple[str, float]]:
-        names = records.texts(row.get(f"{side}_str"), f"{side}_str of {where}")
-        return records.pairs(names, listed(f"{side}_values"), f"{side}_str of {where}")
-
     near = [
-        records.index(int(number), f"topkCosSimIndices of {where}") for number in listed("topkCosSimIndices")
+        records.index(int(number), f"topkCosSimIndices of {where}")
+        for number in dashboard.listed(row, "topkCosSimIndices", where)
     ]
-    neighbours = records.pairs(near, listed("topkCosSimValues"), f"topkCosSimIndices of {where}")
+    values = dashboard.listed(row, "topkCosSimValues", where)
+    neighbours = records.pairs(near, values, f"topkCosSimIndices of {where}")
+    others = [(number, value) for number, value in neighbours if number != latent]
     largest = records.number(row.get("maxActApprox"), f"maxActApprox of {where}")
-    return Figures(
-        latent,
-        density=records.fraction(row.get("frac_nonzero"), f"frac_nonzero of {where}"),
-        maximum=None if largest is None or largest < 0 else largest,
-        histogram=records.histogram(
-            listed("freq_hist_data_bar_values"),
-            listed("freq_hist_data_bar_heights"),
-            f"the histogram of {where}",
-        ),
-        promoted=tokens("pos"),
-        suppressed=tokens("neg"),
-        neighbours=[(number, value) for number, value in neighbours if number != latent],
-    )
+    return dashboard.figures(latent, row, largest, where, others)
 
 
 def _folders(path: Path) -> list[Path]:
