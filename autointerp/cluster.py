@@ -105,7 +105,7 @@ def connected(address: str) -> Iterator[Cluster]:
         raise UserError("--ray needs the package ray: pip install 'autointerp[ray]'.") from None
     try:
         _knock(address)  # Ray itself would try for minutes
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name that a host can have
         raise _no_cluster(address, error) from error
     if ray.is_initialized():
         yield Cluster(ray)
@@ -126,7 +126,9 @@ def connected(address: str) -> Iterator[Cluster]:
 
 
 def _knock(address: str) -> None:
-    """Raises OSError where nothing listens at a HOST:PORT."""
+    """Raises OSError where nothing listens at a HOST:PORT, ValueError where it can be no address."""
+    if not address.strip():
+        raise ValueError("it is empty")
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()

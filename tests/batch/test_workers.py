@@ -11,6 +11,7 @@ import pytest
 
 from autointerp.cli.main import main
 from autointerp.cli.shared.batch import Done, explain_latents, open_resources, score_explanations
+from autointerp.errors import StoreDamaged, UserError
 from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.handlers import Context
 from autointerp.jobs.on_ray import workers
@@ -124,9 +125,15 @@ def test_a_cancelled_job_stops_its_workers(resources: Resources, server: Scripte
     assert all(actor.is_killed for actor in cluster.actors)
 
 
-@pytest.mark.parametrize("end", ["kept", "failed", "lost"])
-def test_two_workers_with_one_question_ask_it_once(resources: Resources, end: str) -> None:
+@pytest.mark.parametrize("end", ["kept", "failed", "lost", "unreadable"])
+def test_two_workers_with_one_question_ask_it_once(
+    resources: Resources, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second waits for the first, and asks only where that has no answer."""
+
+    def unreadable(key: str) -> ChatReply | None:
+        raise StoreDamaged("a stored reply cannot be read")
+
     jobs = resources.annotations.jobs
     job, _ = jobs.submit("explain", {}, [0])
     request, reply = ChatRequest.of("?"), ChatReply("yes", "m", "stop")
@@ -151,11 +158,16 @@ def test_two_workers_with_one_question_ask_it_once(resources: Resources, end: st
         while not heard[1]:
             await asyncio.sleep(0.01)
         assert not other.done()
+        if end == "unreadable":
+            monkeypatch.setattr(resources.replies, "get", unreadable)
         if end == "lost":
             desk.lost(0)
         else:
             go.set()
-        said = await asyncio.wait_for(other, 10)
+        if end == "unreadable":
+            with pytest.raises(UserError, match="a stored reply cannot be read"):
+                await asyncio.wait_for(other, 10)
+        said = None if end == "unreadable" else await asyncio.wait_for(other, 10)
         go.set()
         await one
         return said
@@ -196,6 +208,10 @@ def test_two_workers_with_one_question_ask_it_once(resources: Resources, end: st
         (("--workers", "2"), "give --ray too"),
         (("--explainer", "default", "--llm", "m", "--base-url", "a", "--base-url", "b"), "several workers"),
         (("--ray", "local", "--workers", "0"), "at least 1"),
+        (("--ray", "local", "--workers", "1000000"), "at most 1,000"),
+        (("--ray", ""), "no Ray cluster at ''"),
+        (("--ray", "head..node:1"), "no Ray cluster at 'head..node:1'"),
+        (("--ray", "head:²"), "no Ray cluster at 'head:²'"),
     ],
 )
 def test_what_does_not_go_together_is_said(

@@ -10,6 +10,9 @@ from autointerp.errors import UserError
 if TYPE_CHECKING:
     from autointerp.jobs.on_ray.workers import Spread
 
+_MOST = 1000
+"""Workers of one command, each of which it listens to on a thread."""
+
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("cluster")
@@ -38,6 +41,8 @@ def cluster(args: argparse.Namespace) -> "Iterator[Spread | None]":
         return
     if args.workers is not None and args.workers < max(1, len(urls)):
         raise UserError(f"--workers {args.workers}: give at least {max(1, len(urls))}, one for each server.")
+    if args.workers is not None and args.workers > _MOST:
+        raise UserError(f"--workers {args.workers}: at most {_MOST:,}; each is a process of its own.")
     from autointerp import preferences
     from autointerp.cluster import connected
     from autointerp.jobs.on_ray.workers import Spread

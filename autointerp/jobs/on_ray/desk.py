@@ -17,7 +17,7 @@ from autointerp.store.annotations import Outcome
 
 logger = logging.getLogger(__name__)
 
-Answer = Callable[[Any], None]
+Answer = Callable[[Any, Failure | None], None]
 Limits = tuple[int | None, float | None]
 _CALLED = {
     "annotations": ("explanation", "explanations", "explanations_of", "scored_since"),
@@ -43,29 +43,21 @@ class Desk:
         used = self._used
         return Outcome(tokens_in=used.prompt_tokens, tokens_out=used.completion_tokens, cost=used.cost)
 
-    def hear(self, worker: int, message: Message, answer: Callable[[Any, Failure | None], None]) -> None:
+    def hear(self, worker: int, message: Message, answer: Answer) -> None:
         """Do what a worker asks or tells; `answer` is called when there is one, perhaps later."""
         _, what, args = message
-        try:
-            if what == "hold":
-                self._hold(worker, lambda value: answer(value, None), *args)
-            elif what == "free":
-                self._free(worker, *args)
-            elif what == "settle":
-                self._settle(worker, *args)
-            else:
-                ways = {
-                    "reserve": self._reserve,
-                    "call": self._call,
-                    "keep_reply": self._keep_reply,
-                    "keep": self._keep,
-                }
-                answer(ways[what](worker, *args), None)
-        except AutointerpError as error:
-            answer(None, Failure.of(error))
-        except Exception as error:
-            logger.exception("a worker's %s could not be answered", what)
-            answer(None, Failure(f"unexpected {type(error).__name__}: {error}", "bug"))
+        ways = {
+            "free": self._free,
+            "settle": self._settle,
+            "reserve": self._reserve,
+            "call": self._call,
+            "keep_reply": self._keep_reply,
+            "keep": self._keep,
+        }
+        if what == "hold":
+            self._hold(worker, answer, *args)
+        else:
+            _answer(answer, lambda: ways[what](worker, *args))
 
     def lost(self, worker: int) -> None:
         """The worker died. What its calls in flight may have cost counts against the budget; others may ask its questions."""
@@ -85,7 +77,7 @@ class Desk:
             turns.append((worker, turn, answer))
             first = len(turns) == 1
         if first:
-            answer(self._resources.replies.get(key))
+            _answer(answer, lambda: self._resources.replies.get(key))
 
     def _free(self, worker: int, key: str, turn: int) -> None:
         with self._lock:
@@ -96,7 +88,7 @@ class Desk:
             if not turns:
                 del self._asking[key]
         if following is not None:
-            following(self._resources.replies.get(key))
+            _answer(following, lambda: self._resources.replies.get(key))
 
     def _keep_reply(self, worker: int, key: str, request: ChatRequest, reply: ChatReply) -> bool:
         try:
@@ -141,3 +133,16 @@ class Desk:
 
     def _keep(self, worker: int, part: Outcome) -> None:
         self._context.keep(part)
+
+
+def _answer(answer: Answer, work: Callable[[], Any]) -> None:
+    """With what `work` gives, or why it could not: nobody waits for an answer that never comes."""
+    try:
+        value = work()
+    except AutointerpError as error:
+        answer(None, Failure.of(error))
+    except Exception as error:
+        logger.exception("a worker could not be answered")
+        answer(None, Failure(f"unexpected {type(error).__name__}: {error}", "bug"))
+    else:
+        answer(value, None)
