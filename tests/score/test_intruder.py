@@ -78,21 +78,21 @@ def test_each_question_has_one_intruder_and_no_window_is_in_two(n_pos: int, n_ne
 
 
 def test_texts_of_a_question_are_of_one_decile_while_they_last_and_the_place_tells_nothing():
-    plan = Intruder(Fixed(without_fox)).plan(
-        heldout(220, 60), 0
-    )  # 22 a decile: five questions, and two left over
-    asked = questions(plan)
-    deciles = [{item.window.example.quantile for item in question if not item.truth} for question in asked]
-    assert len(asked) == 55
-    assert Counter(next(iter(each)) for each in deciles if len(each) == 1) == dict.fromkeys(range(10), 5)
-    assert all(max(each) - min(each) <= 1 for each in deciles)
-    at = Counter(next(i for i, item in enumerate(question) if item.truth) for question in asked)
+    def deciles_of(n_pos: int) -> list[set[int]]:
+        asked = questions(Intruder(Fixed(without_fox)).plan(heldout(n_pos, 60), 0))
+        return [
+            {item.window.example.quantile or 0 for item in question if not item.truth} for question in asked
+        ]
+
+    of_five = deciles_of(50)  # each decile: a question, and one text left over
+    assert len(of_five) == 12
+    assert Counter(next(iter(each)) for each in of_five if len(each) == 1) == dict.fromkeys(range(10), 1)
+    of_three = deciles_of(30)
+    assert len(of_three) == 7
+    assert all(max(each) - min(each) <= 2 for each in of_three)
+    many = questions(Intruder(Fixed(without_fox)).plan(heldout(200, 50), 0))
+    at = Counter(next(i for i, item in enumerate(question) if item.truth) for question in many)
     assert len(at) == N_TEXTS
-    few = questions(Intruder(Fixed(without_fox)).plan(heldout(30, 10), 0))  # three a decile
-    assert len(few) == 7
-    for question in few:
-        own = sorted(item.window.example.quantile or 0 for item in question if not item.truth)
-        assert own[-1] - own[0] <= 2
 
 
 def plain_accuracy(score: Score) -> tuple[float, dict[int, float]]:
