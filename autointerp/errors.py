@@ -10,7 +10,9 @@
     |   |   |-- StoreReadOnly      the folder cannot be written to, or the disk is full
     |   |   |-- StoreBusy          another program kept the annotations locked
     |   |-- ModelLoadError     subject model, tokenizer or hookpoint
+    |   |   |-- NoHead             a model that predicts no tokens, where that is needed
     |   |-- CoderLoadError     sparse coder files, or a coder that does not fit its hookpoint
+    |   |   |-- NoDecoder          a coder without one, where that is needed
     |   |-- CorpusError        empty text, ids outside the vocabulary, impossible context length
     |   |-- BadActivations     NaN or infinity where activations should be
     |   |-- UnknownName        a coder, latent, context or hookpoint that does not exist
@@ -121,10 +123,22 @@ class ModelLoadError(UserError):
     kind = "model"
 
 
+class NoHead(ModelLoadError):
+    """The model has no language-model head, so it neither continues texts nor tells how likely they are."""
+
+    kind = "no_head"
+
+
 class CoderLoadError(UserError):
     """A sparse coder's files are unusable or do not fit the hookpoint."""
 
     kind = "coder"
+
+
+class NoDecoder(CoderLoadError):
+    """The coder has no decoder, so changing its latents changes nothing."""
+
+    kind = "no_decoder"
 
 
 class CorpusError(UserError):

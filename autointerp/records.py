@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from autointerp.errors import Failure
 
 Status = Literal["ok", "failed"]
-Metric = Literal["balanced_accuracy", "auroc", "correlation", "triplet_auroc", "intruder_accuracy"]
+Metric = Literal["balanced_accuracy", "auroc", "correlation", "triplet_auroc", "intruder_accuracy", "nats"]
 Protocol = Literal["held-out", "delphi"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

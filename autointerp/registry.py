@@ -13,9 +13,10 @@ from typing import Any, Literal, TypeVar
 from autointerp.errors import UnknownName, UserError
 from autointerp.settings import DEFAULT_WINDOW
 
-Need = Literal["llm", "judge", "text_model", "embedder", "negatives", "hard_negatives", "logits"]
+Need = Literal["llm", "judge", "text_model", "embedder", "negatives", "hard_negatives", "logits", "effect"]
 """What an entry cannot do without: a language model; a judge; the store's own model; an embedder; non-activating examples,
-and among them ones where similar latents fire; the tokens that the latent's decoder direction promotes."""
+and among them ones where similar latents fire; the tokens that the latent's decoder direction promotes; what the model writes
+with the latent raised, for which model and coder are loaded."""
 
 
 MAX_EXAMPLES = 10_000
@@ -106,6 +107,17 @@ SEED = Option(
     kind=int,
     minimum=0,
     maximum=MAX_SEED,
+)
+
+KL = Option(
+    name="kl",
+    label="Target KL",
+    help="How far the raised latent moves the model's next token, in nats, in the mean over the prompts",
+    default=1.0,
+    kind=float,
+    minimum=0.01,
+    maximum=10.0,
+    metavar="NATS",
 )
 
 

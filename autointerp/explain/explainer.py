@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from autointerp.llm.messages import ChatRequest
+from autointerp.models.effect import Effect
 from autointerp.records import Explanation
 from autointerp.sampling import Window
 
@@ -18,7 +19,8 @@ class Evidence:
     """What is known about one latent when it is to be explained: held-in examples only, but by the delphi protocol.
 
     `latent_max`: its largest activation in the corpus, to which activations are set in proportion. `promoted`, `suppressed`:
-    texts of the tokens whose logits its decoder direction raises and lowers most, strongest first.
+    texts of the tokens whose logits its decoder direction raises and lowers most, strongest first. `effect`: what raising the
+    latent does after each of the activating examples, which then end at their first activating token.
     """
 
     coder: str
@@ -28,6 +30,7 @@ class Evidence:
     non_activating: Sequence[Window] = ()
     promoted: Sequence[str] = ()
     suppressed: Sequence[str] = ()
+    effect: Effect | None = None
 
 
 class Explainer(Protocol):

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from autointerp.errors import Failure
 from autointerp.explain.copied import repeats
@@ -48,6 +48,9 @@ class LLMExplainer:
     the latent promotes. Of the evidence the first examples are shown, as many as the options say.
     """
 
+    version: ClassVar[str] = prompt.VERSION
+    without_shots: ClassVar[str] = prompt.WITHOUT_SHOTS
+
     def __init__(self, options: ExplainOptions, client: Client | None, cancel: CancelToken | None = None):
         assert client is not None
         self.options = options
@@ -72,7 +75,7 @@ class LLMExplainer:
             tokens_out=usage.completion_tokens,
             cost=usage.cost,
             duration=time.perf_counter() - started,
-            **{"text": "", "model": self.client.model, "prompt_version": prompt.VERSION, **made},
+            **{"text": "", "model": self.client.model, "prompt_version": self.version, **made},
         )
 
     def _asked(self, evidence: Evidence) -> tuple[Usage, dict[str, Any]]:
@@ -81,15 +84,12 @@ class LLMExplainer:
         if problem is not None:
             return Usage(), {"status": "failed", **problem._asdict()}
         usage, made = self._answered(self.request(evidence))
-        fires = [
-            window.texts[int(window.example.activations.argmax())] for window in self._shown(evidence)[0]
-        ]
-        if "status" in made or not repeats(made["text"], fires):
+        if "status" in made or not self._repeated(made["text"], evidence):
             return usage, made
         # The examples cannot be repeated where they are not shown. This is another question, with a version of its own.
         more, made = self._answered(self.request(evidence, shots=False))
-        made["prompt_version"] = prompt.WITHOUT_SHOTS
-        repeated = "" if "status" in made else repeats(made["text"], fires)
+        made["prompt_version"] = self.without_shots
+        repeated = "" if "status" in made else self._repeated(made["text"], evidence)
         if repeated:
             failure = Failure(
                 f"{self.client.model!r} repeats {repeated}, also when asked without the examples. Use a stronger model.",
@@ -97,6 +97,11 @@ class LLMExplainer:
             )
             made = {**made, "text": "", "status": "failed", **failure._asdict()}
         return usage + more, made
+
+    def _repeated(self, text: str, evidence: Evidence) -> str:
+        """What of the prompt the answer repeats, in words."""
+        shown, _ = self._shown(evidence)
+        return repeats(text, [window.texts[int(window.example.activations.argmax())] for window in shown])
 
     def _answered(self, request: ChatRequest) -> tuple[Usage, dict[str, Any]]:
         try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.explain.prompts import default as prompt
-from autointerp.registry import CENTRE, MAX_SEED, SEED, WINDOW, Entry, Option, Registry, count
+from autointerp.explain.prompts import intervention
+from autointerp.registry import CENTRE, KL, MAX_SEED, SEED, WINDOW, Entry, Option, Registry, count
 
 PROTOCOL = Option(
     name="protocol",
@@ -143,5 +144,23 @@ EXPLAINERS: Registry[ExplainerEntry] = Registry(
         options=(PROTOCOL, *_WITHOUT_CONTRAST, *_LLM),
         build="autointerp.explain.llm:LLMExplainer",
         version=lambda options: prompt.VERSION,
+    ),
+    ExplainerEntry(
+        name="raised_tokens",
+        label="raised tokens",
+        help="The tokens that become likelier when the feature is raised; runs the store's own model, no other language model",
+        needs=frozenset({"effect"}),
+        options=(*_WITHOUT_CONTRAST, KL),
+        build="autointerp.explain.raised:RaisedTokensExplainer",
+        version=lambda options: intervention.TOKENS_VERSION,
+    ),
+    ExplainerEntry(
+        name="intervention",
+        label="LLM, intervention",
+        help="A language model reads which tokens become likelier when the feature is raised",
+        needs=frozenset({"llm", "effect"}),
+        options=(*_WITHOUT_CONTRAST, KL, REASONING),
+        build="autointerp.explain.raised:InterventionExplainer",
+        version=lambda options: intervention.VERSION,
     ),
 )

@@ -2,8 +2,8 @@
 
 All continuations of a prompt share what they have in common: its tokens before the first edited position are run once, and
 their key-value cache is copied. `transformers`' own `generate` runs the model, with its usual habits (sampling filters,
-penalties) switched off. Random numbers depend on the seed, the sample's number and the place alone, so that continuations
-with different factors differ by what the edit does to the model, not by luck.
+penalties) switched off. Random numbers depend on the seed, the sample's number and the place alone (and, where asked, on the
+prompt), so that continuations with different factors differ by what the edit does to the model, not by luck.
 """
 
 import copy
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,12 +33,14 @@ OnToken = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Sampling:
-    """`n_samples` texts of `n_new` tokens at most for each prompt and factor. `temperature` 0 takes the likeliest token."""
+    """`n_samples` texts of `n_new` tokens at most for each prompt and factor. `temperature` 0 takes the likeliest token.
+    `by_prompt`: whether every prompt has random numbers of its own, for means over prompts."""
 
     n_new: int
     temperature: float = 1.0
     seed: int = 0
     n_samples: int = 1
+    by_prompt: bool = False
 
     def __post_init__(self) -> None:
         if self.n_new < 1 or self.n_samples < 1:
@@ -130,7 +133,7 @@ class Continuer:
         by_row = torch.tensor([factor for factor in factors for _ in range(s)], dtype=torch.float32)
         passes = Passes(prompts.width)
         sampler = _Sampler(
-            sampling, n * f, passes, on_token, [float(x) for x in factors], _ends(self.subject)
+            sampling, n * f, passes, on_token, [float(x) for x in factors], ends(self.subject), prompts.rows
         )
         keeps_state = self._keeps_state()
         with torch.inference_mode():
@@ -284,12 +287,15 @@ class _Sampler:
         on_token: OnToken,
         factors: Sequence[float] = (),
         ends: Sequence[int] = (),
+        prompts: Sequence[Sequence[int]] = (),
     ):
         self._sampling, self._n_groups, self._passes, self._on_token = sampling, n_groups, passes, on_token
         self._factors = factors
         self._ends = torch.tensor(ends, dtype=torch.long)
         self._ended: Tensor | None = None
-        seeds = ((sampling.seed * 1_000_003 + sample) % 2**63 for sample in range(sampling.n_samples))
+        seeds = [(sampling.seed * 1_000_003 + sample) % 2**63 for sample in range(sampling.n_samples)]
+        if sampling.by_prompt:
+            seeds = [_mixed(seed, prompt) for prompt in prompts for seed in seeds]
         self._random = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._chosen: list[Tensor] = []
         self._log_probs: list[Tensor] = []
@@ -309,7 +315,9 @@ class _Sampler:
         if self._sampling.temperature > 0:
             vocab = scores.shape[-1]
             drawn = [torch.empty(vocab).exponential_(generator=random) for random in self._random]
-            noise = -torch.stack(drawn).log().to(scores.device).repeat(self._n_groups, 1)
+            n_samples = self._sampling.n_samples
+            noise = -torch.stack(drawn).log().to(scores.device).view(-1, 1, n_samples, vocab)
+            noise = noise.expand(-1, self._n_groups // len(noise), -1, -1).reshape(scores.shape)
             values = log_probs / self._sampling.temperature + noise
         chosen = values.argmax(dim=-1)
         of_chosen = log_probs.gather(1, chosen[:, None])[:, 0]
@@ -335,11 +343,16 @@ class _Sampler:
         return torch.stack(self._chosen, 1), torch.stack(self._log_probs, 1)
 
 
-def _ends(subject: SubjectModel) -> list[int]:
+def _mixed(seed: int, prompt: Sequence[int]) -> int:
+    """A seed of this prompt's own."""
+    return int(np.random.SeedSequence([seed, *prompt]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def ends(subject: SubjectModel) -> list[int]:
     """Ids that end a text."""
     model: Any = subject.model
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+    found = getattr(model.generation_config, "eos_token_id", None)
+    return [] if found is None else [found] if isinstance(found, int) else list(found)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from autointerp.errors import CoderLoadError, UserError
+from autointerp.errors import CoderLoadError, NoDecoder, NoHead, UserError
 from autointerp.models.coders.coder import SparseActivations, SparseCoder
 from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel
@@ -50,14 +50,14 @@ class Passes:
 
 
 def check_editable(subject: SubjectModel, coder: SparseCoder) -> None:
-    """CoderLoadError or UserError where the coder's latents cannot be changed, or the model writes no text."""
+    """Raises NoHead where the model writes no text, NoDecoder where the coder's latents change nothing."""
     if subject.unembedding is None:
-        raise UserError(
+        raise NoHead(
             f"{subject.name} has no language-model head, so it continues no text: nothing can be steered. Models that predict "
             "the next token (decoders with an unembedding) can be."
         )
     if coder.target is None or coder.W_dec is None:
-        raise CoderLoadError(
+        raise NoDecoder(
             f"coder {coder.source} has no decoder, so changing its latents changes nothing in the model"
         )
 

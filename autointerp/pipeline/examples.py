@@ -18,6 +18,7 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.pipeline.negatives import near_in_meaning, similar_latents
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation
+from autointerp.registry import KL
 from autointerp.sampling import (
     NeighbourActivations,
     Places,
@@ -31,6 +32,7 @@ from autointerp.sampling import (
     positive_windows,
     sample,
     split_contexts,
+    up_to_first,
 )
 from autointerp.sampling.windows import check_window, falling
 from autointerp.score import delphi
@@ -70,8 +72,9 @@ def _split_rng(seed: int, latent: int) -> np.random.Generator:
 
 def select_evidence(resources: Resources, coder_name: str, latent: int, options: ExplainOptions) -> Evidence:
     """What the explainer may see of the latent: examples from its side of the split (by the delphi protocol the reference's
-    draw from the whole corpus), and the promoted tokens where they are asked for. Raises UserError for a latent that never
-    fires.
+    draw from the whole corpus), and the promoted tokens or what raising the latent does where they are asked for; in the
+    latter case examples end at their first activating token. Raises UserError for a latent that never fires, and as
+    `autointerp.steering.effects.Effects.effect`.
     """
     store, coder = resources.store, resources.store.coder(coder_name)
     acts = resources.activations.get(coder, latent)
@@ -90,14 +93,23 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
         activating, non_activating = _held_in(store, coder, acts, latent, options)
     promoted, suppressed = coder.promoted(latent) if "logits" in options.entry.needs else ([], [])
     words = store.vocabulary()
+    windows = make_windows(activating, store.decode)
+    effect = None
+    if "effect" in options.entry.needs and windows:
+        windows = [up_to_first(window) for window in windows]
+        prompts = [window.example.token_ids.tolist() for window in windows]
+        effect, _ = resources.effects().effect(
+            coder.info.coder, latent, prompts, kl=options.value(KL.name), n_new=1, seed=options.seed
+        )
     return Evidence(
         coder=coder.info.coder,
         latent=latent,
-        activating=make_windows(activating, store.decode),
+        activating=windows,
         latent_max=float(acts.activation.max()),
         non_activating=make_windows(non_activating, store.decode),
         promoted=[words.text(logit.token) for logit in promoted],
         suppressed=[words.text(logit.token) for logit in suppressed],
+        effect=effect,
     )
 
 
@@ -176,6 +188,7 @@ def select_heldout(resources: Resources, explanation: Explanation, options: Scor
             latent_max=places.latent_max,
             negatives="+".join(options.negatives),
             centred=options.centre,
+            of=(explanation.coder, explanation.latent),
         )
         _last.key = key
     return _last.heldout

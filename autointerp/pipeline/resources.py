@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from autointerp import settings
-from autointerp.errors import UserError
+from autointerp.errors import NoHead, UserError
 from autointerp.llm.client import Client
 from autointerp.llm.costs import Budget, PriceTable
 from autointerp.llm.endpoints import base_url as full_url
@@ -24,6 +24,7 @@ from autointerp.store.annotations import Annotations, Replies
 
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
+    from autointerp.pipeline.effects import KeptEffects
     from autointerp.score.resources import TextModel
 
 
@@ -73,6 +74,7 @@ class Resources:
         self._judges: dict[int, OfflineJudge] = {}
         self._embedders: dict[str, StoreEmbedder] = {}
         self._text_model: TextModel | None = None
+        self._effects: KeptEffects | None = None
         self._lock = threading.RLock()
 
     def client(self, options: LLMOptions, *, budget: Budget | None = None) -> Client:
@@ -133,8 +135,9 @@ class Resources:
         return name in self._embedders
 
     def text_model(self) -> "TextModel":
-        """The store's own subject model, as surprisal's language model. Raises UserError for one that is not causal."""
+        """The store's own subject model, to tell how likely texts are. Raises UserError for one that is not causal."""
         from autointerp.models.subject import load_subject
+        from autointerp.probe import sources
         from autointerp.score.surprisal import CausalTextModel
 
         with self._lock:
@@ -142,13 +145,26 @@ class Resources:
                 source = self.store.meta["model"]
                 if self.store.meta["tokenizer"].get("by_name"):
                     raise UserError(
-                        f"{source['name']} is not with this store, which was imported, so surprisal cannot use it. Choose "
-                        "another scorer."
+                        f"{source['name']} is not with this store, which was imported, so no scorer can ask it how likely a "
+                        "text is. Choose another scorer."
                     )
-                subject = load_subject(source["source"], revision=source.get("revision") or None)
+                where = sources.find(source["source"]) or source["source"]
+                subject = load_subject(where, revision=source.get("revision") or None)
                 if not subject.is_causal:
-                    raise UserError(
-                        f"{source['name']} is not a causal language model, so surprisal cannot use it. Choose another scorer."
+                    raise NoHead(
+                        f"{source['name']} is not a causal language model, so it does not tell how likely a text is. Choose "
+                        "another scorer."
                     )
                 self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])
             return self._text_model
+
+    def effects(self) -> "KeptEffects":
+        """What raised latents do to what the store's own model writes."""
+        from autointerp.pipeline.effects import KeptEffects
+        from autointerp.probe import Prober
+        from autointerp.steering.effects import Effects
+
+        with self._lock:
+            if self._effects is None:
+                self._effects = KeptEffects(self.store, Effects(self.store, Prober(self.store)), self.replies)
+            return self._effects

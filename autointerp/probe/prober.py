@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.errors import BadActivations, UserError
+from autointerp.models.threads import threads_for
 from autointerp.probe import recorded
 from autointerp.probe.result import ProbeResult, RankBy, Ranking, TextActivations, rank
 from autointerp.store import Store
@@ -33,9 +34,6 @@ MAX_TOKENS = 1024
 CHARS_PER_TOKEN = 64
 """A text is cut to this many characters per token before it is tokenized."""
 BATCH_ROWS = 32
-SMALL = 4e9
-"""Multiplications below which one CPU thread does the work (about 0.1 s): on a busy machine, several threads wait seconds for
-each other."""
 
 
 class Prober:
@@ -176,6 +174,19 @@ class Prober:
             )
         return ids.tolist(), n_added
 
+    def before_text(self, subject: "SubjectModel") -> list[int]:
+        """The ids that caching puts before a text that begins a row."""
+        before, row_start = self._added(subject)
+        return before if row_start is None or before[:1] == [row_start] else [row_start, *before]
+
+    def _added(self, subject: "SubjectModel") -> tuple[list[int], int | None]:
+        """What caching puts before a document, and what it puts before every row."""
+        from autointerp.caching.masking import separator
+
+        made = self._store.meta["tokenizer"]
+        start, row_start = made.get("separator", separator(subject.tokenizer)), made.get("row_start")
+        return [] if start is None else [int(start)], None if row_start is None else int(row_start)
+
     def _infos(self, coders: Sequence[str] | None) -> list[CoderInfo]:
         if coders is None:
             return self._store.coders()
@@ -205,20 +216,18 @@ class Prober:
     ) -> tuple[NDArray[np.int64], int]:
         """The ids that caching would make of a document, and how many it puts before the text. `in_rows`: with what begins
         every row of the store's context length; else as one row."""
-        from autointerp.caching.masking import separator
         from autointerp.caching.tokenize import encode, with_row_starts
 
         made = self._store.meta["tokenizer"]
         [ids] = encode(subject.tokenizer, [text], as_text=made.get("special_as_text", False))
         if not ids:
             raise UserError("the text has no tokens")
-        start, row_start = made.get("separator", separator(subject.tokenizer)), made.get("row_start")
-        before = [] if start is None else [int(start)]
+        before, row_start = self._added(subject)
         whole = np.asarray([*before, *ids], dtype=np.int64)
         if row_start is None:
             return whole, len(before)
         length = self._store.ctx_len if in_rows else len(whole) + 1
-        return with_row_starts(whole, length, row_start), len(before) + (before[:1] != [row_start])
+        return with_row_starts(whole, length, row_start), len(self.before_text(subject))
 
     def _run(
         self,
@@ -235,7 +244,7 @@ class Prober:
         coders = {info.coder: self._coders[recorded.key(info)] for info in infos}
         weights = sum(weight.numel() for weight in subject.base.parameters())
         weights += sum(coder.n_latents * coder.d_in for coder in coders.values())
-        with threads(1 if len(ids) * weights < SMALL else None):
+        with threads_for(len(ids) * weights):
             vectors = self._read(subject, ids, list(dict.fromkeys(coder.tap for coder in coders.values())))
             activations = {
                 info.coder: _encode(subject, coders[info.coder], info, ids, vectors) for info in infos
@@ -262,20 +271,6 @@ class Prober:
                 for tap, tensor in subject.read(taps, batch).items():
                     parts[tap].append(tensor.reshape(-1, tensor.shape[-1]).float())
         return {tap: torch.cat(tensors) for tap, tensors in parts.items()}
-
-
-@contextmanager
-def threads(n: int | None) -> Iterator[None]:
-    """torch's own threads while within; `None` leaves them."""
-    import torch
-
-    before = torch.get_num_threads()
-    if n is not None:
-        torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _encode(

@@ -15,7 +15,7 @@ from autointerp.sampling.marking import (
 )
 from autointerp.sampling.sampler import Sizes, build_groups, sample
 from autointerp.sampling.split import Split, split_contexts
-from autointerp.sampling.texts import Window, make_windows, random_texts
+from autointerp.sampling.texts import Window, make_windows, random_texts, up_to_first
 from autointerp.sampling.windows import (
     Places,
     Spans,
@@ -49,5 +49,6 @@ __all__ = [
     "runs",
     "sample",
     "split_contexts",
+    "up_to_first",
     "visible_marks",
 ]

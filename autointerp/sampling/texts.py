@@ -1,6 +1,7 @@
 """An example together with the text of each of its tokens."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,19 @@ def example_id(example: Example) -> str:
 def make_windows(examples: Iterable[Example], decode: Decode) -> list[Window]:
     """The examples with their texts, each decoded when it is first read."""
     return [Window(example, decode) for example in examples]
+
+
+def up_to_first(window: Window) -> Window:
+    """An activating window up to its first activating token, that included: a prompt on which the latent fires at the end."""
+    example = window.example
+    n = int(np.argmax(example.activations > 0)) + 1
+    cut = replace(
+        example,
+        token_ids=example.token_ids[:n],
+        activations=example.activations[:n],
+        max_activation=float(example.activations[n - 1]),
+    )
+    return Window(cut, window.texts[:n])
 
 
 def random_texts(

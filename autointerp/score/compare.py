@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autointerp.errors import UserError
 from autointerp.records import JudgedExample, Metric, Score
+from autointerp.registry import KL
 from autointerp.score.metrics import (
     Float,
     correlation,
@@ -30,6 +31,7 @@ _NO_DIFFERENCE = 1e-12
 _SETTINGS = {
     "batch": "texts per prompt",
     "graded": "graded answers",
+    "kl": "target KL",
     "llm": "model",
     "version": "version of the prompts or rules",
 }
@@ -82,6 +84,8 @@ def paired(
         if activations is None:
             raise ValueError("simulation is compared against the true activations")
         return _of_predictions(pairs, resamples, activations)
+    if metric == "nats":
+        return *_of_nats(pairs, resamples), len(pairs)
     positive = [pair for pair in pairs if pair[0].truth]
     negative = [pair for pair in pairs if not pair[0].truth]
     if metric == "auroc":
@@ -111,6 +115,17 @@ def _of_answers(
     spread = spread_gap(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos)
     spread = spread + spread_gap(resampled_rate(passes, weights.neg), len(passes), weights.chance_neg)
     return value, interval(spread / 2, around=value)
+
+
+def _of_nats(pairs: Sequence[Pair], resamples: Resamples) -> tuple[float | None, Interval]:
+    """The difference of means."""
+    first, second = (np.array([pair[side].value for pair in pairs], dtype=np.float64) for side in (0, 1))
+    weights = resamples.weights(len(pairs), 0)
+    gaps = second - first
+    # Two that are equal on every example have no interval: one of no width would look like proof.
+    if weights is None or not (np.abs(gaps) > _NO_DIFFERENCE).any():
+        return float(gaps.mean()), NO_INTERVAL
+    return float(gaps.mean()), interval(resampled_rate(gaps, weights.pos))
 
 
 def _gap(first: Sequence[bool], second: Sequence[bool]) -> Float:
@@ -189,7 +204,8 @@ def _changed_settings(first: Score, second: Score) -> list[str]:
     for name, label in _SETTINGS.items():
         if name == "batch" and first.protocol == "delphi":
             continue  # fixed by the protocol, whatever was asked for
-        values = [score.config.get(name) for score in (first, second)]
+        usual = KL.default if name == KL.name else None
+        values = [score.config.get(name, usual) for score in (first, second)]
         if values[0] != values[1]:
             changed.append(f"{label}: {_in_words(values[0])} and {_in_words(values[1])}")
     return changed
@@ -204,7 +220,7 @@ def _in_words(value: Any) -> str:
 
 
 def _answered(score: Score) -> dict[object, JudgedExample]:
-    answers = {"balanced_accuracy": "answer", "correlation": "predicted", "auroc": "value"}
+    answers = {"balanced_accuracy": "answer", "correlation": "predicted", "auroc": "value", "nats": "value"}
     return {
         example.key: example
         for example in score.judged or ()

@@ -82,7 +82,8 @@ def mean_by_quantile(
 
 
 def resampled_rate(flags: ArrayLike, weights: Float) -> Float:
-    """The share of true `flags` in each resample; `weights` Float[ndarray, "resamples n"]."""
+    """The mean of `flags`, their share for flags that are true or not, in each resample; `weights` Float[ndarray,
+    "resamples n"]."""
     return weights @ np.asarray(flags, dtype=np.float64) / (weights @ np.ones(weights.shape[1]))
 
 

@@ -12,6 +12,7 @@ from autointerp.llm.options import LLMOptions, check_llm
 from autointerp.records import Score
 from autointerp.registry import CENTRE, SEED, WINDOW, Chosen
 from autointerp.score import delphi
+from autointerp.score.plan import NO_NEGATIVES
 from autointerp.score.registry import (
     BATCH,
     EMBEDDER,
@@ -106,7 +107,9 @@ class ScoreOptions(Chosen):
 
     @property
     def negatives_name(self) -> str:
-        """Where the non-activating examples come from, as recorded with the score."""
+        """Where the non-activating examples come from, as recorded with the score; "none" where a scorer uses none."""
+        if not self.uses(NEGATIVES):
+            return NO_NEGATIVES
         marked = self.uses(WRONG_MARKS) and self.wrong_marks == "activating"
         return "wrong_marks" if marked else "+".join(self.negatives)
 

@@ -11,6 +11,9 @@ from autointerp.llm.messages import Usage
 from autointerp.records import JudgedExample, Protocol
 from autointerp.sampling import Window
 
+NO_NEGATIVES = "none"
+"""Recorded as the source of non-activating examples by a scorer that has no use for any."""
+
 
 class Item(NamedTuple):
     """One thing a judge is asked about: a window, whether the right answer is yes (`None` for token-wise scorers), and the
@@ -24,13 +27,14 @@ class Item(NamedTuple):
 @dataclass(frozen=True)
 class Plan:
     """All items of one score in the order they are asked, fixed before any explanation is seen: two explanations judged on
-    one plan can be compared example by example."""
+    one plan can be compared example by example. `of`: coder and latent that the items are of, where the model is run."""
 
     items: tuple[Item, ...]
     latent_max: float
     negatives: str
     seed: int
     protocol: Protocol = "held-out"
+    of: tuple[str, int] | None = None
 
 
 class Verdict(NamedTuple):

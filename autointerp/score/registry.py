@@ -6,22 +6,29 @@ a language model), and a cancel token; it returns a `Scorer`.
 """
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any
 
 from autointerp.records import Metric
-from autointerp.registry import CENTRE, SEED, WINDOW, Entry, Option, Registry, count
-from autointerp.score.prompts import detection, fuzzing, intruder, simulation, surprisal
+from autointerp.registry import CENTRE, KL, SEED, WINDOW, Entry, Option, Registry, count
+from autointerp.score.prompts import detection, fuzzing, intervention, intruder, simulation, surprisal
 from autointerp.settings import DEFAULT_EMBEDDER
 
 
 @dataclass(frozen=True)
 class MetricRange:
-    """What a metric's values mean: lowest, highest, and what chance gives."""
+    """What a metric's values mean: lowest, highest, and what chance gives. `axis`: the ends of the axis on which a value is
+    drawn beside a text; what lies beyond stands at its end."""
 
     label: str
     low: float
     high: float
     chance: float
+    axis: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def bounded(self) -> bool:
+        return isfinite(self.low) and isfinite(self.high)
 
 
 N_TEXTS = 5
@@ -33,6 +40,7 @@ METRICS: dict[str, MetricRange] = {
     "correlation": MetricRange("correlation", -1.0, 1.0, 0.0),
     "triplet_auroc": MetricRange("AUROC over triplets", 0.0, 1.0, 0.5),
     "intruder_accuracy": MetricRange(f"accuracy, one of {N_TEXTS}", 0.0, 1.0, 1 / N_TEXTS),
+    "nats": MetricRange("nats", -inf, inf, 0.0, axis=(-4.0, 4.0)),
 }
 JUDGES = {"offline": "offline judge", "llm": "LLM"}
 
@@ -236,6 +244,19 @@ SCORERS: Registry[ScorerEntry] = Registry(
         build="autointerp.score.simulation:build",
         # Which of the two it will be, the server decides.
         version=lambda options: f"{simulation.VERSION}, {simulation.SLOT_VERSION}",
+    ),
+    ScorerEntry(
+        name="intervention",
+        label="Intervention",
+        help="How much likelier texts written with the feature raised make the explanation, to the store's own language model",
+        metric="nats",
+        answered_by="language model",
+        high="names what the feature makes the model write",
+        low="does not name what the feature makes the model write",
+        needs=frozenset({"text_model", "effect"}),
+        options=(N_EXAMPLES, KL, WINDOW, CENTRE, SEED, FLOOR),
+        build="autointerp.score.intervention:build",
+        version=lambda options: f"{intervention.VERSION}, {intervention.SHORT_VERSION}",
     ),
     ScorerEntry(
         name="example_embedding",

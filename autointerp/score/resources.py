@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from autointerp.llm.cancel import CancelToken
+from autointerp.models.effect import Effect
 from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.plan import Item
 from autointerp.score.resampling import Resamples
@@ -41,6 +43,30 @@ class TextModel(Protocol):
         """log p(text | prefix) in nats, the sum over the text's tokens, for each text."""
         ...
 
+    def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
+        """log p(text | prefix) in nats, the sum over the text's tokens, for each prefix. Beginnings that all prefixes share are
+        run once."""
+        ...
+
+
+class Effects(Protocol):
+    """What raising a latent does to what the store's own model writes."""
+
+    def effect(
+        self,
+        coder: str,
+        latent: int,
+        prompts: Sequence[Sequence[int]],
+        *,
+        kl: float,
+        n_new: int,
+        seed: int,
+        cancel: CancelToken | None = None,
+    ) -> tuple[Effect, str]:
+        """As `autointerp.steering.effects.Effects.effect`, and the key under which it is kept among the store's replies: asked
+        again, it is not computed again. Raises Cancelled, too."""
+        ...
+
 
 class Resources(Protocol):
     """Of one store. Every method raises UserError where it cannot give what it is asked for."""
@@ -53,3 +79,5 @@ class Resources(Protocol):
     def embedder(self, name: str) -> Embedder: ...
 
     def text_model(self) -> TextModel: ...
+
+    def effects(self) -> Effects: ...

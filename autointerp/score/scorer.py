@@ -25,7 +25,7 @@ class Heldout:
 
     `latent_max` is the latent's largest activation in the corpus. `negatives`: where the non-activating ones come from
     ("random", "neighbours", "random+neighbours", ...). `centred`: the strongest token of the activating ones stands at one and
-    the same place.
+    the same place. `of`: coder and latent, for scorers that run the model.
     """
 
     activating: Sequence[Window]
@@ -33,6 +33,7 @@ class Heldout:
     latent_max: float
     negatives: str = "random"
     centred: bool = False
+    of: tuple[str, int] | None = None
 
 
 class Floored(NamedTuple):

@@ -59,6 +59,8 @@ def summarise(
             resamples,
             unparsed=unparsed,
         )
+    if metric == "nats":
+        return _of_nats([example for example in judged if example.value is not None], unparsed, resamples)
     return _of_predictions(items, judged, unparsed, resamples)
 
 
@@ -73,6 +75,9 @@ def value_of(metric: Metric, items: Sequence[Item], verdicts: Sequence[Verdict])
     if metric == "auroc":
         values = [(bool(item.truth), verdict.value) for item, verdict in pairs if verdict.value is not None]
         return auroc([truth for truth, _ in values], [value for _, value in values])
+    if metric == "nats":
+        nats = [verdict.value for verdict in verdicts if verdict.value is not None]
+        return float(np.mean(nats)) if nats else None
     return _correlation(_activating_first(items, verdicts))
 
 
@@ -161,6 +166,27 @@ def summarise_values(
         n_pos=n_pos,
         n_neg=n_neg,
         value_by_quantile=mean_by_quantile(of_high, own_auroc, N_QUANTILES),
+        unparsed=unparsed,
+    )
+
+
+def _of_nats(judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples) -> Summary:
+    """The mean over all examples, which are of one class."""
+    if not judged:
+        return Summary(unparsed=unparsed)
+    values = np.array([example.value for example in judged], dtype=np.float64)
+    weights = resamples.weights(len(values), 0)
+    ci = NO_INTERVAL
+    if weights is not None and np.ptp(values) > 0:  # one of no width would look like proof
+        ci = interval(resampled_rate(values, weights.pos))
+    return Summary(
+        value=float(values.mean()),
+        ci_low=ci.low,
+        ci_high=ci.high,
+        n_pos=len(values),
+        value_by_quantile=mean_by_quantile(
+            [example.quantile for example in judged], values.tolist(), N_QUANTILES
+        ),
         unparsed=unparsed,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from autointerp.errors import Failure, UserError
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
+from autointerp.models.threads import threads_for
 from autointerp.records import Explanation, Metric
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
@@ -148,6 +149,64 @@ class CausalTextModel:
                     values[i] = value
         return values
 
+    def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
+        """Raises: UserError: when prefix and text do not fit the model's context."""
+        import torch
+
+        body = self._ids(text, special=False)
+        heads = [self._ids(prefix, special=True) for prefix in prefixes]
+        if not heads or not body:
+            return [0.0] * len(heads)
+        longest = max(map(len, heads))
+        if self.max_tokens is not None and longest + len(body) > self.max_tokens:
+            raise UserError(
+                f"The longest passage with its prompt has {longest} tokens and the explanation {len(body)}: more than the "
+                f"{self.max_tokens} that {self._name} can read. Choose shorter examples, or shorten the explanation."
+            )
+        shared = _shared(heads)
+        # At least one token of each prefix is left, so that all rows have something to go on from.
+        shared = min(shared, min(map(len, heads)) - 1)
+        device = next(self._model.parameters()).device
+        rows = [[*head[shared:], *body] for head in heads]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        values = [0.0] * len(rows)
+        weights = sum(weight.numel() for weight in self._model.parameters())
+        weights -= self._model.get_input_embeddings().weight.numel()  # looked up, not multiplied
+        with torch.no_grad(), threads_for(self._batch * len(rows[order[-1]]) * weights):
+            past = None
+            if shared:
+                head = torch.tensor([heads[0][:shared]], device=device)
+                past = self._model(input_ids=head, use_cache=True).past_key_values
+            for begin in range(0, len(order), self._batch):
+                some = order[begin : begin + self._batch]
+                sums = self._of_ends(past, shared, [rows[i] for i in some], len(body), device)
+                for i, value in zip(some, sums, strict=True):
+                    values[i] = value
+        return values
+
+    def _of_ends(self, past: Any, n_past: int, rows: list[list[int]], n: int, device: Any) -> list[float]:
+        """Of the last `n` tokens of each row, which goes on from `past`."""
+        import torch
+
+        width = max(map(len, rows))
+        ids = torch.zeros((len(rows), width), dtype=torch.long, device=device)
+        mask = torch.zeros((len(rows), n_past + width), dtype=torch.long, device=device)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : n_past + len(tokens)] = 1
+        given: dict[str, Any] = {}
+        if past is not None:
+            cache = copy.deepcopy(past)
+            cache.batch_repeat_interleave(len(rows))
+            given = {"past_key_values": cache, "use_cache": True}
+        logits = self._model(input_ids=ids, attention_mask=mask, **given).logits
+        lengths = torch.tensor(list(map(len, rows)), device=device)
+        at = lengths[:, None] - n + torch.arange(n, device=device)  # places of the text's tokens
+        before = (at - 1)[:, :, None].expand(-1, -1, logits.shape[-1])
+        log_probs = torch.log_softmax(logits.gather(1, before).float(), dim=-1)
+        chosen = log_probs.gather(2, ids.gather(1, at)[:, :, None])[:, :, 0]
+        return chosen.double().sum(dim=1).tolist()
+
     def _continue(
         self, past: Any, last: "torch.Tensor", n_head: int, bodies: list[list[int]], device: Any
     ) -> list[float]:
@@ -191,3 +250,11 @@ class CausalTextModel:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
+
+
+def _shared(rows: Sequence[list[int]]) -> int:
+    """How many tokens all rows begin with."""
+    first, last = min(rows), max(rows)
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from autointerp.errors import BadActivations, UserError
+from autointerp.models.threads import threads_for
 from autointerp.probe import Prober
-from autointerp.probe.prober import threads
 from autointerp.steering.options import SteeringOptions
 from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
 from autointerp.store import CoderStore, Store
@@ -69,7 +69,7 @@ class Steerer:
             ids, n_added = self._prober.document_ids(subject, prompt, MAX_PROMPT)
             rows = options.n_samples * (1 + len(options.strengths))
             weights = sum(weight.numel() for weight in subject.model.parameters())
-            with threads(1 if rows * weights < SMALL else None):
+            with threads_for(rows * weights, small=SMALL):
                 run = _Run(self._store, opened, self._continuers[key], ids, n_added, options, progress)
                 return run.result()
 

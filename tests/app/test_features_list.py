@@ -145,6 +145,26 @@ def test_a_bound_beyond_all_scores_is_shown_at_their_end(open_page, explained_st
     assert boxes == {"least": -1.0, "most": 1.0}
 
 
+def test_a_score_without_bounds_is_narrowed_by_any_number(open_page, explained_store: Explained):
+    with Annotations(explained_store.path) as annotations:
+        for name, value in (("edited", -2.5), ("plain", 3.25), ("long", 0.5)):
+            made = explained_store.explanations[name]
+            annotations.add(
+                Score(
+                    explanation_id=made.id, scorer="intervention", judge="language model", model="gpt", value=value,
+                    metric="nats", negatives="none", ci_low=value - 1, ci_high=value + 1, n_pos=9, floor=0.1, n_floor=9,
+                )
+            )  # fmt: skip
+    nats = "intervention~language model~held-out~none~gpt"
+    app = open_page(explained_store, "features", coder="sae", score=nats, min_score="-2.75", max_score="3")
+    assert not app.exception
+    assert sorted(latent for _, latent in latents(app)) == [0, 4]
+    app = open_page(explained_store, "features", coder="sae", also=f"{nats}!-3!2.5")
+    boxes = [box.value for box in app.number_input if str(box.key).startswith("also_")]
+    assert boxes == [-3.0, 2.5]
+    assert sorted(latent for _, latent in latents(app)) == [0, 4]
+
+
 def test_one_feature_is_not_features(open_page, explained_store: Explained):
     app = open_page(explained_store, "features", coder="sae", also=f"{DETECTION}!0.9!")
     assert len(latents(app)) == 1

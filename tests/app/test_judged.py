@@ -1,12 +1,15 @@
 """Judged examples on the Feature page: all of them, errors first, as the judge saw them."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from autointerp.records import Explanation, JudgedExample, new_id
+from autointerp.llm.messages import ChatReply
+from autointerp.models.effect import Continued, Effect
+from autointerp.records import Explanation, JudgedExample, Score, new_id
 from autointerp.score.judges import offline
 from autointerp.store.annotations import Annotations
 from tests.app.reading import card, links, messages, page, record
@@ -165,6 +168,51 @@ def test_a_mark_on_the_rest_of_a_split_character_stands_where_the_judge_saw_it(
     drawn = record(app, "judged")
     assert drawn is not None
     assert drawn["groups"][0]["rows"][0]["mk"] == [first]
+
+
+def test_nats_stand_beside_what_was_written_after_each_prompt(open_page, explained_store: Explained):
+    store, made = explained_store.store, explained_store.explanations["plain"]
+    (context, start), n = (2, 3), 3
+    prompts = [Continued(f"prompt {i}", f" as ever {i}", f" <b>raised</b> {i}", 0.5 + i) for i in range(n)]
+    effect = Effect(12.5, 1.04, tuple(prompts))
+    judged = [
+        JudgedExample(
+            i=i,
+            context=context,
+            start=start,
+            window=1 + i,
+            truth=True,
+            value=value,
+            quantile=i,
+            reply_ref="written",
+        )
+        for i, value in enumerate([2.5, -0.25, 0.75])
+    ]
+    score = Score(
+        explanation_id=made.id, scorer="intervention", judge="language model", model="gpt", value=1.0, metric="nats",
+        negatives="none", ci_low=-0.5, ci_high=2.5, n_pos=n, value_by_quantile=(2.0, -4.0, None), floor=-0.2, n_floor=n,
+        judged=tuple(judged),
+    )  # fmt: skip
+    with Annotations(store.path) as annotations:
+        reply = ChatReply(json.dumps(effect.to_json()), "gpt")
+        annotations.replies.put("written", {"messages": []}, reply.to_dict())
+        annotations.add(score)
+    app = page(open_page, explained_store, latent=made.latent, score=score.id)
+    drawn = record(app, "judged")
+    assert drawn is not None
+    assert drawn["judges"] is False
+    (group,) = drawn["groups"]
+    assert [row["said"] for row in group["rows"]] == ["\u22120.25 nats", "+0.75 nats", "+2.50 nats"]
+    assert [row["i"] for row in group["rows"]] == [1, 2, 0]
+    assert group["rows"][0]["after"] == [["as it is", " as ever 1"], ["raised", " <b>raised</b> 1"]]
+    assert group["rows"][0]["rank"] == "KL 1.50"
+    assert [bar["value"] for bar in drawn["bars"][:3]] == [0.75, 0.0, None], "0 nats are half of the height"
+    figures = {row[0]: row[1] for row in record(app, "facts") or []}  # type: ignore[misc]
+    assert (figures["Strength"], figures["KL"]) == ("12.5", "1.04 nats")
+    (row,) = [row for row in card(app)["scores"] if row["name"] == "Intervention"]
+    assert row["against"] == "nats, axis \u22124 to +4"
+    assert row["plot"]["v"] == pytest.approx(5 / 8)
+    assert "nats" in row["metric"]
 
 
 def test_true_activations_only_on_request(open_page, explained_store: Explained):

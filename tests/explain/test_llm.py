@@ -9,9 +9,11 @@ from autointerp.errors import UserError
 from autointerp.explain.explainer import Evidence
 from autointerp.explain.llm import LLMExplainer
 from autointerp.explain.options import ExplainOptions
+from autointerp.explain.raised import InterventionExplainer
 from autointerp.llm.costs import Budget
 from autointerp.llm.errors import BudgetExceeded, PromptTooLong
 from autointerp.llm.messages import ChatReply, ChatRequest, Usage
+from autointerp.models.effect import Continued, Effect, Rise
 from tests.mock_client import MemoryCache, MockClient
 from tests.score.builders import heldout, window
 
@@ -281,3 +283,31 @@ def test_an_explanation_of_its_own_is_asked_for_once(text: str) -> None:
     with answering(text) as client:
         result = LLMExplainer(DEFAULT, client).explain(evidence())
         assert (result.text, len(client.requests), result.prompt_version) == (text, 1, "explain-2")
+
+
+def test_a_raised_latent_is_explained_by_what_becomes_likelier() -> None:
+    options = ExplainOptions(explainer="intervention", n_examples=2)
+    texts = tuple(
+        Continued(f"up to {i}\n", "", "", 1.0, (Rise(" 14", 0.125), Rise(" <b>", 0.03))) for i in range(3)
+    )
+    shown = evidence(effect=Effect(3.0, 1.0, texts, (Rise(" 14", 0.125),)))
+    with answering("Numbers.", reasoning="digits") as client:
+        explainer = InterventionExplainer(options, client)
+        question = explainer.request(shown).messages[-1].content
+        result = explainer.explain(shown, seed=1)
+    assert question == '[1] up to 0\u21b5\n    likelier: " 14" +0.12, " <b>" +0.03\n[2] up to 1\u21b5\n' + (
+        '    likelier: " 14" +0.12, " <b>" +0.03'
+    )
+    assert (result.text, result.explainer, result.status) == ("Numbers.", "intervention", "ok")
+    assert result.prompt_version == "explain-intervention-1"
+    assert len(result.example_ids) == 2
+    with answering('Numbers written in digits, such as "14", "40" or "6".') as client:
+        copied = InterventionExplainer(options, client).explain(shown)
+    assert copied.error_kind == "repeats_prompt"
+    assert copied.prompt_version == "explain-intervention-1 without examples"
+    with answering("x") as client:
+        nothing = InterventionExplainer(options, client).explain(evidence())
+        flat = InterventionExplainer(options, client).explain(
+            evidence(effect=Effect(3.0, 1.0, (Continued("a", "", "", 1.0),)))
+        )
+    assert (nothing.error_kind, flat.error_kind) == ("no_examples", "no_pattern")

@@ -112,6 +112,14 @@ class RemoteReplies:
         # Sent at once: the reply to a cancelled question is paid for, and written all the same.
         return await asyncio.wrap_future(self._line.ask("keep_reply", key, request, reply))
 
+    def get(self, key: str, /) -> ChatReply | None:
+        """`find`, for a thread that may wait."""
+        return self._line.ask("call", "replies", "get", (key,), {}).result()
+
+    def put(self, key: str, request: ChatRequest, reply: ChatReply, /) -> None:
+        """`keep`, for a thread that may wait."""
+        self._line.ask("keep_reply", key, request, reply).result()
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -1,5 +1,5 @@
 // The judged examples of one score. `row.t`, `row.p`, `row.v` as everywhere (true activations only when asked for);
-// `row.mk`: marked positions; `row.pr`: predicted strengths 0 to 10 per token.
+// `row.mk`: marked positions; `row.after`: what was written after a prompt, and how; `row.pr`: predicted strengths 0 to 10 per token.
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   if (root.rev === data.rev) return;
@@ -59,6 +59,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       byNode.set(text, row);
     }
     const body = append(el("div"), text);
+    for (const [how, written] of row.after || []) append(body, append(el("div", "after"), el("span", "dim", how), el("span", "", written)));
     if (row.error) append(body, el("div", "issue", row.error));
     const acts = el("div", "acts");
     if (row.reply) {

@@ -112,7 +112,7 @@ def explain(
     coder = feature.coder.info.coder
     job = explain_job(coder, [feature.latent], options, fast, later=slow)
     started = _queue(feature.store, [job], StartedJob(coder, feature.latent, shown))
-    _settle(feature.store, started, quick=not options.needs_llm)
+    _settle(feature.store, started, quick=not options.needs_llm and "effect" not in options.entry.needs)
 
 
 def score(feature: Feature, shown: str | None, ids: Sequence[str], options: Sequence[ScoreOptions]) -> None:

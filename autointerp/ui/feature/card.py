@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 from autointerp.records import Explanation, Score
+from autointerp.score.plan import NO_NEGATIVES
 from autointerp.score.registry import SCORERS
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.shared import components, long_text
+from autointerp.ui.shared import components, long_text, score_text
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.score_text import (
@@ -160,7 +161,9 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
         "open": score.id == opened,
         "name": SCORERS.label(score.scorer),
         "judge": visible(feature_versions.judged_by(score)),
-        "against": f"vs {against}" if against not in ("", "none") else "",
+        "against": f"vs {against}"
+        if against not in ("", NO_NEGATIVES)
+        else score_text.axis_note(score.metric),
         "protocol": protocol,
         "older": newest.older,
         "when": fmt.minute(score.created),
@@ -179,15 +182,16 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
         "standing": kind,
         "said": STANDINGS[kind][0],
         "meaning": STANDINGS[kind][1],
-        "plot": plot(score.value, score.ci_low, score.ci_high, reference(score)),
+        "plot": plot(score.value, score.ci_low, score.ci_high, reference(score), score.metric),
     }
 
 
 def plot(
-    value: float | None, low: float | None, high: float | None, floor: float | None
+    value: float | None, low: float | None, high: float | None, floor: float | None, metric: str = ""
 ) -> dict[str, float | None]:
-    """Value, interval and floor as places on an axis from 0 to 1."""
-    return {"v": axis_place(value), "l": axis_place(low), "h": axis_place(high), "f": axis_place(floor)}
+    """Value, interval and floor as places on the metric's axis, from 0 to 1."""
+    given = {"v": value, "l": low, "h": high, "f": floor}
+    return {name: axis_place(number, metric) for name, number in given.items()}
 
 
 def version_row(versions: Versions, version: Explanation, state: ExplanationState) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from autointerp.score.registry import SCORERS
 from autointerp.store import Store
 from autointerp.ui.feature import actions, drill, flipped
 from autointerp.ui.feature.card import plot
+from autointerp.ui.feature.judged import UNSPLIT
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
-from autointerp.ui.shared import components, differences, long_text, payload, rescoring, services
+from autointerp.ui.shared import components, differences, long_text, payload, rescoring, score_text, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
@@ -111,7 +112,7 @@ def _differences(
     flips = [
         flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
         for a, b in scored
-        if a is not None and b is not None and a.metric not in ("correlation", *FREE_METRICS)
+        if a is not None and b is not None and a.metric not in (*UNSPLIT, *FREE_METRICS)
     ]
     return {"flips": flips, "table": table.entries, "settings": flipped.settings(first, second, scored)}
 
@@ -167,8 +168,10 @@ def _pair(resources: Resources, a: Score | None, b: Score | None) -> dict[str, A
     if difference is None or difference.value is None:
         return row | {"said": verdict}
     figures = (difference.value, difference.ci_low, difference.ci_high)
-    # From -1 to 1, on an axis from 0 to 1.
-    value, low, high = (None if figure is None else (figure + 1) / 2 for figure in figures)
+    # From one length of the metric's axis down to one up, on an axis from 0 to 1.
+    low_end, high_end = score_text.axis(score.metric)
+    length = high_end - low_end
+    value, low, high = (None if figure is None else (figure / length + 1) / 2 for figure in figures)
     return row | {
         "difference": fmt.signed(difference.value),
         "ci": differences.difference_interval(difference),

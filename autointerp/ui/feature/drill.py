@@ -7,7 +7,10 @@ import numpy as np
 import streamlit as st
 
 from autointerp.errors import UnknownName
+from autointerp.models.effect import Effect
+from autointerp.pipeline.effects import kept_effect
 from autointerp.records import JudgedExample, Score, StoredReply
+from autointerp.score.plan import NO_NEGATIVES
 from autointerp.score.registry import N_TEXTS, SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
@@ -34,6 +37,7 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
         return
     judged = annotations.judged(score.id)
     _title(score)
+    effect = None
     if score.status == "failed":
         cause = plain(score.error or "No cause was recorded.", 1000)
         st.error(f"**Failed.** {cause}", icon=":material/error:")
@@ -43,14 +47,15 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
             + (f" {feature_versions.FAILS_AGAIN}." if fails_again else "")
         )
     else:
-        components.facts(figures(score, judged), key="judged_figures")
+        effect = _effect(feature.store, score, judged)
+        components.facts(figures(score, judged, effect), key="judged_figures")
         if score.metric in FREE_METRICS:
             st.caption(f"{SAME[0].upper()}{SAME[1:]}.")
     if judged:
         _filters(score, judged, state)
     explanation = annotations.explanation(score.explanation_id)
     components.judged(
-        judged_record.record(feature, score, judged, state, explanation), key=KEY, on_act=_acted
+        judged_record.record(feature, score, judged, state, explanation, effect), key=KEY, on_act=_acted
     )
     if state.example is not None:
         _reply_dialog(annotations, score, judged, state.example)
@@ -102,14 +107,24 @@ def _title(score: Score) -> None:
         st.markdown(f"**{plain(SCORERS.label(score.scorer))}**", width="content")
         parts = [
             feature_versions.judged_by(score),
-            f"negatives: {feature_versions.negatives(score)}" if score.negatives else "",
+            f"negatives: {feature_versions.negatives(score)}"
+            if score.negatives not in ("", NO_NEGATIVES)
+            else "",
             f"{score.protocol} protocol",
             f"{fmt.minute(score.created)} UTC",
         ]
         st.caption(plain(" · ".join(part for part in parts if part)), width="stretch")
 
 
-def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
+def _effect(store: Store, score: Score, judged: Sequence[JudgedExample]) -> Effect | None:
+    """What the model wrote, where that was judged."""
+    key = next((example.reply_ref for example in judged if example.reply_ref), None)
+    if score.metric != "nats" or key is None:
+        return None
+    return kept_effect(services.resources(store).replies.get(key))
+
+
+def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None = None) -> list[list[str]]:
     """The score and what it is made of."""
     metric = f"{metric_label(score.metric)}; bootstrap interval over the examples"
     shown = feature_versions.figures(score)
@@ -137,6 +152,19 @@ def figures(score: Score, judged: Sequence[JudgedExample]) -> list[list[str]]:
         ]
         if score.auroc is not None:
             rows.append(["AUROC", fmt.decimal(score.auroc, 2), "From the judge's graded answers"])
+    if effect is not None:
+        rows += [
+            [
+                "Strength",
+                f"{effect.strength:.3g}",
+                "Added to the feature's activation from each prompt's last token on",
+            ],
+            [
+                "KL",
+                f"{fmt.decimal(effect.kl, 2)} nats",
+                "Of the token after a prompt, in the mean over the prompts",
+            ],
+        ]
     if score.unparsed:
         rows.append(["Unparsed", fmt.count(score.unparsed), "Unreadable answers; not part of any figure"])
     if score.tokens_in:
@@ -167,9 +195,10 @@ def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationSt
     if score.metric == "intruder_accuracy":
         sources = {example.source for example in judged if example.truth}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if score.metric != "correlation":
+        if score.metric not in judged_record.UNSPLIT:
             _narrow(st.segmented_control, "Answers", VERDICTS, "verdict", state.verdict)
-        _narrow(st.selectbox, "Class", CLASSES, "class", state.examples, width=150)
+        if score.negatives != NO_NEGATIVES:
+            _narrow(st.selectbox, "Class", CLASSES, "class", state.examples, width=150)
         deciles = {"all": "Any decile", **{str(q): payload.decile(q).capitalize() for q in range(10)}}
         quantile = "all" if state.quantile is None else str(state.quantile)
         help_ = "Activation decile of the activating examples, 1 = strongest"

@@ -9,7 +9,7 @@ from autointerp.records import Explanation, Score
 from autointerp.sampling import visible_marks
 from autointerp.score.registry import SCORERS
 from autointerp.store.annotations import Annotations
-from autointerp.ui.feature.judged import JudgedWindow, answer_and_truth, judged_windows
+from autointerp.ui.feature.judged import UNSPLIT, JudgedWindow, answer_and_truth, judged_windows
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload
 from autointerp.ui.shared.feature_data import Feature
@@ -29,8 +29,8 @@ Flip = tuple[JudgedWindow, JudgedWindow]
 
 def flips(feature: Feature, annotations: Annotations, a: Score, b: Score) -> list[Flip]:
     """The examples that both scores judged, one rightly and the other wrongly; those that the second gets wrong first."""
-    if a.metric == "correlation":
-        return []  # graded token by token: nothing is right or wrong
+    if a.metric in UNSPLIT:
+        return []  # nothing is right or wrong
     sides = [
         {
             window.judged.key: window

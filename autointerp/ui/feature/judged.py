@@ -13,21 +13,24 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.models.effect import Effect
 from autointerp.records import Explanation, JudgedExample, Score
-from autointerp.sampling import visible_marks
+from autointerp.sampling import one_line
 from autointerp.sampling.windows import cut
 from autointerp.score.judges import offline
 from autointerp.score.judges.matched import matched
 from autointerp.score.registry import N_TEXTS, SCORERS
 from autointerp.types import Example
-from autointerp.ui.feature.judged_titles import TITLES
+from autointerp.ui.feature.judged_titles import TITLES, bars_note, judges_marks, legend
 from autointerp.ui.feature.state import ExplanationState
 from autointerp.ui.shared import format as fmt
-from autointerp.ui.shared import payload
+from autointerp.ui.shared import payload, score_text
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.text import visible
 
 MAX_ROWS = 240
+UNSPLIT = ("correlation", "nats")
+"""Metrics of examples that are neither right nor wrong."""
 SOURCE_NAMES = {
     "activating": "wrong marks",
     "random": "random",
@@ -86,6 +89,8 @@ def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExampl
         if score.metric == "triplet_auroc":
             delta = answer.value
             return JudgedWindow(answer, example, None if delta is None else (delta > 0) is bool(answer.truth))
+        if score.metric == "nats":
+            return JudgedWindow(answer, example, None)
         if score.metric == "correlation":
             return JudgedWindow(answer, example, None, r=_correlation(answer, example))
         return JudgedWindow(answer, example, answer.correct)
@@ -176,10 +181,14 @@ def _decile(window: JudgedWindow) -> int | None:
 def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
     """Errors first, the two kinds apart, worst first in each."""
     unparsed = Part("unparsed", "Unparsed", "unreadable answers, not part of any figure", [])
-    if score.metric == "correlation":
+    if score.metric in UNSPLIT:
         read = [window for window in windows if window.judged.parsed]
-        rows = sorted(read, key=lambda window: (window.r is None, window.r or 0.0))
-        texts = Part("texts", "Texts", "lowest correlation first", rows)
+        if score.metric == "nats":
+            rows = sorted(read, key=lambda window: window.judged.value or 0.0)
+            texts = Part("texts", "Prompts", "lowest first", rows)
+        else:
+            rows = sorted(read, key=lambda window: (window.r is None, window.r or 0.0))
+            texts = Part("texts", "Texts", "lowest correlation first", rows)
         unread = [window for window in windows if not window.judged.parsed]
         return [part for part in (texts, replace(unparsed, rows=unread)) if part.rows]
     if score.metric == "intruder_accuracy":
@@ -192,7 +201,7 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
             )
         ]
         return [part for part in lists if part.rows]
-    names = TITLES["marks" if _marks(score) else score.metric]
+    names = TITLES["marks" if judges_marks(score) else score.metric]
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
         if window.right is None:
@@ -217,15 +226,17 @@ def record(
     judged: Sequence[JudgedExample],
     state: ExplanationState,
     explanation: Explanation | None = None,
+    effect: Effect | None = None,
 ) -> dict[str, Any]:
-    """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it."""
+    """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it. `effect`:
+    what was written after the prompts, in the order of `judged`."""
     windows = judged_windows(feature, score, judged)
     reads = explanation is not None and score.judge == "offline" and score.prompt_version == offline.VERSION
     table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))
     room, groups = MAX_ROWS, []
     for part in shown:
-        rows = [_row(window, score, table, overlay=state.overlay) for window in part.rows[:room]]
+        rows = [_row(window, score, table, effect, overlay=state.overlay) for window in part.rows[:room]]
         if reads:
             for row, window in zip(rows, part.rows, strict=False):
                 row["found"] = _found(explanation, window, table)
@@ -238,10 +249,10 @@ def record(
         "score": score.id,
         "home": feature.address,
         "params": feature.address | {"score": score.id},
-        "judges": score.metric != "correlation",
+        "judges": score.metric not in UNSPLIT,
         "quantile": state.quantile,
-        "bars_note": _bars_note(score),
-        "key": _key(score, overlay=state.overlay, reads=reads),
+        "bars_note": bars_note(score),
+        "key": legend(score, overlay=state.overlay, reads=reads),
         "max": feature.top,
         "overlay": state.overlay,
         "table": table.entries,
@@ -252,36 +263,9 @@ def record(
     }
 
 
-def _bars_note(score: Score) -> str:
-    what = {
-        "balanced_accuracy": "Accuracy",
-        "auroc": "AUROC",
-        "correlation": "Correlation",
-        "triplet_auroc": "AUROC of the queries",
-        "intruder_accuracy": "Accuracy",
-    }
-    return f"{what.get(score.metric, score.metric)} by activation decile (1 = strongest); click to filter"
-
-
-def _key(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
-    """What the marks in the texts mean: `[class, text]` in a row."""
-    legend: list[list[str]] = []
-    if _marks(score) or score.metric == "intruder_accuracy":
-        legend += [["t mk", "marked"], ["", " as shown to the judge  "]]
-    if score.metric == "correlation":
-        legend += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
-    if reads:
-        legend += [["t hit", "underlined"], ["", " found by the judge, of what the explanation says  "]]
-    if overlay:
-        legend += [
-            ["t a6", "orange"],
-            ["", " true activation, not shown to the judge; "],
-            ["t peak", "peak"],
-        ]
-    return legend
-
-
-def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overlay: bool) -> dict[str, Any]:
+def _row(
+    window: JudgedWindow, score: Score, table: payload.TokenTable, effect: Effect | None, *, overlay: bool
+) -> dict[str, Any]:
     judged = window.judged
     row: dict[str, Any] = {"i": judged.i, "c": judged.context, "s": judged.start, "ok": window.right}
     row |= {"t": [], "k": -1, "p": [], "v": []}
@@ -311,9 +295,22 @@ def _row(window: JudgedWindow, score: Score, table: payload.TokenTable, *, overl
         row["where"] = SOURCE_NAMES.get(judged.source, judged.source)
     if judged.error:
         row["error"] = visible(judged.error)
-    if judged.reply_ref:
+    if score.metric == "nats":
+        row |= _written(effect, judged.i)
+    elif judged.reply_ref:
         row["reply"] = True
     return row
+
+
+def _written(effect: Effect | None, i: int) -> dict[str, Any]:
+    """What was written after this prompt."""
+    if effect is None or i >= len(effect.prompts):
+        return {}
+    after = effect.prompts[i]
+    return {
+        "rank": f"KL {fmt.decimal(after.kl, 2)}",
+        "after": [["as it is", visible(one_line(after.clean))], ["raised", visible(one_line(after.raised))]],
+    }
 
 
 def _found(explanation: Explanation | None, window: JudgedWindow, table: payload.TokenTable) -> list[int]:
@@ -323,14 +320,10 @@ def _found(explanation: Explanation | None, window: JudgedWindow, table: payload
     return matched(explanation, table.decode(window.example.token_ids.tolist()), window.judged.marks)
 
 
-def _marks(score: Score) -> bool:
-    return score.scorer in SCORERS and SCORERS[score.scorer].marks
-
-
 def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
     """What the judge answered, and the truth."""
     judged = window.judged
-    if _marks(score):
+    if judges_marks(score):
         true = "right marks" if judged.truth else "wrong marks"
     else:
         true = "activating" if window.positive else "non-activating"
@@ -341,6 +334,8 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
     if not judged.parsed:
         return "unparsed", true
+    if score.metric == "nats":
+        return f"{fmt.signed(judged.value)} nats", true
     if score.metric in ("auroc", "triplet_auroc"):
         grade = SCORERS[score.scorer].grade if score.scorer in SCORERS else ""
         return f"{grade} {fmt.decimal(judged.value, 2)}".lstrip(), true
@@ -362,11 +357,12 @@ def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
     counts = Counter(example.quantile for example in read if example.truth is not False)
     if score.metric == "intruder_accuracy":  # of questions: their first texts stand for them
         counts = Counter(w.decile for w in windows[::N_TEXTS] if w.right is not None)
+    low, high = score_text.axis(score.metric)
     what = "score on this decile alone" if graded else "true positive rate"
     columns: list[dict[str, Any]] = [
         {
             "label": str(q + 1),
-            "value": value,
+            "value": None if value is None else (value - low) / (high - low),
             "text": fmt.decimal(value, 2),
             "title": f"{payload.decile(q)}: {what} {fmt.decimal(value, 2)}, n {counts[q]}",
             "n": counts[q],
@@ -377,5 +373,13 @@ def bars(score: Score, windows: Sequence[JudgedWindow]) -> list[dict[str, Any]]:
     if score.tnr is not None:
         rate, n = fmt.decimal(score.tnr, 2), sum(example.truth is False for example in read)
         title = f"non-activating: true negative rate {rate}, n {n}"
-        columns.append({"label": "non-act.", "value": score.tnr, "text": rate, "title": title, "n": n})
+        columns.append(
+            {
+                "label": "non-act.",
+                "value": score.tnr,
+                "text": rate,
+                "title": title,
+                "n": n,
+            }
+        )
     return columns

@@ -1,4 +1,8 @@
-"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are judged."""
+"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are judged; and the bars and
+marks above them."""
+
+from autointerp.records import Score
+from autointerp.score.registry import SCORERS
 
 TITLES: dict[str, dict[str, tuple[str, str]]] = {
     "balanced_accuracy": {
@@ -26,3 +30,41 @@ TITLES: dict[str, dict[str, tuple[str, str]]] = {
         "tn": ("Non-activating, no more similar to activating examples", "highest Δ first"),
     },
 }
+
+
+def bars_note(score: Score) -> str:
+    """What the bars above the examples are."""
+    what = {
+        "balanced_accuracy": "Accuracy",
+        "auroc": "AUROC",
+        "correlation": "Correlation",
+        "triplet_auroc": "AUROC of the queries",
+        "intruder_accuracy": "Accuracy",
+        "nats": "Nats",
+    }
+    return f"{what.get(score.metric, score.metric)} by activation decile (1 = strongest); click to filter"
+
+
+def legend(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
+    """What the marks in the texts mean: `[class, text]` in a row."""
+    said: list[list[str]] = []
+    if judges_marks(score) or score.metric == "intruder_accuracy":
+        said += [["t mk", "marked"], ["", " as shown to the judge  "]]
+    if score.metric == "nats":
+        said += [["", "written after the prompt by the model as it is, and with the feature raised  "]]
+    if score.metric == "correlation":
+        said += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
+    if reads:
+        said += [["t hit", "underlined"], ["", " found by the judge, of what the explanation says  "]]
+    if overlay:
+        said += [
+            ["t a6", "orange"],
+            ["", " true activation, not shown to the judge; "],
+            ["t peak", "peak"],
+        ]
+    return said
+
+
+def judges_marks(score: Score) -> bool:
+    """Whether the question was if the right tokens are marked."""
+    return score.scorer in SCORERS and SCORERS[score.scorer].marks

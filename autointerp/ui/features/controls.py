@@ -19,6 +19,7 @@ from autointerp.ui.shared.list_state import (
     BEST,
     DEAD,
     HUMAN,
+    MAX_SCORE,
     MODES,
     SCORE_FILTERS,
     STATES,
@@ -148,7 +149,8 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
         if listed.kind is None:
             st.caption("Filters by score appear once something is scored.")
             return
-        _numbers(SCORE_FILTERS, state)
+        most = _most(listed.kind)
+        _numbers([replace(each, low=-most, high=most) for each in SCORE_FILTERS], state)
     if len(listed.kinds) > 1:
         _also(state, listed)
 
@@ -181,16 +183,22 @@ def _also(state: FeaturesState, listed: ListAnnotations) -> None:
         format_func=lambda key: names.get(str(key), ""),
         **bound("also", list(of), encode=choose_scores, firm=True, reset=("page",)),
     )  # fmt: skip
+    most = {kind.key: _most(kind) for kind in listed.kinds}
     for key in of:
         left, right = st.columns(2, gap="medium")
         for column, side, word in ((left, "least", "least"), (right, "most", "most")):
             with column:
-                _also_number(f"{names[key]} at {word}", key, side, of)
+                _also_number(f"{names[key]} at {word}", key, side, of, most[key])
 
 
-def _also_number(label: str, kind: str, side: str, of: Mapping[str, ScoreFilter]) -> None:
+def _most(kind: ScoreKind) -> float:
+    """How far scores of this kind go, either way."""
+    return 1.0 if score_text.is_bounded(kind) else MAX_SCORE
+
+
+def _also_number(label: str, kind: str, side: str, of: Mapping[str, ScoreFilter], most: float) -> None:
     given = getattr(of[kind], side)
-    value = None if given is None else min(max(given, -1.0), 1.0)
+    value = None if given is None else min(max(given, -most), most)
     key = f"also_{side}_{kind}"
     if st.session_state.get(key, _UNSET) != value:
         st.session_state[key] = value
@@ -200,7 +208,8 @@ def _also_number(label: str, kind: str, side: str, of: Mapping[str, ScoreFilter]
         change(also=write_also(changed if name == kind else each for name, each in of.items()), page=None)
 
     st.number_input(
-        label, min_value=-1.0, max_value=1.0, step=None, format="%g", placeholder="any", key=key, on_change=write
+        label, min_value=-most, max_value=most, step=None, format="%g", placeholder="any", key=key,
+        on_change=write,
     )  # fmt: skip
 
 

@@ -201,7 +201,9 @@ def _spreads(written: Written, kinds: Sequence[ScoreKind]) -> None:
                         )
                     )
             with place:
-                figure = charts.score_boxes(score_text.name(kind, written.kinds), boxes)
+                figure = charts.score_boxes(
+                    score_text.name(kind, written.kinds), boxes, bounded=score_text.is_bounded(kind)
+                )
                 st.plotly_chart(figure, key=f"spread_{kind.key}", config={"displayModeBar": False})
     st.caption(
         "Box: quartiles and median; whiskers: 5th to 95th percentile. Grey mark: median floor, the score of a random other "

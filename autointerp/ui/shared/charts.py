@@ -168,8 +168,9 @@ class ScoreBox:
     is_chance: bool = False
 
 
-def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> Figure:
-    """One box for each coder: middle half and median, whiskers over nine tenths, the floor as a dotted mark."""
+def score_boxes(title: str, boxes: Sequence[ScoreBox], *, bounded: bool = True) -> Figure:
+    """One box for each coder: middle half and median, whiskers over nine tenths, the floor as a dotted mark. `bounded`: whether
+    scores end at 1, and the axis with them."""
 
     figure = Figure()
     for box in boxes:
@@ -203,8 +204,10 @@ def score_boxes(title: str, boxes: Sequence[ScoreBox]) -> Figure:
                     hovertemplate=f"{'' if box.is_chance else 'median '}{name} {floor}<extra>{box.coder}</extra>",
                 )
             )  # fmt: skip
-    lowest = min((box.percentiles[0] for box in boxes), default=0.0)
-    figure.update_xaxes(range=[min(lowest - 0.05, 0.0) if lowest < 0 else -0.02, 1.04], nticks=6, title=None)
+    figure.update_xaxes(nticks=6, title=None)
+    if bounded:
+        lowest = min((box.percentiles[0] for box in boxes), default=0.0)
+        figure.update_xaxes(range=[min(lowest - 0.05, 0.0) if lowest < 0 else -0.02, 1.04])
     figure.update_yaxes(autorange="reversed", title=None, showgrid=False)
     return framed(figure, title, max(130, 74 + 30 * len(boxes)), showlegend=False)
 

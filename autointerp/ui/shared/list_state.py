@@ -104,11 +104,13 @@ def write_also(filters: Iterable[ScoreFilter]) -> str | None:
     return ";".join(parts) or None
 
 
+MAX_SCORE = 1000.0
+"""Either way; nats know no bounds."""
 SCORE_FILTERS = (
-    NumberFilter("min_low", "Score's lower bound at least", "ci_low", low=-1.0, high=1.0),
-    NumberFilter("min_score", "Score at least", "score", low=-1.0, high=1.0),
-    NumberFilter("max_score", "Score at most", "score", upper=True, low=-1.0, high=1.0),
-    NumberFilter("min_above", "Score minus floor at least", "above_floor", low=-1.0, high=1.0),
+    NumberFilter("min_low", "Score's lower bound at least", "ci_low", low=-MAX_SCORE, high=MAX_SCORE),
+    NumberFilter("min_score", "Score at least", "score", low=-MAX_SCORE, high=MAX_SCORE),
+    NumberFilter("max_score", "Score at most", "score", upper=True, low=-MAX_SCORE, high=MAX_SCORE),
+    NumberFilter("min_above", "Score minus floor at least", "above_floor", low=-MAX_SCORE, high=MAX_SCORE),
 )
 
 

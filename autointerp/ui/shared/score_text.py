@@ -47,6 +47,11 @@ def metric_label(metric: str) -> str:
     return f"{known.label} (chance {known.chance:g})" if known else metric
 
 
+def is_bounded(kind: ScoreKind) -> bool:
+    """Whether scores of this kind have a lowest and a highest value."""
+    return kind.scorer not in SCORERS or METRICS[SCORERS[kind.scorer].metric].bounded
+
+
 def judge_label(judge: str, model: str | None) -> str:
     """Who answered a scorer's questions, as shown with every score: the offline judge is never taken for a model."""
     match judge:
@@ -118,9 +123,25 @@ def chance(kind: ScoreKind) -> float | None:
     return METRICS[entry.metric].chance if entry is not None and entry.explanation_free else None
 
 
-def axis_place(number: float | None) -> float | None:
-    """A place on an axis from 0 to 1; what lies beyond stands at its end."""
-    return None if number is None else round(min(max(number, 0.0), 1.0), 4)
+def axis_place(number: float | None, metric: str = "") -> float | None:
+    """A place on the axis of this metric, from 0 to 1; what lies beyond stands at its end."""
+    low, high = axis(metric)
+    return None if number is None else round(min(max((number - low) / (high - low), 0.0), 1.0), 4)
+
+
+def axis_note(metric: str) -> str:
+    """What is said of an axis that does not go from 0 to 1; else nothing."""
+    low, high = axis(metric)
+    return (
+        ""
+        if (low, high) == (0.0, 1.0)
+        else f"{METRICS[metric].label}, axis {fmt.signed(low, 0)} to {fmt.signed(high, 0)}"
+    )
+
+
+def axis(metric: str) -> tuple[float, float]:
+    """The ends of the axis on which values of this metric are drawn."""
+    return METRICS[metric].axis if metric in METRICS else (0.0, 1.0)
 
 
 def order(kind: ScoreKind) -> tuple:
@@ -183,7 +204,7 @@ def help_text(kind: ScoreKind) -> str:
 
 
 def cell(score: ShownScore) -> dict[str, Any]:
-    """The record of a score in a table: figures as text, and their places on an axis from 0 to 1."""
+    """The record of a score in a table: figures as text, and their places on the axis of the metric, from 0 to 1."""
     kind = standing(score, score.floor_bar)
     weak = kind not in ("above", "unknown")
     floor = reference_text(score)
@@ -194,7 +215,10 @@ def cell(score: ShownScore) -> dict[str, Any]:
         "ci": interval(score.ci_low, score.ci_high),
         "under": f"{floor} · n {score.n}",
         "weak": weak,
-        "at": [axis_place(number) for number in (score.value, score.ci_low, score.ci_high, reference(score))],
+        "at": [
+            axis_place(number, score.metric)
+            for number in (score.value, score.ci_low, score.ci_high, reference(score))
+        ],
         "help": f"{metric_label(score.metric)}; 95 % interval; n {score.n_pos} + {score.n_neg}{unparsed}; "
         f"{floor}: {meaning}" + (f". {STANDINGS[kind][1]}" if weak else ""),
     }

@@ -1,0 +1,119 @@
+"""Intervention: does the explanation tell what the latent makes the model write?"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from autointerp.errors import Failure, UserError
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.client import Client
+from autointerp.llm.errors import Cancelled
+from autointerp.models.effect import Effect
+from autointerp.records import Explanation, Metric
+from autointerp.registry import KL
+from autointerp.sampling import one_line, up_to_first
+from autointerp.score.options import ScoreOptions
+from autointerp.score.plan import NO_NEGATIVES, Item, Plan, Verdict, Verdicts
+from autointerp.score.prompts import intervention as prompt
+from autointerp.score.resampling import Resamples
+from autointerp.score.resources import Effects, Resources, TextModel
+from autointerp.score.scorer import Heldout, Scorer, shuffled
+
+N_NEW = 8
+"""Tokens that are written after a prompt, as in the paper."""
+_ROOM = 512
+"""Tokens that the examples of the task, a passage and an explanation need together."""
+
+
+class Intervention(Scorer):
+    """Mean over prompts of log p(explanation | prompt and what the model writes with the latent raised) less the same for what
+    it writes as it is: in nats, summed over the explanation's tokens and the closing quotation mark.
+
+    A prompt is an activating window up to its first activating token. `effects` raises the latent so far that the next token's
+    distribution moves by `kl` nats in the mean over the prompts; `text_model` tells how likely the explanation is. Models with
+    a short context are asked without the examples of the task; `prompt_version` tells.
+
+    Source: intervention scoring in arXiv 2410.13928, appendix G.
+    """
+
+    name: ClassVar[str] = "intervention"
+    metric: ClassVar[Metric] = "nats"
+    needs_negatives: ClassVar[bool] = False
+    judge_name = "language model"
+
+    def __init__(
+        self,
+        text_model: TextModel,
+        effects: Effects,
+        *,
+        kl: float = KL.default,
+        cancel: CancelToken | None = None,
+        resamples: Resamples | None = None,
+    ):
+        super().__init__(resamples=resamples)
+        self.text_model, self.effects, self.kl, self.cancel = text_model, effects, kl, cancel
+        self.model = text_model.name
+        # Decided by the model alone, so that all explanations it scores are asked about in the same way.
+        self._short = text_model.max_tokens is not None and text_model.max_tokens < _ROOM
+        self.prompt_version = prompt.SHORT_VERSION if self._short else prompt.VERSION
+
+    def plan(self, heldout: Heldout, seed: int) -> Plan:
+        items = [Item(up_to_first(window), True) for window in heldout.activating]
+        return Plan(
+            shuffled(items, np.random.default_rng(seed)),
+            heldout.latent_max,
+            NO_NEGATIVES,
+            seed,
+            of=heldout.of,
+        )
+
+    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
+        assert plan.of is not None
+        prompts = [item.window.example.token_ids.tolist() for item in plan.items]
+        try:
+            effect, key = self.effects.effect(
+                *plan.of, prompts, kl=self.kl, n_new=N_NEW, seed=plan.seed, cancel=self.cancel
+            )
+            values = self.differences(effect, explanation.text)
+        except Cancelled:
+            raise
+        except UserError as error:
+            return Verdicts(tuple(Verdict() for _ in prompts), failure=Failure.of(error))
+        return Verdicts(
+            tuple(
+                Verdict(value=value, reply_ref=key)
+                if np.isfinite(value)
+                else Verdict(error="the model gave no finite probability", reply_ref=key)
+                for value in values
+            )
+        )
+
+    def differences(self, effect: Effect, explanation: str) -> list[float]:
+        """Of each prompt, in nats."""
+        texts = [each.prompt + each.raised for each in effect.prompts]
+        texts += [each.prompt + each.clean for each in effect.prompts]
+        values = self.text_model.log_probs_after(list(map(self._entry, texts)), closed(explanation))
+        n = len(effect.prompts)
+        return [raised - clean for raised, clean in zip(values[:n], values[n:], strict=True)]
+
+    def _entry(self, passage: str) -> str:
+        prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX
+        return prefix + prompt.ENTRY.format(passage=one_line(passage).strip())
+
+
+def build(
+    options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
+) -> Intervention:
+    """Raises UserError."""
+    return Intervention(
+        resources.text_model(),
+        resources.effects(),
+        kl=options.value(KL.name),
+        cancel=cancel,
+        resamples=resources.resamples,
+    )
+
+
+def closed(explanation: str) -> str:
+    """The explanation on one line, with the quotation mark that ends it."""
+    return " ".join(explanation.split()) + prompt.END
