@@ -335,7 +335,8 @@ def test_a_latent_made_to_write_a_token_is_told_by_that_token(store: Store, reso
     with prober.loaded("residual") as (_, subject, coder):
         assert coder.W_dec is not None
         assert subject.unembedding is not None
-        coder.W_dec[latent] = subject.model.get_output_embeddings().weight[token].detach()
+        model: Any = subject.model
+        coder.W_dec[latent] = model.get_output_embeddings().weight[token].detach()
     effects = KeptEffects(store, Effects(store, prober), resources.replies)
 
     class Counter(Reader):

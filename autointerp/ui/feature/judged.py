@@ -15,7 +15,7 @@ import numpy as np
 
 from autointerp.models.effect import Effect
 from autointerp.records import Explanation, JudgedExample, Score
-from autointerp.sampling import one_line
+from autointerp.sampling import one_line, visible_marks
 from autointerp.sampling.windows import cut
 from autointerp.score.judges import offline
 from autointerp.score.judges.matched import matched

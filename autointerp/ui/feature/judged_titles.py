@@ -1,5 +1,5 @@
-"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are judged; and the bars and
-marks above them."""
+"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are judged; and the bars
+and marks above them."""
 
 from autointerp.records import Score
 from autointerp.score.registry import SCORERS
