@@ -6,6 +6,9 @@ The rows have the only truth. A copy says what it is of (`identity`) and what it
 how far it had read; who maps it adds what came since. Whoever reads the rows writes the copy, under a temporary name that is
 then renamed: readers keep the file they have mapped, and of two writers each leaves a whole one. A copy that lacks a byte, has
 another one changed, or is none of this program's counts as missing. Small tables have none.
+
+The bytes of a mapped file must stay: whoever writes into one in place, as `cp` does over a file that is there, ends the
+processes that have it open (SIGBUS). So it is with `corpus/tokens.npy`.
 """
 
 import json
