@@ -140,7 +140,8 @@ _JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
 class ScorerEntry(Entry):
     """A way to score. `metric`: a name in `METRICS`. `answered_by`: recorded as the judge where no judge is chosen.
     `marks`: whether the question is if the right tokens are marked, rather than if the latent fires. `grade`: what graded
-    answers are. `high`, `low`: what an explanation does that scores high or low, for pairs of scorers that disagree.
+    answers are. `high`, `low`: what an explanation does that scores high or low (where none is read, the feature), for pairs
+    of scorers that disagree.
     `explanation_free`: it never reads the explanation, so all versions of a latent's get the same score, on examples that
     depend on the latent alone; there is no floor, and chance takes its place."""
 

@@ -58,7 +58,8 @@ def read(resources: Resources, written: Sequence[Explanation | None], sides: Seq
         if explanation is None:
             continue
         for score in resources.annotations.scores_of_latent(*sides[side]):  # newest first
-            if score.explanation_id == explanation.id and score.status == "ok":
+            free = score.metric in score_text.FREE_METRICS  # the other explanation would not be read
+            if score.explanation_id == explanation.id and score.status == "ok" and not free:
                 samples.setdefault(score.config_hash, score)
                 pair = own.setdefault(score.config_hash, [None, None])
                 pair[side] = pair[side] or score

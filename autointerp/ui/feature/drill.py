@@ -138,7 +138,7 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
     ]
     if score.metric == "triplet_auroc":
         rows += [
-            [f"Mean Δ, {name}", fmt.signed(float(np.mean(values))), _DELTA]
+            [f"Mean Δ, {name}", fmt.signed(float(np.mean(values)), 3), _DELTA]
             for truth, name in ((True, "activating"), (False, "non-activating"))
             if (values := [each.value for each in judged if each.truth is truth and each.value is not None])
         ]

@@ -151,4 +151,7 @@ def _meaning(high: str, low: str) -> str:
     does_not = SCORERS[low].low if low in SCORERS else ""
     if high == low or not does or not does_not:
         return "They ask different questions: compare their judged examples."
-    return f"Usually the explanation {does}, but {does_not}."
+    subjects = ["feature" if SCORERS[name].explanation_free else "explanation" for name in (high, low)]
+    if subjects[0] == subjects[1]:
+        return f"Usually the {subjects[0]} {does}, but {does_not}."
+    return f"Usually the {subjects[0]} {does}, but the {subjects[1]} {does_not}."
