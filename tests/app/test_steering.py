@@ -78,7 +78,7 @@ def test_the_page_shows_what_the_library_gives(open_page: Any, runnable: Store, 
     app.button(key="close_steer").click().run()
     assert record(app, "contexts") is not None
     assert "steer" not in app.query_params
-    assert app.query_params["prompt"] == [PROMPT]
+    assert app.query_params["prompt"] == PROMPT
 
 
 def test_without_a_prompt_an_example_is_offered(open_page: Any, runnable: Store, latent: int) -> None:
@@ -86,7 +86,7 @@ def test_without_a_prompt_an_example_is_offered(open_page: Any, runnable: Store,
     app.button(key="open_steer").click().run()
     assert record(app, "steering") is None
     app.button(key="steer_example").click().run()
-    assert app.query_params["prompt"][0]
+    assert app.query_params["prompt"]
     assert texts(steered(app))[0]
 
 

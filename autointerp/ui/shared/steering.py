@@ -15,6 +15,7 @@ import streamlit as st
 from autointerp.errors import UserError
 from autointerp.steering.options import MAX_NEW, MAX_SAMPLES, STARTS, UNITS, Start, SteeringOptions, Unit
 from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
+from autointerp.steering.steerer import Steerer
 from autointerp.store import CoderStore, Store
 from autointerp.types import Progress
 from autointerp.ui.shared import components, payload, probing, roles
@@ -130,6 +131,12 @@ def _results() -> _Results:
     return _Results()
 
 
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _steerer(path: str, created: str, _store: Store) -> Steerer:
+    """One for all sessions: it knows how this model is continued once it has tried."""
+    return Steerer(_store, probing.prober(_store))
+
+
 def _work(store: Store, coder: CoderStore, prompt: str, options: SteeringOptions) -> _Work:
     """The session's work on this, begun where there is none; what it was doing before is stopped."""
     key = (str(store.path), file_identity(coder.info), prompt, options)
@@ -144,11 +151,9 @@ def _work(store: Store, coder: CoderStore, prompt: str, options: SteeringOptions
     if work.result is not None:
         work.ended.set()
         return work
-    prober, is_owner = probing.prober(store), roles.is_owner()
+    steerer, is_owner = _steerer(str(store.path), str(store.meta.get("created")), store), roles.is_owner()
 
     def run() -> None:
-        from autointerp.steering.steerer import Steerer
-
         def report(progress: Progress) -> None:
             work.progress = progress
             if work.stopped:
@@ -157,7 +162,7 @@ def _work(store: Store, coder: CoderStore, prompt: str, options: SteeringOptions
         try:
             with roles.turn(is_owner):
                 report(Progress("wait for the model", 0, 1, "turns"))
-                work.result = Steerer(store, prober).steer(coder.info.coder, prompt, options, progress=report)
+                work.result = steerer.steer(coder.info.coder, prompt, options, progress=report)
                 results.put(key, work.result)
         except UserError as error:
             work.error = str(error)
