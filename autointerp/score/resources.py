@@ -28,7 +28,7 @@ class Embedder(Protocol):
         ...
 
 
-class TextModel(Protocol):
+class Likelihoods(Protocol):
     """Gives log probabilities of texts. `name` is recorded."""
 
     @property
@@ -42,6 +42,10 @@ class TextModel(Protocol):
     def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
         """log p(text | prefix) in nats, the sum over the text's tokens, for each text."""
         ...
+
+
+class TextModel(Likelihoods, Protocol):
+    """The same for one text after several others."""
 
     def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
         """log p(text | prefix) in nats, the sum over the text's tokens, for each prefix. Beginnings that all prefixes share are

@@ -17,7 +17,7 @@ from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.prompts import surprisal as prompt
 from autointerp.score.resampling import Resamples
-from autointerp.score.resources import Resources, TextModel
+from autointerp.score.resources import Likelihoods, Resources
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Surprisal(Scorer):
     metric: ClassVar[Metric] = "auroc"
     judge_name = "language model"
 
-    def __init__(self, model: TextModel, *, resamples: Resamples | None = None):
+    def __init__(self, model: Likelihoods, *, resamples: Resamples | None = None):
         super().__init__(resamples=resamples)
         self.text_model = model
         self.model = model.name

@@ -10,7 +10,7 @@ from autointerp.ratings import MAX_NAME, MAX_NOTE
 from autointerp.records import new_id
 from autointerp.settings import ENV_RATERS
 from autointerp.ui.audit import rate
-from autointerp.ui.shared import person
+from autointerp.ui.shared import person, roles
 from tests.app.auditing import Bench, Sit, said
 
 
@@ -143,6 +143,7 @@ def test_where_a_sign_in_is_configured_the_name_comes_from_there(
     monkeypatch.setenv(ENV_RATERS, "1")
     user: dict[str, Any] = {"is_logged_in": False}
     monkeypatch.setattr("streamlit.user", SimpleNamespace(to_dict=lambda: dict(user)))
+    monkeypatch.setattr(roles, "has_sign_in", lambda: True)  # what it says holds for a second
     browser = sit(bench, "")
     assert browser.app.button(key="sign_in")
     assert not browser.drawn

@@ -102,7 +102,7 @@ def test_ctrl_c_stops_a_query(tiny_store: Store, run_text: RunText):
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     code, out, err = run_text("sql", tiny_store.path, ENDLESS)
-    assert (code, out) == (130, "")
+    assert (code, out) == (130, ""), err
     assert "Traceback" not in err
 
 
