@@ -20,8 +20,8 @@ from autointerp.store.annotations import Annotations
 from autointerp.store.annotations.jobs import queue
 from tests.kills import N_KILLS
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["autointerp.store.annotations", "autointerp.jobs"])
+# Not a fork server: one that another test began keeps that test's environment, and so another key for the marks of jobs.
+CONTEXT = multiprocessing.get_context("spawn")
 
 
 def note(folder: Path, text: str) -> None:
