@@ -20,7 +20,9 @@ from typing import Any, Literal, NamedTuple
 from autointerp.errors import Failure
 
 Status = Literal["ok", "failed"]
-Metric = Literal["balanced_accuracy", "auroc", "correlation", "triplet_auroc", "intruder_accuracy", "nats"]
+Metric = Literal[
+    "balanced_accuracy", "auroc", "correlation", "triplet_auroc", "intruder_accuracy", "nats", "hit_rate"
+]
 Protocol = Literal["held-out", "delphi"]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -120,6 +122,10 @@ class JudgedExample(NamedTuple):
     `quantile`: 0 (strongest) to 9, of an activating window. `source`: as in `autointerp.types.Example`. `marks`: positions in
     the window that were marked when shown. `predicted`: one number per token, from simulation. `reply_ref`: key of the stored
     reply that holds the answer. `error`: why there is no usable answer.
+
+    One that was written for the score, of `generation`, stands in no context of the corpus: `context` is -1, `reply_ref` names
+    the stored texts with their activations, `start` is its place among them; `truth`: whether it was written from the
+    explanation that is scored, `answer`: whether the latent fires, `value`: its largest activation.
     """
 
     i: int
@@ -171,7 +177,8 @@ class Score(_Made):
     where an earlier program did not record it. A scorer that needs no
     explanation (`ScorerEntry.explanation_free`) has no floor but chance, and gives every version of a latent's explanation the
     same score. Tokens and `cost` include the floor's. `judged`: the judged examples in the
-    order asked; `None` where they were not loaded. Of `intruder`, `n_pos` counts questions, of several judged examples each.
+    order asked; `None` where they were not loaded. Of `intruder`, `n_pos` counts questions, of several judged examples each; of
+    `generation`, `n_neg` the texts written from the floor's explanation, of which `floor` is the share that fires.
     """
 
     explanation_id: str

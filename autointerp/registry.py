@@ -13,10 +13,12 @@ from typing import Any, Literal, TypeVar
 from autointerp.errors import UnknownName, UserError
 from autointerp.settings import DEFAULT_WINDOW
 
-Need = Literal["llm", "judge", "text_model", "embedder", "negatives", "hard_negatives", "logits", "effect"]
+Need = Literal[
+    "llm", "judge", "text_model", "embedder", "negatives", "hard_negatives", "logits", "effect", "firings"
+]
 """What an entry cannot do without: a language model; a judge; the store's own model; an embedder; non-activating examples,
 and among them ones where similar latents fire; the tokens that the latent's decoder direction promotes; what the model writes
-with the latent raised, for which model and coder are loaded."""
+with the latent raised, or where the latent fires in new texts, for both of which model and coder are loaded."""
 
 
 MAX_EXAMPLES = 10_000

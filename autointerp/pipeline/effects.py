@@ -3,11 +3,12 @@ again for the next explanation of the same latent."""
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.messages import ChatReply, ChatRequest, Message
 from autointerp.models.effect import Effect
+from autointerp.pipeline.kept import Replies, once
 from autointerp.probe import recorded
 from autointerp.records import canonical_json
 from autointerp.steering.effects import Effects
@@ -16,16 +17,6 @@ from autointerp.types import Progress
 
 VERSION = "effect-1"
 """Of the way in which strengths are found and texts are written."""
-ENDPOINT = "subject model"
-"""In the place of a server's address."""
-
-
-class Replies(Protocol):
-    """Where they are kept."""
-
-    def get(self, key: str, /) -> ChatReply | None: ...
-
-    def put(self, key: str, request: ChatRequest, reply: ChatReply, /) -> None: ...
 
 
 class KeptEffects:
@@ -46,21 +37,19 @@ class KeptEffects:
         cancel: CancelToken | None = None,
     ) -> tuple[Effect, str]:
         """See `autointerp.score.resources.Effects`."""
-        request = self._request(coder, latent, prompts, kl=kl, n_new=n_new, seed=seed)
-        model = self._store.meta["model"]
-        key = request.key(ENDPOINT, str(model.get("fingerprint") or model["name"]))
-        reply = self._replies.get(key)
-        if reply is not None:
-            return Effect.from_json(json.loads(reply.text)), key
 
         def check(_: Progress) -> None:
             if cancel is not None:
                 cancel.check()
 
-        effect = self._effects.effect(coder, latent, prompts, kl=kl, n_new=n_new, seed=seed, progress=check)
-        text = json.dumps(effect.to_json(), ensure_ascii=False, indent=1)
-        self._replies.put(key, request, ChatReply(text, str(model["name"]), key=key))
-        return effect, key
+        def compute() -> Any:
+            return self._effects.effect(
+                coder, latent, prompts, kl=kl, n_new=n_new, seed=seed, progress=check
+            ).to_json()
+
+        request = self._request(coder, latent, prompts, kl=kl, n_new=n_new, seed=seed)
+        value, key = once(self._store, self._replies, request, compute)
+        return Effect.from_json(value), key
 
     def _request(
         self, coder: str, latent: int, prompts: Sequence[Sequence[int]], *, kl: float, n_new: int, seed: int

@@ -25,6 +25,8 @@ from autointerp.store.annotations import Annotations, Replies
 if TYPE_CHECKING:
     from autointerp.embedding import StoreEmbedder
     from autointerp.pipeline.effects import KeptEffects
+    from autointerp.pipeline.firings import KeptFirings
+    from autointerp.probe import Prober
     from autointerp.score.resources import TextModel
 
 
@@ -74,6 +76,7 @@ class Resources:
         self._judges: dict[int, OfflineJudge] = {}
         self._embedders: dict[str, StoreEmbedder] = {}
         self._text_model: TextModel | None = None
+        self._prober: Prober | None = None
         self._effects: KeptEffects | None = None
         self._lock = threading.RLock()
 
@@ -161,10 +164,24 @@ class Resources:
     def effects(self) -> "KeptEffects":
         """What raised latents do to what the store's own model writes."""
         from autointerp.pipeline.effects import KeptEffects
-        from autointerp.probe import Prober
         from autointerp.steering.effects import Effects
 
         with self._lock:
             if self._effects is None:
-                self._effects = KeptEffects(self.store, Effects(self.store, Prober(self.store)), self.replies)
+                self._effects = KeptEffects(self.store, Effects(self.store, self._model()), self.replies)
             return self._effects
+
+    def firings(self) -> "KeptFirings":
+        """Where latents fire in new texts."""
+        from autointerp.pipeline.firings import KeptFirings
+
+        with self._lock:
+            return KeptFirings(self.store, self._model(), self.replies)
+
+    def _model(self) -> "Prober":
+        """The store's own model and coders."""
+        from autointerp.probe import Prober
+
+        if self._prober is None:
+            self._prober = Prober(self.store)
+        return self._prober

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from autointerp.errors import BadActivations, UserError
+from autointerp.errors import BadActivations, CorpusError, UserError
 from autointerp.models.threads import threads_for
 from autointerp.probe import recorded
 from autointerp.probe.result import ProbeResult, RankBy, Ranking, TextActivations, rank
@@ -89,7 +89,7 @@ class Prober:
         surrogates, which no tokenizer takes, become U+FFFD. A special token's name in the text stays text, as in caching; for
         older stores, which took it for the token, it is the token.
 
-        Raises UserError for a text without tokens, UnknownName for an unknown coder, BadActivations for NaN or infinity.
+        Raises CorpusError for a text without tokens, UnknownName for an unknown coder, BadActivations for NaN or infinity.
         """
         if max_tokens < 1:
             raise UserError(f"max_tokens is {max_tokens}; at least 1 is needed")
@@ -221,7 +221,7 @@ class Prober:
         made = self._store.meta["tokenizer"]
         [ids] = encode(subject.tokenizer, [text], as_text=made.get("special_as_text", False))
         if not ids:
-            raise UserError("the text has no tokens")
+            raise CorpusError("the text has no tokens")
         before, row_start = self._added(subject)
         whole = np.asarray([*before, *ids], dtype=np.int64)
         if row_start is None:

@@ -1,4 +1,4 @@
-"""Two explanations on the same examples."""
+"""Two explanations on the same examples, or each on the texts that were written from it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,21 @@ from autointerp.score.metrics import (
     correlation,
     correlation_sums,
     pairwise_wins,
+    rate,
     resampled_correlation,
     resampled_mean,
     resampled_rate,
 )
-from autointerp.score.registry import SCORERS
-from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_gap
+from autointerp.score.registry import FIRES_ABOVE, SCORERS
+from autointerp.score.resampling import (
+    NO_INTERVAL,
+    Interval,
+    Resamples,
+    interval,
+    spread_gap,
+    spread_out,
+)
+from autointerp.score.summary import hits_of
 
 Activations = Callable[[JudgedExample], NDArray[np.float32]]
 """The true activations of a judged example's tokens."""
@@ -30,19 +39,23 @@ Pair = tuple[JudgedExample, JudgedExample]
 _NO_DIFFERENCE = 1e-12
 _SETTINGS = {
     "batch": "texts per prompt",
+    "fires_above": "fires above",
     "graded": "graded answers",
     "kl": "target KL",
     "llm": "model",
     "version": "version of the prompts or rules",
 }
 """What shapes a judge's answers beside its name: keys of a score's configuration, and what a person reads."""
+_USUAL = {option.name: option.default for option in (KL, FIRES_ABOVE)}
+"""What a configuration leaves out."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """`value`: the second score less the first over the examples that both have answers for, with its 95 % interval: one that
     excludes 0 speaks for a real difference. `None` where not defined. `n_pos`, `n_neg`: examples per class; for simulation,
-    activating windows and others. `unpaired`: examples answered for only one of the two."""
+    activating windows and others; for generation, the texts of the second and those of the first. `unpaired`: examples answered
+    for only one of the two."""
 
     metric: Metric
     value: float | None
@@ -59,11 +72,15 @@ def difference(
     """How much better the second explanation did; each resample takes the same examples from both. The scores must hold their
     judged examples, share examples (same seed, same held-out windows), and come from one scorer and one judge with the same
     settings: else it is the judges that are compared. `activations`: needed for simulation, whose whole windows are resampled,
-    as for the score's own interval.
+    as for the score's own interval. Of generation, each explanation has texts of its own, and the two are resampled apart.
 
     Raises: UserError: when the two cannot be compared.
     """
     _check_comparable(first, second)
+    if first.metric == "hit_rate":
+        hits = [hits_of(score.judged or (), True) for score in (first, second)]
+        value, ci = rate_difference(hits[0], hits[1], resamples)
+        return Difference(first.metric, value, ci.low, ci.high, len(hits[1]), len(hits[0]), 0)
     a, b = _answered(first), _answered(second)
     pairs = [(a[key], b[key]) for key in a if key in b]
     if not pairs:
@@ -126,6 +143,22 @@ def _of_nats(pairs: Sequence[Pair], resamples: Resamples) -> tuple[float | None,
     if weights is None or not (np.abs(gaps) > _NO_DIFFERENCE).any():
         return float(gaps.mean()), NO_INTERVAL
     return float(gaps.mean()), interval(resampled_rate(gaps, weights.pos))
+
+
+def rate_difference(
+    first: Sequence[bool], second: Sequence[bool], resamples: Resamples
+) -> tuple[float | None, Interval]:
+    """The share of hits of `second` less that of `first`, over other examples, with its interval."""
+    rates = rate(first), rate(second)
+    if rates[0] is None or rates[1] is None:
+        return None, NO_INTERVAL
+    value = rates[1] - rates[0]
+    weights = resamples.weights(len(second), len(first))
+    if weights is None:
+        return value, NO_INTERVAL
+    resampled = spread_out(resampled_rate(second, weights.pos), len(second), weights.chance_pos)
+    resampled = resampled - spread_out(resampled_rate(first, weights.neg), len(first), weights.chance_neg)
+    return value, interval(resampled, around=value)
 
 
 def _gap(first: Sequence[bool], second: Sequence[bool]) -> Float:
@@ -204,8 +237,7 @@ def _changed_settings(first: Score, second: Score) -> list[str]:
     for name, label in _SETTINGS.items():
         if name == "batch" and first.protocol == "delphi":
             continue  # fixed by the protocol, whatever was asked for
-        usual = KL.default if name == KL.name else None
-        values = [score.config.get(name, usual) for score in (first, second)]
+        values = [score.config.get(name, _USUAL.get(name)) for score in (first, second)]
         if values[0] != values[1]:
             changed.append(f"{label}: {_in_words(values[0])} and {_in_words(values[1])}")
     return changed

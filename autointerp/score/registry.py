@@ -6,19 +6,27 @@ a language model), and a cancel token; it returns a `Scorer`.
 """
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 from autointerp.records import Metric
 from autointerp.registry import CENTRE, KL, SEED, WINDOW, Entry, Option, Registry, count
-from autointerp.score.prompts import detection, fuzzing, intervention, intruder, simulation, surprisal
+from autointerp.score.prompts import (
+    detection,
+    fuzzing,
+    generation,
+    intervention,
+    intruder,
+    simulation,
+    surprisal,
+)
 from autointerp.settings import DEFAULT_EMBEDDER
 
 
 @dataclass(frozen=True)
 class MetricRange:
-    """What a metric's values mean: lowest, highest, and what chance gives. `axis`: the ends of the axis on which a value is
-    drawn beside a text; what lies beyond stands at its end."""
+    """What a metric's values mean: lowest, highest, and what chance gives (NaN: it depends on the latent, and the floor tells).
+    `axis`: the ends of the axis on which a value is drawn beside a text; what lies beyond stands at its end."""
 
     label: str
     low: float
@@ -41,6 +49,7 @@ METRICS: dict[str, MetricRange] = {
     "triplet_auroc": MetricRange("AUROC over triplets", 0.0, 1.0, 0.5),
     "intruder_accuracy": MetricRange(f"accuracy, one of {N_TEXTS}", 0.0, 1.0, 1 / N_TEXTS),
     "nats": MetricRange("nats", -inf, inf, 0.0, axis=(-4.0, 4.0)),
+    "hit_rate": MetricRange("share of texts in which it fires", 0.0, 1.0, nan),
 }
 JUDGES = {"offline": "offline judge", "llm": "LLM"}
 
@@ -61,6 +70,25 @@ N_QUESTIONS = count(
     "Questions",
     f"Questions of {N_TEXTS} held-out texts each, one of them the intruder",
     default=30,
+)
+N_WRITTEN = Option(
+    name="n_texts",
+    label="Texts",
+    help="Texts that are written from an explanation",
+    default=10,
+    kind=int,
+    minimum=2,
+    maximum=100,
+)
+FIRES_ABOVE = Option(
+    name="fires_above",
+    label="Fires above",
+    help="A text counts when the feature's activation exceeds this share of its maximum in the corpus; 0: when it fires at all",
+    default=0.0,
+    kind=float,
+    minimum=0.0,
+    maximum=1.0,
+    metavar="SHARE",
 )
 NEGATIVES = Option(
     name="negatives",
@@ -258,6 +286,20 @@ SCORERS: Registry[ScorerEntry] = Registry(
         options=(N_EXAMPLES, KL, WINDOW, CENTRE, SEED, FLOOR),
         build="autointerp.score.intervention:build",
         version=lambda options: f"{intervention.VERSION}, {intervention.SHORT_VERSION}",
+    ),
+    ScorerEntry(
+        name="generation",
+        label="Generation",
+        help="A language model writes texts from the explanation: the share in which the feature fires, with that of texts "
+        "written from another feature's explanation as the floor",
+        metric="hit_rate",
+        answered_by="llm",
+        high="is enough to write texts in which the feature fires",
+        low="is not enough to write texts in which the feature fires: it is wrong, too broad, or leaves out what is needed",
+        needs=frozenset({"llm", "firings"}),
+        options=(N_WRITTEN, FIRES_ABOVE, SEED, FLOOR),
+        build="autointerp.score.generation:build",
+        version=lambda options: generation.VERSION,
     ),
     ScorerEntry(
         name="example_embedding",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from autointerp.llm.cancel import CancelToken
 from autointerp.models.effect import Effect
+from autointerp.models.fired import FiredText
 from autointerp.score.judges.offline import OfflineJudge
 from autointerp.score.plan import Item
 from autointerp.score.resampling import Resamples
@@ -72,6 +73,27 @@ class Effects(Protocol):
         ...
 
 
+class Firings(Protocol):
+    """Where a latent fires in new texts."""
+
+    def prepare(self, coder: str) -> None:
+        """Load what `on` needs, so that nothing is paid for where it cannot run. Raises UserError."""
+        ...
+
+    def on(
+        self,
+        coder: str,
+        latent: int,
+        texts: Sequence[str],
+        *,
+        written_by: str,
+        cancel: CancelToken | None = None,
+    ) -> tuple[Sequence[FiredText], str]:
+        """Each of the texts, and the key under which they are kept among the store's replies: asked again, nothing is computed
+        again. `written_by`: the key of the reply that they are from. Raises UserError, Cancelled too."""
+        ...
+
+
 class Resources(Protocol):
     """Of one store. Every method raises UserError where it cannot give what it is asked for."""
 
@@ -85,3 +107,5 @@ class Resources(Protocol):
     def text_model(self) -> TextModel: ...
 
     def effects(self) -> Effects: ...
+
+    def firings(self) -> Firings: ...

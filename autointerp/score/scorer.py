@@ -103,9 +103,7 @@ class Scorer(ABC):
         failure = answers.failure or undefined(summary, judged, answers.retryable)
         if failure is None and other is not None and other.failure is not None:
             # A score without the floor that was asked for would look complete; its own answers are kept and free next time.
-            failure = other.failure._replace(
-                error=f"{other.failure.error} (asked about the floor's explanation)"
-            )
+            failure = of_the_floor(other.failure)
         floored = self._floor(plan, judged, other) if failure is None and other is not None else NO_FLOOR
         return self._record(
             explanation,
@@ -135,12 +133,8 @@ class Scorer(ABC):
         return Floored(value, len(pairs), *above)
 
     def _problem(self, explanation: Explanation, plan: Plan) -> Failure | None:
-        if explanation.status != "ok":
-            return Failure(
-                "This version is a failure, not an explanation: there is no text to score.", "no_text"
-            )
-        if not explanation.text.strip():
-            return Failure("There is no explanation to score: its text is empty.", "no_text")
+        if (problem := without_text(explanation)) is not None:
+            return problem
         activating = sum(item.window.example.max_activation > 0 for item in plan.items)
         if not activating:
             return Failure(
@@ -191,6 +185,20 @@ class Scorer(ABC):
             **vars(summary),
             **({} if failure is None else {"status": "failed", **failure._asdict()}),
         )
+
+
+def without_text(explanation: Explanation) -> Failure | None:
+    """What keeps it from being scored, where that is its text."""
+    if explanation.status != "ok":
+        return Failure("This version is a failure, not an explanation: there is no text to score.", "no_text")
+    if not explanation.text.strip():
+        return Failure("There is no explanation to score: its text is empty.", "no_text")
+    return None
+
+
+def of_the_floor(failure: Failure) -> Failure:
+    """A failure that the explanation is not to blame for."""
+    return failure._replace(error=f"{failure.error} (asked about the floor's explanation)")
 
 
 def shuffled(items: Sequence[Item], rng: np.random.Generator) -> tuple[Item, ...]:

@@ -21,7 +21,7 @@ from autointerp.score.metrics import (
 )
 from autointerp.score.plan import Item, Verdict
 from autointerp.score.registry import N_TEXTS
-from autointerp.score.resampling import NO_INTERVAL, Resamples, interval, spread_out
+from autointerp.score.resampling import NO_INTERVAL, Interval, Resamples, interval, spread_out
 from autointerp.types import N_QUANTILES
 
 
@@ -61,6 +61,8 @@ def summarise(
         )
     if metric == "nats":
         return _of_nats([example for example in judged if example.value is not None], unparsed, resamples)
+    if metric == "hit_rate":
+        return _of_texts(judged, unparsed, resamples)
     return _of_predictions(items, judged, unparsed, resamples)
 
 
@@ -117,14 +119,9 @@ def _of_questions(judged: Sequence[JudgedExample], resamples: Resamples) -> Summ
     read = [question for question in questions if all(text.answer is not None for text in question)]
     hits = [all(text.answer is text.truth for text in question) for question in read]
     deciles = [{text.quantile for text in question if not text.truth} for question in read]
-    weights = resamples.weights(len(hits), 0)
-    value, ci = rate(hits), NO_INTERVAL
-    if weights is not None:
-        ci = interval(
-            spread_out(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos), around=value
-        )
+    ci = _rate_interval(hits, resamples)
     return Summary(
-        value=value,
+        value=rate(hits),
         ci_low=ci.low,
         ci_high=ci.high,
         n_pos=len(hits),
@@ -133,6 +130,36 @@ def _of_questions(judged: Sequence[JudgedExample], resamples: Resamples) -> Summ
         ),
         unparsed=len(questions) - len(read),
     )
+
+
+def hits_of(judged: Sequence[JudgedExample], truth: bool) -> list[bool]:
+    """Of the texts written from the explanation that is scored (`truth`), or of the others, whether the latent fires in each
+    that counts."""
+    return [example.answer for example in judged if example.truth is truth and example.answer is not None]
+
+
+def _of_texts(judged: Sequence[JudgedExample], unparsed: int, resamples: Resamples) -> Summary:
+    """The share of texts in which the latent fires; those of the floor's explanation are counted beside it."""
+    hits, others = hits_of(judged, True), hits_of(judged, False)
+    ci = _rate_interval(hits, resamples)
+    return Summary(
+        value=rate(hits),
+        ci_low=ci.low,
+        ci_high=ci.high,
+        n_pos=len(hits),
+        n_neg=len(others),
+        tnr=rate([not hit for hit in others]),
+        unparsed=unparsed,
+    )
+
+
+def _rate_interval(hits: Sequence[bool], resamples: Resamples) -> Interval:
+    """Of a share; none for fewer than two."""
+    weights = resamples.weights(len(hits), 0)
+    if weights is None:
+        return NO_INTERVAL
+    rates = spread_out(resampled_rate(hits, weights.pos), len(hits), weights.chance_pos)
+    return interval(rates, around=rate(hits))
 
 
 def summarise_values(

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from autointerp.llm.messages import ChatReply
 from autointerp.models.effect import Continued, Effect
+from autointerp.models.fired import FiredText, FiredTexts
 from autointerp.records import Explanation, JudgedExample, Score, new_id
 from autointerp.score.judges import offline
 from autointerp.store.annotations import Annotations
@@ -213,6 +214,100 @@ def test_nats_stand_beside_what_was_written_after_each_prompt(open_page, explain
     assert row["against"] == "nats, axis \u22124 to +4"
     assert row["plot"]["v"] == pytest.approx(5 / 8)
     assert "nats" in row["metric"]
+
+
+def test_written_texts_stand_with_what_the_feature_did_on_them(open_page, explained_store: Explained):
+    """Coloured unasked, in no context, those not counted apart; the prompt is that of the reply they are from."""
+    store, made = explained_store.store, explained_store.explanations["plain"]
+    other = explained_store.explanations["emoji"]
+    texts = {
+        "own": (
+            FiredText("a", (10, 11, 12), (0.0, 1.5, 0.5)), FiredText("b", (8, 9), (0.0, 0.0)),
+            FiredText("", (), ()), FiredText("a", (10, 11), (0.0, 1.5)),
+        ),
+        "others": (FiredText("c", (3, 4), (0.25, 0.0)), FiredText("d", (7,), (0.0,))),
+    }  # fmt: skip
+    outcomes = [
+        ("own", True, None), ("own", False, None), ("own", None, "is empty"), ("own", None, "repeats text 1"),
+        ("others", True, None), ("others", False, None),
+    ]  # fmt: skip
+    judged = []
+    for i, (key, answer, error) in enumerate(outcomes):
+        place = i if key == "own" else i - len(texts["own"])
+        value = None if answer is None else texts[key][place].maximum
+        judged.append(
+            JudgedExample(
+                i,
+                -1,
+                place,
+                len(texts[key][place].token_ids),
+                key == "own",
+                answer,
+                value,
+                reply_ref=key,
+                error=error,
+            )
+        )
+    score = Score(
+        explanation_id=made.id, scorer="generation", judge="llm", model="gpt", metric="hit_rate", value=0.5, ci_low=0.0,
+        ci_high=1.0, negatives="none", n_pos=2, n_neg=2, unparsed=2, tnr=0.5, floor=0.5, n_floor=2, above_low=-0.9,
+        above_high=0.9, floor_explanation_id=other.id, judged=tuple(judged),
+    )  # fmt: skip
+    gone = replace(
+        score,
+        id=new_id(),
+        explanation_id=explained_store.explanations["pinned"].id,
+        judged=tuple(row._replace(reply_ref=None if row.i else "foreign") for row in judged),
+    )
+    with Annotations(store.path) as annotations:
+        asked = {"messages": [{"role": "user", "content": "Explanation: <b>halves</b>"}]}
+        annotations.replies.put("prompt", asked, {"text": "six texts"})
+        for key, kept in texts.items():
+            reply = ChatReply(json.dumps(FiredTexts("prompt", kept).to_json()), "gpt")
+            annotations.replies.put(key, {"messages": []}, reply.to_dict())
+        foreign = FiredTexts("prompt", (FiredText("z", (10**6,), (1.0,)),))  # no token of this store
+        annotations.replies.put(
+            "foreign", {"messages": []}, ChatReply(json.dumps(foreign.to_json()), "gpt").to_dict()
+        )
+        annotations.add(score, gone)
+    app = page(open_page, explained_store, latent=made.latent, score=score.id)
+    drawn = record(app, "judged")
+    assert drawn is not None
+    rows = {group["key"]: group["rows"] for group in drawn["groups"]}
+    assert list(rows) == ["fp", "fn", "unparsed", "tp", "tn"]
+    assert [row["i"] for row in [*rows["fp"], *rows["fn"], *rows["tp"], *rows["tn"]]] == [4, 1, 0, 5]
+    (fires,) = rows["tp"]
+    assert (fires["said"], fires["true"], fires["where"], fires["ok"]) == (
+        "fires, 1.50",
+        "written from it",
+        "text 1",
+        True,
+    )
+    assert (fires["p"], fires["v"], fires["k"], len(fires["t"])) == ([1, 2], [1.5, 0.5], 1, 3)
+    assert rows["fn"][0]["said"] == "does not fire"
+    assert (rows["fp"][0]["true"], rows["fp"][0]["ok"]) == ("from another explanation", False)
+    assert [(row["said"], row["error"], len(row["t"])) for row in rows["unparsed"]] == [
+        ("not counted", "is empty", 0), ("not counted", "repeats text 1", 2),
+    ]  # fmt: skip
+    assert all("c" not in row and row["reply"] for group in rows.values() for row in group)
+    assert drawn["overlay"] is True
+    assert drawn["bars"] == []
+    figures = {row[0]: row[1] for row in record(app, "facts") or []}  # type: ignore[misc]
+    assert (figures["n"], figures["Floor"], figures["Not counted"]) == ("2 + 2", "0.50 (n 2)", "2")
+    assert f"of feature {other.latent}" in messages(app)
+    assert not any(box.label in ("Decile", "Class") for box in app.selectbox)
+    row = next(each for each in card(app)["scores"] if each["id"] == score.id)
+    assert (row["examples"], row["metric"]) == ("texts written from it", "share of texts in which it fires")
+    assert row["said"] == "not above floor"
+    app = page(open_page, explained_store, latent=made.latent, score=score.id, example="4")
+    codes = "\n".join(str(block.value) for block in app.code)
+    assert "six texts" in codes
+    assert "Explanation: <b>halves</b>" in codes
+    drawn = record(page(open_page, explained_store, latent=3, score=gone.id), "judged")
+    assert drawn is not None
+    assert {row["gone"] for group in drawn["groups"] for row in group["rows"]} == {
+        "This text is no longer in the store.", "No text.",
+    }  # fmt: skip
 
 
 def test_true_activations_only_on_request(open_page, explained_store: Explained):

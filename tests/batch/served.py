@@ -39,13 +39,15 @@ def thirty_percent(seed: int, persistent: float = 0.05) -> Fault:
 
 @dataclass
 class ScriptedServer:
-    """`good` counts usable answers by `key`, a digest of the request's body: each of them is paid for."""
+    """`good` counts usable answers by `key`, a digest of the request's body: each of them is paid for. `say`: what is answered
+    to a body."""
 
     http: HTTPServer
     fault: Fault = no_faults
     latency: float = 0.0
     slow_seconds: float = 2.5
     key: Callable[[dict[str, Any]], str] = lambda body: digest(body)
+    say: Callable[[dict[str, Any]], str] = lambda body: answer(body)
     lock: threading.Lock = field(default_factory=threading.Lock)
     good: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -86,7 +88,7 @@ class ScriptedServer:
                     self.faults[fault] += 1
                 return self.fail(fault)
             time.sleep(self.latency)
-            text = answer(body)
+            text = self.say(body)
             with self.lock:
                 self.good[self.key(body)] += 1
             return completion(text)

@@ -67,6 +67,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       reply.title = "Exact prompt and raw reply";
       append(acts, reply);
     }
+    if (row.c === undefined) return append(node, sign, gutter, body, acts); // a text from no context
     const context = link("", "context", address("feature", { ...data.home, context: row.c, start: row.s }), () => setTriggerValue("act", { context: row.c, start: row.s }));
     context.title = `Show it among the feature's contexts (context ${row.c}, token ${row.s})`;
     append(acts, context);

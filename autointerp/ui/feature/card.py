@@ -92,7 +92,7 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
         "notes": notes(versions),
         "scores": [
             score_row(each, state.score, versions.floor_bars.get(each.score.id))
-            | {"examples": feature_versions.examples_of(each.score.protocol, current)}
+            | {"examples": feature_versions.examples_of(each.score, current)}
             for each in newest
         ],
         **head([each.score for each in newest], current),
@@ -103,10 +103,11 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
 
 def head(scores: list[Score], current: Explanation) -> dict[str, Any]:
     """The line above the scores: what they were judged on. `usual`: nothing that a reader has to be warned of."""
-    examples = {feature_versions.examples_of(score.protocol, current) for score in scores}
+    examples = {feature_versions.examples_of(score, current) for score in scores}
+    examples = examples - {feature_versions.WRITTEN} or examples  # a score on texts of its own says so itself
     only = next(iter(examples), "") if len(examples) == 1 else ""
     text = f"on {only}" if only else "not all on held-out examples"
-    return {"scored_on": text, "usual": examples == {feature_versions.HELD_OUT}}
+    return {"scored_on": text, "usual": examples in ({feature_versions.HELD_OUT}, {feature_versions.WRITTEN})}
 
 
 def meta(versions: Versions, current: Explanation) -> list[str]:
@@ -224,7 +225,7 @@ def brief(newest: NewestScore, of: Explanation, floor_bar: float | None) -> dict
     """One score of a version in the list: never without its judge, interval, floor and n."""
     row = score_row(newest, None, floor_bar)
     how = [row["judge"], row["against"], row["protocol"], row["metric"]]
-    examples = feature_versions.examples_of(newest.score.protocol, of)
+    examples = feature_versions.examples_of(newest.score, of)
     return {
         "name": row["name"],
         "judge": " · ".join(part for part in (row["judge"], row["protocol"]) if part),

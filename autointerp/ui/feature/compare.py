@@ -112,7 +112,7 @@ def _differences(
     flips = [
         flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
         for a, b in scored
-        if a is not None and b is not None and a.metric not in (*UNSPLIT, *FREE_METRICS)
+        if a is not None and b is not None and a.metric not in (*UNSPLIT, *FREE_METRICS, "hit_rate")
     ]
     return {"flips": flips, "table": table.entries, "settings": flipped.settings(first, second, scored)}
 

@@ -8,21 +8,22 @@ import streamlit as st
 
 from autointerp.errors import UnknownName
 from autointerp.models.effect import Effect
-from autointerp.pipeline.effects import kept_effect
-from autointerp.records import JudgedExample, Score, StoredReply
+from autointerp.records import Explanation, JudgedExample, Score, StoredReply
 from autointerp.score.plan import NO_NEGATIVES
 from autointerp.score.registry import N_TEXTS, SCORERS
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature import judged as judged_record
+from autointerp.ui.feature import written as written_texts
 from autointerp.ui.feature.state import CLASSES, FILTERS, SOURCES, VERDICTS, ExplanationState, close_right
+from autointerp.ui.feature.written import Written
 from autointerp.ui.shared import components, keyboard, long_text, payload, services
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import versions as feature_versions
 from autointerp.ui.shared.feature_data import Feature
 from autointerp.ui.shared.score_text import FREE_METRICS, SAME, metric_label
 from autointerp.ui.shared.state import bound, change, choose, current
-from autointerp.ui.shared.text import plain
+from autointerp.ui.shared.text import beginning, plain
 
 KEY = "judged"
 OVERLAY_HELP = "Colour the texts by the feature's true activations, which the judge did not see"
@@ -37,7 +38,7 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
         return
     judged = annotations.judged(score.id)
     _title(score)
-    effect = None
+    written = written_texts.load(feature.store, score, judged)
     if score.status == "failed":
         cause = plain(score.error or "No cause was recorded.", 1000)
         st.error(f"**Failed.** {cause}", icon=":material/error:")
@@ -47,18 +48,19 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
             + (f" {feature_versions.FAILS_AGAIN}." if fails_again else "")
         )
     else:
-        effect = _effect(feature.store, score, judged)
-        components.facts(figures(score, judged, effect), key="judged_figures")
+        components.facts(figures(score, judged, written.effect), key="judged_figures")
         if score.metric in FREE_METRICS:
             st.caption(f"{SAME[0].upper()}{SAME[1:]}.")
+        if score.metric == "hit_rate" and score.floor_explanation_id is not None:
+            st.caption(_other(annotations.explanation(score.floor_explanation_id)))
     if judged:
         _filters(score, judged, state)
     explanation = annotations.explanation(score.explanation_id)
     components.judged(
-        judged_record.record(feature, score, judged, state, explanation, effect), key=KEY, on_act=_acted
+        judged_record.record(feature, score, judged, state, explanation, written), key=KEY, on_act=_acted
     )
     if state.example is not None:
-        _reply_dialog(annotations, score, judged, state.example)
+        _reply_dialog(annotations, score, judged, state.example, written)
 
 
 def find(annotations: Annotations, coder: str, latent: int, score_id: str | None) -> Score | None:
@@ -116,12 +118,11 @@ def _title(score: Score) -> None:
         st.caption(plain(" · ".join(part for part in parts if part)), width="stretch")
 
 
-def _effect(store: Store, score: Score, judged: Sequence[JudgedExample]) -> Effect | None:
-    """What the model wrote, where that was judged."""
-    key = next((example.reply_ref for example in judged if example.reply_ref), None)
-    if score.metric != "nats" or key is None:
-        return None
-    return kept_effect(services.resources(store).replies.get(key))
+def _other(explanation: Explanation) -> str:
+    """Which explanation the other texts were written from."""
+    return plain(
+        f"The other explanation, of feature {explanation.latent}: {beginning(explanation.text, 300)}", 400
+    )
 
 
 def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None = None) -> list[list[str]]:
@@ -129,6 +130,8 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
     metric = f"{metric_label(score.metric)}; bootstrap interval over the examples"
     shown = feature_versions.figures(score)
     n = [f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"]
+    if score.metric == "hit_rate":
+        n[1] = "Texts written from the explanation + texts written from another feature's explanation"
     if score.metric == "intruder_accuracy":
         n = [fmt.count(score.n_pos), f"Questions with a usable answer, of {N_TEXTS} texts each"]
     rows = [
@@ -166,7 +169,7 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
             ],
         ]
     if score.unparsed:
-        rows.append(["Unparsed", fmt.count(score.unparsed), "Unreadable answers; not part of any figure"])
+        rows.append(_uncounted(score))
     if score.tokens_in:
         free = score.metric in FREE_METRICS
         rows.append(
@@ -176,12 +179,24 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
     return rows
 
 
+def _uncounted(score: Score) -> list[str]:
+    if score.metric == "hit_rate":
+        return [
+            "Not counted",
+            fmt.count(score.unparsed),
+            "Texts that are empty, repeated or copied; not part of any figure",
+        ]
+    return ["Unparsed", fmt.count(score.unparsed), "Unreadable answers; not part of any figure"]
+
+
 def _held_against(score: Score) -> list[str]:
     name, _, figure = feature_versions.reference(score).partition(" ")
     free = score.metric in FREE_METRICS
     help_ = (
         "What it would be if the texts had nothing in common"
         if free
+        else "The same share of texts written from a random other explanation"
+        if score.metric == "hit_rate"
         else "A random other explanation, scored on the same examples"
     )
     return [name.capitalize(), figure, help_]
@@ -197,6 +212,8 @@ def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationSt
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if score.metric not in judged_record.UNSPLIT:
             _narrow(st.segmented_control, "Answers", VERDICTS, "verdict", state.verdict)
+        if score.metric == "hit_rate":
+            return
         if score.negatives != NO_NEGATIVES:
             _narrow(st.selectbox, "Class", CLASSES, "class", state.examples, width=150)
         deciles = {"all": "Any decile", **{str(q): payload.decile(q).capitalize() for q in range(10)}}
@@ -228,7 +245,11 @@ def _acted() -> None:
 
 
 def _reply_dialog(
-    annotations: Annotations, score: Score, judged: Sequence[JudgedExample], number: int
+    annotations: Annotations,
+    score: Score,
+    judged: Sequence[JudgedExample],
+    number: int,
+    written: Written,
 ) -> None:
     example = next((example for example in judged if example.i == number), None)
     if example is None or example.reply_ref is None:
@@ -236,6 +257,9 @@ def _reply_dialog(
         return
     where = f"example {number}: context {example.context}, token {example.start}"
     reply_ref = example.reply_ref
+    if example.context < 0:
+        where = f"text {example.start + 1}"
+        reply_ref = written.texts[reply_ref].written_by if reply_ref in written.texts else reply_ref
 
     @st.dialog("Prompt and reply", width="large", on_dismiss=lambda: change(example=None))
     def show() -> None:

@@ -3,7 +3,8 @@
 A scorer that asks for yes or no has false positives and false negatives. One that grades (embedding, surprisal) has no
 threshold: an example counts as wrong when it loses at least half of its pairs against the other class, which is what its
 AUROC is made of. Where examples are held against each other (example embedding), one is wrong that is nearer to the other
-class. A token-wise one has neither; its examples are ordered by correlation, lowest first.
+class. A token-wise one has neither; its examples are ordered by correlation, lowest first. A text that was written from the
+explanation is wrong where the feature does not fire in it, one written from another explanation where it does.
 """
 
 from collections import Counter
@@ -13,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.models.effect import Effect
 from autointerp.records import Explanation, JudgedExample, Score
-from autointerp.sampling import one_line, visible_marks
+from autointerp.sampling import visible_marks
 from autointerp.sampling.windows import cut
 from autointerp.score.judges import offline
 from autointerp.score.judges.matched import matched
@@ -23,6 +23,7 @@ from autointerp.score.registry import N_TEXTS, SCORERS
 from autointerp.types import Example
 from autointerp.ui.feature.judged_titles import TITLES, bars_note, judges_marks, legend
 from autointerp.ui.feature.state import ExplanationState
+from autointerp.ui.feature.written import NOTHING, Written
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared import payload, score_text
 from autointerp.ui.shared.feature_data import Feature
@@ -74,15 +75,17 @@ class Part:
     rows: list[JudgedWindow]
 
 
-def judged_windows(feature: Feature, score: Score, judged: Sequence[JudgedExample]) -> list[JudgedWindow]:
-    """Joins the judged examples with their windows, and works out what was right."""
+def judged_windows(
+    feature: Feature, score: Score, judged: Sequence[JudgedExample], written: Written = NOTHING
+) -> list[JudgedWindow]:
+    """Joins the judged examples with their windows, or with what was `written`, and works out what was right."""
     lost = lost_pairs(judged) if score.metric == "auroc" else {}
 
     if score.metric == "intruder_accuracy":
         return _of_questions(feature, judged)
 
     def joined(answer: JudgedExample) -> JudgedWindow:
-        example = _example(feature, answer)
+        example = _example(feature, answer) if answer.context >= 0 else written.example(answer)
         if score.metric == "auroc":
             share = lost.get(answer.i)
             return JudgedWindow(answer, example, None if share is None else share < 0.5, lost=share)
@@ -202,6 +205,8 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
         ]
         return [part for part in lists if part.rows]
     names = TITLES["marks" if judges_marks(score) else score.metric]
+    if score.metric == "hit_rate":
+        unparsed = replace(unparsed, title="Not counted", note="part of no figure")
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
         if window.right is None:
@@ -226,17 +231,17 @@ def record(
     judged: Sequence[JudgedExample],
     state: ExplanationState,
     explanation: Explanation | None = None,
-    effect: Effect | None = None,
+    written: Written = NOTHING,
 ) -> dict[str, Any]:
-    """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it. `effect`:
-    what was written after the prompts, in the order of `judged`."""
-    windows = judged_windows(feature, score, judged)
+    """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it."""
+    windows = judged_windows(feature, score, judged, written)
+    overlay = state.overlay or score.metric == "hit_rate"  # where the activations are what was found out
     reads = explanation is not None and score.judge == "offline" and score.prompt_version == offline.VERSION
     table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))
     room, groups = MAX_ROWS, []
     for part in shown:
-        rows = [_row(window, score, table, effect, overlay=state.overlay) for window in part.rows[:room]]
+        rows = [_row(window, score, table, written, overlay=overlay) for window in part.rows[:room]]
         if reads:
             for row, window in zip(rows, part.rows, strict=False):
                 row["found"] = _found(explanation, window, table)
@@ -252,9 +257,9 @@ def record(
         "judges": score.metric not in UNSPLIT,
         "quantile": state.quantile,
         "bars_note": bars_note(score),
-        "key": legend(score, overlay=state.overlay, reads=reads),
+        "key": legend(score, overlay=overlay, reads=reads),
         "max": feature.top,
-        "overlay": state.overlay,
+        "overlay": overlay,
         "table": table.entries,
         "bars": bars(score, windows),
         "groups": groups,
@@ -264,12 +269,16 @@ def record(
 
 
 def _row(
-    window: JudgedWindow, score: Score, table: payload.TokenTable, effect: Effect | None, *, overlay: bool
+    window: JudgedWindow, score: Score, table: payload.TokenTable, written: Written, *, overlay: bool
 ) -> dict[str, Any]:
     judged = window.judged
-    row: dict[str, Any] = {"i": judged.i, "c": judged.context, "s": judged.start, "ok": window.right}
+    row: dict[str, Any] = {"i": judged.i, "s": judged.start, "ok": window.right}
     row |= {"t": [], "k": -1, "p": [], "v": []}
-    if window.example is None:
+    if judged.context >= 0:
+        row["c"] = judged.context
+    if window.example is None and judged.context < 0:
+        row["gone"] = "No text." if judged.error else "This text is no longer in the store."
+    elif window.example is None:
         row["gone"] = "This text is no longer in the store's corpus."
     else:
         drawn = payload.row(window.example, table)
@@ -289,28 +298,19 @@ def _row(
         row["rank"] = f"above {fmt.share(above)} of {others} texts"
     if window.question is not None:
         row["rank"] = f"question {window.question + 1}"
-    if window.positive and judged.quantile is not None:
+    if score.metric == "hit_rate":
+        row["where"] = f"text {judged.start + 1}"
+    elif window.positive and judged.quantile is not None:
         row["where"] = payload.decile(min(judged.quantile, 9))
     elif not window.positive:
         row["where"] = SOURCE_NAMES.get(judged.source, judged.source)
     if judged.error:
         row["error"] = visible(judged.error)
     if score.metric == "nats":
-        row |= _written(effect, judged.i)
+        row |= written.after(judged.i)
     elif judged.reply_ref:
         row["reply"] = True
     return row
-
-
-def _written(effect: Effect | None, i: int) -> dict[str, Any]:
-    """What was written after this prompt."""
-    if effect is None or i >= len(effect.prompts):
-        return {}
-    after = effect.prompts[i]
-    return {
-        "rank": f"KL {fmt.decimal(after.kl, 2)}",
-        "after": [["as it is", visible(one_line(after.clean))], ["raised", visible(one_line(after.raised))]],
-    }
 
 
 def _found(explanation: Explanation | None, window: JudgedWindow, table: payload.TokenTable) -> list[int]:
@@ -332,6 +332,10 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
         return said, "intruder" if judged.truth else "activating"
     if score.metric == "correlation":
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
+    if score.metric == "hit_rate":
+        true = "written from it" if judged.truth else "from another explanation"
+        fires = f"fires, {fmt.activation(judged.value or 0.0)}" if judged.answer else "does not fire"
+        return fires if judged.parsed else "not counted", true
     if not judged.parsed:
         return "unparsed", true
     if score.metric == "nats":

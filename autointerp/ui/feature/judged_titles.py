@@ -29,6 +29,12 @@ TITLES: dict[str, dict[str, tuple[str, str]]] = {
         "tp": ("Activating, more similar to the other activating examples", "lowest Δ first"),
         "tn": ("Non-activating, no more similar to activating examples", "highest Δ first"),
     },
+    "hit_rate": {
+        "fp": ("Fires in texts written from another explanation", "strongest first"),
+        "fn": ("Does not fire in texts written from the explanation", ""),
+        "tp": ("Fires in texts written from the explanation", "weakest first"),
+        "tn": ("Does not fire in texts written from another explanation", ""),
+    },
 }
 
 
@@ -56,7 +62,9 @@ def legend(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
         said += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
     if reads:
         said += [["t hit", "underlined"], ["", " found by the judge, of what the explanation says  "]]
-    if overlay:
+    if score.metric == "hit_rate":
+        said += [["t a6", "orange"], ["", " activation; "], ["t peak", "peak"]]
+    elif overlay:
         said += [
             ["t a6", "orange"],
             ["", " true activation, not shown to the judge; "],

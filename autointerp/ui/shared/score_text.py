@@ -44,7 +44,9 @@ NEGATIVES = {
 def metric_label(metric: str) -> str:
     """`balanced accuracy (chance 0.5)`."""
     known = METRICS.get(metric)
-    return f"{known.label} (chance {known.chance:g})" if known else metric
+    if known is None:
+        return metric
+    return known.label if math.isnan(known.chance) else f"{known.label} (chance {known.chance:g})"
 
 
 def is_bounded(kind: ScoreKind) -> bool:

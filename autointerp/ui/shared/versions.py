@@ -124,13 +124,16 @@ def score_kind(score: Score) -> tuple[str | None, ...]:
 
 FAILS_AGAIN = "Without a change to its options or to Settings it will fail again"
 HELD_OUT = "held-out examples"
+WRITTEN = "texts written from it"
 
 
-def examples_of(protocol: str, explanation: Explanation) -> str:
-    """What a score by this protocol was judged on: only the held-out protocol keeps out what the explainer was shown, and
-    nobody knows what a person has read."""
+def examples_of(score: Score, explanation: Explanation) -> str:
+    """What a score was judged on: only the held-out protocol keeps out what the explainer was shown, and nobody knows what a
+    person has read."""
+    if score.metric == "hit_rate":
+        return WRITTEN
     by_person = explanation.explainer == "person"
-    if protocol == "delphi":
+    if score.protocol == "delphi":
         return f"examples that {'the author' if by_person else 'the explainer'} may have seen"
     return f"{HELD_OUT}, which the author may have seen" if by_person else HELD_OUT
 

@@ -1,0 +1,78 @@
+"""Where latents fire in texts that a language model wrote, kept among the store's replies: the judged examples of a score show
+them."""
+
+import json
+from collections.abc import Sequence
+
+from autointerp.errors import CorpusError
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.messages import ChatReply, ChatRequest, Message
+from autointerp.models.fired import FiredText, FiredTexts
+from autointerp.pipeline.kept import Replies, once
+from autointerp.probe import Prober, recorded
+from autointerp.records import canonical_json
+from autointerp.store import Store
+
+VERSION = "firings-1"
+"""Of the way in which texts are run."""
+
+
+class KeptFirings:
+    """Thread-safe; one text is run at a time."""
+
+    def __init__(self, store: Store, prober: Prober, replies: Replies):
+        self._store, self._prober, self._replies = store, prober, replies
+
+    def prepare(self, coder: str) -> None:
+        """See `autointerp.score.resources.Firings`."""
+        if not self._prober.ready([coder]):
+            for error in self._prober.load([coder]).values():
+                raise error
+
+    def on(
+        self,
+        coder: str,
+        latent: int,
+        texts: Sequence[str],
+        *,
+        written_by: str,
+        cancel: CancelToken | None = None,
+    ) -> tuple[tuple[FiredText, ...], str]:
+        """See `autointerp.score.resources.Firings`."""
+
+        def compute() -> object:
+            ran = []
+            for text in texts:
+                if cancel is not None:
+                    cancel.check()
+                ran.append(self._run(coder, latent, text))
+            return FiredTexts(written_by, tuple(ran)).to_json()
+
+        asked = {
+            "method": VERSION, "coder": " ".join(recorded.key(self._store.coder(coder).info)), "latent": latent,
+            "texts": list(texts), "written_by": written_by,
+        }  # fmt: skip
+        request = ChatRequest((Message("user", canonical_json(asked)),), temperature=None, max_tokens=None)
+        value, key = once(self._store, self._replies, request, compute)
+        return FiredTexts.from_json(value).texts, key
+
+    def _run(self, coder: str, latent: int, text: str) -> FiredText:
+        if not text:
+            return FiredText(text)
+        try:
+            result = self._prober.run(text, [coder])
+        except CorpusError:
+            return FiredText(text)
+        ids = result.token_ids[result.n_added :]
+        activations = self._prober.latent(result, coder, latent)[result.n_added :]
+        return FiredText(text, tuple(ids.tolist()), tuple(activations.tolist()))
+
+
+def kept_texts(reply: ChatReply | None) -> FiredTexts | None:
+    """What is kept in this reply; `None` for another reply, or none."""
+    if reply is None:
+        return None
+    try:
+        return FiredTexts.from_json(json.loads(reply.text))
+    except (ValueError, KeyError, TypeError):
+        return None
