@@ -1,6 +1,6 @@
 """Caching speed, disk and memory, beside the bare bound.
 
-    python benchmarks/bench_caching.py [--tokens N] [--reps R] [--threads N] [--memory] [--json FILE]
+    python benchmarks/bench_caching.py [--cases C ...] [--tokens N] [--reps R] [--threads N] [--memory] [--json FILE]
 
 The bare bound: forward pass stopped after the last hooked module, then the encoder in plain torch (linear, relu,
 torch.topk), results thrown away. It and a whole caching run (everything stored, sorted, finished and published) alternate
@@ -9,8 +9,9 @@ one moment mean little, so compare ratios. On a machine with other work, waiting
 and the ratio of processor times still mean something there (they count our sorting and compressing in full, although it
 runs beside the model on a second core).
 
-The subject is the demo's model, or a random GPT-NeoX of its shape where that is not built yet. `fidelity` (loss with each
-coder spliced in) is extra model passes over a sample, not caching; it is timed apart.
+The subject is the demo's model, or a random GPT-NeoX of its shape where that is not built yet; of the case `smollm2` it is
+SmolLM2-135M (hook at layer 12 of 30; needs the packages that `autointerp demo --subject smollm2` names). `fidelity` (loss with
+each coder spliced in) is extra model passes over a sample, not caching; it is timed apart.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +33,49 @@ import psutil
 import torch
 
 from autointerp.caching import cache
+from autointerp.demo.smollm2 import model_folder
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.subject import SubjectModel, load_subject
 
 ROOT = Path(__file__).resolve().parents[1]
-HOOKPOINT = "layers.2.mlp"
+DEMO = ROOT / "data" / "demo"
 CTX_LEN, BATCH = 128, 32
-CASES = {"small": (1536, 24), "wide": (32768, 32)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A coder and what it reads. `trained`: its folder under `data/demo`, used when it is there (real activations, and dead
+    latents, as in use); otherwise a random coder of the same size."""
+
+    hookpoint: str
+    n_latents: int
+    k: int
+    tokens: int
+    trained: str | None = None
+
+    def spec(self) -> str:
+        """As `autointerp cache --coder` reads it."""
+        if self.trained and list((DEMO / self.trained).glob("*/sae.safetensors")):
+            return str(DEMO / self.trained)
+        return f"random:{self.hookpoint}:{self.n_latents}:{self.k}"
+
+
+CASES = {
+    "small": Case("layers.2.mlp", 1536, 24, 262_144, "coders/sae"),
+    "wide": Case("layers.2.mlp", 32768, 32, 65_536),
+    "smollm2": Case("layers.12.mlp", 3072, 32, 32_768, "smollm2/coders/sae"),
+}
+
+
+def subject_of(case: str, scratch: Path) -> SubjectModel:
+    """The model that a case reads, in float32."""
+    return load_subject(str(model_folder() if case == "smollm2" else subject_folder(scratch)))
 
 
 def subject_folder(scratch: Path) -> Path:
     """The demo's model, or a random one of its shape (4 layers, width 192, vocabulary 4,096)."""
-    demo = ROOT / "data" / "demo" / "model"
+    demo = DEMO / "model"
     if (demo / "model.safetensors").exists():
         return demo
     import transformers
@@ -81,20 +113,15 @@ def token_rows(subject: SubjectModel, n_tokens: int) -> np.ndarray:
 @torch.inference_mode()
 def bound(subject: SubjectModel, coder: SparseCoder, rows: np.ndarray) -> None:
     """Forward to the hook, encode with plain torch, throw away."""
-    weight, bias = coder.W_enc, torch.zeros(coder.n_latents)
+    weight = coder.W_enc
     assert weight is not None
+    bias = torch.zeros(coder.n_latents, device=weight.device, dtype=weight.dtype)
     b_dec = getattr(coder, "b_dec", None)
     for start in range(0, len(rows), BATCH):
-        ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64))
+        ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64)).to(subject.device)
         x = subject.read([coder.tap], ids)[coder.tap].reshape(-1, coder.d_in)
         x = x if b_dec is None else x - b_dec
         torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k or 0, dim=-1, sorted=False)
-
-
-def small_spec() -> str:
-    """The demo's trained SAE when it is there: real activations, and dead latents, as in use."""
-    folder = ROOT / "data" / "demo" / "coders" / "sae"
-    return str(folder) if list(folder.glob("*/sae.safetensors")) else f"random:{HOOKPOINT}:1536:24"
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
@@ -106,15 +133,13 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 
 def speed(subject: SubjectModel, case: str, n_tokens: int, reps: int, scratch: Path) -> dict[str, Any]:
     """Medians over `reps` alternating pairs."""
-    n_latents, k = CASES[case]
-    spec = small_spec() if case == "small" else f"random:{HOOKPOINT}:{n_latents}:{k}"
+    spec = CASES[case].spec()
     coder = load_coder(spec, subject=subject)
     rows = token_rows(subject, n_tokens)
     store = scratch / f"store-{case}"
     # The corpus is made once, outside the timing, as it is for all later coders.
-    cache(
-        store, model=subject, coders={"warm": f"random:{HOOKPOINT}:64:2"}, token_ids=rows, fidelity_tokens=0
-    )
+    warm = f"random:{CASES[case].hookpoint}:64:2"
+    cache(store, model=subject, coders={"warm": warm}, token_ids=rows, fidelity_tokens=0)
     bound(subject, coder, rows[: 4 * BATCH])
     bounds, ours, info = [], [], None
     for rep in range(reps):
@@ -137,8 +162,9 @@ def speed(subject: SubjectModel, case: str, n_tokens: int, reps: int, scratch: P
     tokens = rows.size
     return {
         "case": case,
-        "n_latents": n_latents,
-        "k": k,
+        "subject": subject.name,
+        "n_latents": coder.n_latents,
+        "k": coder.k,
         "trained": not spec.startswith("random"),
         "tokens": tokens,
         "activations": info.n_activations,
@@ -161,10 +187,9 @@ def peak_rss_mb(case: str, n_tokens: int) -> float:
 
 def memory_child(case: str, n_tokens: int) -> None:
     """Cache once and print the highest resident size seen during `cache`, in MB."""
-    n_latents, k = CASES[case]
     scratch = Path(tempfile.mkdtemp())
     try:
-        subject = load_subject(str(subject_folder(scratch)))
+        subject = subject_of(case, scratch)
         # Rows are written to disk before the measured part, so that their own array is not in it.
         np.save(
             scratch / "ids.npy",
@@ -182,11 +207,10 @@ def memory_child(case: str, n_tokens: int) -> None:
         watcher = threading.Thread(target=watch)
         peak = 0
         watcher.start()
-        spec = small_spec() if case == "small" else f"random:{HOOKPOINT}:{n_latents}:{k}"
         cache(
             scratch / "store",
             model=subject,
-            coders={"it": spec},
+            coders={"it": CASES[case].spec()},
             token_ids=scratch / "ids.npy",
             ctx_len=CTX_LEN,
         )
@@ -201,10 +225,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tokens", type=int, default=262_144)
-    parser.add_argument("--wide-tokens", type=int, default=65_536)
+    parser.add_argument(
+        "--tokens", type=int, help="of every case (default: 262,144 small, 65,536 wide, 32,768 smollm2)"
+    )
     parser.add_argument("--reps", type=int, default=3)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=["small", "wide"])
     parser.add_argument("--memory", action="store_true", help="also peak memory at N and 10 N tokens")
     parser.add_argument("--memory-tokens", type=int, default=50_000)
     parser.add_argument("--memory-child", choices=CASES, help=argparse.SUPPRESS)
@@ -219,11 +244,9 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp())
     results: dict[str, Any] = {"torch_threads": torch.get_num_threads(), "speed": [], "memory": []}
     try:
-        subject = load_subject(str(subject_folder(scratch)))
-        results["subject"] = subject.name
         for case in args.cases:
-            n_tokens = args.tokens if case == "small" else args.wide_tokens
-            row = speed(subject, case, n_tokens, args.reps, scratch)
+            n_tokens = args.tokens or CASES[case].tokens
+            row = speed(subject_of(case, scratch), case, n_tokens, args.reps, scratch)
             results["speed"].append(row)
             print(json.dumps(row))
         for case in args.cases if args.memory else ():

@@ -1,10 +1,11 @@
 """What measuring fidelity costs beside caching.
 
-    python benchmarks/bench_fidelity.py [--tokens N] [--coders K] [--hookpoint PATH] [--json FILE]
+    python benchmarks/bench_fidelity.py [--smollm2] [--tokens N] [--coders K] [--hookpoint PATH] [--json FILE]
 
-A random Llama of 12 layers, width 576 and vocabulary 49,152 (SmolLM2-135M's width, at 12 of its 30 layers); TopK coders of
-eight times the width at one hookpoint. Caching is timed without fidelity, then fidelity alone on the same store. The goal is a
-third of caching's time. On a machine with other work, the ratio of processor times means more than that of wall times.
+With --smollm2 the model itself, the demo's SAE of it and the demo's text; otherwise a random Llama of 12 layers, width 576 and
+vocabulary 49,152 (SmolLM2-135M's width, at 12 of its 30 layers), and TopK coders of eight times the width at one hookpoint.
+Caching is timed without fidelity, then fidelity alone on the same store. The goal is a third of caching's time. On a machine
+with other work, the ratio of processor times means more than that of wall times.
 """
 
 import argparse
@@ -18,10 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from bench_caching import CASES, token_rows
 
 from autointerp.caching import cache
 from autointerp.caching.fidelity import measure
 from autointerp.caching.masking import masked_ids
+from autointerp.demo.smollm2 import model_folder
 from autointerp.models.coders.loading import load_coder
 from autointerp.models.subject import load_subject
 from autointerp.store import Store
@@ -59,17 +62,24 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--smollm2", action="store_true")
     parser.add_argument("--tokens", type=int, default=60_000)
     parser.add_argument("--coders", type=int, default=1)
     parser.add_argument("--hookpoint", default="layers.4.mlp")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rng = np.random.default_rng(0)
-    rows = rng.integers(1, VOCAB, (args.tokens // CTX_LEN, CTX_LEN)).astype(np.uint16)
     with tempfile.TemporaryDirectory() as scratch:
-        subject = load_subject(str(save_model(Path(scratch) / "model")))
-        specs = {f"r{i}": f"random:{args.hookpoint}:{8 * WIDTH}:32:{i}" for i in range(args.coders)}
+        subject = load_subject(str(model_folder() if args.smollm2 else save_model(Path(scratch) / "model")))
+        if args.smollm2:
+            rows = token_rows(subject, args.tokens)
+            specs = {"r0": CASES["smollm2"].spec()}
+        else:
+            rng = np.random.default_rng(0)
+            rows = rng.integers(1, VOCAB, (args.tokens // CTX_LEN, CTX_LEN)).astype(np.uint16)
+            specs = {f"r{i}": f"random:{args.hookpoint}:{8 * WIDTH}:32:{i}" for i in range(args.coders)}
         coders = {name: load_coder(spec, subject=subject) for name, spec in specs.items()}
         path = Path(scratch) / "store"
         wall, cpu, _ = timed(

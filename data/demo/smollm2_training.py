@@ -25,6 +25,8 @@ LR = 1.5e-3
 WARMUP_SHARE = 0.03
 DEAD_AFTER = 100_000
 SAMPLE = 16_384
+BLOCK = 262_144
+"""Tokens shuffled among each other."""
 
 SPECS = (
     CoderSpec("sae", MLP, seed=0),
@@ -46,20 +48,21 @@ class Data:
             site: torch.from_numpy(array[sample].astype(np.float32)) for site, array in self.arrays.items()
         }
         self.scale = {site: float((x - x.mean(0)).pow(2).mean().sqrt()) for site, x in wide.items()}
-        self._order = np.zeros(0, dtype=np.int64)
-        self._epoch = 0
+        self._block: tuple[int, dict[str, np.ndarray]] | None = None
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Site to Float[Tensor, "batch width"]; every token once an epoch, in an order that depends only on the epoch."""
-        steps = self.n // BATCH
-        epoch, at = divmod(step, steps)
-        if not len(self._order) or epoch != self._epoch:
-            self._order = np.random.default_rng(epoch).permutation(self.n)
-            self._epoch = epoch
-        rows = np.sort(self._order[at * BATCH : (at + 1) * BATCH])
+        """Site to Float[Tensor, "batch width"]; every token once an epoch. Blocks of the text are read in order, for more may
+        be stored than memory holds, and shuffled within; the order depends only on the epoch."""
+        size = min(BLOCK, self.n)
+        block, at = divmod(step, size // BATCH)
+        if self._block is None or self._block[0] != block:
+            epoch, part = divmod(block, self.n // size)
+            order = np.random.default_rng((epoch, part)).permutation(size)
+            rows = slice(part * size, (part + 1) * size)
+            self._block = block, {site: array[rows][order] for site, array in self.arrays.items()}
         return {
-            site: torch.from_numpy(array[rows].astype(np.float32)) / self.scale[site]
-            for site, array in self.arrays.items()
+            site: torch.from_numpy(array[at * BATCH : (at + 1) * BATCH].astype(np.float32)) / self.scale[site]
+            for site, array in self._block[1].items()
         }
 
 
