@@ -119,7 +119,7 @@ def bound(subject: SubjectModel, coder: SparseCoder, rows: np.ndarray) -> None:
     b_dec = getattr(coder, "b_dec", None)
     for start in range(0, len(rows), BATCH):
         ids = torch.from_numpy(rows[start : start + BATCH].astype(np.int64)).to(subject.device)
-        x = subject.read([coder.tap], ids)[coder.tap].reshape(-1, coder.d_in)
+        x = subject.read([coder.tap], ids)[coder.tap].reshape(-1, coder.d_in).float()
         x = x if b_dec is None else x - b_dec
         torch.relu(torch.nn.functional.linear(x, weight, bias)).topk(coder.k or 0, dim=-1, sorted=False)
 

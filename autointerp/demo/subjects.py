@@ -1,6 +1,6 @@
 """The demo's subject models, each with what its store is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ CONTROL_SEED = 9
 class DemoSubject:
     """One subject model and its store.
 
-    `model_name` is shown; `mlp` is the hookpoint that most coders share, `n_latents` and `k` the size of each of them.
+    `model_name` is shown; `mlp` is the hookpoint that most coders share, `n_latents` and `k` the size of each of them, `controls`
+    the random ones with their hookpoints.
     `find_model` gives the model's folder, from that of the shipped weights, or raises ModelLoadError. `model_sha256`: of
     weights that are not shipped with the coders.
     """
@@ -29,14 +30,16 @@ class DemoSubject:
     n_tokens: int
     weights: Callable[[], Path]
     find_model: Callable[[Path], Path]
+    controls: Mapping[str, str]
     model_sha256: str = ""
 
     def coders(self, weights: Path) -> dict[str, str]:
-        """Names and sources: the shipped coders, the MLP's own neurons, and a random control."""
+        """Names and sources: the shipped coders, the MLP's own neurons, and the random controls."""
         folders = sorted(path for path in (weights / "coders").glob("*") if path.is_dir())
         coders = {folder.name: str(folder) for folder in folders}
         coders["neurons"] = f"neurons:{self.mlp}:{self.k}"
-        coders["random"] = f"random:{self.mlp}:{self.n_latents}:{self.k}:{CONTROL_SEED}"
+        for name, hookpoint in self.controls.items():
+            coders[name] = f"random:{hookpoint}:{self.n_latents}:{self.k}:{CONTROL_SEED}"
         return coders
 
 
@@ -65,6 +68,7 @@ DOCSTRINGS = DemoSubject(
     n_tokens=520_000,  # more than half a million count once beginning-of-sequence positions are masked
     weights=settings.demo_weights,
     find_model=_shipped_model,
+    controls={"random": "layers.2.mlp"},
 )
 SMOLLM2 = DemoSubject(
     name="smollm2",
@@ -75,6 +79,7 @@ SMOLLM2 = DemoSubject(
     n_tokens=300_000,
     weights=lambda: settings.demo_weights() / "smollm2",
     find_model=_smollm2,
+    controls={"random": "layers.12.mlp", "random-residual": "layers.10"},
     model_sha256=smollm2.SHA256,
 )
 SUBJECTS = {subject.name: subject for subject in (DOCSTRINGS, SMOLLM2)}
