@@ -23,6 +23,7 @@ from autointerp.pipeline.session import Session
 from autointerp.records import Explanation, Record, Score, config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.settings import DEFAULT_EMBEDDER, DEFAULT_WINDOW
+from autointerp.store import copies
 from autointerp.store.annotations import NewJob
 
 MAX_WORKERS = 64
@@ -126,6 +127,8 @@ def _opening(resources: Resources) -> Callable[[Mapping[str, Any], Context], Abs
             if context.job.kind == "score":
                 _embed_texts(state, payload, context)
             yield state
+        if context.job.total >= copies.MIN_ROWS:
+            resources.annotations.read_summaries(str(payload["coder"]))  # whoever looks first need not wait for it
 
     return setup
 

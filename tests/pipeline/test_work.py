@@ -17,6 +17,7 @@ from autointerp.pipeline.pending import explanations_to_score, live_latents, une
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.score.options import ScoreOptions
+from autointerp.store import copies
 from tests.explained import scores_of
 from tests.pipeline.conftest import CAT, DEAD, DOG, EVERYWHERE, RARE, explain_once, score_once, write_once
 from tests.pipeline.scripted import LLM, obliging, use
@@ -91,6 +92,19 @@ def test_batch_skips_what_is_done(resources: Resources, runner: JobRunner):
     runner.run(**score_job("sae", ids, BOTH[:1]))
     assert unscored(resources.annotations, "sae", ids, BOTH[:1]) == []
     assert unscored(resources.annotations, "sae", ids, BOTH) == ids
+
+
+def test_a_large_batch_leaves_copies_of_the_tables(
+    resources: Resources, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    derived = resources.store.path / "derived"
+    runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions(), then=BOTH))
+    monkeypatch.setattr(copies, "MIN_ROWS", 2)
+    runner.run(**explain_job("sae", [RARE], ExplainOptions()))
+    assert not list(derived.glob("annotations*")), "of a small one nobody waits"
+    runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions(seed=1), then=BOTH))
+    resources.annotations.close()
+    assert {path.name.split(".")[-2] for path in derived.glob("annotations*.sae.*")} == {"explanations", "scores"}
 
 
 def test_retry_repeats_only_what_failed(

@@ -327,6 +327,10 @@ class Annotations:
         error_kind, retryable, created` of the newest attempt, `n_failed`. Cached until the coder's annotations change."""
         return self._summaries.table("failures", coder)
 
+    def read_summaries(self, coder: str) -> None:
+        """Read all three, or bring them up to date: large ones then have copies that the next process maps."""
+        self.summary(coder), self.score_summary(coder), self.failure_summary(coder)
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Per coder, how many rows it has: `explanations`, `failed_explanations`, `latents` (explained), `scores`,
         `failed_scores`."""

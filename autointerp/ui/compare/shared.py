@@ -60,7 +60,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         )
     with right:
         if len(found.parts) > 1:
-            _against(found, live, definition, threshold)
+            _against(found, live, definition)
         else:
             _density(store, found, live, shared)
     if len(found.parts) > 1:
@@ -167,12 +167,10 @@ def _density(
     st.plotly_chart(shared_charts.by_density(by_density(density, shared)), key="density", config=CHART)
 
 
-def _against(
-    found: directions.Directions, live: NDArray[np.integer], definition: str, threshold: float
-) -> None:
+def _against(found: directions.Directions, live: NDArray[np.integer], definition: str) -> None:
     """Encoder against decoder; a click on a point opens the feature beside its counterpart."""
     event: Any = st.plotly_chart(
-        shared_charts.against(found, live, threshold), key="against", on_select="rerun", selection_mode="points",
+        shared_charts.against(found, live), key="against", on_select="rerun", selection_mode="points",
         config=CHART,
     )  # fmt: skip
     picked = event.selection.points if event else []

@@ -46,8 +46,10 @@ def cosines(found: Directions, live: NDArray[np.integer], definition: str, thres
     return charts.framed(figure, "Cosine with the counterpart", HEIGHT, legend=charts.LEGEND, showlegend=True)
 
 
-def against(found: Directions, live: NDArray[np.integer], threshold: float) -> Figure:
-    """Cosine by encoder against cosine by decoder, coloured by whether both give the same partner. Points carry the feature."""
+def against(found: Directions, live: NDArray[np.integer]) -> Figure:
+    """Cosine by encoder against cosine by decoder, coloured by whether both give the same partner. Points carry the feature.
+
+    No line at the threshold: the browser would draw thousands of points anew at each move of its slider."""
 
     if len(live) > MAX_POINTS:
         live = np.sort(np.random.default_rng(0).choice(live, MAX_POINTS, replace=False))
@@ -68,8 +70,6 @@ def against(found: Directions, live: NDArray[np.integer], threshold: float) -> F
                 "%{y:.2f}<extra></extra>",
             )
         )  # fmt: skip
-    figure.add_vline(x=threshold, line=_LINE)
-    figure.add_hline(y=threshold, line=_LINE)
     lowest = min(0.0, float(np.nanmin([encoder.cosine[live], decoder.cosine[live]])))
     span = [lowest - 0.03, 1.03]
     figure.update_xaxes(title={"text": "cosine by encoder"}, range=span, showgrid=True)
