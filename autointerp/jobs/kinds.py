@@ -127,8 +127,8 @@ def _opening(resources: Resources) -> Callable[[Mapping[str, Any], Context], Abs
             if context.job.kind == "score":
                 _embed_texts(state, payload, context)
             yield state
-        if context.job.total >= copies.MIN_ROWS:
-            resources.annotations.read_summaries(str(payload["coder"]))  # whoever looks first need not wait for it
+        if context.job.total >= copies.MIN_ROWS:  # whoever looks first need not wait for it
+            resources.annotations.read_summaries(str(payload["coder"]))
 
     return setup
 

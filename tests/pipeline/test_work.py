@@ -104,7 +104,10 @@ def test_a_large_batch_leaves_copies_of_the_tables(
     assert not list(derived.glob("annotations*")), "of a small one nobody waits"
     runner.run(**explain_job("sae", [CAT, DOG], ExplainOptions(seed=1), then=BOTH))
     resources.annotations.close()
-    assert {path.name.split(".")[-2] for path in derived.glob("annotations*.sae.*")} == {"explanations", "scores"}
+    assert {path.name.split(".")[-2] for path in derived.glob("annotations*.sae.*")} == {
+        "explanations",
+        "scores",
+    }
 
 
 def test_retry_repeats_only_what_failed(
