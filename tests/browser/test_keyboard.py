@@ -161,6 +161,7 @@ def test_a_draft_survives(writable: Server, visit: Open):
     expect(box(page)).to_have_value(text)
     expect(box(page)).to_be_focused()
     page.keyboard.type(" and")  # and reload at once
+    expect(box(page)).to_have_value(text + " and")
     at.reload()
     expect(box(page)).to_have_value(text + " and")
 
