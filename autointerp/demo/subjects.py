@@ -17,8 +17,8 @@ class DemoSubject:
     """One subject model and its store.
 
     `model_name` is shown; `mlp` is the hookpoint that most coders share, `n_latents` and `k` the size of each of them;
-    `controls` are the random ones with their hookpoints. `find_model` gives the model's folder, from that of the shipped weights, or raises ModelLoadError. `model_sha256`: of
-    weights that are not shipped with the coders.
+    `controls` are the random ones with their hookpoints. `find_model` gives the model's folder, from that of the shipped
+    weights, or raises ModelLoadError. `model_sha256`: of weights that are not shipped with the coders.
     """
 
     name: str
