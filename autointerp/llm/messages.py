@@ -51,7 +51,9 @@ class ChatRequest:
     the prompt too. `model`: `None` for the client's. `top_logprobs`: 0 for none, else how many candidates per answer
     token. `prompt_logprobs`: candidates per *prompt* token, an extension of some servers (vLLM). `sample` is not sent:
     another number is another sample, where the cache would otherwise return the first. `allow_truncated`: accept a reply
-    that stopped at `max_tokens`. `extra`: further body fields, for extensions.
+    that stopped at `max_tokens`. `extra`: further body fields, for extensions. `likelihood`:
+    the messages are no chat but, one after the other, a plain text, and the question is how likely its last message is after
+    the others: the `prompt_logprobs` of the reply are those of its tokens (see `autointerp.llm.likelihoods`).
     """
 
     messages: tuple[Message, ...]
@@ -65,6 +67,7 @@ class ChatRequest:
     sample: int = 0
     allow_truncated: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    likelihood: bool = False
 
     @staticmethod
     def of(user: str, *, system: str | None = None, **options: Any) -> "ChatRequest":
@@ -77,7 +80,10 @@ class ChatRequest:
         return sum(len(message.content) for message in self.messages)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        data = asdict(self)
+        if not self.likelihood:
+            del data["likelihood"]  # as before there were any: the keys of replies stay what they are
+        return data
 
     def key(self, endpoint: str, model: str) -> str:
         """SHA-256 of everything that determines the reply; `endpoint` is host and path, without scheme or key."""

@@ -56,7 +56,10 @@ def learn(
 
 
 def used(request: ChatRequest, dropped: frozenset[str]) -> list[str]:
-    """The optional parameters that `request` uses without `dropped`, in the order of dropping."""
+    """The optional parameters that `request` uses without `dropped`, in the order of dropping. How likely a text is can
+    be asked in one way only."""
+    if request.likelihood:
+        return []
     as_json = request.schema is not None and "json_schema" in dropped and _mentions_json(request)
     uses = {
         "json_schema": request.schema is not None,

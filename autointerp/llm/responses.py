@@ -43,6 +43,7 @@ class Context:
     model: str
     secret: Secret
     parameters: tuple[str, ...] = OPTIONAL
+    what: str = "chat completions"
 
     def clean(self, text: str, length: int = 300) -> str:
         """Server text fit for a message: one line, short, without keys."""
@@ -106,7 +107,7 @@ def status_error(status: int, headers: Mapping[str, str], body: object, context:
         target = headers.get("location", "")
         moved = f" It points to {context.clean(target)}." if target else ""
         return errors.WrongURL(
-            f"No chat completions at {at}. Check the base URL; most end in /v1.{moved}{quoted}",
+            f"No {context.what} at {at}. Check the base URL; most end in /v1.{moved}{quoted}",
         )
     if status in (408, 409, 425) or (status >= 500 and status != 501):
         return errors.Transient(
@@ -127,21 +128,10 @@ def _is_out_of_credit(code: str, message: str, headers: Mapping[str, str]) -> bo
 
 def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> ChatReply:
     """A chat completion from the body of a 200 response. Raises the `LLMError` that fits what is wrong with it."""
-    data = _chat_completion(body, headers, context)
-    choices = data.get("choices")
-    first = _object(choices[0]) if isinstance(choices, list) and choices else {}
-    failure = data.get("error") or first.get("error")
-    if failure:
-        status = _object(failure).get("code")
-        status = status if isinstance(status, int) and 400 <= status < 600 else 500
-        raise status_error(status, headers, failure, context)
-    if not first:
-        if "choices" in data:
-            raise errors.Transient(f"The reply from {context.url} holds no answer.")
-        raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
+    data, first = first_choice(body, headers, context)
     message = _object(first.get("message"))
     text = _text(message.get("content"))
-    usage = _usage(data.get("usage"), text)
+    usage = usage_of(data.get("usage"), text)
     finish = str(first.get("finish_reason") or "stop")
     if message.get("refusal") or finish == "content_filter":
         refusal = str(message.get("refusal") or "")
@@ -155,12 +145,31 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
         model=sendable(str(data.get("model") or context.model)),
         finish_reason=finish,
         usage=usage,
-        logprobs=_without_key(_logprobs(first.get("logprobs")), context.secret),
-        prompt_logprobs=_without_key(
+        logprobs=without_key(logprobs_of(first.get("logprobs")), context.secret),
+        prompt_logprobs=without_key(
             _prompt_logprobs(data.get("prompt_logprobs") or first.get("prompt_logprobs")), context.secret
         ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def first_choice(
+    body: bytes, headers: Mapping[str, str], context: Context
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON object of a body and the first answer in it."""
+    data = _chat_completion(body, headers, context)
+    choices = data.get("choices")
+    first = _object(choices[0]) if isinstance(choices, list) and choices else {}
+    failure = data.get("error") or first.get("error")
+    if failure:
+        status = _object(failure).get("code")
+        status = status if isinstance(status, int) and 400 <= status < 600 else 500
+        raise status_error(status, headers, failure, context)
+    if not first:
+        if "choices" in data:
+            raise errors.Transient(f"The reply from {context.url} holds no answer.")
+        raise errors.WrongURL(f"{context.url} answers, but not with {context.what}. Check the base URL.")
+    return data, first
 
 
 def _chat_completion(body: bytes, headers: Mapping[str, str], context: Context) -> dict[str, Any]:
@@ -175,13 +184,13 @@ def _chat_completion(body: bytes, headers: Mapping[str, str], context: Context) 
         return data
     if _is_page(body) or (data is None and "html" in headers.get("content-type", "")):
         raise errors.WrongURL(
-            f"{context.url} answers with a web page, not with chat completions. Check the base URL; most end in /v1."
+            f"{context.url} answers with a web page, not with {context.what}. Check the base URL; most end in /v1."
         )
     if data is None:
         raise errors.Transient(
             f"The reply from {context.url} was cut short or is not JSON ({len(body)} bytes)."
         )
-    raise errors.WrongURL(f"{context.url} answers, but not with chat completions. Check the base URL.")
+    raise errors.WrongURL(f"{context.url} answers, but not with {context.what}. Check the base URL.")
 
 
 def _redacted(value: Any, secret: Secret) -> Any:
@@ -199,7 +208,7 @@ def _redacted(value: Any, secret: Secret) -> Any:
 L = TypeVar("L", bound=Sequence[TokenLogprob | None])
 
 
-def _without_key(tokens: L | None, secret: Secret) -> L | None:
+def without_key(tokens: L | None, secret: Secret) -> L | None:
     """The tokens, unless they spell our own key."""
     key = secret.reveal()
     spelt = "".join(token.token for token in tokens or () if token is not None)
@@ -236,7 +245,7 @@ def _text(content: Any) -> str:
     return ""
 
 
-def _usage(data: Any, text: str) -> Usage:
+def usage_of(data: Any, text: str) -> Usage:
     data = _object(data)
     prompt, completion = _count(data.get("prompt_tokens")), _count(data.get("completion_tokens"))
     cached = _count(_object(data.get("prompt_tokens_details")).get("cached_tokens"))
@@ -250,16 +259,16 @@ def _usage(data: Any, text: str) -> Usage:
     )
 
 
-def _logprobs(data: Any) -> tuple[TokenLogprob, ...] | None:
+def logprobs_of(data: Any) -> tuple[TokenLogprob, ...] | None:
     rows = _object(data).get("content")
     if not isinstance(rows, list) or not rows:
         return None
     result = []
     for row in rows:
-        entry = _candidate(row)
+        entry = candidate(row)
         if entry is None:
             return None
-        candidates = [_candidate(item) for item in row.get("top_logprobs") or []]
+        candidates = [candidate(item) for item in row.get("top_logprobs") or []]
         result.append(TokenLogprob(*entry, tuple(item for item in candidates if item is not None)))
     return tuple(result)
 
@@ -270,7 +279,7 @@ def _prompt_logprobs(rows: Any) -> tuple[TokenLogprob | None, ...] | None:
         return None
     result: list[TokenLogprob | None] = []
     for row in rows:
-        entries = [_candidate(item) for item in _object(row).values()]
+        entries = [candidate(item) for item in _object(row).values()]
         candidates = [item for item in entries if item is not None]
         if not candidates:
             result.append(None)
@@ -280,7 +289,7 @@ def _prompt_logprobs(rows: Any) -> tuple[TokenLogprob | None, ...] | None:
     return tuple(result)
 
 
-def _candidate(item: Any) -> tuple[str, float] | None:
+def candidate(item: Any) -> tuple[str, float] | None:
     if not isinstance(item, dict):
         return None
     token, value = item.get("token", item.get("decoded_token")), _finite(item.get("logprob"))

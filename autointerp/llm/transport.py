@@ -9,12 +9,13 @@ OpenAI's would be refused (no `created`, other words for `finish_reason`, conten
 import asyncio
 import itertools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from autointerp.llm import likelihoods
 from autointerp.llm.endpoints import is_local
-from autointerp.llm.errors import LLMError, ServerUnreachable, Transient
+from autointerp.llm.errors import LLMError, RequestRejected, ServerUnreachable, Transient, WrongURL
 from autointerp.llm.messages import ChatReply, ChatRequest
 from autointerp.llm.parameters import arguments, used
 from autointerp.llm.responses import Context, read_reply, status_error
@@ -53,11 +54,15 @@ class OpenAITransport:
         self._clients: list[AsyncOpenAI] = []
         self._turns: Iterator[AsyncOpenAI] = iter(())
         self._opening = asyncio.Lock()
+        self._forces = False
+        """Whether the server has been found to say how likely a text is only where it is held to it."""
 
     async def send(self, request: ChatRequest, dropped: frozenset[str]) -> ChatReply:
         context = Context(
             self._url, request.model or self._model, self._secret, tuple(used(request, dropped))
         )
+        if request.likelihood:
+            return await self._likelihood(request)
         fields = arguments(request, self._model, dropped)
         response = await self._call(
             lambda client: client.chat.completions.with_raw_response.create(
@@ -66,6 +71,48 @@ class OpenAITransport:
             context,
         )
         return read_reply(response.content, response.headers, context)
+
+    async def _likelihood(self, request: ChatRequest) -> ChatReply:
+        """The question that every server of this kind may answer, and if it does not, the one for llama.cpp's."""
+        context = Context(self._url, request.model or self._model, self._secret, (), "text completions")
+        if self._forces:
+            return await self._forced(request, context)
+        fields = likelihoods.echo_arguments(request, self._model)
+        try:
+            return likelihoods.read_echo(*await self._completion(fields, context), context, request)
+        except RequestRejected as error:
+            untold = error
+        try:
+            reply = await self._forced(request, context)
+        except likelihoods.SplitCharacter:
+            raise
+        except (RequestRejected, WrongURL):
+            raise untold from None
+        self._forces = True
+        return reply
+
+    async def _forced(self, request: ChatRequest, context: Context) -> ChatReply:
+        url = self._url.removesuffix("/v1") + "/tokenize"
+        asked = {"content": likelihoods.text_of(request), "add_special": False, "with_pieces": True}
+        said = await self._call(
+            lambda client: client.post(url, cast_to=object, body=asked, options={"headers": self._headers()}),
+            context,
+        )
+        tokens = likelihoods.read_tokens(said, context)
+        fields = likelihoods.forced_arguments(request, self._model, tokens)
+        return likelihoods.read_forced(
+            *await self._completion(fields, context), context, request, len(tokens)
+        )
+
+    async def _completion(self, fields: dict[str, Any], context: Context) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers of a text completion."""
+        response = await self._call(
+            lambda client: client.completions.with_raw_response.create(
+                **fields, extra_headers=self._headers()
+            ),
+            context,
+        )
+        return response.content, response.headers
 
     async def models(self) -> list[str]:
         """Names the server offers; empty when it does not list them."""

@@ -1,5 +1,6 @@
 """Intervention: does the explanation tell what the latent makes the model write?"""
 
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -7,16 +8,19 @@ import numpy as np
 from autointerp.errors import Failure, UserError
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
-from autointerp.llm.errors import Cancelled
+from autointerp.llm.errors import BudgetExceeded, Cancelled, LLMError
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.models.effect import Effect
 from autointerp.records import Explanation, Metric
 from autointerp.registry import KL
 from autointerp.sampling import one_line, up_to_first
+from autointerp.score.judges.served import ServedTextModel
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import NO_NEGATIVES, Item, Plan, Verdict, Verdicts
 from autointerp.score.prompts import intervention as prompt
+from autointerp.score.registry import TEXT_MODEL
 from autointerp.score.resampling import Resamples
-from autointerp.score.resources import Effects, Resources, TextModel
+from autointerp.score.resources import Effects, LikelihoodJudge, LogProbs, Resources
 from autointerp.score.scorer import Heldout, Scorer, shuffled
 
 N_NEW = 8
@@ -43,7 +47,7 @@ class Intervention(Scorer):
 
     def __init__(
         self,
-        text_model: TextModel,
+        text_model: LikelihoodJudge,
         effects: Effects,
         *,
         kl: float = KL.default,
@@ -74,27 +78,42 @@ class Intervention(Scorer):
             effect, key = self.effects.effect(
                 *plan.of, prompts, kl=self.kl, n_new=N_NEW, seed=plan.seed, cancel=self.cancel
             )
-            values = self.differences(effect, explanation.text)
-        except Cancelled:
+            values, usage = self.differences(effect, explanation.text)
+        except (Cancelled, BudgetExceeded):
             raise
         except UserError as error:
-            return Verdicts(tuple(Verdict() for _ in prompts), failure=Failure.of(error))
+            spent = error.usage if isinstance(error, LLMError) else None
+            return Verdicts(tuple(Verdict() for _ in prompts), spent or Usage(), failure=Failure.of(error))
         return Verdicts(
             tuple(
                 Verdict(value=value, reply_ref=key)
                 if np.isfinite(value)
                 else Verdict(error="the model gave no finite probability", reply_ref=key)
                 for value in values
-            )
+            ),
+            usage,
         )
 
-    def differences(self, effect: Effect, explanation: str) -> list[float]:
-        """Of each prompt, in nats."""
+    def requests(
+        self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
+    ) -> list[ChatRequest]:
+        """What the model will write is not known yet: dots stand for it."""
+        if not isinstance(self.text_model, ServedTextModel):
+            return []
+        prefixes = [self._entry(item.window.text + " ..." * N_NEW) for item in plan.items] * 2
+        return [
+            request
+            for explanation in explanations
+            for request in self.text_model.requests(prefixes, closed(explanation))
+        ]
+
+    def differences(self, effect: Effect, explanation: str) -> LogProbs:
+        """Of each prompt: raised less clean."""
         texts = [each.prompt + each.raised for each in effect.prompts]
         texts += [each.prompt + each.clean for each in effect.prompts]
-        values = self.text_model.log_probs_after(list(map(self._entry, texts)), closed(explanation))
+        values, usage = self.text_model.log_probs_after(list(map(self._entry, texts)), closed(explanation))
         n = len(effect.prompts)
-        return [raised - clean for raised, clean in zip(values[:n], values[n:], strict=True)]
+        return LogProbs([raised - clean for raised, clean in zip(values[:n], values[n:], strict=True)], usage)
 
     def _entry(self, passage: str) -> str:
         prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX
@@ -105,8 +124,13 @@ def build(
     options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
 ) -> Intervention:
     """Raises UserError."""
+    if options.value(TEXT_MODEL.name) == "llm":
+        assert client is not None
+        text_model: LikelihoodJudge = ServedTextModel(client, cancel=cancel)
+    else:
+        text_model = resources.text_model()
     return Intervention(
-        resources.text_model(),
+        text_model,
         resources.effects(),
         kl=options.value(KL.name),
         cancel=cancel,

@@ -26,6 +26,7 @@ from autointerp.score.registry import (
     NEGATIVES,
     PROTOCOL,
     SCORERS,
+    TEXT_MODEL,
     WRONG_MARKS,
     ScorerEntry,
 )
@@ -81,7 +82,11 @@ class ScoreOptions(Chosen):
 
     @property
     def needs_llm(self) -> bool:
-        return "llm" in self.entry.needs or (self.judged and self.judge == "llm")
+        return (
+            "llm" in self.entry.needs
+            or (self.judged and self.judge == "llm")
+            or (self.uses(TEXT_MODEL) and self.value(TEXT_MODEL.name) == "llm")
+        )
 
     @property
     def n_drawn(self) -> tuple[int, int]:

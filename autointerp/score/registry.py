@@ -159,6 +159,17 @@ EMBEDDER = Option(
     cli_help=f"sentence encoder (default: the one in the app's Settings, initially {DEFAULT_EMBEDDER})",
 )
 
+TEXT_MODEL = Option(
+    name="text_model",
+    label="Model that judges",
+    help="Which language model says how likely the explanation is: the store's own, or the one chosen in Settings, on a server "
+    "of vLLM or llama.cpp",
+    default="own",
+    choices={"own": "The store's own", "llm": "LLM"},
+    cli_help="which language model says how likely the explanation is: the store's own, or that of --llm, on a server of vLLM "
+    "or llama.cpp",
+)
+
 _DRAWN = (N_EXAMPLES, N_NEGATIVES, NEGATIVES, WINDOW, CENTRE, SEED)
 _EXAMPLES = (*_DRAWN, FLOOR)
 _JUDGED = (JUDGE, *_EXAMPLES, PROTOCOL, BATCH, GRADED)
@@ -277,13 +288,13 @@ SCORERS: Registry[ScorerEntry] = Registry(
     ScorerEntry(
         name="intervention",
         label="Intervention",
-        help="How much likelier texts written with the feature raised make the explanation, to the store's own language model",
+        help="How much likelier texts written with the feature raised make the explanation, to a language model",
         metric="nats",
         answered_by="language model",
         high="names what the feature makes the model write",
         low="does not name what the feature makes the model write",
         needs=frozenset({"text_model", "effect"}),
-        options=(N_EXAMPLES, KL, WINDOW, CENTRE, SEED, FLOOR),
+        options=(N_EXAMPLES, KL, TEXT_MODEL, WINDOW, CENTRE, SEED, FLOOR),
         build="autointerp.score.intervention:build",
         version=lambda options: f"{intervention.VERSION}, {intervention.SHORT_VERSION}",
     ),

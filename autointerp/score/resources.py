@@ -1,12 +1,13 @@
 """What scorers are built from: models and judges that are loaded once and shared."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autointerp.llm.cancel import CancelToken
+from autointerp.llm.messages import Usage
 from autointerp.models.effect import Effect
 from autointerp.models.fired import FiredText
 from autointerp.score.judges.offline import OfflineJudge
@@ -45,13 +46,29 @@ class Likelihoods(Protocol):
         ...
 
 
-class TextModel(Likelihoods, Protocol):
-    """The same for one text after several others."""
+class LogProbs(NamedTuple):
+    """In nats, and what they cost."""
 
-    def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
-        """log p(text | prefix) in nats, the sum over the text's tokens, for each prefix. Beginnings that all prefixes share are
-        run once."""
+    values: list[float]
+    usage: Usage = Usage()
+
+
+class LikelihoodJudge(Protocol):
+    """Tells how likely one text is after several others. `name` and `max_tokens` as of `Likelihoods`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int | None: ...
+
+    def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
+        """log p(text | prefix), the sum over the text's tokens, for each prefix."""
         ...
+
+
+class TextModel(Likelihoods, LikelihoodJudge, Protocol):
+    """The store's own model."""
 
 
 class Effects(Protocol):

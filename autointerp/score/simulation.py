@@ -10,6 +10,7 @@ from autointerp.llm.client import Client
 from autointerp.llm.errors import BadAnswer, LLMError, RequestRejected
 from autointerp.llm.messages import ChatReply, ChatRequest, Message, Question, TokenLogprob, Usage
 from autointerp.llm.parsing import list_answer, list_schema
+from autointerp.llm.spelling import spelled
 from autointerp.records import Explanation, Metric
 from autointerp.sampling import Window, one_line
 from autointerp.score.judges.llm import Collected, ask_all, digits_at, opening, tokens_at
@@ -23,7 +24,6 @@ from autointerp.score.scorer import Heldout, Scorer, simple_plan
 Mode = Literal["auto", "slots", "answers"]
 _CANDIDATES = 15
 _SLOT_MAX = 9
-_ALIKE = re.compile(r"[^\x00-\x7f]+|[\x00-\x7f]")  # runs of characters that may be split, and single ones
 
 
 class Simulation(Scorer):
@@ -175,17 +175,9 @@ def read_slots(tokens: Sequence[TokenLogprob | None], texts: Sequence[str]) -> l
 
 
 def _slot_pattern(texts: Sequence[str]) -> re.Pattern[str]:
-    """`slot_text` as servers spell their tokens, with a group at each placeholder. A character split over several tokens comes
-    as replacement characters, as letters that stand for its bytes, or not at all; with such letters, blanks, tabs and
-    line breaks are letters too."""
-    lines = []
-    for text in texts:
-        pieces = [
-            "[ \u0120]" if piece == " " else re.escape(piece) if piece.isascii() else r"[^\x00-\x7f]*"
-            for piece in _ALIKE.findall(one_line(text))
-        ]
-        lines.append("".join([*pieces, "[\t\u0109](", re.escape(prompt.SLOT_PLACEHOLDER), ")"]))
-    return re.compile("[\n\u010a]".join(lines))
+    """`slot_text` as servers spell their tokens, with a group at each placeholder."""
+    slot = f"{spelled(chr(9))}({re.escape(prompt.SLOT_PLACEHOLDER)})"
+    return re.compile(spelled("\n").join(spelled(one_line(text)) + slot for text in texts))
 
 
 def _expected(token: TokenLogprob, place: int) -> float:

@@ -17,7 +17,7 @@ from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
 from autointerp.score.prompts import surprisal as prompt
 from autointerp.score.resampling import Resamples
-from autointerp.score.resources import Likelihoods, Resources
+from autointerp.score.resources import Likelihoods, LogProbs, Resources
 from autointerp.score.scorer import Heldout, Scorer, simple_plan
 
 if TYPE_CHECKING:
@@ -149,14 +149,14 @@ class CausalTextModel:
                     values[i] = value
         return values
 
-    def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
-        """Raises: UserError: when prefix and text do not fit the model's context."""
+    def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
+        """What all prefixes begin with is run once. Raises: UserError: when prefix and text do not fit the model's context."""
         import torch
 
         body = self._ids(text, special=False)
         heads = [self._ids(prefix, special=True) for prefix in prefixes]
         if not heads or not body:
-            return [0.0] * len(heads)
+            return LogProbs([0.0] * len(heads))
         longest = max(map(len, heads))
         if self.max_tokens is not None and longest + len(body) > self.max_tokens:
             raise UserError(
@@ -182,7 +182,7 @@ class CausalTextModel:
                 sums = self._of_ends(past, shared, [rows[i] for i in some], len(body), device)
                 for i, value in zip(some, sums, strict=True):
                     values[i] = value
-        return values
+        return LogProbs(values)
 
     def _of_ends(self, past: Any, n_past: int, rows: list[list[int]], n: int, device: Any) -> list[float]:
         """Of the last `n` tokens of each row, which goes on from `past`."""

@@ -32,6 +32,7 @@ from autointerp.sampling import one_line, up_to_first
 from autointerp.score.intervention import Intervention
 from autointerp.score.options import ScoreOptions
 from autointerp.score.prompts import intervention as prompt
+from autointerp.score.resources import LogProbs
 from autointerp.score.surprisal import CausalTextModel
 from autointerp.steering.effects import Effects
 from autointerp.store import Store
@@ -200,11 +201,12 @@ def test_what_was_written_is_kept_and_used_again(
 def test_many_prompts_of_any_length_are_batched_as_one_by_one(store: Store, resources: Resources) -> None:
     model = resources.text_model()
     prefixes = ["Passage: a", "Passage: the quick brown", "Passage: the quick"]
-    together = model.log_probs_after(prefixes, "fox jumps")
+    together = model.log_probs_after(prefixes, "fox jumps").values
     alone = [model.log_probs(prefix, ["fox jumps"])[0] for prefix in prefixes]
     np.testing.assert_allclose(together, alone, atol=1e-3)
-    np.testing.assert_allclose(model.log_probs_after(prefixes[:1] * 2, "fox jumps"), alone[:1] * 2, atol=1e-3)
-    assert model.log_probs_after([], "fox") == []
+    twice = model.log_probs_after(prefixes[:1] * 2, "fox jumps").values
+    np.testing.assert_allclose(twice, alone[:1] * 2, atol=1e-3)
+    assert model.log_probs_after([], "fox").values == []
     with pytest.raises(UserError, match="Choose shorter examples"):
         model.log_probs_after(["many words " * 100], "fox")
 
@@ -240,7 +242,9 @@ def test_failures_have_a_kind(
         assert kind(OPTIONS, silent) == "no_examples"
     with monkeypatch.context() as patched:
         patched.setattr(
-            resources.text_model(), "log_probs_after", lambda prefixes, text: [math.nan] * len(prefixes)
+            resources.text_model(),
+            "log_probs_after",
+            lambda prefixes, text: LogProbs([math.nan] * len(prefixes)),
         )
         assert kind() == "unparsed"
 
@@ -301,13 +305,10 @@ class Reader:
 
     name, max_tokens = "reader", 2048
 
-    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
-        raise NotImplementedError
-
-    def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
+    def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
         words = text.rstrip('"').split()
         passages = [prefix.rsplit("Passage: ", 1)[1].split("\n")[0].split() for prefix in prefixes]
-        return [-10.0 + sum(2.0 * passage.count(word) for word in words) for passage in passages]
+        return LogProbs([-10.0 + sum(2.0 * passage.count(word) for word in words) for passage in passages])
 
 
 def test_a_true_explanation_is_told_from_another() -> None:
@@ -340,8 +341,9 @@ def test_a_latent_made_to_write_a_token_is_told_by_that_token(store: Store, reso
     effects = KeptEffects(store, Effects(store, prober), resources.replies)
 
     class Counter(Reader):
-        def log_probs_after(self, prefixes: Sequence[str], text: str) -> list[float]:
-            return [2.0 * prefix.rsplit("Passage: ", 1)[1].count(text.rstrip('"')) for prefix in prefixes]
+        def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
+            word = text.rstrip('"')
+            return LogProbs([2.0 * prefix.rsplit("Passage: ", 1)[1].count(word) for prefix in prefixes])
 
     mine = write_once(resources, "residual", latent, word, author="me")
     heldout = select_heldout(resources, mine, ScoreOptions(scorer="intervention", n_examples=20, window=8))

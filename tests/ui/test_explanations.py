@@ -65,6 +65,11 @@ def scored(value: float | None, low: float | None, floor: float | None, above: f
         (scored(0.4, 0.3, 0.5), "below"),
         (scored(0.5, 0.4, math.nextafter(0.5, 0), 0.01), "below"),  # equal but for the last bit
         (scored(0.8, 0.7, None), "unknown"),
+        (scored(0.6, 0.45, None), "near_chance"),  # as a judge that answers at random, with a little luck
+        (scored(0.6, 0.5, None), "near_chance"),
+        (scored(0.6, None, None), "near_chance"),
+        (scored(0.5, 0.4, None), "at_chance"),
+        (replace(scored(0.6, 0.45, None), metric="of another tool"), "unknown"),
         (scored(None, None, 0.5), "unknown"),
     ],
 )

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -99,11 +100,10 @@ def scores(
 
 def plain_score(scorer: str, judge_name: str, llm: LLMOptions | None, **values: Any) -> ScoreOptions:
     """With the embedder chosen in Settings, and the language model where this scorer or its judge needs one."""
-    entry = SCORERS[scorer]
-    judge_name = judge_name if entry.judged else JUDGE.default
-    asked = llm if "llm" in entry.needs or judge_name == "llm" else None
+    judge_name = judge_name if SCORERS[scorer].judged else JUDGE.default
     embedder = llm_settings.embedder_name()
-    return ScoreOptions(scorer=scorer, judge=judge_name, llm=asked, embedder=embedder, **values)
+    options = ScoreOptions(scorer=scorer, judge=judge_name, embedder=embedder, **values)
+    return replace(options, llm=llm) if options.needs_llm else options
 
 
 def likely_explanation(coder: str, latent: int, options: ExplainOptions) -> Explanation:

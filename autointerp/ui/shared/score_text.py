@@ -83,13 +83,12 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
     see `CoderAnnotations.floor_bar`; not tried without).
 
     Of scores from before that was recorded, the floor is taken to be as uncertain as the value, and independent of it. A score
-    that reads no explanation is held against chance.
+    that reads no explanation, or has no floor, is held against chance: what a judge gives that answers at random.
     """
     if score.value is not None and score.metric in FREE_METRICS:
-        if score.value - METRICS[score.metric].chance < _TIE:
-            return "at_chance"
-        clear = score.ci_low is not None and score.ci_low > METRICS[score.metric].chance
-        return "above" if clear else "near_chance"
+        return _against_chance(score) or "above"
+    if score.value is not None and score.floor is None:
+        return _against_chance(score) or "unknown"
     if score.floor is None or score.value is None:
         return "unknown"
     if score.value - score.floor < _TIE:
@@ -100,6 +99,16 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
     if low is None or low <= 0:
         return "unclear"
     return "common" if floor_bar is not None and score.value - floor_bar < _TIE else "above"
+
+
+def _against_chance(score: Score | ShownScore) -> Standing | None:
+    """What is said of a score that is not clearly above chance."""
+    known = METRICS.get(score.metric)
+    if known is None or score.value is None:
+        return None
+    if score.value - known.chance < _TIE:
+        return "at_chance"
+    return None if score.ci_low is not None and score.ci_low > known.chance else "near_chance"
 
 
 def reference(score: Score | ShownScore) -> float | None:
