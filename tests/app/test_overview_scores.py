@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,6 +17,7 @@ from autointerp.score.options import ScoreOptions
 from autointerp.score.population import expected
 from autointerp.store import ScoreKind, Store
 from autointerp.store.annotations import Annotations
+from autointerp.types import CoderInfo
 from autointerp.ui.overview import pairs as overview_pairs
 from autointerp.ui.shared import format as fmt
 from tests.app.reading import messages, record, records
@@ -62,6 +64,18 @@ def test_nothing_explained_says_what_to_do(open_page, tiny_store: Store):
     assert len(tables(app)) == 1
     assert "Nothing is explained yet" in messages(app)
     assert "autointerp explain" in "".join(block.value for block in app.code)
+
+
+def test_what_to_explain_first_is_no_control(open_page, tiny_store: Store, monkeypatch: pytest.MonkeyPatch):
+    coders = Store.coders
+
+    def with_control(self: Store) -> list[CoderInfo]:
+        first, *others = coders(self)
+        return [replace(first, kind="random"), *others]
+
+    monkeypatch.setattr(Store, "coders", with_control)
+    app = open_page(tiny_store, "overview")
+    assert " transcoder --explainer pattern" in "".join(block.value for block in app.code)
 
 
 def test_no_section_in_a_store_without_coders(open_page, tiny_store: Store):

@@ -7,9 +7,11 @@ and add one line to `FORMATS`. A new kind of coder, if it brings one, is a line 
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from autointerp.types import CoderInfo
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,8 @@ def default_name(source: str) -> str:
     while above and re.match(r"average_l0_|width_|trainer_|layer_\d+_width_|params", parts[0]):
         parts.insert(0, above.pop())
     return "-".join(part for part in parts if part)
+
+
+def trained_first(infos: Iterable[CoderInfo]) -> list[CoderInfo]:
+    """Controls last; otherwise in their order."""
+    return sorted(infos, key=lambda info: kind(info.kind).is_control)

@@ -56,7 +56,7 @@ def pair_of(first: Place, second: Place) -> dict[str, str | int]:
 def _usual(infos: Sequence[CoderInfo]) -> tuple[str, str]:
     """Two coders that a person would compare first: trained ones, of one hookpoint and kind where there are such."""
     trained = [info for info in infos if not registry.kind(info.kind).is_control]
-    ordered = [*trained, *(info for info in infos if info not in trained)]
+    ordered = registry.trained_first(infos)
     alike = [
         pair
         for how in (_HOOKPOINT_AND_KIND, _HOOKPOINT)

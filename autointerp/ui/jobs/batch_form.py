@@ -144,10 +144,8 @@ def _scores(store: Store, llm: LLMOptions | None) -> list[ScoreOptions]:
 def _usual(store: Store) -> list[str]:
     """The coder of the feature seen last, else the first one that was trained."""
     seen, _ = st.session_state.get(LAST_FEATURE, (None, None))
-    infos = store.coders()
-    trained = [info.coder for info in infos if not registry.kind(info.kind).is_control]
-    names = [info.coder for info in infos]
-    return [seen] if seen in names else (trained or names)[:1]
+    names = [info.coder for info in registry.trained_first(store.coders())]
+    return [seen] if seen in names else names[:1]
 
 
 def _with_budget(

@@ -11,6 +11,7 @@ import streamlit as st
 
 from autointerp.errors import StoreError
 from autointerp.explain.registry import EXPLAINERS
+from autointerp.models.coders import registry
 from autointerp.score.population import spread
 from autointerp.store import ScoreKind, Store, current_key, list_latents
 from autointerp.types import CoderInfo
@@ -49,7 +50,7 @@ def section() -> None:
 
 
 def _nothing(store: Store, infos: Sequence[CoderInfo]) -> None:
-    coder = infos[0].coder
+    coder = registry.trained_first(infos)[0].coder
     st.subheader("Explanations", anchor=False)
     st.info(
         "Nothing is explained yet. Open a feature and press Explain, or explain and score all live features from the Jobs page "
