@@ -246,10 +246,12 @@ def _text(result: dict[str, Any], done: Done) -> str:
         share = f"all {total:,} scored" if scored == total else f"{scored:,} of {total:,} scored"
         lines.append(f"  median {result['median']:.2f}, {floor}, {share}")
     if result["unparsed"]:
-        asked = result["answered"] + result["unparsed"]
+        of = f"  {result['unparsed']:,} of {result['answered'] + result['unparsed']:,}"
         lines.append(
-            f"  {result['unparsed']:,} of {asked:,} answers could not be read and count in no figure; the same command with "
-            "--redo asks only for these again"
+            f"{of} texts are empty, repeated or copied and count in no figure"
+            if SCORERS[result["scorer"]].metric == "hit_rate"
+            else f"{of} answers could not be read and count in no figure; the same command with --redo asks only for these "
+            "again"
         )
     if "pooled" in result:
         pooled = result["pooled"]

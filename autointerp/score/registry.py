@@ -26,13 +26,15 @@ from autointerp.settings import DEFAULT_EMBEDDER
 @dataclass(frozen=True)
 class MetricRange:
     """What a metric's values mean: lowest, highest, and what chance gives (NaN: it depends on the latent, and the floor tells).
-    `axis`: the ends of the axis on which a value is drawn beside a text; what lies beyond stands at its end."""
+    `axis`: the ends of the axis on which a value is drawn beside a text; what lies beyond stands at its end. `uncounted`: what
+    is said of answers, or texts, that are in no figure."""
 
     label: str
     low: float
     high: float
     chance: float
     axis: tuple[float, float] = (0.0, 1.0)
+    uncounted: str = "unparsed"
 
     @property
     def bounded(self) -> bool:
@@ -49,7 +51,7 @@ METRICS: dict[str, MetricRange] = {
     "triplet_auroc": MetricRange("AUROC over triplets", 0.0, 1.0, 0.5),
     "intruder_accuracy": MetricRange(f"accuracy, one of {N_TEXTS}", 0.0, 1.0, 1 / N_TEXTS),
     "nats": MetricRange("nats", -inf, inf, 0.0, axis=(-4.0, 4.0)),
-    "hit_rate": MetricRange("share of texts in which it fires", 0.0, 1.0, nan),
+    "hit_rate": MetricRange("share of texts in which it fires", 0.0, 1.0, nan, uncounted="not counted"),
 }
 JUDGES = {"offline": "offline judge", "llm": "LLM"}
 
@@ -73,7 +75,7 @@ N_QUESTIONS = count(
 )
 N_WRITTEN = Option(
     name="n_texts",
-    label="Texts",
+    label="Texts to write",
     help="Texts that are written from an explanation",
     default=10,
     kind=int,
@@ -202,6 +204,11 @@ class ScorerEntry(Entry):
         """Whether it is chosen until someone chooses: it asks no language model, not even the store's own, and judges the
         explanation."""
         return not self.explanation_free and not self.needs & {"llm", "text_model"}
+
+
+def uncounted(metric: str, n: int) -> str:
+    """`2 unparsed`: how many answers are in no figure; empty where all are in one."""
+    return f"{n} {METRICS[metric].uncounted if metric in METRICS else MetricRange.uncounted}" if n else ""
 
 
 def _judged_version(options: Any) -> str:

@@ -285,7 +285,7 @@ def test_written_texts_stand_with_what_the_feature_did_on_them(open_page, explai
     )
     assert (fires["p"], fires["v"], fires["k"], len(fires["t"])) == ([1, 2], [1.5, 0.5], 1, 3)
     assert rows["fn"][0]["said"] == "does not fire"
-    assert (rows["fp"][0]["true"], rows["fp"][0]["ok"]) == ("from another explanation", False)
+    assert (rows["fp"][0]["true"], rows["fp"][0]["ok"]) == ("from the other", False)
     assert [(row["said"], row["error"], len(row["t"])) for row in rows["unparsed"]] == [
         ("not counted", "is empty", 0), ("not counted", "repeats text 1", 2),
     ]  # fmt: skip
@@ -298,7 +298,7 @@ def test_written_texts_stand_with_what_the_feature_did_on_them(open_page, explai
     assert not any(box.label in ("Decile", "Class") for box in app.selectbox)
     row = next(each for each in card(app)["scores"] if each["id"] == score.id)
     assert (row["examples"], row["metric"]) == ("texts written from it", "share of texts in which it fires")
-    assert row["said"] == "not above floor"
+    assert (row["said"], row["uncounted"]) == ("not above floor", "2 not counted")
     app = page(open_page, explained_store, latent=made.latent, score=score.id, example="4")
     codes = "\n".join(str(block.value) for block in app.code)
     assert "six texts" in codes

@@ -391,6 +391,9 @@ def test_a_text_without_tokens_is_not_counted(store: Store, resources: Resources
 def test_the_command_scores_with_it(
     store: Store, tmp_path: Path, server: ScriptedServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    server.say = lambda body: json.dumps(
+        {"texts": FOX if asked_about(body) == "a fox" else ["", *ARRAYS[1:]]}
+    )
     copied = Store.open(Path(shutil.copytree(store.path, tmp_path / "store")))
     with Annotations(copied.path) as annotations:
         mine, other = two(Resources(copied, annotations))
@@ -403,13 +406,15 @@ def test_the_command_scores_with_it(
     assert main(command) == 0
     (done,) = json.loads(capfd.readouterr().out)["scorers"]
     assert (done["succeeded"], done["judge"], server.n_requests) == (2, "llm", 2)
+    assert main(command[:-1]) == 0
+    assert "  2 of 16 texts are empty, repeated or copied and count in no figure\n" in capfd.readouterr().out
     assert main(command) == 0
     (again,) = json.loads(capfd.readouterr().out)["scorers"]
     assert again["already"] == 2
     with Annotations(copied.path) as annotations:
         for explanation in (mine, other):
             (score,) = annotations.scores_of_latent("sae", explanation.latent)
-            assert (score.scorer, score.n_pos, score.n_neg) == ("generation", N, N)
+            assert (score.scorer, score.n, score.unparsed) == ("generation", 2 * N - 1, 1)
             assert len(annotations.judged(score.id)) == 2 * N
 
 

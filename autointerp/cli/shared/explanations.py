@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.cli.shared.output import printable
 from autointerp.explain.registry import EXPLAINERS
-from autointerp.score.registry import JUDGES, METRICS, SCORERS
+from autointerp.score.registry import JUDGES, METRICS, SCORERS, uncounted
 
 if TYPE_CHECKING:
     from autointerp.records import Explanation, Score
@@ -133,7 +133,7 @@ def score_line(score: dict[str, Any]) -> str:
     parts = [f"{score['scorer']} {score['value']:.2f} {interval}", floor, f"n {score['n']}"]
     parts += [judge_label(score["judge"], score["model"]), f"negatives {score['negatives']}"]
     if score["unparsed"]:
-        parts.append(f"{score['unparsed']} unparsed")
+        parts.append(uncounted(SCORERS[score["scorer"]].metric, score["unparsed"]))
     if score["protocol"] != "held-out":
         parts.append(f"{score['protocol']} protocol")
     return ", ".join(parts)

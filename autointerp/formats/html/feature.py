@@ -9,7 +9,7 @@ from autointerp.explain.registry import EXPLAINERS
 from autointerp.formats.html.markup import bars, table, tag, text, tokens
 from autointerp.pipeline.described import GROUPS, SELECTED, example_groups, statistics
 from autointerp.records import Explanation, Score
-from autointerp.score.registry import JUDGES, SCORERS
+from autointerp.score.registry import JUDGES, SCORERS, uncounted
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Example, LatentStats, Relation, TokenLogit
@@ -97,7 +97,7 @@ def _explanation(explanation: Explanation, scores: Sequence[Score], cls: str) ->
 def _score(score: Score) -> list[str]:
     judge = JUDGES.get(score.judge, score.judge)
     interval = "" if score.ci_low is None else f"{score.ci_low:.2f} to {score.ci_high:.2f}"
-    n = str(score.n) + (f" ({score.unparsed} unparsed)" if score.unparsed else "")
+    n = str(score.n) + (f" ({uncounted(score.metric, score.unparsed)})" if score.unparsed else "")
     cells = (
         SCORERS.label(score.scorer), "" if score.value is None else f"{score.value:.3f}", interval,
         "" if score.floor is None else f"{score.floor:.3f}", n, f"{judge} {score.model or ''}".strip(), score.negatives,

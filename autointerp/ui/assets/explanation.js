@@ -71,7 +71,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
             el("div", "figures"),
             append(el("div"), el("b", "", row.value), el("span", "small", "  " + row.ci)),
             el("div", "small", `${row.reference} · n ${row.n}`),
-            row.unparsed ? el("div", "small", `${row.unparsed} unparsed`) : null,
+            row.uncounted ? el("div", "small", row.uncounted) : null,
           ),
         );
       }

@@ -5,7 +5,7 @@ from typing import Any
 
 from autointerp.records import Explanation, Score
 from autointerp.score.plan import NO_NEGATIVES
-from autointerp.score.registry import SCORERS
+from autointerp.score.registry import SCORERS, uncounted
 from autointerp.ui.feature.state import ExplanationState, close_right, open_score
 from autointerp.ui.shared import components, long_text, score_text
 from autointerp.ui.shared import format as fmt
@@ -180,6 +180,7 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
         **figures,
         "ci": "no interval" if score.ci_low is None else figures["ci"],
         "unparsed": score.unparsed,
+        "uncounted": uncounted(score.metric, score.unparsed),
         "standing": kind,
         "said": STANDINGS[kind][0],
         "meaning": STANDINGS[kind][1],

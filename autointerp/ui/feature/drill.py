@@ -112,7 +112,7 @@ def _title(score: Score) -> None:
             f"negatives: {feature_versions.negatives(score)}"
             if score.negatives not in ("", NO_NEGATIVES)
             else "",
-            f"{score.protocol} protocol",
+            "" if score.metric == "hit_rate" else f"{score.protocol} protocol",
             f"{fmt.minute(score.created)} UTC",
         ]
         st.caption(plain(" · ".join(part for part in parts if part)), width="stretch")

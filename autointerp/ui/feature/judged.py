@@ -333,7 +333,7 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
     if score.metric == "correlation":
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
     if score.metric == "hit_rate":
-        true = "written from it" if judged.truth else "from another explanation"
+        true = "written from it" if judged.truth else "from the other"
         fires = f"fires, {fmt.activation(judged.value or 0.0)}" if judged.answer else "does not fire"
         return fires if judged.parsed else "not counted", true
     if not judged.parsed:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from autointerp.records import Score
 from autointerp.score.options import OWN
-from autointerp.score.registry import METRICS, SCORERS
+from autointerp.score.registry import METRICS, SCORERS, uncounted
 from autointerp.store import ScoreKind, ShownScore
 from autointerp.ui.shared import format as fmt
 
@@ -220,7 +220,7 @@ def cell(score: ShownScore) -> dict[str, Any]:
     weak = kind not in ("above", "unknown")
     floor = reference_text(score)
     meaning = SAME if score.metric in FREE_METRICS else "the score of a random other explanation"
-    unparsed = f", {score.unparsed} unparsed" if score.unparsed else ""
+    unparsed = f", {uncounted(score.metric, score.unparsed)}" if score.unparsed else ""
     return {
         "value": fmt.decimal(score.value, 2),
         "ci": interval(score.ci_low, score.ci_high),
