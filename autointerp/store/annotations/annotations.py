@@ -329,7 +329,8 @@ class Annotations:
 
     def read_summaries(self, coder: str) -> None:
         """Read all three, or bring them up to date: large ones then have copies that the next process maps."""
-        self.summary(coder), self.score_summary(coder), self.failure_summary(coder)
+        for read in (self.summary, self.score_summary, self.failure_summary):
+            read(coder)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Per coder, how many rows it has: `explanations`, `failed_explanations`, `latents` (explained), `scores`,
