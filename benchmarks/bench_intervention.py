@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from autointerp.pipeline.examples import select_heldout
@@ -56,7 +57,7 @@ def main() -> int:
             for text in (TEXT, TEXT[::-1]):  # as long as the floor's
                 scorer.differences(effect, text)
             times.append(time.perf_counter())
-            for stage, start, end in zip(STAGES, times, times[1:], strict=True):
+            for stage, (start, end) in zip(STAGES, pairwise(times), strict=True):
                 spent[stage].append(end - start)
     total = 0.0
     for stage in STAGES:
