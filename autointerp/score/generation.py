@@ -33,7 +33,7 @@ from autointerp.score.scorer import (
 )
 from autointerp.score.summary import Summary, hits_of, summarise
 
-_TOKENS_A_TEXT = 120  # room for one in the answer
+_TOKENS_A_TEXT = 80  # room for one in the answer
 _MIN_COPIED = 4  # words; fewer stand in an explanation by chance
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[^\W_]+")
@@ -162,7 +162,7 @@ class Generation(Scorer):
         return ChatRequest(
             (*opening(prompt.SYSTEM, shots), Message("user", _question(explanation, n))),
             schema=object_schema({"texts": texts}),
-            temperature=1.0,
+            temperature=0.7,
             max_tokens=64 + _TOKENS_A_TEXT * n,
             seed=self.seed,
         )

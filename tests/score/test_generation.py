@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from autointerp.cli.main import main
 from autointerp.errors import CoderLoadError, UserError
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.errors import Cancelled
 from autointerp.llm.limits import RetryPolicy
 from autointerp.llm.messages import ChatReply
 from autointerp.llm.options import LLMOptions
@@ -23,6 +25,8 @@ from autointerp.pipeline.estimate import estimate_score
 from autointerp.pipeline.firings import KeptFirings, kept_texts
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
+from autointerp.pipeline.score import score as pipeline_score
+from autointerp.pipeline.session import Session
 from autointerp.probe import Prober
 from autointerp.probe.recorded import load_subject
 from autointerp.records import Explanation, JudgedExample, Score, config_hash
@@ -386,6 +390,23 @@ def test_a_text_without_tokens_is_not_counted(store: Store, resources: Resources
     assert kept_texts(None) is None
     masked = JudgedExample(0, -1, 0, 0, True, error="has no tokens")
     assert not masked.parsed
+
+
+def test_a_cancel_is_no_failure(
+    store: Store, resources: Resources, options: Any, server: ScriptedServer
+) -> None:
+    mine, _ = two(resources)
+    with Session(resources) as session:
+        session.cancel.cancel()
+        with pytest.raises(Cancelled):
+            pipeline_score(session, mine, options())
+    stopped = CancelToken()
+    stopped.cancel()
+    kept = KeptFirings(store, Prober(store), resources.replies)
+    with pytest.raises(Cancelled):
+        kept.on("sae", 0, ["a fox"], written_by="reply", cancel=stopped)
+    texts, _ = kept.on("sae", 0, ["a fox"], written_by="reply")
+    assert texts[0].token_ids, "nothing was kept of what was stopped"
 
 
 def test_the_command_scores_with_it(

@@ -104,7 +104,7 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
 def _against_chance(score: Score | ShownScore) -> Standing | None:
     """What is said of a score that is not clearly above chance."""
     known = METRICS.get(score.metric)
-    if known is None or score.value is None:
+    if known is None or score.value is None or math.isnan(known.chance):
         return None
     if score.value - known.chance < _TIE:
         return "at_chance"
