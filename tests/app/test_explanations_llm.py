@@ -201,3 +201,25 @@ def test_a_server_that_is_down_is_not_called_a_version_without_a_language_model(
     app = feature(open_page, explained_store, latent="1", version=failed.id, panel="versions")
     assert "could not be reached or did not answer" in messages(app)
     assert "no language model was used" not in messages(app)
+
+
+def test_intervention_asks_another_model_only_where_one_is_chosen(
+    open_page, explained_store: Explained, model: ScriptedServer
+):
+    edited = explained_store.explanations["edited"]
+    app = feature(open_page, explained_store, panel="rescore")
+    app.pills(key="choice_scorers").set_value(["intervention"]).run()
+    assert "nothing here asks a language model" in messages(app)
+    judge = app.segmented_control(key="choice_text_model")
+    assert judge.options == ["The store's own", "LLM"]
+    judge.set_value("llm").run()
+    assert not app.exception, app.exception
+    assert "requests: about" in messages(app)
+    assert f"{edited.text}" in codes(app)
+    assert "More than expected" in codes(app)
+    assert model.n_requests == 0
+    preferences.save(Preferences(model=""))
+    app = feature(open_page, explained_store, panel="rescore")
+    app.pills(key="choice_scorers").set_value(["intervention"]).run()
+    assert not app.exception, app.exception
+    assert not [each for each in app.segmented_control if each.key == "choice_text_model"]

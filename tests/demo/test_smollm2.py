@@ -81,7 +81,7 @@ def test_the_demo_is_built_of_it(packages: dict[str, Path], monkeypatch: pytest.
     ship(packages, monkeypatch)
     weights = tmp_path / "weights"
     save_coder(weights / "coders" / "sae" / "layers.1.mlp", d=32)
-    subject = replace(SMOLLM2, mlp="layers.1.mlp", n_latents=32, k=2)
+    subject = replace(SMOLLM2, mlp="layers.1.mlp", n_latents=32, k=2, controls={"random": "layers.1.mlp"})
     with little():
         done = build_demo(tmp_path / "smollm2", subject=subject, weights=weights, n_tokens=N_TOKENS)
         assert not build_demo(done.path, subject=subject, weights=weights, n_tokens=N_TOKENS).built

@@ -1,5 +1,7 @@
 """How far an explanation is above its floor: the paired difference, as the comparison of two versions gives it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from autointerp.score.embedding import Embedding
 from autointerp.score.judges.base import Shown
 from autointerp.score.resampling import Resamples
 from autointerp.score.scorer import Scorer
+from autointerp.ui.shared.score_text import standing
 from tests.score.builders import ScriptedJudge, explained, heldout
 from tests.score.test_embedding_and_surprisal import LetterEmbedder
 
@@ -59,3 +62,6 @@ def test_explanations_that_say_nothing_are_seldom_above_others_that_say_nothing(
     by_its_own = sum((score.ci_low or 0) > (score.floor or 0) for score in scores) / 400
     assert clear <= 0.05
     assert by_its_own > 0.07
+    assert sum(standing(score, None) == "above" for score in scores) / 400 <= 0.05
+    alone = [replace(score, floor=None, above_low=None) for score in scores]
+    assert sum(standing(score, None) in ("near_chance", "at_chance") for score in alone) / 400 >= 0.95

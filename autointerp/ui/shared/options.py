@@ -15,7 +15,7 @@ from autointerp.llm.options import LLMOptions
 from autointerp.records import Explanation
 from autointerp.registry import Option
 from autointerp.score.options import ScoreOptions
-from autointerp.score.registry import JUDGE, SCORERS
+from autointerp.score.registry import JUDGE, SCORERS, TEXT_MODEL
 from autointerp.store import Store
 from autointerp.ui.shared import llm_settings
 from autointerp.ui.shared.drafts import kept
@@ -83,7 +83,12 @@ def scores(
     """How to score with each of these scorers; not yet checked. An option is drawn once for all that take it."""
     if not names:
         return []
-    taken = {option.name: option for name in names for option in SCORERS[name].options if option is not JUDGE}
+    elsewhere = (
+        (JUDGE,) if llm is not None else (JUDGE, TEXT_MODEL)
+    )  # nothing to choose where there is one model only
+    taken = {
+        option.name: option for name in names for option in SCORERS[name].options if option not in elsewhere
+    }
     with st.popover("Examples and options", icon=":material/tune:"):
         sources = _missing_sources(store)
         values = _widgets(form, list(taken.values()), left_out=sources, chosen={"judge": judge_name})
