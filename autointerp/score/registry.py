@@ -163,11 +163,11 @@ EMBEDDER = Option(
 
 TEXT_MODEL = Option(
     name="text_model",
-    label="Model that judges",
+    label="Judge of intervention",
     help="Which language model says how likely the explanation is: the store's own, or the one chosen in Settings, on a server "
     "of vLLM or llama.cpp",
     default="own",
-    choices={"own": "The store's own", "llm": "LLM"},
+    choices={"own": "The store's own model", "llm": "LLM"},
     cli_help="which language model says how likely the explanation is: the store's own, or that of --llm, on a server of vLLM "
     "or llama.cpp",
 )

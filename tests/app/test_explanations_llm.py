@@ -211,7 +211,7 @@ def test_intervention_asks_another_model_only_where_one_is_chosen(
     app.pills(key="choice_scorers").set_value(["intervention"]).run()
     assert "nothing here asks a language model" in messages(app)
     judge = app.segmented_control(key="choice_text_model")
-    assert judge.options == ["The store's own", "LLM"]
+    assert judge.options == ["The store's own model", "LLM"]
     judge.set_value("llm").run()
     assert not app.exception, app.exception
     assert "requests: about" in messages(app)
