@@ -14,7 +14,15 @@ from typing import Any
 from autointerp.llm.errors import RequestRejected
 from autointerp.llm.messages import ChatReply, ChatRequest, Message, TokenLogprob
 from autointerp.llm.parameters import sendable
-from autointerp.llm.responses import Context, candidate, first_choice, logprobs_of, usage_of, without_key
+from autointerp.llm.responses import (
+    Context,
+    candidate,
+    first_choice,
+    logprobs_of,
+    served_model,
+    usage_of,
+    without_key,
+)
 from autointerp.llm.spelling import spelled
 
 _BEFORE = 40
@@ -116,7 +124,7 @@ def _reply(told: tuple[TokenLogprob, ...] | None, data: Mapping[str, Any], conte
         raise _untold(context)
     return ChatReply(
         text="",
-        model=sendable(str(data.get("model") or context.model)),
+        model=served_model(data, context),
         usage=usage_of(data.get("usage"), ""),
         prompt_logprobs=told,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
 from autointerp.llm import errors
@@ -142,7 +143,7 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
     return ChatReply(
         text=text,
         reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
-        model=sendable(str(data.get("model") or context.model)),
+        model=served_model(data, context),
         finish_reason=finish,
         usage=usage,
         logprobs=without_key(logprobs_of(first.get("logprobs")), context.secret),
@@ -151,6 +152,14 @@ def read_reply(body: bytes, headers: Mapping[str, str], context: Context) -> Cha
         ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def served_model(data: Mapping[str, Any], context: Context) -> str:
+    """What the server calls the model; without the folder where it is a file on the server (llama.cpp), which is nobody else's
+    business."""
+    name = sendable(str(data.get("model") or context.model))
+    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
+    return PureWindowsPath(name).name or name if absolute and name != context.model else name
 
 
 def first_choice(

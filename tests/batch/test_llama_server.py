@@ -105,6 +105,7 @@ def test_what_the_server_can_do(client: Client) -> None:
     )  # it may be fenced there
     assert all(len(token.top) == 5 for token in tested.reply.logprobs)
     assert not tested.reply.usage.estimated
+    assert tested.reply.model == smollm2.FILE  # not the folder it is in
     assert len(client.models()) == 1
 
 

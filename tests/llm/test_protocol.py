@@ -139,6 +139,24 @@ def test_logprobs_of_answers_and_prompts(server: FakeServer, connect: Connect) -
     assert connect().complete(ChatRequest.of("hi", top_logprobs=2)).logprobs is None
 
 
+@pytest.mark.parametrize(
+    ("served", "recorded"),
+    [
+        ("/data/models/llama.gguf", "llama.gguf"),
+        ("C:\\models\\llama.gguf", "llama.gguf"),
+        ("meta/llama", "meta/llama"),
+        ("/srv/asked-for", "/srv/asked-for"),
+        ("/", "/"),
+        (None, "/srv/asked-for"),
+    ],
+)
+def test_the_folder_of_a_model_on_the_server_is_not_recorded(
+    server: FakeServer, connect: Connect, served: str | None, recorded: str
+) -> None:
+    server.script(as_json(completion() | {"model": served}))
+    assert connect(model="/srv/asked-for").complete(HI).model == recorded
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_that_a_server_keeps_apart(server: FakeServer, connect: Connect, field: str) -> None:
     server.script(reply(message={"role": "assistant", "content": "[1]", field: f"Hm, {KEY}?"}))
