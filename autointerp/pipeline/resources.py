@@ -138,9 +138,8 @@ class Resources:
         return name in self._embedders
 
     def text_model(self) -> "TextModel":
-        """The store's own subject model, to tell how likely texts are. Raises UserError for one that is not causal."""
-        from autointerp.models.subject import load_subject
-        from autointerp.probe import sources
+        """The store's own subject model, in float32, to tell how likely texts are. Raises UserError for one that is not causal."""
+        from autointerp.probe import recorded
         from autointerp.score.surprisal import CausalTextModel
 
         with self._lock:
@@ -151,8 +150,7 @@ class Resources:
                         f"{source['name']} is not with this store, which was imported, so no scorer can ask it how likely a "
                         "text is. Choose another scorer."
                     )
-                where = sources.find(source["source"]) or source["source"]
-                subject = load_subject(where, revision=source.get("revision") or None)
+                subject = recorded.load_model(self.store)
                 if not subject.is_causal:
                     raise NoHead(
                         f"{source['name']} is not a causal language model, so it does not tell how likely a text is. Choose "

@@ -19,21 +19,29 @@ if TYPE_CHECKING:
 
 
 def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool = False) -> "SubjectModel":
-    """Raises ModelLoadError where the weights are missing, are others, or have no tokenizer."""
-    from autointerp.models.subject import load_subject as load
-
-    model = store.meta["model"]
-    source = str(model.get("source") or "")
-    folder = sources.find(source)
-    tokenizer = str(store.meta["tokenizer"].get("source") or source)
-    what = f"the subject model {model['name']}"
+    """As texts and coders are run on it. Raises ModelLoadError where the weights are missing, are others, or have no
+    tokenizer."""
     if store.meta["tokenizer"].get("by_name"):
         raise ModelLoadError(
-            f"{what} is not with this store, which was imported with texts of tokens and without their ids: nothing can be run "
-            "on it. Cache text through the model and its coders to have a store that can."
+            f"{_the_model(store)} is not with this store, which was imported with texts of tokens and without their ids: "
+            "nothing can be run on it. Cache text through the model and its coders to have a store that can."
         )
     if store.coders() and all("imported" in info.config for info in store.coders()):
         raise ModelLoadError(f"The coders of this store were {_imported(store.coders()[0])}")
+    dtype = store.meta["model"].get("dtype")
+    return load_model(store, device=device, trust_remote_code=trust_remote_code, dtype=dtype)
+
+
+def load_model(
+    store: Store, *, device: str = "cpu", trust_remote_code: bool = False, dtype: str | None = None
+) -> "SubjectModel":
+    """With its tokenizer, whatever the store's coders are. Raises ModelLoadError as `load_subject`."""
+    from autointerp.models.subject import load_subject as load
+
+    what, model = _the_model(store), store.meta["model"]
+    source = str(model.get("source") or "")
+    folder = sources.find(source)
+    tokenizer = str(store.meta["tokenizer"].get("source") or source)
     if folder is None:
         raise ModelLoadError(sources.missing(what, source))
     try:
@@ -42,7 +50,7 @@ def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool =
                 folder,
                 device=device,
                 trust_remote_code=trust_remote_code,
-                dtype=model.get("dtype"),
+                dtype=dtype,
                 revision=model.get("revision") or None,
                 tokenizer=None if tokenizer == source else sources.find(tokenizer),
             )
@@ -56,6 +64,10 @@ def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool =
             f"the store. Put the old weights back, or build the store again from these."
         )
     return subject
+
+
+def _the_model(store: Store) -> str:
+    return f"the subject model {store.meta['model']['name']}"
 
 
 def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":

@@ -8,9 +8,11 @@ import pytest
 from autointerp import settings
 from autointerp.errors import CoderLoadError, ModelLoadError
 from autointerp.models.coders import hub
+from autointerp.pipeline.resources import Resources
 from autointerp.probe import Prober
 from autointerp.probe.recorded import load_coder
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 
 
 @pytest.fixture
@@ -44,6 +46,16 @@ def test_no_model_is_fetched_that_only_a_store_names(tiny_store: Store, fetches:
         Prober(renamed(tiny_store, source)).run("a text")
     assert fetches == [True]
     assert settings.may_fetch(), "what the owner names is fetched"
+
+
+def test_no_judge_is_fetched_that_only_a_store_names(tiny_store: Store, fetches: list[bool]):
+    store = renamed(tiny_store, "someone/bait")
+    with (
+        Annotations(store.path) as annotations,
+        pytest.raises(ModelLoadError, match="hf download someone/bait"),
+    ):
+        Resources(store, annotations).text_model()
+    assert fetches == [True]
 
 
 def test_no_coder_is_fetched_that_only_a_store_names(tiny_store: Store, fetches: list[bool]):

@@ -22,9 +22,11 @@ from autointerp.errors import (
 from autointerp.models.coders.coder import CoderSpec, SparseActivations
 from autointerp.models.coders.sparsify import SparsifyCoder
 from autointerp.models.subject import SubjectModel
+from autointerp.pipeline.resources import Resources
 from autointerp.probe import Prober, ProbeResult
 from autointerp.probe.prober import as_stored
 from autointerp.store import Store
+from autointerp.store.annotations import Annotations
 from autointerp.types import Progress
 from tests.models.tiny import TEXT, save_coder, save_neox
 from tests.probe.conftest import Lab
@@ -257,9 +259,11 @@ def test_weights_that_moved_are_found_or_asked_for(
 
 def test_other_weights_are_refused(store: Store, lab: Lab, tmp_path: Path) -> None:
     other = save_neox(tmp_path / "model", seed=9)
-    prober = Prober(Store.open(a_copy(store, tmp_path, source=str(other))))
+    copied = Store.open(a_copy(store, tmp_path, source=str(other)))
     with pytest.raises(ModelLoadError, match="other weights"):
-        prober.run("abc", ["sae"])
+        Prober(copied).run("abc", ["sae"])
+    with Annotations(tmp_path) as annotations, pytest.raises(ModelLoadError, match="other weights"):
+        Resources(copied, annotations).text_model()  # as the judge, too
 
 
 def test_one_bad_coder_does_not_stop_the_others(subject: SubjectModel, tmp_path: Path) -> None:
