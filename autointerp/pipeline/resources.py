@@ -138,7 +138,7 @@ class Resources:
         return name in self._embedders
 
     def text_model(self) -> "TextModel":
-        """The store's own subject model, in float32, to tell how likely texts are. Raises UserError for one that is not causal."""
+        """The store's own model, in float32, to tell how likely texts are. Raises UserError for one that is not causal."""
         from autointerp.probe import recorded
         from autointerp.score.surprisal import CausalTextModel
 

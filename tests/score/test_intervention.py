@@ -18,13 +18,15 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.explain.raised import RaisedTokensExplainer, tokens_sentence
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.errors import Cancelled
-from autointerp.models.continuations import _mixed
+from autointerp.models.continuations import _mixed, ends
 from autointerp.models.effect import Continued, Effect, Rise
 from autointerp.models.strength import KLNotReached
 from autointerp.pipeline.effects import KeptEffects, kept_effect
 from autointerp.pipeline.examples import select_evidence, select_heldout
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
+from autointerp.pipeline.score import score as pipeline_score
+from autointerp.pipeline.session import Session
 from autointerp.probe import Prober
 from autointerp.probe.recorded import load_coder, load_subject
 from autointerp.records import Explanation
@@ -113,6 +115,11 @@ class Plain:
                 break
         return "".join(self.store.decode(ids)[len(row) :])
 
+    def rise(self, row: Sequence[int], strength: float) -> torch.Tensor:
+        """Of each token's probability after the prompt."""
+        clean, raised = (self.log_probs(row, each, len(row) - 1)[-1] for each in (0.0, strength))
+        return raised.exp() - clean.exp()
+
     def nats(self, passage: str, explanation: str) -> float:
         head = prompt.ENTRY.format(passage=one_line(passage).strip())
         tokenizer = self.subject.tokenizer
@@ -164,13 +171,15 @@ def test_scores_equal_a_plain_implementation(coder: str, store: Store, resources
     ]
     assert score.floor == pytest.approx(np.mean(floors), abs=2e-3)
     assert (score.metric, score.negatives, score.n_neg, score.n_pos) == ("nats", "none", 0, len(rows))
+    assert (score.judge, score.model) == ("language model", store.meta["model"]["name"])
     assert score.above_low is not None
     assert score.above_high is not None
     assert score.floor is not None
     assert score.above_low <= score.value - score.floor <= score.above_high
-    before = {k: v for k, v in effect.to_json().items() if k != "prompts"}
-    assert before["rises"]
-    assert max(rise.by for rise in effect.rises) == effect.rises[0].by > 0
+    rises = [plain.rise(row, effect.strength) for row in rows]
+    mean = torch.stack(rises).mean(0)[: len(store.vocabulary())]
+    assert effect.rises[0].by == pytest.approx(float(mean.max()), rel=1e-3)
+    assert [rise.by for rise in effect.rises] == sorted((rise.by for rise in effect.rises), reverse=True)
 
 
 def test_what_was_written_is_kept_and_used_again(
@@ -257,6 +266,11 @@ def test_a_kl_out_of_reach_and_a_cancel(store: Store, resources: Resources) -> N
     cancel.cancel()
     with pytest.raises(Cancelled):
         effects.effect("sae", latent, [[5, 6]], kl=0.3, n_new=1, seed=0, cancel=cancel)
+    mine = write_once(resources, "sae", latent, "a fox", author="me")
+    with Session(resources) as session:
+        session.cancel.cancel()
+        with pytest.raises(Cancelled):  # no failure of the explanation
+            pipeline_score(session, mine, OPTIONS)
 
 
 def test_a_coder_without_a_decoder_and_a_model_without_a_head_fail_with_their_kinds(
@@ -359,6 +373,21 @@ def test_a_latent_made_to_write_a_token_is_told_by_that_token(store: Store, reso
     assert score.above_low > 0
 
 
+def test_what_ends_a_text_is_no_part_of_it(store: Store) -> None:
+    prober, latent = Prober(store), common(store, "residual")
+    with prober.loaded("residual") as (_, subject, coder):
+        assert coder.W_dec is not None
+        [end] = ends(subject)
+        model: Any = subject.model
+        coder.W_dec[latent] = model.get_output_embeddings().weight[end].detach()
+    word = store.vocabulary().text(end)
+    prompts = [[5, 6], [7], [8, 9]]
+    effect = Effects(store, prober).effect("residual", latent, prompts, kl=2.0, n_new=8, seed=0)
+    assert effect.rises[0].text == word
+    assert "" in [each.raised for each in effect.prompts]
+    assert not [each for each in effect.prompts if word in each.raised]
+
+
 def test_a_window_ends_at_its_first_activating_token() -> None:
     cut = up_to_first(window([" a", " b", " c", " d"], {1: 2.0, 3: 5.0}, quantile=4))
     assert cut.texts == (" a", " b")
@@ -377,10 +406,7 @@ def test_the_explainers_see_what_rises(store: Store, resources: Resources) -> No
     plain = Plain(store, "residual", latent)
     first = evidence.activating[0].example.token_ids.tolist()
     row = first if first[0] == 0 else [0, *first]
-    change = (
-        plain.log_probs(row, evidence.effect.strength, len(row) - 1)[-1].exp()
-        - plain.log_probs(row, 0.0, 0)[-1].exp()
-    )
+    change = plain.rise(row, evidence.effect.strength)
     top = evidence.effect.prompts[0].rises[0]
     assert top.by == pytest.approx(float(change.max()), rel=1e-3)
     assert top.text == store.vocabulary().text(int(change.argmax()))
