@@ -4,6 +4,8 @@ them."""
 import json
 from collections.abc import Sequence
 
+import numpy as np
+
 from autointerp.errors import CorpusError
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.messages import ChatReply, ChatRequest, Message
@@ -13,7 +15,7 @@ from autointerp.probe import Prober, recorded
 from autointerp.records import canonical_json
 from autointerp.store import Store
 
-VERSION = "firings-1"
+VERSION = "firings-2"
 """Of the way in which texts are run."""
 
 
@@ -63,9 +65,12 @@ class KeptFirings:
             result = self._prober.run(text, [coder])
         except CorpusError:
             return FiredText(text)
-        ids = result.token_ids[result.n_added :]
-        activations = self._prober.latent(result, coder, latent)[result.n_added :]
-        return FiredText(text, tuple(ids.tolist()), tuple(activations.tolist()))
+        place = np.arange(len(result.token_ids))
+        row_start = self._store.meta["tokenizer"].get("row_start")
+        begins_row = (place % result.ctx_len == 0) & (result.token_ids == row_start)
+        own = (place >= result.n_added) & ~begins_row
+        activations = self._prober.latent(result, coder, latent)
+        return FiredText(text, tuple(result.token_ids[own].tolist()), tuple(activations[own].tolist()))
 
 
 def kept_texts(reply: ChatReply | None) -> FiredTexts | None:

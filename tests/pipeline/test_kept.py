@@ -36,7 +36,7 @@ class Counts:
 
     def run(self, text: str, coders: Any) -> Any:
         self.n += 1
-        return SimpleNamespace(token_ids=np.array([0, 1, 2]), n_added=1)
+        return SimpleNamespace(token_ids=np.array([0, 1, 2]), n_added=1, ctx_len=8)
 
     def latent(self, *_: Any) -> Any:
         return np.array([0.0, 1.0, 0.5], dtype=np.float32)
@@ -47,7 +47,6 @@ class Seen:
 
     def __init__(self, store: Store, model: dict[str, Any] | None = None, **info: Any):
         self.meta = {**store.meta, "model": {**store.meta["model"], **(model or {})}}
-        self.ctx_len = store.ctx_len
         self._store, self._info = store, info
 
     def coder(self, name: str) -> Any:

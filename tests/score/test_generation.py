@@ -13,6 +13,7 @@ import torch
 from pytest_httpserver import HTTPServer
 from safetensors.torch import load_file
 
+from autointerp.caching import cache
 from autointerp.cli.main import main
 from autointerp.errors import CoderLoadError, UserError
 from autointerp.llm.cancel import CancelToken
@@ -21,6 +22,7 @@ from autointerp.llm.limits import RetryPolicy
 from autointerp.llm.messages import ChatReply
 from autointerp.llm.options import LLMOptions
 from autointerp.models.fired import FiredText
+from autointerp.models.subject import SubjectModel
 from autointerp.pipeline.estimate import estimate_score
 from autointerp.pipeline.firings import KeptFirings, kept_texts
 from autointerp.pipeline.resources import Resources
@@ -390,6 +392,26 @@ def test_a_text_without_tokens_is_not_counted(store: Store, resources: Resources
     assert kept_texts(None) is None
     masked = JudgedExample(0, -1, 0, 0, True, error="has no tokens")
     assert not masked.parsed
+
+
+def test_what_caching_puts_between_the_rows_of_a_long_text_is_none_of_it(
+    lab: Lab, subject: SubjectModel, resources: Resources, tmp_path: Path
+) -> None:
+    cache(
+        tmp_path / "s", model=subject, coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=8, skip_bos=False,
+        bos_every_row=True,
+    )  # fmt: skip
+    store = Store.open(tmp_path / "s")
+    text, prober = "the quick brown fox jumps over the lazy dog " * 3, Prober(store)
+    run = prober.run(text, ["sae"])
+    starts = np.flatnonzero(run.token_ids == 0)
+    assert len(starts) > 2
+    fires = [latent for latent in range(64) if prober.latent(run, "sae", latent)[starts].min() > 0]
+    kept = KeptFirings(store, prober, resources.replies)
+    (fired,), _ = kept.on("sae", fires[0], [text], written_by="reply")
+    assert "".join(store.decode(fired.token_ids)) == text
+    expected = np.delete(prober.latent(run, "sae", fires[0]), starts)
+    assert fired.activations == tuple(expected.tolist())
 
 
 def test_a_cancel_is_no_failure(
