@@ -206,7 +206,12 @@ class Score(_Made):
 
     @property
     def n(self) -> int:
-        return self.n_pos + self.n_neg
+        return n_behind(self.metric, self.n_pos, self.n_neg)
+
+
+def n_behind(metric: str, n_pos: int, n_neg: int) -> int:
+    """How many examples a score's value is made of. The floor's texts have no part in a hit rate."""
+    return n_pos if metric == "hit_rate" else n_pos + n_neg
 
 
 Record = Explanation | Score

@@ -201,7 +201,7 @@ def _summary(
         "n_scored": len(values),
         "median": float(np.median(values)) if values else None,
         "median_floor": float(np.median(floors)) if floors else None,
-        "answered": sum(score.n for score in scores),
+        "answered": sum(score.n_pos + score.n_neg for score in scores),
         "unparsed": sum(score.unparsed for score in scores),
     }
     if options.protocol == "delphi":

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from autointerp.records import n_behind
+
 
 @dataclass(frozen=True, slots=True)
 class ShownExplanation:
@@ -35,7 +37,7 @@ class ShownScore:
 
     @property
     def n(self) -> int:
-        return self.n_pos + self.n_neg
+        return n_behind(self.metric, self.n_pos, self.n_neg)
 
 
 @dataclass(frozen=True, slots=True)

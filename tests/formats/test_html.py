@@ -111,11 +111,18 @@ def test_scores_stand_with_interval_floor_and_n(tiny_store: Store, annotations: 
         Score(
             explanation_id=old.id, scorer="detection", judge="offline", value=0.8125, ci_low=0.7,
             ci_high=0.9, floor=0.51, n_floor=40, n_pos=20, n_neg=20,
-        )
+        ),
+        Score(
+            explanation_id=old.id, scorer="generation", judge="llm", metric="hit_rate", value=0.7, ci_low=0.4,
+            ci_high=0.9, floor=0.1, n_floor=9, n_pos=10, n_neg=9, unparsed=2, negatives="none",
+        ),
     )  # fmt: skip
     read = Read(page(tiny_store, annotations, [("sae", 0)]))
     cells = [text for _, text in read.all("td")]
     assert cells[:5] == ["Detection", "0.812", "0.70 to 0.90", "0.510", "40"]
+    assert cells[8:13] == ["Generation", "0.700", "0.40 to 0.90", "0.100", "10 (2 not counted)"], (
+        "n of the value"
+    )
     assert next(text for _, text in read.all("p", "shown")) == annotations.shown("sae", 0).text  # type: ignore[union-attr]
     assert {old.text, new.text} <= {text for _, text in read.all("p")}
     assert "1 other version" in [text for _, text in read.all("summary")]

@@ -457,7 +457,8 @@ def test_the_command_scores_with_it(
     with Annotations(copied.path) as annotations:
         for explanation in (mine, other):
             (score,) = annotations.scores_of_latent("sae", explanation.latent)
-            assert (score.scorer, score.n, score.unparsed) == ("generation", 2 * N - 1, 1)
+            assert (score.n_pos + score.n_neg, score.unparsed) == (2 * N - 1, 1)
+            assert (score.scorer, score.n) == ("generation", score.n_pos)
             assert len(annotations.judged(score.id)) == 2 * N
 
 
