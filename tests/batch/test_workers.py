@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,24 @@ def test_items_of_a_server_that_is_gone_go_to_the_others(
     done = explain(resources, Spread(ThreadCluster(), 2, [server.url, gone]), asking(server))  # type: ignore[arg-type]
     assert (done.succeeded, done.failed) == (N_LATENTS, 0)
     assert len(list(resources.annotations.iter_explanations("sae", failed=True))) == N_LATENTS
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_item_is_tried_once_with_each_server_when_all_are_gone(resources: Resources) -> None:
+    with ExitStack() as bound:
+        gone = []
+        for _ in range(2):
+            free = bound.enter_context(socket.socket())
+            free.bind(("127.0.0.1", 0))  # and listens to nobody
+            gone.append(f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+        cluster = ThreadCluster()
+        options = ExplainOptions(
+            explainer="default", llm=LLMOptions(model="m", base_url=gone[0], max_in_flight=2)
+        )
+        spread = Spread(cluster, 2, gone)  # type: ignore[arg-type]
+        done = explain_latents(resources, "sae", [1], options, quiet=True, spread=spread)
+    assert done.succeeded == 0
+    assert [len(actor.items) for actor in cluster.actors] == [1, 1]
 
 
 def test_what_dies_with_a_worker_is_done_again(resources: Resources, server: ScriptedServer) -> None:

@@ -11,8 +11,12 @@ class ThreadActor:
     def __init__(self, actor: type):
         self._object = actor()
         self._killed = threading.Event()
+        self.items: list[Any] = []
+        """Handed to it, in order."""
 
     def call(self, method: str, *args: Any) -> None:
+        if args[:1] == ("do",):
+            self.items.append(args[2])
         if not self._killed.is_set():
             getattr(self._object, method)(*pickle.loads(pickle.dumps(args)))
 
