@@ -139,7 +139,10 @@ def test_the_shipped_coders_are_those_of_the_readme():
     shipped = Path(__file__).parents[2] / "data" / "demo"
     of_one_mlp = {"sae", "sae-seed1", "transcoder", "skip-transcoder", "neurons", "random"}
     assert set(DOCSTRINGS.coders(shipped)) == of_one_mlp | {"sae-l1"}
-    assert set(SMOLLM2.coders(shipped / "smollm2")) == of_one_mlp | {"sae-residual"}
+    assert set(SMOLLM2.coders(shipped / "smollm2")) == of_one_mlp | {
+        "sae-residual",
+        "random-residual",
+    }
 
 
 def test_the_shipped_weights_are_small():
