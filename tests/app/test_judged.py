@@ -251,8 +251,9 @@ def test_written_texts_stand_with_what_the_feature_did_on_them(open_page, explai
     score = Score(
         explanation_id=made.id, scorer="generation", judge="llm", model="gpt", metric="hit_rate", value=0.5, ci_low=0.0,
         ci_high=1.0, negatives="none", n_pos=2, n_neg=2, unparsed=2, tnr=0.5, floor=0.5, n_floor=2, above_low=-0.9,
-        above_high=0.9, floor_explanation_id=other.id, judged=tuple(judged),
+        above_high=0.9, floor_explanation_id=other.id, judged=tuple(judged), config={"fires_above": 0.25},
     )  # fmt: skip
+    usual = replace(score, id=new_id(), value=1.0, config={}, judged=())
     gone = replace(
         score,
         id=new_id(),
@@ -269,7 +270,7 @@ def test_written_texts_stand_with_what_the_feature_did_on_them(open_page, explai
         annotations.replies.put(
             "foreign", {"messages": []}, ChatReply(json.dumps(foreign.to_json()), "gpt").to_dict()
         )
-        annotations.add(score, gone)
+        annotations.add(score, usual, gone)
     app = page(open_page, explained_store, latent=made.latent, score=score.id)
     drawn = record(app, "judged")
     assert drawn is not None
@@ -299,6 +300,10 @@ def test_written_texts_stand_with_what_the_feature_did_on_them(open_page, explai
     row = next(each for each in card(app)["scores"] if each["id"] == score.id)
     assert (row["examples"], row["metric"]) == ("texts written from it", "share of texts in which it fires")
     assert (row["said"], row["uncounted"]) == ("not above floor", "2 not counted")
+    assert row["protocol"] == "fires above 0.25"
+    assert r"fires above 0\.25" in messages(app)
+    beside = next(each for each in card(app)["scores"] if each["id"] == usual.id)
+    assert (beside["protocol"], beside["older"]) == ("", 0), "neither takes the other's place"
     app = page(open_page, explained_store, latent=made.latent, score=score.id, example="4")
     codes = "\n".join(str(block.value) for block in app.code)
     assert "six texts" in codes

@@ -155,8 +155,8 @@ def score_row(newest: NewestScore, opened: str | None, floor_bar: float | None) 
     protocol = "delphi protocol, not held-out" if score.protocol == "delphi" else ""
     if score.config.get("centre"):
         protocol = "centred"  # which the reference's protocol is not
-    if score.metric in FREE_METRICS:
-        protocol = ", ".join(filter(None, (protocol, "same for every version")))
+    free = "same for every version" if score.metric in FREE_METRICS else ""
+    protocol = ", ".join(filter(None, (protocol, free, feature_versions.unusual(score))))
     row: dict[str, Any] = {
         "id": score.id,
         "open": score.id == opened,

@@ -113,6 +113,7 @@ def _title(score: Score) -> None:
             if score.negatives not in ("", NO_NEGATIVES)
             else "",
             "" if score.metric == "hit_rate" else f"{score.protocol} protocol",
+            feature_versions.unusual(score),
             f"{fmt.minute(score.created)} UTC",
         ]
         st.caption(plain(" · ".join(part for part in parts if part)), width="stretch")

@@ -6,11 +6,13 @@ from functools import cached_property
 
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.records import Explanation, Pin, Score
-from autointerp.score.registry import SCORERS
+from autointerp.registry import KL
+from autointerp.score.registry import FIRES_ABOVE, SCORERS
 from autointerp.store import annotated_store, kind_of
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.score_text import interval, judge_label, reference_text
+from autointerp.ui.shared.text import beginning
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,22 @@ def _newest(scores: list[Score]) -> NewestScore:
 
 
 def score_kind(score: Score) -> tuple[str | None, ...]:
-    """Scores of one kind replace each other: same scorer, judge, model, protocol, negatives, choice of wrong marks and place of
-    the strongest token."""
+    """Scores of one kind replace each other: same scorer, judge, model, protocol, negatives, choice of wrong marks, place of
+    the strongest token, and `unusual` settings."""
     marks, centre = score.config.get("wrong_marks"), "centred" if score.config.get("centre") else None
     return (
         *(score.scorer, score.judge, score.model, score.protocol, score.negatives),
-        *(marks and str(marks), centre),
+        *(marks and str(marks), centre, unusual(score)),
+    )
+
+
+def unusual(score: Score) -> str:
+    """Settings other than the usual ones that change what the value says: `fires above 0.5`."""
+    chosen = [(option.label, score.config.get(option.name)) for option in (KL, FIRES_ABOVE)]
+    return ", ".join(
+        f"{label[0].lower()}{label[1:]} {beginning(str(value), 20)}"
+        for label, value in chosen
+        if value is not None
     )
 
 
@@ -150,7 +162,8 @@ def judged_by(score: Score) -> str:
 def reference(score: Score) -> str:
     """The floor, or chance, and on how many examples it stands where these are not all that the score stands on."""
     text = reference_text(score)
-    return text if score.n_floor in (None, score.n) else f"{text} (n {score.n_floor})"
+    same = score.n_floor == score.n and score.metric != "hit_rate"  # whose floor is of other texts
+    return text if score.n_floor is None or same else f"{text} (n {score.n_floor})"
 
 
 def figures(score: Score) -> dict[str, str]:
