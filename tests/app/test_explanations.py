@@ -53,7 +53,7 @@ def test_the_newest_good_version_is_shown_with_its_provenance_and_scores(
     assert detection["reference"] == "floor 0.56"
     assert detection["n"] == "12+10"
     assert embedding["judge"] == "embedder MiniLM"
-    assert embedding["said"] == "no floor"
+    assert embedding["said"] == "not above chance"
     assert keys(app) >= BUTTONS
 
 

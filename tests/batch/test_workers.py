@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,9 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.jobs.handlers import Context
 from autointerp.jobs.on_ray import workers
 from autointerp.jobs.on_ray.desk import Desk
-from autointerp.jobs.on_ray.line import Line, RemoteReplies
+from autointerp.jobs.on_ray.line import Line, Message, RemoteReplies
 from autointerp.jobs.on_ray.workers import Spread
-from autointerp.llm.messages import ChatReply, ChatRequest
+from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.pending import explanations_to_score
 from autointerp.pipeline.resources import Resources
@@ -143,6 +144,21 @@ def test_a_cancelled_job_stops_its_workers(resources: Resources, server: Scripte
     server.idle()
     assert server.n_requests <= 4
     assert all(actor.is_killed for actor in cluster.actors)
+
+
+def test_calls_in_flight_of_a_lost_worker_count_against_the_budget(resources: Resources) -> None:
+    """Nobody knows whether they were billed."""
+    job, _ = resources.annotations.jobs.submit("explain", {}, [0])
+    said: list[Any] = []
+    with Session(resources) as session:
+        desk = Desk(resources, session, Context(job, session.cancel, lambda _: None))
+        reserve = Message(1, "reserve", (100, None, Usage(50, 10)))
+        for worker in (1, 2):
+            desk.hear(worker, reserve, lambda value, failure: said.append(value))
+        assert said == [True, False], "the second call waits for the first"
+        desk.lost(1)
+        desk.hear(2, reserve, lambda value, failure: said.append(value))
+    assert "60 of 100 tokens" in said[2]
 
 
 @pytest.mark.parametrize("end", ["kept", "failed", "lost", "unreadable"])
