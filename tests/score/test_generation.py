@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 
 from autointerp.caching import cache
 from autointerp.cli.main import main
+from autointerp.cli.shared.batch import score_explanations
 from autointerp.errors import CoderLoadError, UserError
+from autointerp.jobs.on_ray.workers import Spread
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.errors import Cancelled
 from autointerp.llm.limits import RetryPolicy
@@ -40,6 +42,7 @@ from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared.score_text import standing
 from tests.batch.served import ScriptedServer, original
+from tests.batch.threads import ThreadCluster
 from tests.caching.conftest import Lab, lab, store, subject
 from tests.mock_client import MockClient
 from tests.pipeline.conftest import score_once, write_once
@@ -381,6 +384,42 @@ def test_bad_options(options: Any, extra: dict[str, Any], said: str) -> None:
         options(**extra)
     with pytest.raises(UserError, match="asks a language model, and none is chosen"):
         ScoreOptions(scorer="generation").check()
+
+
+def test_workers_give_what_one_process_gives(
+    store: Store,
+    resources: Resources,
+    options: Any,
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of the scorers that run the store's own model: what it ran is kept by the job's process."""
+    monkeypatch.setattr("autointerp.jobs.on_ray.worker.SAY_SECONDS", 0.1)  # no kill interrupts a thread
+    effects = ScoreOptions(scorer="intervention", n_examples=4, window=8, extra={"kl": 0.3})
+    ways = [options(), effects]
+
+    def figures(of: Resources, spread: Spread | None) -> list[Any]:
+        explanations = two(of)
+        ids = [explanation.id for explanation in explanations]
+        done = score_explanations(of, "sae", ids, ways, quiet=True, spread=spread)
+        assert (done.succeeded, done.failed) == (2, 0)
+        scores = [each for one in explanations for each in of.annotations.scores_of_latent("sae", one.latent)]
+        scores.sort(key=lambda score: (score.scorer, ids.index(score.explanation_id)))
+        assert len(scores) == 4
+        made = []
+        for score in scores:
+            rows = of.annotations.judged(score.id)
+            assert all(of.replies.get(str(row.reply_ref)) is not None for row in rows)
+            made.append((score.value, score.floor, score.ci_low, score.n_pos, [row[:7] for row in rows]))
+        return made
+
+    (tmp_path / "other").mkdir()
+    with Annotations(tmp_path / "other") as annotations:
+        alone = figures(Resources(store, annotations), None)
+    assert server.n_requests == 2
+    assert figures(resources, Spread(ThreadCluster(), 2)) == alone  # type: ignore[arg-type]
+    assert server.n_requests == 4
 
 
 def test_a_text_without_tokens_is_not_counted(store: Store, resources: Resources) -> None:
