@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf
 from typing import Any, Self
+
+LARGEST = 3.4028234663852886e38
+"""Of the numbers of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class FiredTexts:
         for each in texts:
             if len(each.token_ids) != len(each.activations):
                 raise ValueError("not one activation a token")
-            if min(each.token_ids, default=0) < 0 or not all(0 <= value < inf for value in each.activations):
-                raise ValueError("ids and activations are at least 0, and finite")
+            if min(each.token_ids, default=0) < 0 or not all(
+                0 <= value <= LARGEST for value in each.activations
+            ):
+                raise ValueError("ids and activations are at least 0, and finite in 32 bits")
         return cls(str(data["written_by"]), texts)
 
 

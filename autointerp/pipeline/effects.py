@@ -48,8 +48,14 @@ class KeptEffects:
             ).to_json()
 
         request = self._request(coder, latent, prompts, kl=kl, n_new=n_new, seed=seed)
-        value, key = once(self._store, self._replies, request, compute)
-        return Effect.from_json(value), key
+
+        def read(value: Any) -> Effect:
+            effect = Effect.from_json(value)
+            if len(effect.prompts) != len(prompts):
+                raise ValueError("not one continuation a prompt")
+            return effect
+
+        return once(self._store, self._replies, request, compute, read)
 
     def _request(
         self, coder: str, latent: int, prompts: Sequence[Sequence[int]], *, kl: float, n_new: int, seed: int

@@ -3,6 +3,7 @@ them."""
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,14 @@ class KeptFirings:
             "texts": list(texts), "written_by": written_by,
         }  # fmt: skip
         request = ChatRequest((Message("user", canonical_json(asked)),), temperature=None, max_tokens=None)
-        value, key = once(self._store, self._replies, request, compute)
-        return FiredTexts.from_json(value).texts, key
+
+        def read(value: Any) -> tuple[FiredText, ...]:
+            ran = FiredTexts.from_json(value).texts
+            if len(ran) != len(texts):
+                raise ValueError("not each of the texts")
+            return ran
+
+        return once(self._store, self._replies, request, compute, read)
 
     def _run(self, coder: str, latent: int, text: str) -> FiredText:
         if not text:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autointerp.errors import StoreDamaged
 from autointerp.llm.messages import ChatReply
-from autointerp.models.effect import Effect
+from autointerp.models.effect import Continued, Effect
 from autointerp.pipeline.effects import KeptEffects
 from autointerp.pipeline.firings import KeptFirings
 from autointerp.store import Store
@@ -27,9 +28,9 @@ class Counts:
 
     n = 0
 
-    def effect(self, *_: Any, **__: Any) -> Effect:
+    def effect(self, coder: str, latent: int, prompts: Any, **_: Any) -> Effect:
         self.n += 1
-        return Effect(1.0, 0.3, ())
+        return Effect(1.0, 0.3, tuple(Continued("a", "b", "c", 0.1) for _ in prompts))
 
     def ready(self, coders: Any) -> bool:
         return True
@@ -98,3 +99,28 @@ def test_other_weights_are_run_again(changed: dict[str, Any], tiny_store: Store)
         KeptEffects(store, counts, replies).effect(**ASKED)  # type: ignore[arg-type]
         KeptFirings(store, counts, replies).on("sae", 1, TEXTS, written_by="r")  # type: ignore[arg-type]
         assert counts.n == n * (1 + len(TEXTS))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        "no JSON",
+        '{"texts": [], "written_by": "r", "prompts": [], "rises": [], "strength": 1, "kl": 1}',
+    ],
+)
+def test_nonsense_that_a_store_keeps_is_an_error_with_its_kind(text: str, tiny_store: Store) -> None:
+    """A store may be from anybody."""
+    replies = Kept()
+    effects = KeptEffects(Seen(tiny_store), Counts(), replies)  # type: ignore[arg-type]
+    firings = KeptFirings(Seen(tiny_store), Counts(), replies)  # type: ignore[arg-type]
+    effects.effect(**ASKED)
+    firings.on("sae", 1, TEXTS, written_by="r")
+    for key in replies:
+        replies[key] = ChatReply(text, "m")
+    with pytest.raises(StoreDamaged, match="cannot be read"):
+        effects.effect(**ASKED)
+    with pytest.raises(StoreDamaged, match="cannot be read"):
+        firings.on("sae", 1, TEXTS, written_by="r")

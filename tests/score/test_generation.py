@@ -510,6 +510,7 @@ def test_the_command_scores_with_it(
         {"activations": [0.0, float("nan")]},
         {"activations": [0.0, -1.0]},
         {"activations": [0.0, float("inf")]},
+        {"activations": [0.0, 1e39]},  # in 32 bits, too
         {"activations": None},
     ],
 )
