@@ -62,6 +62,20 @@ class Continuations:
     first: Tensor
 
 
+def side_by_side(runs: Sequence[Continuations]) -> Continuations:
+    """Of the same prompts and samples at the factors of each, one after the other."""
+    longest = max(run.ids.shape[-1] for run in runs)
+
+    def to(run: Tensor, value: float) -> Tensor:
+        return torch.nn.functional.pad(run, (0, longest - run.shape[-1]), value=value)
+
+    return Continuations(
+        torch.cat([to(run.ids, -1) for run in runs], 1),
+        torch.cat([to(run.log_probs, 0.0) for run in runs], 1),
+        torch.cat([run.first for run in runs], 1),
+    )
+
+
 @dataclass(eq=False)
 class Prompts:
     """Rows of token ids, as given, and side by side with padding before them."""

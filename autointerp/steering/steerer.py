@@ -23,6 +23,9 @@ SMALL = 1e9
 tokens at two strengths: 2.8 s of processor time with one thread, 15 to 50 s with two)."""
 MAX_PROMPT = 4096
 """Tokens of a prompt."""
+MAX_POSITIONS = 16_384
+"""Tokens of all texts that are written at once. The cache of each takes memory: 46 KB in SmolLM2, ten times that in a model of
+7 billion weights."""
 
 
 class _Strength(NamedTuple):
@@ -249,6 +252,15 @@ class _Run:
     def _run(
         self, factors: Sequence[float], sampling: "Sampling", report: Callable[[int], None] = lambda _: None
     ) -> "Continuations":
-        return self.continuer.run(
-            self.prompts, self.edit, factors, sampling, start=self.start, on_token=report
-        )  # fmt: skip
+        """As many factors at a time as memory is for."""
+        from autointerp.models.continuations import side_by_side
+
+        positions = sampling.n_samples * (len(self.ids) + sampling.n_new)
+        width = max(1, MAX_POSITIONS // positions)
+        runs = [
+            self.continuer.run(
+                self.prompts, self.edit, factors[at : at + width], sampling, start=self.start, on_token=report
+            )
+            for at in range(0, len(factors), width)
+        ]
+        return side_by_side(runs)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from autointerp.errors import UserError
 from autointerp.probe import Prober
 from autointerp.steering import SteeringOptions
 from autointerp.steering.steerer import Steerer
@@ -159,6 +160,25 @@ def test_stop_and_run_again(open_page: Any, runnable: Store, latent: int, monkey
     assert "Stopped" in messages(app)
     assert asked == [PROMPT]
     monkeypatch.setattr(Steerer, "steer", real)
+    app.button(key="steering_again").click().run()
+    assert texts(steered(app))[0]
+
+
+def test_what_failed_can_be_tried_again(
+    open_page: Any, runnable: Store, latent: int, monkeypatch: Any
+) -> None:
+    """As when too many people ask at once."""
+
+    def busy(*_: Any, **__: Any) -> Any:
+        raise UserError("Too many people are asking for this at once.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Steerer, "steer", busy)
+        app = open_page(runnable, "feature", coder="sae", latent=str(latent), steer="1", prompt="Try again")
+        until = time.monotonic() + LONG_SECONDS
+        while "Too many" not in messages(app) and time.monotonic() < until:
+            app.run()
+        assert "Too many" in messages(app)
     app.button(key="steering_again").click().run()
     assert texts(steered(app))[0]
 

@@ -13,6 +13,7 @@ from scipy.stats import entropy
 
 from autointerp.caching import cache
 from autointerp.errors import CoderLoadError, CorpusError, ModelLoadError, UnknownName, UserError
+from autointerp.models.continuations import Continuer
 from autointerp.probe import Prober
 from autointerp.probe.recorded import load_coder, load_subject
 from autointerp.steering import SteeringOptions
@@ -126,6 +127,33 @@ def test_several_latents_are_raised_together_and_held_at_zero(store: Store, stee
     assert held.added == ()
     assert held.kl is not None
     assert held.kl >= 0
+
+
+def test_what_takes_too_much_memory_at_once_is_written_one_after_the_other(
+    store: Store, steerer: Steerer, monkeypatch: Any
+) -> None:
+    latent, at_once = firing(store, "residual"), []
+    run = Continuer.run
+
+    def noted(self: Continuer, prompts: Any, edit: Any, factors: Any, sampling: Any, **more: Any) -> Any:
+        at_once.append(
+            len(prompts.rows) * len(factors) * sampling.n_samples * (prompts.width + sampling.n_new)
+        )
+        return run(self, prompts, edit, factors, sampling, **more)
+
+    options = SteeringOptions((latent,), (0.1, 0.3, 0.5), "kl", n_new=5, n_samples=3)
+    whole = steerer.steer("residual", PROMPT, options)
+    monkeypatch.setattr(Continuer, "run", noted)
+    monkeypatch.setattr("autointerp.steering.steerer.MAX_POSITIONS", 100)
+    parts = steerer.steer("residual", PROMPT, options)
+    assert max(at_once) <= 100
+    assert [text.text for text in parts.clean] == [text.text for text in whole.clean]
+    for part, steered in zip(parts.steered, whole.steered, strict=True):
+        assert part.kl == pytest.approx(steered.kl, rel=1e-3)
+        assert [text.text for text in part.continuations] == [text.text for text in steered.continuations]
+        for one, other in zip(part.continuations, steered.continuations, strict=True):
+            np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-3)
+            np.testing.assert_allclose(one.changes, other.changes, atol=1e-3)
 
 
 def test_a_strength_that_makes_nan_fails_alone(store: Store, steerer: Steerer, monkeypatch: Any) -> None:

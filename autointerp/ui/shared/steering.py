@@ -204,8 +204,10 @@ def draw(
         return
     if work.result is not None:
         components.steering(record(store, coder, work.result), key="steering")
-    elif work.error is not None:
+        return
+    if work.error is not None:
         st.error(sentence(work.error, 2000))
+        st.button("Retry", key="steering_again", icon=":material/refresh:", on_click=_again)
     else:
         st.info("Stopped.")
         st.button("Run", key="steering_again", icon=":material/play_arrow:", on_click=_again)
