@@ -44,7 +44,7 @@ class Floors:
         self._pools: dict[str, tuple[float, _Pool]] = {}
 
     def choose(self, explanation: Explanation, options: ScoreOptions) -> Explanation | None:
-        """The random other explanation that `explanation` is held against: of another latent with another text,
+        """The random other explanation that `explanation` is held against: of another latent with other words,
         by the same explainer where there is one. `None` where `options` want none, where the scorer reads no explanation, or
         when this coder has no other.
 
@@ -63,7 +63,7 @@ class Floors:
         for _ in range(len(hashes)):
             i = int(hashes.argmin())
             other = pool.explanations[i]
-            if other.latent != explanation.latent and other.text != explanation.text:
+            if other.latent != explanation.latent and _words(other) != _words(explanation):
                 if other.explainer == explanation.explainer:
                     return self._stored(other.id)
                 second = second or other
@@ -102,6 +102,11 @@ class Floors:
             ],
             hashes,
         )
+
+
+def _words(explanation: Explanation) -> list[str]:
+    """What it says, however it is spaced and capitalized: a judge reads it the same way."""
+    return explanation.text.casefold().split()
 
 
 def _hash(text: str) -> int:

@@ -78,6 +78,8 @@ class Intervention(Scorer):
             effect, key = self.effects.effect(
                 *plan.of, prompts, kl=self.kl, n_new=N_NEW, seed=plan.seed, cancel=self.cancel
             )
+            if self.cancel is not None:
+                self.cancel.check()
             values, usage = self.differences(effect, explanation.text)
         except (Cancelled, BudgetExceeded):
             raise

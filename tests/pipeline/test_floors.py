@@ -52,6 +52,11 @@ def test_another_latent_with_another_text_by_the_same_explainer(annotations: Ann
         assert by_id[id_].explainer == "pattern"
 
 
+def test_the_same_words_are_no_floor(annotations: Annotations) -> None:
+    annotations.add(Explanation(coder="sae", latent=300, text=" Pattern\n  3", explainer="pattern"))
+    assert draws(annotations, range(3, 4)) == {}
+
+
 def test_the_whole_record_is_drawn(annotations: Annotations) -> None:
     """The judge looks for the parts that a floor's explanation states, as for those of the explanation it is held against."""
     parts = {

@@ -325,6 +325,24 @@ class Reader:
         return LogProbs([-10.0 + sum(2.0 * passage.count(word) for word in words) for passage in passages])
 
 
+def test_after_a_cancel_the_judge_is_not_asked() -> None:
+    cancel = CancelToken()
+
+    class Stops(Shouts):
+        def effect(self, *args: Any, **more: Any) -> tuple[Effect, str]:
+            cancel.cancel()
+            return super().effect(*args, **more)
+
+    class Unasked(Reader):
+        def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
+            raise AssertionError("asked")
+
+    examples = heldout(20, 0)
+    with_latent = type(examples)(examples.activating, (), 10.0, of=("sae", 0))
+    with pytest.raises(Cancelled):
+        Intervention(Unasked(), Stops(), cancel=cancel).run(explained("WORD"), with_latent, seed=0)
+
+
 def test_a_true_explanation_is_told_from_another() -> None:
     examples = heldout(20, 0)
     with_latent = type(examples)(examples.activating, (), 10.0, of=("sae", 0))
