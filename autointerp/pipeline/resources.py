@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from autointerp import settings
-from autointerp.errors import NoHead, UserError
+from autointerp.errors import ModelLoadError, NoHead, UserError
 from autointerp.llm.client import Client
 from autointerp.llm.costs import Budget, PriceTable
 from autointerp.llm.endpoints import base_url as full_url
@@ -146,7 +146,7 @@ class Resources:
             if self._text_model is None:
                 source = self.store.meta["model"]
                 if self.store.meta["tokenizer"].get("by_name"):
-                    raise UserError(
+                    raise ModelLoadError(
                         f"{source['name']} is not with this store, which was imported, so no scorer can ask it how likely a "
                         "text is. Choose another scorer."
                     )

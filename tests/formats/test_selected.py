@@ -15,6 +15,7 @@ from autointerp.formats.registry import IMPORTS, recognise
 from autointerp.formats.requests import ImportRequest
 from autointerp.formats.selected.names import vocabulary
 from autointerp.formats.summary import Summary
+from autointerp.llm.options import LLMOptions
 from autointerp.pipeline.examples import heldout_places, select_evidence
 from autointerp.pipeline.resources import Resources
 from autointerp.probe.recorded import load_subject
@@ -46,6 +47,7 @@ from tests.formats.neuronpedia_files import (
     write_export,
     write_lines,
 )
+from tests.pipeline.conftest import score_once, write_once
 
 
 def run(name: str, *sources: Path, store: Path, coder: str | None = None, **options: Any) -> Summary:
@@ -506,3 +508,21 @@ def test_many_latents_and_contexts_of_any_length_come_back(tmp_path: Path):
     assert found.keys() == expected.keys()
     for key, told in expected.items():
         assert found[key] == np.array(told, np.float16).astype(float).tolist()
+
+
+@pytest.mark.parametrize("scorer", ["generation", "intervention", "surprisal"])
+def test_what_runs_the_model_fails_and_nothing_is_asked(
+    scorer: str, imported: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> Any:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("autointerp.llm.client.Client.submit", asked)
+    llm = LLMOptions(model="m", base_url="http://127.0.0.1:9/v1") if scorer == "generation" else None
+    with Annotations(imported.path) as annotations:
+        resources = Resources(imported, annotations)
+        mine = write_once(resources, SOURCE, 0, "a cat", author="me")
+        score = score_once(resources, mine, ScoreOptions(scorer=scorer, llm=llm, n_examples=2, n_negatives=2))
+        resources.annotations.add(score)
+    assert (score.status, score.value, score.error_kind) == ("failed", None, "model"), score.error
+    assert "was imported" in str(score.error)
