@@ -265,6 +265,16 @@ def test_texts_that_do_not_count_are_in_no_figure(
     assert resources.annotations.judged(score.id) == rows
 
 
+def test_texts_are_held_against_the_explanation_they_were_written_from(
+    resources: Resources, options: Any, server: ScriptedServer
+) -> None:
+    mine, _ = two(resources)
+    server.say = lambda body: json.dumps({"texts": ["A fox.", "An array.", "a dog", "a cat"]})
+    copied = "is copied from the explanation"
+    errors = [row.error for row in judged(score_once(resources, mine, options()))]
+    assert errors == [copied, None, None, None, None, copied, None, None]
+
+
 def failed(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Score:
     score = score_once(resources, explanation, options)
     assert (score.status, score.value, score.floor, score.ci_low) == ("failed", None, None, None)
