@@ -181,8 +181,8 @@ def test_scores_equal_a_plain_implementation(
     assert max(row.window for row in rows) > store.ctx_len, "one text is longer than a context"
 
 
-def ended(hits: Sequence[bool], others: Sequence[bool]) -> Score:
-    """A score of texts with these outcomes."""
+def ended(hits: Sequence[bool], others: Sequence[bool], fires_above: float = 0.0) -> Score:
+    """A score of texts with these outcomes: an activation of 1 or 0, where the corpus's maximum is 2."""
     written = {
         True: [f"text number {i}" for i in range(len(hits))],
         False: [f"other {i}" for i in range(len(others))],
@@ -201,7 +201,7 @@ def ended(hits: Sequence[bool], others: Sequence[bool]) -> Score:
         return json.dumps({"texts": written["Explanation: mine" in request.messages[-1].content]})
 
     with MockClient(say) as client:
-        scorer = Generation(client, Fires(), n_texts=len(hits))
+        scorer = Generation(client, Fires(), n_texts=len(hits), fires_above=fires_above)
         made = explained("mine"), explained("theirs", latent=4)
         heldout = Heldout([], [], latent_max=2.0, of=("sae", 3))
         return scorer.run(made[0], heldout, seed=1, floor=made[1] if others else None)
@@ -218,6 +218,11 @@ def test_intervals_are_those_of_resampled_texts() -> None:
     ):
         assert found == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=0.11)
     assert standing(score, None) == "above"
+
+
+@pytest.mark.parametrize(("fires_above", "value"), [(0.0, 0.75), (0.49, 0.75), (0.5, 0.0), (1.0, 0.0)])
+def test_a_threshold_is_a_share_of_the_maximum(fires_above: float, value: float) -> None:
+    assert ended([True] * 3 + [False], [True] * 4, fires_above).value == value
 
 
 def test_one_that_fires_in_any_text_is_not_well_explained() -> None:
@@ -362,6 +367,7 @@ def test_what_is_written_is_paid_for_once(
     score_once(resources, mine, options(seed=1))
     assert server.n_requests == 4
     assert {body["seed"] for body in server.bodies} == {0, 1}
+    assert {body["temperature"] for body in server.bodies} == {0.7}
     assert options().identity() == options(fires_above=0.0).identity()
     assert config_hash(options().identity()) != config_hash(options(fires_above=0.1).identity())
 
