@@ -398,6 +398,7 @@ def test_visitors_take_turns(visited: None, monkeypatch: pytest.MonkeyPatch):
     [
         ("probe", {"text": "the cat"}),
         ("feature", {"coder": "sae", "latent": "0", "text": "the cat"}),
+        ("feature", {"coder": "sae", "latent": "0", "steer": "1", "prompt": "the cat"}),
         ("features", {"search": "cats", "mode": "near"}),
         ("features", {"search": "cats", "mode": "regex"}),
     ],
@@ -406,6 +407,7 @@ def test_what_costs_time_says_that_others_are_at_it(
     visit: Visit, visited: None, tiny_store: Store, name: str, params: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(roles, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("autointerp.ui.shared.steering.POLL_SECONDS", 60)
     for _ in range(roles.AT_ONCE):
         roles._turns.acquire()
     try:
