@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autointerp.types import CoderInfo
+if TYPE_CHECKING:  # which imports numpy
+    from autointerp.types import CoderInfo
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,6 @@ def default_name(source: str) -> str:
     return "-".join(part for part in parts if part)
 
 
-def trained_first(infos: Iterable[CoderInfo]) -> list[CoderInfo]:
+def trained_first(infos: "Iterable[CoderInfo]") -> "list[CoderInfo]":
     """Controls last; otherwise in their order."""
     return sorted(infos, key=lambda info: kind(info.kind).is_control)
