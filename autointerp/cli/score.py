@@ -248,9 +248,9 @@ def _text(result: dict[str, Any], done: Done) -> str:
     if result["unparsed"]:
         of = f"  {result['unparsed']:,} of {result['answered'] + result['unparsed']:,}"
         lines.append(
-            f"{of} texts are empty, repeated or copied and count in no figure"
+            f"{of} texts are empty, repeated or copied and are left out"
             if SCORERS[result["scorer"]].metric == "hit_rate"
-            else f"{of} answers could not be read and count in no figure; the same command with --redo asks only for these "
+            else f"{of} answers could not be read and are left out; the same command with --redo asks only for these "
             "again"
         )
     if "pooled" in result:

@@ -505,7 +505,7 @@ def test_the_command_scores_with_it(
     (done,) = json.loads(capfd.readouterr().out)["scorers"]
     assert (done["succeeded"], done["judge"], server.n_requests) == (2, "llm", 2)
     assert main(command[:-1]) == 0
-    assert "  2 of 16 texts are empty, repeated or copied and count in no figure\n" in capfd.readouterr().out
+    assert "  2 of 16 texts are empty, repeated or copied and are left out\n" in capfd.readouterr().out
     assert main(command) == 0
     (again,) = json.loads(capfd.readouterr().out)["scorers"]
     assert again["already"] == 2

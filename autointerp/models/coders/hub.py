@@ -94,7 +94,7 @@ def _listing(name: HubName) -> list[str]:
 
     try:
         return HfApi().list_repo_files(name.repository, revision=name.revision)
-    except Exception:  # as above; what is wrong says the download
+    except Exception:  # as above; the download that follows says what is wrong
         return []
 
 

@@ -185,9 +185,9 @@ def _uncounted(score: Score) -> list[str]:
         return [
             "Not counted",
             fmt.count(score.unparsed),
-            "Texts that are empty, repeated or copied; not part of any figure",
+            "Texts that are empty, repeated or copied; left out of every figure",
         ]
-    return ["Unparsed", fmt.count(score.unparsed), "Unreadable answers; not part of any figure"]
+    return ["Unparsed", fmt.count(score.unparsed), "Unreadable answers; left out of every figure"]
 
 
 def _held_against(score: Score) -> list[str]:

@@ -183,7 +183,7 @@ def _decile(window: JudgedWindow) -> int | None:
 
 def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
     """Errors first, the two kinds apart, worst first in each."""
-    unparsed = Part("unparsed", "Unparsed", "unreadable answers, not part of any figure", [])
+    unparsed = Part("unparsed", "Unparsed", "unreadable answers, left out of every figure", [])
     if score.metric in UNSPLIT:
         read = [window for window in windows if window.judged.parsed]
         if score.metric == "nats":
