@@ -1,6 +1,6 @@
 """Running a model with one of its tensors replaced, from the replaced layer on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from autointerp.models.hooks import Tap, hooked
 from autointerp.models.residual import residual_argument
+from autointerp.models.resume import giving, layers_before
 from autointerp.models.subject import SubjectModel
 
 
@@ -24,7 +25,7 @@ class Splicer:
         self.subject, self.target = subject, target
         self.residual = residual_argument(subject, target) if target.side == "output" else None
         """Which argument of the module its output contains as it is: the residual stream. `None` where it contains none."""
-        self._before = _layers_before(subject, target.module)
+        self._before = layers_before(subject, target.module)
         self._recorded: dict[str, Any] = {}
         self._tried = not self._before
         self.skipped: Tensor | None = None
@@ -67,8 +68,9 @@ class Splicer:
         inputs = self.subject.inputs(ids.repeat(m, 1))
         with ExitStack() as stack:
             for name in self._before:
+                output = _repeated(self._recorded[name], m, ids.shape)
                 stack.enter_context(
-                    _giving(self.subject.modules[name], _repeated(self._recorded[name], m, ids.shape))
+                    giving(self.subject.modules[name], lambda *_args, output=output, **_kwargs: output)
                 )
             stack.enter_context(
                 hooked(self.subject.base, [self.target], lambda _, x: stacked.to(x.dtype).reshape(x.shape))
@@ -88,27 +90,6 @@ class Splicer:
             return
         if float((again - clean).abs().max()) > 1e-2 * float(clean.std()):
             self._before = []
-
-
-def _layers_before(subject: SubjectModel, module: str) -> list[str]:
-    """The layers that stand before the one with `module` in the first list of modules on its path."""
-    parts = module.split(".")
-    for at, part in enumerate(parts):
-        around = ".".join(parts[:at])
-        if part.isdigit() and isinstance(subject.modules.get(around), nn.ModuleList):
-            return [f"{around}.{index}" for index in range(int(part))]
-    return []
-
-
-@contextmanager
-def _giving(module: nn.Module, output: Any) -> Iterator[None]:
-    """Within, the module returns `output` without running."""
-    forward: Callable[..., Any] = lambda *_args, **_kwargs: output  # noqa: E731
-    module.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        del module.__dict__["forward"]
 
 
 def _repeated(output: Any, times: int, shape: torch.Size) -> Any:

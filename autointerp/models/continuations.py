@@ -1,24 +1,29 @@
 """Continuing prompts with and without an edit of a coder's latents, many at once.
 
-All continuations of a prompt share what they have in common: its tokens before the first edited position are run once, and
-their key-value cache is copied. `transformers`' own `generate` runs the model, with its usual habits (sampling filters,
+All continuations of a prompt share what they have in common. Its tokens before the first edited position are run once, and
+their key-value cache is copied. Its edited tokens are run once without the edit: the layers before the edited one (that one too
+where its output is what is edited) give at every strength what they gave then. Both are tried on the model first; one whose
+cache has not an entry for each layer that can be copied (recurrent states: Mamba, RWKV), or whose layers pass on more than
+they return, runs whole passes. `transformers`' own `generate` runs the model, with its usual habits (sampling filters,
 penalties) switched off. Random numbers depend on the seed, the sample's number and the place alone (and, where asked, on the
 prompt), so that continuations with different factors differ by what the edit does to the model, not by luck.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from autointerp.errors import BadActivations, CorpusError, UserError
+from autointerp.errors import CorpusError
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.edits import Edit, Passes, check_editable, editing
+from autointerp.models.hooks import Tap, hooked
+from autointerp.models.resume import CleanPass, layers_unchanged, recording, resuming
+from autointerp.models.sampler import OnToken, Sampler, Sampling
 from autointerp.models.subject import SubjectModel
 
 CLOSE = 1e-2
@@ -26,29 +31,6 @@ CLOSE = 1e-2
 
 TRIED = 4
 """Tokens on which the model's cache is tried."""
-
-OnToken = Callable[[int], None]
-"""Told after every new token how many there are. An exception from it ends the generation."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """`n_samples` texts of `n_new` tokens at most for each prompt and factor. `temperature` 0 takes the likeliest token.
-    `by_prompt`: whether every prompt has random numbers of its own, for means over prompts."""
-
-    n_new: int
-    temperature: float = 1.0
-    seed: int = 0
-    n_samples: int = 1
-    by_prompt: bool = False
-
-    def __post_init__(self) -> None:
-        if self.n_new < 1 or self.n_samples < 1:
-            raise UserError(
-                f"{self.n_new} new tokens and {self.n_samples} samples: at least 1 of each is needed"
-            )
-        if not 0 <= self.temperature < float("inf"):
-            raise UserError(f"temperature is {self.temperature}; 0 (the likeliest token) or more is needed")
 
 
 @dataclass(frozen=True)
@@ -84,6 +66,7 @@ class Prompts:
     ids: Tensor
     mask: Tensor
     _caches: dict[int, Any] = field(default_factory=dict)
+    _clean: dict[int, CleanPass] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -97,6 +80,9 @@ class Continuer:
         """Raises UserError or CoderLoadError where latents of this coder cannot be edited."""
         check_editable(subject, coder)
         self.subject, self.coder = subject, coder
+        assert coder.target is not None
+        self._unchanged = layers_unchanged(subject, [coder.tap, coder.target])
+        self._resumes: dict[bool, bool] = {}
         self._uses_cache: bool | None = None
         self._copies_cache: bool | None = None
         self._hides_padding: bool | None = None
@@ -146,13 +132,13 @@ class Continuer:
         repeats = f * s
         by_row = torch.tensor([factor for factor in factors for _ in range(s)], dtype=torch.float32)
         passes = Passes(prompts.width)
-        sampler = _Sampler(
+        sampler = Sampler(
             sampling, n * f, passes, on_token, [float(x) for x in factors], ends(self.subject), prompts.rows
         )
         keeps_state = self._keeps_state()
         with torch.inference_mode():
             cache = self._cache(prompts, int(starts.min()), repeats)
-            with editing(
+            with self._resuming(prompts, int(starts.min()), repeats, cache), editing(
                 self.subject, self.coder, edit,
                 by_row.repeat(n).to(self.subject.device), starts.repeat_interleave(repeats), passes,
             ):  # fmt: skip
@@ -168,6 +154,9 @@ class Continuer:
         rows, n = continuations.shape
         new = continuations.clamp(min=0)
         with torch.inference_mode():
+            clean = next(iter(prompt._clean.values()), None)
+            if clean is not None:
+                return self._clean_log_probs(clean, prompt, continuations, new)
             cache = self._cache(prompt, prompt.width - 1, rows)
             whole = torch.cat([prompt.ids.repeat(rows, 1), new], dim=1)
             inputs: dict[str, Any] = {"input_ids": whole[:, :-1]}
@@ -177,6 +166,90 @@ class Continuer:
             logits = self.subject.model(**inputs).logits[:, -n:].float()
             chosen = torch.log_softmax(logits, dim=-1).gather(2, new[:, :, None])[:, :, 0]
         return torch.where(continuations >= 0, chosen, 0.0)
+
+    def _clean_log_probs(
+        self, clean: CleanPass, prompt: Prompts, continuations: Tensor, new: Tensor
+    ) -> Tensor:
+        """As `clean_log_probs`, from the cache after the whole prompt."""
+        rows, n = new.shape
+        log_probs = clean.first.expand(rows, -1)[:, None]
+        if n > 1:
+            cache = copy.deepcopy(clean.cache)
+            cache.batch_repeat_interleave(rows)
+            mask = torch.ones(rows, prompt.width + n - 1, dtype=torch.long, device=new.device)
+            made = self.subject.model(input_ids=new[:, :-1], past_key_values=cache, attention_mask=mask)
+            log_probs = torch.cat([log_probs, torch.log_softmax(made.logits.float(), -1)], 1)
+        return torch.where(continuations >= 0, log_probs.gather(2, new[:, :, None])[:, :, 0], 0.0)
+
+    @contextmanager
+    def _resuming(self, prompts: Prompts, n: int, repeats: int, cache: Any) -> Iterator[None]:
+        """Within, `_generate` on `prompts` from their n-th position on runs no layer that the edit does not change, where that
+        gives what whole passes give (tried once)."""
+        several = prompts.width - n > 1
+        if not self._unchanged or not self._keeps_state() or (n > 0 and cache is None):
+            yield
+            return
+        if several not in self._resumes:
+            self._resumes[several] = self._resumes_well(prompts, n)
+        if not self._resumes[several]:
+            yield
+            return
+        with resuming(self.subject, self._unchanged, self._clean(prompts, n), repeats):
+            yield
+
+    def _clean(self, prompts: Prompts, n: int) -> CleanPass:
+        """The clean pass over the positions from the n-th on; run once."""
+        if n not in prompts._clean:
+            clean = CleanPass(len(prompts.rows), n_read=prompts.width - n)
+            sampler = self._sampler(Sampling(1, temperature=0.0), prompts)
+            with recording(self.subject, self._unchanged, clean):
+                self._generate(prompts, 1, 1, sampler, self._cache(prompts, n, 1))
+            clean.first = sampler.first
+            prompts._clean[n] = clean
+        return prompts._clean[n]
+
+    def _resumes_well(self, prompts: Prompts, n: int) -> bool:
+        """Whether two tokens after the prompt are given as by whole passes, with the target changed."""
+        target = self.coder.target
+        assert target is not None
+
+        def change(_: Tap, x: Tensor) -> Tensor:
+            return x + x.float().std().to(x.dtype) * torch.linspace(
+                -1, 1, x.shape[-1], device=x.device, dtype=x.dtype
+            )
+
+        made = []
+        try:
+            clean = self._clean(prompts, n)
+            for resumed in (False, True):
+                sampler = self._sampler(Sampling(2, temperature=0.0), prompts, 2)
+                with ExitStack() as stack:
+                    if resumed:
+                        stack.enter_context(resuming(self.subject, self._unchanged, clean, 2))
+                    stack.enter_context(hooked(self.subject.base, [target], change))
+                    self._generate(prompts, 2, 2, sampler, self._cache(prompts, n, 2))
+                made.append((sampler.first, *sampler.result()))
+        except (
+            AttributeError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            IndexError,
+            KeyError,
+            NotImplementedError,
+        ):
+            prompts._clean.clear()
+            return False
+        (first, ids, log_probs), (again, same_ids, same) = made
+        close = (
+            float((log_probs - same).abs().max()) <= CLOSE * float(first.std())
+            if len(ids[0]) == len(same_ids[0])
+            else False
+        )
+        if _same(again, first) and torch.equal(ids, same_ids) and close:
+            return True
+        prompts._clean.clear()
+        return False
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> Prompts:
         width = max(map(len, rows))
@@ -193,7 +266,7 @@ class Continuer:
         prompts: Prompts,
         repeats: int,
         n_new: int,
-        sampler: "_Sampler",
+        sampler: Sampler,
         cache: Any = None,
         *,
         use_cache: bool = True,
@@ -279,87 +352,12 @@ class Continuer:
             self._generate(prompts, repeats, 1, sampler, cache)
         return sampler.first
 
-    def _sampler(self, sampling: Sampling, prompts: Prompts, repeats: int = 1) -> "_Sampler":
-        return _Sampler(sampling, len(prompts.rows) * repeats, Passes(prompts.width), lambda _: None)
+    def _sampler(self, sampling: Sampling, prompts: Prompts, repeats: int = 1) -> Sampler:
+        return Sampler(sampling, len(prompts.rows) * repeats, Passes(prompts.width), lambda _: None)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and float((a - b).abs().max()) <= CLOSE * float(b.std())
-
-
-class _Sampler:
-    """A logits processor that chooses the next token by the Gumbel trick and notes what it was chosen from.
-
-    Rows are ordered by prompt and factor, then by sample.
-    """
-
-    def __init__(
-        self,
-        sampling: Sampling,
-        n_groups: int,
-        passes: Passes,
-        on_token: OnToken,
-        factors: Sequence[float] = (),
-        ends: Sequence[int] = (),
-        prompts: Sequence[Sequence[int]] = (),
-    ):
-        self._sampling, self._n_groups, self._passes, self._on_token = sampling, n_groups, passes, on_token
-        self._factors = factors
-        self._ends = torch.tensor(ends, dtype=torch.long)
-        self._ended: Tensor | None = None
-        seeds = [(sampling.seed * 1_000_003 + sample) % 2**63 for sample in range(sampling.n_samples)]
-        if sampling.by_prompt:
-            seeds = [_mixed(seed, prompt) for prompt in prompts for seed in seeds]
-        self._random = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._chosen: list[Tensor] = []
-        self._log_probs: list[Tensor] = []
-        self._begin = passes.n_known
-        self.first = torch.empty(0)
-        """Float32[Tensor, "rows vocab"]: log probabilities of the token after the prompt."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self._passes.n_known = input_ids.shape[1] + 1
-        log_probs = torch.log_softmax(scores.float(), dim=-1)
-        bad = ~torch.isfinite(log_probs.max(dim=-1).values)
-        if bool(bad.any()):
-            self._refuse(int(bad.nonzero()[0]))
-        if not self._chosen:
-            self.first = log_probs.clone()
-        values = log_probs
-        if self._sampling.temperature > 0:
-            vocab = scores.shape[-1]
-            drawn = [torch.empty(vocab).exponential_(generator=random) for random in self._random]
-            n_samples = self._sampling.n_samples
-            noise = -torch.stack(drawn).log().to(scores.device).view(-1, 1, n_samples, vocab)
-            noise = noise.expand(-1, self._n_groups // len(noise), -1, -1).reshape(scores.shape)
-            values = log_probs / self._sampling.temperature + noise
-        chosen = values.argmax(dim=-1)
-        of_chosen = log_probs.gather(1, chosen[:, None])[:, 0]
-        ended = torch.zeros_like(chosen, dtype=torch.bool) if self._ended is None else self._ended
-        self._chosen.append(chosen.masked_fill(ended, -1))
-        self._log_probs.append(of_chosen.masked_fill(ended, 0.0))
-        self._ended = ended | torch.isin(chosen, self._ends.to(chosen.device))
-        self._on_token(len(self._chosen))
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter_(1, chosen[:, None], 0.0)
-
-    def _refuse(self, row: int) -> None:
-        if self._factors:
-            factor = self._factors[row // self._sampling.n_samples % len(self._factors)]
-            if factor != 0:
-                raise BadActivations(
-                    f"A strength of {factor:g} makes the model give NaN or infinity. Choose a smaller one."
-                )
-        raise BadActivations("The model gives NaN or infinity on this prompt. Check its weights.")
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        """Ids and log probabilities, [rows, n]; -1 and 0 after the end of a text."""
-        return torch.stack(self._chosen, 1), torch.stack(self._log_probs, 1)
-
-
-def _mixed(seed: int, prompt: Sequence[int]) -> int:
-    """A seed of this prompt's own."""
-    return int(np.random.SeedSequence([seed, *prompt]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def ends(subject: SubjectModel) -> list[int]:
