@@ -107,6 +107,7 @@ class _Run:
             None if options.start == "last" else min(n_added, len(ids) - 1)
         )  # what was put before the text is no text
         self.prompts: Prompts = continuer.prompts([self.ids], options.n_new)[0]
+        self._clean: Tensor | None = None
 
     def result(self) -> SteeringResult:
         strengths = self._strengths()
@@ -143,13 +144,18 @@ class _Run:
 
     def _kls(self, strengths: Sequence[float], measured: dict[float, float]) -> list[float]:
         """KL of the token after the prompt, in nats, at each strength; those measured are kept in `measured`."""
+        import torch
+
         from autointerp.models.continuations import Sampling
         from autointerp.models.strength import mean_kl
 
+        once = Sampling(1, temperature=0.0)
+        if self._clean is None:
+            self._clean = self._run([0.0], once).first
         new = [strength for strength in strengths if strength not in measured]
         if new:
-            run = self._run([0.0, *new], Sampling(1, temperature=0.0))
-            measured |= dict(zip(new, mean_kl(run.first), strict=True))
+            first = torch.cat([self._clean, self._run(new, once).first], 1)
+            measured |= dict(zip(new, mean_kl(first), strict=True))
         return [measured[strength] for strength in strengths]
 
     def _continue(

@@ -1,5 +1,6 @@
 """Continuing prompts under an edit equals the plain way: one whole pass a token, with one hook that adds the direction."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_continuations_equal_whole_passes(name: str, tmp_path: Path) -> None:
     groups = continuer.prompts(ROWS, GREEDY.n_new)
     assert sorted(row for group in groups for row in group.rows) == sorted(ROWS)
     for group in groups:
-        for start in (None, 1):
+        for start in (None, 1, 0):
             made = continuer.run(group, edit, [0.0, 3.0], GREEDY, start=start)
             for at, row in enumerate(group.rows):
                 for f, factor in enumerate([0.0, 3.0]):
@@ -78,6 +79,96 @@ def test_continuations_equal_whole_passes(name: str, tmp_path: Path) -> None:
                     assert got[got >= 0].tolist() == ids
                     np.testing.assert_allclose(made.log_probs[at, f, 0][: len(ids)], log_probs, atol=2e-4)
                     assert float(made.first[at, f].max()) == pytest.approx(log_probs[0], abs=2e-4)
+
+
+def positions_run(module: torch.nn.Module, width: int, counted: list[int]) -> Any:
+    """A hook that notes how many tokens, over all rows, each call of the module reads, each of `width` numbers."""
+
+    def note(_m: Any, args: tuple, kwargs: dict) -> None:
+        x = next(x for x in (*args, *kwargs.values()) if isinstance(x, torch.Tensor))
+        counted.append(x.numel() // width)
+
+    return module.register_forward_pre_hook(note, with_kwargs=True)
+
+
+LONG = [[5, 9, 40, 7, 22, 31, 8, 3, 12, 6, 11, 2], [8, 3, 12, 4, 9]]
+
+
+# Plain; rotary; flat within a layer; adds in place; sliding windows, shorter than the text; recurrent states in between.
+@pytest.mark.parametrize("part", ["block", "mlp"])
+@pytest.mark.parametrize(
+    "name", ["GPT-2", "GPT-NeoX", "Llama", "OPT", "Falcon", "Gemma-2", "Gemma-3", "LFM2"]
+)
+def test_what_the_edit_does_not_change_is_run_once(name: str, part: str, tmp_path: Path) -> None:
+    architecture = zoo.ARCHITECTURES[name]
+    point = architecture.block if part == "block" else architecture.mlp
+    if point is None:
+        pytest.skip("no MLP of its own")
+    saved = zoo.save(name, tmp_path / "m")
+    if "Gemma" in name:
+        config = json.loads((saved / "config.json").read_text())
+        (saved / "config.json").write_text(json.dumps(config | {"sliding_window": 4}))
+    subject = load_subject(str(saved))
+    resumed, whole = (
+        Continuer(subject, load_coder(f"random:{point}:24:4", subject=subject)) for _ in range(2)
+    )
+    assert len(resumed._unchanged) == (2 if part == "block" else 1)
+    whole._unchanged = []
+    first_layer = subject.base.get_submodule(resumed._unchanged[0])
+    inside = next(each for each in first_layer.modules() if "Norm" in type(each).__name__)
+    edit, sampling = Edit((3, 7), (4.0, 2.0)), Sampling(4, temperature=0.0)
+    for start in (0, 2, None):
+        for rows in ([LONG[0]], LONG):
+            groups = resumed.prompts(rows, sampling.n_new)
+            for group in groups:
+                wanted = whole.run(group, edit, [0.0, 1.0, 3.0], sampling, start=start)
+                got = resumed.run(group, edit, [0.0, 1.0, 3.0], sampling, start=start)
+                assert torch.equal(got.ids, wanted.ids)
+                torch.testing.assert_close(got.log_probs, wanted.log_probs, atol=2e-4, rtol=0)
+                torch.testing.assert_close(got.first, wanted.first, atol=2e-4, rtol=0)
+                assert float((got.first[:, 0] - got.first[:, 2]).abs().max()) > 1e-2
+        counted: list[int] = []
+        [group] = resumed.prompts([LONG[0]], 4)
+        handle = positions_run(inside, subject.d_model, counted)
+        try:
+            for factors in ([0.0], [1.0, 2.0, 3.0], [0.5]):
+                resumed.run(group, edit, factors, Sampling(1), start=start)
+        finally:
+            handle.remove()
+        if name == "LFM2":
+            assert sum(counted) > len(LONG[0])  # whole passes
+        else:
+            assert sum(counted) == len(LONG[0])
+    assert set(resumed._resumes.values()) == {name != "LFM2"}
+
+
+def test_layers_that_pass_on_more_than_they_return_are_run_again(
+    neox: SubjectModel, sae: SparseCoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    continuer, edit = Continuer(neox, sae), Edit((5,), (2.0,))
+    [prompts] = continuer.prompts([ROWS[0]], 5)
+    monkeypatch.setattr(continuer, "_unchanged", [])
+    wanted = continuer.run(prompts, edit, [0.0, 3.0], GREEDY, start=1)
+    # The edited layer is said to be unchanged, so the edit inside it would be lost.
+    monkeypatch.setattr(continuer, "_unchanged", ["layers.0", "layers.1"])
+    got = continuer.run(prompts, edit, [0.0, 3.0], GREEDY, start=1)
+    assert continuer._resumes == {True: False}
+    torch.testing.assert_close(got.first, wanted.first)
+    assert all("forward" not in module.__dict__ for module in neox.model.modules())
+
+
+def test_the_log_probabilities_of_the_model_as_it_is_do_not_depend_on_what_ran_before(
+    neox: SubjectModel, sae: SparseCoder
+) -> None:
+    continuer, edit = Continuer(neox, sae), Edit((5,), (2.0,))
+    [prompts] = continuer.prompts([ROWS[0]], 5)
+    made = continuer.run(prompts, edit, [3.0], Sampling(5, n_samples=2), start=1).ids[0, 0]
+    [fresh] = continuer.prompts([ROWS[0]], 5)
+    assert prompts._clean
+    assert not fresh._clean
+    torch.testing.assert_close(
+        continuer.clean_log_probs(prompts, made), continuer.clean_log_probs(fresh, made), atol=1e-4, rtol=0
+    )
 
 
 @pytest.fixture(scope="module")

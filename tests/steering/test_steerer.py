@@ -21,6 +21,7 @@ from autointerp.steering.steerer import Steerer
 from autointerp.store import Store
 from autointerp.types import Progress
 from tests.caching.conftest import Lab, lab, store, subject
+from tests.models.test_continuations import positions_run
 from tests.models.tiny import TEXT, save_bert
 
 __all__ = ["lab", "store", "subject"]
@@ -110,6 +111,23 @@ def test_targets_of_kl_are_met_and_those_out_of_reach_say_so(store: Store, steer
     assert beyond.failed is not None
     assert "Choose a smaller KL" in beyond.failed
     assert not beyond.continuations
+
+
+@pytest.mark.parametrize("coder", ["sae", "residual"])
+def test_no_layer_before_the_edit_reads_the_prompt_twice(coder: str, store: Store, steerer: Steerer) -> None:
+    latent = firing(store, coder)
+    options = SteeringOptions((latent,), (0.1, 0.33), "kl", start="prompt", n_new=1)
+    prompt = "The quick brown fox jumps over the lazy dog"
+    steerer.steer(coder, prompt, options)  # what is tried once is tried
+    counted: list[int] = []
+    with steerer._prober.loaded(coder) as (_, subject, _):
+        handle = positions_run(subject.base.get_submodule("layers.0.mlp"), subject.d_model, counted)
+    try:
+        result = steerer.steer(coder, prompt, options)
+    finally:
+        handle.remove()
+    assert [steered.kl for steered in result.steered] == pytest.approx([0.1, 0.33], rel=0.1)
+    assert sum(counted) == len(result.prompt_ids) > 5
 
 
 def test_several_latents_are_raised_together_and_held_at_zero(store: Store, steerer: Steerer) -> None:
