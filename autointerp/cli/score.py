@@ -28,7 +28,7 @@ from autointerp.cli.shared.explanations import chance_text, judge_label
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
-from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS
+from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS, writes_texts
 
 if TYPE_CHECKING:
     from autointerp.pipeline.resources import Resources
@@ -249,7 +249,7 @@ def _text(result: dict[str, Any], done: Done) -> str:
         of = f"  {result['unparsed']:,} of {result['answered'] + result['unparsed']:,}"
         lines.append(
             f"{of} texts are empty, repeated or copied and are left out"
-            if SCORERS[result["scorer"]].metric == "hit_rate"
+            if writes_texts(result["scorer"])
             else f"{of} answers could not be read and are left out; the same command with --redo asks only for these "
             "again"
         )
