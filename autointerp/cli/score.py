@@ -31,6 +31,7 @@ from autointerp.errors import UserError
 from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS, writes_texts
 
 if TYPE_CHECKING:
+    from autointerp.pipeline.estimate import Estimate
     from autointerp.pipeline.resources import Resources
     from autointerp.score.options import ScoreOptions
     from autointerp.types import CoderInfo
@@ -291,11 +292,16 @@ def _dry_run(
     estimates = []
     for options in scorers:
         todo = ids if args.redo else unscored(annotations, args.coder, ids, [options])
-        estimates.append(
-            extrapolate(
-                todo, lambda id_, o=options: estimate_score(resources, annotations.explanation(id_), o)
+        together = frozenset(todo)
+
+        def preview(
+            id_: str, options: "ScoreOptions" = options, together: frozenset[str] = together
+        ) -> "Estimate":
+            return estimate_score(
+                resources, annotations.explanation(id_), options, lambda other: other.id in together
             )
-        )
+
+        estimates.append(extrapolate(todo, preview))
     document = {
         "store": str(args.store),
         "coder": args.coder,
