@@ -5,7 +5,6 @@ import json
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ from autointerp.store.annotations import Annotations
 from tests.caching.conftest import Lab, lab, store, subject
 from tests.models.tiny import TEXT, save_bert
 from tests.pipeline.conftest import explain_once, score_once, write_once
-from tests.score.builders import explained, heldout, window
+from tests.score.builders import distinct, explained, window
 
 __all__ = ["lab", "store", "subject"]
 
@@ -339,10 +338,8 @@ def test_after_a_cancel_the_judge_is_not_asked() -> None:
         def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
             raise AssertionError("asked")
 
-    examples = heldout(20, 0)
-    with_latent = type(examples)(examples.activating, (), 10.0, of=("sae", 0))
     with pytest.raises(Cancelled):
-        Intervention(Unasked(), Stops(), cancel=cancel).run(explained("WORD"), with_latent, seed=0)
+        Intervention(Unasked(), Stops(), cancel=cancel).run(explained("WORD"), distinct(20), seed=0)
 
 
 def test_windows_of_one_prompt_are_one_observation() -> None:
@@ -390,13 +387,8 @@ def test_many_prompts_are_run_within_the_bound(store: Store, monkeypatch: pytest
 
 
 def test_a_true_explanation_is_told_from_another() -> None:
-    firing = [
-        replace(each, example=replace(each.example, token_ids=each.example.token_ids + 10 * i))
-        for i, each in enumerate(heldout(20, 0).activating)
-    ]
-    with_latent = Heldout(firing, (), 10.0, of=("sae", 0))
     scorer = Intervention(Reader(), Shouts())
-    score = scorer.run(explained("WORD"), with_latent, seed=0, floor=explained("rest"))
+    score = scorer.run(explained("WORD"), distinct(20), seed=0, floor=explained("rest"))
     assert score.value == pytest.approx(4 * 0.8)
     assert score.floor == pytest.approx(-2 * 0.8)
     assert score.above_low is not None
