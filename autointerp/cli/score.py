@@ -28,9 +28,10 @@ from autointerp.cli.shared.explanations import chance_text, judge_label
 from autointerp.cli.shared.options import add_options, entries_help, option_values
 from autointerp.cli.shared.output import say, write_result
 from autointerp.errors import UserError
-from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS
+from autointerp.score.registry import EMBEDDER, N_EXAMPLES, SCORERS, writes_texts
 
 if TYPE_CHECKING:
+    from autointerp.pipeline.estimate import Estimate
     from autointerp.pipeline.resources import Resources
     from autointerp.score.options import ScoreOptions
     from autointerp.types import CoderInfo
@@ -249,7 +250,7 @@ def _text(result: dict[str, Any], done: Done) -> str:
         of = f"  {result['unparsed']:,} of {result['answered'] + result['unparsed']:,}"
         lines.append(
             f"{of} texts are empty, repeated or copied and are left out"
-            if SCORERS[result["scorer"]].metric == "hit_rate"
+            if writes_texts(result["scorer"])
             else f"{of} answers could not be read and are left out; the same command with --redo asks only for these "
             "again"
         )
@@ -291,11 +292,16 @@ def _dry_run(
     estimates = []
     for options in scorers:
         todo = ids if args.redo else unscored(annotations, args.coder, ids, [options])
-        estimates.append(
-            extrapolate(
-                todo, lambda id_, o=options: estimate_score(resources, annotations.explanation(id_), o)
+        together = frozenset(todo)
+
+        def preview(
+            id_: str, options: "ScoreOptions" = options, together: frozenset[str] = together
+        ) -> "Estimate":
+            return estimate_score(
+                resources, annotations.explanation(id_), options, lambda other: other.id in together
             )
-        )
+
+        estimates.append(extrapolate(todo, preview))
     document = {
         "store": str(args.store),
         "coder": args.coder,

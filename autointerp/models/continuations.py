@@ -32,6 +32,9 @@ CLOSE = 1e-2
 TRIED = 4
 """Tokens on which the model's cache is tried."""
 
+MAX_PROMPTS = 64
+"""Prompts that are run together; each as often as it is continued."""
+
 
 @dataclass(frozen=True)
 class Continuations:
@@ -88,7 +91,8 @@ class Continuer:
         self._hides_padding: bool | None = None
 
     def prompts(self, rows: Sequence[Sequence[int]], n_new: int) -> list[Prompts]:
-        """Prompts that are run together: all of them, or those of equal length where this model reads padding as text.
+        """Prompts that are run together, `MAX_PROMPTS` at most: in their order, or those of equal length where this model reads
+        padding as text.
 
         Raises CorpusError: an empty prompt, an id outside the vocabulary, or one that does not fit the model's context with
         `n_new` tokens more.
@@ -107,9 +111,14 @@ class Continuer:
                     f"{self.subject.name} can take. Shorten the prompt."
                 )
         lengths = sorted({len(row) for row in rows})
-        if len(lengths) <= 1 or self._reads_no_padding(rows):
-            return [self._padded(rows)] if rows else []
-        return [self._padded([row for row in rows if len(row) == length]) for length in lengths]
+        together = [rows]
+        if len(lengths) > 1 and not self._reads_no_padding(rows):
+            together = [[row for row in rows if len(row) == length] for length in lengths]
+        return [
+            self._padded(some[at : at + MAX_PROMPTS])
+            for some in together
+            for at in range(0, len(some), MAX_PROMPTS)
+        ]
 
     def run(
         self,

@@ -73,8 +73,15 @@ def estimate_explanation(resources: Resources, coder: str, latent: int, options:
         return _estimate(session.client(options.llm), resources, requests)
 
 
-def estimate_score(resources: Resources, explanation: Explanation, options: ScoreOptions) -> Estimate:
-    """The floor's requests included. Raises UserError."""
+def estimate_score(
+    resources: Resources,
+    explanation: Explanation,
+    options: ScoreOptions,
+    scored_too: Callable[[Explanation], bool] = lambda _: False,
+) -> Estimate:
+    """The floor's requests included, but for those that are asked anyway: texts written from an explanation are one request,
+    whether it is scored or the floor of another, and `scored_too` says which explanations are scored in the same run.
+    Raises UserError."""
     options.check()
     if not options.needs_llm:
         return Estimate()
@@ -83,6 +90,8 @@ def estimate_score(resources: Resources, explanation: Explanation, options: Scor
         heldout = select_heldout(resources, explanation, options)
         plan = scorer.plan(heldout, plan_seed(explanation.latent, options))
         floor = resources.floors.choose(explanation, options)
+        if floor is not None and options.entry.written and scored_too(floor):
+            floor = None
         texts = [explanation.text, *([floor.text] if floor else [])]
         requests = scorer.requests(
             texts, plan, lambda request: resources.replies.get(request.key(client.endpoint, client.model))

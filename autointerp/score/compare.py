@@ -20,7 +20,7 @@ from autointerp.score.metrics import (
     resampled_mean,
     resampled_rate,
 )
-from autointerp.score.registry import FIRES_ABOVE, SCORERS
+from autointerp.score.registry import FIRES_ABOVE, SCORERS, writes_texts
 from autointerp.score.resampling import (
     NO_INTERVAL,
     Interval,
@@ -77,7 +77,7 @@ def difference(
     Raises: UserError: when the two cannot be compared.
     """
     _check_comparable(first, second)
-    if first.metric == "hit_rate":
+    if writes_texts(first.scorer):
         hits = [hits_of(score.judged or (), True) for score in (first, second)]
         value, ci = rate_difference(hits[0], hits[1], resamples)
         return Difference(first.metric, value, ci.low, ci.high, len(hits[1]), len(hits[0]), 0)

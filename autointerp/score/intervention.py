@@ -13,7 +13,7 @@ from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.models.effect import Effect
 from autointerp.records import Explanation, Metric
 from autointerp.registry import KL
-from autointerp.sampling import one_line, up_to_first
+from autointerp.sampling import Window, one_line, up_to_first
 from autointerp.score.judges.served import ServedTextModel
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import NO_NEGATIVES, Item, Plan, Verdict, Verdicts
@@ -33,7 +33,9 @@ class Intervention(Scorer):
     """Mean over prompts of log p(explanation | prompt and what the model writes with the latent raised) less the same for what
     it writes as it is: in nats, summed over the explanation's tokens and the closing quotation mark.
 
-    A prompt is an activating window up to its first activating token. `effects` raises the latent so far that the next token's
+    A prompt is an activating window up to its first activating token; windows that are cut to the same tokens give one prompt,
+    asked and counted once: what is written after it depends on it alone, so that a second time would tell nothing more.
+    `effects` raises the latent so far that the next token's
     distribution moves by `kl` nats in the mean over the prompts; `text_model` tells how likely the explanation is. Models with
     a short context are asked without the examples of the task; `prompt_version` tells.
 
@@ -62,7 +64,10 @@ class Intervention(Scorer):
         self.prompt_version = prompt.SHORT_VERSION if self._short else prompt.VERSION
 
     def plan(self, heldout: Heldout, seed: int) -> Plan:
-        items = [Item(up_to_first(window), True) for window in heldout.activating]
+        distinct: dict[tuple[int, ...], Window] = {}
+        for window in map(up_to_first, heldout.activating):
+            distinct.setdefault(tuple(window.example.token_ids.tolist()), window)
+        items = [Item(window, True) for window in distinct.values()]
         return Plan(
             shuffled(items, np.random.default_rng(seed)),
             heldout.latent_max,

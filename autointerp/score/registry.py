@@ -183,6 +183,8 @@ class ScorerEntry(Entry):
     `marks`: whether the question is if the right tokens are marked, rather than if the latent fires. `grade`: what graded
     answers are. `high`, `low`: what an explanation does that scores high or low (where none is read, the feature), for pairs
     of scorers that disagree.
+    `written`: what it judges are no windows of the corpus but texts written from the explanation, each a hit where the latent
+    fires, and for the floor from another explanation: every version has texts of its own, which have no decile or protocol.
     `explanation_free`: it never reads the explanation, so all versions of a latent's get the same score, on examples that
     depend on the latent alone; there is no floor, and chance takes its place."""
 
@@ -192,6 +194,7 @@ class ScorerEntry(Entry):
     grade: str = ""
     high: str = ""
     low: str = ""
+    written: bool = False
     explanation_free: bool = False
 
     @property
@@ -204,6 +207,11 @@ class ScorerEntry(Entry):
         """Whether it is chosen until someone chooses: it asks no language model, not even the store's own, and judges the
         explanation."""
         return not self.explanation_free and not self.needs & {"llm", "text_model"}
+
+
+def writes_texts(scorer: str) -> bool:
+    """Whether it judges texts written from the explanation, see `ScorerEntry.written`. Of one that is not known: no."""
+    return scorer in SCORERS and SCORERS[scorer].written
 
 
 def uncounted(metric: str, n: int) -> str:
@@ -311,6 +319,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help="A language model writes texts from the explanation: the share in which the feature fires, with that of texts "
         "written from another feature's explanation as the floor",
         metric="hit_rate",
+        written=True,
         answered_by="llm",
         high="is enough to write texts in which the feature fires",
         low="is not enough to write texts in which the feature fires: it is wrong, too broad, or leaves out what is needed",

@@ -7,15 +7,19 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from autointerp.explain.registry import EXPLAINERS
+from autointerp.llm.messages import ChatReply
+from autointerp.records import JudgedExample, Score
 from autointerp.registry import Option
+from autointerp.score.compare import difference
 from autointerp.score.options import options_of
 from autointerp.score.registry import SCORERS
+from autointerp.score.resampling import Resamples
 from autointerp.store.annotations import Annotations
 from autointerp.ui.feature.actions import explain_options
 from tests.app.reading import card, page, record, records
 from tests.app.test_explanations_work import finish
 from tests.app.test_features_list import cells, latents, listed
-from tests.cli.toys import ECHO, LENGTH
+from tests.cli.toys import ECHO, LENGTH, RHYME
 from tests.explained import Explained, graded
 
 pytestmark = pytest.mark.usefixtures("no_model")
@@ -38,6 +42,7 @@ PITCH = Option(
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCORERS, LENGTH.name, LENGTH)
+    monkeypatch.setitem(SCORERS, RHYME.name, RHYME)
     monkeypatch.setitem(EXPLAINERS, ECHO.name, replace(ECHO, options=(*ECHO.options, PITCH, LOUDNESS)))
 
 
@@ -170,3 +175,40 @@ def test_its_judged_examples(open_page, scored: Explained):
     assert len(rows) == len(scored.scores["edited/length"].judged or ())
     assert all(row["rank"].startswith("above ") for row in rows), "graded: what its AUROC is made of"
     assert drawn["bars_note"].startswith("AUROC")
+
+
+def test_one_that_judges_written_texts_says_so(open_page, explained_store: Explained):
+    first, second = (explained_store.explanations[name] for name in ("long", "plain"))
+
+    def rhymed(hits: list[bool]) -> Score:
+        own = [
+            JudgedExample(i, -1, i, 2, True, hit, float(hit), reply_ref="verses")
+            for i, hit in enumerate(hits)
+        ]
+        other = JudgedExample(len(hits), -1, 0, 2, False, True, 1.0, reply_ref="verses")
+        return Score(
+            explanation_id=first.id, scorer="rhyme", judge="poet", value=0.5, negatives="none", n_pos=len(hits), n_neg=1,
+            floor=1.0, n_floor=1, floor_explanation_id=second.id, unparsed=1, judged=(*own, other),
+        )  # fmt: skip
+
+    score, worse = rhymed([True, True, False, False]), rhymed([False] * 6)
+    with Annotations(explained_store.path) as annotations:
+        annotations.replies.put("verses", {"messages": []}, ChatReply("{}", "m").to_dict())
+        annotations.add(score)
+    app = page(open_page, explained_store, latent=first.latent, score=score.id)
+    drawn = record(app, "judged")
+    assert drawn is not None
+    assert [group["title"] for group in drawn["groups"]][
+        -1
+    ] == "Fires in texts written from the explanation: 2"
+    assert drawn["overlay"] is True
+    assert {row["where"] for group in drawn["groups"] for row in group["rows"]} == {
+        f"text {i}" for i in range(1, 5)
+    }
+    figures = {row[0]: row for row in record(app, "facts") or []}  # type: ignore[misc]
+    assert figures["Floor"][1] == "1.00 (n 1)"
+    assert "written from" in figures["n"][2]
+    assert "Not counted" in figures
+    assert not any(box.label in ("Decile", "Class") for box in app.selectbox)
+    gap = difference(score, worse, Resamples())
+    assert (gap.value, gap.n_pos, gap.n_neg) == (-0.5, 6, 4), "each on texts of its own"

@@ -59,6 +59,17 @@ LENGTH = ScorerEntry(
     options=(N_ACTIVATING, N_NEGATIVES, NEGATIVES, POWER),
     build="tests.cli.toys:build_scorer",
 )
+RHYME = ScorerEntry(
+    name="rhyme",
+    label="Rhyme",
+    help="Verses are written from the explanation",
+    metric="balanced_accuracy",
+    answered_by="poet",
+    options=(),
+    written=True,
+    build="tests.cli.toys:build_scorer",
+)
+"""One that judges texts written for it, by a metric that others have too. No test builds it."""
 ECHO = ExplainerEntry(
     name="echo",
     label="Echo",

@@ -1,6 +1,7 @@
 """Windows, plans and judges for the tests of explain/ and score/."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,15 @@ def heldout(n_pos: int = 20, n_neg: int = 20, *, word: str = " fox", length: int
     for i in range(n_neg):
         negatives.append(window([filler[(5 * i + 3 * j) % 8] for j in range(length)], context=1000 + i))
     return Heldout(positives, negatives, latent_max=10.0)
+
+
+def distinct(n: int) -> Heldout:
+    """Activating windows only, each of tokens of its own, of a latent that a model can be asked about."""
+    windows = [
+        Window(replace(each.example, token_ids=each.example.token_ids + 10 * i), each.texts)
+        for i, each in enumerate(heldout(n, 0).activating)
+    ]
+    return Heldout(windows, (), 10.0, of=("sae", 0))
 
 
 class ScriptedJudge:

@@ -499,7 +499,7 @@ def test_the_command_scores_with_it(
     command += ["--base-url", server.url, "--json"]
     assert main([*command, "--dry-run"]) == 0
     (dry,) = json.loads(capfd.readouterr().out)["scorers"]
-    assert (dry["scorer"], dry["n_requests"]) == ("generation", 4)
+    assert (dry["scorer"], dry["n_requests"]) == ("generation", 2), "each is the other's floor"
     assert server.n_requests == 0
     assert main(command) == 0
     (done,) = json.loads(capfd.readouterr().out)["scorers"]
@@ -515,6 +515,38 @@ def test_the_command_scores_with_it(
             assert (score.n_pos + score.n_neg, score.unparsed) == (2 * N - 1, 1)
             assert (score.scorer, score.n) == ("generation", score.n_pos)
             assert len(annotations.judged(score.id)) == 2 * N
+
+
+def test_a_dry_run_counts_a_text_that_is_scored_and_another_s_floor_once(
+    store: Store, tmp_path: Path, server: ScriptedServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.say = lambda body: json.dumps({"texts": [f"{asked_about(body)} {i}" for i in range(N)]})
+    copied = Store.open(Path(shutil.copytree(store.path, tmp_path / "store")))
+    latents = np.flatnonzero(copied.coder("sae").table().columns["n_activations"])[:30].tolist()
+    assert len(latents) == 30
+    with Annotations(copied.path) as annotations:
+        resources = Resources(copied, annotations)
+        ids = [write_once(resources, "sae", i, f"fox number {i}", author="me").id for i in latents]
+    command = ["score", str(copied.path), "sae", "--scorer", "generation", "--n-texts", str(N), "--llm", "m"]
+    command += ["--base-url", server.url, "--json"]
+
+    def dry(*which: str) -> int:
+        assert main([*command, *which, "--dry-run"]) == 0
+        return json.loads(capfd.readouterr().out)["scorers"][0]["n_requests"]
+
+    assert dry() == 30, "every floor is scored too"
+    some = ["--explanation", *ids[:20]]
+    expected = dry(*some)
+    assert main([*command, *some]) == 0
+    assert 20 < server.n_requests < 30, "some floors are not scored"
+    assert server.n_requests <= expected < 40, "which ones, ten items tell roughly"
+    capfd.readouterr()
+    first = server.n_requests
+    left = json.loads((main([*command, "--dry-run"]), capfd.readouterr().out)[1])["scorers"][0]
+    assert main(command) == 0
+    assert (left["n_items"], left["n_requests"] - left["from_cache"]) == (10, server.n_requests - first), (
+        "all sampled"
+    )
 
 
 @pytest.mark.parametrize(

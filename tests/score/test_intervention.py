@@ -18,7 +18,7 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.explain.raised import RaisedTokensExplainer, tokens_sentence
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.errors import Cancelled
-from autointerp.models.continuations import _mixed, ends
+from autointerp.models.continuations import Continuer, _mixed, ends
 from autointerp.models.effect import Continued, Effect, Rise
 from autointerp.models.strength import KLNotReached
 from autointerp.pipeline.effects import KeptEffects, kept_effect
@@ -35,14 +35,15 @@ from autointerp.score.intervention import Intervention
 from autointerp.score.options import ScoreOptions
 from autointerp.score.prompts import intervention as prompt
 from autointerp.score.resources import LogProbs
+from autointerp.score.scorer import Heldout
 from autointerp.score.surprisal import CausalTextModel
-from autointerp.steering.effects import Effects
+from autointerp.steering.effects import MAX_ROWS, Effects
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
 from tests.caching.conftest import Lab, lab, store, subject
 from tests.models.tiny import TEXT, save_bert
 from tests.pipeline.conftest import explain_once, score_once, write_once
-from tests.score.builders import explained, heldout, window
+from tests.score.builders import distinct, explained, window
 
 __all__ = ["lab", "store", "subject"]
 
@@ -337,17 +338,57 @@ def test_after_a_cancel_the_judge_is_not_asked() -> None:
         def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
             raise AssertionError("asked")
 
-    examples = heldout(20, 0)
-    with_latent = type(examples)(examples.activating, (), 10.0, of=("sae", 0))
     with pytest.raises(Cancelled):
-        Intervention(Unasked(), Stops(), cancel=cancel).run(explained("WORD"), with_latent, seed=0)
+        Intervention(Unasked(), Stops(), cancel=cancel).run(explained("WORD"), distinct(20), seed=0)
+
+
+def test_windows_of_one_prompt_are_one_observation() -> None:
+    firing = [window([" a", " b", " c"], {i % 2: 2.0}, context=i, quantile=i) for i in range(4)]
+    told = Heldout(firing, (), 10.0, of=("sae", 0))
+    asked: list[Any] = []
+
+    class Notes(Shouts):
+        def effect(self, coder: str, latent: int, prompts: Any, **more: Any) -> tuple[Effect, str]:
+            asked.extend(map(tuple, prompts))
+            return super().effect(coder, latent, prompts, **more)
+
+    score = Intervention(Reader(), Notes()).run(explained("WORD"), told, seed=0, floor=explained("rest"))
+    assert len(asked) == 4, "two for the explanation, two for the floor"
+    assert len(set(asked)) == 2
+    assert score.judged is not None
+    assert (score.n, score.n_floor, len(score.judged)) == (2, 2, 2)
+    assert {example.quantile for example in score.judged} == {0, 1}, "the first of each"
+
+
+def test_many_prompts_are_run_within_the_bound(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    latent = common(store, "residual")
+    prompts = [[5 + i % 9, 6 + i // 9] for i in range(70)]
+    sizes: list[int] = []
+    run = Continuer.run
+
+    def noted(self: Continuer, group: Any, edit: Any, factors: Any, *more: Any, **named: Any) -> Any:
+        sizes.append(len(group.rows) * len(factors))
+        return run(self, group, edit, factors, *more, **named)
+
+    monkeypatch.setattr(Continuer, "run", noted)
+
+    def effect() -> Effect:
+        sizes.clear()
+        return Effects(store, Prober(store)).effect("residual", latent, prompts, kl=KL, n_new=3, seed=0)
+
+    bounded = effect()
+    assert max(sizes) <= MAX_ROWS
+    monkeypatch.setattr("autointerp.models.continuations.MAX_PROMPTS", 1000)
+    at_once = effect()
+    assert max(sizes) == 2 * len(prompts)
+    assert bounded.strength == pytest.approx(at_once.strength, rel=1e-4), "one strength for all"
+    assert [each.raised for each in bounded.prompts] == [each.raised for each in at_once.prompts]
+    assert bounded.kl == pytest.approx(at_once.kl, rel=1e-4)
 
 
 def test_a_true_explanation_is_told_from_another() -> None:
-    examples = heldout(20, 0)
-    with_latent = type(examples)(examples.activating, (), 10.0, of=("sae", 0))
     scorer = Intervention(Reader(), Shouts())
-    score = scorer.run(explained("WORD"), with_latent, seed=0, floor=explained("rest"))
+    score = scorer.run(explained("WORD"), distinct(20), seed=0, floor=explained("rest"))
     assert score.value == pytest.approx(4 * 0.8)
     assert score.floor == pytest.approx(-2 * 0.8)
     assert score.above_low is not None

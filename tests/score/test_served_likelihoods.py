@@ -32,7 +32,7 @@ from tests.caching.conftest import lab, store, subject
 from tests.llm.conftest import as_json, failure
 from tests.mock_client import MemoryCache
 from tests.pipeline.conftest import score_once, write_once
-from tests.score.builders import explained, heldout
+from tests.score.builders import distinct, explained
 from tests.score.test_intervention import Shouts, common
 
 __all__ = ["lab", "store", "subject"]
@@ -307,10 +307,8 @@ def test_a_chat_request_is_keyed_as_before() -> None:
 
 
 def test_a_true_explanation_is_told_from_another(client: Client) -> None:
-    examples = heldout(20, 0)
-    with_latent = type(examples)(examples.activating, (), 10.0, of=("sae", 0))
     scorer = Intervention(ServedTextModel(client), Shouts())
-    score = scorer.run(explained("WORD"), with_latent, seed=0, floor=explained("rest"))
+    score = scorer.run(explained("WORD"), distinct(20), seed=0, floor=explained("rest"))
     assert score.value == pytest.approx(0.8)
     assert score.floor == pytest.approx(-0.8)
     assert score.above_low is not None

@@ -9,7 +9,7 @@ from autointerp.explain.registry import EXPLAINERS
 from autointerp.formats.html.markup import bars, table, tag, text, tokens
 from autointerp.pipeline.described import GROUPS, SELECTED, example_groups, statistics
 from autointerp.records import Explanation, Score
-from autointerp.score.registry import JUDGES, SCORERS, uncounted
+from autointerp.score.registry import JUDGES, SCORERS, uncounted, writes_texts
 from autointerp.store import CoderStore, Store
 from autointerp.store.annotations import Annotations
 from autointerp.types import Example, LatentStats, Relation, TokenLogit
@@ -101,7 +101,7 @@ def _score(score: Score) -> list[str]:
     cells = (
         SCORERS.label(score.scorer), "" if score.value is None else f"{score.value:.3f}", interval,
         "" if score.floor is None else f"{score.floor:.3f}", n, f"{judge} {score.model or ''}".strip(), score.negatives,
-        "" if score.metric == "hit_rate" else score.protocol,  # it asks about no examples of the corpus
+        "" if writes_texts(score.scorer) else score.protocol,  # it asks about no examples of the corpus
     )  # fmt: skip
     return [text(cell) for cell in cells]
 

@@ -10,7 +10,7 @@ from autointerp.errors import UserError
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation, Score
 from autointerp.score.options import options_of
-from autointerp.score.registry import SCORERS
+from autointerp.score.registry import SCORERS, writes_texts
 from autointerp.store import Store
 from autointerp.ui.feature import actions, drill, flipped
 from autointerp.ui.feature.card import plot
@@ -112,7 +112,8 @@ def _differences(
     flips = [
         flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
         for a, b in scored
-        if a is not None and b is not None and a.metric not in (*UNSPLIT, *FREE_METRICS, "hit_rate")
+        if a is not None and b is not None
+        if a.metric not in (*UNSPLIT, *FREE_METRICS) and not writes_texts(a.scorer)
     ]
     return {"flips": flips, "table": table.entries, "settings": flipped.settings(first, second, scored)}
 

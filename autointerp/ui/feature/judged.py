@@ -19,9 +19,9 @@ from autointerp.sampling import visible_marks
 from autointerp.sampling.windows import cut
 from autointerp.score.judges import offline
 from autointerp.score.judges.matched import matched
-from autointerp.score.registry import N_TEXTS, SCORERS
+from autointerp.score.registry import N_TEXTS, SCORERS, writes_texts
 from autointerp.types import Example
-from autointerp.ui.feature.judged_titles import TITLES, bars_note, judges_marks, legend
+from autointerp.ui.feature.judged_titles import bars_note, judges_marks, legend, titles
 from autointerp.ui.feature.state import ExplanationState
 from autointerp.ui.feature.written import NOTHING, Written
 from autointerp.ui.shared import format as fmt
@@ -204,8 +204,8 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
             )
         ]
         return [part for part in lists if part.rows]
-    names = TITLES["marks" if judges_marks(score) else score.metric]
-    if score.metric == "hit_rate":
+    names = titles(score)
+    if writes_texts(score.scorer):
         unparsed = replace(unparsed, title="Not counted", note="part of no figure")
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
@@ -235,7 +235,7 @@ def record(
 ) -> dict[str, Any]:
     """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it."""
     windows = judged_windows(feature, score, judged, written)
-    overlay = state.overlay or score.metric == "hit_rate"  # where the activations are what was found out
+    overlay = state.overlay or writes_texts(score.scorer)  # where the activations are what was found out
     reads = explanation is not None and score.judge == "offline" and score.prompt_version == offline.VERSION
     table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))
@@ -298,7 +298,7 @@ def _row(
         row["rank"] = f"above {fmt.share(above)} of {others} texts"
     if window.question is not None:
         row["rank"] = f"question {window.question + 1}"
-    if score.metric == "hit_rate":
+    if writes_texts(score.scorer):
         row["where"] = f"text {judged.start + 1}"
     elif window.positive and judged.quantile is not None:
         row["where"] = payload.decile(min(judged.quantile, 9))
@@ -332,7 +332,7 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
         return said, "intruder" if judged.truth else "activating"
     if score.metric == "correlation":
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
-    if score.metric == "hit_rate":
+    if writes_texts(score.scorer):
         true = "written from it" if judged.truth else "from the other"
         fires = f"fires, {fmt.activation(judged.value or 0.0)}" if judged.answer else "does not fire"
         return fires if judged.parsed else "not counted", true

@@ -1,8 +1,9 @@
-"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are judged; and the bars
+"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are
+judged or texts are written; and the bars
 and marks above them."""
 
 from autointerp.records import Score
-from autointerp.score.registry import SCORERS
+from autointerp.score.registry import SCORERS, writes_texts
 
 TITLES: dict[str, dict[str, tuple[str, str]]] = {
     "balanced_accuracy": {
@@ -29,7 +30,7 @@ TITLES: dict[str, dict[str, tuple[str, str]]] = {
         "tp": ("Activating, more similar to the other activating examples", "lowest Δ first"),
         "tn": ("Non-activating, no more similar to activating examples", "highest Δ first"),
     },
-    "hit_rate": {
+    "written": {
         "fp": ("Fires in texts written from another explanation", "strongest first"),
         "fn": ("Does not fire in texts written from the explanation", ""),
         "tp": ("Fires in texts written from the explanation", "weakest first"),
@@ -62,7 +63,7 @@ def legend(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
         said += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
     if reads:
         said += [["t hit", "underlined"], ["", " found by the judge, of what the explanation says  "]]
-    if score.metric == "hit_rate":
+    if writes_texts(score.scorer):
         said += [["t a6", "orange"], ["", " activation; "], ["t peak", "peak"]]
     elif overlay:
         said += [
@@ -76,3 +77,9 @@ def legend(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
 def judges_marks(score: Score) -> bool:
     """Whether the question was if the right tokens are marked."""
     return score.scorer in SCORERS and SCORERS[score.scorer].marks
+
+
+def titles(score: Score) -> dict[str, tuple[str, str]]:
+    """Title and note of each list of judged examples, by `fp`, `fn`, `tp` and `tn`."""
+    special = "marks" if judges_marks(score) else "written" if writes_texts(score.scorer) else ""
+    return TITLES[special or score.metric]

@@ -13,6 +13,7 @@ from autointerp.pipeline.effects import kept_effect
 from autointerp.pipeline.firings import kept_texts
 from autointerp.records import JudgedExample, Score
 from autointerp.sampling import one_line
+from autointerp.score.registry import writes_texts
 from autointerp.store import Store
 from autointerp.types import Example
 from autointerp.ui.shared import format as fmt
@@ -69,7 +70,7 @@ def load(store: Store, score: Score, judged: Sequence[JudgedExample]) -> Written
     replies = services.resources(store).replies
     if score.metric == "nats" and keys:
         return Written(effect=kept_effect(replies.get(keys[0])))
-    if score.metric == "hit_rate":
+    if writes_texts(score.scorer):
         kept = {key: kept_texts(replies.get(key)) for key in keys}
         known = {key: texts for key, texts in kept.items() if texts is not None}
         return Written(texts=known, n_words=len(store.vocabulary()))

@@ -1,6 +1,6 @@
 """“New batch”: explain or score many features of one or more coders, with what it will take before it starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -26,7 +26,7 @@ from autointerp.pipeline.pending import (
     unexplained,
     unscored,
 )
-from autointerp.records import config_hash
+from autointerp.records import Explanation, config_hash
 from autointerp.score.options import ScoreOptions
 from autointerp.score.registry import SCORERS
 from autointerp.store import Store
@@ -258,10 +258,17 @@ def estimate(store: Store, chosen: Plan) -> Estimate:
     items = [(coder, item) for coder, wanted in chosen.items.items() for item in wanted]
     path = str(store.path)
 
+    together = frozenset(items)
+
+    def scored_too(other: Explanation) -> bool:
+        return (other.coder, other.id if chosen.explain is None else other.latent) in together
+
     def of_all(part: ExplainOptions | ScoreOptions) -> Estimate:
         key = config_hash(part.to_dict())
+        run = hash(together) if isinstance(part, ScoreOptions) and part.entry.written else 0
         return extrapolate(
-            items, lambda item: _preview(path, item[0], item[1], key, store, chosen.explain, part)
+            items,
+            lambda item: _preview(path, item[0], item[1], key, run, store, chosen.explain, part, scored_too),
         )
 
     return add_estimates([of_all(part) for part in chosen.asking])
@@ -273,16 +280,20 @@ def _preview(
     coder: str,
     item: int | str,
     key: str,
+    run: int,
     _store: Store,
     _explain: ExplainOptions | None,
     _part: ExplainOptions | ScoreOptions,
+    _scored_too: Callable[[Explanation], bool],
 ) -> Estimate:
     resources = services.resources(_store)
     if isinstance(_part, ExplainOptions):
         return estimate_explanation(resources, coder, int(item), _part)
     if _explain is None:
-        return estimate_score(resources, resources.annotations.explanation(str(item)), _part)
-    return estimate_score(resources, options.likely_explanation(coder, int(item), _explain), _part)
+        explanation = resources.annotations.explanation(str(item))
+    else:
+        explanation = options.likely_explanation(coder, int(item), _explain)
+    return estimate_score(resources, explanation, _part, _scored_too)
 
 
 def _start(store: Store, chosen: Plan) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.records import Explanation, Pin, Score
 from autointerp.registry import KL
-from autointerp.score.registry import FIRES_ABOVE, SCORERS
+from autointerp.score.registry import FIRES_ABOVE, SCORERS, writes_texts
 from autointerp.store import annotated_store, kind_of
 from autointerp.store.annotations import Annotations
 from autointerp.ui.shared import format as fmt
@@ -142,7 +142,7 @@ WRITTEN = "texts written from it"
 def examples_of(score: Score, explanation: Explanation) -> str:
     """What a score was judged on: only the held-out protocol keeps out what the explainer was shown, and nobody knows what a
     person has read."""
-    if score.metric == "hit_rate":
+    if writes_texts(score.scorer):
         return WRITTEN
     by_person = explanation.explainer == "person"
     if score.protocol == "delphi":
@@ -162,7 +162,7 @@ def judged_by(score: Score) -> str:
 def reference(score: Score) -> str:
     """The floor, or chance, and on how many examples it stands where these are not all that the score stands on."""
     text = reference_text(score)
-    same = score.n_floor == score.n and score.metric != "hit_rate"  # whose floor is of other texts
+    same = score.n_floor == score.n and not writes_texts(score.scorer)  # whose floor is of other texts
     return text if score.n_floor is None or same else f"{text} (n {score.n_floor})"
 
 
