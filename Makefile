@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11+ with pip, and nothing else: both set up what they use.
+# `make demo`, `make test` and `make test-all` need Python 3.11+ with pip, and nothing else: both set up what they use.
 # PYTHON=... picks the interpreter; PIP_ARGS=... is passed to every `pip install`.
 
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
@@ -14,11 +14,12 @@ LARGE := data/stores/large
 # Test processes side by side: one more than cores, for tests also wait (for browsers, servers, other processes).
 JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
-.PHONY: help setup smollm2 demo test soak check style bench chromium format clean
+.PHONY: help setup smollm2 demo test test-all soak check style bench chromium format clean
 
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first); SUBJECT=smollm2 for a published model'
-	@echo 'make test      format, lint, layers, types and every test (sets up .venv and a Chromium first)'
+	@echo 'make test      format, lint, layers, types and all tests but the slow ones (sets up .venv first)'
+	@echo 'make test-all  the same with the slow ones: a real Chromium, real servers, killed workers, damaged files; what CI runs'
 	@echo 'make soak      the tests of sudden deaths, with twenty kills each, of thousands of damaged files and odd arguments; an hour'
 	@echo 'make check     only format, lint, types and layers'
 	@echo 'make bench     the benchmarks; three quarters of an hour'
@@ -53,10 +54,18 @@ demo: setup $(filter smollm2,$(SUBJECT))
 # Types are checked beside the tests, and reported after them. Files are handed out in the order of tests/conftest.py. With
 # more processes than cores, threads inside each (torch's) would only wait for one another. Compiled modules are kept, even
 # where the environment says otherwise: every process that a test starts would compile them again.
-test: style chromium smollm2
-	@types=$$(mktemp); $(BIN)/pyright --warnings >$$types 2>&1 & checking=$$!; \
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); failed=$$?; \
+test: SELECTED := -m 'not slow'
+test: style smollm2
+	$(RUN_TESTS)
+
+test-all: style chromium smollm2
+	$(RUN_TESTS)
+
+define RUN_TESTS
+@types=$$(mktemp); $(BIN)/pyright --warnings >$$types 2>&1 & checking=$$!; \
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(SELECTED) $(PYTEST_ARGS); failed=$$?; \
 	wait $$checking || failed=1; echo '== types'; cat $$types; rm $$types; exit $$failed
+endef
 
 soak: setup
 	AUTOINTERP_KILLS=20 $(BIN)/python -m pytest tests/batch/test_kills.py tests/jobs/test_processes.py

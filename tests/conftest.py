@@ -38,11 +38,27 @@ SLOWEST_FIRST = (
 )
 """Folders in the order in which several processes should take up their files: a long one taken last would run alone."""
 
+SLOW = (
+    "browser",
+    "batch",
+    "on_ray",
+    "cli/test_damage.py",
+    "cli/test_odd_arguments.py",
+    "jobs/test_processes.py",
+    "llm/test_real_server.py",
+)
+"""What takes a real Chromium, servers and workers of others, killed processes, or many damaged inputs: marked `slow`, left out
+by `make test` and run by `make test-all`."""
 
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` hands files out in this order; within a folder it stays as it is."""
+    """Marks what is slow, and hands files out in the order above; within a folder it stays as it is."""
     rank = {name: at for at, name in enumerate(SLOWEST_FIRST)}
     tests = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(tests).as_posix().startswith(SLOW):
+            item.add_marker("slow")
     items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
 
 

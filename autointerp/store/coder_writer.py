@@ -393,9 +393,7 @@ def _shared(neighbours: Neighbours) -> dict[Relation, Relation]:
 
 def _lists(values: NDArray, there: NDArray[np.bool_] | None = None) -> pa.ListArray:
     """Rows of `values` [n, m] as lists, of the entries that are `there`."""
-    if there is None:
-        offsets = np.arange(len(values) + 1) * values.shape[1]
-    else:
-        offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-        values = values[there]
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values.ravel()))
+    lengths = np.full(len(values), values.shape[1]) if there is None else there.sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    entries = values.ravel() if there is None else values[there]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(entries))

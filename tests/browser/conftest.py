@@ -38,12 +38,12 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 
 def find_chromium() -> str:
-    """The executable that `make test` provides; a missing one fails the tests, it does not skip them."""
+    """The executable that `make test-all` provides; a missing one fails the tests, it does not skip them."""
     named = os.environ.get("AUTOINTERP_CHROMIUM")
     found = named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if not found:
         pytest.fail(
-            "no Chromium on the PATH: install one, or set AUTOINTERP_CHROMIUM (`make test` does it on Debian)"
+            "no Chromium on the PATH: install one, or set AUTOINTERP_CHROMIUM (`make test-all` does it on Debian)"
         )
     return found
 
