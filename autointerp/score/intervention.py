@@ -35,9 +35,9 @@ class Intervention(Scorer):
 
     A prompt is an activating window up to its first activating token; windows that are cut to the same tokens give one prompt,
     asked and counted once: what is written after it depends on it alone, so that a second time would tell nothing more.
-    `effects` raises the latent so far that the next token's
-    distribution moves by `kl` nats in the mean over the prompts; `text_model` tells how likely the explanation is. Models with
-    a short context are asked without the examples of the task; `prompt_version` tells.
+    `effects` raises the latent so far that the next token's distribution moves by `kl` nats in the mean over the prompts;
+    `text_model` tells how likely the explanation is. Models with a short context are asked without the examples of the task;
+    `prompt_version` tells.
 
     Source: intervention scoring in arXiv 2410.13928, appendix G.
     """

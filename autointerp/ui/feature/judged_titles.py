@@ -1,6 +1,5 @@
-"""What the lists of judged examples are called, with what is said beside: by metric, and where marks are
-judged or texts are written; and the bars
-and marks above them."""
+"""What the lists of judged examples are called, with what is said beside: by metric, or by what is judged (marks, written
+texts); and the bars and marks above them."""
 
 from autointerp.records import Score
 from autointerp.score.registry import SCORERS, writes_texts
