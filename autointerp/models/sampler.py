@@ -56,7 +56,7 @@ class Sampler:
         self._ended: Tensor | None = None
         seeds = [(sampling.seed * 1_000_003 + sample) % 2**63 for sample in range(sampling.n_samples)]
         if sampling.by_prompt:
-            seeds = [_mixed(seed, prompt) for prompt in prompts for seed in seeds]
+            seeds = [mixed(seed, prompt) for prompt in prompts for seed in seeds]
         self._random = [torch.Generator().manual_seed(seed) for seed in seeds]
         self._chosen: list[Tensor] = []
         self._log_probs: list[Tensor] = []
@@ -104,6 +104,6 @@ class Sampler:
         return torch.stack(self._chosen, 1), torch.stack(self._log_probs, 1)
 
 
-def _mixed(seed: int, prompt: Sequence[int]) -> int:
+def mixed(seed: int, prompt: Sequence[int]) -> int:
     """A seed of this prompt's own."""
     return int(np.random.SeedSequence([seed, *prompt]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -13,7 +13,8 @@ from autointerp.types import Progress, ProgressCallback, no_progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autointerp.models.continuations import Continuations, Continuer, Sampling
+    from autointerp.models.continuations import Continuations, Continuer
+    from autointerp.models.sampler import Sampling
 
 N_RISES = 10
 """How many of the tokens that rise in the mean are kept."""
@@ -76,8 +77,8 @@ class _Run:
         seed: int,
         progress: ProgressCallback,
     ):
-        from autointerp.models.continuations import Sampling
         from autointerp.models.edits import Edit
+        from autointerp.models.sampler import Sampling
 
         self.store, self.continuer, self.rows, self.progress = store, continuer, rows, progress
         self.edit = Edit((latent,), (1.0,))
@@ -110,7 +111,7 @@ class _Run:
 
     def _kls(self) -> Callable[[Sequence[float]], list[float]]:
         """The mean KL over the prompts, of several strengths; those measured are kept."""
-        from autointerp.models.continuations import Sampling
+        from autointerp.models.sampler import Sampling
         from autointerp.models.strength import kl_divergence
 
         once = Sampling(1, temperature=0.0)

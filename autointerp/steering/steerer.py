@@ -14,7 +14,8 @@ from autointerp.types import Progress, ProgressCallback, no_progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from autointerp.models.continuations import Continuations, Continuer, Prompts, Sampling
+    from autointerp.models.continuations import Continuations, Continuer, Prompts
+    from autointerp.models.sampler import Sampling
 
 N_TOKENS = 10
 """How many of the next tokens are listed, raised and lowered."""
@@ -146,7 +147,7 @@ class _Run:
         """KL of the token after the prompt, in nats, at each strength; those measured are kept in `measured`."""
         import torch
 
-        from autointerp.models.continuations import Sampling
+        from autointerp.models.sampler import Sampling
         from autointerp.models.strength import mean_kl
 
         once = Sampling(1, temperature=0.0)
@@ -161,7 +162,7 @@ class _Run:
     def _continue(
         self, strengths: Sequence[_Strength]
     ) -> tuple[tuple[Continuation, ...], tuple[Steered, ...]]:
-        from autointerp.models.continuations import Sampling
+        from autointerp.models.sampler import Sampling
 
         options = self.options
         sampling = Sampling(options.n_new, options.temperature, options.seed, options.n_samples)

@@ -15,8 +15,9 @@ from scipy.stats import entropy
 from autointerp.errors import BadActivations, CoderLoadError, CorpusError, UserError
 from autointerp.models.coders.coder import SparseActivations, SparseCoder
 from autointerp.models.coders.loading import load_coder
-from autointerp.models.continuations import Continuer, Sampling
+from autointerp.models.continuations import Continuer
 from autointerp.models.edits import Edit
+from autointerp.models.sampler import Sampling
 from autointerp.models.strength import HIGHEST, KLNotReached, find_strength, kl_divergence, mean_kl
 from autointerp.models.subject import SubjectModel, load_subject
 from tests.models import zoo

@@ -18,8 +18,9 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.explain.raised import RaisedTokensExplainer, tokens_sentence
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.errors import Cancelled
-from autointerp.models.continuations import Continuer, _mixed, ends
+from autointerp.models.continuations import Continuer, ends
 from autointerp.models.effect import Continued, Effect, Rise
+from autointerp.models.sampler import mixed
 from autointerp.models.strength import KLNotReached
 from autointerp.pipeline.effects import KeptEffects, kept_effect
 from autointerp.pipeline.examples import select_evidence, select_heldout
@@ -105,7 +106,7 @@ class Plain:
         return low
 
     def write(self, row: Sequence[int], strength: float, seed: int) -> str:
-        random = torch.Generator().manual_seed(_mixed(seed * 1_000_003 % 2**63, row))
+        random = torch.Generator().manual_seed(mixed(seed * 1_000_003 % 2**63, row))
         ids = list(row)
         for _ in range(8):
             values = self.log_probs(ids, strength, len(row) - 1)[-1]
