@@ -42,13 +42,17 @@ SLOW = (
     "browser",
     "batch",
     "on_ray",
+    "demo",
+    "caching/test_cache_again.py",
     "cli/test_damage.py",
     "cli/test_odd_arguments.py",
+    "formats/test_delphi_files.py",
+    "formats/test_fuzz.py",
     "jobs/test_processes.py",
     "llm/test_real_server.py",
 )
-"""What takes a real Chromium, servers and workers of others, killed processes, or many damaged inputs: marked `slow`, left out
-by `make test` and run by `make test-all`."""
+"""What takes a real Chromium, servers and workers of others, the whole demo, killed processes, or many damaged inputs: marked
+`slow`, left out by `make test` and run by `make test-all`."""
 
 
 @pytest.hookimpl(tryfirst=True)
