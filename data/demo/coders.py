@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from precision import mixed_precision
 from sparsify import SparseCoder, SparseCoderConfig
 from subject import EVAL_ROWS, Log, heldout_loss
 from text import rows
@@ -145,7 +146,7 @@ def train(
         scale = max(min(1.0, progress / WARMUP_SHARE, (1 - progress) / (1 - WARMUP_SHARE)), 1e-3)
         for group in optimizer.param_groups:
             group["lr"] = LR * scale
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed_precision():
             fvus = {}
             for spec in SPECS:
                 x, y = seen[spec.hookpoint]

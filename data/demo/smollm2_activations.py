@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from precision import PRECISION
 from subject import Log
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -72,7 +73,7 @@ class Stored:
 
     def collect(self, rows: np.ndarray, model_dir: Path, deadline: float, log: Log) -> None:
         """Write what is missing, until `time.time()` reaches `deadline`. What a killed run left half written is cut off."""
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.bfloat16).eval().base_model
+        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=PRECISION).eval().base_model
         seen = _hooked(model)
         bos = model.config.bos_token_id
         files = {site: self.path(site).open("ab") for site in SITES}

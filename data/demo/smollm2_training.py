@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from coders import CoderSpec, backward, initialise
+from precision import mixed_precision
 from smollm2_activations import MLP, RESIDUAL, WIDTH, Stored
 from sparsify import SparseCoder, SparseCoderConfig
 from subject import Log
@@ -117,7 +118,7 @@ def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float
         for group in optimizer.param_groups:
             group["lr"] = LR * scale
         seen = data.batch(state["step"])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed_precision():
             for spec in SPECS:
                 read, rebuilt = (seen[site] for site in sites(spec))
                 fvu = backward(coders[spec.name], read, rebuilt, silent[spec.name], DEAD_AFTER)

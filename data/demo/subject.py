@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from cards import text_versions
+from precision import mixed_precision
 from text import CONTEXT, VOCAB_SIZE, rows
 from torch import Tensor, nn
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
@@ -116,7 +117,7 @@ def train(
         part.replace(checkpoint)
 
     loss_of = torch.compile(lambda batch: next_token_loss(model, batch))
-    with torch.autocast("cpu", dtype=torch.bfloat16):  # compile outside the budget
+    with mixed_precision():  # compile outside the budget
         loss_of(torch.zeros(BATCH_ROWS, CONTEXT, dtype=torch.long)).backward()
     budget = minutes * 60
     began = last_save = last_log = time.monotonic()
@@ -128,7 +129,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate * scale
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed_precision():
             loss = loss_of(next(batches))
         loss.backward()
         nn.utils.clip_grad_norm_(others, 1.0)
