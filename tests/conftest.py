@@ -38,32 +38,30 @@ SLOWEST_FIRST = (
 )
 """Folders in the order in which several processes should take up their files: a long one taken last would run alone."""
 
-SLOW = (
-    "browser",
-    "batch",
-    "on_ray",
-    "demo",
-    "caching/test_cache_again.py",
-    "cli/test_damage.py",
-    "cli/test_odd_arguments.py",
-    "formats/test_delphi_files.py",
-    "formats/test_fuzz.py",
-    "jobs/test_processes.py",
-    "llm/test_real_server.py",
-)
-"""What takes a real Chromium, servers and workers of others, the whole demo, killed processes, or many damaged inputs: marked
-`slow`, left out by `make test` and run by `make test-all`."""
+TESTS = Path(__file__).parent
+SLOW = tuple((TESTS / "slow.txt").read_text(encoding="utf-8").split())
+"""Folders and files that `make test` leaves out and `make test-all` runs: what takes a real Chromium, servers and workers of
+others, the whole demo, killed processes or many damaged inputs, and files whose tests take about a second or more each
+(`tests/slow.py` measures)."""
+
+
+def is_slow(path: Path) -> bool:
+    return path.relative_to(TESTS).as_posix().startswith(SLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is not run is not imported either, which takes as long as many a test."""
+    return True if config.option.markexpr == "not slow" and is_slow(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is slow, and hands files out in the order above; within a folder it stays as it is."""
     rank = {name: at for at, name in enumerate(SLOWEST_FIRST)}
-    tests = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(tests).as_posix().startswith(SLOW):
+        if is_slow(item.path):
             item.add_marker("slow")
-    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
+    items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))
 
 
 @pytest.fixture(autouse=True)

@@ -69,10 +69,18 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> OpenPage:
     return run
 
 
+@pytest.fixture(scope="session")
+def explained_template(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Explained:
+    path = shutil.copytree(tiny_template, tmp_path_factory.mktemp("explained") / "tiny")
+    return explain(Store.open(path))
+
+
 @pytest.fixture
-def explained_store(tiny_store: Store) -> Explained:
+def explained_store(explained_template: Explained, tmp_path: Path) -> Explained:
     """The tiny store with explanations, scores and judged examples, a copy for each test; see `tests.explained`."""
-    return explain(tiny_store)
+    path = shutil.copytree(explained_template.path, tmp_path / "tiny")
+    written = explained_template
+    return Explained(Store.open(path), dict(written.explanations), dict(written.scores))
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_rows_show_the_shown_explanation_and_its_score(open_page, explained_stor
     assert shown["sae", 6] is None
 
 
-def test_the_best_come_first(open_page, explained_store: Explained, tiny_store: Store):
+def test_the_best_come_first(open_page, explained_store: Explained):
     """Of each coder alike: by the score above its floor, on fresh examples."""
     app = open_page(explained_store, "features", score=DETECTION)
     above = {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from autointerp.ratings import VERDICTS, Audit, AuditItem, Rating, Stratum
-from autointerp.store import LatentQuery, Store, list_latents, list_table
+from autointerp.store import LatentQuery, list_latents, list_table
 from autointerp.store.annotations import Annotations
 from autointerp.store.queries import VERDICT_FILTERS
 from autointerp.ui.shared import blind, person, verdict_text
@@ -168,9 +168,7 @@ def test_what_was_settled_stands_for_both(explained_store: Explained, audit: Aud
         assert exported["sae", 4] == (None, None, None)
 
 
-def test_every_filter_is_a_part_of_the_list(
-    tiny_store: Store, explained_store: Explained, audit: Audit
-) -> None:
+def test_every_filter_is_a_part_of_the_list(explained_store: Explained, audit: Audit) -> None:
     """Each verdict's rows and those without make up the whole list, once."""
     store = explained_store.store
     with Annotations(explained_store.path) as annotations:
