@@ -2,8 +2,8 @@
 
     python tests/slow.py report.xml >tests/new.txt
 
-A file is slow whose tests take `SECONDS` or more each, their set-up included; folders that are slow as a whole stay so. A fifth of
-the tests outside those folders takes half of the time.
+A file is slow whose tests take `SECONDS` or more each, their set-up included; folders that are slow as a whole stay so. Outside
+them, a fifth of the tests takes half of the time.
 """
 
 import sys
