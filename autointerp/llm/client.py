@@ -20,6 +20,7 @@ from autointerp.llm.limits import AdaptiveLimit, RetryPolicy
 from autointerp.llm.messages import Answer, ChatReply, ChatRequest, Question, Usage
 from autointerp.llm.secrets import Secret, find_key
 from autointerp.llm.transport import OpenAITransport, Transport
+from autointerp.waiting import result_of
 
 T = TypeVar("T")
 
@@ -232,7 +233,7 @@ class Client:
             future.cancel()
             raise RuntimeError("ask and complete would deadlock in the client's own loop; use submit")
         try:
-            return future.result()
+            return result_of(future)
         except CancelledError:
             raise Cancelled("The client was closed before the model answered.") from None
         finally:

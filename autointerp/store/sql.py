@@ -32,6 +32,7 @@ from autointerp.store.coders.definitions import computed_names
 from autointerp.store.coders.tables import views
 from autointerp.store.database import literal, quote
 from autointerp.store.files import check_folder, file_named
+from autointerp.waiting import result_of
 
 T = TypeVar("T")
 
@@ -163,7 +164,7 @@ def _within(seconds: float | None, cursor: duckdb.DuckDBPyConnection, run: Calla
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run)
         try:
-            return running.result(seconds)
+            return result_of(running, seconds)
         except TimeoutError as error:
             raise UserError(
                 f"the query was stopped after {seconds:g} s. Ask for less, or allow more time (`--seconds`)."

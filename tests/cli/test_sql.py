@@ -100,9 +100,17 @@ def test_a_query_is_stopped_in_time(tiny_store: Store, run_error: RunError):
     assert "stopped after 0.3 s" in run_error("sql", tiny_store.path, ENDLESS, "--seconds", 0.3)
 
 
-def test_ctrl_c_stops_a_query(tiny_store: Store, run_text: RunText):
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+@pytest.mark.parametrize("of", ["the process", "another thread"])
+def test_ctrl_c_stops_a_query(of: str, tiny_store: Store, run_text: RunText):
+    """A signal that another thread takes does not end a wait of the main one, nor does one that comes just before it."""
+
+    def press() -> None:
+        if of == "the process":
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    threading.Timer(1.5, press).start()
     code, out, err = run_text("sql", tiny_store.path, ENDLESS)
     assert (code, out) == (130, ""), err
     assert "Traceback" not in err
