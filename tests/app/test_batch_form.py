@@ -144,6 +144,26 @@ def test_the_estimate_looks_beyond_the_first_feature(
     assert "at most 0.50" in messages(form)
 
 
+def test_a_text_that_is_scored_and_the_floor_of_another_is_estimated_once(
+    form: AppTest, tiny_store: Store, config: Path
+):
+    config.write_text(json.dumps({"model": "m", "base_url": "http://localhost:1/v1"}))
+    with Annotations(tiny_store.path) as annotations:
+        for latent in (0, 3, 4):
+            text = f"number {latent}"
+            annotations.add(
+                Explanation(coder="sae", latent=latent, text=text, explainer="person", author="me")
+            )
+    form.checkbox(key="batch_explain").set_value(False).run()
+    form.pills(key="batch_s_scorers").set_value(["generation"]).run()
+    form.radio(key="batch_which").set_value("some").run()
+    form.text_input(key="batch_latents").set_value("0,3,4").run()
+    assert not form.exception
+    assert "about 3 requests" in messages(form), "every floor is scored too"
+    form.text_input(key="batch_latents").set_value("3").run()
+    assert "about 2 requests" in messages(form), "its floor is not"
+
+
 def test_the_delphi_protocol_hides_what_it_fixes(form: AppTest, tiny_store: Store):
     app = form
     app.radio(key="batch_which").set_value("some").run()
