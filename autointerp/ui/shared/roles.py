@@ -28,8 +28,9 @@ PATIENCE_SECONDS = 20.0
 
 def settle() -> None:
     """As a server starts: one that listens to more than this machine, or has a sign-in, has visitors."""
+    # `has_sign_in` asks for who is looking, and is told off by Streamlit, on the terminal, where nobody is yet.
     signs_in = st.secrets.load_if_toml_exists() and "auth" in st.secrets
-    if signs_in or not is_owner():
+    if signs_in or settings.is_read_only() or not _on_this_machine_alone():
         _have_visitors()
 
 
@@ -45,7 +46,11 @@ def is_owner() -> bool:
 
 def serves_others() -> bool:
     """Whether more than this machine reaches the app, by its own settings."""
-    return not settings.is_this_machine(st.get_option("server.address")) or has_sign_in()
+    return not _on_this_machine_alone() or has_sign_in()
+
+
+def _on_this_machine_alone() -> bool:
+    return settings.is_this_machine(st.get_option("server.address"))
 
 
 def may_rate() -> bool:
