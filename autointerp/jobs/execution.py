@@ -15,6 +15,7 @@ from typing import Any
 
 from autointerp.errors import AutointerpError, Failure, StoreError
 from autointerp.jobs.handlers import Context, JobCancelled, JobKind, StopJob
+from autointerp.jobs.rate import Rate
 from autointerp.llm.cancel import CancelToken
 from autointerp.store.annotations import CANCELLED, Claim, ClaimLost, Job, JobTable, Outcome
 
@@ -25,7 +26,6 @@ _MAX_COMMIT = 500
 _QUEUED = 32
 """Items handed out beyond what the workers need, so that quick items share transactions."""
 _GATHER_SECONDS = 0.02
-_RATE_SECONDS = 30.0
 
 Finished = tuple[int, Outcome | None]  # None: not done, to be tried again
 
@@ -64,7 +64,7 @@ class Execution:
         self._n_finished = 0
         self._counting = threading.Lock()
         self._counted_in, self._counted_out, self._counted_cost = 0, 0, 0.0
-        self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._rate = Rate(time.monotonic())
 
     def run(self) -> Job | None:
         """The job at its end; `None` when another owner took it over. Raises StoreError when the end cannot be stored, and
@@ -227,7 +227,8 @@ class Execution:
             try:
                 stage = self._context.stage
                 report = stage and (stage.stage, stage.done, stage.total, stage.unit)
-                if self.table.beat(self.claim, rate=self._rate(), stage=report):
+                rate = self._rate.update(time.monotonic(), self._n_finished)
+                if self.table.beat(self.claim, rate=rate, stage=report):
                     self._cancelled = True
                     self._stop.cancel()
             except ClaimLost:
@@ -236,14 +237,6 @@ class Execution:
                 return
             except StoreError as error:
                 logger.warning("job %s: no heartbeat: %s", self.claim.job.id, error)
-
-    def _rate(self) -> float | None:
-        """Items per second over the last half minute."""
-        self._samples.append((time.monotonic(), self._n_finished))
-        while len(self._samples) > 2 and self._samples[-1][0] - self._samples[1][0] > _RATE_SECONDS:
-            self._samples.popleft()
-        (start, before), (end, after) = self._samples[0], self._samples[-1]
-        return (after - before) / (end - start) if after > before and end > start else None
 
     def _end(self) -> Job:
         if self._lost:

@@ -1,0 +1,28 @@
+"""How fast a job goes."""
+
+from collections import deque
+
+SECONDS = 30.0
+ITEMS = 10
+
+
+class Rate:
+    """Items per second over the last `SECONDS`, or over the last `ITEMS` items where these took longer: a job of a minute for each
+    item has a rate too. Times are seconds of one clock."""
+
+    def __init__(self, now: float):
+        self._changes = deque([(now, 0)])
+        """When the number of finished items was first seen to be so."""
+
+    def update(self, now: float, finished: int) -> float | None:
+        """With so many items finished in all; `None` before the first."""
+        changes = self._changes
+        if finished > changes[-1][1]:
+            changes.append((now, finished))
+        while len(changes) > 2 and now - changes[1][0] > SECONDS and finished - changes[1][1] >= ITEMS:
+            changes.popleft()
+        (start, before), (last, after) = changes[0], changes[-1]
+        if after == before or last <= start:
+            return None
+        # The next item is not finished yet: where it is late, the rate falls.
+        return min((after - before) / (last - start), (after - before + 1) / max(now - start, 1e-9))
