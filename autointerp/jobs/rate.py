@@ -7,8 +7,8 @@ ITEMS = 10
 
 
 class Rate:
-    """Items per second over the last `SECONDS`, or over the last `ITEMS` items where these took longer: a job of a minute for each
-    item has a rate too. Times are seconds of one clock."""
+    """Items per second over the last `SECONDS`, or over the last `ITEMS` items where these took longer. Times are seconds of one
+    clock."""
 
     def __init__(self, now: float):
         self._changes = deque([(now, 0)])
