@@ -7,8 +7,8 @@ ITEMS = 10
 
 
 class Rate:
-    """Items per second over the last `SECONDS`, or over the last `ITEMS` items where these took longer. Times are seconds of one
-    clock."""
+    """Items per second over the last `SECONDS`, or over the last `ITEMS` items where these took longer. Times are those of one
+    clock, in seconds."""
 
     def __init__(self, now: float):
         self._changes = deque([(now, 0)])
