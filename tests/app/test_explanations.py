@@ -106,6 +106,7 @@ def test_what_a_score_was_judged_on_is_said_as_it_is(open_page, explained_store:
     first = card(page(open_page, explained_store, version=made["first"].id))
     assert first["scored_on"] == "on held-out examples"
     assert first["usual"]
+    assert first["axis"] == ["0", ".5", "1"]
     edited = card(page(open_page, explained_store))
     assert edited["scored_on"] == "on held-out examples, which the author may have seen"
     assert not edited["usual"]

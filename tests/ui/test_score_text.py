@@ -1,5 +1,7 @@
 """Kinds of scores in the order of the registry."""
 
+import pytest
+
 from autointerp.score.registry import SCORERS
 from autointerp.store import ScoreKind
 from autointerp.ui.shared import score_text
@@ -51,3 +53,17 @@ def test_an_address_without_a_configuration_means_any():
     assert not kind.has_key("detection~llm~held-out~random")
     assert not kind.has_key("detection~llm~held-out~random~m~@65d8")
     assert not kind.has_key(None)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "ticks"),
+    [
+        (["nats"], ["−4", "0", "+4"]),
+        (["nats", "nats"], ["−4", "0", "+4"]),
+        (["auroc"], ["0", ".5", "1"]),
+        (["balanced_accuracy", "nats"], ["0", ".5", "1"]),
+        ([], ["0", ".5", "1"]),
+    ],
+)
+def test_the_axis_above_scores_is_theirs(metrics: list[str], ticks: list[str]):
+    assert score_text.axis_ticks(metrics) == ticks

@@ -51,7 +51,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (data.no_scores) append(fragment, el("div", "remark", data.no_scores));
   if (data.scores.length) {
     const box = el("div", "scores");
-    const head = append(el("div", "score head"), el("div", "small" + (data.usual ? " usual" : ""), data.scored_on), append(el("div", "axis"), el("span", "", "0"), el("span", "", ".5"), el("span", "", "1")), el("div", "small figures", "value, 95 %"));
+    const head = append(el("div", "score head"), el("div", "small" + (data.usual ? " usual" : ""), data.scored_on), append(el("div", "axis"), ...data.axis.map((tick) => el("span", "", tick))), el("div", "small figures", "value, 95 %"));
     append(box, head);
     for (const row of data.scores) {
       const node = link("score" + (row.open ? " open" : "") + (row.said && row.standing !== "unknown" ? " weak" : ""), undefined, href({ score: row.id }), send({ score: row.id }));

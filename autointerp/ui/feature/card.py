@@ -102,12 +102,13 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
 
 
 def head(scores: list[Score], current: Explanation) -> dict[str, Any]:
-    """The line above the scores: what they were judged on. `usual`: nothing that a reader has to be warned of."""
+    """The line above the scores: on what they were judged, and their axis. `usual`: nothing a reader has to be warned of."""
     examples = {feature_versions.examples_of(score, current) for score in scores}
     examples = examples - {feature_versions.WRITTEN} or examples  # a score on texts of its own says so itself
     only = next(iter(examples), "") if len(examples) == 1 else ""
     text = f"on {only}" if only else "not all on held-out examples"
-    return {"scored_on": text, "usual": examples in ({feature_versions.HELD_OUT}, {feature_versions.WRITTEN})}
+    usual = examples in ({feature_versions.HELD_OUT}, {feature_versions.WRITTEN})
+    return {"scored_on": text, "usual": usual, "axis": score_text.axis_ticks(s.metric for s in scores)}
 
 
 def meta(versions: Versions, current: Explanation) -> list[str]:

@@ -140,6 +140,16 @@ def axis_place(number: float | None, metric: str = "") -> float | None:
     return None if number is None else round(min(max((number - low) / (high - low), 0.0), 1.0), 4)
 
 
+def axis_ticks(metrics: Iterable[str]) -> list[str]:
+    """Beginning, middle and end of the axis that these metrics share. Where they share none, of the one from 0 to 1: scores on
+    another say theirs (`axis_note`)."""
+    axes = {axis(metric) for metric in metrics}
+    if len(axes) != 1 or (0.0, 1.0) in axes:
+        return ["0", ".5", "1"]
+    [(low, high)] = axes
+    return [fmt.signed(low, 0), f"{(low + high) / 2:g}", fmt.signed(high, 0)]
+
+
 def axis_note(metric: str) -> str:
     """What is said of an axis that does not go from 0 to 1; else nothing."""
     low, high = axis(metric)
