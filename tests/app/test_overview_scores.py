@@ -316,7 +316,7 @@ def test_explained_and_not_scored(open_page, tiny_store: Store):
         annotations.add(Explanation(coder="sae", latent=1, text="x", explainer=PERSON, author="<b>Eve</b>"))
     app = open_page(tiny_store, "overview")
     assert not app.exception
-    assert "Nothing is scored yet" in messages(app)
+    assert "None of these explanations is scored yet" in messages(app)
     assert rows(tables(app)[-1]) == [("sae", 1)]
 
 

@@ -88,7 +88,8 @@ def _explained(store: Store, written: Written) -> None:
     _coverage(written, kinds)
     if not kinds:
         st.info(
-            "Nothing is scored yet. Press Score on a Feature page, or use the Jobs page or `autointerp score`."
+            "None of these explanations is scored yet. Press Score on a Feature page, or use the Jobs page or "
+            "`autointerp score`."
         )
         return
     _spreads(written, kinds)
