@@ -28,9 +28,7 @@ PATIENCE_SECONDS = 20.0
 
 def settle() -> None:
     """As a server starts: one that listens to more than this machine, or has a sign-in, has visitors."""
-    # `has_sign_in` asks for who is looking, and is told off by Streamlit, on the terminal, where nobody is yet.
-    signs_in = st.secrets.load_if_toml_exists() and "auth" in st.secrets
-    if signs_in or settings.is_read_only() or not _on_this_machine_alone():
+    if not is_owner():
         _have_visitors()
 
 
@@ -46,11 +44,7 @@ def is_owner() -> bool:
 
 def serves_others() -> bool:
     """Whether more than this machine reaches the app, by its own settings."""
-    return not _on_this_machine_alone() or has_sign_in()
-
-
-def _on_this_machine_alone() -> bool:
-    return settings.is_this_machine(st.get_option("server.address"))
+    return not settings.is_this_machine(st.get_option("server.address")) or has_sign_in()
 
 
 def may_rate() -> bool:
@@ -66,7 +60,8 @@ def has_sign_in() -> bool:
 
 @lru_cache(maxsize=1)
 def _has_sign_in(_second: int) -> bool:
-    return "is_logged_in" in st.user.to_dict()  # Streamlit has it only then (1.67)
+    # `st.user` tells too, but only in a page's own thread: not as a server starts, nor while it makes a file to download.
+    return st.secrets.load_if_toml_exists() and "auth" in st.secrets
 
 
 # Others, whatever address the server was given ---------------------------------------------------
