@@ -102,7 +102,7 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
 
 
 def head(scores: list[Score], current: Explanation) -> dict[str, Any]:
-    """The line above the scores: on what they were judged, and their axis. `usual`: nothing a reader has to be warned of."""
+    """The line above the scores: what they were judged on, and their axis. `usual`: nothing to warn a reader of."""
     examples = {feature_versions.examples_of(score, current) for score in scores}
     examples = examples - {feature_versions.WRITTEN} or examples  # a score on texts of its own says so itself
     only = next(iter(examples), "") if len(examples) == 1 else ""

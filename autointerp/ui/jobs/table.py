@@ -15,12 +15,7 @@ COLUMNS = (
     Column("State", job_text.state, kind="state"),
     Column("Job", job_strip.name, kind="job", cls="what"),
     Column("Progress", job_text.progress, kind="bar"),
-    Column(
-        "Rate",
-        job_text.rate,
-        num=True,
-        help="Items, over the last 30 s, or over the last 10 items where they took longer",
-    ),
+    Column("Rate", job_text.rate, num=True, help="Over the last 30 s or 10 items, whichever is longer"),
     Column("Left", job_text.eta, num=True, help="At the current rate"),
     Column("Tokens", job_text.tokens, num=True, help="Of language models: prompt + answer"),
     Column("Cost", job_text.cost, num=True, help="So far, in the currency of your prices"),
