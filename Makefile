@@ -18,7 +18,7 @@ JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
 help:
 	@echo 'make demo      build the demo store and open the app on it (sets up .venv first); SUBJECT=smollm2 for a published model'
-	@echo 'make test      format, lint, layers, types and the quick tests, three quarters of all (sets up .venv first)'
+	@echo 'make test      format, lint, layers, types and the quick tests, two thirds of all (sets up .venv first)'
 	@echo 'make test-all  the same with every test, a real Chromium, servers and killed workers included; what CI runs'
 	@echo 'make soak      the tests of sudden deaths, with twenty kills each, of thousands of damaged files and odd arguments; an hour'
 	@echo 'make check     only format, lint, types and layers'

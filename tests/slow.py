@@ -3,7 +3,7 @@
     python tests/slow.py report.xml [another.xml ...] >tests/new.txt
 
 A file is slow whose tests take `SECONDS` or more each in one of the reports, their set-up included; folders that are slow as a
-whole stay so. Outside them, a fifth of the tests takes half of the time.
+whole stay so. Outside them, a quarter of the tests takes two thirds of the time.
 """
 
 import sys

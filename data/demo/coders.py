@@ -2,8 +2,7 @@
 
 The modules, their initialisation, loss (fraction of variance unexplained), decoder normalisation
 and file format are those of eai-sparsify. The loop is ours because its fused encoder is slow
-on CPU: here the top-k is a mask on dense activations, which is the same function (checked on the
-first batch against the module's own forward).
+on CPU: `sparse.py` is the same function (checked on the first batch).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from precision import mixed_precision
+from sparse import forward
 from sparsify import SparseCoder, SparseCoderConfig
 from subject import EVAL_ROWS, Log, heldout_loss
 from text import rows
@@ -254,14 +254,19 @@ def spliced_losses(model: GPTNeoXForCausalLM, heldout_stream: np.ndarray, out: P
 @torch.no_grad()
 def initialise(coder: SparseCoder, x: Tensor, y: Tensor) -> None:
     """Initialise the biases as sparsify does, from what the coder reads and rebuilds (of an SAE both are the same), and check
-    our forward against the module's."""
+    our forward passes against the module's."""
     if coder.cfg.transcode:
         coder.encoder.bias.data = -x.mean(0) @ coder.encoder.weight.mT
     coder.b_dec.data = y.mean(0)
-    torch.testing.assert_close(
-        dense_forward(coder, x[:256])[0], coder(x[:256], y[:256]).sae_out,
-        rtol=1e-3, atol=1e-4,
-    )  # fmt: skip
+    x, y = x[:256], y[:256]
+    torch.testing.assert_close(dense_forward(coder, x)[0], coder(x, y).sae_out, rtol=1e-3, atol=1e-4)
+    with torch.enable_grad():
+        dense, sparse = (
+            torch.autograd.grad((y - out).pow(2).sum(), list(coder.parameters()))
+            for out in (dense_forward(coder, x)[0], forward(coder, x).out)
+        )
+    for ours, plain in zip(sparse, dense, strict=True):
+        assert (ours - plain).norm() <= 1e-3 * plain.norm()
 
 
 def backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor, dead_after: int) -> float:
@@ -273,7 +278,7 @@ def backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor, dead_afte
     transcode = coder.cfg.transcode
     if not transcode:
         coder.set_decoder_norm_to_unit_norm()
-    predicted, acts, pre = dense_forward(coder, x)
+    predicted, acts, indices, bias = forward(coder, x)
     error = y - predicted
     variance = (y - y.mean(0)).pow(2).sum()
     fvu = error.pow(2).sum() / variance
@@ -281,7 +286,7 @@ def backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor, dead_afte
     dead = (silent > dead_after).nonzero().flatten()
     if len(dead):
         half = y.shape[1] // 2
-        candidates = pre[:, dead]
+        candidates = F.relu(F.linear(x, coder.encoder.weight[dead], bias[dead]))
         if len(dead) > half:
             kept = torch.zeros_like(candidates).scatter_(
                 1, candidates.detach().topk(half, sorted=False).indices, 1.0
@@ -293,7 +298,6 @@ def backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor, dead_afte
     loss.backward()
     if not transcode:
         coder.remove_gradient_parallel_to_decoder_directions()
-    fired = (acts.detach() > 0).any(0)
     silent += len(y)
-    silent[fired] = 0
+    silent[indices[acts > 0]] = 0
     return float(fvu.detach())

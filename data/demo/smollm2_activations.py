@@ -27,7 +27,7 @@ each row, and the MLPs of layers 8 to 11 write or erase such outliers."""
 SITES = ("input", "output", "residual")
 WIDTH = 576
 CONTEXT = 128
-BATCH_ROWS = 64
+BATCH_ROWS = 16
 
 
 class _LastModuleRead(Exception):
@@ -59,7 +59,7 @@ class Stored:
     def __init__(self, work: Path) -> None:
         self.work = work
         self.state_file = work / "activations.json"
-        self.state = {"rows": 0, "tokens": 0, "seconds": 0.0}
+        self.state = {"after": 0, "rows": 0, "tokens": 0, "seconds": 0.0}
         if self.state_file.exists():
             self.state = json.loads(self.state_file.read_text())
 
@@ -71,8 +71,12 @@ class Stored:
         shape = (self.state["tokens"], WIDTH)
         return {site: np.memmap(self.path(site), np.float16, "r", shape=shape) for site in SITES}
 
-    def collect(self, rows: np.ndarray, model_dir: Path, deadline: float, log: Log) -> None:
-        """Write what is missing, until `time.time()` reaches `deadline`. What a killed run left half written is cut off."""
+    def collect(self, rows: np.ndarray, after: int, model_dir: Path, deadline: float, log: Log) -> None:
+        """Write what is missing of the rows after the first `after`, until `time.time()` reaches `deadline`. What a killed run
+        left half written is cut off."""
+        if self.state["rows"] and self.state["after"] != after:
+            raise SystemExit(f"{self.work} holds activations after row {self.state['after']}, not {after}.")
+        self.state["after"], rows = after, rows[after:]
         model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=PRECISION).eval().base_model
         seen = _hooked(model)
         bos = model.config.bos_token_id

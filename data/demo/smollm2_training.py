@@ -7,6 +7,7 @@ saving folds the scales into the weights, so that the files work on the model's 
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ WARMUP_SHARE = 0.03
 DEAD_AFTER = 100_000
 SAMPLE = 16_384
 BLOCK = 262_144
-"""Tokens shuffled among each other."""
+"""About how many tokens are shuffled among each other."""
 
 SPECS = (
     CoderSpec("sae", MLP, seed=0),
@@ -52,12 +53,13 @@ class Data:
         self._block: tuple[int, dict[str, np.ndarray]] | None = None
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Site to Float[Tensor, "batch width"]; every token once an epoch. Blocks of the text are read in order, for more may
-        be stored than memory holds, and shuffled within; the order depends only on the epoch."""
-        size = min(BLOCK, self.n)
+        """Site to Float[Tensor, "batch width"]; every token once an epoch, but for less than a batch a block. Blocks of the text
+        are read in order, for more may be stored than memory holds, and shuffled within; the order depends only on the epoch."""
+        n_blocks = max(1, round(self.n / BLOCK))
+        size = self.n // n_blocks
         block, at = divmod(step, size // BATCH)
         if self._block is None or self._block[0] != block:
-            epoch, part = divmod(block, self.n // size)
+            epoch, part = divmod(block, n_blocks)
             order = np.random.default_rng((epoch, part)).permutation(size)
             rows = slice(part * size, (part + 1) * size)
             self._block = block, {site: array[rows][order] for site, array in self.arrays.items()}
@@ -74,10 +76,13 @@ def sites(spec: CoderSpec) -> tuple[str, str]:
     return ("input", "output") if spec.transcode else ("output", "output")
 
 
-def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float, log: Log) -> dict:
-    """Train for `minutes` in all, over all runs, or until `time.time()` reaches `deadline`, and save the coders in fp16.
+def train(
+    stored: Stored, work: Path, out: Path, epochs: float, go_on: bool, deadline: float, log: Log
+) -> None:
+    """Show the coders each stored token `epochs` times, save them in fp16 and add the run to `out/training.json`.
 
-    The rate decays with the share of the time that is spent. Resumes from `work/smollm2.pt`. Returns what the cards say.
+    `go_on`: begin with the coders in `out`, without their optimiser's state. Stops at `time.time()` `deadline` with what it has
+    in `work/smollm2.pt`, from where the next call resumes.
     """
     data = Data(stored)
     coders: dict[str, SparseCoder] = {}
@@ -89,7 +94,11 @@ def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float
         )
         coders[spec.name] = SparseCoder(WIDTH, config)
         initialise(coders[spec.name], *(first[site] for site in sites(spec)))
-    optimizer = torch.optim.Adam([p for c in coders.values() for p in c.parameters()], lr=LR, foreach=True)
+        if go_on:
+            shipped = SparseCoder.load_from_disk(out / "coders" / spec.name / spec.hookpoint).float()
+            coders[spec.name].load_state_dict(shipped.state_dict())
+            fold(coders[spec.name], *(1 / data.scale[site] for site in sites(spec)))
+    optimizer = torch.optim.Adam([p for c in coders.values() for p in c.parameters()], lr=LR, fused=True)
     silent = {name: torch.zeros(LATENTS, dtype=torch.long) for name in coders}
     state = {"spent": 0.0, "step": 0, "tokens": 0}
     checkpoint = work / "smollm2.pt"
@@ -110,10 +119,14 @@ def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float
 
     began = last_save = last_log = time.monotonic()
     before = state["spent"]
-    total = min(minutes * 60, before + deadline - time.time())
+    steps = int(epochs * data.n / BATCH)
     running: dict[str, float] = {}
-    while state["spent"] < total:
-        progress = state["spent"] / total
+    while state["step"] < steps:
+        if time.time() > deadline:
+            save()
+            log(f"coders: stopped at step {state['step']} of {steps}; the same command goes on")
+            return
+        progress = state["step"] / steps
         scale = max(min(1.0, progress / WARMUP_SHARE, (1 - progress) / 0.8), 1e-3)
         for group in optimizer.param_groups:
             group["lr"] = LR * scale
@@ -135,7 +148,7 @@ def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float
                 for name, fvu in running.items()
             )
             log(
-                f"coders: {state['spent'] / 60:.1f} min, step {state['step']}, {state['tokens']:,} tokens, FVU {figures}"
+                f"coders: {state['spent'] / 60:.1f} min, step {state['step']} of {steps}, FVU {figures}"
             )
             last_log = now
         if now - last_save > 120:
@@ -150,7 +163,13 @@ def train(stored: Stored, work: Path, out: Path, minutes: float, deadline: float
         folder = out / "coders" / spec.name / spec.hookpoint
         coder.half().save_to_disk(folder)
         (folder / "sae.safetensors").chmod(0o644)
-    return {**state, "distinct_tokens": data.n, "latents": LATENTS, "k": K, "lr": LR, "batch": BATCH}
+    history = out / "training.json"
+    runs = json.loads(history.read_text()) if go_on else []
+    runs = [run for run in runs if run["rows_after"] != stored.state["after"]]
+    run = {"rows_after": stored.state["after"], "distinct_tokens": data.n, "tokens": state["tokens"]}
+    run |= {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
+    run |= {"latents": LATENTS, "k": K, "lr": LR, "batch": BATCH}
+    history.write_text(json.dumps([*runs, run], indent=2) + "\n")
 
 
 @torch.no_grad()
