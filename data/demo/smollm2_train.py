@@ -11,8 +11,8 @@ names. Every stage goes on where it was stopped; the first two may be given a ti
 (3.5 kB a token), checkpoints and the log live in a git-ignored work folder; results go to ``data/demo/smollm2``. The cards'
 figures are those of the demo store.
 
-The coders that are here were trained in the runs of ``data/demo/smollm2/training.json``: each but the first goes on from the
-coders before it (``coders --go-on``), in a work folder of its own and on text that they have not seen (``activations --after``).
+The coders in the repository were trained in the runs of ``data/demo/smollm2/training.json``: each but the first went on from
+the coders before it (``coders --go-on``), in its own work folder, on text they had not seen (``activations --after``).
 """
 
 from __future__ import annotations

@@ -53,8 +53,11 @@ class Data:
         self._block: tuple[int, dict[str, np.ndarray]] | None = None
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Site to Float[Tensor, "batch width"]; every token once an epoch, but for less than a batch a block. Blocks of the text
-        are read in order, for more may be stored than memory holds, and shuffled within; the order depends only on the epoch."""
+        """Site to Float[Tensor, "batch width"]; every token once an epoch, but for less than a batch of each block.
+
+        Blocks of the text are read in order, since more may be stored than memory holds, and shuffled within; the order
+        depends only on the epoch.
+        """
         n_blocks = max(1, round(self.n / BLOCK))
         size = self.n // n_blocks
         block, at = divmod(step, size // BATCH)
@@ -147,9 +150,7 @@ def train(
                 f"{name} {fvu:.3f} ({float((silent[name] > DEAD_AFTER).float().mean()):.1%} dead)"
                 for name, fvu in running.items()
             )
-            log(
-                f"coders: {state['spent'] / 60:.1f} min, step {state['step']} of {steps}, FVU {figures}"
-            )
+            log(f"coders: {state['spent'] / 60:.1f} min, step {state['step']} of {steps}, FVU {figures}")
             last_log = now
         if now - last_save > 120:
             save()

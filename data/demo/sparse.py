@@ -40,7 +40,8 @@ def forward(coder: SparseCoder, x: Tensor) -> Forward:
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        acts, indices = F.linear(x, weight, bias).relu().float().topk(k, sorted=False)
+        acts, indices = F.linear(x, weight, bias).topk(k, sorted=False)
+        acts = acts.relu().float()
         ctx.save_for_backward(x, acts, indices)
         ctx.mark_non_differentiable(indices)
         ctx.n_latents = len(weight)

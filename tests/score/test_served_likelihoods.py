@@ -108,7 +108,9 @@ PREFIX = prompt.ENTRY.format(passage="a red fox")
 def test_a_text_is_asked_for_with_its_prefix_and_nothing_else(server: Server, client: Client) -> None:
     told = ServedTextModel(client).log_probs_after([PREFIX, PREFIX.replace("fox", "dog")], 'fox and hen"')
     assert told.values == [-3.0 * 4 + 1, -3.0 * 4]
-    assert max(server.bodies, key=itemgetter("prompt")) == {  # both are asked at once: either may arrive first
+    assert max(
+        server.bodies, key=itemgetter("prompt")
+    ) == {  # both are asked at once: either may arrive first
         "model": "m",
         "prompt": 'Passage: a red fox\nMore than expected: "fox and hen"',
         "echo": True,
