@@ -92,6 +92,7 @@ def dense_forward(coder: SparseCoder, x: Tensor) -> tuple[Tensor, Tensor, Tensor
     with torch.no_grad():
         chosen = torch.zeros_like(pre).scatter_(1, pre.topk(coder.cfg.k, sorted=False).indices, 1.0)
     acts = pre * chosen
+    assert coder.W_dec is not None
     out = acts @ coder.W_dec + coder.b_dec
     return (out if coder.W_skip is None else out + x @ coder.W_skip.mT), acts, pre
 
@@ -292,6 +293,7 @@ def backward(coder: SparseCoder, x: Tensor, y: Tensor, silent: Tensor, dead_afte
                 1, candidates.detach().topk(half, sorted=False).indices, 1.0
             )
             candidates = candidates * kept
+        assert coder.W_dec is not None
         guess = candidates @ coder.W_dec[dead]
         auxk = (guess - error.detach()).pow(2).sum() / variance
         loss = fvu + AUXK_ALPHA * min(len(dead) / half, 1.0) * auxk

@@ -77,9 +77,9 @@ class Stored:
         if self.state["rows"] and self.state["after"] != after:
             raise SystemExit(f"{self.work} holds activations after row {self.state['after']}, not {after}.")
         self.state["after"], rows = after, rows[after:]
-        model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=PRECISION).eval().base_model
+        whole = AutoModelForCausalLM.from_pretrained(model_dir, dtype=PRECISION).eval()
+        model, bos = whole.base_model, whole.config.bos_token_id
         seen = _hooked(model)
-        bos = model.config.bos_token_id
         files = {site: self.path(site).open("ab") for site in SITES}
         for file in files.values():
             file.truncate(self.state["tokens"] * WIDTH * 2)

@@ -181,10 +181,10 @@ def fold(coder: SparseCoder, read: float, rebuilt: float) -> None:
     """
     assert coder.W_dec is not None
     if coder.cfg.transcode:
-        coder.encoder.weight /= read
-        coder.W_dec *= rebuilt
+        coder.encoder.weight.div_(read)
+        coder.W_dec.mul_(rebuilt)
         if coder.W_skip is not None:
-            coder.W_skip *= rebuilt / read
+            coder.W_skip.mul_(rebuilt / read)
     else:
-        coder.encoder.bias *= read
-    coder.b_dec *= rebuilt
+        coder.encoder.bias.mul_(read)
+    coder.b_dec.mul_(rebuilt)

@@ -48,7 +48,8 @@ class _Encode(torch.autograd.Function):
         return acts, indices
 
     @staticmethod
-    def backward(ctx, of_acts: Tensor, _of_indices: None):
+    def backward(ctx, *of_outputs: Tensor):
+        of_acts, _of_indices = of_outputs
         x, acts, indices = ctx.saved_tensors
         of_acts = of_acts * (acts > 0)
         of_bias = of_acts.new_zeros(ctx.n_latents).index_add_(0, indices.flatten(), of_acts.flatten())

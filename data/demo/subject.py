@@ -41,7 +41,6 @@ def new_model(seed: int = 0) -> GPTNeoXForCausalLM:
         eos_token_id=0,
         use_cache=True,
         tie_word_embeddings=False,
-        attn_implementation="sdpa",
     )
     model = GPTNeoXForCausalLM(config)
     for name, parameter in model.named_parameters():
