@@ -168,8 +168,8 @@ TEXT_MODEL = Option(
     "vLLM or llama.cpp",
     default="own",
     choices={"own": "The store's own model", "llm": "LLM"},
-    cli_help="which language model says how likely the explanation is: the store's own, or that of --llm, on a server of vLLM "
-    "or llama.cpp",
+    cli_help="which language model says how likely the explanation is: the store's own, or that of --llm, served by vLLM or "
+    "llama.cpp",
 )
 
 _DRAWN = (N_EXAMPLES, N_NEGATIVES, NEGATIVES, WINDOW, CENTRE, SEED)

@@ -191,7 +191,9 @@ def _summary(
             else "No feature of these coders fires there. Choose all coders, or relax the filters."
         )
     elif state.collection is not None and not n_more:
-        st.info("This collection is empty. Add features with “Collect” or on a feature's page.")
+        st.info(
+            "This collection is empty. Add features with “Collect” or on a feature's page; a row's star adds to “Starred”."
+        )
     elif state.dead == "only" and state.explained == "any":
         st.info("No dead features.")
     elif state.explained == "failed":
