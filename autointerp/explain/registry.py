@@ -13,8 +13,8 @@ from autointerp.registry import CENTRE, KL, MAX_SEED, SEED, WINDOW, Entry, Optio
 PROTOCOL = Option(
     name="protocol",
     label="Protocol",
-    help="delphi: the reference's draw, from the whole corpus instead of the explainer's side of the split; scoring with the "
-    "delphi protocol then asks about some of the same examples, as in the reference",
+    help="delphi: the reference's sampling, from the whole corpus instead of the explainer's side of the split; scoring with "
+    "the delphi protocol then asks about some of the same examples, as in the reference",
     default="held-out",
     choices={"held-out": "held-out", "delphi": "delphi"},
 )

@@ -58,7 +58,7 @@ JUDGES = {"offline": "offline judge", "llm": "LLM"}
 JUDGE = Option(
     name="judge",
     label="Judge",
-    help="Who judges the examples. Either judge sees the explanation and the examples, nothing else",
+    help="Who judges the examples. Either judge sees only the explanation and the examples",
     default="offline",
     choices=JUDGES,
     cli_help="who judges the examples (default: llm with --llm, else offline)",
@@ -76,7 +76,7 @@ N_QUESTIONS = count(
 N_WRITTEN = Option(
     name="n_texts",
     label="Texts to write",
-    help="Texts that are written from an explanation",
+    help="Texts written from an explanation",
     default=10,
     kind=int,
     minimum=2,
@@ -124,7 +124,7 @@ PROTOCOL = Option(
 FLOOR = Option(
     name="floor",
     label="Floor",
-    help="Score a random other explanation on the same examples too",
+    help="Also score a random other explanation on the same examples",
     default=True,
     kind=bool,
     flag="--no-floor",
@@ -145,7 +145,7 @@ BATCH = Option(
 GRADED = Option(
     name="graded",
     label="Graded answers",
-    help="Ask for log probabilities, for graded answers and an AUROC",
+    help="Request log probabilities, which give graded answers and an AUROC",
     default=False,
     kind=bool,
     in_app=False,
@@ -163,13 +163,13 @@ EMBEDDER = Option(
 
 TEXT_MODEL = Option(
     name="text_model",
-    label="Judge of intervention",
-    help="Which language model says how likely the explanation is: the store's own, or the one chosen in Settings, on a server "
-    "of vLLM or llama.cpp",
+    label="Intervention judge",
+    help="Which language model says how likely the explanation is: the store's own, or the one chosen in Settings, served by "
+    "vLLM or llama.cpp",
     default="own",
     choices={"own": "The store's own model", "llm": "LLM"},
-    cli_help="which language model says how likely the explanation is: the store's own, or that of --llm, on a server of vLLM "
-    "or llama.cpp",
+    cli_help="which language model says how likely the explanation is: the store's own, or that of --llm, served by vLLM or "
+    "llama.cpp",
 )
 
 _DRAWN = (N_EXAMPLES, N_NEGATIVES, NEGATIVES, WINDOW, CENTRE, SEED)
@@ -240,8 +240,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         label="Detection",
         help="A judge says in which texts the latent fires",
         metric="balanced_accuracy",
-        high="tells activating from non-activating texts",
-        low="does not tell activating from non-activating texts: it is too broad, or names a common token",
+        high="separates activating from non-activating texts",
+        low="does not separate activating from non-activating texts: it is too broad, or names a common token",
         needs=frozenset({"judge", "negatives"}),
         options=_JUDGED,
         build="autointerp.score.classify:build",
@@ -263,7 +263,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
     ScorerEntry(
         name="embedding",
         label="Embedding",
-        help="Similarity of explanation and text by a sentence encoder",
+        help="Similarity of explanation and text under a sentence encoder",
         metric="auroc",
         answered_by="embedder",
         grade="similarity",
@@ -276,7 +276,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
     ScorerEntry(
         name="surprisal",
         label="Surprisal",
-        help="How much likelier the explanation makes the text to the store's own language model",
+        help="How much the explanation raises the text's probability under the store's own language model",
         metric="auroc",
         answered_by="language model",
         high="makes activating texts easier to predict",
@@ -292,8 +292,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help="A language model predicts the activation of every token",
         metric="correlation",
         answered_by="llm",
-        high="tells where and how strongly the feature fires",
-        low="does not tell where or how strongly the feature fires",
+        high="predicts where and how strongly the feature fires",
+        low="does not predict where or how strongly the feature fires",
         needs=frozenset({"llm"}),
         options=_EXAMPLES,
         build="autointerp.score.simulation:build",
@@ -303,7 +303,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
     ScorerEntry(
         name="intervention",
         label="Intervention",
-        help="How much likelier texts written with the feature raised make the explanation, to a language model",
+        help="How much texts written with the feature raised increase the explanation's probability under a language model",
         metric="nats",
         answered_by="language model",
         high="names what the feature makes the model write",
@@ -316,8 +316,8 @@ SCORERS: Registry[ScorerEntry] = Registry(
     ScorerEntry(
         name="generation",
         label="Generation",
-        help="A language model writes texts from the explanation: the share in which the feature fires, with that of texts "
-        "written from another feature's explanation as the floor",
+        help="A language model writes texts from the explanation: the share in which the feature fires; the floor is the "
+        "same share of texts written from another feature's explanation",
         metric="hit_rate",
         written=True,
         answered_by="llm",
@@ -331,13 +331,13 @@ SCORERS: Registry[ScorerEntry] = Registry(
     ScorerEntry(
         name="example_embedding",
         label="Example embedding",
-        help="Whether activating texts are more similar to each other than to other texts, by a sentence encoder; needs no "
+        help="Whether activating texts are more similar to each other than to other texts under a sentence encoder; needs no "
         "explanation",
         metric="triplet_auroc",
         answered_by="embedder",
         grade="Δ",
         high="fires on texts that are alike",
-        low="fires on texts that are no more alike than any",
+        low="fires on texts that are no more alike than any others",
         explanation_free=True,
         needs=frozenset({"embedder", "negatives"}),
         options=(*_DRAWN, EMBEDDER),
@@ -349,7 +349,7 @@ SCORERS: Registry[ScorerEntry] = Registry(
         help=f"A judge finds the one of {N_TEXTS} texts in which the feature does not fire; needs no explanation",
         metric="intruder_accuracy",
         high="fires on texts that have something in common",
-        low="fires on texts in which nothing common is seen",
+        low="fires on texts with nothing visibly in common",
         explanation_free=True,
         needs=frozenset({"judge", "negatives"}),
         options=(JUDGE, N_QUESTIONS, NEGATIVES, WINDOW, CENTRE, SEED),

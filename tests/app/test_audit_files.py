@@ -50,7 +50,7 @@ def test_a_second_persons_file_is_taken_in(
     assert f"“Are they right?” from from Bo.{file_format}: 2 answers added." in said(app)
     assert [rating.note for rating in bench.ratings("Bo")] == ["<b>no</b>", ""]
     app.button(key="audit_import").click().run()
-    assert "0 answers added, 2 known already" in said(app)
+    assert "0 answers added, 2 already known" in said(app)
     app.button(key="audit_taken_open").click().run()
     assert app.query_params["audit"] == audit or app.query_params["audit"] == [audit]
 
@@ -63,7 +63,7 @@ def test_answers_that_differ_are_listed_and_taken_only_when_asked(open_page, ben
     app.file_uploader(key="audit_file").set_value(("there.jsonl", written(copy, audit), "")).run()
     app.button(key="audit_import").click().run()
     assert [rating.verdict for rating in bench.ratings()] == ["correct"]
-    assert "1 answer differs in the file. Those here hold" in said(app)
+    assert "1 answer differs in the file. The ones here count" in said(app)
     table = records(app, "list")[0]
     ((item, rater, _, here, there),) = (row["cells"] for row in table["rows"])
     assert (item, rater) == ("1", "Ann")
@@ -72,7 +72,7 @@ def test_answers_that_differ_are_listed_and_taken_only_when_asked(open_page, ben
     app.button(key="audit_overwrite").click().run()
     assert [rating.verdict for rating in bench.ratings()] == ["wrong"]
     assert len(bench.annotations.audits.history(audit)) == 2, "what was here is kept"
-    assert "the file’s hold now" in said(app)
+    assert "the file’s now count" in said(app)
     app.button(key="audit_taken_close").click().run()
     assert "audit_overwrite" not in keys(app)
 
@@ -92,7 +92,7 @@ def test_the_report_cites_the_audit_and_hands_it_out(
     open_page, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
     app = open_page(bench.store, "audit", audit=bench.audit.id, view="report")
-    assert "Nobody has rated yet" in said(app)
+    assert "No ratings yet" in said(app)
     assert [code.value for code in app.code] == [cite_audit(bench.audit)]
     assert [each.proto.label for each in app.get("download_button")] == ["CSV", "JSONL", "Parquet"]
     assert files.content(bench.store, bench.audit.id, "jsonl") == written(bench.annotations, bench.audit.id)

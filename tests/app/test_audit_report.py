@@ -337,5 +337,5 @@ def test_an_audit_without_answers_says_so(open_page, judged: Judged):
             withdrawn=True, revises=rating.id,
         )  # fmt: skip
         judged.annotations.audits.rate(back)
-    assert "Nobody has rated yet" in said(judged.open(open_page, "report"))
+    assert "No ratings yet" in said(judged.open(open_page, "report"))
     assert "With a second rater" in said(judged.open(open_page, "settle"))

@@ -41,13 +41,13 @@ def form(tiny_store: Store, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 
 def test_a_list_that_is_gone_is_not_silently_another(form: AppTest):
-    assert "not known any more" not in messages(form)
+    assert "no longer available" not in messages(form)
     form.query_params["list"] = "search=x&mode=words"
     form.run()
-    assert "not known any more" in messages(form)
+    assert "no longer available" in messages(form)
     form.query_params["list"] = "coder=sae"
     form.run()
-    assert "not known any more" not in messages(form)
+    assert "no longer available" not in messages(form)
     assert form.radio(key="batch_which_list").value == "list"
 
 

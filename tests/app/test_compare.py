@@ -165,9 +165,9 @@ def test_missing_weights_are_said(open_page, tiny_store: Store):
     [
         ({"a": "sea"}, "does not exist"),
         ({"b": "<script>"}, "does not exist"),
-        ({"t": "2"}, "a cosine lies from"),
-        ({"t": "nan"}, "a cosine lies from"),
-        ({"t": "<b>"}, "a cosine lies from"),
+        ({"t": "2"}, "a cosine lies between"),
+        ({"t": "nan"}, "a cosine lies between"),
+        ({"t": "<b>"}, "a cosine lies between"),
         ({"definition": "odd", "score": "odd", "rows": "-3", "by": "odd"}, ""),
         ({"view": "odd"}, ""),
         ({"view": "several", "coders": "sea,sae"}, "does not exist"),
@@ -194,7 +194,7 @@ def test_the_verdict_says_what_the_test_says():
     high, low = rng.normal(0.7, 0.1, 60), rng.normal(0.5, 0.1, 90)
     assert "score higher than the others" in said(high, low)
     assert "score lower than the others" in said(low, high)
-    assert "are not told apart" in said(low[:45], low[45:])
+    assert "cannot be told apart" in said(low[:45], low[45:])
     assert "3 shared and 90 other features scored: a test needs" in said(high[:3], low)
     share = round(100 * ranks.superiority(high, low).estimate.value)
     assert f"in {share} % of pairs" in said(high, low)

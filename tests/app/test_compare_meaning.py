@@ -159,9 +159,7 @@ def test_the_map_has_a_point_for_every_explanation(open_page, computed: Store):
 
 
 def test_the_map_is_coloured_by_what_people_said(open_page, computed: Store, tmp_path: Path):
-    assert "Nobody has given a verdict here yet" in messages(
-        page(open_page, computed, "map", colour="verdict")
-    )
+    assert "No verdicts here yet" in messages(page(open_page, computed, "map", colour="verdict"))
     store = Store.open(shutil.copytree(computed.path, tmp_path / "store"))
     with Annotations(store.path) as annotations:
         shown = [annotations.shown("sae", latent) for latent in (1, 2, 3)]

@@ -91,7 +91,7 @@ def test_rescore_by_a_model_and_look_into_its_prompt(
 ):
     edited = explained_store.explanations["edited"]
     app = feature(open_page, explained_store, panel="rescore")
-    assert "the floor's requests included" in messages(app)
+    assert "including the floor's requests" in messages(app)
     assert model.n_requests == 0
     app.button(key="run_score").click().run()
     wait(app, explained_store, lambda a: len(scores_of(a, edited.id)) == 4)
@@ -209,7 +209,7 @@ def test_intervention_asks_another_model_only_where_one_is_chosen(
     edited = explained_store.explanations["edited"]
     app = feature(open_page, explained_store, panel="rescore")
     app.pills(key="choice_scorers").set_value(["intervention"]).run()
-    assert "nothing here asks a language model" in messages(app)
+    assert "nothing here uses a language model" in messages(app)
     judge = app.segmented_control(key="choice_text_model")
     assert judge.options == ["The store's own model", "LLM"]
     judge.set_value("llm").run()

@@ -123,7 +123,7 @@ def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: 
     ]  # fmt: skip
     apart = tables(app)[tables(app).index(pairs) + 1 :]
     assert rows(apart[1])[0] == ("sae", 6)  # fuzzing high, detection low
-    assert "does not tell activating from non-activating texts" in messages(app)
+    assert "does not separate activating from non-activating texts" in messages(app)
     assert apart[1]["rows"][0]["cells"][0] == "sae #6"
 
 

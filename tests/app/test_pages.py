@@ -378,7 +378,7 @@ def test_the_address_names_another_store(open_page, tiny_store: Store, tmp_path:
     app.query_params["store"] = str(other)
     app.run()
     assert app.title[0].value.startswith("tiny")  # a link alone opens no folder
-    assert "which nobody has chosen here" in app.toast[0].value
+    assert "which has not been chosen here" in app.toast[0].value
     monkeypatch.setattr(settings, "stores_folder", lambda: tmp_path)
     app = open_page(tiny_store, "overview")
     app.query_params["store"] = str(other)

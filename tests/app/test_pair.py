@@ -121,7 +121,7 @@ def test_a_feature_that_is_not_explained_says_so(open_page: OpenPage, tiny_store
         ({"a": "sae", "latent_a": "99", "b": "transcoder"}, "does not exist: sae has features 0 to 7"),
         ({"a": "sae", "latent_a": "-1", "b": "transcoder"}, "does not exist"),
         ({"a": "sae", "latent_a": "1e5", "b": "transcoder", "latent_b": "<b>x</b>"}, "does not exist"),
-        ({"a": "sae", "latent_a": "3", "b": "sae", "latent_b": "3"}, "one and the same feature"),
+        ({"a": "sae", "latent_a": "3", "b": "sae", "latent_b": "3"}, "the same feature twice"),
     ],
 )
 def test_bad_addresses_have_a_way_out(

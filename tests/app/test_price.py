@@ -51,7 +51,7 @@ def test_the_page_shows_the_figures_of_the_command(open_page, compared: Store, c
     assert len(made["claims"]) >= 5
     for claim in made["claims"]:
         assert claim["text"] in shown
-    assert "20 features of each coder, drawn with seed 5" in shown
+    assert "20 features per coder, drawn with seed 5" in shown
     table, scores, errors = records(app, "list")
     titles = [column["title"] for column in table["columns"]]
     by_coder = {row["go"]["coder"]: dict(zip(titles, row["cells"], strict=True)) for row in table["rows"]}

@@ -283,7 +283,7 @@ def test_a_report_is_read_and_a_disagreement_settled(store: Path, served: Server
     file = {"name": "from Bo.csv", "mimeType": "text/csv", "buffer": Path(waiting.value.path()).read_bytes()}
     page.locator('input[type="file"]').set_input_files(file)  # type: ignore[arg-type]
     at.click(page.get_by_role("button", name="Import this file"))
-    expect(page.get_by_text(f"0 answers added, {2 * N} known already")).to_be_visible()
+    expect(page.get_by_text(f"0 answers added, {2 * N} already known")).to_be_visible()
 
 
 def test_a_judges_task_by_keyboard_and_contexts_from_their_start_after_it(

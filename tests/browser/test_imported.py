@@ -78,7 +78,7 @@ def test_an_imported_store_is_browsed(server: Server, imported: Store, visit: Op
     expect(page.get_by_text(re.compile("elsewhere it is unknown"))).to_be_visible()
     expect(page.get_by_text("Mean", exact=True)).to_have_count(0)
     at.goto(f"/feature?coder={SOURCE}&latent={N_FEATURES - 1}")
-    expect(page.get_by_text("The imported files show none of this feature")).to_be_visible()
+    expect(page.get_by_text("The imported files have none for this feature")).to_be_visible()
     # What needs a corpus or the model says why not; what explanations say can be compared.
     at.goto("/compare?view=price")
     expect(page.get_by_text(re.compile("holds selected contexts of .*, not a corpus"))).to_be_visible()

@@ -117,13 +117,13 @@ STATISTICS = {
         ),
         Statistic(
             "token_entropy", "Token entropy",
-            "Entropy of the tokens it activates on, in bits: 0 for a single token, n for 2ⁿ tokens equally often. "
-            "Tells a feature of two or three tokens from one of a wide range where the top token's share is the same",
+            "Entropy of the tokens it activates on, in bits: 0 for a single token, n for 2ⁿ equally frequent tokens. "
+            "Separates a feature of two or three tokens from one of many where the top token's share is the same",
             "decimal", compute=token_entropy, unit="bits", filters=("max",),
         ),
         Statistic(
             "positional", "Positional information",
-            "Mutual information between activating and the position in the context, 0 when they are independent",
+            "Mutual information between whether it activates and the position in the context, 0 when independent",
             "decimal", stored="FLOAT", column="positional_mi", short="Positional", unit="nats", in_list=True, spacious=True,
         ),
         Statistic(

@@ -19,7 +19,7 @@ const say = (root) => {
     el("b", "", "The server does not answer."),
     el("p", "", own ? "If it has stopped, start it again:" : "It may have stopped, or the connection is lost. Whoever runs it can start it again."),
     own && el("code", "", root.command + port),
-    el("p", "", "This page then goes on by itself. What you typed is kept in this browser."),
+    el("p", "", "This page then continues by itself. What you typed is kept in this browser."),
   ));
 };
 

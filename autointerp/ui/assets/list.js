@@ -82,7 +82,7 @@ const draw = (button, on) => {
   button.textContent = on ? "★" : "☆";
   button.classList.toggle("on", on);
   button.setAttribute("aria-pressed", String(on));
-  button.title = on ? "Starred: click to take the star away" : "Star this feature";
+  button.title = on ? "Starred: click to remove the star" : "Star this feature";
 };
 const star = (row, tell) => {
   const button = el("button", "star");

@@ -177,7 +177,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const text = el("div", "say", data.text);
     text.dir = "auto";
     if (!open) {
-      const edit = button("E", load(edited) === undefined || load(edited) === null ? "Correct it" : "Your draft", () => correct(true), "Write a better one: a new version by you. Your verdict stays about the one shown.");
+      const edit = button("E", load(edited) === undefined || load(edited) === null ? "Correct it" : "Your draft", () => correct(true), "Write a better one: a new version by you. Your verdict still applies to the one shown.");
       edit.disabled = !data.can_edit;
       about.replaceChildren(el("div", "head", "Explanation"), append(el("div", "body"), text, data.corrected ? el("div", "fixed", data.corrected) : null), edit);
       return;
@@ -234,7 +234,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     note.box.placeholder = "Note";
     note.box.onkeydown = (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); note.box.blur(); } };
     tags = field("input", "Tags", "tags", data.limits.tag, s.tags, (value) => { s.tags = value; root.save(); }, (text) => text.split(","));
-    tags.box.placeholder = "Tags, with commas";
+    tags.box.placeholder = "Tags, comma-separated";
     tags.box.setAttribute("list", "known");
     tags.box.onkeydown = (event) => { if (event.key === "Enter") tags.box.blur(); };
     const known = el("datalist");

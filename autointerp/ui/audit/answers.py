@@ -28,7 +28,7 @@ HEARD, HEARD_EDIT = "audit_heard", "audit_heard_edit"
 MESSAGE = "audit_message"
 UNDONE = "audit_undone"
 """The answer that was taken back last: what was written in it stands there again."""
-CHANGED = "The questions have changed since they were shown: the judge has been asked anew. Please answer them again."
+CHANGED = "The questions have changed since they were shown: the judge has been asked again. Please answer them again."
 _ID_LENGTH = 26
 _MAX_SECONDS = 24 * 3600.0
 

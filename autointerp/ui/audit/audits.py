@@ -17,8 +17,8 @@ from autointerp.ui.shared.state import change
 from autointerp.ui.shared.text import visible
 
 WHAT = (
-    "An audit asks people whether explanations are right: on a sample drawn for the purpose, blind, one explanation after the "
-    "other, with the keyboard if you like. It tells which share of them is right and which automatic score can be trusted."
+    "An audit asks people whether explanations are right: on a sample drawn for the purpose, blind, one explanation at a "
+    "time, by keyboard if you like. It shows what share of them is right and which automatic score can be trusted."
 )
 COLUMNS: list[dict[str, Any]] = [
     {"title": "Audit", "kind": "link", "cls": "what"},

@@ -26,7 +26,7 @@ TITLES: Mapping[Group, tuple[str, str, str]] = {
         "one of each activation decile, 1 = strongest",
         "Too few activating windows for deciles.",
     ),
-    "non_activating": ("Non-activating", "it stays silent here", "None: it fires in every context."),
+    "non_activating": ("Non-activating", "it does not fire here", "None: it fires in every context."),
 }
 
 
@@ -95,7 +95,7 @@ def _head(group: Group, drawn: Sequence[Example]) -> list[Example]:
 def _section(group: Group, drawn: Sequence[Example]) -> Section:
     title, note, empty = TITLES[group]
     n_hard = sum(example.source == "neighbours" for example in drawn)
-    hard = f"; {n_hard} hard: something similar is there" if n_hard else ""
+    hard = f"; {n_hard} hard: a similar feature fires there" if n_hard else ""
     more = bool(drawn) and _more(group) < MAX_MORE
     return Section(group, title, note + hard, [sight(example) for example in drawn], empty, more)
 

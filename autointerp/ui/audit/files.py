@@ -48,7 +48,7 @@ def draw(store: Store, audit: Audit, *, hidden: bool) -> None:
                 {"jsonl": "JSONL", "csv": "CSV", "parquet": "Parquet"}[file_format],
                 partial(content, store, audit.id, file_format), f"{store.path.name}-{name_of(audit)}.{file_format}",
                 MIMES[file_format], key=f"audit_export_{file_format}", on_click="ignore", icon=":material/download:",
-                help="As `autointerp audit export` writes it; “Import” on the page of all audits takes it in",
+                help="The same file that `autointerp audit export` writes; “Import” on the page of all audits reads it",
             )  # fmt: skip
 
 
@@ -79,7 +79,9 @@ def take_in(store: Store) -> None:
     """The button that asks for a file."""
     with st.popover("Import", icon=":material/upload:"):
         file = st.file_uploader("A file written by Export", type=list(get_args(FileFormat)), key=_FILE)
-        st.caption("What is here stays: where a rater’s answers differ, both are listed, and you decide.")
+        st.caption(
+            "Nothing here is overwritten: where a rater’s answers differ, both are listed, and you decide."
+        )
         st.caption("A larger file: `autointerp audit import STORE FILE`.")
         if file is not None:
             name, data = Path(file.name).name[-MAX_NAME:], file.getvalue()
@@ -98,7 +100,7 @@ def said(store: Store) -> None:
     done: Imported = taken.done
     parts = [f"{fmt.plural(done.new_ratings, 'answer')} added"]
     if done.known_ratings:
-        parts.append(f"{fmt.count(done.known_ratings)} known already")
+        parts.append(f"{fmt.count(done.known_ratings)} already known")
     if done.missing_explanations:
         lacking = fmt.plural(done.missing_explanations, "item")
         parts.append(f"{lacking} about explanations that this store lacks, whose contexts cannot be shown")
@@ -124,13 +126,15 @@ def _conflicts(store: Store, taken: Taken) -> None:
         return
     if taken.holds == "there":
         n = fmt.plural(len(conflicts), "answer")
-        st.info(f"Of {n} that differed, the file’s hold now; those that were here are in the history.")
+        st.info(
+            f"For the {n} that differed, the file’s now count; the ones that were here are in the history."
+        )
         return
     differ = f"{fmt.plural(len(conflicts), 'answer')} {'differs' if len(conflicts) == 1 else 'differ'} in the file."
     if blind.left(audit, person.name(), services.annotations(store).audits.ratings(audit.id)):
-        st.warning(f"{differ} Those here hold; they are listed once you have rated all items.")
+        st.warning(f"{differ} The ones here count; they are listed once you have rated all items.")
         return
-    st.warning(f"{differ} Those here hold, and the file’s are not taken in unless you say so.")
+    st.warning(f"{differ} The ones here count; the file’s are not imported unless you choose to.")
     columns = [
         {"title": "Item", "num": True}, {"title": "Rater", "cls": "name"}, {"title": "Asked for"}, {"title": "Here"},
         {"title": "In the file"},
@@ -140,8 +144,8 @@ def _conflicts(store: Store, taken: Taken) -> None:
         key="audit_conflicts",
     )
     st.button(
-        "Let the file’s answers hold", key="audit_overwrite", on_click=_take, args=(store, taken.name, taken.data, "there"),
-        help="Those here stay in the history",
+        "Use the file’s answers", key="audit_overwrite", on_click=_take, args=(store, taken.name, taken.data, "there"),
+        help="The ones here stay in the history",
     )  # fmt: skip
 
 

@@ -33,9 +33,7 @@ def draw(desk: Desk, ratings: Sequence[Rating]) -> None:
             keyboard.button(
                 "Last answer", "audit_last", "a", "What your last answer was about", last.open_dialog, (desk, ended.id)
             )  # fmt: skip
-        keyboard.button(
-            "Report", "audit_report", "r", "What came of the audit", partial(change, view="report")
-        )
+        keyboard.button("Report", "audit_report", "r", "Results of the audit", partial(change, view="report"))
 
 
 def facts(desk: Desk, ratings: Sequence[Rating]) -> list[list[str]]:

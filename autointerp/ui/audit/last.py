@@ -155,7 +155,7 @@ def _human(desk: Desk, item: AuditItem, rating: Rating) -> None:
             [
                 "Same answer",
                 f"{same} of {sum(made.both.values())}",
-                "As often as you and the judge said the same",
+                "How often you and the judge gave the same answer",
             ]
         )
     components.facts(rows, key=f"audit_human_{rating.task}")

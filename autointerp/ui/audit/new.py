@@ -26,8 +26,8 @@ TASK_HELP = (
     "**Verdict**: right, too broad, wrong, ...  \n**Detection**, **Fuzzing**: people answer the judge's own questions on the "
     "same examples, which gives a human score on the judge's scale."
 )
-CONTROL_HELP = "Explanations of other features, mixed in: a rater who calls them right is told at the end, and the report knows"
-REPEAT_HELP = "So many of a rater's items come back later, to see whether they say the same again"
+CONTROL_HELP = "Explanations of other features, mixed in: raters who call them right are told at the end and in the report"
+REPEAT_HELP = "Share of a rater's items that come back later, to see whether they give the same answer again"
 SEED_HELP = "The same seed draws the same items"
 BLIND_HELP = "Hides coder, author, model and scores until a verdict is stored"
 
@@ -45,7 +45,7 @@ def draw(store: Store) -> None:
         name = st.text_input("Name", placeholder="Which audit this is", **_typed("name", "")) or ""
         lengths.say("The name of an audit", name.strip(), MAX_NAME)
         about = _typed("purpose", "")
-        purpose = st.text_area("Purpose", height=104, placeholder="What it is to find out", **about) or ""
+        purpose = st.text_area("Purpose", height=104, placeholder="What it should find out", **about) or ""
         lengths.say("The purpose", purpose.strip(), MAX_NOTE)
         author = person.field("Made by")
     with middle:
@@ -103,7 +103,7 @@ def _listed(store: Store) -> tuple[str, Mapping[str, Sequence[int]]] | None:
     if collection:
         st.warning(f"The collection “{plain(collection, 100)}” does not exist. Choose here what to audit.")
     elif list_walk.LIST in current():
-        st.warning("The list that the address names is not known any more. Choose here what to audit.")
+        st.warning("The list that the address names is no longer available. Choose here what to audit.")
     return None
 
 
@@ -115,7 +115,7 @@ def _population(store: Store) -> dict[str, Any]:
         n = sum(len(latents) for latents in listed[1].values())
         st.markdown(f"**{plain(listed[0], 120)}**: {fmt.plural(n, 'feature')}")
         st.button(
-            "Choose otherwise", key=f"{KEY}_otherwise", type="tertiary", on_click=change,
+            "Choose something else", key=f"{KEY}_otherwise", type="tertiary", on_click=change,
             kwargs=dict.fromkeys(PARAMS[1:]),
         )  # fmt: skip
     which = "" if listed is None else f"_{config_hash({'coders': names})[:8]}"  # a choice among these
@@ -125,7 +125,7 @@ def _population(store: Store) -> dict[str, Any]:
         "Coders", names, selection_mode="multi", wrap=True, **kept(f"{KEY}_coders{which}", explained or names, names)
     )  # fmt: skip
     coders = [name for name in names if name in coders]
-    explainers = {"": "Any: the shown one"} | {
+    explainers = {"": "Any: the one shown"} | {
         name: EXPLAINERS.label(name) for name in annotated.explainers(coders)
     }
     explainer = st.selectbox(
@@ -194,10 +194,10 @@ def _sample(chosen: Mapping[str, Any]) -> AuditOptions:
             **_typed("seed", usual.seed),
         )
         score_bins = st.number_input(
-            "Parts by score", min_value=1, max_value=100, step=1, **_typed("bins", usual.score_bins)
+            "Strata by score", min_value=1, max_value=100, step=1, **_typed("bins", usual.score_bins)
         )
         density_bins = st.number_input(
-            "Parts by density", min_value=1, max_value=100, step=1, **_typed("density", usual.density_bins)
+            "Strata by density", min_value=1, max_value=100, step=1, **_typed("density", usual.density_bins)
         )  # fmt: skip
     blind = st.toggle("Blind", help=BLIND_HELP, **kept(f"{KEY}_blind", usual.blind))
     return AuditOptions(

@@ -46,7 +46,7 @@ ASK = {
     "detection": "Does the feature fire in this text?",
     "fuzzing": "Are the marked tokens what the explanation describes?",
 }
-HINT = "A verdict is saved at once and brings the next explanation: confidence and note come first."
+HINT = "A verdict is saved at once and brings up the next explanation: set confidence and note first."
 LIMITS = {
     name: {"most": most, "says": too_long(what, None, most)}
     for name, what, most in (
@@ -284,8 +284,8 @@ def _progress(desk: Desk, state: Progress, place: int) -> dict[str, Any]:
 def _ways(place: int, writable: bool, any_given: bool, has_last: bool) -> list[list[Any]]:
     """Name, key, label, meaning, and whether it is open."""
     return [
-        ["back", "←", "Back", "The one before, with your answer", place > 0],
-        ["next", "→", "Next", "The one after, without an answer to this one", True],
+        ["back", "←", "Back", "The previous item, with your answer", place > 0],
+        ["next", "→", "Next", "The next item, leaving this one unanswered", True],
         ["skip", "S", "Skip", "Not now: it comes again at the end", writable],
         ["undo", "U", "Undo", "Take your last answer back", any_given and writable],
         ["last", "A", "Last answer", "What your last answer was about: coder, author, scores", has_last],
@@ -304,7 +304,7 @@ def _shortcuts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
     edit = ("edit", "e", "Correct the explanation: a new version by you")
     if data["entry"]["task"] != "verdict":
-        yes_no = [("yes", "y", "Yes, and on"), ("no", "n", "No, and on"), ("done", "d", "Save the answers")]
+        yes_no = [("yes", "y", "Yes, next"), ("no", "n", "No, next"), ("done", "d", "Save the answers")]
         steps = {
             "back": "The question before; from the first one, the item before",
             "next": "The next question",

@@ -32,7 +32,7 @@ def draw(store: Store, audit: Audit) -> None:
     ratings = annotations.audits.ratings(audit.id)
     raters = list(dict.fromkeys(rating.rater for rating in ratings if rating.role == "rater"))
     if not raters:
-        st.info("Nobody has rated yet. What people say is summed up here, from the first verdict on.")
+        st.info("No ratings yet. Results appear here from the first verdict on.")
         files.draw(store, audit, hidden=False)
         return
     chosen, right = _choices(raters)
@@ -48,7 +48,7 @@ def draw(store: Store, audit: Audit) -> None:
     if waiting:
         st.info(
             f"You have {fmt.plural(waiting, 'answer')} left to give. Until then single items, and the files that hold them, "
-            "are not shown here: they say what others think."
+            "are not shown here: they reveal what others think."
         )
     _save(store, made, whole=not waiting)
     files.draw(store, audit, hidden=bool(waiting))
@@ -66,7 +66,7 @@ def _figures(store: Store, made: Report, names: dict[str, str], waiting: int) ->
             charts.draw(report_charts.confusion(pair, counts), "audit_confusion", image)
             _choose_pair(made, pair)
         else:
-            st.caption("With a second rater, their verdicts stand here against each other.")
+            st.caption("Once there is a second rater, their verdicts are compared here.")
     report_tables.parts(made)
     report_tables.raters(made)
     report_tables.agreements(made, pair, of_pair)
@@ -125,7 +125,7 @@ def _say(made: Report, names: dict[str, str]) -> None:
 def _shares(store: Store, made: Report, image: str) -> None:
     drawn = [part for part in made.parts if part.share.n >= MIN_JUDGED]
     if not drawn:
-        st.caption(f"Shares are drawn from {MIN_JUDGED} items judged on.")
+        st.caption(f"Shares are plotted once {MIN_JUDGED} items are judged.")
         return
     colours = {info.coder: charts.colour(place) for place, info in enumerate(store.coders())}
     controls = sum(each.controls for each in made.raters)
@@ -176,7 +176,7 @@ def _calibration(made: Report, names: dict[str, str], image: str, *, hidden: boo
     with left:
         if found.n < MIN_JUDGED:
             st.caption(
-                f"Share right by score: {fmt.plural(found.n, 'item')} judged, {MIN_JUDGED} at least are drawn."
+                f"Share right by score: {fmt.plural(found.n, 'item')} judged; plotted once there are {MIN_JUDGED}."
             )
             return
         share = made.whole.estimate.value if made.whole.estimate else None
@@ -229,7 +229,7 @@ def _save(store: Store, made: Report, *, whole: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = f"{store.path.name}-{files.name_of(made.audit)}"
         kinds = (
-            ("Items as CSV", sheet, "csv", "text/csv", "A row an item: verdicts of each rater, and scores"),
+            ("Items as CSV", sheet, "csv", "text/csv", "One row per item: each rater's verdict, and scores"),
             (
                 "Report as JSON",
                 all_of_it,

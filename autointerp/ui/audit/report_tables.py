@@ -39,7 +39,7 @@ def parts(report: Report) -> None:
         _num("Judged", "Items with a verdict that says something about the explanation"),
         _num(
             "Of",
-            "Explanations in the population; of one explainer's, or where contexts are broken, as estimated",
+            "Explanations in the population; estimated for a single explainer, and where contexts are broken",
         ),
         _num("To halve", "How many more items would halve the interval"),
     ]
@@ -65,8 +65,8 @@ def raters(report: Report) -> None:
         _num("Controls right", "Explanations of other features that were called right"),
         _num("Same again", "The same verdict when an item came back", aside=True),
         _num("Not blind", "Given after looking at what the audit hides", aside=True),
-        _num("Put off", "Skipped items", aside=True),
-        _num("Seconds", "Of a median verdict", aside=True),
+        _num("Skipped", "Skipped items", aside=True),
+        _num("Seconds", "Median time per verdict", aside=True),
     ]
     rows = []
     for each in report.raters:
@@ -95,7 +95,7 @@ def agreements(report: Report, pair: tuple[str, str] | None, of_pair: Agreement 
         _num("Same", f"Share of pairs of verdicts that are the same; {_INTERVAL}"),
         _num("Kappa", f"Cohen's, of two raters; {_INTERVAL}", aside=True),
         _num("Alpha", f"Krippendorff's, nominal; {_INTERVAL}"),
-        _num("Items", "With two verdicts at least; with themselves: items that came back", aside=True),
+        _num("Items", "With at least two verdicts; with themselves: items that came back", aside=True),
     ]
     named: list[tuple[str, Agreement]] = [
         ("On the verdict", report.agreement), ("On right or not", report.agreement_right)
@@ -122,7 +122,7 @@ def calibrations(report: Report, names: Mapping[str, str]) -> None:
         {"title": "Score", "cls": "name"},
         _num(
             "AUROC",
-            f"Chance that a right explanation scores above another one; chance level 0.5; {_INTERVAL}",
+            f"Probability that a right explanation scores above one that is not; chance level 0.5; {_INTERVAL}",
         ),
         _num("Right", "Explanations that most raters call right", aside=True),
         _num("Not", aside=True),
@@ -130,7 +130,7 @@ def calibrations(report: Report, names: Mapping[str, str]) -> None:
         _num("n", aside=True),
         _num(
             "Paper",
-            f"With ratings by people from 1 to 4, n {PAPER_N}; {_INTERVAL}, computed here",
+            f"With human ratings from 1 to 4, n {PAPER_N}; {_INTERVAL}, computed here",
             aside=True,
         ),
     ]

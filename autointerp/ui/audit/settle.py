@@ -34,8 +34,8 @@ MESSAGE = "settle_message"
 NOTE = "settle_note"
 ALONE = "With a second rater, items on which verdicts differ are listed here, to be settled together."
 HOW = (
-    "Look at the contexts again, agree on a verdict, and press its key. It counts in place of the raters' own, which stay as "
-    "they are and make up the agreement."
+    "Look at the contexts again, agree on a verdict, and press its key. It counts in place of the raters' own, which are "
+    "kept and still determine the agreement."
 )
 
 
@@ -191,7 +191,7 @@ def _verdicts(
         return
     note_key = f"{NOTE}_{audit.id}_{row.item}"
     note = st.text_input(
-        "Note", placeholder="Why, if it needs saying: before the verdict", label_visibility="collapsed",
+        "Note", placeholder="Why, if it needs saying; write it before the verdict", label_visibility="collapsed",
         **drafts.kept(note_key, standing.note if standing else "", typed=str),
     )  # fmt: skip
     lengths.say("The note", (note or "").strip(), MAX_NOTE)

@@ -36,7 +36,7 @@ def draw(store: Store, first: Latent, second: Latent) -> None:
     resources = services.resources(store)
     sides = (first, second)
     written = [resources.annotations.shown(*side) for side in sides]
-    st.markdown("**Does what is said of one hold for the other?**")
+    st.markdown("**Does the explanation of one hold for the other?**")
     if not any(written):
         st.caption("Neither feature is explained: explain one of them on its page.")
         return
@@ -134,14 +134,14 @@ def _button(
     ]
     if any(row.options is None for row in rows):
         st.caption(
-            "What a language model judged is not judged across here, which would cost money: use the library."
+            "Scores judged by a language model are not crossed here, as that would cost money: use the library."
         )
     runner = services.runner(store)
     if missing and runner is not None:
         st.button(
             "Cross-score", key=KEY, icon=":material/swap_calls:", on_click=_start, args=(store, missing),
             help="Score each explanation on held-out examples of the other feature, the same way. None of these examples was "
-            "shown to its explainer. What comes of it is kept beside the store's scores, never among them.",
+            "shown to its explainer. The results are kept apart from the store's scores.",
         )  # fmt: skip
     job_strip.draw(key=f"{KEY}_strip")
 

@@ -57,13 +57,13 @@ def picture(price: Price, colours: Colours, scorer: str) -> Figure:
         )  # fmt: skip
     _floor(figure, price, horizontal=True)
     figure.update_xaxes(
-        title={"text": "increase in cross-entropy (nats a token)"}, showgrid=True, zeroline=False
+        title={"text": "increase in cross-entropy (nats per token)"}, showgrid=True, zeroline=False
     )
     if _spans_decades(placed):
         ticks = [m * 10.0**e for e in range(-4, 2) for m in (1, 2, 5)]
         figure.update_xaxes(
             type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks],
-            title={"text": "increase in cross-entropy (nats a token, log scale)"},
+            title={"text": "increase in cross-entropy (nats per token, log scale)"},
         )  # fmt: skip
     figure.update_yaxes(title={"text": f"{price.question.centre} {scorer}"}, showgrid=True, zeroline=False)
     return charts.framed(figure, "Interpretability and price", HEIGHT, showlegend=True, legend=BELOW)
@@ -184,5 +184,5 @@ def skip_shares(sides: Sequence[Side], colours: Colours) -> Figure:
             )
         )  # fmt: skip
     figure.update_xaxes(title={"text": "share of the output from the skip path (%)"}, showgrid=True)
-    figure.update_yaxes(title={"text": "tokens with no more (%)"}, range=[0, 101], showgrid=True)
-    return charts.framed(figure, "What goes past the latents", SMALL, showlegend=True, legend=BELOW_SMALL)
+    figure.update_yaxes(title={"text": "tokens with this share or less (%)"}, range=[0, 101], showgrid=True)
+    return charts.framed(figure, "What bypasses the latents", SMALL, showlegend=True, legend=BELOW_SMALL)

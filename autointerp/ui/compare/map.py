@@ -70,8 +70,8 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     region = corners_of(params.get("region"))
     n = int(visible.sum())
     st.caption(
-        f"{fmt.plural(n, 'explained feature')}, alike in meaning where they lie together; distances between far places mean "
-        "little. Mark a region to list its features."
+        f"{fmt.plural(n, 'explained feature')}, similar in meaning where they lie close together; long distances mean "
+        "little. Select a region to list its features."
     )
     colours = {name: charts.colour(places[name]) for name in found.coders if name in shown}
     texts = _texts(written, found) if n <= MAX_HOVER else None
@@ -79,9 +79,9 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         unseen = blind.unseen(annotations)
         said = _verdicts(written, found, unseen)
         if unseen:
-            st.caption("Features that you are still to rate in a blind audit are drawn as without a verdict.")
+            st.caption("Features you have yet to rate in a blind audit are drawn as having no verdict.")
         elif not any(said):
-            st.info("Nobody has given a verdict here yet: make an audit on the Audit page.")
+            st.info("No verdicts here yet: make an audit on the Audit page.")
         groups = [verdict_text.group(verdict) if verdict else "" for verdict in said]
         layers = map_charts.grouped(
             found, shown, groups, dict(zip(verdict_text.GROUPS, VERDICT_COLOURS, strict=True))
@@ -205,11 +205,11 @@ def _list(
     if kind is not None:
         scores = _scores(written, found, kind)[within]
         order = np.argsort(-np.nan_to_num(scores, nan=-9.0), kind="stable")
-        how = "the best scored first"
+        how = "best scored first"
     else:
         centre = np.mean(region, axis=0)
         order = np.argsort(np.hypot(found.x[within] - centre[0], found.y[within] - centre[1]), kind="stable")
-        how = "those in the middle first"
+        how = "most central first"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{fmt.plural(len(within), 'feature')} in the region**", width="content")
         st.button("Clear", key="map_clear", on_click=_clear)

@@ -29,9 +29,9 @@ MAX_TEXTS = 14
 SHOWN = {"cosine": "Mean cosine", "above": "Above floor"}
 ENDS = {"closest": "Closest", "farthest": "Without a close counterpart"}
 _FLOOR = (
-    "The same assignment within one coder, as many explanations, none with itself; of the two coders the larger. What two "
-    "coders of the same kinds of features, but none in common, would give, or a little more; coders whose features are of "
-    "other kinds can lie below it"
+    "The same assignment within one coder, over as many explanations, none matched to itself; the larger of the two coders' "
+    "values. What two coders with the same kinds of features, but none in common, would give, or a little more; coders with "
+    "different kinds of features can lie below it"
 )
 Pair = tuple[str, str]
 
@@ -92,7 +92,7 @@ def nothing(store: Store, infos: Sequence[CoderInfo], n_explained: Mapping[str, 
     said = "Nothing is explained yet" if not any(n_explained.values()) else "Too few features are explained"
     needs = "Explanations of two coders are needed" if at_least > 1 else "Explanations are needed"
     st.info(
-        f"{said}. {needs}: write them from the Jobs page or the command line, without a language model for instance:"
+        f"{said}. {needs}: write them from the Jobs page or the command line, for instance without a language model:"
     )
     lacking = [info.coder for info in infos if n_explained[info.coder] < 2][:at_least]
     components.commands(
@@ -160,7 +160,7 @@ def facts(pair: Meaning) -> list[list[str]]:
         ["Floor", _interval(pair.floor), f"{_FLOOR} (within {within})"],
         ["Above floor", _interval(pair.above, fmt.signed), "Mean cosine minus floor"],
         ["Paired at random", _interval(pair.shuffled), "Explanations shuffled, no assignment; the range of 95 % of shuffles"],
-        ["Nearest", nearest, f"Mean largest cosine of {first}'s explanations with {second}'s, and the other way"],
+        ["Nearest", nearest, f"Mean largest cosine of {first}'s explanations with {second}'s, and vice versa"],
         ["Nearest within", own, f"The same with the other explanations of {first}, and of {second}"],
         ["Matched by", by, "The largest sum of cosines; for many explanations, pairs that are each other's nearest"],
     ]  # fmt: skip
@@ -191,7 +191,7 @@ def unequal(pair: Meaning) -> list[str]:
     if ways[0] == ways[1]:
         return []
     said = "; ".join(f"{name}: {', '.join(sorted(way))}" for name, way in zip(pair.coders, ways, strict=True))
-    return [f"Explained in different ways, which shows in the cosines too ({plain(said)})."]
+    return [f"Explained in different ways, which also affects the cosines ({plain(said)})."]
 
 
 def _features(store: Store, pair: Meaning, params: Mapping[str, str]) -> None:
@@ -226,9 +226,9 @@ def _features(store: Store, pair: Meaning, params: Mapping[str, str]) -> None:
         )
     ]  # fmt: skip
     st.caption(
-        f"{fmt.plural(len(order), 'feature')} with the partner that the matching gave each, the most alike first."
+        f"{fmt.plural(len(order), 'feature')} with its matched partner, most alike first."
         if end == "closest"
-        else f"{fmt.plural(len(order), 'feature')} with its nearest in {plain(other)}, the least alike first."
+        else f"{fmt.plural(len(order), 'feature')} with its nearest in {plain(other)}, least alike first."
     )
     columns = [
         {"title": "Feature", "kind": "link", "cls": "name"},

@@ -14,15 +14,15 @@ from autointerp.ui.shared.text import plain
 VIEWS: dict[str, tuple[str, str]] = {
     "price": (
         "Interpretability and price",
-        "Which coder is more interpretable, and what it costs to put its output in the place of the model's own",
+        "Which coder is more interpretable, and what it costs to replace the module's output with the coder's",
     ),
     "shared": (
         "Shared features",
-        "Which features of one coder another one has too, by the directions they read and write",
+        "Which features of one coder are also in another, by the directions they read and write",
     ),
-    "several": ("Several coders", "What each coder shares with each other, and what is found in one only"),
-    "meaning": ("Explanations", "How alike the explanations of coders are, layer against layer"),
-    "map": ("Map", "All explained features of the store, alike explanations side by side"),
+    "several": ("Several coders", "What each pair of coders shares, and what is found in one coder only"),
+    "meaning": ("Explanations", "How alike the explanations of different coders are, layer by layer"),
+    "map": ("Map", "All explained features of the store, similar explanations close together"),
     "pair": (
         "Two features",
         "Two features side by side: how alike they are, and where both fire or only one",

@@ -55,7 +55,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         return
     a, b = sides
     if a.place == b.place:
-        st.info("These are one and the same feature. Choose another one beside it.")
+        st.info("This is the same feature twice. Choose a different one for one side.")
         return
     resources = services.resources(store)
     acts = [resources.activations.get(side.coder, side.latent) for side in sides]

@@ -115,10 +115,10 @@ def _question(
                 )
             choose(st.segmented_control, "Centre", CENTRES, "centre", centre, "mean", **look)
             st.number_input(
-                "Features of each", min_value=float(MIN_LATENTS), step=None, format="%.0f", placeholder="all",
+                "Features per coder", min_value=float(MIN_LATENTS), step=None, format="%.0f", placeholder="all",
                 width=150,
-                help="Equally many of every coder, drawn at random with the seed; by default as many as the coder with the "
-                "fewest scores has",
+                help="The same number from every coder, drawn at random with the seed; by default as many as the coder with "
+                "the fewest scores has",
                 **bound("n", None if n is None else float(n), encode=_round),
             )  # fmt: skip
             st.number_input(
@@ -127,7 +127,7 @@ def _question(
             )  # fmt: skip
             st.toggle(
                 "Match density",
-                help="Draw equally many features of each density from every coder: denser features are easier to explain",
+                help="Draw the same number of features of each density from every coder: denser features are easier to explain",
                 **bound("match", matched),
             )
     question = Question(
@@ -177,20 +177,20 @@ def _say(answer: Price) -> None:
         st.caption(plain(missing, 600))
     elif answer.kind is not None and not answer.n:
         st.caption(
-            "No density is shared by enough features of all coders: match without it, or leave out a coder."
+            "No range of density has enough features of every coder: turn off “Match density”, or leave out a coder."
         )
     if len(answer.frontier) > 1:
-        st.caption("Cross-entropy compares within a hookpoint only; each has its own frontier.")
+        st.caption("Cross-entropy is comparable only within a hookpoint; each has its own frontier.")
     bins = (
         ""
         if answer.n_bins is None
-        else f", equally many in each of {fmt.plural(answer.n_bins, 'bin')} of density"
+        else f", the same number in each of {fmt.plural(answer.n_bins, 'density bin')}"
     )
     if answer.n:
         st.caption(
-            f"{fmt.count(answer.n)} features of each coder{bins}, drawn with seed {answer.question.seed}. Intervals are of "
-            "95 %, of scores over features, of errors over contexts; another training run of a coder is in neither. p is "
-            "corrected for the number of pairs, intervals are not: one may leave out no difference where p does not tell two "
+            f"{fmt.count(answer.n)} features per coder{bins}, drawn with seed {answer.question.seed}. 95 % intervals: for "
+            "scores over features, for errors over contexts; neither covers variation between training runs. p is corrected "
+            "for the number of pairs, intervals are not: an interval may exclude “no difference” where p does not tell two "
             "coders apart."
         )
 
@@ -205,7 +205,7 @@ def _picture_help(answer: Price) -> str:
         f" Without a cross-entropy, so not in the plot: {plain(', '.join(missing))}." if missing else ""
     )
     return (
-        "Up and to the left is better. Dashed: the frontier, coders that no other beats in both, by the values alone. Hollow "
+        "Up and to the left is better. Dashed: the frontier, coders that no other beats on both, by the values alone. Hollow "
         f"or a cross: controls. Bars: 95 % intervals.{left_out}"
     )
 
@@ -215,8 +215,8 @@ def _measured(store: Store, infos: Sequence[CoderInfo], coders: Sequence[str]) -
     able = [info.coder for info in infos if info.coder in coders and "fidelity" not in info.absent]
     if computed.obtain_all(store, "fidelity", [[coder] for coder in able]) is None:
         st.caption(
-            "Until then errors are those of the caching, where it measured them: without the skip path's share and without a "
-            "test of two coders on the same contexts."
+            "Until then, errors are those measured at caching, if any: without the skip path's share, and without a test of "
+            "two coders on the same contexts."
         )
 
 

@@ -33,7 +33,9 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     same = {"definition": definition, "threshold": threshold}
     shares = overlaps(store, pairs, coders, **same)
     if not shares:
-        st.info("No two of these coders have directions in one space. Compare them by where they activate.")
+        st.info(
+            "No two of these coders have directions in the same space. Compare them by where they activate."
+        )
         return
     n = len(coders)
     fractions, texts = np.full((n, n), np.nan), [[""] * n for _ in range(n)]
@@ -65,7 +67,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     _scores(store, infos, among, colours)
     unmatched = [f"{plain(' and '.join(pair))}" for pair, found in pairs.items() if not found.parts]
     if unmatched:
-        st.caption(f"No directions in one space: {'; '.join(unmatched)}.")
+        st.caption(f"No directions in the same space: {'; '.join(unmatched)}.")
 
 
 def _scores(
@@ -92,7 +94,7 @@ def _scores(
     name = score_text.name(kind, written.kinds)
     figure = shared_charts.scores(curves, f"Mean score, by how many others have the feature: {name}")
     st.plotly_chart(figure, key="scores_by_count", config=CHART)
-    st.caption(f"Intervals of 95 % over features; means of fewer than {ranks.MIN_LATENTS} are left out.")
+    st.caption(f"95 % intervals over features; means of fewer than {ranks.MIN_LATENTS} are left out.")
 
 
 def _counts(among: Sequence[Sharing]) -> None:

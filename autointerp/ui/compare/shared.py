@@ -109,7 +109,7 @@ def controls() -> tuple[str, float]:
     threshold = signed(params.get("t"))
     if "t" in params and (threshold is None or not -1 <= threshold <= 1):
         st.warning(
-            f"“{plain(params['t'], 40)}” is no threshold: a cosine lies from −1 to 1. Showing {THRESHOLD}, the paper's."
+            f"“{plain(params['t'], 40)}” is not a threshold: a cosine lies between −1 and 1. Showing {THRESHOLD}, the paper's."
         )
         threshold = None
     shown = THRESHOLD if threshold is None else threshold
@@ -121,7 +121,7 @@ def controls() -> tuple[str, float]:
         )  # fmt: skip
         st.slider(
             "Cosine above", -1.0, 1.0, step=0.01, width=320,
-            help="The threshold of the paper is 0.7: above it the three definitions give nearly the same features.",
+            help="The paper uses a threshold of 0.7: above it the three definitions give nearly the same features.",
             **bound("t", round(shown, 2), THRESHOLD),
         )  # fmt: skip
     return definition, shown
@@ -143,7 +143,7 @@ def facts(share: Overlap) -> list[list[str]]:
             [
                 "Same partner",
                 f"{fmt.count(share.n_agreeing)} ({fmt.share(share.n_agreeing / share.n_live)})",
-                "Live features to which encoder and decoder give the same partner, whatever the cosine",
+                "Live features given the same partner by encoder and decoder, whatever the cosine",
             ]
         )
     by = " and ".join(share.floor)

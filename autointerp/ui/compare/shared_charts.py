@@ -134,7 +134,7 @@ def only(curves: Sequence[tuple[str, str, Sequence[float]]]) -> Figure:
                 hovertemplate="%{x} others: %{y:.0f} %<extra>%{fullData.name}</extra>",
             )
         )  # fmt: skip
-    figure.update_xaxes(title={"text": "other coders looked at"}, dtick=1)
+    figure.update_xaxes(title={"text": "other coders considered"}, dtick=1)
     figure.update_yaxes(title={"text": "found in none of them (%)"}, range=[-3, 103])
     return charts.framed(figure, "Found in one coder only", HEIGHT, legend=charts.LEGEND, showlegend=True)
 

@@ -72,14 +72,14 @@ def verdict(scores: SharedScores) -> str:
     if test is None:
         return f"{counts}: a test needs {ranks.MIN_LATENTS} of each."
     each = test.estimate
-    what = "are not told apart from the others"
+    what = "cannot be told apart from the others"
     if test.p < 0.05:
         what = f"score {'higher' if each.value > 0.5 else 'lower'} than the others"
     p = "p < 0.001" if test.p < 0.001 else f"p = {fmt.decimal(test.p, 3)}"
     return (
         f"Shared features {what}: a shared one scores above another in {fmt.share(each.value)} of pairs, ties counted half "
-        f"(95 % interval {fmt.share(each.low)} to {fmt.share(each.high)}; {p}, Brunner–Munzel; {counts}). Both kinds differ in "
-        "density too, so this is no proof that being shared makes the difference."
+        f"(95 % interval {fmt.share(each.low)} to {fmt.share(each.high)}; {p}, Brunner–Munzel; {counts}). The two groups "
+        "also differ in density, so this does not prove that being shared makes the difference."
     )
 
 

@@ -80,9 +80,7 @@ def facts(alike: Alike, first: str, second: str) -> list[list[Any]]:
             value, help_ = fmt.NONE, alike.absent[part]
         elif part in alike.at_most:
             value = f"≤ {fmt.decimal(alike.at_most[part], 2)}"
-            help_ += (
-                ": these two are not nearest to each other, and a feature that is nearest has this cosine"
-            )
+            help_ += ": an upper bound, as these two are not among each other's nearest"
         else:
             value, help_ = fmt.NONE, f"{help_}: not computed yet"
         rows.append([f"{part.capitalize()} cosine", value, help_])

@@ -11,7 +11,7 @@ from autointerp.ui.compare.figures import interval
 from autointerp.ui.shared import components
 from autointerp.ui.shared import format as fmt
 
-_CE = "Increase in cross-entropy, in nats a token, when the coder's output replaces the module's; comparable within a hookpoint"
+_CE = "Increase in cross-entropy, nats per token, when the coder's output replaces the module's; comparable within a hookpoint"
 SKIP_HELP = (
     "The share of the output that comes from the skip path: the covariance of what it writes with the whole output, over the "
     "output's variance. With the latents' share it adds up to 1"
@@ -40,7 +40,7 @@ def coders(answer: Price) -> None:
         {
             "title": "Recovered",
             "num": True,
-            "help": "1 less CE + over the increase without the module; its scale in the tooltip",
+            "help": "1 minus CE + divided by the increase without the module; its scale in the tooltip",
         },
         {"title": "Skip path", "num": True, "help": SKIP_HELP},
         {"title": "L0", "num": True, "help": "Mean number of active features per token"},
@@ -75,7 +75,7 @@ def _ablations(side: Side) -> str:
         "the block skipped": side.ce_increase_skip,
     }
     said = ", ".join(f"{name} {fmt.signed(value, 3)}" for name, value in of.items() if value is not None)
-    return f"In place of the module's output: {said} nats a token" if said else ""
+    return f"In place of the module's output: {said} nats per token" if said else ""
 
 
 _SCORE_COLUMNS: list[dict[str, Any]] = [
@@ -86,8 +86,8 @@ _SCORE_COLUMNS: list[dict[str, Any]] = [
         "help": "Probability that a feature of the first scores above one of the second, ties counted half (Brunner and "
         "Munzel); 95 % interval; 50 %: no difference",
     },
-    {"title": "Difference of means", "num": True, "help": "First less second; Welch's 95 % interval"},
-    {"title": "n", "num": True, "help": "Features of each"},
+    {"title": "Difference of means", "num": True, "help": "First minus second; Welch's 95 % interval"},
+    {"title": "n", "num": True, "help": "Features per coder"},
     {"title": "p", "num": True, "help": "Of no difference, corrected for the number of pairs (Holm)"},
     {"title": "Told apart", "help": "Whether p is below 0.05"},
 ]  # fmt: skip
@@ -96,13 +96,13 @@ _ERROR_COLUMNS: list[dict[str, Any]] = [
     {
         "title": "CE + difference",
         "num": True,
-        "help": "First less second, in nats a token, on the same contexts; 95 % interval",
+        "help": "First minus second, in nats per token, on the same contexts; 95 % interval",
     },
     {"title": "p", "num": True, "help": _SCORE_COLUMNS[5]["help"]},
     {
         "title": "FVU difference",
         "num": True,
-        "help": "First less second, on the same contexts; 95 % interval",
+        "help": "First minus second, on the same contexts; 95 % interval",
     },
     {"title": "p ", "num": True, "help": _SCORE_COLUMNS[5]["help"]},
     {"title": "n", "num": True, "help": "Contexts"},

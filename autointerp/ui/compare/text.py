@@ -77,7 +77,7 @@ def _controls(store: Store) -> tuple[str, str | None]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.number_input(
             "Context", min_value=0, max_value=store.n_contexts - 1, step=1, width=140, disabled=bool(text),
-            help="Number of a context of the corpus, where no text is typed",
+            help="Number of a context of the corpus, used when no text is typed",
             **bound("context", usual if context is None or context >= store.n_contexts else context, reset=RESET),
         )  # fmt: skip
         depth = choice(params.get("depth"), DEPTHS, "3")

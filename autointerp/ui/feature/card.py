@@ -97,7 +97,9 @@ def record(versions: Versions, state: ExplanationState) -> dict[str, Any]:
         ],
         **head([each.score for each in newest], current),
         "failure": failure(versions),
-        "no_scores": "Not scored yet: nothing says how far to trust this explanation." if unscored else "",
+        "no_scores": "Not scored yet: there is no measure of how far to trust this explanation."
+        if unscored
+        else "",
     }
 
 

@@ -18,7 +18,7 @@ from autointerp.ui.shared.text import plain
 
 STAR_WIDTH = 62
 """Pixels: the same with and without the star."""
-HELP = "Collections of this feature, and what is noted of it in them"
+HELP = "Collections that this feature is in, and the notes on it"
 _ERROR = "collections_error"
 
 
@@ -29,8 +29,8 @@ def star(store: Store, coder: CoderStore, latent: int) -> None:
     place = (coder.info.coder, latent)
     on = bool(services.annotations(store).collections.among(STARRED, [place]))
     keyboard.button(
-        "★" if on else "☆", "star", "t", "Star the feature, or take the star away", _toggle_star, (place,),
-        help="Starred: take the star away" if on else "Star this feature", width=STAR_WIDTH,
+        "★" if on else "☆", "star", "t", "Star the feature, or remove its star", _toggle_star, (place,),
+        help="Starred: remove the star" if on else "Star this feature", width=STAR_WIDTH,
     )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def draw(store: Store, place: Place, *, is_open: bool) -> None:
 
 
 def _said(member: Member) -> str:
-    by = f"Put in by {plain(member.author, 60)} on {member.created[:10]}. Opens the list"
+    by = f"Added by {plain(member.author, 60)} on {member.created[:10]}. Opens the list"
     return f"{plain(member.note, 400)}  \n{by}" if member.note else by
 
 
@@ -135,7 +135,7 @@ def _note(place: Place, member: Member) -> None:
     field: dict[str, Any] = drafts.kept(key, member.note, typed=str)
     field["on_change"] = partial(_write_note, key, place, member.collection)
     st.text_input(
-        f"Note in {plain(member.collection, MAX_NAME)}", placeholder="What to remember of it",
+        f"Note in {plain(member.collection, MAX_NAME)}", placeholder="What to remember about it",
         **field,
     )  # fmt: skip
 

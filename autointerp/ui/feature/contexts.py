@@ -168,7 +168,7 @@ def _dead(feature: Feature) -> None:
     info = feature.coder.info
     if info.selected:
         st.info(
-            "**No contexts.** The imported files show none of this feature: it may be dead, or not among what was imported."
+            "**No contexts.** The imported files have none for this feature: it may be dead, or may not have been imported."
         )
         return
     st.info(

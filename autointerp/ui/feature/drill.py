@@ -166,7 +166,7 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
             [
                 "KL",
                 f"{fmt.decimal(effect.kl, 2)} nats",
-                "Of the token after a prompt, in the mean over the prompts",
+                "On the token after a prompt, averaged over the prompts",
             ],
         ]
     if score.unparsed:
@@ -203,7 +203,7 @@ def _held_against(score: Score) -> list[str]:
     return [name.capitalize(), figure, help_]
 
 
-_DELTA = "Mean cosine with the activating examples less that with the non-activating ones, over the examples of this class"
+_DELTA = "Mean cosine with the activating examples minus that with the non-activating ones, over the examples of this class"
 
 
 def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationState) -> None:
@@ -278,7 +278,7 @@ def _why_no_prompt(score: Score, example: JudgedExample | None) -> str:
         return f"No prompt and reply for this example: {cause}"
     if score.metric in FREE_METRICS:
         return "No prompt: no language model was used."
-    return "No prompt: this judge reads the explanation and the text, and asks no language model."
+    return "No prompt: this judge reads the explanation and the text, and uses no language model."
 
 
 def prompt_and_reply(stored: StoredReply | None) -> None:

@@ -23,8 +23,14 @@ LABELS = {
         "Pearson correlation of the activations over all tokens of the corpus: compares any two coders",
     ),
     "jaccard": ("Jaccard", "Jaccard index of the tokens on which two features fire: compares any two coders"),
-    "decoder": ("by decoder", "Cosine similarity of decoder directions, of coders that write one space"),
-    "encoder": ("by encoder", "Cosine similarity of encoder directions, of coders that read one space"),
+    "decoder": (
+        "by decoder",
+        "Cosine similarity of decoder directions, for coders that write to the same space",
+    ),
+    "encoder": (
+        "by encoder",
+        "Cosine similarity of encoder directions, for coders that read from the same space",
+    ),
 }
 
 

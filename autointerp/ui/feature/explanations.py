@@ -20,7 +20,7 @@ from autointerp.ui.shared.text import sentence
 from autointerp.ui.shared.versions import Versions
 
 PIN_HELP = "Show this version for the feature on every page, until another one is pinned"
-UNPIN_HELP = "Show what Settings choose again: the best score, or the newest version"
+UNPIN_HELP = "Go back to the version that Settings choose: the best score, or the newest"
 SHORTCUTS = {"edit": "e", "write": "w", "regenerate": "g", "rescore": "s", "versions": "v"}
 """Streamlit keeps R and C for itself; Left, Right, X and B step through features."""
 HELP = {
@@ -180,7 +180,7 @@ def _retry_button(
     hopeless = all(failure.error_kind and not failure.retryable for failure in failures)
     st.button(
         label, key=key, type="tertiary", on_click=actions.attempt, args=(act, *arguments), kwargs={"place": "row"},
-        help="Runs again with the same options; a language model is the one chosen in Settings now"
+        help="Runs again with the same options; any language model is the one now chosen in Settings"
         + (f". {feature_versions.FAILS_AGAIN}" if hopeless else ""),
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ _LABELS = {option.name: option.label for option in (*EXPLAINERS.options(), *SCOR
     "explainer": "Explainer",
     "llm": "Language model",
     "version": "Version of the prompts or rules",
-    "drawing": "Way of drawing",
+    "drawing": "Sampling",
     "base_url": "Server",
 }
 Flip = tuple[JudgedWindow, JudgedWindow]

@@ -38,7 +38,7 @@ def regenerate(feature: Feature, versions: Versions) -> None:
         chosen = options.explain("explain", llm, names, asking, _next_seeds(versions), about)
         if llm is None:
             options.model_line(llm)
-        note = "As the version in sight was scored; otherwise on held-out examples"
+        note = "The way the version shown was scored, or else on held-out examples"
         scorers = _scorers("then", "Score it too", feature, llm, note)
         judge = options.judge("then", scorers, llm, "llm")
         then = rescoring.as_before(versions, [options.plain_score(name, judge, llm) for name in scorers])
@@ -66,7 +66,7 @@ def _preview_explain(
 ) -> None:
     resources, asking = services.resources(feature.store), [score for score in then if score.needs_llm]
     if not chosen.needs_llm:
-        st.caption("No prompt and no cost: this explainer asks no language model.")
+        st.caption("No prompt and no cost: this explainer uses no language model.")
     try:
         if chosen.needs_llm:
             _preview(
@@ -118,7 +118,7 @@ def rescore(feature: Feature, versions: Versions) -> None:
 def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[ScoreOptions]) -> None:
     asking = [score for score in chosen if score.needs_llm]
     if not asking:
-        st.caption("No prompt and no cost: nothing here asks a language model.")
+        st.caption("No prompt and no cost: nothing here uses a language model.")
         return
     resources, current = services.resources(feature.store), versions.current
     assert current is not None
@@ -128,7 +128,7 @@ def _preview_scores(feature: Feature, versions: Versions, chosen: Sequence[Score
         st.warning(sentence(error, 600))
         return
     for score, estimate in zip(asking, estimates, strict=True):
-        floor = "" if score.entry.explanation_free else ", the floor's requests included"
+        floor = "" if score.entry.explanation_free else ", including the floor's requests"
         st.caption(f"**{SCORERS.label(score.scorer)}**{floor}")
         _preview(estimate, score.scorer)
 
@@ -164,7 +164,7 @@ def write(feature: Feature, versions: Versions, *, edit: bool) -> None:
     text = drafts.text(draft)
     with st.container(border=True):
         if base is not None:
-            starts = {"edit": f"From version {versions.number(base)}", "write": "From nothing"}
+            starts = {"edit": f"From version {versions.number(base)}", "write": "From scratch"}
             choose(st.segmented_control, "Start", starts, "panel", "edit" if edit else "write")
         data = {
             "label": f"Edit version {versions.number(current)}" if current else "Your explanation",

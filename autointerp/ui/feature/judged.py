@@ -206,7 +206,7 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
         return [part for part in lists if part.rows]
     names = titles(score)
     if writes_texts(score.scorer):
-        unparsed = replace(unparsed, title="Not counted", note="part of no figure")
+        unparsed = replace(unparsed, title="Not counted", note="left out of every figure")
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
         if window.right is None:

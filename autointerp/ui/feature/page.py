@@ -36,7 +36,7 @@ from autointerp.ui.shared.state import bound, change, choose, current, suggest, 
 from autointerp.ui.shared.text import plain
 
 TRAIL_LENGTH = 200
-BACK_HELP = "Back to the feature you saw before; after the first one, to the list"
+BACK_HELP = "Back to the feature you viewed before; from the first one, to the list"
 TITLE_WIDTH = 392
 """Pixels, as many as a phone has: a longer title must not move the buttons beside or below it."""
 BUTTONS_WIDTH = 374

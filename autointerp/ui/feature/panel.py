@@ -129,7 +129,7 @@ def _peek(feature: Feature, latent: int) -> dict[str, Any]:
     strongest = examples.strongest(near, PEEK_EXAMPLES, window)
     stats = near.stats
     if stats.is_dead:
-        note = "No context of it." if near.coder.info.selected else "Dead: it never fires."
+        note = "No contexts." if near.coder.info.selected else "Dead: it never fires."
     else:
         note = f"maximum {fmt.activation(stats.max_activation)}, {fmt.plural(stats.n_contexts, 'context')}; the strongest:"
     return {

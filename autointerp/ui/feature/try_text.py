@@ -37,7 +37,7 @@ def draw(feature: Feature) -> None:
     with components.room(HEIGHT):
         st.text_area(
             "Test your own text", height=HEIGHT, max_chars=probing.MAX_CHARS, label_visibility="collapsed",
-            placeholder="Test your own text: does it fire? Ctrl+Enter runs the model; the text stays as you move on.",
+            placeholder="Test your own text: does it fire? Ctrl+Enter runs the model; the text stays for the next feature.",
             **bound(PARAM, text, ""),
         )  # fmt: skip
     if text:

@@ -112,7 +112,7 @@ def fill(
         n = fmt.plural(page.total, "feature")
         st.button(f"Add {n}", key="collect_add", on_click=_attempt, args=("fill", _add, *of))
         if listed is not None:
-            label = f"Take {n} out of “{plain(listed, 40)}”"
+            label = f"Remove {n} from “{plain(listed, 40)}”"
             st.button(
                 label,
                 key="collect_remove",
@@ -145,7 +145,7 @@ def _add_as(
     for part in ("new", "note"):
         drafts.put(f"collect_{part}", "")
         drafts.used(f"collect_{part}")
-    already = f"; {fmt.count(len(places) - n)} were in it" if n < len(places) else ""
+    already = f"; {fmt.count(len(places) - n)} already in it" if n < len(places) else ""
     _say(f"Added {fmt.plural(n, 'feature')} to {plain(name)}{already}")
 
 
@@ -153,7 +153,7 @@ def _remove(
     store: Store, coders: Sequence[str], query: LatentQuery, annotations: Annotations, name: str
 ) -> None:
     n = annotations.collections.remove(name, _places(store, coders, query, annotations))
-    _say(f"Took {fmt.plural(n, 'feature')} out of {plain(name)}")
+    _say(f"Removed {fmt.plural(n, 'feature')} from {plain(name)}")
 
 
 # The list stays as it is under the pointer -----------------------------------------------------

@@ -142,7 +142,7 @@ def filters(infos: Sequence[CoderInfo], state: FeaturesState, listed: ListAnnota
         with second:
             _narrow(st.selectbox, "Explainer", names, "explainer", state.explainer or _ANY)
             if listed.judged or state.verdict != "any":
-                _narrow(st.selectbox, "People’s verdict", verdict_text.FILTERS, "verdict", state.verdict)
+                _narrow(st.selectbox, "Human verdict", verdict_text.FILTERS, "verdict", state.verdict)
         if collections:
             chosen = state.collection or ""  # any name may be one, "any" too
             _narrow(st.selectbox, "Collection", {"": "Any"} | collections, "collection", chosen, "")

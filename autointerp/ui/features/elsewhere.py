@@ -35,7 +35,7 @@ def draw(
         )
         if st.button(
             label, key="batch_of_list", type="tertiary", icon=":material/playlist_play:",
-            help="A batch over exactly these features. What it will cost is shown before it starts",
+            help="A batch over exactly these features. Its cost is shown before it starts",
         ):  # fmt: skip
             place = list_walk.hold(store, coders, query, page)
             components.go("jobs", {"new": "1", list_walk.LIST: place})
@@ -46,7 +46,7 @@ def draw(
             components.go("audit", {"new": "1", list_walk.LIST: list_walk.hold(store, coders, query, page)})
         collection.fill(store, coders, query, page, annotations, params.get("collection"))
     with st.popover("Export", icon=":material/download:"):
-        st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, with every digit:")
+        st.caption(f"All {fmt.plural(page.total, 'feature')} of this list, in its order, at full precision:")
         for file_format, mime in _MIME.items():
 
             def data(file_format: FileFormat = file_format) -> bytes:
@@ -71,9 +71,7 @@ def draw(
             )  # fmt: skip
         listed = params.get("collection")
         if annotations is not None and listed:
-            st.caption(
-                "The collection itself, whole, with its notes, for `autointerp collections STORE import`:"
-            )
+            st.caption("The whole collection with its notes, for `autointerp collections STORE import`:")
 
             def whole() -> bytes:
                 return to_file(collections_table(store, annotations, [listed]), "jsonl")

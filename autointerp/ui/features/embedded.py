@@ -92,8 +92,8 @@ def _status(name: str, covered: "Coverage", job: Job | None) -> str:
     seconds = covered.characters / _CHARACTERS_PER_SECOND
     takes = f" (about {round(seconds / 60)} min on two cores)" if seconds >= 90 else ""
     return (
-        f"None of the {fmt.plural(covered.total, 'explanation')} is embedded with {plain(name, 80)} yet, so meaning finds "
-        "nothing. "
+        f"None of the {fmt.plural(covered.total, 'explanation')} is embedded with {plain(name, 80)} yet, so search by "
+        "meaning finds nothing. "
         + (
             f"They are being embedded now{takes}; "
             if job is not None

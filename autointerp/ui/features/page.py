@@ -71,7 +71,7 @@ def _body() -> None:
         _controls(store, infos, state, listed)
         chips.draw(state, listed)
         if not coders:
-            st.info("No coder is of this kind and at this hookpoint: remove a filter.")
+            st.info("There is no coder of this kind at this hookpoint: remove a filter.")
             return
         if not collection.head(store, listed.annotations, state):
             return
@@ -191,7 +191,9 @@ def _summary(
             else "No feature of these coders fires there. Choose all coders, or relax the filters."
         )
     elif state.collection is not None and not n_more:
-        st.info("This collection is empty. A click on a row's star, “Collect” or a feature's page fill it.")
+        st.info(
+            "This collection is empty. Add features with “Collect” or on a feature's page; a row's star adds to “Starred”."
+        )
     elif state.dead == "only" and state.explained == "any":
         st.info("No dead features.")
     elif state.explained == "failed":

@@ -27,8 +27,10 @@ from autointerp.ui.shared.text import beginning, visible
 
 PREVIEW = 28
 """Tokens in a row's preview."""
-VERDICT_HELP = "What people said of the explanation in audits: settled together, else most raters"
-UNSEEN_HELP = "It is an item of a blind audit that you have begun: what others say of it is shown once you have rated it"
+VERDICT_HELP = (
+    "What people said about the explanation in audits: the verdict settled together, else the majority"
+)
+UNSEEN_HELP = "This is an item of a blind audit you have begun: what others say about it is shown once you have rated it"
 MAX_NOTE = 40
 """Characters of a note in a row; the rest is in its tooltip."""
 

@@ -39,8 +39,8 @@ from autointerp.ui.shared.text import plain, sentence
 
 KEY = "batch"
 LOST = (
-    "The list that you came from is not known any more (a search is forgotten on a reload), or it is empty. Open it again on "
-    "the Features page, or choose features here: what stands below is not that list."
+    "The list that you came from is no longer available (a search is lost on a reload), or it is empty. Open it again on the "
+    "Features page, or choose features here: the features below are not that list."
 )
 HELD_OUT_HELP = "On held-out examples, which no explainer has seen; the delphi protocol holds nothing out"
 Which = Literal["missing", "all", "some", "list"]
@@ -211,7 +211,7 @@ def _nothing(which: Which, explaining: bool) -> str:
             return "Every live feature has an explanation with this exact configuration. “All live” makes new versions."
         return "All features of these coders are dead: there is nothing to explain."
     if which == "missing":
-        return "No explanation lacks a score with this exact configuration, or nothing is explained yet."
+        return "Every explanation already has a score with this exact configuration, or nothing is explained yet."
     return "None of these features has an explanation. Tick “Explain” too."
 
 

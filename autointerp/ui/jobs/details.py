@@ -114,7 +114,7 @@ def facts(job: Job) -> list[list[str]]:
         ["Queued", fmt.minute(job.created), f"{fmt.second(job.created)} UTC"],
         ["Started", fmt.minute(job.started), f"{fmt.second(job.started)} UTC"],
         ["Ended", fmt.minute(job.finished), f"{fmt.second(job.finished)} UTC"],
-        ["Attempts", fmt.count(job.claims), "How often a process started it"],
+        ["Attempts", fmt.count(job.claims), "How many times a process started it"],
     ]
 
 
@@ -296,7 +296,7 @@ def _causes(store: Store, job: Job) -> int:
         {
             "title": "Retry",
             "cls": "name",
-            "help": "Whether it can help without a change to the options or to Settings",
+            "help": "Whether a retry can help without a change to the options or Settings",
         },
     ]
     components.links(columns, rows, page="feature", key="job_causes")

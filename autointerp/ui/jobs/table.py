@@ -20,7 +20,7 @@ COLUMNS = (
     Column("Tokens", job_text.tokens, num=True, help="Of language models: prompt + answer"),
     Column("Cost", job_text.cost, num=True, help="So far, in the currency of your prices"),
     Column("Started", lambda job: (job_text.ago(job.started), job.started or "not started"), num=True),
-    Column("Took", job_text.took, num=True, help="Time it ran, in all its attempts"),
+    Column("Took", job_text.took, num=True, help="Total running time over all attempts"),
     Column("By", job_strip.who, help="Process that runs it"),
     Column("", lambda job: job_strip.job_actions(job, job_strip.failures(job)), kind="actions", num=True),
 )

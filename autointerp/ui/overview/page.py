@@ -29,7 +29,7 @@ COLUMNS: list[dict[str, Any]] = [
     {"title": "Hookpoint", "cls": "name"},
     {"title": "Features", "num": True},
     {"title": "k", "num": True, "aside": True, "help": "Active features per token, by construction"},
-    {"title": "Tokens", "num": True, "aside": True, "help": "Cached tokens, without masked positions"},
+    {"title": "Tokens", "num": True, "aside": True, "help": "Cached tokens, excluding masked positions"},
     {"title": "L0", "num": True, "help": "Mean number of active features per token"},
     {"title": "FVU", "num": True, "help": _FVU},
     {"title": "CE +", "num": True, "help": _CE},

@@ -75,8 +75,8 @@ def _switch() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Store folder", known, index=0, key="store_choice", accept_new_options=True, on_change=_chosen,
-            help="Choose a store in data/stores, or type the path of another. The choice is for this browser tab, "
-            "in its address.",
+            help="Choose a store in data/stores, or type the path of another. The choice applies to this browser "
+            "tab and is kept in its address.",
         )  # fmt: skip
     st.caption(
         f"`autointerp serve STORE` sets the store for everyone. Stores listed here are in `{settings.stores_folder()}`."
@@ -163,11 +163,11 @@ def _shown(store: Store) -> None:
         [*(name for name in SCORERS if not SCORERS[name].explanation_free), NEWEST],
     )
     st.selectbox(
-        "Version shown of each feature", names, index=names.index(rule) if rule in names else names.index(NEWEST),
+        "Version shown for each feature", names, index=names.index(rule) if rule in names else names.index(NEWEST),
         key="shown_by", width=420, on_change=lambda: annotations.show_by(str(st.session_state["shown_by"])),
         format_func=lambda name: "the newest" if name == NEWEST else f"best lower bound: {SCORERS.label(name)}",
-        help="Of its versions on held-out examples; where none has such a score, the newest. A pinned version stays. Kept in "
-        "the store, for everybody.",
+        help="The best of the versions scored on held-out examples; where none has such a score, the newest. A pinned version "
+        "stays. Kept in the store, for everyone.",
     )  # fmt: skip
 
 

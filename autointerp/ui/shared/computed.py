@@ -52,7 +52,7 @@ def offer(store: Store, works: Sequence[dict[str, Any]]) -> None:
     label = plain(" and ".join(work["label"] for work in works), 200)
     if runner is None or not job_strip.writable(store):
         st.info(
-            f"Not computed yet: {label}. This app is read-only; open the store with one that can write, once:"
+            f"Not computed yet: {label}. This app is read-only; open the store once in an app that can write to it:"
         )
         components.commands(f"autointerp serve {path_to_type(store)}")
         return
@@ -60,7 +60,7 @@ def offer(store: Store, works: Sequence[dict[str, Any]]) -> None:
     jobs = services.annotations(store).jobs
     running = [job.id for job in jobs.active() if any(_does(job, work) for work in works)]
     if not running:
-        st.info(f"Not computed yet: {label}. It is done once and kept.")
+        st.info(f"Not computed yet: {label}. This is done once and the result kept.")
         st.button("Compute", key=key, icon=":material/play_arrow:", on_click=_start, args=(store, works))
     own = st.session_state.get(job_strip.OWN, [])
     ended = [

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 NAME = "Expected above floor"
 HELP = (
-    "How far above its floor to expect the score on fresh examples, given score, floor and n, and how those of the coder are "
-    "spread beyond chance. The highest and lowest of many scores are so partly by luck, and move back when scored again: the "
-    "fewer the examples, the further. Where no floor was measured: above chance."
+    "How far above its floor to expect the score on fresh examples, given score, floor and n, and how much the coder's scores "
+    "vary beyond sampling noise. The highest and lowest of many scores owe something to luck and move back towards the mean "
+    "when scored again, the more so the fewer the examples. Where no floor was measured: above chance."
 )
 
 _kept: "WeakKeyDictionary[CoderAnnotations, dict[tuple[ScoreKind, str | None], pyarrow.Table]]" = (

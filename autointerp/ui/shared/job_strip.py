@@ -197,7 +197,7 @@ def job_actions(job: Job, failed: Mapping[str, bool]) -> list[tuple[str, ...]]:
     a note beside the button."""
     if job.is_parked:
         whom, note = (visible(text) for text in job_retry.resumed(job))
-        return [("retry", "Resume", whom, note), ("cancel", "Cancel", "It is never run")]
+        return [("retry", "Resume", whom, note), ("cancel", "Cancel", "It will never run")]
     if job.is_active:
         if job.cancel:
             return []

@@ -26,8 +26,8 @@ EVERYWHERE = (
     (["Ctrl", "Enter"], "Run the text in a box, or save your explanation (on a Mac, ⌘ Enter)"),
 )
 RULES = (
-    "Shortcuts rest while you type. A number field is being typed into from the first digit until Enter. In a control that you "
-    "reached with Tab, the arrow keys belong to that control."
+    "Shortcuts are off while you type; a number field counts as typing from the first digit until Enter. In a control reached "
+    "with Tab, the arrow keys act on that control."
 )
 
 

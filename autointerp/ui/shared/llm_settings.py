@@ -85,7 +85,7 @@ def section() -> None:
     """The part of the Settings page."""
     st.subheader("Language model", anchor=False)
     if not roles.is_owner():
-        st.caption("For visitors, this app uses no language model.")
+        st.caption("Visitors to this app cannot use a language model.")
         return
     try:
         kept = preferences()

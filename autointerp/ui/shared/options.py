@@ -24,7 +24,7 @@ from autointerp.ui.shared.text import plain
 MOST = 1000
 """Of anything counted in a form; the command line takes more."""
 USUAL_TEXT = "Words and phrases of one family in texts on a common subject, mostly where a sentence begins."
-NO_LLM = "No language model is chosen. Any OpenAI-compatible server will do, also a local one."
+NO_LLM = "No language model is chosen. Any OpenAI-compatible server will do, including a local one."
 
 
 def explain(

@@ -12,7 +12,7 @@ KEY = "choice_author"
 ASKED = "ask_author"
 _WAITING = "person_waiting"
 _NAMED = "person_named"
-WHY = "It is kept with what you do, and in this browser: you are asked once."
+WHY = "It is kept with your work and in this browser, so you are asked only once."
 
 
 def name() -> str:

@@ -19,7 +19,7 @@ from autointerp import settings
 from autointerp.errors import UserError
 from autointerp.llm.secrets import drop_keys
 
-CANNOT = "Visitors of this app read, and change nothing."
+CANNOT = "Visitors to this app can read but not change anything."
 NO_RATING = f"{CANNOT} Audits can be read, not answered."
 AT_ONCE = 2
 """How many costly things visitors have done at a time: there may be any number of them, and this machine is one."""

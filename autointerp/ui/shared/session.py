@@ -76,7 +76,7 @@ def choose_store(path: Path | str) -> None:
     for what is no path, and for a visitor's that is not served."""
     chosen = _resolved(path) if roles.is_owner() else _served(str(path))
     if chosen is None:
-        raise UserError("No such store is served here." if not roles.is_owner() else "This is no path.")
+        raise UserError("No such store is served here." if not roles.is_owner() else "This is not a path.")
     if roles.is_owner():
         _chosen_here().add(chosen)
     st.session_state[STORE_KEY] = str(chosen)
@@ -127,7 +127,7 @@ def follow_address() -> bool:
         return False
     known = {*served_stores(), *found_stores(), *_chosen_here()}
     if path is None or (roles.is_owner() and path not in {each.resolve() for each in known}):
-        why = "which nobody has chosen here. Choose it in Settings to open it."
+        why = "which has not been chosen here. Choose it in Settings to open it."
         st.toast(
             f"The address names the store {plain(named, 200)}, {why if roles.is_owner() else 'which is not served here.'}",
             duration="long",
@@ -188,10 +188,10 @@ def explain_store_error(error: StoreError) -> None:
     heading("No store" if isinstance(error, StoreMissing) else "This store cannot be read")
     st.error(sentence(error, 2000), icon=":material/database_off:")
     if not roles.is_owner():
-        st.markdown("Whoever serves this app can say more.")
+        st.markdown("Whoever serves this app can tell you more.")
         return
     if isinstance(error, StoreIncomplete):
-        st.markdown("Run the command that was building it again: it resumes where it stopped.")
+        st.markdown("Rerun the command that was building it: it resumes where it stopped.")
     st.markdown("Build the demo store, cache a model of your own, or open another store:")
     cache = "autointerp cache STORE --model MODEL --coder NAME=PATH --text FILES"
     components.commands("make demo", cache, "autointerp serve STORE")

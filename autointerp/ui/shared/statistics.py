@@ -46,7 +46,7 @@ def cell(statistic: Statistic, stats: LatentStats, ctx_len: int, text: TokenText
 
 SELECTED: dict[str, str] = {
     "stated": "as the imported files state it",
-    "held": "in the contexts of the imported files, which were selected, not in a corpus",
+    "held": "in the selected contexts of the imported files, not in a corpus",
 }
 WIDE = 16
 """Values of more characters than this get two columns of the panel: long top tokens."""

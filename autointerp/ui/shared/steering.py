@@ -85,7 +85,7 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.replace(",", " ").replace("−", "-").split())
     except ValueError:
         raise UserError(
-            f"Strengths are numbers with blanks between, such as “0.5 2”, not “{text[:60]}”."
+            f"Strengths are numbers separated by spaces, such as “0.5 2”, not “{text[:60]}”."
         ) from None
 
 
@@ -161,7 +161,7 @@ def _work(store: Store, coder: CoderStore, prompt: str, options: SteeringOptions
 
         try:
             with roles.turn(is_owner):
-                report(Progress("wait for the model", 0, 1, "turns"))
+                report(Progress("waiting for the model", 0, 1, "turns"))
                 work.result = steerer.steer(coder.info.coder, prompt, options, progress=report)
                 results.put(key, work.result)
         except UserError as error:
@@ -221,7 +221,7 @@ def _controls(state: SteerState) -> None:
         )  # fmt: skip
         if state.by != ZERO:
             st.text_input(
-                "Strengths", max_chars=200, width=130, help="Up to eight, blanks between; below 0 weakens",
+                "Strengths", max_chars=200, width=130, help="Up to eight, separated by spaces; below 0 weakens",
                 **bound("strengths", state.strengths, STRENGTHS[state.by]),
             )  # fmt: skip
         choose(st.selectbox, "Changed", {**STARTS}, "from", state.start, "last", width=240, **shown)

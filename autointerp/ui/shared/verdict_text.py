@@ -41,5 +41,5 @@ def cell(verdict: ShownVerdict | None, shown: str | None) -> list[str] | None:
     by = fmt.plural(verdict.n_raters, "rater")
     of = "" if verdict.explanation_id == shown else ", other version"
     said = f"By {by}{', settled together' if verdict.adjudicated else ''}"
-    about = ". Of another version than the one shown here" if of else ""
+    about = ". On a different version from the one shown here" if of else ""
     return [f"{label(verdict.verdict)}{of}", f"{said}{about}"]
