@@ -10,17 +10,17 @@ from autointerp.demo.corpus import HELDOUT_ONE_IN, MIN_CHARS
 
 _KINDS = {
     "sae": "sparse autoencoder",
-    "sae-seed1": "sparse autoencoder, the same as `sae` but for the seed of its initial weights",
+    "sae-seed1": "sparse autoencoder, the same as `sae` except for the seed of its initial weights",
     "transcoder": "transcoder (predicts the MLP's output from its input)",
     "skip-transcoder": "transcoder with a linear skip connection",
-    "sae-l1": "sparse autoencoder on another site: the residual stream after block 1",
+    "sae-l1": "sparse autoencoder at another site: the residual stream after block 1",
 }
 
-_PURPOSE = """## What it is for
+_PURPOSE = """## Purpose
 
-To make the feature browser's demo work offline, and to be small enough to commit. Use it to try the browser and to
-test code that reads such models. It is no research model: nothing about large language models follows from it.
-The weights are ours and fall under this repository's licence (Apache-2.0); no text is distributed with them.
+It makes the feature browser's demo work offline, and is small enough to commit. Use it to try out the browser and to
+test code that reads such models. It is not a research model: it tells you nothing about large language models.
+The weights are ours and covered by this repository's licence (Apache-2.0); no text is distributed with them.
 """
 
 
@@ -75,16 +75,16 @@ context {config["max_position_embeddings"]} tokens, byte-level BPE of {config["v
 Docstrings of the installed dependencies and of the Python standard library, at least {MIN_CHARS} characters long,
 without exact duplicates: {facts["train_tokens"] / 1e6:.2f} M tokens for training. One module in {HELDOUT_ONE_IN}, by a \
 hash of its path, is held out ({facts["heldout_tokens"] / 1e6:.2f} M tokens), and no training document repeats a
-held-out one word for word; near-duplicates, such as the parameter lists that libraries repeat, remain. Documents are
-joined and cut into rows of {config["max_position_embeddings"]} tokens. Text of: {versions}, and others.
+held-out one verbatim; near-duplicates, such as the parameter lists that libraries repeat, remain. Documents are
+joined and cut into rows of {config["max_position_embeddings"]} tokens. Text from: {versions}, and others.
 
 ## Training
 
 {facts["tokens"] / 1e6:.2f} M tokens ({facts["tokens"] / facts["train_tokens"]:.2f} epochs) in {facts["step"]:,} steps \
-of 4,096 tokens and {facts["spent"] / 60:.1f} minutes on two CPU cores that other work shared. Muon for the matrices,
-AdamW for the rest, bfloat16 autocast; the rate decays to zero over the last 60 % of the time. Two runs: the first with a
-budget of 36 minutes, to its end; the second resumed from it with the whole budget, so the rate rose again to 0.94 of its
-peak before the last decay. Seed 0.
+of 4,096 tokens and {facts["spent"] / 60:.1f} minutes on two CPU cores shared with other work. Muon for the matrices,
+AdamW for the rest, bfloat16 autocast; the learning rate decays to zero over the last 60 % of the time. Two runs: the
+first to the end of a budget of 36 minutes; the second resumed from it with the whole budget, so the learning rate rose
+again to 0.94 of its peak before the last decay. Seed 0.
 
 | Measured on the fp16 weights, {facts["eval_tokens"]:,} tokens spread over the held-out part | |
 |---|---|
@@ -94,9 +94,9 @@ peak before the last decay. Seed 0.
 {_PURPOSE}
 ## Limits
 
-It writes text that looks like a docstring and means nothing. It knows English of API references only, and no context
+It writes text that looks like a docstring and means nothing. It knows only the English of API references, and no context
 beyond {config["max_position_embeddings"]} tokens. The schedule runs on wall time, so a second run on another
-machine gives similar weights, not the same.
+machine gives similar weights, not identical ones.
 
 ## Reproduce
 
@@ -121,27 +121,28 @@ k = {facts["k"]}, seed {facts["seed"]}, in the format of eai-sparsify, stored in
 
 {facts["tokens"] / 1e6:.2f} M tokens of the training part of the demo's text (docstrings; see the model's card) in \
 {facts["step"]:,} steps of 2,048 tokens and {facts["spent"] / 60:.1f} minutes on two CPU cores, all five coders
-at once on the same batches. Adam, rate {facts["lr"]:g} with linear decay. Modules, initialisation, loss (FVU) and decoder
-normalisation are sparsify's; its auxiliary loss (weight 1/32) revives latents silent for 500,000 tokens.
+at once on the same batches. Adam, learning rate {facts["lr"]:g} with linear decay. Modules, initialisation, loss (FVU)
+and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) revives latents silent for 500,000 tokens.
 
 | Measured on the fp16 weights, {facts["eval_tokens"]:,} held-out tokens | |
 |---|---|
 | Fraction of variance unexplained | {facts["fvu"]:.4f} |
 | Latents that never fired there | {facts["dead"]:.2%} |
 | Latents active per token | {facts["l0"]:.2f} |
-| Loss added when it replaces the site's output (32,768 tokens) | {added:+.3f} nats (to {facts["spliced_loss"]:.3f}) |
+| Cross-entropy increase when it replaces the site's output (32,768 tokens) | {added:+.3f} nats \
+(to {facts["spliced_loss"]:.3f}) |
 
 All coders of the demo:
 
-| Coder | Site | FVU | Never fired | Loss added |
+| Coder | Site | FVU | Never fired | Cross-entropy increase |
 |---|---|---|---|---|
 {others}
 
 {_PURPOSE}
 ## Limits
 
-Trained for minutes on a tiny model: many latents stand for single tokens or for one library's phrases. FVU does not
-compare between sites.
+Trained for minutes on a tiny model: many latents stand for single tokens or for one library's phrases. FVU is not
+comparable between sites.
 
 ## Reproduce
 

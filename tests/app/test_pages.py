@@ -112,7 +112,7 @@ def test_overview_lists_coders_with_their_figures(open_page, tiny_store: Store):
     titles = [column["title"] for column in table["columns"]]
     figures = dict(zip(titles, sae["cells"], strict=True))
     on = "Measured on 1,024 tokens."
-    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["of without"]) == (
+    assert (figures["FVU"], figures["L0"], figures["CE +"], figures["CE + share"]) == (
         ["0.250", on],
         "3.5",
         ["+0.250", on],

@@ -140,7 +140,7 @@ def test_from_the_overview_to_what_it_names(
     assert below["y"] - ends["y"] - ends["height"] < 40, "no empty lines between them"
     expect(coders.get_by_text("Size", exact=True)).to_be_hidden()
     at.click(coders.get_by_role("button", name="more"))
-    for name in ("Kind", "k", "Tokens", "of without", "Size"):
+    for name in ("Kind", "k", "Tokens", "CE + share", "Size"):
         expect(coders.get_by_role("columnheader", name=name, exact=True)).to_be_visible()
     assert page.locator(".wide").first.evaluate("node => node.scrollWidth <= node.clientWidth")
     at.click(coders.get_by_role("button", name="back"))

@@ -196,11 +196,11 @@ NOTES = {
     "b": ("FVU only", "As a."),
     "c": (
         "whose neurons cannot be read",
-        "The experts keep their weights in a form of their own. `autointerp cache` says so and ends with exit code 2.",
+        "The experts keep their weights in a format of their own. `autointerp cache` says so and ends with exit code 2.",
     ),
     "d": (
         "several down-projections",
-        "Beside the routed experts, each layer has a shared one: `neurons:layers.1.mlp.experts` or "
+        "Besides the routed experts, each layer has a shared one: `neurons:layers.1.mlp.experts` or "
         "`neurons:layers.1.mlp.shared_expert`.",
     ),
     "e": (
@@ -210,8 +210,8 @@ NOTES = {
     ),
     "f": (
         "before the text of a row",
-        "Only after the text: the model runs over a row from its beginning and has no way to skip padding. With padding before "
-        "the text, `autointerp cache` says so and ends with exit code 2.",
+        "Only after the text: the model reads a row from its beginning and cannot skip padding. With padding before the text, "
+        "`autointerp cache` says so and ends with exit code 2.",
     ),
 }
 """Notes of the table: what a reason contains, and how the page explains it."""
@@ -235,28 +235,28 @@ HEADER = [
 ]
 INTRODUCTION = """# Models
 
-Every line is found by trying: a tiny random model of the architecture is saved as a checkpoint, coders of its last layer's
+Every line is tested: a tiny random model of the architecture is saved as a checkpoint, coders of its last layer's
 output and of its MLP are cached, and the store is compared with what the modules compute when the model is run without this
-program. `python -m tests.models.architectures` writes this page, and the test suite fails when a line is no longer
+program. `python -m tests.models.architectures` writes this page, and the test suite fails if a line is no longer
 true.
 
 - **Activations**: the stored activations are those of the module's output, on text only.
 - **Promoted tokens**: of the ten tokens whose logits rise (or fall) most when the module's output moves along a latent's
   decoder direction, at least nine are those shown, on average over the latents tried.
-- **Cross-entropy**: splicing the coder's output into the model gives a change of its cross-entropy.
-- **Neurons**: `neurons:HOOKPOINT` of the MLP (of the block, where there is no MLP) finds the neurons.
-- **Padding** in `--token-ids` is not cached and is hidden from the model: the text beside it gets the activations that it gets
-  alone.
+- **Cross-entropy**: splicing the coder's output into the model gives a change in its cross-entropy.
+- **Neurons**: `neurons:HOOKPOINT` for the MLP (for the block, if there is no MLP) finds the neurons.
+- **Padding** in `--token-ids` is not cached and is hidden from the model: the text gets the same activations as it does
+  without padding.
 - **Opens again**: the model, loaded again, is recognised as the one that the store was made from.
 
-Promoted tokens follow the *direct path* from the module to the logits: along the residual stream, through the norms that stand
-there, with every later layer held at its value. The path is found by running the model, not by the names of its modules, and is
-compared with measured changes of the logits before anything is shown. A hookpoint that does not write to the residual stream
+Promoted tokens follow the *direct path* from the module to the logits: along the residual stream, through the norms on
+the way, with every later layer held at its value. The path is found by running the model, not by the names of its modules, and
+is compared with measured changes in the logits before anything is shown. A hookpoint that does not write to the residual stream
 (an attention's `q_proj`, a layer's `input_layernorm`) has no promoted tokens; the Feature page and `info --json` say why.
-Values are changes of the logit per unit of activation, averaged over a sample of the text's tokens.
+Values are changes in the logit per unit of activation, averaged over a sample of the text's tokens.
 
-Coders of other libraries name tensors in their own words: [formats.md](formats.md#hook-names) says for which architectures
-those are translated into hookpoints.
+Other libraries' coders use their own names for tensors: [formats.md](formats.md#hook-names) lists the architectures for which
+they are translated into hookpoints.
 
 """
 
