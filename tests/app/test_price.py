@@ -120,7 +120,7 @@ def test_errors_that_were_not_measured_are_offered(open_page, built: Path, tmp_p
 
 def test_nothing_explained_one_coder_and_no_coders(open_page, tiny_store: Store, built: Path, tmp_path: Path):
     app = open_page(tiny_store, "compare")
-    assert "Nothing is scored yet" in said(app)
+    assert "These coders are not scored yet" in said(app)
     assert "autointerp score" in "".join(block.value for block in app.code)
     (tiny_store.path / "coders" / "transcoder.duckdb").unlink()
     assert "A comparison needs two coders" in said(open_page(tiny_store, "compare"))

@@ -143,7 +143,7 @@ def test_bad_questions(compared: Resources):
         price.price(compared, Question(("sae", "sea")))
     unexplained = price.price(compared, Question(("permuted", "residual")))
     assert unexplained.kind is None
-    assert "Nothing is scored yet" in claims.headline(unexplained)
+    assert "These coders are not scored yet" in claims.headline(unexplained)
 
 
 def test_usual_coders_are_those_of_the_commonest_hookpoint(compared: Resources):

@@ -65,7 +65,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     places = {info.coder: index for index, info in enumerate(infos)}
     visible = np.isin(found.owner, [found.coders.index(name) for name in shown])
     if colour == "score" and kind is None:
-        st.info("Nothing is scored yet. Use the Jobs page or `autointerp score`.")
+        st.info("None of these explanations is scored yet. Use the Jobs page or `autointerp score`.")
     values, label = _values(store, written, found, colour, kind)
     region = corners_of(params.get("region"))
     n = int(visible.sum())

@@ -73,7 +73,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         chosen = shared_scores.chosen_kind(store, infos)
         if chosen is None:
             st.info(
-                "Nothing is scored yet. Explain and score these coders (Jobs page) to compare scores of shared features."
+                "These coders are not scored yet. Explain and score them (Jobs page) to compare scores of shared features."
             )
         else:
             shared_scores.boxes(*chosen, coders[0], live, shared)
