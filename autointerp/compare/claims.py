@@ -53,7 +53,7 @@ def claims(price: Price) -> list[Claim]:
 def headline(price: Price) -> str:
     """The answer in one or two sentences."""
     if price.kind is None:
-        return "Nothing is scored yet, so nothing can be said of how interpretable these coders are."
+        return "Nothing is scored yet, so nothing can be said about how interpretable these coders are."
     ordered = [claim for claim in claims(price) if claim.measure == "score" and claim.expected != _EQUAL]
     by = scoring(price.kind)
     if not price.by("score"):

@@ -40,8 +40,8 @@ def find_texts(asked: str | None, recorded: str | None, largest: int, size: int 
     return Texts(
         [(f"[{token}]", f"[{token}]".encode(), False) for token in range(largest + 1)],
         {"source": None, "by_id": True},
-        "Tokens are shown by their ids: no tokenizer was given, and the one of the model that the files name is not on this "
-        "machine. Import with --tokenizer into a new store to see text.",
+        "Tokens are shown as ids: no tokenizer was given, and that of the model named in the files is not on this machine. "
+        "To see text, import into a new store with --tokenizer.",
     )
 
 

@@ -60,7 +60,7 @@ def check_llm(llm: LLMOptions | None, *, needed: bool, by: str) -> None:
         return
     if llm is None:
         raise UserError(
-            f"{by} asks a language model, and none is chosen. Name a model and its server (Settings page; --llm and "
-            "--base-url), or use what works without one: the pattern explainer, the offline judge."
+            f"{by} needs a language model, and none is chosen. Choose a model and its server (Settings page; --llm and "
+            "--base-url), or use one that needs none: the pattern explainer, the offline judge."
         )
     llm.check()
