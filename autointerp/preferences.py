@@ -138,7 +138,7 @@ def save(preferences: Preferences, path: Path | None = None) -> Path:
             with suppress(OSError):
                 os.unlink(temporary)
         raise UserError(
-            f"The settings cannot be written to {path} ({error.strerror or error}). Name another file with {ENV_CONFIG}."
+            f"The settings cannot be written to {path} ({error.strerror or error}). Choose another file with {ENV_CONFIG}."
         ) from None
     return path
 

@@ -75,7 +75,7 @@ class Recipe:
         subject, coders = self.sources.load()
         if subject.fingerprint != self.fingerprint:
             raise ModelLoadError(
-                f"{self.sources.model} is another model on a worker than where the command runs."
+                f"{self.sources.model} is a different model on a worker than where the command runs."
             )
         for name, coder in coders.items():
             if coder.checksum() != self.checksums[name]:

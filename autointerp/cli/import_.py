@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "format",
         metavar="FORMAT",
-        help=f"one of {entries_help(IMPORTS)}; or {AUTO}, which detects it",
+        help=f"one of {entries_help(IMPORTS)}; or {AUTO}, which detects the format",
     )
     parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help=_sources())
     parser.add_argument(

@@ -135,7 +135,7 @@ def choose_port(host: str, wanted: int | None) -> int:
                 say(f"Port {first} is in use; taking {port}.")
             return port
     raise UserError(
-        f"ports {first} to {first + PORTS_TRIED - 1} are all in use; name a free one with --port."
+        f"ports {first} to {first + PORTS_TRIED - 1} are all in use; choose a free one with --port."
     )
 
 

@@ -101,7 +101,7 @@ def compute(
 
     first, second = coders
     if first == second:
-        raise UserError(f"{first} cannot be matched with itself: name two coders.")
+        raise UserError(f"{first} cannot be matched with itself: give two coders.")
     sets = explained(resources, coders, embedder_of(parameters), progress)
     for coder, explanations in zip(coders, sets, strict=True):
         if len(explanations.latents) < 2:

@@ -245,7 +245,7 @@ def recognise(sources: tuple[Path, ...]) -> ImportFormat:
             )
     if len({forms[0].name for forms in claimed.values()}) > 1:
         told = ", ".join(f"{str(path)!r} is {forms[0].name}" for path, forms in claimed.items())
-        raise UserError(f"The sources are of different formats ({told}). Import them one after the other.")
+        raise UserError(f"The sources are in different formats ({told}). Import them one at a time.")
     return claimed[sources[0]][0]
 
 

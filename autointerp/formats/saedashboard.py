@@ -93,7 +93,7 @@ class _Folder:
             batch = json_file(path)
             if self._told(batch) != self._head:
                 raise UserError(
-                    f"{str(path)!r} is from another coder than {self._batches[0].name!r}. Give each coder its own folder."
+                    f"{str(path)!r} is from a different coder than {self._batches[0].name!r}. Give each coder its own folder."
                 )
             features = batch.get("features")
             if not isinstance(features, list):

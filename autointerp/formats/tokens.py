@@ -74,6 +74,6 @@ def _of_tokenizer(name: str, tokenizer: Any, largest: int, size: int | None) -> 
     if largest >= len(vocabulary):
         raise CorpusError(
             f"token id {largest} is outside the vocabulary of {name}, which has {len(vocabulary):,} tokens: the files were "
-            "made with another tokenizer. Name it with --tokenizer."
+            "made with another tokenizer. Give that one with --tokenizer."
         )
     return Texts(vocabulary, {"source": name})

@@ -33,7 +33,7 @@ class LLMOptions:
     def check(self) -> Self:
         """Raises UserError for settings that cannot work."""
         if not self.model.strip():
-            raise UserError("No language model named. Name one that the server offers.")
+            raise UserError("No language model chosen. Choose one that the server offers.")
         if not 1 <= self.max_in_flight <= 1024 or not self.timeout > 0:
             raise UserError(
                 f"Requests in flight must be 1 to 1,024 and the timeout above 0 s, got {self.max_in_flight} and {self.timeout}."

@@ -150,7 +150,7 @@ def file_named(path: Path) -> Iterator[IO[bytes]]:
         FileNotFoundError,
         IsADirectoryError,
     ) as error:  # a folder of the kernel's, such as /proc; or a folder of this name
-        raise UserError(f"{path} cannot be written: {reason(error)}. Name another file.") from error
+        raise UserError(f"{path} cannot be written: {reason(error)}. Choose another file.") from error
 
 
 def _locked_file(path: Path) -> tuple[Path, IO[bytes]]:

@@ -109,7 +109,8 @@ def llm_options(
             chosen[fields.get(name, name)] = value[0] if isinstance(value, list) else value
     if not chosen["model"].strip():
         raise UserError(
-            f"{by} needs a language model, but none is chosen. Name it with --llm MODEL and its server with --base-url URL, "
+            f"{by} needs a language model, but none is chosen. Give its name with --llm MODEL and its server with "
+            "--base-url URL, "
             "choose both on the Settings page, or do without: --explainer pattern, --judge offline."
         )
     chosen["prices"] = {**chosen["prices"], **_price(args, chosen["model"])}

@@ -122,7 +122,7 @@ def context(latent: int, tokens: object, values: object, what: str) -> Context:
     activations = numbers(values, f"values of {what}", MAX_TOKENS)
     if len(told) != len(activations) or not told:
         raise UserError(
-            f"{what} has {len(told)} tokens and {len(activations)} values; they must be equal in number, and one at least."
+            f"{what} has {len(told)} tokens and {len(activations)} values; they must be equal in number, and at least one."
         )
     return Context(latent, told, activations)
 

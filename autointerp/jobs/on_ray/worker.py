@@ -148,7 +148,7 @@ def _opened(brief: Brief) -> Store:
     except StoreError as error:
         raise type(error)(f"{where}: {error}") from None
     except UserError as error:  # no such coder
-        raise StoreError(f"the store at {brief.store} {where} is another one: {error} {shared}") from None
+        raise StoreError(f"the store at {brief.store} {where} is a different one: {error} {shared}") from None
     if known != brief.fingerprint:
         raise StoreError(
             f"the store at {brief.store} {where} is not the one where the command runs. {shared}"

@@ -92,7 +92,7 @@ def find(subject: SubjectModel, name: str) -> Named:
     layout = layouts.find(subject)
     if layout is None:
         raise CoderLoadError(
-            f"the coder's files name {name} of TransformerLens, which is not translated for {subject.architecture}; give the "
+            f"the coder's files name {name} of TransformerLens, which is not supported for {subject.architecture}; give the "
             f"module with --hookpoint, such as {', '.join(subject.suggestions()[:3])}, and --side input if it reads its input"
         )
     return _translated(subject, layout, name)
