@@ -40,7 +40,7 @@ class Cluster:
             first = str(error).strip().splitlines()[0]
             raise UserError(
                 f"the cluster could not finish a part of the work in {_ATTEMPTS + 1} attempts: {type(error).__name__}: {first} "
-                "Workers that die are mostly out of memory: give them fewer cores or a smaller --batch-size."
+                "Workers that die have usually run out of memory: give them fewer cores or a smaller --batch-size."
             ) from error
         if isinstance(value, UserError):
             raise value

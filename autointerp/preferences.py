@@ -138,7 +138,7 @@ def save(preferences: Preferences, path: Path | None = None) -> Path:
             with suppress(OSError):
                 os.unlink(temporary)
         raise UserError(
-            f"The settings cannot be written to {path} ({error.strerror or error}). Name another file with {ENV_CONFIG}."
+            f"The settings cannot be written to {path} ({error.strerror or error}). Choose another file with {ENV_CONFIG}."
         ) from None
     return path
 
@@ -168,9 +168,9 @@ def _check_types(values: Mapping[str, Any]) -> None:
         return isinstance(value, int) and not isinstance(value, bool)
 
     accepted = {
-        "model": ("a text", lambda v: isinstance(v, str)),
-        "base_url": ("a text", lambda v: isinstance(v, str)),
-        "embedder": ("a text", lambda v: isinstance(v, str)),
+        "model": ("a string", lambda v: isinstance(v, str)),
+        "base_url": ("a string", lambda v: isinstance(v, str)),
+        "embedder": ("a string", lambda v: isinstance(v, str)),
         "max_in_flight": ("a whole number", whole),
         "timeout": ("a number", number),
         "max_tokens": ("a whole number or null", lambda v: v is None or whole(v)),

@@ -175,7 +175,7 @@ def check_audit(audit: Audit) -> None:
     if unknown or not audit.tasks or len(set(audit.tasks)) < len(audit.tasks):
         raise UserError(f"The tasks of an audit: one or more of {', '.join(get_args(Task))}, each once.")
     if not audit.items:
-        raise UserError("This audit has no items: nothing fits what it is to be drawn from.")
+        raise UserError("This audit has no items: nothing matches the selection.")
     if [item.i for item in audit.items] != list(range(len(audit.items))):
         raise UserError("The items of an audit are numbered from 0 in their order; these are not.")
     strata = {stratum.number for stratum in audit.strata}
@@ -211,7 +211,7 @@ def check_rating(rating: Rating) -> None:
     if rating.seconds is not None and not 0 <= rating.seconds < inf:
         raise UserError(f"seconds is {rating.seconds}; accepted: from 0.")
     if any(not isfinite(example.value or 0) or example.predicted for example in rating.judged):
-        raise UserError("What a person answers is yes or no, with a finite value at most.")
+        raise UserError("A person's answer is yes or no, with at most a finite value.")
     if rating.round not in (0, 1):
         raise UserError(f"round is {rating.round}; accepted: 0, and 1 where an item came back.")
 

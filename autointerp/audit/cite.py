@@ -38,7 +38,7 @@ def cite_audit(audit: Audit) -> str:
     """Of one made here or elsewhere. Raises UserError for one that does not say what it was made on."""
     prints = audit.store
     if not {"model", "corpus", "coders"} <= prints.keys():
-        raise UserError(f"The audit “{audit.name}” does not say what store it was made on.")
+        raise UserError(f"The audit “{audit.name}” does not say which store it was made on.")
     n_controls = sum(item.is_control for item in audit.items)
     population = sum(stratum.population for stratum in audit.strata)
     coders = ", ".join(f"{name} ({print_[:_DIGITS]})" for name, print_ in prints["coders"].items())

@@ -154,7 +154,7 @@ def _nothing(options: AuditOptions) -> str:
     within = " in this range" if options.bounds != (None, None) else ""
     return (
         f"There is {what}{scored}{within}{among} in {', '.join(options.coders)}, so there is nothing to audit. "
-        "Explain some features first, or ask for less."
+        "Explain some features first, or choose a wider selection."
     )
 
 

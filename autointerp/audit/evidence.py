@@ -38,7 +38,7 @@ def explanation_of(resources: Resources, item: AuditItem) -> Explanation:
         return resources.annotations.explanation(item.explanation_id)
     except UnknownName as error:
         raise UserError(
-            f"The explanation of item {item.i + 1} is not in this store, so it cannot be said which contexts it was made from. "
+            f"The explanation of item {item.i + 1} is not in this store, so the contexts it was made from are not known. "
             "Skip this item, or open the store that the audit was made on."
         ) from error
 
@@ -137,7 +137,7 @@ def _held_out(resources: Resources, item: AuditItem) -> tuple[CoderStore, Latent
         coder.check_latent(item.latent)
     except UnknownName as error:
         raise UserError(
-            f"The feature of item {item.i + 1} is no longer in this store, so there is nothing to judge it by. Skip this item."
+            f"The feature of item {item.i + 1} is no longer in this store, so it has no contexts to judge. Skip this item."
         ) from error
     acts = resources.activations.get(coder, item.latent)
     return coder, acts, unseen(resources, explanation, acts)

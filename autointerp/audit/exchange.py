@@ -44,7 +44,8 @@ def import_audit(annotations: Annotations, path: Path, store: Store, *, take: Si
     is_new = audit.id not in {head.id for head in annotations.audits.all()}
     if not is_new and annotations.audits.get(audit.id) != audit:
         raise UserError(
-            f"The audit {audit.id} in {path.name!r} is not the one that this store has under this id: its items or options "
+            f"The audit {audit.id} in {path.name!r} differs from the one that this store has under this id: its items or "
+            "options "
             "were changed. Export it again from where it was made."
         )
     check_lines(ratings)
@@ -74,7 +75,7 @@ def _check_store(store: Store, audit: Audit) -> None:
     if made_on.get("corpus") != corpus:
         raise UserError(
             f"The audit “{audit.name}” was made on another text, corpus {str(made_on.get('corpus'))[:12]}; this store's is "
-            f"{corpus[:12]}, so its contexts are others."
+            f"{corpus[:12]}, so its contexts differ."
         )
     names, have = sorted({item.coder for item in audit.items}), [info.coder for info in store.coders()]
     for name in names:
@@ -87,5 +88,5 @@ def _check_store(store: Store, audit: Audit) -> None:
         weights = own["weights"][name]
         if not same_file and (weights is None or weights != made_on.get("weights", {}).get(name)):
             raise UserError(
-                f"The audit “{audit.name}” was made on another coder {name!r} than this store's, so its latents are others."
+                f"The audit “{audit.name}” was made on a coder {name!r} that differs from this store's, so its latents do too."
             )

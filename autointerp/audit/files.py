@@ -77,8 +77,8 @@ def read_audit(path: Path) -> tuple[Audit, list[Rating]]:
     for number, row in enumerate(rows, 1):
         if row.get("record") not in by_kind:
             raise UserError(
-                f"{path.name!r} is no audit: in row {number}, `record` is {row.get('record')!r}. Give a file that "
-                "`autointerp audit export` has written."
+                f"{path.name!r} is not an audit: in row {number}, `record` is {row.get('record')!r}. Give a file written "
+                "by `autointerp audit export`."
             )
         by_kind[row["record"]].append(row)
     if len(by_kind["audit"]) != 1:
@@ -109,7 +109,7 @@ def _check_format(path: Path, head: Row) -> None:
     written = _value("format", head.get("format"))
     if written is None or written > FORMAT:
         raise UserError(
-            f"{path.name!r} is of format {written}; this program knows formats up to {FORMAT}. Update autointerp."
+            f"{path.name!r} is of format {written}; this program reads formats up to {FORMAT}. Update autointerp."
         )
 
 

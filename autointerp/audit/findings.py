@@ -18,8 +18,8 @@ MIN_CONTROLS, FEW_CONTROLS = 5, 10
 """To tell verdicts from guesses: with fewer than the first, nothing is said; by fewer than the second, up to one careful rater
 in three, wrong on one item in ten, is not told from one who guesses."""
 NOTES = (
-    "Intervals are of 95 %: of shares and scores over explanations, as if others had been drawn; of agreement over items. That "
-    "other people might judge differently is in none of them."
+    "Intervals are 95 %: those of shares and scores over explanations, as if others had been drawn; those of agreement "
+    "over items. None of them allows for other people judging differently."
 )
 Names = Callable[[str], str]
 """What a kind of score (`ScoreKind.key`) is called."""
@@ -35,7 +35,7 @@ def score_name(key: str) -> str:
 def findings(report: Report, name: Names = score_name) -> list[str]:
     """The sentences, the most important first."""
     if not report.n_rated:
-        none = f"None of the {_count(report.n_items)} items has a verdict yet, so nothing can be said of how many are right."
+        none = f"None of the {_count(report.n_items)} items has a verdict yet, so it is not known how many are right."
         return [
             *_humans(report, name),
             *([none] if "verdict" in report.audit.tasks or not report.humans else []),
@@ -71,8 +71,8 @@ def _shares(report: Report) -> Iterator[str]:
     whole = report.whole
     if whole.n < MIN_JUDGED or whole.estimate is None:
         yield (
-            f"{_items(whole.n)} judged so far: too few to say what share of the explanations is right "
-            f"({MIN_JUDGED} at least)."
+            f"{_items(whole.n)} judged so far: too few to say what share of the explanations is right (at least "
+            f"{MIN_JUDGED} are needed)."
         )
         return
     who, what = _judged_by(report), f"{_count(round(whole.population))} explanations"
@@ -124,7 +124,7 @@ def _against(report: Report) -> Iterator[str]:
         few = [f"{name} ({_count(share.n)})" for name, share in named if share.n < MIN_JUDGED]
         text = f"Right by {kind}: {figures or 'not known'}"
         if few:
-            text += f"; too few judged of {_list(few)}"
+            text += f"; too few judged for {_list(few)}"
         elif len(named) == 2:
             gap = difference(*(share.estimate for _, share in named if share.estimate is not None))
             assert gap is not None
@@ -133,7 +133,7 @@ def _against(report: Report) -> Iterator[str]:
             apart = gap.low > 0 or gap.high < 0
             text += (
                 f"; a difference of {_points(gap.value)} ({_points(gap.low)} to {_points(gap.high)}) points: "
-                f"{'they are told apart' if apart else 'they are not told apart'}"
+                f"{'they can be told apart' if apart else 'they cannot be told apart'}"
             )
         yield f"{text}."
 
@@ -146,16 +146,17 @@ def _of(part: Part, kind: str) -> bool:
 def _agreement(report: Report) -> Iterator[str]:
     raters = _with_verdicts(report)
     if len(raters) < 2:
-        yield "One rater so far: how far people agree is not known."
+        yield "Only one rater so far, so agreement between people is not known."
         return
     found, right = report.agreement, report.agreement_right
     if not found.n_items or found.raw is None:
-        yield "No item has verdicts by two raters yet: how far they agree is not known."
+        yield "No item has verdicts by two raters yet, so their agreement is not known."
         return
     two = len(raters) == 2
     if found.n_items < MIN_JUDGED:
         yield (
-            f"{_items(found.n_items)} judged by two raters: too few to say how far they agree ({MIN_JUDGED} at least)."
+            f"{_items(found.n_items)} judged by two raters: too few to measure their agreement (at least {MIN_JUDGED} are "
+            "needed)."
         )
         return
     coefficient = found.kappa if two else found.alpha
@@ -170,11 +171,11 @@ def _agreement(report: Report) -> Iterator[str]:
     else:
         text += f"; {named} {number(coefficient)}"
     few = found.n_items < agree.MIN_ITEMS
-    yield text + (f". Too few for an interval ({agree.MIN_ITEMS} at least)." if few else ".")
+    yield text + (f". Too few for an interval (at least {agree.MIN_ITEMS} are needed)." if few else ".")
     of_right = right.kappa if two else right.alpha
     if of_right is not None and right.raw is not None:
         yield (
-            f"On whether an explanation is right they agree in {percent(right.raw.value)} of {_count(right.n_pairs)} "
+            f"On whether an explanation is right, they agree in {percent(right.raw.value)} of {_count(right.n_pairs)} "
             f"{'items' if two else 'pairs'}; {named} {number(of_right)}."
         )
 
@@ -184,7 +185,7 @@ def _again(report: Report) -> Iterator[str]:
     said = f" {_count(left)} more had been looked up before they came back, and are left out." if left else ""
     if report.again.raw is None:
         if left:
-            yield f"Agreement of raters with themselves is not known.{said}"
+            yield f"How often raters agree with themselves is not known.{said}"
         return
     same = round(report.again.raw.value * report.again.n_pairs)
     each = _each(report, lambda figures: _same(figures.again)) if len(report.raters) > 1 else ""
@@ -209,10 +210,10 @@ def _controls(report: Report) -> Iterator[str]:
     )
     for one in report.raters:
         if (gap := _above_controls(one)) is not None and gap.low is not None and gap.low <= 0:
-            few = " by so few controls" if one.controls < FEW_CONTROLS and gap.value > 0 else ""
+            few = " with so few controls" if one.controls < FEW_CONTROLS and gap.value > 0 else ""
             yield (
-                f"{one.rater}'s verdicts are not told apart from guesses{few}: right are {one.controls_right} of "
-                f"{one.controls} controls, and {one.n_right} of {one.n - one.n_unreadable} explanations."
+                f"{one.rater}'s verdicts cannot be told apart from guesses{few}: {one.controls_right} of {one.controls} "
+                f"controls called right, and {one.n_right} of {one.n - one.n_unreadable} explanations."
             )
 
 
@@ -234,11 +235,11 @@ def _score(name: str, found: Calibration, scorer: str | None) -> str:
     title = name[:1].upper() + name[1:]
     counts = f"{_count(found.n_right)} right, {_count(found.n_wrong)} not"
     if found.auroc is None or found.auroc.low is None or found.auroc.high is None:
-        text = f"{title}: too few for an AUROC ({counts}; {MIN_CLASS} of each at least)"
+        text = f"{title}: too few for an AUROC ({counts}; at least {MIN_CLASS} of each are needed)"
     else:
         text = f"{title}: AUROC {number(found.auroc)} as a predictor of right ({counts})"
         if round(found.auroc.low, 2) <= 0.5 <= round(found.auroc.high, 2):
-            text += ", not told apart from chance"
+            text += ", which cannot be told apart from chance"
         elif found.auroc.high < 0.5:
             text += ": right explanations have the lower scores"
     if found.correlation is None:
@@ -255,12 +256,12 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
     for human in report.humans:
         task = f"people's {TASKS[human.task].lower()}"
         if human.score is None or human.n < MIN_JUDGED:
-            yield f"{_sentence(task)}: {_items(human.n)} answered, too few for a mean ({MIN_JUDGED} at least)."
+            yield f"{_sentence(task)}: {_items(human.n)} answered, too few for a mean (at least {MIN_JUDGED} are needed)."
             continue
         floor = ""
         if human.floor is not None:
             n = f"{_count(human.n_floor)} control{'' if human.n_floor == 1 else 's'}"
-            floor = f"; on {n} {number(human.floor)}, their floor"
+            floor = f"; on {n} it is {number(human.floor)}, the floor"
         text = f"{_sentence(task)} score is {number(human.score)} on average (balanced accuracy, n {_count(human.n)}){floor}."
         for key, (found, n) in human.judges.items():
             text += f" Rank correlation with {name(key)} {number(found)}, n {_count(n)}."
@@ -269,8 +270,8 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
             both = human.beside
             yield (
                 f"On the same questions of {_items(both.n)}, people score {both.people:.2f} and the judge {both.judge:.2f}, a "
-                f"difference of {number(both.difference, '+')}; they answer alike in {percent(both.n_same / both.n_questions)} "
-                f"of {_count(both.n_questions)} answers."
+                f"difference of {number(both.difference, '+')}; they give the same answer to "
+                f"{percent(both.n_same / both.n_questions)} of {_count(both.n_questions)} questions."
             )
         if report.n_rated:
             yield _score(f"{task} score", report.human_calibrations[human.task], None)
@@ -281,27 +282,27 @@ def _caveats(report: Report) -> Iterator[str]:
     if seen:
         yield (
             f"{_count(seen)} verdict{' was' if seen == 1 else 's were'} given after looking at what the audit hides: "
-            f"{'it is' if seen == 1 else 'they are'} not blind, and counted."
+            f"{'it is' if seen == 1 else 'they are'} not blind, but counted."
         )
     unreadable = sum(each.n_unreadable for each in report.raters)
     if unreadable:
         yield (
             f"{_count(unreadable)} verdict{' says' if unreadable == 1 else 's say'} that contexts are broken: "
-            f"{'it is' if unreadable == 1 else 'they are'} in no rate."
+            f"{'it is' if unreadable == 1 else 'they are'} left out of all rates."
         )
     if report.whole.joined:
         n = len(report.whole.joined)
         yield (
             f"{_count(n)} of {_count(len(report.audit.strata))} strata {'have' if n > 1 else 'has'} no verdict yet and "
-            f"{'are' if n > 1 else 'is'} taken to be like the nearest that have."
+            f"{'are' if n > 1 else 'is'} taken to be like the nearest that have verdicts."
         )
     if report.whole.silent:
-        yield f"Nothing is judged of {_list(report.whole.silent)}: the share is of the other coders."
+        yield f"No explanation of {_list(report.whole.silent)} is judged: the share is that of the other coders."
     settled = sum(each.settled is not None for each in report.disagreements)
     if report.disagreements:
         yield (
             f"Raters differ on {_items(len(report.disagreements))}, of which {_count(settled)} "
-            f"{'are' if settled != 1 else 'is'} settled. A settled verdict counts in place of theirs, but for agreement."
+            f"{'are' if settled != 1 else 'is'} settled. A settled verdict replaces theirs, except in agreement."
         )
 
 

@@ -73,7 +73,7 @@ def check_lines(ratings: Iterable[Rating]) -> None:
             if rating.id in seen or not follows:
                 raise UserError(
                     f"Rating {rating.id} (item {rating.item + 1}, {rating.rater}) does not follow from the ratings before it. "
-                    "Export the audit again; the rows must stay as they are, in their order."
+                    "Export the audit again; the rows must stay as they are, and in order."
                 )
             seen.add(rating.id)
             standing = None if rating.withdrawn else rating.id
@@ -96,6 +96,6 @@ def _answer(rating: Rating) -> tuple[Any, ...]:
 def _check_same(here: Rating, there: Rating) -> None:
     if replace(here, revises=None) != replace(there, revises=None):
         raise UserError(
-            f"Rating {here.id} (item {here.item + 1}, {here.rater}) is in this store with other content. A rating is never "
+            f"Rating {here.id} (item {here.item + 1}, {here.rater}) is in this store with different content. A rating is never "
             "changed: give a new one instead of editing the file."
         )

@@ -62,7 +62,7 @@ class AuditOptions:
                 raise UserError(f"{name} is {value}; accepted: {low:,} to {high:,}.")
         if self.n < len(self.coders):
             raise UserError(
-                f"{self.n} items cannot stand for {len(self.coders)} coders: draw at least one item a coder, better ten."
+                f"{self.n} items cannot represent {len(self.coders)} coders: draw at least one item per coder, preferably ten."
             )
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
             raise UserError(f"Tasks: one or more of {', '.join(get_args(Task))}, each once.")

@@ -87,7 +87,7 @@ def _check_agreement(store: Store, subject: SubjectModel, request: CorpusRequest
     model, corpus, tokenizer = store.meta["model"], store.meta["corpus"], store.meta["tokenizer"]
     if tokenizer.get("by_name"):
         raise StoreError(
-            f"{store.path} was imported with texts of tokens and without their ids, so no coder can be cached on its text. "
+            f"{store.path} was imported with the texts of tokens but not their ids, so no coder can be cached on its text. "
             "Choose another folder."
         )
     if model.get("fingerprint", subject.fingerprint) != subject.fingerprint:
@@ -184,8 +184,8 @@ def _make(path: Path, subject: SubjectModel, request: CorpusRequest, progress: P
         if not done:
             if not joined and packer.n_tokens >= ctx_len:
                 raise CorpusError(
-                    f"no document fills one context of {ctx_len} tokens, and they are not to be joined. Choose a shorter "
-                    "context length, or join them."
+                    f"no document fills one context of {ctx_len} tokens, and joining is off. Choose a shorter context "
+                    "length, or let documents be joined."
                 )
             raise CorpusError(
                 f"the text has {packer.n_tokens:,} tokens, less than one context of {ctx_len}. Give more text or a shorter "

@@ -50,7 +50,7 @@ class Sources:
         given as an object."""
         if isinstance(self.model, SubjectModel):
             raise UserError(
-                "a model that is loaded already cannot be sent to a cluster: give its name or folder."
+                "a model that is already loaded cannot be sent to a cluster: give its name or folder."
             )
         specs = {name: _everywhere(self.coders[name]) for name in coders}
         tokenizer = None if self.tokenizer is None else _absolute(self.tokenizer)
@@ -75,12 +75,12 @@ class Recipe:
         subject, coders = self.sources.load()
         if subject.fingerprint != self.fingerprint:
             raise ModelLoadError(
-                f"{self.sources.model} holds another model on a worker than where the command runs."
+                f"{self.sources.model} is a different model on a worker than where the command runs."
             )
         for name, coder in coders.items():
             if coder.checksum() != self.checksums[name]:
                 raise ModelLoadError(
-                    f"coder {name!r} ({coder.source}) has other weights on a worker than where the command runs."
+                    f"coder {name!r} ({coder.source}) has different weights on a worker than where the command runs."
                 )
         return Reader(subject, coders, self.masked)
 

@@ -43,7 +43,7 @@ def path_to_logits(
     ids = torch.from_numpy(rows).to(subject.device)
     mask = position_mask(ids, masked)
     if not mask.any():
-        return "The sample of the text on which it would be measured holds no text."
+        return "The sample of the corpus on which it would be measured contains no text."
     try:
         tokens = torch.from_numpy(used_ids(store, subject.vocab_size)).to(subject.device)
         return find_direct_path(subject, coder.target, coder.W_dec, ids, mask, tokens)

@@ -146,8 +146,8 @@ class Recording:
             n = self._n_left_out
             share = n / max(1, n + self._open().n_activations)
             notes.append(
-                f"At most {self._max_active:,} activations of a token are stored, the largest: {n:,} were left out "
-                f"({share:.2%}). Figures of features are of what is stored; L0, FVU and cross-entropy are of the whole coder."
+                f"Only the {self._max_active:,} largest activations of each token are stored: {n:,} were left out "
+                f"({share:.2%}). Feature statistics are of what is stored; L0, FVU and cross-entropy are of the whole coder."
             )
         return {"notes": notes} if notes else {}
 

@@ -135,7 +135,7 @@ def _check_same(info: CoderInfo, coder: SparseCoder, options: Options) -> None:
     if info.config.get("max_active") != options.max_active:
         kept = info.config.get("max_active") or "all"
         raise StoreError(
-            f"coder {info.coder!r} was cached with {kept} activations of a token. To cache it otherwise, use another name."
+            f"coder {info.coder!r} was cached with {kept} activations per token. To cache it otherwise, use another name."
         )
 
 

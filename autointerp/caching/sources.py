@@ -156,7 +156,7 @@ def _document(value: Any, tokenizer: Any, where: str) -> str | list[int]:
         value = value.tolist()
     if isinstance(value, list) and all(isinstance(each, int) for each in value):
         if not all(type(each) is int and 0 <= each < 1 << 31 for each in value):
-            raise CorpusError(f"{where} holds numbers that are no token ids")
+            raise CorpusError(f"{where} holds numbers that are not token ids")
         return value
     if isinstance(value, list) and all(isinstance(each, dict) for each in value):
         return _chat(value, tokenizer, where)
@@ -178,7 +178,7 @@ def _chat(messages: list[dict[str, Any]], tokenizer: Any, where: str) -> list[in
     try:
         text = tokenizer.apply_chat_template(plain, tokenize=False)
     except Exception as error:  # a template may raise anything
-        raise CorpusError(f"{where}: the chat template does not take its messages ({error})") from error
+        raise CorpusError(f"{where}: the chat template does not accept its messages ({error})") from error
     return tokenizer(whole(text), add_special_tokens=False, verbose=False)["input_ids"]
 
 
@@ -204,7 +204,7 @@ def load_token_ids(source: str | Path | NDArray[np.integer], ctx_len: int | None
     if ids.ndim == 2:
         if ctx_len is not None and ids.shape[1] != ctx_len:
             raise CorpusError(
-                f"token ids {name} come in rows of {ids.shape[1]}, but the context length is to be {ctx_len}"
+                f"token ids {name} come in rows of {ids.shape[1]}, but the context length is {ctx_len}"
             )
         return ids
     ctx_len = ctx_len or 128

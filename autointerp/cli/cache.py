@@ -43,22 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text.add_argument("--dataset", metavar="NAME", help="folder or hub name of a Hugging Face data set")
     text.add_argument(
-        "--token-ids", type=Path, metavar="FILE", help="a .npy array of token ids with one or two axes"
+        "--token-ids", type=Path, metavar="FILE", help="a .npy array of token ids, with one or two axes"
     )
-    parser.add_argument(
-        "--config", metavar="NAME", help="configuration of the data set, where it has several"
-    )
+    parser.add_argument("--config", metavar="NAME", help="configuration of the data set, if it has several")
     parser.add_argument("--split", help="split of the data set (default: train, or the only one)")
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="where the text is in a data set or a .jsonl file: text, messages of a chat, or token ids (default: text)",
+        help="column of a data set, or field of a .jsonl file, with the text, chat messages or token ids (default: text)",
     )
-    parser.add_argument("--n-tokens", type=int, help="size of a new store, at most (default: 1,000,000)")
+    parser.add_argument(
+        "--n-tokens", type=int, help="maximum number of tokens in a new store (default: 1,000,000)"
+    )
     parser.add_argument(
         "--ctx-len",
         type=int,
-        help="tokens in a context of a new store (default: 128, or the most the model accepts)",
+        help="tokens per context of a new store (default: 128, or the most the model accepts)",
     )
     parser.add_argument(
         "--bos-every-row",
@@ -71,40 +71,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         dest="join",
         default=None,
-        help="begin a context of a new store with each document, and drop what does not fill one",
+        help="start a new context at each document of a new store, and drop the tokens left over at its end",
     )
     parser.add_argument(
         "--hookpoint",
         metavar="PATH",
-        help="module the coders are trained on, such as layers.2.mlp (default: what their files or folders say)",
+        help="module the coders are trained on, such as layers.2.mlp (default: as their files or folders say)",
     )
     parser.add_argument(
         "--kind",
         choices=("sae", "transcoder"),
-        help="what the coders are, for checkpoints of early 2025 that do not say; default: what the files say, else sae",
+        help="kind of coder, for checkpoints from early 2025 that do not state it (default: as the files say, else sae)",
     )
     parser.add_argument(
         "--side",
         choices=("input", "output"),
-        help="the tensor of --hookpoint that an SAE from files reads (default: what the files say, else output)",
+        help="the tensor of --hookpoint that an SAE from files reads (default: as the files say, else output)",
     )
     parser.add_argument(
         "--max-active",
         type=int,
         metavar="N",
-        help="store at most N activations of a token, the largest (default: all); recorded and shown with the coder",
+        help="store only the N largest activations of each token (default: all); recorded and shown with the coder",
     )
     parser.add_argument(
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
-        help=f"contexts in one forward pass (default: {BATCH_SIZE})",
+        help=f"contexts per forward pass (default: {BATCH_SIZE})",
     )
     parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda (default: cpu)")
     parser.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
-        help="precision of the model (default: the store's; auto, that of the checkpoint, in a new store)",
+        help="precision of the model (default: the store's; for a new store auto, that of the checkpoint)",
     )
     parser.add_argument(
         "--tokenizer", metavar="T", help="folder or hub name of the tokenizer (default: the model's)"

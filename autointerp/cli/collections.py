@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", nargs="?", choices=ACTIONS, default="list", metavar="ACTION", help=", ".join(ACTIONS)
     )
-    parser.add_argument("words", nargs="*", metavar="...", help="what the action is about, see above")
-    parser.add_argument("--note", metavar="TEXT", help="add: what to say of the latents")
-    parser.add_argument("--author", metavar="NAME", help="add: who puts them in (default: your user name)")
+    parser.add_argument("words", nargs="*", metavar="...", help="arguments of the action, see above")
+    parser.add_argument("--note", metavar="TEXT", help="add: a note on the latents")
+    parser.add_argument("--author", metavar="NAME", help="add: who adds them (default: your user name)")
     parser.add_argument("--into", metavar="NAME", help="import: put everything into this collection")
     parser.add_argument(
-        "--overwrite", action="store_true", help="import: where notes differ, take those of the file"
+        "--overwrite", action="store_true", help="import: where notes differ, take those in the file"
     )
 
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         )
     for option, action in _OPTIONS.items():
         if getattr(args, option) and args.action != action:
-            raise UserError(f"--{option} belongs to `{action}`.")
+            raise UserError(f"--{option} only goes with `{action}`.")
     if args.action in ("list", "show", "export"):
         store = Store.open(args.store)
         with open_annotations(store.path) as annotations:
@@ -139,13 +139,16 @@ def _change(resources: "Resources", args: argparse.Namespace) -> tuple[dict[str,
             places = [(coder, latent) for latent in latents]
             if args.action == "add":
                 n = collections.add(name, places, author=args.author or user_name(), note=args.note or "")
-                already = f", {len(places) - n:,} were in it" if n < len(places) else ""
+                already = f", {len(places) - n:,} were already in it" if n < len(places) else ""
                 return {"collection": name, "added": n}, f"Added {_latents(n)} to {printable(name)}{already}."
             n = collections.remove(name, places)
             return {"collection": name, "removed": n}, f"Removed {_latents(n)} from {printable(name)}."
         case "note":
             collections.describe(name, args.words[1])
-            return {"collection": name, "note": collections.get(name).note}, f"Noted of {printable(name)}."
+            return {
+                "collection": name,
+                "note": collections.get(name).note,
+            }, f"Saved the note on {printable(name)}."
         case "rename":
             collections.rename(name, args.words[1])
             return {"collection": args.words[1]}, f"Renamed {printable(name)} to {printable(args.words[1])}."
@@ -163,10 +166,12 @@ def _change(resources: "Resources", args: argparse.Namespace) -> tuple[dict[str,
 
 def _imported(done: "Imported", *, overwrite: bool) -> str:
     named = ", ".join(printable(name) for name in done.collections) or "no collection"
-    lines = [f"{named}: {_latents(done.added)} added, {done.known:,} known, {done.noted:,} notes filled in."]
-    lines += [f"Not taken, {n:,}: {printable(reason)}." for reason, n in done.refused.items()]
+    lines = [
+        f"{named}: {_latents(done.added)} added, {done.known:,} already there, {done.noted:,} notes filled in."
+    ]
+    lines += [f"Not imported, {n:,}: {printable(reason)}." for reason, n in done.refused.items()]
     if done.clashes:
-        kept = "the file's were taken" if overwrite else "those here stay; --overwrite takes the file's"
+        kept = "the file's were taken" if overwrite else "those here were kept; --overwrite takes the file's"
         lines.append(f"Notes that differ ({kept}):")
     for clash in done.clashes:
         about = (

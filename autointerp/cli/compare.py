@@ -56,23 +56,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coders",
         nargs="+",
         metavar="CODER",
-        help="two or more (default: all of the hookpoint that most have)",
+        help="two or more (default: all at the hookpoint that most of them have)",
     )
     parser.add_argument(
         "--scorer",
         metavar="NAME",
-        help="whose scores, by name or by key as --json writes it (default: the commonest)",
+        help="which scores, by name or by key as in --json (default: the most common)",
     )
-    parser.add_argument("--by", metavar="WAY", help="of explanations made that way (default: the commonest)")
+    parser.add_argument(
+        "--by", metavar="WAY", help="only explanations made this way (default: the most common)"
+    )
     parser.add_argument("--median", action="store_true", help="medians instead of means")
     parser.add_argument(
-        "--n", type=int, help="latents of each coder (default: as many as all have scores for)"
+        "--n", type=int, help="latents of each coder (default: the most that all have scores for)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     parser.add_argument(
         "--match-density",
         action="store_true",
-        help="draw equally many latents of each density from every coder",
+        help="draw the same number of latents of each density from every coder",
     )
 
 
@@ -142,15 +144,15 @@ def as_text(answer: "Price", missing: "list[Supply]", store: str) -> str:
     if few := left_out(answer):
         lines += ["", few]
     for supply in missing:
-        lines += ["", f"{supply.coder} has {supply.n_scored:,} such scores. More of them:"]
+        lines += ["", f"{supply.coder} has {supply.n_scored:,} such scores. To get more:"]
         lines += [f"  {command}" for command in supply.commands(store)]
     lines += ["", _NOTES]
     return "\n".join(printable(part) for line in lines for part in line.split("\n"))
 
 
 _NOTES = (
-    "Intervals of scores are over latents, of errors over contexts; another training run of a coder is in neither. p is "
-    "corrected for the number of pairs (Holm), intervals are not: one may leave out no difference where p does not tell two "
+    "Intervals of scores are over latents, those of errors over contexts; neither covers variation between training "
+    "runs. p is corrected for the number of pairs (Holm), intervals are not: one may exclude zero where p does not tell two "
     "coders apart."
 )
 

@@ -35,13 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the store's folder (default: data/stores/demo of the checkout, or data/stores/smollm2)",
     )
-    parser.add_argument("--force", action="store_true", help="build it anew; the old one stays until the end")
+    parser.add_argument(
+        "--force", action="store_true", help="rebuild it; the old one stays until the new one is complete"
+    )
     rest = parser.add_mutually_exclusive_group()
-    rest.add_argument("--no-scores", action="store_true", help="no explanations and scores")
+    rest.add_argument("--no-scores", action="store_true", help="without explanations and scores")
     rest.add_argument(
         "--background",
         action="store_true",
-        help="return when the app can be opened, and write explanations and scores in the background",
+        help="return as soon as the app can be opened; explanations and scores are written in the background",
     )
 
 

@@ -34,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--coder", nargs="+", action="extend", metavar="CODER", help="only of these coders (default: all)"
     )
     parser.add_argument(
-        "--latents", metavar="LIST", help="only these latents of the one coder, such as 0-99,512"
+        "--latents", metavar="LIST", help="only these latents, of a single coder, such as 0-99,512"
     )
     parser.add_argument("--collection", metavar="NAME", help="only the latents in this collection that fire")
-    group = parser.add_argument_group("options of the formats")
+    group = parser.add_argument_group("format options")
     add_options(group, EXPORTS, unset=[option.name for option in EXPORTS.options()])
 
 
@@ -80,5 +80,7 @@ def _selection(args: argparse.Namespace, resources: "Resources") -> dict[str, Se
     if not names:
         raise UserError(f"{store.path} has no coders yet: there is nothing to export.")
     if args.latents is not None and len(names) > 1:
-        raise UserError("--latents needs one --coder: latents of different coders have nothing in common.")
+        raise UserError(
+            "--latents needs exactly one --coder: the same number is a different latent in each coder."
+        )
     return {name: chosen_latents(resources, name, args.latents, args.collection) for name in names}

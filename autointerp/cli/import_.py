@@ -26,14 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "format",
         metavar="FORMAT",
-        help=f"one of {entries_help(IMPORTS)}; or {AUTO}, which tells it by looking",
+        help=f"one of {entries_help(IMPORTS)}; or {AUTO}, which detects the format",
     )
     parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help=_sources())
     parser.add_argument(
-        "--store", required=True, type=Path, metavar="STORE", help="folder of the store, made if not there"
+        "--store",
+        required=True,
+        type=Path,
+        metavar="STORE",
+        help="folder of the store, created if it does not exist",
     )
-    parser.add_argument("--name", metavar="NAME", help="what the coder is called in the store")
-    group = parser.add_argument_group("options of the formats")
+    parser.add_argument("--name", metavar="NAME", help="name of the coder in the store")
+    group = parser.add_argument_group("format options")
     add_options(group, IMPORTS, unset=[option.name for option in IMPORTS.options()])
 
 

@@ -36,7 +36,9 @@ _HEADER = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument(
-        "--check", action="store_true", help="read every byte of it, to see whether all is as it was written"
+        "--check",
+        action="store_true",
+        help="read every byte, to check that nothing has changed since it was written",
     )
 
 
@@ -84,7 +86,7 @@ def describe(store: "Store", *, problems: list[str] | None = None) -> dict[str, 
     }
 
 
-_SELECTED = "Selected contexts, no corpus: figures are those that the imported files state."
+_SELECTED = "Selected contexts, not a corpus: figures are as stated in the imported files."
 _FIDELITY = (
     *("fvu", "fvu_interval", "ce_increase", "ce_increase_interval"),
     *("ce_increase_zero", "ce_increase_mean", "ce_increase_skip"),
@@ -156,8 +158,8 @@ def as_text(document: dict[str, Any]) -> str:
         lines += ["Problems:", *(f"  {printable(problem)}" for problem in document["problems"])]
     else:
         lines.append(
-            "Everything was read, and is whole."
+            "Everything was read and is intact."
             if document["checked"]
-            else "Everything is there. Whether it is undamaged, `autointerp info --check` tells, reading all of it."
+            else "Nothing is missing. To check for damage too, run `autointerp info --check`, which reads everything."
         )
     return "\n".join(lines)

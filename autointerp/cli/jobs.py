@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     if args.action not in ("retry", "resume") and (
         given := [*(["--queue"] if args.queue else []), *given_llm_arguments(args)]
     ):
-        raise UserError(f"{given[0]} belongs to `retry` and `resume`.")
+        raise UserError(f"{given[0]} only goes with `retry` and `resume`.")
     if args.action == "list":
         if args.id is not None:
             raise UserError(f"`list` takes no id. Did you mean: autointerp jobs {args.store} show {args.id}")
@@ -77,7 +77,7 @@ def find_job(annotations: "Annotations", text: str) -> "Job":
         raise UnknownName("job", text, [job.id for job in recent[:5]])
     if len(matches) > 1:
         ids = ", ".join(job.id for job in matches[:5])
-        raise UserError(f"{text!r} is not unique: {len(matches)} jobs have such ids, among them {ids}.")
+        raise UserError(f"{text!r} is ambiguous: {len(matches)} jobs match, among them {ids}.")
     return matches[0]
 
 
@@ -185,7 +185,7 @@ def _check_action(args: argparse.Namespace, job: "Job") -> None:
     """Raises UserError where the job is to be resumed, not retried, or the other way round."""
     if job.is_parked and args.action == "retry":
         raise UserError(
-            f"job {job.id} was queued elsewhere and waits for your word ({_would(job)}). To run it here: "
+            f"job {job.id} was queued elsewhere and is waiting for your go-ahead ({_would(job)}). To run it here: "
             f"autointerp jobs {args.store} resume {job.id}"
         )
     if args.action == "resume" and not job.is_parked:
@@ -209,8 +209,8 @@ def _payload(args: argparse.Namespace, job: "Job") -> dict[str, Any] | None:
     before = asked(job.payload)
     if before is not None and not job.own and args.base_url is None and not is_named(before.base_url):
         raise UserError(
-            f"job {job.id} was queued elsewhere and would ask {printable(name(before))}, a server that you have not named. Say "
-            f"which server to ask: --base-url {printable(before.base_url[:200])}, or one of yours."
+            f"job {job.id} was queued elsewhere and would ask {printable(name(before))}, a server that you have not "
+            f"chosen. Say which server to use: --base-url {printable(before.base_url[:200])}, or one of yours."
         )
     if not given_llm_arguments(args):
         if before is not None and before.key_ref is not None:

@@ -42,13 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--n", type=int, default=N_EXAMPLES, help=f"examples per group (default: {N_EXAMPLES})"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (default: 0)")
-    parser.add_argument("--distinct", action="store_true", help="show only one of near-identical windows")
+    parser.add_argument(
+        "--distinct", action="store_true", help="show only one of several near-identical windows"
+    )
     parser.add_argument(
         "--nearest-in",
         metavar="CODER",
         nargs="+",
         default=[],
-        help="other coders to look for the most similar latents in",
+        help="other coders in which to find the most similar latents",
     )
 
 
@@ -144,7 +146,7 @@ def as_text(store: "Store", document: dict[str, Any], groups: dict[str, list["Ex
     head = f"{printable(document['coder'])}, latent {document['latent']}"
     if not document["n_activations"]:
         what = (
-            "the imported files show no context of it"
+            "the imported files have no context for it"
             if document["selected"]
             else "dead, it never fires in this corpus"
         )

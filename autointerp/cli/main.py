@@ -103,11 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     if not all(map(_is_text, given)):
         return _fail(
-            "an argument is no text in UTF-8, or holds a NUL. Names of files and stores have to be UTF-8 too."
+            "an argument is not valid UTF-8, or contains a NUL. Names of files and stores must be UTF-8 too."
         )
     for word in given:
         if word.startswith("--") and word.endswith("=--"):  # argparse would take it for no value at all
-            return _fail(f"{word}: -- is no value.")
+            return _fail(f"{word}: -- is not a value.")
     args = build_parser().parse_args(given)
     with _noticing_interrupts() as interrupts:
         return _run(args, interrupts)

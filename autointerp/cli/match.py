@@ -39,18 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("coders", metavar="CODER", nargs="+", help="names of two or more coders")
     parser.add_argument(
         "--by", choices=("directions", "meaning"), default="directions",
-        help="what is matched: directions, or the embeddings of explanations (default: directions)",
+        help="what to match: directions, or the embeddings of explanations (default: directions)",
     )  # fmt: skip
     parser.add_argument(
         "--definition", choices=DEFINITIONS, default=DEFINITIONS[0],
-        help="what makes a latent shared: one to one, the same partner by encoder and decoder, or the nearest latent "
+        help="when a latent counts as shared: one to one, the same partner by encoder and decoder, or the nearest latent "
         f"(default: {DEFINITIONS[0]})",
     )  # fmt: skip
     parser.add_argument(
         "--threshold",
         type=float,
         default=THRESHOLD,
-        help=f"smallest cosine of a shared latent (default: {THRESHOLD})",
+        help=f"minimum cosine of a shared latent (default: {THRESHOLD})",
     )
     parser.add_argument(
         "--latents",
@@ -60,11 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--score", metavar="KIND",
-        help="also the scores of shared latents against those of the others: a scorer, or a kind as `compare` names it",
+        help="also compare the scores of shared latents with those of the others: a scorer, or a kind as `compare` names it",
     )  # fmt: skip
     parser.add_argument(
         "--split", action="store_true",
-        help="also latents of one coder whose firing tokens several of another share out, by where they activate",
+        help="also count the latents of one coder that are split among several of another, by the tokens they fire on",
     )  # fmt: skip
 
 
@@ -227,8 +227,8 @@ def as_text(document: dict[str, Any]) -> str:
             lines.append(_scores_as_text(row))
     if any("scores" in row and row["scores"]["test"] is not None for row in document["pairs"]):
         lines.append(
-            "Intervals of 95 %, each pair by itself. Shared latents differ from the others in density too: no proof that being "
-            "shared makes the difference."
+            "95 % intervals, each pair by itself. Shared latents also differ from the others in density, so this does not "
+            "prove that being shared makes the difference."
         )
     for each in document["unmatched"]:
         lines.append(f"{' and '.join(map(printable, each['coders']))}: {' '.join(each['absent'].values())}")
@@ -296,8 +296,8 @@ def meaning_as_text(document: dict[str, Any]) -> str:
     ]
     header = ("coder", "and", "pairs", "mean cosine", "floor", "above floor", "shuffled", "method")
     return (
-        f"{table(header, rows)}\n\nMean cosine of explanations matched one to one, with 95 % intervals. Floor: the same within "
-        "one coder, none with itself, of the two coders the larger; shuffled: paired at random."
+        f"{table(header, rows)}\n\nMean cosine of explanations matched one to one, with 95 % intervals. Floor: the same "
+        "within one coder, no latent with itself, the larger of the two coders; shuffled: paired at random."
     )
 
 

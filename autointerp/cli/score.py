@@ -45,7 +45,7 @@ _UNSET = ("judge", "n_examples", "n_negatives", "embedder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_batch_arguments(parser, "all that are explained")
+    add_batch_arguments(parser, "all with explanations")
     parser.add_argument(
         "--scorer", nargs="+", action="extend", required=True, choices=SCORERS, metavar="NAME",
         help=f"one or more of {entries_help(SCORERS)}",
@@ -251,8 +251,8 @@ def _text(result: dict[str, Any], done: Done) -> str:
         lines.append(
             f"{of} texts are empty, repeated or copied and are left out"
             if writes_texts(result["scorer"])
-            else f"{of} answers could not be read and are left out; the same command with --redo asks only for these "
-            "again"
+            else f"{of} answers could not be read and are left out; to ask only for these again, run the same command with "
+            "--redo"
         )
     if "pooled" in result:
         pooled = result["pooled"]
@@ -263,8 +263,8 @@ def _text(result: dict[str, Any], done: Done) -> str:
         )
     if result.get("other_protocol"):
         lines.append(
-            f"  {result['other_protocol']:,} of {result['explanations']:,} explanations were not made by the delphi protocol: "
-            "their explainer saw other examples than delphi's would"
+            f"  {result['other_protocol']:,} of {result['explanations']:,} explanations were not made with the delphi "
+            "protocol: their explainer saw different examples from delphi's"
         )
     return "\n".join(lines)
 

@@ -24,7 +24,7 @@ HELP = "run the app on a store"
 PORTS_TRIED = 100
 MAX_FILE_MB = 32
 """Of a file that the owner hands to the app, an exported audit; visitors hand none."""
-VISITORS = "  Visitors read, and change nothing{but}; see docs/serving.md."
+VISITORS = "  Visitors can read but change nothing{but}; see docs/serving.md."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="STORE",
-        help="folder of the store; of several, the app opens the first, and visitors choose among them",
+        help="folder of the store; with several, the app opens the first, and visitors choose among them",
     )
     parser.add_argument(
         "--port",
@@ -43,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="localhost",
-        help="address to listen on; 0.0.0.0 opens the app to the network: to visitors, who only read (default: localhost)",
+        help="address to listen on; 0.0.0.0 opens the app to the network: to visitors, who can only read (default: localhost)",
     )
     parser.add_argument(
-        "--read-only", action="store_true", help="make a visitor of everybody: read, and nothing else"
+        "--read-only", action="store_true", help="treat everyone as a visitor, who can only read"
     )
     parser.add_argument("--raters", action="store_true", help="let visitors rate audits")
     parser.add_argument(
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     root = settings.checkout()
     if root is None:
         raise UserError(
-            "app.py is not beside the package. Run this from a checkout (git clone, then make setup)."
+            "app.py is not next to the package. Run this from a checkout (git clone, then make setup)."
         )
     store, *others = [expanded(path).absolute() for path in args.stores or [settings.configured_store()]]
     if args.stores:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     document = {"url": url, "port": port, "store": str(store), "read_only": read_only, "raters": args.raters}
     lines = [f"autointerp on {store}", f"  {url}", "  Stop it with Ctrl-C."]
     if read_only:
-        lines.append(VISITORS.format(but=" but their answers to audits" if args.raters else ""))
+        lines.append(VISITORS.format(but=" except their answers to audits" if args.raters else ""))
     write_result(document, "\n".join(lines), as_json=args.json)
     if args.json:
         os.dup2(2, 1)  # keeps Streamlit's greeting out of the document
@@ -135,7 +135,7 @@ def choose_port(host: str, wanted: int | None) -> int:
                 say(f"Port {first} is in use; taking {port}.")
             return port
     raise UserError(
-        f"ports {first} to {first + PORTS_TRIED - 1} are all in use; name a free one with --port."
+        f"ports {first} to {first + PORTS_TRIED - 1} are all in use; choose a free one with --port."
     )
 
 

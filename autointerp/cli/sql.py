@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         type=int,
-        help=f"rows to write at most, 0 for all (default: {DEFAULT_LIMIT}; with --to all)",
+        help=f"maximum number of rows to write, 0 for all (default: {DEFAULT_LIMIT}; with --to all)",
     )
     parser.add_argument(
         "--to", type=Path, metavar="FILE", help="write the rows to this .csv, .jsonl or .parquet file"
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds",
         type=float,
         default=DEFAULT_SECONDS,
-        help=f"stop the query after so long, 0 for never (default: {DEFAULT_SECONDS:g})",
+        help=f"stop the query after this many seconds, 0 for never (default: {DEFAULT_SECONDS:g})",
     )
 
 

@@ -28,7 +28,9 @@ DEFAULT = SteeringOptions((0,))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser, coder=True)
-    parser.add_argument("latents", metavar="LATENTS", help="its number, or several, such as 12 or 12,40")
+    parser.add_argument(
+        "latents", metavar="LATENTS", help="number of the latent, or several, such as 12 or 12,40"
+    )
     parser.add_argument(
         "--prompt", metavar="TEXT", help="the text to continue; without it, standard input is read"
     )
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     how.add_argument(
         "--kl", type=float, nargs="+", metavar="NATS",
-        help="find the strength that moves the next token's distribution so far, such as 0.1 0.33 1 3",
+        help="find the strengths that move the next token's distribution this far, such as 0.1 0.33 1 3",
     )  # fmt: skip
     how.add_argument("--zero", action="store_true", help="hold the latents at zero instead")
     parser.add_argument(
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=DEFAULT.n_new,
         metavar="N",
-        help=f"new tokens, at most (default: {DEFAULT.n_new})",
+        help=f"maximum number of new tokens (default: {DEFAULT.n_new})",
     )
     parser.add_argument(
         "--samples", type=int, default=1, metavar="N", help="continuations at each strength (default: 1)"

@@ -13,8 +13,8 @@ def reason(infos: Iterable[CoderInfo]) -> str | None:
         return None
     whose = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return (
-        f"The store holds selected contexts of {whose}, not a corpus: in all other text it is not known where their features "
-        "fire, so this would compare choices of contexts. What explanations say can be compared."
+        f"The store holds selected contexts of {whose}, not a corpus: where their features fire in other text is not "
+        "known, so this would only compare how contexts were selected. Their explanations can still be compared."
     )
 
 

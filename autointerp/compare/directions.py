@@ -81,7 +81,7 @@ def compute(
 
     first, second = coders
     if first == second:
-        raise UserError(f"{first} cannot be matched with itself: name two coders.")
+        raise UserError(f"{first} cannot be matched with itself: give two coders.")
     store = resources.store
     corpus.need(store.coder(name).info for name in coders)
     progress(Progress("load weights", 0, 3, "files"))

@@ -60,7 +60,9 @@ def compute(
     subject = recorded.load_subject(store)
     coder = recorded.load_coder(info, subject)
     if coder.target is None:
-        raise UserError(f"{name} rebuilds no tensor, so it has no error: {info.absent.get('fidelity', '')}")
+        raise UserError(
+            f"{name} reconstructs no tensor, so it has no error: {info.absent.get('fidelity', '')}"
+        )
     masked = recorded.masked_ids(subject, info)
     measured = measure_contexts(subject, {name: coder}, store, masked=masked, progress=progress)[name]
     contexts = sampled_contexts(store.n_contexts, store.ctx_len, N_TOKENS)

@@ -101,12 +101,12 @@ def compute(
 
     first, second = coders
     if first == second:
-        raise UserError(f"{first} cannot be matched with itself: name two coders.")
+        raise UserError(f"{first} cannot be matched with itself: give two coders.")
     sets = explained(resources, coders, embedder_of(parameters), progress)
     for coder, explanations in zip(coders, sets, strict=True):
         if len(explanations.latents) < 2:
             raise UserError(
-                f"{coder} has one explanation only; a comparison needs at least two. Explain more."
+                f"{coder} has only one explanation; a comparison needs at least two. Explain more."
             )
     exact_up_to = int(parameters.get("exact_up_to", EXACT_LATENTS))
     rng = np.random.default_rng(SEED)

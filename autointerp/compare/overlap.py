@@ -51,7 +51,7 @@ def check_threshold(threshold: float) -> float:
     """Raises UserError unless it is a cosine."""
     if not -1 <= threshold <= 1:
         raise UserError(
-            f"a threshold of {threshold:g} is no cosine: give one from -1 to 1 (the paper's is {THRESHOLD})."
+            f"a threshold of {threshold:g} is not a cosine: give one from -1 to 1 (the paper's is {THRESHOLD})."
         )
     return threshold
 

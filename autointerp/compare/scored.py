@@ -48,7 +48,7 @@ def choose(kinds: Mapping[ScoreKind, int], asked: str | None) -> ScoreKind | Non
     if kinds and not wanted:
         names = list(dict.fromkeys(kind.scorer for kind in kinds))
         near = ", ".join(nearest(str(asked), [*names, *(kind.key for kind in kinds)]))
-        raise UserError(f"{asked!r}: none of these coders was scored like that. Scored by: {near}.")
+        raise UserError(f"{asked!r}: none of these coders was scored that way. Scored by: {near}.")
     return max(wanted, key=lambda kind: kinds[kind], default=None)
 
 

@@ -104,7 +104,7 @@ def match_meaning(
 def _several(coders: Sequence[str]) -> None:
     if len(set(coders)) < 2:
         raise UserError(
-            f"got {len(set(coders))} coder ({', '.join(coders)}): name at least two of this store."
+            f"got {len(set(coders))} coder ({', '.join(coders)}): give at least two from this store."
         )
 
 

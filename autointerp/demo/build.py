@@ -116,7 +116,7 @@ def _read_mark(path: Path, subject: str) -> str | None:
         fingerprint, made_for = str(mark["fingerprint"]), mark.get("subject", DOCSTRINGS.name)
         if made_for != subject:
             raise UserError(
-                f"{path} is the demo store of another model ({made_for}). Name another folder with --store."
+                f"{path} is the demo store of another model ({made_for}). Choose another folder with --store."
             )
         return fingerprint
     except FileNotFoundError:
@@ -125,7 +125,7 @@ def _read_mark(path: Path, subject: str) -> str | None:
         return "unreadable"
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(
-            f"{path} is not empty, and `autointerp demo` did not make it. Name an empty or new folder with --store."
+            f"{path} is not empty, and `autointerp demo` did not make it. Choose an empty or new folder with --store."
         )
     return None
 

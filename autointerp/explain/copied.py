@@ -23,7 +23,7 @@ def repeats(text: str, fires: Iterable[str] = ()) -> str:
     """
     words = _words(text)
     if not text.strip(' ."\u2026'):
-        return "the form of the answer, without a text"
+        return "the form of the answer, without any text"
     if _runs(words) & _instructions():
         return "the instructions"
     seen = {token.strip().casefold() for token in fires}

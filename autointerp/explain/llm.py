@@ -92,7 +92,7 @@ class LLMExplainer:
         repeated = "" if "status" in made else self._repeated(made["text"], evidence)
         if repeated:
             failure = Failure(
-                f"{self.client.model!r} repeats {repeated}, also when asked without the examples. Use a stronger model.",
+                f"{self.client.model!r} repeats {repeated}, even when asked without the examples. Use a stronger model.",
                 "repeats_prompt",
             )
             made = {**made, "text": "", "status": "failed", **failure._asdict()}

@@ -88,14 +88,14 @@ class ExplainOptions(Chosen):
         if self.protocol == "delphi":
             self._check_delphi()
         if not 0 < self.heldout_fraction < 1:
-            raise UserError(f"held-out fraction {self.heldout_fraction}: it lies between 0 and 1.")
+            raise UserError(f"held-out fraction {self.heldout_fraction}: it must lie between 0 and 1.")
         check_llm(self.llm, needed=self.needs_llm, by=f"The explainer “{self.explainer}”")
         return self
 
     def _check_delphi(self) -> None:
         takers = EXPLAINERS.users(PROTOCOL)
         if self.explainer not in takers:
-            raise UserError(f"The delphi protocol is there for the explainers {', '.join(takers)}.")
+            raise UserError(f"The delphi protocol is available only for the explainers {', '.join(takers)}.")
         changed = [option for option in DRAW if self.value(option.name) != option.default]
         if changed:
             raise UserError(

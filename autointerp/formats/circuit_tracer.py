@@ -21,10 +21,10 @@ from autointerp.types import ProgressCallback
 
 _NAME = re.compile(r"(\d{1,15})\.json")
 _IGNORED = {
-    "histograms and quantiles": "the files do not say of which bins, or of how many activations",
+    "histograms and quantiles": "the files do not state the bins, or the number of activations",
     "which context repeats another": "the same context is stored once",
 }
-_BARE = "circuit-tracer's files name promoted tokens, but not by how much."
+_BARE = "circuit-tracer's files list promoted tokens, but not by how much they are promoted."
 
 
 def claims(path: Path) -> bool:
@@ -41,11 +41,11 @@ def claims(path: Path) -> bool:
 def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
     """Imports one folder, a coder for each layer. Raises UserError, and then leaves the store as it was."""
     if len(request.sources) != 1:
-        raise UserError("circuit-tracer: name one folder, that of one model's features.")
+        raise UserError("circuit-tracer: give one folder, with the features of one model.")
     (folder,) = request.sources
     if not folder.is_dir():
         raise UserError(
-            f"{str(folder)!r} is no folder. Name the folder with the feature files (NUMBER.json)."
+            f"{str(folder)!r} is not a folder. Give the folder with the feature files (NUMBER.json)."
         )
     summary = Summary("circuit-tracer", str(request.store))
     ids, only = str(request.options.get("ids") or "cantor"), Only.of(request)
@@ -55,7 +55,7 @@ def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
         if only.wants(file.latent):
             layers.setdefault(file.layer, []).append(file)
     if not layers:
-        raise UserError(f"{str(folder)!r} holds no feature file (NUMBER.json) that was asked for.")
+        raise UserError(f"{str(folder)!r} has none of the feature files (NUMBER.json) that were asked for.")
     if request.name is not None and len(layers) > 1:
         raise UserError(f"--name names one coder, and there are {len(layers)} layers. Leave it out.")
     sources = [

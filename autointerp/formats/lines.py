@@ -30,12 +30,14 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 if len(line) > MAX_LINE:
                     raise UserError(
                         f"line {number} of {str(path)!r} has more than {MAX_LINE:,} bytes when it is decompressed: it is "
-                        "damaged, or made to fill a memory."
+                        "damaged, or made to exhaust memory."
                     )
                 if line.strip():
                     yield _object(line, f"line {number} of {str(path)!r}")
         except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{str(path)!r} cannot be read whole: {_why(error)}. Fetch it again.") from error
+            raise UserError(
+                f"{str(path)!r} cannot be read in full: {_why(error)}. Fetch it again."
+            ) from error
 
 
 def json_file(path: Path) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def json_file(path: Path) -> dict[str, Any]:
 def inside(folder: Path, path: Path) -> Path:
     """`path`, where it is in `folder` and no link leads out. Raises UserError."""
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{str(path)!r} leads out of {str(folder)!r}. Copy the file itself there.")
+        raise UserError(f"{str(path)!r} points outside {str(folder)!r}. Copy the file itself there.")
     return path
 
 
@@ -64,16 +66,16 @@ def _object(data: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(data, parse_constant=_refuse)
     except RecursionError as error:
-        raise UserError(f"{where} is nested too deeply to be what it should be.") from error
+        raise UserError(f"{where} is nested too deeply.") from error
     except ValueError as error:
-        raise UserError(f"{where} is no JSON: {str(error)[:200]}.") from error
+        raise UserError(f"{where} is not JSON: {str(error)[:200]}.") from error
     if not isinstance(value, dict):
         raise UserError(f"{where} is {type(value).__name__}, not an object.")
     return value
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"it holds {constant}, which is no number of JSON")
+    raise ValueError(f"it holds {constant}, which is not a JSON number")
 
 
 def _why(error: Exception) -> str:

@@ -40,8 +40,8 @@ class ExportFormat(Entry):
 TOKENIZER = Option(
     name="tokenizer",
     label="Tokenizer",
-    help="Folder or hub name of the tokenizer that the token ids are of (default: that of the model that the files name, "
-    "where it is on this machine; without one, ids are shown)",
+    help="Folder or hub name of the tokenizer that the token ids come from (default: that of the model named in the files, "
+    "if it is on this machine; without one, ids are shown)",
     default=None,
     optional=True,
     metavar="T",
@@ -50,7 +50,7 @@ TOKENIZER = Option(
 KIND = Option(
     name="kind",
     label="Kind",
-    help="What the coders are, which the files do not say",
+    help="Kind of the coders, which the files do not state",
     default="sae",
     choices={name: kind.label for name, kind in KINDS.items()},
 )
@@ -97,7 +97,7 @@ IMPORTS: Registry[ImportFormat] = Registry(
                 KIND,
                 default=None,
                 optional=True,
-                cli_help="what the coders are, which the files do not say (default: transcoder where their name says so, or "
+                cli_help="kind of the coders, which the files do not state (default: transcoder if their name says so, or "
                 "for circuit-tracer, else sae)",
             ),
         ),
@@ -133,7 +133,7 @@ IMPORTS: Registry[ImportFormat] = Registry(
             Option(
                 name="ids",
                 label="Numbers of files",
-                help="How a file's number names layer and latent",
+                help="How a file's number encodes layer and latent",
                 default="cantor",
                 choices={
                     "cantor": "Cantor's pairing",
@@ -151,7 +151,7 @@ EXPORTS: Registry[ExportFormat] = Registry(
         name="neuronpedia",
         label="Neuronpedia",
         help="The files that Neuronpedia imports, with scores and audits beside them",
-        target="a folder to be made, with a folder for the model and one in it for each coder",
+        target="a new folder, with a folder for the model and inside it one for each coder",
         build="autointerp.formats.neuronpedia.write:run",
         options=(
             Option(
@@ -175,7 +175,7 @@ EXPORTS: Registry[ExportFormat] = Registry(
         name="delphi",
         label="delphi",
         help="Activation caches, explanations and scores of EleutherAI's delphi",
-        target="a new folder, as of a run",
+        target="a new folder, laid out like that of a run",
         build="autointerp.formats.delphi.write:run",
         options=(
             Option(
@@ -238,14 +238,14 @@ def recognise(sources: tuple[Path, ...]) -> ImportFormat:
             raise UserError(f"There is no file or folder {str(path)!r}.")
         if len(forms) != 1:
             names = " and ".join(form.name for form in forms)
-            said = f"could be {names}" if forms else "is in none of the formats that can be told by looking"
+            said = f"could be {names}" if forms else "is in none of the formats that can be detected"
             accepted = "; ".join(f"{form.name}: {form.source}" for form in IMPORTS.values())
             raise UserError(
-                f"{str(path)!r} {said}. Name the format instead of {AUTO!r}. Accepted: {accepted}."
+                f"{str(path)!r} {said}. Give the format instead of {AUTO!r}. Accepted: {accepted}."
             )
     if len({forms[0].name for forms in claimed.values()}) > 1:
         told = ", ".join(f"{str(path)!r} is {forms[0].name}" for path, forms in claimed.items())
-        raise UserError(f"The sources are of different formats ({told}). Import them one after the other.")
+        raise UserError(f"The sources are in different formats ({told}). Import them one at a time.")
     return claimed[sources[0]][0]
 
 

@@ -23,7 +23,7 @@ _TOP = -1
 _IGNORED = {
     "decoder vectors, aligned and correlated neurons and features, logit histograms, attribution": "a store has no place "
     "for them",
-    "which interval a context was shown for": "a store tells deciles of contexts by their activations",
+    "which interval a context was shown for": "a store assigns contexts to deciles by their activations",
 }
 
 
@@ -35,7 +35,7 @@ def claims(path: Path) -> bool:
 def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
     """Imports one folder. Raises UserError, and then leaves the store as it was."""
     if len(request.sources) != 1:
-        raise UserError("saedashboard: name one folder, that of one coder.")
+        raise UserError("saedashboard: give one folder, that of one coder.")
     summary = Summary("saedashboard", str(request.store))
     folder = _Folder(request.sources[0], Only.of(request))
     with staged(request.store) as into:
@@ -51,7 +51,7 @@ def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
 class _Folder:
     def __init__(self, path: Path, only: Only):
         if not claims(path):
-            raise UserError(f"{str(path)!r} holds no batch-N.json of SAEDashboard.")
+            raise UserError(f"{str(path)!r} holds no batch-N.json from SAEDashboard.")
         self.path, self._only = path, only
         found = {
             int(match[1]): inside(path, each)
@@ -93,11 +93,13 @@ class _Folder:
             batch = json_file(path)
             if self._told(batch) != self._head:
                 raise UserError(
-                    f"{str(path)!r} is of another coder than {self._batches[0].name!r}. Give each coder its own folder."
+                    f"{str(path)!r} is from a different coder than {self._batches[0].name!r}. Give each coder its own folder."
                 )
             features = batch.get("features")
             if not isinstance(features, list):
-                raise UserError(f"{str(path)!r} has no list of features: it is no batch of SAEDashboard.")
+                raise UserError(
+                    f"{str(path)!r} has no list of features: it is not a batch from SAEDashboard."
+                )
             for feature in features:
                 if not isinstance(feature, dict):
                     raise UserError(

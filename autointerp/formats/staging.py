@@ -35,7 +35,7 @@ def staged(store: Path) -> Iterator[Staged]:
             raise
         return
     if store.exists() and (not store.is_dir() or any(store.iterdir())):
-        raise StoreError(f"{store} is there and no store. Choose a new or empty folder.")
+        raise StoreError(f"{store} exists and is not a store. Choose a new or empty folder.")
     workspace = Workspace(store.parent, store.name)
     try:
         into = Staged(workspace.path / store.name, is_new=True)

@@ -40,8 +40,8 @@ def find_texts(asked: str | None, recorded: str | None, largest: int, size: int 
     return Texts(
         [(f"[{token}]", f"[{token}]".encode(), False) for token in range(largest + 1)],
         {"source": None, "by_id": True},
-        "Tokens are shown by their ids: no tokenizer was given, and the one of the model that the files name is not on this "
-        "machine. Import with --tokenizer into a new store to see text.",
+        "Tokens are shown as ids: no tokenizer was given, and that of the model named in the files is not on this machine. "
+        "To see text, import into a new store with --tokenizer.",
     )
 
 
@@ -74,6 +74,6 @@ def _of_tokenizer(name: str, tokenizer: Any, largest: int, size: int | None) -> 
     if largest >= len(vocabulary):
         raise CorpusError(
             f"token id {largest} is outside the vocabulary of {name}, which has {len(vocabulary):,} tokens: the files were "
-            "made with another tokenizer. Name it with --tokenizer."
+            "made with another tokenizer. Give that one with --tokenizer."
         )
     return Texts(vocabulary, {"source": name})

@@ -68,7 +68,7 @@ def explain_job(
 def score_job(coder: str, explanation_ids: Sequence[str], options: Sequence[ScoreOptions]) -> dict[str, Any]:
     """Arguments for `JobRunner.submit` and `run`: score these explanations with each of `options`. Raises UserError."""
     if not options:
-        raise UserError("no scorer chosen: name at least one.")
+        raise UserError("no scorer chosen: choose at least one.")
     payload = {"coder": coder, "score": [stored(scorer.check()) for scorer in options]}
     title = label("score", payload, len(explanation_ids)) or ""
     return {"kind": "score", "payload": payload, "items": explanation_ids, "label": title}

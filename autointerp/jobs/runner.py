@@ -220,7 +220,7 @@ class JobRunner:
                 continue
             if job.is_parked:
                 raise UserError(
-                    f"job {job.id} was queued elsewhere and waits for your word: resume it to run it here."
+                    f"job {job.id} was queued elsewhere and is waiting for your go-ahead: resume it to run it here."
                 )
             if job.state == "queued":
                 self._check(job.kind)

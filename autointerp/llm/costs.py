@@ -102,7 +102,7 @@ class Budget:
                 return False
         raise BudgetExceeded(
             f"The budget is used up: {self._describe()}. The next call would exceed it, so nothing more is sent. "
-            f"All answers are kept. To go on, press Retry, which grants the “Budget of a job” in Settings once more, or "
+            f"All answers are kept. To continue, press Retry, which grants the “Budget of a job” in Settings once more, or "
             f"give --budget-tokens or --budget-cost to `autointerp jobs STORE retry ID`."
         )
 

@@ -101,8 +101,8 @@ def read_tokens(data: Any, context: Context) -> list[int]:
         raise _untold(context)
     if not all(isinstance(row.get("piece"), str) for row in rows):  # bytes
         raise SplitCharacter(
-            f"{context.url} does not say how likely a text is in which a character is several tokens to the model, such as an "
-            "emoji. Put the explanation in other characters, or use vLLM."
+            f"{context.url} does not return the likelihood of a text in which one character, such as an emoji, is several "
+            "of the model's tokens. Put the explanation in other characters, or use vLLM."
         )
     return tokens
 
@@ -133,7 +133,8 @@ def _reply(told: tuple[TokenLogprob, ...] | None, data: Mapping[str, Any], conte
 
 def _untold(context: Context) -> RequestRejected:
     return RequestRejected(
-        f"{context.url} does not say how likely a given text is, which this scorer needs. vLLM and llama.cpp do; Ollama and "
+        f"{context.url} does not return the likelihood of a given text, which this scorer needs. vLLM and llama.cpp do; "
+        "Ollama and "
         "chat services do not."
     )
 

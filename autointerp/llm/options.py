@@ -33,7 +33,7 @@ class LLMOptions:
     def check(self) -> Self:
         """Raises UserError for settings that cannot work."""
         if not self.model.strip():
-            raise UserError("No language model named. Name one that the server offers.")
+            raise UserError("No language model chosen. Choose one that the server offers.")
         if not 1 <= self.max_in_flight <= 1024 or not self.timeout > 0:
             raise UserError(
                 f"Requests in flight must be 1 to 1,024 and the timeout above 0 s, got {self.max_in_flight} and {self.timeout}."
@@ -60,7 +60,7 @@ def check_llm(llm: LLMOptions | None, *, needed: bool, by: str) -> None:
         return
     if llm is None:
         raise UserError(
-            f"{by} asks a language model, and none is chosen. Name a model and its server (Settings page; --llm and "
-            "--base-url), or use what works without one: the pattern explainer, the offline judge."
+            f"{by} needs a language model, and none is chosen. Choose a model and its server (Settings page; --llm and "
+            "--base-url), or use one that needs none: the pattern explainer, the offline judge."
         )
     llm.check()

@@ -145,7 +145,7 @@ def _explain(name: str, error: Exception) -> str:
             "them with save_pretrained()."
         )
     if not Path(name).exists():
-        return f"no model {name!r}: no such folder, and the hub did not give it ({text})"
+        return f"no model {name!r}: no such folder, and the hub did not provide it ({text})"
     return f"{name} cannot be loaded as a transformers model: {text}"
 
 

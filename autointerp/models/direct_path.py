@@ -206,7 +206,7 @@ def _on_the_path(probe: _Probe, row: Tensor, changes: Tensor, held: Sequence[str
             path.append(name)
         elif (logits[2 + index] - logits[1]).abs().max() / response > 0.02:
             raise NoDirectPath(
-                f"What {probe.target.module} writes reaches the logits on several ways, one through {name}."
+                f"What {probe.target.module} writes reaches the logits by several paths, one through {name}."
             )
     return path
 
@@ -235,7 +235,7 @@ def _mean_jacobian(probe: _Probe, path: Sequence[str], ids: Tensor, mask: Tensor
         module = modules[name]
         if name not in inputs:
             raise NoDirectPath(
-                f"The way from {target} to the logits goes through {name}, outside the base model."
+                f"The path from {target} to the logits goes through {name}, outside the base model."
             )
         if isinstance(module, nn.Linear):
             matrix, norms = _through(matrix, norms) @ module.weight.float().T, []
@@ -283,7 +283,7 @@ class _Norm:
         error, norm = min(fits, key=lambda fit: fit[0])
         if error > 1e-2:
             raise NoDirectPath(
-                f"The way to the logits goes through {name} ({type(module).__name__}), which is no norm."
+                f"The path to the logits goes through {name} ({type(module).__name__}), which is not a norm."
             )
         return norm
 
@@ -358,8 +358,8 @@ def _measured(
     agreement = float(np.mean([torch.isin(a, b).float().mean().item() for a, b in tops]))
     if agreement < MIN_AGREEMENT - 1e-6 or factor <= 0:
         raise NoDirectPath(
-            f"The way from {probe.target.module} to the logits is not understood: of the {n_top} tokens that its directions "
-            f"raise most when they are tried, it names {n_top * agreement:.1f}."
+            f"The path from {probe.target.module} to the logits is not understood: of the {n_top} tokens that its "
+            f"directions raise most when tried, it predicts {n_top * agreement:.1f}."
         )
     return factor, agreement
 

@@ -53,8 +53,8 @@ def check_editable(subject: SubjectModel, coder: SparseCoder) -> None:
     """Raises NoHead where the model writes no text, NoDecoder where the coder's latents change nothing."""
     if subject.unembedding is None:
         raise NoHead(
-            f"{subject.name} has no language-model head, so it continues no text: nothing can be steered. Models that predict "
-            "the next token (decoders with an unembedding) can be."
+            f"{subject.name} has no language-model head, so it cannot continue text and cannot be steered. Models that "
+            "predict the next token (decoders with an unembedding) can."
         )
     if coder.target is None or coder.W_dec is None:
         raise NoDecoder(

@@ -72,7 +72,8 @@ def find_strength(kls: Callable[[Sequence[float]], Sequence[float]], target: flo
         else f"up to {HIGHEST:,.0f}"
     )
     raise KLNotReached(
-        f"No strength {limit} moves the next token's distribution by a KL of {target:g} nats: the most is {reached:.2g}. "
+        f"No strength {limit} moves the next token's distribution by a KL of {target:g} nats: the most reached is "
+        f"{reached:.2g}. "
         "Choose a smaller KL."
     )
 

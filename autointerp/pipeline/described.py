@@ -17,7 +17,7 @@ GROUPS = {
     "non_activating": "non-activating",
 }
 """Headings of the groups of examples."""
-SELECTED = "selected contexts, no corpus: figures are those that the imported files state"
+SELECTED = "selected contexts, not a corpus: figures are as stated in the imported files"
 _FORMATS = {
     "count": "{:,}",
     "density": "{:.3%}",

@@ -41,5 +41,5 @@ def once(
         return read(json.loads(reply.text)), key
     except (ValueError, KeyError, TypeError):
         raise StoreDamaged(
-            f"what the store keeps of an earlier run of {model['name']} cannot be read ({key})"
+            f"the store's record of an earlier run of {model['name']} cannot be read ({key})"
         ) from None

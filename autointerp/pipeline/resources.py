@@ -84,7 +84,7 @@ class Resources:
         """A client of that server whose replies are kept in the store. Raises `KeyGone` when its key is not known here."""
         options.check()
         if settings.is_read_only():
-            raise UserError("This app asks no language model for visitors.")
+            raise UserError("Visitors of this app cannot use a language model.")
         server = self.server(options)
         return Client(
             options.model,
@@ -147,13 +147,14 @@ class Resources:
                 source = self.store.meta["model"]
                 if self.store.meta["tokenizer"].get("by_name"):
                     raise ModelLoadError(
-                        f"{source['name']} is not with this store, which was imported, so no scorer can ask it how likely a "
-                        "text is. Choose another scorer."
+                        f"{source['name']} is not available, because this store was imported, so no scorer can ask it how "
+                        "likely a text is. Choose another scorer."
                     )
                 subject = recorded.load_model(self.store)
                 if not subject.is_causal:
                     raise NoHead(
-                        f"{source['name']} is not a causal language model, so it does not tell how likely a text is. Choose "
+                        f"{source['name']} is not a causal language model, so it does not give the likelihood of a text. "
+                        "Choose "
                         "another scorer."
                     )
                 self._text_model = CausalTextModel(subject.model, subject.tokenizer, name=source["name"])

@@ -23,8 +23,8 @@ def load_subject(store: Store, *, device: str = "cpu", trust_remote_code: bool =
     tokenizer."""
     if store.meta["tokenizer"].get("by_name"):
         raise ModelLoadError(
-            f"{_the_model(store)} is not with this store, which was imported with texts of tokens and without their ids: "
-            "nothing can be run on it. Cache text through the model and its coders to have a store that can."
+            f"{_the_model(store)} is not available: this store was imported with the texts of tokens but not their ids, so "
+            "nothing can be run. To have a store that can, cache text through the model and its coders."
         )
     if store.coders() and all("imported" in info.config for info in store.coders()):
         raise ModelLoadError(f"The coders of this store were {_imported(store.coders()[0])}")
@@ -60,7 +60,7 @@ def load_model(
         raise ModelLoadError(f"{folder} has no tokenizer, so {what} cannot be run on text")
     if model.get("fingerprint") not in (None, subject.fingerprint):
         raise ModelLoadError(
-            f"{folder} holds other weights than {store.path} was made from, so activations would not match "
+            f"{folder} does not hold the weights that {store.path} was made from, so activations would not match "
             f"the store. Put the old weights back, or build the store again from these."
         )
     return subject
@@ -99,15 +99,16 @@ def load_coder(info: CoderInfo, subject: "SubjectModel") -> "SparseCoder":
         if info.config.get("weights") in (None, coder.checksum()):
             return coder
     raise CoderLoadError(
-        f"{spec.source} holds other weights than {what} was cached from, so activations would not match the store. Put the "
+        f"{spec.source} does not hold the weights that {what} was cached from, so activations would not match the store. "
+        "Put the "
         "old weights back, or cache the coder again from these."
     )
 
 
 def _imported(info: CoderInfo) -> str:
     return (
-        f"imported from {info.config['imported']}, whose files hold no weights: there is nothing to run a text through. Cache "
-        "text through the model and its coders (`autointerp cache`) to have a store that can."
+        f"imported from {info.config['imported']}, whose files hold no weights: there is nothing to run a text through. To "
+        "have a store that can, cache text through the model and its coders (`autointerp cache`)."
     )
 
 

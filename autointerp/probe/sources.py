@@ -46,10 +46,11 @@ def missing(what: str, recorded: str) -> str:
     if find(recorded) == recorded and _HUB.fullmatch(recorded) and not Path(recorded).exists():
         return (
             f"the weights of {what} are not on this machine. If {recorded} is a name on the Hugging Face hub, run: hf download "
-            f"{recorded} (nothing is fetched because a store names it). If it was a folder, set {settings.ENV_WEIGHTS} to the "
+            f"{recorded} (nothing is fetched just because a store names it). If it was a folder, set "
+            f"{settings.ENV_WEIGHTS} to the "
             "folder that holds it and start again."
         )
     return (
-        f"the weights of {what} are not at {recorded}, from where they were cached. Put them back there, or set "
+        f"the weights of {what} are not at {recorded}, where they were when it was cached. Put them back there, or set "
         f"{settings.ENV_WEIGHTS} to the folder that holds {Path(recorded).name!r} and start again."
     )

@@ -35,7 +35,7 @@ def split_contexts(
     With two contexts or more in a kind, both sides get at least one.
     """
     if not 0 < heldout_fraction < 1:
-        raise UserError(f"held-out fraction {heldout_fraction} must lie between 0 and 1.")
+        raise UserError(f"held-out fraction {heldout_fraction}: it must lie between 0 and 1.")
     fires = np.zeros(n_contexts, dtype=bool)
     fires[acts.token // ctx_len] = True
     heldout = heldout_side(fires, rng, heldout_fraction)

@@ -154,7 +154,7 @@ class ScoreOptions(Chosen):
     def _check_delphi(self) -> None:
         if not self.uses(PROTOCOL) or self.negatives != ("random",):
             raise UserError(
-                "The delphi protocol is there for detection and fuzzing with random non-activating examples."
+                "The delphi protocol is available only for detection and fuzzing with random non-activating examples."
             )
         if self.uses(WRONG_MARKS) and self.wrong_marks == "activating":
             raise UserError("The delphi protocol puts wrong marks into non-activating examples only.")

@@ -226,7 +226,7 @@ def undefined(summary: Summary, judged: Sequence[JudgedExample], retryable: bool
     cause = next((f" First cause: {example.error}" for example in judged if example.error), "")
     asked = summary.n_pos + summary.n_neg + summary.unparsed
     return Failure(
-        f"{summary.unparsed} of {asked} answers could not be read, and the rest do not make a score.{cause}",
+        f"{summary.unparsed} of {asked} answers could not be read, and the rest are not enough for a score.{cause}",
         "unparsed",
         retryable,
     )

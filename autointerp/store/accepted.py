@@ -58,7 +58,7 @@ def others(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 def refuse_others(others: Mapping[str, str], file: str) -> None:
     """Raises StoreDamaged where the attached database `file` holds anything but plain tables; see `others`."""
     if file in others:
-        raise StoreDamaged(f"it holds {others[file]}, which no file of this program does")
+        raise StoreDamaged(f"it holds {others[file]}, which this program's files never do")
 
 
 def check_meta(connection: duckdb.DuckDBPyConnection, file: str) -> None:
@@ -78,7 +78,7 @@ def check_columns(connection: duckdb.DuckDBPyConnection, file: str, accepted: Co
     for (table, column), kind in present.items():
         if kind not in accepted.get((table, column), ()):
             raise StoreDamaged(
-                f"its column {table[:60]}.{column[:60]} of type {kind[:60]} is none of this program's"
+                f"its column {table[:60]}.{column[:60]} of type {kind[:60]} is not one of this program's"
             )
     for table, column in accepted:
         missing = (table, column) not in present

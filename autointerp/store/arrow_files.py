@@ -28,7 +28,7 @@ def table_of(content: pa.Buffer) -> pa.Table:
     """The table that an Arrow file holds, its columns in `content` itself; what it says of them has been checked. Raises
     ArrowException, OSError."""
     if content[: len(_MAGIC)].to_pybytes() != _MAGIC:
-        raise pa.ArrowInvalid("it is no Arrow file")
+        raise pa.ArrowInvalid("it is not an Arrow file")
     messages = content[len(_MAGIC) :]
     try:
         _refuse_compressed(pa.BufferReader(messages))

@@ -166,7 +166,7 @@ class Generation:
             Exception
         ) as error:  # whatever a file from anyone holds: it is left out and named, the others can be read
             self._leave_out(
-                path, file, f"is damaged or no coder file of this program ({_first_line(error)}). {_AGAIN}"
+                path, file, f"is damaged or not a coder file of this program ({_first_line(error)}). {_AGAIN}"
             )
 
     def _leave_out(self, path: Path, file: str, why: str) -> None:
@@ -213,7 +213,7 @@ class Generation:
         self._check_size(info, corpus, rows_of, scales)
         if ("stated" in rows_of) != info.selected or rows_of.get("stated", info.n_latents) != info.n_latents:
             raise StoreDamaged(
-                f"it holds selected contexts, but not what is stated of them, or the reverse. {_AGAIN}"
+                f"it holds selected contexts, but not the figures stated for them, or the reverse. {_AGAIN}"
             )
         return AttachedCoder(
             alias if steps else file,

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 LARGEST = 2**53
 """Of a whole number: as JSON holds them everywhere."""
 _KINDS = {
-    str: "a text",
+    str: "a string",
     int: "a whole number from 0",
     float: "a number",
     bool: "true or false",
@@ -42,7 +42,7 @@ def value(given: object, hint: Any, name: str) -> Any:
             return kind(**arguments(kind, given))
         if _fits(given, kind):
             return given
-    wanted = " or ".join("nothing" if kind is NoneType else _named(kind) for kind in accepted)
+    wanted = " or ".join("null" if kind is NoneType else _named(kind) for kind in accepted)
     raise ValueError(f"{name} is {_said(given)}; accepted: {wanted}")
 
 

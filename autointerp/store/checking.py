@@ -74,14 +74,14 @@ def _coder(store: Store, generation: Generation, coder: AttachedCoder) -> Iterat
                 yield f"table {table} names latent {int(highest)}; the coder has 0 to {last}"
         ids = generation.columns(f"SELECT count(DISTINCT latent) AS n FROM {coder.alias}.latents")["n"][0]
         if int(ids) != info.n_latents:
-            yield f"its statistics are of {int(ids)} latents; the coder has {info.n_latents}"
+            yield f"its statistics cover {int(ids)} latents; the coder has {info.n_latents}"
         counted = generation.columns(
             f"SELECT count(*) AS n FROM (SELECT latent, count(*) AS n FROM {coder.alias}.activations GROUP BY latent) AS found"
             f" FULL JOIN (SELECT latent::UINTEGER AS latent, n_activations FROM {coder.alias}.latents WHERE n_activations > 0)"
             " AS said ON found.latent = said.latent WHERE found.n IS DISTINCT FROM said.n_activations"
         )["n"][0]
         if int(counted):
-            yield f"{int(counted)} latents have other activations than their statistics say"
+            yield f"{int(counted)} latents have activations that differ from their statistics"
     except StoreError as error:
         yield str(error).removesuffix(f" {REBUILD}").rstrip(".")
 

@@ -154,9 +154,9 @@ class _Merge:
             return f"this store has no coder {coder!r}"
         known = info.config.get("weights")
         if weights and known and weights != known:
-            return f"{coder!r} has other weights in this store, so its features are others"
+            return f"{coder!r} has different weights in this store, so its features are different"
         if not number.isascii() or not number.isdigit() or len(number) > 18 or int(number) >= info.n_latents:
-            return f"{coder!r} has latents 0 to {info.n_latents - 1}, and no other"
+            return f"{coder!r} has latents 0 to {info.n_latents - 1} only"
         return ""
 
 

@@ -85,8 +85,8 @@ class CorpusWriter:
         if low < 0 or high >= len(self._vocabulary):
             bad = low if low < 0 else high
             raise CorpusError(
-                f"token id {bad} is outside the vocabulary of {len(self._vocabulary)} tokens: "
-                "these ids come from another tokenizer than the model's."
+                f"token id {bad} is outside the vocabulary of {len(self._vocabulary)} tokens: these ids do not come from "
+                "the model's tokenizer."
             )
         data = np.ascontiguousarray(tokens, dtype=self._dtype)
         with writing(self.layout.root):

@@ -81,7 +81,7 @@ def writing(path: Path) -> Iterator[None]:
             ) from error
         if number in _NO_FOLDER_ERRNOS:
             raise StoreReadOnly(
-                f"{str(path)[:200]} cannot be made a folder ({reason(error)}). Choose another."
+                f"{str(path)[:200]} cannot be created as a folder ({reason(error)}). Choose another."
             ) from error
         if number in _READ_ONLY_ERRNOS or any(sign in text for sign in _READ_ONLY_SIGNS):
             raise StoreReadOnly(
@@ -150,7 +150,7 @@ def file_named(path: Path) -> Iterator[IO[bytes]]:
         FileNotFoundError,
         IsADirectoryError,
     ) as error:  # a folder of the kernel's, such as /proc; or a folder of this name
-        raise UserError(f"{path} cannot be written: {reason(error)}. Name another file.") from error
+        raise UserError(f"{path} cannot be written: {reason(error)}. Choose another file.") from error
 
 
 def _locked_file(path: Path) -> tuple[Path, IO[bytes]]:

@@ -130,7 +130,7 @@ def _damage(generation: Generation, said: str) -> str:
     if generation.problems:
         return f" What is wrong with the store: {generation.problems[0]}"
     if any(sign in said for sign in _DAMAGED):
-        return f" A file of {generation.layout.root} is damaged: `autointerp info --check` tells which."
+        return f" A file of {generation.layout.root} is damaged: `autointerp info --check` finds which."
     return ""
 
 

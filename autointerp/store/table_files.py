@@ -162,6 +162,6 @@ def _bounded(path: Path, rows: Iterable[T]) -> Iterator[T]:
 
 def _too_large(path: Path) -> UserError:
     return UserError(
-        f"{path.name!r} is too large to read: accepted are {MAX_ROWS:,} rows and {MAX_BYTES >> 20} MB. "
-        "Divide it into several files."
+        f"{path.name!r} is too large to read: at most {MAX_ROWS:,} rows and {MAX_BYTES >> 20} MB are accepted. Split it "
+        "into several files."
     )

@@ -174,7 +174,7 @@ def test_a_failed_only_version_is_a_failure_with_its_cause_and_a_retry(open_page
     assert "retry" in keys(app)
     app.button(key="retry").click().run()
     assert not app.exception
-    assert "asks a language model" in messages(app)
+    assert "needs a language model" in messages(app)
 
 
 def test_a_failed_score_stands_beside_the_good_one_before_it(open_page, explained_store: Explained):

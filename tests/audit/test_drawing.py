@@ -248,7 +248,7 @@ def test_options_turn_into_json_and_back(options: AuditOptions) -> None:
         ({"coders": ()}, "at least one coder"),
         ({"coders": ("sae", "sae")}, "named twice"),
         ({"n": 0}, "n is 0; accepted: 1 to 10,000"),
-        ({"coders": ("a", "b"), "n": 1}, "1 items cannot stand for 2 coders"),
+        ({"coders": ("a", "b"), "n": 1}, "1 items cannot represent 2 coders"),
         ({"tasks": ()}, "each once"),
         ({"tasks": ("guess",)}, "unknown task"),
         ({"bounds": (0.5, None)}, "which kind of score"),

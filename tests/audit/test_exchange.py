@@ -315,20 +315,20 @@ def changed(path: Path, record: str, values: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("record", "values", "says"),
     [
-        ("audit", {"format": 2}, "knows formats up to 1. Update"),
-        ("audit", {"format": None}, "knows formats up to 1"),
+        ("audit", {"format": 2}, "reads formats up to 1. Update"),
+        ("audit", {"format": None}, "reads formats up to 1"),
         ("audit", {"seed": None}, "`seed` is missing"),
         ("audit", {"record": "item"}, "cannot be read|holds 0 audits"),
         ("audit", {"store": {"corpus": "f" * 64}}, "another text, corpus ffffffffffff"),
-        ("audit", {"name": "Other"}, "not the one that this store has"),
+        ("audit", {"name": "Other"}, "differs from the one that this store has"),
         ("audit", {"tasks": ["guess"]}, "The tasks of an audit"),
-        ("item", {"record": "thing"}, "is no audit: in row 2"),
+        ("item", {"record": "thing"}, "is not an audit: in row 2"),
         ("item", {"latent": "x"}, "cannot be read as an audit"),
         ("item", {"i": 99}, "numbered from 0"),
-        ("item", {"text": "something else"}, "not the one that this store has"),
+        ("item", {"text": "something else"}, "differs from the one that this store has"),
         ("rating", {"verdict": "fine"}, "unknown verdict 'fine'"),
         ("rating", {"item": 99}, "does not ask"),
-        ("rating", {"note": "edited"}, "with other content"),
+        ("rating", {"note": "edited"}, "with different content"),
         ("rating", {"revises": "nobody"}, "does not follow"),
         ("rating", {"skipped": "maybe"}, "cannot be read as an audit"),
         ("rating", {"judged": [{"colour": 1}]}, "cannot be read as an audit"),
@@ -355,7 +355,7 @@ def test_a_file_that_was_tampered_with_changes_nothing(
         ("a.jsonl", "", "holds 0 audits"),
         ("a.jsonl", "[1]", "one JSON object"),
         ("a.jsonl", "{", "cannot be read as JSONL"),
-        ("a.csv", "coder,latent\nsae,1\n", "is no audit: in row 1"),
+        ("a.csv", "coder,latent\nsae,1\n", "is not an audit: in row 1"),
         ("a.parquet", "not parquet", "cannot be read as PARQUET"),
     ],
 )
@@ -408,7 +408,7 @@ def test_a_store_built_again_from_the_same_weights_takes_the_audit(
     path.write_bytes(write_audit(audit_rows(audit, (), set()), "jsonl"))
     with Annotations(again.path) as annotations:
         assert import_audit(annotations, path, again).missing_explanations == 4
-    with Annotations(other.path) as annotations, pytest.raises(UserError, match="another coder 'sae'"):
+    with Annotations(other.path) as annotations, pytest.raises(UserError, match="a coder 'sae' that differs"):
         import_audit(annotations, path, other)
 
 
@@ -441,5 +441,5 @@ def test_lines_to_cite(resources: Resources, audit: Audit) -> None:
     assert "explanation" not in cite_feature(store, annotations, "sae", 12)
     with pytest.raises(UserError, match="latent"):
         cite_feature(store, annotations, "sae", 99)
-    with pytest.raises(UserError, match="what store it was made on"):
+    with pytest.raises(UserError, match="which store it was made on"):
         cite_audit(replace(audit, store={}))

@@ -183,7 +183,7 @@ def test_broken_contexts_say_nothing_about_the_explanation():
     found = made(audit, broken)
     assert (found.whole.n, found.n_rated, found.raters[0].n_unreadable) == (100, 120, 20)
     assert math.isnan(found.table.right(["correct"])[0])
-    assert "20 verdicts say that contexts are broken: they are in no rate." in findings(found)
+    assert "20 verdicts say that contexts are broken: they are left out of all rates." in findings(found)
 
 
 def test_an_estimated_number_of_readable_explanations_is_no_count():
@@ -216,7 +216,7 @@ def test_who_gave_no_verdict_is_no_rater_of_the_explanations():
     assert text_of(four, "ann and bob give the same") == text_of(two, "ann and bob give the same")
     alone = made(audit, answers(audit, right, "ann") + idle)
     assert "judged by one rater." in findings(alone)[0]
-    assert text_of(alone, "One rater so far")
+    assert text_of(alone, "Only one rater so far")
 
 
 def test_settled_verdicts_count_and_are_counted_where_a_rater_judged():
@@ -270,8 +270,8 @@ def test_one_is_said_of_one():
         )
     )
     for text in (
-        "1 verdict says that contexts are broken: it is in no rate.",
-        "1 verdict was given after looking at what the audit hides: it is not blind, and counted.",
+        "1 verdict says that contexts are broken: it is left out of all rates.",
+        "1 verdict was given after looking at what the audit hides: it is not blind, but counted.",
         "Of 1 verdict on controls, explanations of other features, 1 calls them right.",
     ):
         assert text in said
@@ -360,17 +360,19 @@ def test_few_shared_items_are_said_to_be_few():
     audit, right = an_audit()
     ann = answers(audit, right, "ann")
     text = text_of(made(audit, ann + answers(audit, right, "bob", share=0.1)), "ann and bob")
-    assert text.endswith("Too few for an interval (20 at least).")
+    assert text.endswith("Too few for an interval (at least 20 are needed).")
     assert "(" not in text.split("kappa")[1].split("Too few")[0]
     fewer = findings(made(audit, ann + answers(audit, right, "bob", share=0.02)))
-    assert "3 items judged by two raters: too few to say how far they agree (10 at least)." in fewer
+    assert (
+        "3 items judged by two raters: too few to measure their agreement (at least 10 are needed)." in fewer
+    )
     assert "kappa" not in " ".join(fewer)
 
 
 def test_a_rater_who_guesses_is_told_from_one_who_sees():
     audit, right = an_audit(400, 40)
     found = made(audit, answers(audit, right, "ann", skill=0.95) + answers(audit, right, "bob", skill=0.0))
-    guesses = [text for text in findings(found) if "not told apart from guesses" in text]
+    guesses = [text for text in findings(found) if "cannot be told apart from guesses" in text]
     assert len(guesses) == 1
     assert guesses[0].startswith("bob's verdicts")
 
@@ -382,14 +384,14 @@ def test_few_controls_are_no_evidence_against_a_rater():
     controls = [rating for rating in own if audit.items[rating.item].is_control]
     for fooled, expected in (
         (0, None),
-        (1, " by so few controls: right are 1 of 5 "),
-        (5, ": right are 5 of 5 "),
+        (1, " with so few controls: 1 of 5 "),
+        (5, ": 5 of 5 "),
     ):
         wrong = [replace(rating, verdict="correct") for rating in controls[:fooled]]
         rest = [rating for rating in own if rating.item not in {each.item for each in wrong}]
         said = [text for text in findings(made(audit, rest + wrong)) if "guesses" in text]
         assert len(said) == (expected is not None)
-        assert expected is None or f"not told apart from guesses{expected}" in said[0]
+        assert expected is None or f"cannot be told apart from guesses{expected}" in said[0]
 
 
 def test_coders_are_told_apart_only_where_they_differ():
@@ -401,7 +403,7 @@ def test_coders_are_told_apart_only_where_they_differ():
         rng = np.random.default_rng(3)
         right = np.where(other, rng.random(len(right)) < share, rng.random(len(right)) < 0.6)
         told.append(
-            "they are told apart"
+            "they can be told apart"
             in text_of(made(audit, answers(audit, right, "ann", skill=1)), "Right by coder")
         )
     assert told == [False, True]
@@ -521,7 +523,7 @@ def test_people_and_the_judge_on_the_same_questions(resources: Resources):
     assert [
         text for text in findings(report(resources, audit.id)) if "AUROC" in text
     ] == []  # there are no verdicts
-    assert "of 240 answers" in text_of(report(resources, audit.id), "On the same questions of 12 items")
+    assert "of 240 questions" in text_of(report(resources, audit.id), "On the same questions of 12 items")
 
 
 def test_one_control_is_not_called_controls():

@@ -77,7 +77,7 @@ def test_another_store_under_the_path_is_refused(
     monkeypatch.setattr(workers, "fingerprint", lambda store, coder: "of another store")
     done = explain(resources, Spread(ThreadCluster(), 2))  # type: ignore[arg-type]
     assert done.succeeded == 0
-    assert "is another one than where the command runs" in (done.stopped or "")
+    assert "is not the one where the command runs" in (done.stopped or "")
     assert "folder that all machines share" in (done.stopped or "")
 
 

@@ -86,7 +86,7 @@ def test_an_imported_store_is_browsed(server: Server, imported: Store, visit: Op
     expect(page.get_by_text(re.compile("not a corpus"))).to_have_count(0)
     at.goto("/probe?text=The+cat")
     expect(
-        page.get_by_text(re.compile("imported with texts of tokens and without their ids"))
+        page.get_by_text(re.compile("imported with the texts of tokens but not their ids"))
     ).to_be_visible()
     # An audit is made on it, and asks about its contexts.
     at.goto("/audit?new=1")

@@ -85,9 +85,9 @@ def test_strata_follow_the_kind_that_most_have(explained: Explained, run_json: R
         (["create", "STORE", "nobody"], "unknown coder 'nobody'"),
         (["create", "STORE", "--n", "0"], "n is 0; accepted"),
         (["create", "STORE", "--collection", "none"], "unknown collection"),
-        (["create", "STORE", "--latents", "1"], "about one coder"),
+        (["create", "STORE", "--latents", "1"], "needs exactly one coder"),
         (["create", "STORE", "--explainer", "nobody", "--by", "none"], "no explanation by “nobody”"),
-        (["create", "STORE", "--by", "guess"], "none of these coders was scored like that"),
+        (["create", "STORE", "--by", "guess"], "none of these coders was scored that way"),
         (["create", "STORE", "sae", "--latents", "1", "--collection", "x"], "not both"),
         (["export", "STORE", "a.jsonl"], "no audits in this store"),
         (["import", "STORE", "nowhere.jsonl"], "no such file"),
@@ -123,7 +123,7 @@ def test_from_one_copy_to_another_and_back(
     assert (conflict["here"]["verdict"], conflict["there"]["verdict"]) == ("correct", "wrong")
     code, text, _ = run_text("audit", "import", path, file)
     assert code == 0
-    assert "0 ratings added, 1 known" in text
+    assert "0 ratings added, 1 already here" in text
     assert "item 1, Ann: here “Correct”, in the file “Wrong”" in text
     done = run_json("audit", "import", path, file, "--overwrite")
     assert done["new_ratings"] == 1
@@ -148,7 +148,7 @@ def test_an_audit_that_is_not_named_must_be_the_only_one(
         run_json("audit", "create", explained.path, "--n", 6, "--by", "none", "--name", name)
     code, _, err = run_text("audit", "cite", explained.path)
     assert code == 2
-    assert "Say which of 2 audits: Two" in err
+    assert "Choose one of 2 audits: Two" in err
     assert "Two" in run_json("audit", "cite", explained.path, "Two")["citation"]
 
 

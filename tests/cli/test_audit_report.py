@@ -32,7 +32,7 @@ def test_a_report_as_json_and_as_text(audited: tuple[Store, str], run_json: RunJ
     for sentence in whole["findings"]:
         assert f"- {sentence}" in text
     assert f"{whole['estimates'][0]['value']:.4g}" in text
-    assert "That other people might judge differently is in none of them." in text
+    assert "None of them allows for other people judging differently." in text
 
 
 def test_of_one_rater_and_with_more_that_counts_as_right(audited: tuple[Store, str], run_json: RunJson):

@@ -146,7 +146,7 @@ def test_a_cap_is_recorded_counted_and_shown(
     assert coder["config"]["max_active"] == 3
     [note] = coder["config"]["notes"]
     left_out = round(coder["fidelity"]["l0"] * coder["n_tokens"]) - coder["n_activations"]
-    assert f"At most 3 activations of a token are stored, the largest: {left_out:,} were left out (8" in note
+    assert f"Only the 3 largest activations of each token are stored: {left_out:,} were left out (8" in note
     assert coder["fidelity"]["fvu"] < 1e-6
     assert note in run_text("info", tmp_path / "s")[1]
     hookpoint, described = coder_row(store.coder("capped").info)["cells"][2]
@@ -155,7 +155,7 @@ def test_a_cap_is_recorded_counted_and_shown(
         f"SAE of SAELens, standard, blocks.1.hook_mlp_out. {note}",
     )
     assert run_json(*command)["coders"][0]["n_activations"] == coder["n_activations"]
-    assert "with 3 activations of a token" in run_error(*command[:-2])
+    assert "with 3 activations per token" in run_error(*command[:-2])
     same_in_probe(store)
     assert "at least 1" in run_error(*command[:-1], 0)
 
@@ -169,5 +169,5 @@ def test_a_hookpoint_and_its_side_go_before_the_files(tiny: Path, tmp_path: Path
     assert (coder["hookpoint"], coder["config"]["side"]) == ("layers.2.mlp", "input")
     assert coder["fidelity"]["fvu"] < 1e-6
     [note] = coder["config"]["notes"]
-    assert note == "Read at layers.2.mlp (input), as told; the coder's files say layers.1.mlp (output)."
+    assert note == "Read at layers.2.mlp (input), as requested; the coder's files say layers.1.mlp (output)."
     same_in_probe(Store.open(tmp_path / "s"))

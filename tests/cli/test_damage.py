@@ -242,7 +242,7 @@ def test_a_whole_store_is_whole(whole: Path, run_json: RunJson, run_text: RunTex
     document = run_json("info", whole, "--check")
     assert (document["complete"], document["checked"], document["problems"]) == (True, True, [])
     assert run_json("info", whole)["checked"] is False
-    assert "Everything was read, and is whole." in run_text("info", whole, "--check")[1]
+    assert "Everything was read and is intact." in run_text("info", whole, "--check")[1]
 
 
 @pytest.mark.parametrize("what", ["tokens", "corpus", "coder"])
@@ -288,7 +288,7 @@ def test_numbers_that_contradict_each_other_are_found(whole: Path, tmp_path: Pat
         connection.execute("UPDATE latents SET n_activations = n_activations + 1 WHERE latent = 3")
         connection.execute("UPDATE peaks SET latent = 99 WHERE latent = (SELECT max(latent) FROM peaks)")
     problems = " ".join(check(Store.open(copy)))
-    assert "1 latents have other activations" in problems
+    assert "1 latents have activations that differ" in problems
     assert "names latent 99" in problems
 
 
@@ -300,4 +300,4 @@ def test_other_tokens_and_loose_rows_are_found(whole: Path):
         connection.execute("INSERT INTO pins VALUES ('sae', 7, 99999, 'a', 'b')")
     problems = " ".join(check(Store.open(whole)))
     assert "not those that were written" in problems
-    assert "names a row of explanations that is not there" in problems
+    assert "names a row of explanations that does not exist" in problems

@@ -262,7 +262,7 @@ def test_a_dry_run_asks_nothing_and_shows_the_prompt(store: Store, run_json: Run
         (["explain", "sae", "--latents", ""], "not a number or a range"),
         (["explain", "sae", "--latents", "1,,2"], "not a number or a range"),
         (["explain", "sae", "--explainer", "default"], "--llm"),
-        (["explain", "sae", "--llm", "m"], "asks none"),
+        (["explain", "sae", "--llm", "m"], "does not use one"),
         (["explain", "sae", "--budget-tokens", "5"], "--budget-tokens"),
         (["explain", "sae", "--n-examples", "0"], "n_examples"),
         (["explain", "sae", "--window", "0"], "window"),
@@ -296,7 +296,7 @@ def test_a_dry_run_asks_nothing_and_shows_the_prompt(store: Store, run_json: Run
         (["score", "sae", "--scorer", "detection"], "autointerp explain"),
         (["score", "sae", "--scorer", "simulation"], "--llm"),
         (["score", "sae", "--scorer", "detection", "--judge", "llm"], "--llm"),
-        (["score", "sae", "--scorer", "embedding", "--llm", "m"], "asks none"),
+        (["score", "sae", "--scorer", "embedding", "--llm", "m"], "does not use one"),
         (
             ["score", "sae", "--scorer", "detection", "--protocol", "delphi", "--negatives", "neighbours"],
             "delphi",

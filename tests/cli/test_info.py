@@ -35,7 +35,7 @@ def test_the_text_lists_the_coders(tiny_store: Store, run_text: RunText):
     code, out, err = run_text("info", tiny_store.path)
     assert (code, err) == (0, "")
     assert "transcoder" in out
-    assert "Everything is there." in out
+    assert "Nothing is missing." in out
 
 
 def test_a_damaged_file_is_named(tiny_store: Store, run_json: RunJson):

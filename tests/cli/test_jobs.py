@@ -194,10 +194,10 @@ def test_retry_asks_another_model_from_then_on(
     assert (told["base_url"], told["max_tokens"], told["max_in_flight"]) == (server.url, 10**6, 1)
     assert (told["timeout"], told["key_ref"]) == (5, None)
     code, _, err = run_text("jobs", store.path, "show", job.id, "--llm", "x")
-    assert (code, "belongs to `retry`" in err) == (2, True)
+    assert (code, "only goes with `retry`" in err) == (2, True)
     plain = queue(store, [0, 1], explainer="pattern")
     code, _, err = run_text("jobs", store.path, "retry", plain.id, "--llm", "x")
-    assert (code, "asks none" in err) == (2, True)
+    assert (code, "does not use one" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_retry_asks_another_model_from_then_on(
         (["retry", "01ABC"], "unknown job"),
         (["cancel", "u"], "unknown job"),
         (["list", "01ABC"], "takes no id"),
-        (["show", "0"], "is not unique"),
+        (["show", "0"], "is ambiguous"),
         (["--limit", "0"], "--limit"),
         (["show", "0", "--queue"], "--queue"),
     ],
@@ -327,7 +327,7 @@ def test_a_strangers_job_waits_for_resume(
     assert run_text("jobs", store.path, "retry", theirs.id)[0] == 2
     for more in ((), ("--llm", "other")):
         code, _, err = run_text("jobs", store.path, "resume", asking.id, *more)
-        assert (code, "a server that you have not named" in err) == (2, True)
+        assert (code, "a server that you have not chosen" in err) == (2, True)
     assert run_json("jobs", store.path, "resume", theirs.id)["succeeded"] == 2
     assert run_text("jobs", store.path, "resume", theirs.id)[0] == 2, "nothing is left to resume"
     # The same command does not wait for what a stranger queued.

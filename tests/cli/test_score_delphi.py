@@ -53,7 +53,7 @@ def test_pooled_figures_are_those_of_the_stored_answers(
     assert f"f1 {pooled['f1']:.3f}" in text
     # These explanations were made by the usual protocol, and it says so.
     assert result["other_protocol"] == result["explanations"] > 0
-    assert "were not made by the delphi protocol" in text
+    assert "were not made with the delphi protocol" in text
     (ours,) = run_json("score", store.path, "sae", "--scorer", "detection")["scorers"]
     assert "pooled" not in ours
 

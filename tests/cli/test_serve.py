@@ -87,7 +87,7 @@ def test_others_are_visitors_of_a_server_without_keys(
     assert env[settings.ENV_READ_ONLY] == env["HF_HUB_OFFLINE"] == "1"
     assert not set(env) & KEYS
     assert settings.ENV_RATERS not in env
-    assert "Visitors read" in capsys.readouterr().out
+    assert "Visitors can read" in capsys.readouterr().out
     env, _ = told(tiny_store.path, *more, "--raters")
     assert env[settings.ENV_RATERS] == "1"
     assert "answers to audits" in capsys.readouterr().out

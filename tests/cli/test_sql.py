@@ -135,7 +135,7 @@ def test_impossible_bounds(option: tuple[str, Any], tiny_store: Store, run_error
 
 
 def test_a_byte_that_is_no_character(tiny_store: Store, run_error: RunError):
-    assert "no text in UTF-8" in run_error("sql", tiny_store.path, "SELECT '\udcff'")
+    assert "not valid UTF-8" in run_error("sql", tiny_store.path, "SELECT '\udcff'")
 
 
 def test_headers_and_errors_cannot_drive_the_terminal(

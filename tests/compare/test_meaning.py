@@ -130,7 +130,7 @@ def test_what_is_missing_is_said(own: Resources):
     with pytest.raises(UserError, match=r"skip has no explanations yet.*autointerp explain"):
         found(own, "sae", "skip")
     planted.write(own.annotations, "skip", ["alone: 1"])
-    with pytest.raises(UserError, match="skip has one explanation only"):
+    with pytest.raises(UserError, match="skip has only one explanation"):
         found(own, "sae", "skip")
     with pytest.raises(UserError, match="with itself"):
         found(own, "sae", "sae")

@@ -312,17 +312,17 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "overlapping shards": (move(f"{CACHE}/3_5.safetensors", f"{CACHE}/2_5.safetensors"), "overlaps the shard before it"),
     "gap": (move(f"{CACHE}/3_5.safetensors", f"{CACHE}/4_6.safetensors"), "latents 3 to 3 is missing"),
     "truncated": (truncate, "truncated"),
-    "empty file": (put(f"{CACHE}/0_2.safetensors", b""), "no header"),
-    "no safetensors": (put(f"{CACHE}/0_2.safetensors", b"PK\x03\x04" * 50), "no header"),
-    "other name": (move(f"{CACHE}/0_2.safetensors", f"{CACHE}/model.safetensors"), "no shard of delphi"),
+    "empty file": (put(f"{CACHE}/0_2.safetensors", b""), "no safetensors header"),
+    "no safetensors": (put(f"{CACHE}/0_2.safetensors", b"PK\x03\x04" * 50), "no safetensors header"),
+    "other name": (move(f"{CACHE}/0_2.safetensors", f"{CACHE}/model.safetensors"), "not a delphi shard"),
     "backwards": (move(f"{CACHE}/3_5.safetensors", f"{CACHE}/5_3.safetensors"), "before its first"),
-    "mixed texts": (other_text, "another text"),
+    "mixed texts": (other_text, "a different text"),
     "no tokens": (without_tokens, "before February 2025"),
     "latent beyond the shard": (rewrite([(0, 0, 1, 1.0)], ranges=[(0, 0), (1, 1)]), ""),
     "row beyond the text": (rewrite([(4, 0, 1, 1.0)]), "row 4, and only 0 to 3 exist"),
     "position beyond the text": (rewrite([(0, 8, 1, 1.0)]), "position 8, and only 0 to 7 exist"),
     "unsorted": (rewrite([(1, 0, 1, 1.0), (0, 0, 1, 1.0)]), "not in ascending order"),
-    "twice": (rewrite([(1, 0, 1, 1.0), (1, 0, 1, 1.0)]), "come twice"),
+    "twice": (rewrite([(1, 0, 1, 1.0), (1, 0, 1, 1.0)]), "are repeated"),
     "NaN": (rewrite([(1, 0, 1, float("nan"))]), "NaN or infinity"),
     "infinity": (rewrite([(1, 0, 1, float("inf"))]), "NaN or infinity"),
     "float32": (rewrite(ROWS, activations=np.float32), "activations of float32"),
@@ -330,15 +330,15 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "negative ids": (rewrite(ROWS, tokens=TOKENS - 5), "ids count from 0"),
     "huge ids": (rewrite(ROWS, tokens=TOKENS + (1 << 30)), "no tokenizer has more than"),
     "config no JSON": (put(f"{CACHE}/config.json", "{"), "cannot be read"),
-    "run config a list": (put("run_config.json", "[1]"), "holds no JSON object"),
-    "explanation no text": (put("explanations/layers.0_latent0.txt", '{"a": 1}'), "holds no JSON text"),
-    "explanation no JSON": (put("explanations/layers.0_latent0.txt", "a word"), "holds no JSON"),
+    "run config a list": (put("run_config.json", "[1]"), "is not a JSON object"),
+    "explanation no text": (put("explanations/layers.0_latent0.txt", '{"a": 1}'), "is not a JSON string"),
+    "explanation no JSON": (put("explanations/layers.0_latent0.txt", "a word"), "is not JSON"),
     "explanation beyond the width": (put("explanations/layers.0_latent9.txt", '"x"'), "about latent 9"),
-    "score an object": (put(SCORE, "{}"), "no list of examples"),
-    "score of texts": (put(SCORE, '["a"]'), "no JSON object"),
+    "score an object": (put(SCORE, "{}"), "not a list of examples"),
+    "score of texts": (put(SCORE, '["a"]'), "not a JSON object"),
     "score uneven": (put(SCORE, '[{"str_tokens": ["a"], "activations": [1, 2]}]'), "one example"),
     "score NaN": (put(SCORE, '[{"str_tokens": ["a"], "activations": [NaN]}]'), "NaN, infinity"),
-    "score deep": (put(SCORE, "[" * 100_000), "holds no JSON"),
+    "score deep": (put(SCORE, "[" * 100_000), "is not JSON"),
 }  # fmt: skip
 
 
@@ -373,9 +373,7 @@ def test_without_a_tokenizer_ids_are_shown_and_nothing_is_fetched(run_folder: Pa
     request = ImportRequest(sources=(run_folder,), store=tmp_path / "store", options={})
     summary = read.run(request, no_progress)
     assert (
-        summary.notes
-        == [note for note in summary.notes if note.startswith("Tokens are shown by their ids")]
-        != []
+        summary.notes == [note for note in summary.notes if note.startswith("Tokens are shown as ids")] != []
     )
     assert Store.open(tmp_path / "store").decode(TOKENS[0])[:2] == ["[0]", "[1]"]
 
@@ -386,7 +384,7 @@ def test_an_export_overwrites_nothing_and_leaves_nothing(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     command = ("export", "delphi", "--store", tiny_store.path, "--to", tmp_path / "out")
-    assert "is there already" in run_error(*command)
+    assert "already exists" in run_error(*command)
     assert "need" in run_error(*command, "--latents", "0-1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tiny"]
 

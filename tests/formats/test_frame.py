@@ -61,7 +61,7 @@ def test_an_unknown_format_or_a_value_that_is_not_accepted_is_refused(
 def test_a_folder_that_is_no_store_is_not_touched(cache: Path, tmp_path: Path, run_error: RunError):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "letters.txt").write_text("mine")
-    assert "is there and no store" in run_error("import", "delphi", cache, "--store", tmp_path / "store")
+    assert "exists and is not a store" in run_error("import", "delphi", cache, "--store", tmp_path / "store")
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["letters.txt"]
 
 
@@ -86,7 +86,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 def test_a_store_of_another_text_is_refused(cache: Path, store_factory: StoreFactory, run_error: RunError):
     store = store_factory([[0, 1], [1, 0]])
-    assert "another text" in run_error("import", "delphi", cache, "--store", store.path)
+    assert "a different text" in run_error("import", "delphi", cache, "--store", store.path)
 
 
 def test_a_summary_adds_up():

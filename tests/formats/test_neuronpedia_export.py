@@ -333,7 +333,7 @@ def test_what_is_there_is_not_overwritten_and_names_are_checked(
 ):
     (tmp_path / "out").mkdir()
     arguments = ("export", "neuronpedia", "--store", store.path, "--to")
-    assert "is there already" in run_error(*arguments, tmp_path / "out")
+    assert "already exists" in run_error(*arguments, tmp_path / "out")
     assert "--model-id '../up'" in run_error(*arguments, tmp_path / "new", "--model-id", "../up")
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "up").exists()

@@ -290,10 +290,10 @@ def test_the_command_line_says_that_contexts_are_selected(
     (coder,) = run_json("info", imported.path)["coders"]
     assert (coder["selected"], coder["n_dead"], coder["l0"]) == (True, None, None)
     _, out, _ = run_text("latent", imported.path, SOURCE, 0, "--window", 4)
-    assert "selected contexts, no corpus" in out
+    assert "selected contexts, not a corpus" in out
     assert "mean activation" not in out
     _, out, _ = run_text("latent", imported.path, SOURCE, 2, "--window", 4)
-    assert "the imported files show no context of it" in out
+    assert "the imported files have no context for it" in out
 
 
 def test_comparing_probing_and_caching_say_why_not(imported: Store, tmp_path: Path, run_error: RunError):
@@ -308,7 +308,7 @@ def test_comparing_probing_and_caching_say_why_not(imported: Store, tmp_path: Pa
     assert "holds selected contexts" in run_error("match", tmp_path / "two", SOURCE, "7-toy-res-4")
     with Annotations(imported.path) as annotations, pytest.raises(UserError, match="was imported"):
         Resources(imported, annotations).text_model()
-    with pytest.raises(UserError, match="without their ids"):
+    with pytest.raises(UserError, match="but not their ids"):
         load_subject(imported)
 
 
@@ -325,7 +325,7 @@ def test_saedashboard_comes_in(tmp_path: Path):
     assert store.meta["model"]["name"] == MODEL
     mixed = json.loads((folder / "batch-1.json").read_text()) | {"layer": 7}
     (folder / "batch-1.json").write_text(json.dumps(mixed))
-    with pytest.raises(UserError, match="of another coder"):
+    with pytest.raises(UserError, match="from a different coder"):
         run("saedashboard", folder, store=tmp_path / "mixed")
     (folder / "batch-0.json").unlink()
     with pytest.raises(UserError, match="--batches 1"):
@@ -350,7 +350,9 @@ def test_circuit_tracer_comes_in_a_coder_for_each_layer(tmp_path: Path):
     ]
     assert values(store, "layer-0", 3) == {0: {2: 4.5, 3: 0.25}, 1: {5: 3.0}}
     assert values(store, "layer-12", 3) == {2: {1: 5.0, 7: 1.5}}
-    assert store.coder("layer-0").info.absent["promoted_tokens"].endswith("not by how much.")
+    assert (
+        store.coder("layer-0").info.absent["promoted_tokens"].endswith("not by how much they are promoted.")
+    )
     assert store.coder("layer-12").stats(3)["max_activation"] == 6.0
     (promoted,), _ = store.coder("layer-12").promoted(3)
     assert (store.vocabulary().text(promoted.token), promoted.value) == (" wet", 1.5)
@@ -398,10 +400,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a negative index": ({"features": spoiled(FEATURES, 1, index=-1)}, "whole numbers from 0"),
     "a huge index": ({"features": spoiled(FEATURES, 1, index="99999999")}, "whole numbers from 0"),
     "lengths that differ": ({"activations": spoiled(ACTIVATIONS, 2, values=[1.0])}, "3 tokens and 1 values"),
-    "no tokens": ({"activations": spoiled(ACTIVATIONS, 2, tokens=[], values=[])}, "one at least"),
+    "no tokens": ({"activations": spoiled(ACTIVATIONS, 2, tokens=[], values=[])}, "at least one"),
     "tokens that are numbers": (
         {"activations": spoiled(ACTIVATIONS, 2, tokens=[1, 2, 3])},
-        "accepted: a text",
+        "accepted: a string",
     ),
     "NaN": ({"activations": spoiled(ACTIVATIONS, 2, values=[0.0, float("nan"), 0])}, "NaN"),
     "infinity": ({"activations": spoiled(ACTIVATIONS, 2, values=[0.0, 1e999, 0])}, "Infinity"),
@@ -416,12 +418,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "rows of another source": (
         {"activations": spoiled(ACTIVATIONS, 3, layer="9-other")},
-        "the others are of",
+        "the others have",
     ),
-    "rows of another model": ({"activations": spoiled(ACTIVATIONS, 3, modelId="other")}, "the others are of"),
+    "rows of another model": ({"activations": spoiled(ACTIVATIONS, 3, modelId="other")}, "the others have"),
     "a description that is no text": (
         {"explanations": {"explanations": [explanation(0, "x") | {"description": 3}]}},
-        "a text",
+        "a string",
     ),
     "no contexts": ({"activations": []}, "no context at all"),
 }
@@ -441,18 +443,18 @@ def test_files_that_are_damaged_or_made_to_harm_are_refused(tmp_path: Path, monk
     whole = path.read_bytes()
     for content, message in (
         (whole[:-20], "truncated"),
-        (b"no gzip at all", "cannot be read whole"),
+        (b"no gzip at all", "cannot be read in full"),
         (gzip.compress(b"[1, 2]\n"), "not an object"),
-        (gzip.compress(b'{"index": 1\n'), "no JSON"),
+        (gzip.compress(b'{"index": 1\n'), "not JSON"),
         (gzip.compress(b"[" * 200_000), "nested too deeply"),
-        (gzip.compress(b" " * (1 << 27)), "made to fill a memory"),
+        (gzip.compress(b" " * (1 << 27)), "made to exhaust memory"),
     ):
         path.write_bytes(content)
         with pytest.raises(UserError, match=message):
             run("neuronpedia", source, store=tmp_path / "store")
     path.unlink()
     path.symlink_to("/etc/hostname")
-    with pytest.raises(UserError, match="leads out of"):
+    with pytest.raises(UserError, match="points outside"):
         run("neuronpedia", source, store=tmp_path / "store")
     assert not (tmp_path / "store").exists()
 

@@ -262,7 +262,7 @@ def test_impossible_settings() -> None:
     for options in wrong:
         with pytest.raises(UserError, match="in flight must be"):
             LLMOptions(model="m", **options).check()
-    with pytest.raises(UserError, match="No language model named"):
+    with pytest.raises(UserError, match="No language model chosen"):
         LLMOptions(model=" ").check()
     with pytest.raises(UserError, match="0 or more"):
         Budget(max_tokens=-1)

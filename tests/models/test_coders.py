@@ -319,6 +319,6 @@ def test_a_coder_by_its_hub_name(
     assert first.checksum() != second.checksum()
     assert default_name("someone/some-saes@v2") == "some-saes"
     with pytest.raises(
-        CoderLoadError, match="no coder at someone/other: no such folder, and the hub did not give it"
+        CoderLoadError, match="no coder at someone/other: no such folder, and the hub did not provide it"
     ):
         load_coder("someone/other", subject=subject)

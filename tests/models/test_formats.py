@@ -218,7 +218,7 @@ def saelens(folder: Path, name: str = "standard", **changes: Any) -> str:
     [
         ({"architecture": "abstopk"}, "'abstopk' cannot be read: its activations may be negative"),
         ({"architecture": "temporal"}, "its encoder reads earlier tokens"),
-        ({"architecture": "new"}, "'new' is unknown. Read are standard, gated"),
+        ({"architecture": "new"}, "'new' is unknown. Supported: standard, gated"),
         ({"activation_fn": "tanh-relu"}, "activation_fn 'tanh-relu' is not one of"),
         ({"normalize_activations": "other"}, "normalize_activations 'other' is not one of none"),
         ({"hook_head_index": 3}, r"reads head 3 of blocks\.1\.hook_mlp_out alone"),
@@ -294,7 +294,7 @@ def test_dictionary_learning_without_a_configuration(
     with pytest.raises(CoderLoadError, match="give --hookpoint"):
         load_coder(str(folder), subject=subject)
     if name == "BatchTopKSAE":
-        with pytest.raises(CoderLoadError, match="the weights alone do not tell"):
+        with pytest.raises(CoderLoadError, match="the weights alone do not show it"):
             load_coder(str(folder), subject=subject, hookpoint="layers.1")
     else:
         check(load_coder(str(folder), subject=subject, hookpoint="layers.1"), folder)
@@ -355,5 +355,5 @@ def test_an_sae_on_a_norm_before_its_gain(tmp_path: Path, gemmas: dict[int, Subj
     both = saelens(
         tmp_path / "both", hook_name="blocks.1.ln2.hook_normalized", normalize_activations="layer_norm"
     )
-    with pytest.raises(CoderLoadError, match="normalizes what it reads, and reads a norm's output"):
+    with pytest.raises(CoderLoadError, match="normalizes its input, and reads a norm's output"):
         load_coder(both, subject=gemmas[2])

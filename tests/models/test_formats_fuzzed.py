@@ -211,7 +211,7 @@ def test_a_configuration_names_no_file_elsewhere(tmp_path: Path, subject: Subjec
         "transcoders:\n- ../../secret.safetensors\n- hf://owner/name/layer_1.safetensors\n"
     )
     with pytest.raises(
-        CoderLoadError, match=r"kept elsewhere \(\.\./\.\./secret.*what a file names is not fetched"
+        CoderLoadError, match=r"kept elsewhere \(\.\./\.\./secret.*not fetched just because a file names them"
     ):
         load_coder(str(tmp_path), subject=subject)
 

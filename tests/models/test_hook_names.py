@@ -131,10 +131,10 @@ def test_centred_weights_take_the_mean_off_the_stream(name: str, tmp_path: Path)
     ("hook", "says"),
     [
         ("blocks.7.hook_resid_post", "has 2 layers: it belongs to another model"),
-        ("blocks.0.attn.hook_pattern", r"not translated\. Translated are hook_embed"),
-        ("blocks.0.hook_result", "not translated"),
-        ("hook_pos_embed", "not translated"),
-        ("blocks.x.hook_resid_post", "not translated"),
+        ("blocks.0.attn.hook_pattern", r"not supported\. Supported: hook_embed"),
+        ("blocks.0.hook_result", "or is not supported"),
+        ("hook_pos_embed", "or is not supported"),
+        ("blocks.x.hook_resid_post", "or is not supported"),
         ("model.layers.7.mlp.output", "which .* has not"),
         ("../../etc/passwd", "which .* has not"),
         ("", "which .* has not"),
@@ -149,6 +149,6 @@ def test_other_names_are_refused(hook: str, says: str, tmp_path: Path) -> None:
 def test_an_architecture_without_translation_asks_for_the_module(tmp_path: Path) -> None:
     subject = load_subject(str(zoo.save("BLOOM", tmp_path / "model")))
     with pytest.raises(
-        CoderLoadError, match="not translated for BloomForCausalLM; give the module with --hookpoint"
+        CoderLoadError, match="not supported for BloomForCausalLM; give the module with --hookpoint"
     ):
         hook_names.find(subject, "blocks.0.hook_resid_post")

@@ -93,7 +93,7 @@ def test_the_repository_says_the_site_of_gemma_scope(some_hub: Hub, subject: Sub
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("nobody/nothing", "the hub did not give it .*404"),
+        ("nobody/nothing", "the hub did not provide it .*404"),
         ("jbloom/saes/nothing", "jbloom/saes of the hub has no nothing"),
     ],
 )

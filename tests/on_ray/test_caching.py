@@ -90,7 +90,7 @@ def test_a_worker_that_finds_another_model_under_the_name_is_refused(
         if report.stage == "write corpus":
             save_neox(tmp_path / "model", seed=8)
 
-    with pytest.raises(ModelLoadError, match="another model on a worker"):
+    with pytest.raises(ModelLoadError, match="a different model on a worker"):
         cache(
             tmp_path / "s", model=tmp_path / "model", coders={"sae": lab.specs["sae"]}, text=[lab.text], ctx_len=24,
             progress=replace_model, ray=cluster.address,

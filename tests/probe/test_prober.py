@@ -260,9 +260,12 @@ def test_weights_that_moved_are_found_or_asked_for(
 def test_other_weights_are_refused(store: Store, lab: Lab, tmp_path: Path) -> None:
     other = save_neox(tmp_path / "model", seed=9)
     copied = Store.open(a_copy(store, tmp_path, source=str(other)))
-    with pytest.raises(ModelLoadError, match="other weights"):
+    with pytest.raises(ModelLoadError, match="does not hold the weights"):
         Prober(copied).run("abc", ["sae"])
-    with Annotations(tmp_path) as annotations, pytest.raises(ModelLoadError, match="other weights"):
+    with (
+        Annotations(tmp_path) as annotations,
+        pytest.raises(ModelLoadError, match="does not hold the weights"),
+    ):
         Resources(copied, annotations).text_model()  # as the judge, too
 
 
@@ -280,7 +283,7 @@ def test_one_bad_coder_does_not_stop_the_others(subject: SubjectModel, tmp_path:
     assert prober.ready(["good"])
     assert not prober.ready()
     assert sorted(failed) == ["changed", "gone"]
-    assert "other weights" in str(failed["changed"])
+    assert "does not hold the weights" in str(failed["changed"])
     assert "AUTOINTERP_WEIGHTS" in str(failed["gone"])
     with pytest.raises(CoderLoadError, match="changed"):
         prober.run("abc")

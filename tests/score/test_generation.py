@@ -398,7 +398,7 @@ def test_two_versions_are_compared_each_on_its_own_texts(
 def test_bad_options(options: Any, extra: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         options(**extra)
-    with pytest.raises(UserError, match="asks a language model, and none is chosen"):
+    with pytest.raises(UserError, match="needs a language model, and none is chosen"):
         ScoreOptions(scorer="generation").check()
 
 

@@ -231,7 +231,7 @@ def test_a_server_that_can_be_held_to_a_text(server: Server, client: Client) -> 
 
 def test_a_server_that_splits_texts_and_cannot_be_held_to_them(server: Server, client: Client) -> None:
     Llama(server).grammars = False
-    with pytest.raises(RequestRejected, match="does not say"):
+    with pytest.raises(RequestRejected, match="does not return"):
         ServedTextModel(client).log_probs_after([PREFIX], "fox")
 
 
@@ -267,12 +267,12 @@ def another(body: dict[str, Any]) -> Response:
         (
             without("tokens", "token_logprobs"),
             RequestRejected,
-            "does not say how likely a given text is",
+            "does not return the likelihood of a given text",
         ),
-        (without("tokens"), RequestRejected, "does not say"),
+        (without("tokens"), RequestRejected, "does not return"),
         (silent, RequestRejected, "vLLM and llama.cpp do"),
-        (holes, RequestRejected, "does not say"),
-        (another, RequestRejected, "does not say"),
+        (holes, RequestRejected, "does not return"),
+        (another, RequestRejected, "does not return"),
         (
             lambda body: failure(400, "echo is not supported with logprobs"),
             RequestRejected,

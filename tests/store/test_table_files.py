@@ -20,7 +20,7 @@ def test_rows_have_a_bound(
     path.write_bytes(to_file(pa.table({"a": ["x"] * 1000}), ending))
     assert len(from_file(path)) == 1000
     monkeypatch.setattr(table_files, "MAX_ROWS", 999)
-    with pytest.raises(UserError, match=r"'rows\.\w+' is too large to read: accepted are 999 rows"):
+    with pytest.raises(UserError, match=r"'rows\.\w+' is too large to read: at most 999 rows"):
         from_file(path)
 
 

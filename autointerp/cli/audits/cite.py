@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument(
         "what", nargs="*", metavar="AUDIT | CODER LATENT",
-        help="an audit by its id or name (default: the only one of the store), or a feature by its coder and number",
+        help="an audit by its id or name (default: the only one in the store), or a feature by its coder and number",
     )  # fmt: skip
 
 

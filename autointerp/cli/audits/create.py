@@ -24,9 +24,9 @@ NO_KIND = "none"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument(
-        "coders", metavar="CODER", nargs="*", help="names of coders (default: all that are explained)"
+        "coders", metavar="CODER", nargs="*", help="names of coders (default: all with explanations)"
     )
-    parser.add_argument("--name", help="what it is called (default: the coders and the date)")
+    parser.add_argument("--name", help="its name (default: the coders and the date)")
     parser.add_argument("--purpose", default="", metavar="TEXT", help="what it is for")
     parser.add_argument("--author", metavar="NAME", help="who draws it (default: your user name)")
     parser.add_argument(
@@ -36,24 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--by", metavar="KIND",
-        help="strata by this score: a scorer, or a kind as `compare` names it; `none`: by density and coder only (default: the "
-        "kind that most have)",
+        help="stratify by this score: a scorer, or a kind as `compare` names it; `none`: by coder and density only "
+        "(default: the kind that most explanations have)",
     )  # fmt: skip
     parser.add_argument("--least", type=float, metavar="X", help="only explanations with at least this score")
     parser.add_argument("--most", type=float, metavar="X", help="only explanations with at most this score")
     parser.add_argument(
-        "--latents", metavar="LIST", help="of one coder: numbers and ranges, such as 0-99,512"
+        "--latents", metavar="LIST", help="latents of one coder: numbers and ranges, such as 0-99,512"
     )
     parser.add_argument("--collection", metavar="NAME", help="only latents in this collection")
     parser.add_argument("--n", type=int, default=100, help="explanations to draw (default: 100)")
     parser.add_argument(
         "--task", nargs="+", choices=get_args(Task), default=["verdict"], dest="tasks",
-        help="what is asked about each: a verdict, or the judge's own questions (default: verdict)",
+        help="what raters are asked about each: a verdict, or the questions that a judge is asked (default: verdict)",
     )  # fmt: skip
     for flag, default, text in (
-        ("--score-bins", 10, "parts of each coder's explanations by score"),
+        ("--score-bins", 10, "strata of each coder's explanations by score"),
         ("--density-bins", 3, "and by density"),
-        ("--questions", 20, "questions of a judge's task"),
+        ("--questions", 20, "questions in a judge's task"),
     ):
         parser.add_argument(flag, type=int, default=default, metavar="N", help=f"{text} (default: {default})")
     parser.add_argument(
@@ -61,19 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.1,
         metavar="SHARE",
-        help="share of items that come back to each rater (default: 0.1)",
+        help="share of items that each rater is shown twice (default: 0.1)",
     )
     parser.add_argument(
         "--controls", type=float, default=0.1, metavar="SHARE",
-        help="further items that show another latent's explanation, as a share of the drawn ones (default: 0.1)",
+        help="controls, items that show another latent's explanation, as a share of the items drawn (default: 0.1)",
     )  # fmt: skip
     parser.add_argument(
         "--not-blind", action="store_true", help="show author, model and scores from the start"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other items (default: 0)")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="only say what there is to draw from, and the strata"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    parser.add_argument("--dry-run", action="store_true", help="only show the population and the strata")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -129,7 +127,7 @@ def _as_text(document: dict[str, Any]) -> str:
     if document["left_out"]:
         where = document["coders_without"]
         lines.append(
-            f"{document['left_out']:,} explanations are left out: they have no such score, or not in this range"
+            f"{document['left_out']:,} explanations are left out: they have no such score, or none in this range"
             f"{'; all of ' + printable(', '.join(where)) if where else ''}."
         )
     kind = document["kind"]
@@ -157,7 +155,7 @@ def _options(resources: "Resources", args: argparse.Namespace) -> "AuditOptions"
     )
     if not coders:
         raise UserError(
-            f"Nothing in this store is explained. Run `autointerp explain {args.store} CODER` first."
+            f"This store has no explanations yet. Run `autointerp explain {args.store} CODER` first."
         )
     for coder in coders:
         resources.store.coder(coder)
@@ -189,7 +187,7 @@ def _kind(resources: "Resources", coders: tuple[str, ...], asked: str | None) ->
     kinds = scored.kinds((kept.coder(name) for name in coders), None)
     if not kinds and asked is not None:
         raise UserError(
-            f"None of these coders has scores; run `autointerp score`, or leave --by {asked} out."
+            f"None of these coders has scores; run `autointerp score`, or leave out --by {asked}."
         )
     return scored.choose(kinds, asked)
 
@@ -203,7 +201,7 @@ def _latents(
         raise UserError("Give --latents or --collection, not both.")
     if args.latents is not None:
         if len(coders) != 1:
-            raise UserError("--latents is about one coder; name it, or use --collection.")
+            raise UserError("--latents needs exactly one coder; name it, or use --collection.")
         return {coders[0]: parse_latents(args.latents, resources.store.coder(coders[0]))}
     if args.collection is not None:
         collections = resources.annotations.collections

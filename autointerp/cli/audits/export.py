@@ -16,7 +16,7 @@ HELP = "write an audit to a file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     add_audit_argument(parser)
-    parser.add_argument("file", type=Path, metavar="FILE", help="where to; - for standard output")
+    parser.add_argument("file", type=Path, metavar="FILE", help="file to write; - for standard output")
 
 
 def run(args: argparse.Namespace) -> None:

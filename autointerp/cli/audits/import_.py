@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="written by `autointerp audit export`")
     parser.add_argument(
-        "--overwrite", action="store_true", help="where answers differ, those of the file hold"
+        "--overwrite", action="store_true", help="where answers differ, take those in the file"
     )
 
 
@@ -52,14 +52,18 @@ def run(args: argparse.Namespace) -> None:
     }
     lines = [
         f"{printable(done.audit.name)} ({done.audit.id}): {'new here, ' if done.is_new else ''}{done.new_ratings:,} ratings "
-        f"added, {done.known_ratings:,} known."
+        f"added, {done.known_ratings:,} already here."
     ]
     if done.missing_explanations:
         lines.append(
-            f"{done.missing_explanations:,} items are about explanations that this store lacks: their contexts cannot be shown."
+            f"{done.missing_explanations:,} items show explanations that this store lacks: their contexts cannot be shown."
         )
     if done.conflicts:
-        held = "the file's hold now" if args.overwrite else "those here hold; --overwrite takes the file's"
+        held = (
+            "the file's were taken"
+            if args.overwrite
+            else "those here were kept; --overwrite takes the file's"
+        )
         lines.append(f"Answers that differ ({held}):")
     lines += [
         f"  item {each.here.item + 1}, {printable(each.here.rater)}: here {says(each.here)}, in the file {says(each.there)}"

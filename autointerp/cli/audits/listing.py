@@ -8,7 +8,7 @@ from autointerp.cli.shared.explanations import open_annotations
 from autointerp.cli.shared.output import table, write_result
 
 NAME = "list"
-HELP = "list audits and how far their raters are"
+HELP = "list audits and their raters' progress"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

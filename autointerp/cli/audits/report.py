@@ -28,13 +28,13 @@ _SCORES = ("score", "items", "AUROC", "95 % interval", "rank corr.", "95 % inter
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
     add_audit_argument(parser)
-    parser.add_argument("--raters", nargs="+", metavar="NAME", help="only these (default: all)")
+    parser.add_argument("--raters", nargs="+", metavar="NAME", help="only these raters (default: all)")
     parser.add_argument(
         "--right",
         nargs="+",
         metavar="VERDICT",
         default=["correct"],
-        help=f"verdicts that count as right (default: correct), of: {', '.join(VERDICTS)}",
+        help=f"verdicts that count as right (default: correct), out of: {', '.join(VERDICTS)}",
     )
 
 

@@ -17,14 +17,14 @@ _LLM_ARGUMENTS: dict[str, tuple[type, str, str]] = {
         "URL",
         "an address such as http://localhost:8000/v1, or one of openai, openrouter, vllm, ollama, llama.cpp",
     ),
-    "max_in_flight": (int, "N", "requests at once, at most (default: 16)"),
-    "timeout": (float, "SECONDS", "time limit of one request (default: 120)"),
-    "price_in": (float, "X", "price of a million prompt tokens"),
-    "price_out": (float, "X", "price of a million answer tokens"),
+    "max_in_flight": (int, "N", "maximum number of requests at once (default: 16)"),
+    "timeout": (float, "SECONDS", "time limit for one request (default: 120)"),
+    "price_in": (float, "X", "price per million prompt tokens"),
+    "price_out": (float, "X", "price per million answer tokens"),
     "price_cached": (
         float,
         "X",
-        "price of a million prompt tokens that the server had cached (default: --price-in)",
+        "price per million prompt tokens that the server had cached (default: --price-in)",
     ),
     "budget_tokens": (int, "N", "stop before using more tokens than this"),
     "budget_cost": (float, "X", "stop before spending more than this"),
@@ -53,15 +53,15 @@ def add_batch_arguments(parser: argparse.ArgumentParser, default: str) -> None:
         "--latents", metavar="LIST", help=f"numbers and ranges, such as 0-99,512 (default: {default})"
     )
     parser.add_argument(
-        "--collection", metavar="NAME", help="those of the coder that fire, in this collection"
+        "--collection", metavar="NAME", help="only the coder's latents in this collection that fire"
     )
     parser.add_argument(
-        "--redo", action="store_true", help="also do what is already done with this exact configuration"
+        "--redo", action="store_true", help="also redo what is already done with this exact configuration"
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="only say how many requests and tokens, at what cost; show one prompt",
+        help="only estimate requests, tokens and cost, and show one prompt",
     )
 
 
@@ -74,9 +74,7 @@ def add_llm_arguments(parser: argparse.ArgumentParser, *, replicas: bool = False
     )
     for name, (kind, metavar, text) in _LLM_ARGUMENTS.items():
         if name == "base_url" and replicas:
-            text += (
-                "; with --ray, again for each replica of the first, which names them all in what is stored"
-            )
+            text += "; with --ray, repeat for each replica of the first, under whose name results are stored"
             group.add_argument(_flag(name), action="append", metavar=metavar, help=text)
         else:
             group.add_argument(_flag(name), type=kind, metavar=metavar, help=text)
@@ -95,7 +93,7 @@ def llm_options(
     given = given_llm_arguments(args)
     if not needed:
         if given:
-            raise UserError(f"{given[0]} is for language models, but {by} asks none. Leave it out.")
+            raise UserError(f"{given[0]} is for language models, but {by} does not use one. Leave it out.")
         return None
     from autointerp import preferences
     from autointerp.llm.options import LLMOptions
@@ -111,7 +109,8 @@ def llm_options(
             chosen[fields.get(name, name)] = value[0] if isinstance(value, list) else value
     if not chosen["model"].strip():
         raise UserError(
-            f"{by} asks a language model, but none is chosen. Name it with --llm MODEL and its server with --base-url URL, "
+            f"{by} needs a language model, but none is chosen. Give its name with --llm MODEL and its server with "
+            "--base-url URL, "
             "choose both on the Settings page, or do without: --explainer pattern, --judge offline."
         )
     chosen["prices"] = {**chosen["prices"], **_price(args, chosen["model"])}

@@ -15,7 +15,7 @@ def add_audit_argument(parser: argparse.ArgumentParser) -> None:
         "audit",
         nargs="?",
         metavar="AUDIT",
-        help="an id, its beginning or end, or a name (default: the only one of the store)",
+        help="an id, its beginning or end, or a name (default: the only one in the store)",
     )
 
 
@@ -28,7 +28,7 @@ def find_audit(annotations: "Annotations", text: str | None) -> str:
     if text is None:
         if len(heads) > 1:
             named = ", ".join(f"{head.name} ({head.id})" for head in heads[:5])
-            raise UserError(f"Say which of {len(heads)} audits: {named}{', ...' if len(heads) > 5 else ''}.")
+            raise UserError(f"Choose one of {len(heads)} audits: {named}{', ...' if len(heads) > 5 else ''}.")
         return heads[0].id
     wanted = text.strip()
     ids = (
@@ -43,7 +43,5 @@ def find_audit(annotations: "Annotations", text: str | None) -> str:
     if not ids:
         raise UnknownName("audit", text, [head.id for head in heads[:5]])
     if len(ids) > 1:
-        raise UserError(
-            f"{text!r} is not unique: {len(ids)} audits are so called, among them {', '.join(ids[:5])}."
-        )
+        raise UserError(f"{text!r} is ambiguous: {len(ids)} audits match, among them {', '.join(ids[:5])}.")
     return ids[0]

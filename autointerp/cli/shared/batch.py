@@ -104,7 +104,7 @@ def chosen_latents(
 
     known = resources.store.coder(coder)
     if listed is not None and collection is not None:
-        raise UserError("--latents and --collection both say which latents: give one of them.")
+        raise UserError("--latents and --collection both choose latents: give only one of them.")
     if collection is None:
         return None if listed is None else parse_latents(listed, known)
     resources.annotations.collections.get(collection)

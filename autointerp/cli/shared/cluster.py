@@ -22,7 +22,7 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--workers", type=int, metavar="N",
-        help="processes on the cluster, each with --max-in-flight requests at once (default: one a core, and one a server)",
+        help="processes on the cluster, each with --max-in-flight requests at once (default: one per core, and one per server)",
     )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def cluster(args: argparse.Namespace) -> "Iterator[Spread | None]":
             raise UserError("--workers is for work on a cluster: give --ray too, or leave it out.")
         if len(urls) > 1:
             raise UserError(
-                "several servers are asked by several workers: give --ray too (local: this machine), or one --base-url."
+                "several servers need several workers: give --ray too (local: this machine), or only one --base-url."
             )
         yield None
         return

@@ -161,8 +161,8 @@ def complete(path: Path, progress: ProgressCallback = no_progress) -> Completion
             work(tasks, _reporter(resources, totals, progress))
         if missing(resources):
             raise UserError(
-                "explanations and scores are incomplete: a job was cancelled or failed, see the Jobs page. The same command "
-                "again does the rest."
+                "explanations and scores are incomplete: a job was cancelled or failed, see the Jobs page. Run the same "
+                "command again to do the rest."
             )
     return Completion(_count(unexplained.latents), _count(unscored.explanations), time.monotonic() - start)
 
@@ -249,7 +249,7 @@ def _processes(path: Path, n: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise UserError(
-                "a process was killed (out of memory?). The same command again goes on where it stopped."
+                "a process was killed (out of memory?). Run the same command again to continue where it stopped."
             ) from error
         raise
     finally:

@@ -30,14 +30,16 @@ def preview_document(estimate: "Estimate") -> dict[str, Any]:
 def preview_text(estimate: "Estimate", what: str) -> str:
     """As text: the prompt keeps its line breaks, anything else unprintable is escaped."""
     if not estimate.n_items:
-        return f"Nothing to do: all {what} are done with this exact configuration. --redo does them again."
+        return (
+            f"Nothing to do: all {what} are done with this exact configuration. Use --redo to do them again."
+        )
     todo = f"{_count(estimate.n_items, what)} to do"
     if not estimate.n_requests:
-        return f"{todo}. No language model is asked, so this costs nothing."
+        return f"{todo}. No language model is used, so this costs nothing."
     requests = _count(round(estimate.n_requests), "requests")
     if estimate.all_known and not estimate.exact:
         lines = [
-            f"{todo}, about {requests}. All requests of the {estimate.sampled} sampled were answered before and are free; the "
+            f"{todo}, about {requests}. All requests for the {estimate.sampled} sampled were answered before and are free; the "
             "cost of the others is not known."
         ]
     else:

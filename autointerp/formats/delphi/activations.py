@@ -48,8 +48,8 @@ def make_corpus(path: Path, cache: Cache, *, tokenizer: str | None, progress: Pr
 def check_corpus(store: Store, cache: Cache) -> None:
     """Raises StoreError unless the store holds the cache's text."""
     other = StoreError(
-        f"{store.path} holds another text than the cache {str(cache.folder)!r}. Import into a new store, or into one of the "
-        "same text."
+        f"{store.path} holds a different text from the cache {str(cache.folder)!r}. Import into a new store, or into one "
+        "with the same text."
     )
     if store.tokens.shape != (cache.n_contexts, cache.ctx_len):
         raise other
@@ -111,7 +111,7 @@ def write_coder(
             counted.result()
         summary.take("activations", done - negative)
         if negative:
-            summary.leave("activations", "not above 0, and a store holds what fires", negative)
+            summary.leave("activations", "not above 0: a store keeps only activations that fire", negative)
         return writer.finish(
             n_tokens=store.n_contexts * store.ctx_len,
             neighbours={"cofiring": cofiring.nearest()},

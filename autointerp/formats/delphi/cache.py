@@ -101,7 +101,8 @@ class Cache:
             for own, first in zip(_rows(shard.tokens), _rows(self._text), strict=True):
                 if not np.array_equal(own, first):
                     raise UserError(
-                        f"{str(shard.path)!r} holds another text than {self._text.path.name!r}: they are not of one run. Cache "
+                        f"{str(shard.path)!r} holds a different text from {self._text.path.name!r}: they are not from one "
+                        "run. Cache "
                         "again into an empty folder."
                     )
 
@@ -168,7 +169,7 @@ class _Reader:
         key = token * size + local
         if key[0] <= self._last_key or (np.diff(key) <= 0).any():
             raise self._bad(
-                at, "rows that come twice, or are not in ascending order of row, position and latent"
+                at, "rows that are repeated, or are not in ascending order of row, position and latent"
             )
         self._last_key = int(key[-1])
         if not np.isfinite(activation).all():
@@ -205,13 +206,13 @@ def open_cache(folder: Path) -> Cache:
         match = _NAME.fullmatch(path.stem)
         if match is None:
             raise UserError(
-                f"{str(path)!r} is no shard of delphi: those are called after their first and last latent, such as "
+                f"{str(path)!r} is not a delphi shard: those are named after their first and last latent, such as "
                 "0_6552.safetensors. Move it elsewhere."
             )
         shards.append(_open_shard(path, int(match[1]), int(match[2])))
     shards.sort(key=lambda shard: (shard.first, shard.last))
     if not shards:
-        raise UserError(f"{str(folder)!r} holds no shards of delphi ({{first}}_{{last}}.safetensors).")
+        raise UserError(f"{str(folder)!r} holds no delphi shards ({{first}}_{{last}}.safetensors).")
     expected = 0
     for shard in shards:
         if shard.first > expected:
@@ -221,7 +222,7 @@ def open_cache(folder: Path) -> Cache:
             )
         if shard.first < expected:
             raise UserError(
-                f"{str(shard.path)!r} overlaps the shard before it, which ends with latent {expected - 1}: they are of "
+                f"{str(shard.path)!r} overlaps the shard before it, which ends with latent {expected - 1}: they are from "
                 "different runs. Remove those of one run."
             )
         expected = shard.last + 1
@@ -235,7 +236,7 @@ def _open_shard(path: Path, first: int, last: int) -> Shard:
     tensors = open_tensors(path)
     missing = {"locations", "activations"} - tensors.keys()
     if missing:
-        raise UserError(f"{str(path)!r} has no {' and no '.join(sorted(missing))}: it is no shard of delphi.")
+        raise UserError(f"{str(path)!r} has no {' and no '.join(sorted(missing))}: it is not a delphi shard.")
     locations, activations, tokens = tensors["locations"], tensors["activations"], tensors.get("tokens")
     if (
         locations.dtype.kind not in "ui"
@@ -267,7 +268,9 @@ def _check_texts(folder: Path, shards: list[Shard]) -> None:
         )
     if len(shapes) > 1:
         told = ", ".join(f"{name} {shape[0]:,} x {shape[1]:,}" for shape, name in shapes.items())
-        raise UserError(f"{str(folder)!r} holds shards of different texts ({told}): they are not of one run.")
+        raise UserError(
+            f"{str(folder)!r} holds shards of different texts ({told}): they are not from one run."
+        )
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -283,7 +286,7 @@ def read_json_object(path: Path, most: int = _MOST_CONFIG_BYTES) -> dict[str, An
             raise ValueError(f"it has more than {most:,} bytes")
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
-            raise ValueError("it holds no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{str(path)!r} cannot be read: {error}.") from error
     return value

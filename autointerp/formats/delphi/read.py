@@ -24,10 +24,10 @@ def claims(path: Path) -> bool:
 def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
     """Imports what the request names. Raises UserError, and then leaves the store as it was."""
     if len(request.sources) != 1:
-        raise UserError("delphi: name one folder, that of a run, or import them one after the other.")
+        raise UserError("delphi: give one folder, that of a run; import several runs one at a time.")
     (root,) = request.sources
     if not root.is_dir():
-        raise UserError(f"{str(root)!r} is no folder. Name the folder of a run of delphi, or of its cache.")
+        raise UserError(f"{str(root)!r} is not a folder. Give the folder of a delphi run, or of its cache.")
     caches = _chosen(root, request)
     source = read_run(root)
     summary = Summary("delphi", str(request.store))
@@ -96,8 +96,8 @@ def _chosen(root: Path, request: ImportRequest) -> dict[str, Cache]:
     folders = {folder.name: folder for folder in _cache_folders(root) if is_cache(folder)}
     if not folders:
         raise UserError(
-            f"{str(root)!r} holds no cache of delphi: no folder with shards such as 0_6552.safetensors, neither in it nor in "
-            "its latents/."
+            f"{str(root)!r} holds no delphi cache: neither it nor its latents/ has a folder with shards such as "
+            "0_6552.safetensors."
         )
     wanted: dict[str, str] = {}
     for given in request.options.get("hookpoint") or sorted(folders, key=natural_key):

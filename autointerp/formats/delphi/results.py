@@ -66,12 +66,12 @@ def records(
         if name not in FORMATS and by_latent:
             summary.leave("scores", f"a store has no scorer like delphi's {name}", len(by_latent))
         elif lost := len(by_latent.keys() - files.explanations.keys()):
-            summary.leave("scores", "the explanation that they are of is not there", lost)
+            summary.leave("scores", "their explanation is missing", lost)
     for latent, path in files.explanations.items():
         if latent >= coder.info.n_latents:
             raise UserError(
                 f"{str(path)!r} is about latent {latent}, and the cache ends with {coder.info.n_latents - 1}: they are not "
-                "of one run."
+                "from one run."
             )
         acts = coder.activations(latent)
         explanation = _explanation(coder.info.coder, latent, path, run, _shown(acts, store, run))
@@ -82,7 +82,7 @@ def records(
             if form is None or latent not in by_latent:
                 continue
             if explanation.status == "failed":
-                summary.leave("scores", "delphi could not read the explanation that they are of", 1)
+                summary.leave("scores", "delphi could not read their explanation", 1)
                 continue
             scored.append(_score(explanation, form, by_latent[latent], reader, acts, summary))
         yield [explanation, *scored]
@@ -91,7 +91,7 @@ def records(
 def _explanation(coder: str, latent: int, path: Path, run: Run, shown: tuple[str, ...]) -> Explanation:
     text = _read(path, _MOST_TEXT_BYTES)
     if not isinstance(text, str):
-        raise UserError(f"{str(path)!r} holds no JSON text, as delphi's explanations do.")
+        raise UserError(f"{str(path)!r} is not a JSON string, as delphi's explanations are.")
     text = text.encode("utf-8", "replace").decode()
     config = {
         "imported": "delphi",
@@ -135,7 +135,7 @@ def _score(
     try:
         judged = reader.read(form, content, acts)
     except ValueError as error:
-        raise UserError(f"{str(path)!r} is no score file of delphi's {form.scorer}: {error}.") from error
+        raise UserError(f"{str(path)!r} is not a score file of delphi's {form.scorer}: {error}.") from error
     config = {
         "imported": "delphi",
         "scorer": form.scorer,
@@ -158,7 +158,7 @@ def _score(
     if judged.unplaced:
         summary.leave(
             "judged examples",
-            "no window of the text is like them, so they are in the figures but cannot be shown",
+            "no window of the text matches them, so they count in the figures but cannot be shown",
             judged.unplaced,
         )
     return Score(
@@ -212,7 +212,7 @@ def _read(path: Path, most: int) -> Any:
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{str(path)!r} holds no JSON: {error}.") from error
+        raise UserError(f"{str(path)!r} is not JSON: {error}.") from error
 
 
 def _id(*parts: object) -> str:

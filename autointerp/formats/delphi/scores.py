@@ -71,7 +71,7 @@ class Reader:
         """Of the latent with these activations. Raises ValueError for JSON of another shape."""
         self.acts = acts
         if not isinstance(content, list) or not content:
-            raise ValueError("it holds no list of examples")
+            raise ValueError("it is not a list of examples, or is empty")
         rows = form.read(self, content)
         examples = [self._example(i, row) for i, row in enumerate(rows)]
         items = (
@@ -109,7 +109,7 @@ class Reader:
         for entry in map(_object, content):
             words, activations = _texts(entry, "str_tokens"), _numbers(entry, "activations")
             if len(words) != len(activations):
-                raise ValueError(f"{len(words)} tokens and {len(activations)} activations are one example")
+                raise ValueError(f"{len(words)} tokens and {len(activations)} activations in one example")
             truth, prediction = _flag(entry, "activating"), _flag(entry, "prediction", optional=True)
             if truth is None:
                 raise ValueError("an example does not say whether it is activating")
@@ -196,7 +196,7 @@ class Reader:
             words, predicted = _texts(simulation, "tokens"), _numbers(simulation, "expected_activations")
             true = _numbers(entry, "true_activations")
             if not len(words) == len(predicted) == len(true):
-                raise ValueError("tokens, true and predicted activations are not equally many")
+                raise ValueError("the numbers of tokens, true and predicted activations differ")
             distance, width = _number(entry, "distance"), len(words)
             starts = self._finder(width).by_text("".join(words))
             if distance < 0:
@@ -266,35 +266,35 @@ def _quantile(distance: float) -> int | None:
 
 def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("an example is no JSON object")
+        raise ValueError("an example is not a JSON object")
     return value
 
 
 def _list(entry: Mapping[str, Any], name: str) -> list[Any]:
     value = entry.get(name)
     if not isinstance(value, list) or len(value) > _LARGEST:
-        raise ValueError(f"{name} is no list")
+        raise ValueError(f"{name} is not a list")
     return value
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
     value = entry.get(name)
     if not isinstance(value, str):
-        raise ValueError(f"{name} is no text")
+        raise ValueError(f"{name} is not a string")
     return value
 
 
 def _texts(entry: Mapping[str, Any], name: str) -> Sequence[str]:
     values = _list(entry, name)
     if not values or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{name} is no list of texts, or an empty one")
+        raise ValueError(f"{name} is not a list of strings, or is empty")
     return values
 
 
 def _numbers(entry: Mapping[str, Any], name: str) -> NDArray[np.float64]:
     values = _list(entry, name)
     if not all(type(value) in (int, float) for value in values):
-        raise ValueError(f"{name} is no list of numbers")
+        raise ValueError(f"{name} is not a list of numbers")
     if not all(abs(value) <= _LARGEST for value in values):
         raise ValueError(f"{name} holds NaN, infinity or a number beyond {_LARGEST:,.0f}")
     return np.array(values, np.float64)
@@ -303,7 +303,7 @@ def _numbers(entry: Mapping[str, Any], name: str) -> NDArray[np.float64]:
 def _number(entry: Mapping[str, Any], name: str) -> float:
     value: Any = entry.get(name)
     if type(value) not in (int, float) or not -_LARGEST <= value <= _LARGEST:
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")
     return float(value)
 
 

@@ -50,16 +50,16 @@ def open_tensors(path: Path) -> dict[str, TensorSlice]:
             size = path.stat().st_size
             n = int.from_bytes(file.read(8), "little")
             if size < 8 or not 2 <= n <= min(size - 8, _MOST_HEADER_BYTES):
-                raise ValueError("it has no header of safetensors, or is truncated within it")
+                raise ValueError("it has no safetensors header, or is truncated inside it")
             header = json.loads(file.read(n))
         if not isinstance(header, dict):
-            raise ValueError("its header is no JSON object")
+            raise ValueError("its header is not a JSON object")
         header.pop("__metadata__", None)
         return {name: _slice(path, name, entry, 8 + n, size) for name, entry in header.items()}
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{str(path)!r} is no whole safetensors file: {error}.") from error
+        raise UserError(f"{str(path)!r} is not a complete safetensors file: {error}.") from error
 
 
 def _slice(path: Path, name: str, entry: object, start: int, size: int) -> TensorSlice:
@@ -75,7 +75,7 @@ def _slice(path: Path, name: str, entry: object, start: int, size: int) -> Tenso
         )
     dtype = np.dtype(_DTYPES[entry["dtype"]])
     if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{name[:40]!r} of shape {shape[:4]} has not as many bytes as its shape needs")
+        raise ValueError(f"{name[:40]!r} of shape {shape[:4]} does not have as many bytes as its shape needs")
     if start + offsets[1] > size:
         raise ValueError(f"it is truncated: {size:,} bytes of {start + offsets[1]:,}")
     return TensorSlice(path, name, dtype, tuple(shape), start + offsets[0])

@@ -26,7 +26,7 @@ _TOKENS_AT_ONCE = 1 << 22
 _CANNOT = {
     "weights": "delphi's files hold none",
     "statistics, neighbours, promoted tokens and fidelity": "delphi's files hold none; it computes its own",
-    "documents": "delphi's text has no borders",
+    "documents": "delphi's text has no document boundaries",
 }
 
 
@@ -34,13 +34,13 @@ def run(request: ExportRequest, progress: ProgressCallback) -> Summary:
     """Writes a new folder, or nothing. Raises UserError."""
     target, store = request.to.absolute(), request.store
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{str(request.to)!r} is there already. Choose a new or empty folder.")
+        raise UserError(f"{str(request.to)!r} already exists. Choose a new or empty folder.")
     coders = [store.coder(name) for name in request.selection]
     for coder in coders:
         if coder.info.selected:
             raise UserError(
-                f"The coder {coder.name!r} holds contexts that another tool selected, and delphi's cache is of a whole text. "
-                "Leave it out."
+                f"The coder {coder.name!r} holds contexts that another tool selected, but a delphi cache covers a whole "
+                "text. Leave it out."
             )
     folders = _folders([coder.info for coder in coders])
     summary = Summary("delphi", str(request.to))
@@ -95,14 +95,14 @@ def _write_cache(
         left = int(counts[~wanted].sum())
         summary.leave(
             f"activations of {coder.name}",
-            "of latents that were not asked for; they come out as silent",
+            "of latents that were not asked for; these count as silent",
             left,
         )
     counts = np.where(wanted, counts, 0)
     if info.scale != 1.0:
         summary.notes.append(
-            f"The activations of {coder.name} are divided by {info.scale:g}, so that float16 holds them; delphi looks at "
-            "them in proportion to the largest."
+            f"The activations of {coder.name} are divided by {info.scale:g}, so that they fit into float16; delphi only "
+            "uses them relative to the largest."
         )
     folder.mkdir(parents=True)
     done = 0

@@ -44,7 +44,7 @@ def write_results(
         others = len(annotations.explanations(coder.name, latent)) - 1
         if others:
             summary.leave(
-                "explanations", "delphi keeps one a latent, so only the shown one is written", others
+                "explanations", "delphi keeps one per latent, so only the shown one is written", others
             )
         windows |= _write_scores(store, annotations, coder, latent, root / "scores", hookpoint, summary)
     for latent in set(annotations.failure_summary(coder.name)["latent"].to_pylist()) - set(
@@ -81,7 +81,7 @@ def _write_scores(
             summary.leave("scores", "failed, or without judged examples", 1)
             continue
         if score.scorer in done:
-            summary.leave("scores", "delphi keeps one a scorer, so only the newest is written", 1)
+            summary.leave("scores", "delphi keeps one per scorer, so only the newest is written", 1)
             continue
         done.add(score.scorer)
         name, write = WRITERS[score.scorer]

@@ -45,7 +45,7 @@ def section(
     parts += _explanations(annotations, name, latent)
     if not stats["n_activations"]:
         what = (
-            "The imported files show no context of it."
+            "The imported files have no context for it."
             if info.selected
             else "Dead: it never fires in this corpus."
         )
@@ -166,11 +166,12 @@ def check_places(store: Store, places: Sequence[tuple[str, int]], most: int) -> 
     """Raises UserError for none or too many, and for a feature that does not exist."""
     if not places:
         raise UserError(
-            "there is no feature to write: name some with --coder and --latents, or a --collection."
+            "there is no feature to write: choose some with --coder and --latents, or a --collection."
         )
     if len(places) > most:
         raise UserError(
-            f"{len(places):,} features are too many for one page: {most:,} at most. Name some with --coder and --latents, or a "
+            f"{len(places):,} features are too many for one page: {most:,} at most. Choose some with --coder and "
+            "--latents, or a "
             "--collection."
         )
     for coder, latent in places:

@@ -44,7 +44,7 @@ def run(request: ExportRequest, progress: ProgressCallback) -> Summary:
         file.write(made.encode())
     summary = Summary("html", str(request.to))
     summary.take("features", len(places))
-    summary.leave("all contexts but those shown", "a page is to be read")
+    summary.leave("all contexts but those shown", "a page is for reading")
     return summary
 
 

@@ -40,7 +40,7 @@ def write_explanations(
             for latent, row in some:
                 text = records.text(row.get("description") or "", f"the description of latent {latent}")
                 if latent >= n_latents or not text.strip():
-                    why = "without a text" if latent < n_latents else "of latents that the files do not hold"
+                    why = "without a text" if latent < n_latents else "of latents that are not in the files"
                     summary.leave("explanations", f"they are {why}", 1)
                     continue
                 explanation = _explanation(name, latent, text, row)

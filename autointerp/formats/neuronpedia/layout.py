@@ -32,7 +32,9 @@ class SourceFolder:
             if match is None:
                 continue
             if int(match[1]) in found:
-                raise UserError(f"{str(path)!r} is there compressed and not compressed. Remove one of them.")
+                raise UserError(
+                    f"{str(path)!r} is there both compressed and uncompressed. Remove one of them."
+                )
             found[int(match[1])] = inside(self.path, path)
         return dict(sorted(found.items()))
 

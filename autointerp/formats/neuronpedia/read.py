@@ -22,9 +22,9 @@ from autointerp.types import ProgressCallback
 _IGNORED = {
     "scores, votes, comments and lists": "Neuronpedia exports none; those beside an export of autointerp are about contexts of "
     "the store that it came from",
-    "embeddings and UMAP places of explanations": "explanations are embedded here, by this store's own embedder",
+    "embeddings and UMAP positions of explanations": "explanations are embedded here, by this store's own embedder",
     "decoder vectors, aligned and correlated neurons, logit histograms, attribution": "a store has no place for them",
-    "which interval a context was shown for": "a store tells deciles of contexts by their activations",
+    "which interval a context was shown for": "a store assigns contexts to deciles by their activations",
 }
 
 
@@ -43,7 +43,7 @@ def run(request: ImportRequest, progress: ProgressCallback) -> Summary:
     models = {export.model for export in exports}
     if len(models) > 1:
         raise UserError(
-            f"the sources are of different models ({', '.join(sorted(models))}). Import those of one model at a time."
+            f"the sources are from different models ({', '.join(sorted(models))}). Import one model at a time."
         )
     sources = [
         export.source(name, str(request.options.get("kind") or "sae"))
@@ -135,8 +135,8 @@ class _Export:
         for name, own in (("modelId", self.model), ("layer", self.layer)):
             if row.get(name) != own:
                 raise UserError(
-                    f"{str(path)!r} holds a row with the {name} {records.said(row.get(name))}, and the others are of {own!r}. "
-                    "Put each source into a folder of its own."
+                    f"{str(path)!r} holds a row with the {name} {records.said(row.get(name))}, and the others have "
+                    f"{own!r}. Put each source into its own folder."
                 )
         return records.index(row.get("index"), f"the index of a row in {str(path)!r}")
 
@@ -167,8 +167,8 @@ def _named(path: Path) -> list[Path]:
     folders = _folders(path)
     if not folders:
         raise UserError(
-            f"{str(path)!r} is no source of Neuronpedia's export: it holds no features/batch-N.jsonl.gz and no "
-            "activations/batch-N.jsonl.gz, nor does a folder in it."
+            f"{str(path)!r} is not a source from Neuronpedia's export: neither it nor a folder in it has "
+            "features/batch-N.jsonl.gz or activations/batch-N.jsonl.gz."
         )
     return folders
 
@@ -183,7 +183,5 @@ def _names(exports: list[_Export], asked: str | None) -> list[str]:
     ]
     again = [name for at, name in enumerate(names) if name.casefold() in map(str.casefold, names[:at])]
     if again:
-        raise UserError(
-            f"two sources would both be called {again[0]!r}. Import them into stores of their own."
-        )
+        raise UserError(f"two sources would both be called {again[0]!r}. Import them into separate stores.")
     return names

@@ -33,9 +33,9 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _OTHERS = {
     "the corpus, and all contexts but those shown": "an export holds a few contexts of each feature",
-    "neighbours by encoder and by co-firing": "an export has a place for cosines of decoder directions alone",
-    "statistics but density, maximum and histogram": "an export has no place for them",
-    "who wrote an explanation, when, and from what": "an export has a place for its type and its model alone",
+    "neighbours by encoder and by co-firing": "an export has a place only for cosines of decoder directions",
+    "statistics other than density, maximum and histogram": "an export has no place for them",
+    "who wrote an explanation, when, and from what": "an export has a place only for its type and its model",
 }
 
 
@@ -43,7 +43,7 @@ def run(request: ExportRequest, progress: ProgressCallback) -> Summary:
     """Writes the folder `<to>/<model>/<source>` for each coder. Raises UserError, and then leaves nothing behind."""
     to = request.to.absolute()
     if to.exists():
-        raise UserError(f"{str(to)!r} is there already. Name a folder that is not.")
+        raise UserError(f"{str(to)!r} already exists. Choose a new folder.")
     summary = Summary("neuronpedia", str(request.to))
     export = _Export(request)
     workspace = Workspace(to.parent, to.name)
@@ -71,7 +71,7 @@ class _Export:
         self.model = str(request.options.get("model_id") or _NAME.sub("-", own).strip("-.") or "model")
         self.creator = str(request.options.get("creator_id"))
         if not _ID.fullmatch(self.model) or self.model.strip(".") == "":
-            raise UserError(f"--model-id {self.model!r}: accepted are 1 to 100 of A-Z a-z 0-9 . _ -")
+            raise UserError(f"--model-id {self.model!r}: accepted: 1 to 100 characters of A-Z a-z 0-9 . _ -")
         self.texts = self.store.vocabulary().texts
         self.types: set[str] = set()
         self.models: set[str] = set()

@@ -108,7 +108,8 @@ class Gathered:
         if isinstance(record, Figures):
             if record.latent in self.figures:
                 raise UserError(
-                    f"{self.source.path!r} holds latent {record.latent} twice. Remove one of them, or import one of the files."
+                    f"{self.source.path!r} holds latent {record.latent} twice. Remove one of them, or import only one of "
+                    "the files."
                 )
             self.figures[record.latent] = _Compact(record, self.texts)
             return

@@ -34,7 +34,7 @@ class Only:
         missing = [number for number in wanted if number not in found]
         if missing:
             raise UserError(
-                f"{str(folder)!r} has no {name.format(missing[0])}. Fetch it, or name those that are to be imported: --batches "
+                f"{str(folder)!r} has no {name.format(missing[0])}. Fetch it, or choose the ones to import: --batches "
                 f"{_ranges(found) or 'N'}."
             )
         return [found[number] for number in wanted]

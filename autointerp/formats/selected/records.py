@@ -66,7 +66,7 @@ def index(value: object, what: str) -> int:
 def text(value: object, what: str) -> str:
     """A text without what no store can hold. Raises UserError."""
     if not isinstance(value, str):
-        raise UserError(f"{what} is {said(value)}; accepted: a text.")
+        raise UserError(f"{what} is {said(value)}; accepted: a string.")
     return clean(value)
 
 
@@ -122,7 +122,7 @@ def context(latent: int, tokens: object, values: object, what: str) -> Context:
     activations = numbers(values, f"values of {what}", MAX_TOKENS)
     if len(told) != len(activations) or not told:
         raise UserError(
-            f"{what} has {len(told)} tokens and {len(activations)} values; they must be equal in number, and one at least."
+            f"{what} has {len(told)} tokens and {len(activations)} values; they must be equal in number, and at least one."
         )
     return Context(latent, told, activations)
 
@@ -162,7 +162,7 @@ def said(value: object) -> str:
 def _given(value: object, what: str) -> float:
     known = number(value, f"an entry of {what}")
     if known is None:
-        raise UserError(f"an entry of {what} is nothing; accepted: a number.")
+        raise UserError(f"an entry of {what} is null; accepted: a number.")
     return known
 
 

@@ -49,7 +49,7 @@ def write_store(
             gathered.append(coder)
         if not texts.lengths:
             raise UserError(
-                "the files hold no context at all, so there is nothing to browse. Name the files with activations too."
+                "the files hold no context at all, so there is nothing to browse. Give the files with activations too."
             )
         entries = [*vocabulary(list(texts.names)), PADDING]
         if not into.is_new:
@@ -71,7 +71,7 @@ def _gather(coder: Gathered, progress: ProgressCallback) -> None:
             progress(Progress(f"read {coder.source.name}", n, max(n, 1), "contexts"))
     progress(Progress(f"read {coder.source.name}", n, n, "contexts"))
     if not coder.n_latents:
-        raise UserError(f"{coder.source.path!r} holds no latent that was asked for.")
+        raise UserError(f"{coder.source.path!r} has none of the latents that were asked for.")
 
 
 def _write_corpus(
@@ -149,7 +149,7 @@ def _write_coder(store: Store, coder: Gathered, summary: Summary, progress: Prog
             "contexts", "the same latent has the same text more than once; the first is kept", repeats
         )
     if coder.n_negative:
-        summary.leave("activations", "below 0, and a store holds what fires", coder.n_negative)
+        summary.leave("activations", "below 0: a store keeps only activations that fire", coder.n_negative)
 
 
 def _column(coder: Gathered, name: str, summary: Summary) -> NDArray[np.float64]:
@@ -213,8 +213,8 @@ def _check_same(path: Path, gathered: Sequence[Gathered], texts: Texts, summary:
     """Raises StoreError unless the store was made of these very files."""
     store = Store.open(path)
     other = StoreError(
-        f"{path} holds another text. What is imported with selected contexts makes a new store: choose another folder, and "
-        "name all sources of one model in one command."
+        f"{path} holds another text. An import of selected contexts needs a new store: choose another folder, and give all "
+        "sources of one model in one command."
     )
     if store.tokens.shape != (len(texts.lengths), texts.ctx_len):
         raise other

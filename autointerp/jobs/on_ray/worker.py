@@ -137,7 +137,9 @@ class _WorkerResources(Resources):
 def _opened(brief: Brief) -> Store:
     """Raises UserError for another store than the job's."""
     where = f"on the worker {socket.gethostname()}"
-    shared = "Workers read the store's files: put it into a folder that all machines share under one path."
+    shared = (
+        "Workers read the store's files: put it into a folder that all machines share under the same path."
+    )
     try:
         store = Store.open(brief.store)
         known = fingerprint(store, str(brief.job.payload["coder"]))
@@ -146,9 +148,9 @@ def _opened(brief: Brief) -> Store:
     except StoreError as error:
         raise type(error)(f"{where}: {error}") from None
     except UserError as error:  # no such coder
-        raise StoreError(f"the store at {brief.store} {where} is another one: {error} {shared}") from None
+        raise StoreError(f"the store at {brief.store} {where} is a different one: {error} {shared}") from None
     if known != brief.fingerprint:
         raise StoreError(
-            f"the store at {brief.store} {where} is another one than where the command runs. {shared}"
+            f"the store at {brief.store} {where} is not the one where the command runs. {shared}"
         )
     return store

@@ -62,8 +62,8 @@ def load(spec: CoderSpec, subject: SubjectModel) -> FileCoder:
             else repr(listed)[:200]
         )
         raise CoderLoadError(
-            f"{source / CONFIG} lists transcoders that are kept elsewhere ({some}), and what a file names is not fetched. Give "
-            "one of them: a folder or file here, or owner/name/path@revision of the hub"
+            f"{source / CONFIG} lists transcoders that are kept elsewhere ({some}), and these are not fetched just because "
+            "a file names them. Give one of them: a folder or file here, or owner/name/path@revision on the hub"
         )
     path = folders.pick(spec, subject, coders, lambda each: _place(subject, each).hookpoint)
     match = LAYER.fullmatch(path.name)

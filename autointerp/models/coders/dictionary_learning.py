@@ -106,7 +106,7 @@ def read_config(folder: Path) -> Config:
     dict_class = dict_class if isinstance(dict_class, str) else ""
     if dict_class and dict_class not in CLASSES:
         raise CoderLoadError(
-            f"{path}: dict_class {dict_class!r:.80} is unknown. Read are {', '.join(CLASSES)}"
+            f"{path}: dict_class {dict_class!r:.80} is unknown. Supported: {', '.join(CLASSES)}"
         )
     layer = trainer.get("layer")
     submodule = trainer.get("submodule_name") or ""
@@ -204,6 +204,6 @@ def _class_of(path: Path, weights: Mapping[str, Tensor]) -> str:
     if len(fitting) == 1 and fitting[0] != "BatchTopKSAE":
         return fitting[0]
     raise CoderLoadError(
-        f"{path.parent} has no {CONFIG} that names its dict_class, and the weights alone do not tell: "
+        f"{path.parent} has no {CONFIG} that names its dict_class, and the weights alone do not show it: "
         f"{', '.join(sorted(held))[:300]}"
     )

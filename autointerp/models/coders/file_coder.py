@@ -15,8 +15,8 @@ from autointerp.models.coders.place import Place
 from autointerp.models.coders.topk import TopKEncoder
 
 ONE_LAYER = (
-    "One layer of a cross-layer transcoder: what an MLP gives is rebuilt by the latents of all layers together, so one alone "
-    "has no FVU, cross-entropy or promoted tokens."
+    "One layer of a cross-layer transcoder: an MLP's output is reconstructed by the latents of all layers together, so one "
+    "layer alone has no FVU, cross-entropy or promoted tokens."
 )
 
 
@@ -149,7 +149,7 @@ def at_place(
         return weights
     if normalized:
         raise CoderLoadError(
-            f"coder {source} normalizes what it reads, and reads a norm's output without its gain: that is not supported"
+            f"coder {source} normalizes its input, and reads a norm's output without its gain: that is not supported"
         )
     weights = dict(weights)
     if place.tap_gain is not None:

@@ -83,7 +83,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 def _numbers(path: Path, name: str, array: Any) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise CoderLoadError(f"{path}: {name!r} is no array of numbers")
+        raise CoderLoadError(f"{path}: {name!r} is not an array of numbers")
     if array.dtype.kind == "f" and array.dtype.itemsize == 8:
         array = array.astype(np.float32)
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False)).copy()
@@ -114,7 +114,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch's reader and its unpickler throw a dozen kinds
         if "weights_only" in str(error) or "WeightsUnpickler" in str(error) or "nsupported" in str(error):
             raise CoderLoadError(
-                f"{path} holds more than weights: it would run code when opened, and is never loaded"
+                f"{path} holds more than weights: opening it would run code, so it is never loaded"
             ) from error
         raise CoderLoadError(f"{damaged}: {reason(error)}") from error
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
@@ -122,7 +122,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     weights = {name: weight for name, weight in state.items() if isinstance(weight, Tensor)}
     for name, weight in weights.items():
         if weight.layout != torch.strided or weight.is_quantized or weight.device.type != "cpu":
-            raise CoderLoadError(f"{path}: {name!r} is no plain tensor")
+            raise CoderLoadError(f"{path}: {name!r} is not a plain tensor")
         if weight.numel() * weight.element_size() > weight.untyped_storage().nbytes():
             raise CoderLoadError(f"{path}: {name!r} has more entries than the file holds")
     return weights
@@ -181,11 +181,13 @@ def _text(path: Path) -> str:
     with reading(path, "a coder's settings", CoderLoadError), path.open("rb") as file:
         content = file.read(MAX_CONFIG + 1)
     if len(content) > MAX_CONFIG:
-        raise CoderLoadError(f"{path} has over {MAX_CONFIG >> 20} MB, which is no configuration of a coder")
+        raise CoderLoadError(
+            f"{path} has over {MAX_CONFIG >> 20} MB, too much for the configuration of a coder"
+        )
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CoderLoadError(f"{path} is no text in UTF-8") from error
+        raise CoderLoadError(f"{path} is not UTF-8 text") from error
 
 
 def _must_exist(path: Path) -> None:

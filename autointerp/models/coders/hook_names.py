@@ -32,8 +32,8 @@ HOOKS = (
 )  # fmt: skip
 """The names that are translated."""
 MID = (
-    "In transformers, the stream between attention and MLP is what the MLP's norm reads: the figures of cross-entropy replace "
-    "it there, and not in what goes on past the MLP."
+    "In transformers, the stream between attention and MLP is the input of the MLP's norm: the cross-entropy figures "
+    "replace it there, and not in the stream that goes past the MLP."
 )
 
 
@@ -92,7 +92,7 @@ def find(subject: SubjectModel, name: str) -> Named:
     layout = layouts.find(subject)
     if layout is None:
         raise CoderLoadError(
-            f"the coder's files name {name} of TransformerLens, which is not translated for {subject.architecture}; give the "
+            f"the coder's files name {name} of TransformerLens, which is not supported for {subject.architecture}; give the "
             f"module with --hookpoint, such as {', '.join(subject.suggestions()[:3])}, and --side input if it reads its input"
         )
     return _translated(subject, layout, name)
@@ -111,7 +111,8 @@ def _module(subject: SubjectModel, name: str) -> Named:
         except UnknownName:
             continue
     raise CoderLoadError(
-        f"the coder's files name the module {name!r:.200}, which {subject.name} has not. Is it the coder's model? Else give "
+        f"the coder's files name the module {name!r:.200}, which {subject.name} does not have. Is it the coder's model? If "
+        "so, give "
         f"--hookpoint, such as {', '.join(subject.suggestions()[:3])}"
     )
 
@@ -127,8 +128,8 @@ def _translated(subject: SubjectModel, found: Found, name: str) -> Named:
     match = re.fullmatch(r"blocks\.(\d{1,4})\.([\w.]+)", name)
     if match is None or f"blocks.N.{match[2]}" not in HOOKS:
         raise CoderLoadError(
-            f"the coder's files name {name:.200} of TransformerLens, which is no tensor of one module of transformers, or is "
-            f"not translated. Translated are {', '.join(HOOKS)}; else give --hookpoint"
+            f"the coder's files name {name:.200} of TransformerLens, which is not a tensor of a single module in "
+            f"transformers, or is not supported. Supported: {', '.join(HOOKS)}; otherwise give --hookpoint"
         )
     layer, hook = int(match[1]), match[2]
     if layer >= found.n_layers:
@@ -145,7 +146,7 @@ def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str) -> Nam
     def at(path: str, side: Side, *, written: bool = False, note: str = "", of: str = "") -> Named:
         if not path:
             raise CoderLoadError(
-                f"the coder's files name {name}, which is no tensor of one module in {subject.architecture}"
+                f"the coder's files name {name}, which is not a tensor of a single module in {subject.architecture}"
             )
         return Named(
             Tap(found.block(layer, path), side), None, found.block(layer, of) if of else "", written, note
@@ -211,8 +212,9 @@ def gain_of(subject: SubjectModel, path: str, name: str) -> Tensor:
     expected = x / x.pow(2).mean().sqrt() * gain
     if not torch.allclose(norm(x).float(), expected, rtol=1e-3, atol=1e-4):
         raise CoderLoadError(
-            f"the coder's files name {name}, which is a LayerNorm in {subject.architecture}: up to TransformerLens 2 that was "
-            f"its output with gain and bias, since then, or with folded norms, without, and the files do not say which. If it "
+            f"the coder's files name {name}, which is a LayerNorm in {subject.architecture}: up to TransformerLens 2 that "
+            "was its output with gain and bias; since then, or with folded norms, it is without them; and the files do "
+            "not say which. If it "
             f"was the output, give --hookpoint {path}"
         )
     if float(gain.abs().min()) <= 1e-6 * float(gain.abs().max()):
@@ -227,7 +229,7 @@ def attention(subject: SubjectModel, layer: int) -> Named:
     found = layouts.find(subject)
     if found is None or layer >= found.n_layers:
         raise CoderLoadError(
-            f"{subject.name} has no attention in layer {layer} that is known; give --hookpoint"
+            f"{subject.name} has no known attention module in layer {layer}; give --hookpoint"
         )
     return Named(Tap(found.block(layer, found.layout.attention), "output"), written=True)
 

@@ -70,7 +70,7 @@ def download(source: str, hookpoint: str | None = None) -> Path:
     except Exception as error:  # the hub's own errors, httpx's, and OSError
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CoderLoadError(
-            f"no coder at {source}: no such folder, and the hub did not give it ({reason})"
+            f"no coder at {source}: no such folder, and the hub did not provide it ({reason})"
         ) from error
     path = Path(snapshot, name.folder)
     if not path.exists():

@@ -45,7 +45,7 @@ def _why_unknown(path: Path, hookpoint: str | None) -> str:
     if not path.exists():
         return f"no coder at {path}. {give}"
     if not path.is_dir():
-        return f"{path} is a file of no known coder format. {give}"
+        return f"{path} is not a file of a known coder format. {give}"
     pickles = [file.name for file in path.iterdir() if file.suffix in PICKLES]
     hint = f" Its {pickles[0]} is a pickle, which is never loaded." if pickles else ""
     where = f" for hookpoint {hookpoint}" if hookpoint else ""

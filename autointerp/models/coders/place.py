@@ -48,5 +48,5 @@ def choose(spec: CoderSpec, subject: SubjectModel, kind: str, own: Callable[[], 
     is_sae = kind == "sae"
     side: Side = spec.side or ("output" if is_sae else "input")
     tap = Tap(hookpoint, side)
-    notes = () if place is None else (f"Read at {tap}, as told; the coder's files say {place.tap}.",)
+    notes = () if place is None else (f"Read at {tap}, as requested; the coder's files say {place.tap}.",)
     return Place(hookpoint, tap, tap if is_sae else Tap(hookpoint, "output"), notes=notes)

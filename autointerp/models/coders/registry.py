@@ -54,14 +54,14 @@ class CoderFormat:
 KINDS = {
     kind.name: kind
     for kind in (
-        CoderKind("sae", "SAE", "rebuilds the activations that it reads"),
-        CoderKind("transcoder", "transcoder", "rebuilds a module's output from its input"),
-        CoderKind("skip_transcoder", "skip transcoder", "a transcoder with a linear path beside its latents"),
+        CoderKind("sae", "SAE", "reconstructs the activations that it reads"),
+        CoderKind("transcoder", "transcoder", "reconstructs a module's output from its input"),
+        CoderKind("skip_transcoder", "skip transcoder", "a transcoder with a linear path in addition to its latents"),
         CoderKind(
             "cross_layer_transcoder", "cross-layer transcoder",
-            "reads one layer and writes to it and to later ones; only what it reads is used here",
+            "reads one layer and writes to it and to later ones; only its reading side is used here",
         ),
-        CoderKind("neurons", "neurons", "an MLP's own neurons, the largest of each token", is_control=True),
+        CoderKind("neurons", "neurons", "an MLP's own neurons, the largest on each token", is_control=True),
         CoderKind("random", "random control", "an SAE with random weights, not trained", is_control=True),
     )
 }  # fmt: skip
@@ -70,7 +70,7 @@ FORMATS = {
     for form in (
         CoderFormat(
             "neurons", "autointerp.models.coders.neurons", "neurons:HOOKPOINT[:K]",
-            "the neurons of an MLP, the K largest of each token", generated=True,
+            "the neurons of an MLP, the K largest on each token", generated=True,
         ),
         CoderFormat(
             "random", "autointerp.models.coders.random", "random:HOOKPOINT:N_LATENTS:K[:SEED]",

@@ -48,7 +48,7 @@ NORMALIZATIONS: dict[str, type[Normalization] | None] = {
     "expected_average_only_in": None, "covariance_whitening": None,
 }  # fmt: skip
 UNSCALED = (
-    "cfg.json says that activations were scaled in training ({}), by a factor that is in no file; as in SAELens, none is "
+    "cfg.json says that activations were scaled in training ({}), by a factor that no file states; as in SAELens, none is "
     "applied. If the FVU is high, that is why."
 )
 CENTRED = (
@@ -58,7 +58,7 @@ CENTRED = (
 """Repositories whose coders were trained on a centred stream, by SAELens' own list; their cfg.json does not say so."""
 MAY_BE_CENTRED = (
     "cfg.json does not say whether the weights of the model were centred in training (center_writing_weights of "
-    "TransformerLens), and they are taken as they are. If the FVU is high, add "
+    "TransformerLens), and they are used as they are. If the FVU is high, add "
     '"model_from_pretrained_kwargs": {"center_writing_weights": true} to cfg.json.'
 )
 
@@ -128,7 +128,7 @@ def read_config(path: Path) -> Config:
     if architecture not in KINDS:
         why = f" cannot be read: {UNREADABLE[architecture]}" if architecture in UNREADABLE else " is unknown"
         raise CoderLoadError(
-            f"{path}: the architecture {architecture!r:.80}{why}. Read are {', '.join(KINDS)}"
+            f"{path}: the architecture {architecture!r:.80}{why}. Supported: {', '.join(KINDS)}"
         )
     k = positive(path, {"k": raw.get("k", kwargs.get("k"))}, "k") if architecture == "topk" else 0
     normalize = raw.get("normalize_activations") or "none"

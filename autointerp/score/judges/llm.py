@@ -138,7 +138,7 @@ def ask_all(client: Client, questions: Sequence[Question[Any]], cancel: CancelTo
     n = len(questions)
     if len(ended) < n:
         raise Cancelled(
-            f"Stopped when {len(ended)} of {n} questions had been asked. What was answered is kept."
+            f"Stopped when {len(ended)} of {n} questions had been asked. The answers so far are kept."
         )
     errors = [answer for answer in ended.values() if isinstance(answer, LLMError)]
     failure = next((error for error in errors if not isinstance(error, BadAnswer | Refused)), None)

@@ -47,7 +47,7 @@ class ServedTextModel:
         finally:
             undo()
         if failure is None and len(values) < len(questions):
-            failure = Cancelled("Stopped before all questions had been asked. What was answered is kept.")
+            failure = Cancelled("Stopped before all questions had been asked. The answers so far are kept.")
         if failure is not None:
             failure.usage = usage
             raise failure

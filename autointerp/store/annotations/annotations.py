@@ -357,7 +357,7 @@ class Annotations:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
             loose = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
         found += [
-            f"a row of {table} names a row of {parent} that is not there" for table, _, parent, _ in loose
+            f"a row of {table} names a row of {parent} that does not exist" for table, _, parent, _ in loose
         ]
         return [
             f"{str(self.path)!r} is damaged ({text}). Restore it from a copy."

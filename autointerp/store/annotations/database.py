@@ -243,10 +243,10 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if application != APPLICATION_ID and (application or version or tables):
-            raise StoreDamaged(f"{str(self.path)!r} is a SQLite file of another program. Move it away.")
+            raise StoreDamaged(f"{str(self.path)!r} is a SQLite file from another program. Move it away.")
         if version > VERSION:
             raise StoreTooNew(
-                f"{str(self.path)!r} has format {version}; this program knows formats up to {VERSION}."
+                f"{str(self.path)!r} has format {version}; this program reads formats up to {VERSION}."
                 " Update autointerp."
             )
         self._refuse_others(connection, version)
@@ -260,7 +260,7 @@ class Database:
             kind, name = place
             if (kind in ("view", "trigger") or place in ours) and text != ours.get(place):
                 raise StoreDamaged(
-                    f"{str(self.path)!r} is damaged or foreign: its {kind} {name[:60]!r} is none of this program's. "
+                    f"{str(self.path)!r} is damaged or foreign: its {kind} {name[:60]!r} is not one of this program's. "
                     "Restore the file from a copy or move it away."
                 )
         missing = [name for kind, name in ours if (kind, name) not in present]

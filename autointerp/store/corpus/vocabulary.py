@@ -84,8 +84,8 @@ class Vocabulary:
     def _check(self, token: int) -> int:
         if not 0 <= token < len(self._bytes):
             raise CorpusError(
-                f"token id {token} is outside the vocabulary of {len(self._bytes)} tokens. If it is in the corpus, its file is "
-                "damaged: `autointerp info --check` tells."
+                f"token id {token} is outside the vocabulary of {len(self._bytes)} tokens. If it is in the corpus, its "
+                "file is damaged: check with `autointerp info --check`."
             )
         return int(token)
 

@@ -100,9 +100,7 @@ class EmbeddingWriter:
         assert self._vectors is not None
         assert self._blocks is not None
         if not np.isfinite(vectors).all():
-            raise BadActivations(
-                "the embedder gave NaN or infinity for some windows; nothing of them was stored."
-            )
+            raise BadActivations("the embedder gave NaN or infinity for some windows; these were not stored.")
         at = self._header + number * self.block * self.dim * _DTYPE.itemsize
         with writing(self.folder):
             self._vectors.seek(at)
