@@ -51,5 +51,5 @@ def not_a_file(path: str | Path) -> str | None:
 
 def reason(error: BaseException, most: int = 300) -> str:
     """The first line of what an error says, or what it is."""
-    told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return str(told).splitlines()[0][:most]
+    message = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(message).splitlines()[0][:most]

@@ -34,8 +34,8 @@ def document(report: Report) -> dict[str, Any]:
         "confusion": _confusions(report),
         "estimates": [_part(part) for part in report.parts],
         "calibration": [
-            {"score": key, "scorer": key.split("~")[0], **_calibration(found, key.split("~")[0])}
-            for key, found in report.calibrations.items()
+            {"score": key, "scorer": key.split("~")[0], **_calibration(judge, key.split("~")[0])}
+            for key, judge in report.calibrations.items()
         ],
         "human": [
             {
@@ -45,8 +45,8 @@ def document(report: Report) -> dict[str, Any]:
                 "n_floor": human.n_floor,
                 "floor": _estimate(human.floor),
                 "judges": [
-                    {"score": key, "n": n, "rank_correlation": _estimate(found)}
-                    for key, (found, n) in human.judges.items()
+                    {"score": key, "n": n, "rank_correlation": _estimate(judge)}
+                    for key, (judge, n) in human.judges.items()
                 ],
                 "same_questions": None if human.beside is None else asdict(human.beside)
                 | {"difference": _estimate(human.beside.difference)},
@@ -85,16 +85,16 @@ def _confusions(report: Report) -> list[dict[str, Any]]:
     made = []
     for at, first in enumerate(raters):
         for second in raters[at + 1 :]:
-            found, counts = report.pair(first, second)
-            made.append({"raters": [first, second], **_agreement(found), "counts": counts.tolist()})
+            agreement, counts = report.pair(first, second)
+            made.append({"raters": [first, second], **_agreement(agreement), "counts": counts.tolist()})
     return made
 
 
-def _agreement(found: Agreement) -> dict[str, Any]:
+def _agreement(agreement: Agreement) -> dict[str, Any]:
     return {
-        "n_items": found.n_items,
-        "n_pairs": found.n_pairs,
-        **{name: _estimate(getattr(found, name)) for name in ("raw", "kappa", "alpha")},
+        "n_items": agreement.n_items,
+        "n_pairs": agreement.n_pairs,
+        **{name: _estimate(getattr(agreement, name)) for name in ("raw", "kappa", "alpha")},
     }
 
 
@@ -113,22 +113,22 @@ def _part(part: Part) -> dict[str, Any]:
     }
 
 
-def _calibration(found: Calibration, scorer: str = "") -> dict[str, Any]:
+def _calibration(calibration: Calibration, scorer: str = "") -> dict[str, Any]:
     theirs = paper(scorer)
     return {
-        "n": found.n,
-        "n_right": found.n_right,
-        "n_wrong": found.n_wrong,
+        "n": calibration.n,
+        "n_right": calibration.n_right,
+        "n_wrong": calibration.n_wrong,
         "bins": [
             {"low": each.low, "high": each.high, "n": each.n, "right": _estimate(each.right)}
-            for each in found.bins
+            for each in calibration.bins
         ],
-        "auroc": _estimate(found.auroc),
-        "rank_correlation": _estimate(found.correlation),
-        "n_graded": found.n_graded,
+        "auroc": _estimate(calibration.auroc),
+        "rank_correlation": _estimate(calibration.correlation),
+        "n_graded": calibration.n_graded,
         "paper": None if theirs is None else {**(_estimate(theirs) or {}), "n": PAPER_N},
-        "high_but_wrong": list(found.high_but_wrong),
-        "low_but_right": list(found.low_but_right),
+        "high_but_wrong": list(calibration.high_but_wrong),
+        "low_but_right": list(calibration.low_but_right),
     }
 
 

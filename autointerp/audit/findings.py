@@ -148,29 +148,29 @@ def _agreement(report: Report) -> Iterator[str]:
     if len(raters) < 2:
         yield "Only one rater so far, so agreement between people is not known."
         return
-    found, right = report.agreement, report.agreement_right
-    if not found.n_items or found.raw is None:
+    agreement, right = report.agreement, report.agreement_right
+    if not agreement.n_items or agreement.raw is None:
         yield "No item has verdicts by two raters yet, so their agreement is not known."
         return
     two = len(raters) == 2
-    if found.n_items < MIN_JUDGED:
+    if agreement.n_items < MIN_JUDGED:
         yield (
-            f"{_items(found.n_items)} judged by two raters: too few to measure their agreement (at least {MIN_JUDGED} are "
+            f"{_items(agreement.n_items)} judged by two raters: too few to measure their agreement (at least {MIN_JUDGED} are "
             "needed)."
         )
         return
-    coefficient = found.kappa if two else found.alpha
+    coefficient = agreement.kappa if two else agreement.alpha
     named = "Cohen's kappa" if two else "Krippendorff's alpha"
-    text = f"Two raters give the same verdict in {percent(found.raw.value)} of {_count(found.n_pairs)} pairs of verdicts on "
-    text += f"{_items(found.n_items)}"
+    text = f"Two raters give the same verdict in {percent(agreement.raw.value)} of {_count(agreement.n_pairs)} pairs of "
+    text += f"verdicts on {_items(agreement.n_items)}"
     if two:
-        text = f"{_list([each.rater for each in raters])} give the same verdict on {percent(found.raw.value)} of "
-        text += f"{_items(found.n_items)}"
+        text = f"{_list([each.rater for each in raters])} give the same verdict on {percent(agreement.raw.value)} of "
+        text += f"{_items(agreement.n_items)}"
     if coefficient is None:
         text += f"; all verdicts are the same, so {named} is not defined"
     else:
         text += f"; {named} {number(coefficient)}"
-    few = found.n_items < agree.MIN_ITEMS
+    few = agreement.n_items < agree.MIN_ITEMS
     yield text + (f". Too few for an interval (at least {agree.MIN_ITEMS} are needed)." if few else ".")
     of_right = right.kappa if two else right.alpha
     if of_right is not None and right.raw is not None:
@@ -203,49 +203,53 @@ def _controls(report: Report) -> Iterator[str]:
     if not seen:
         return
     fooled = sum(each.controls_right for each in report.raters)
-    each = _each(report, lambda one: f"{one.controls_right} of {one.controls}" if one.controls else None)
+    each = _each(
+        report, lambda rater: f"{rater.controls_right} of {rater.controls}" if rater.controls else None
+    )
     yield (
         f"Of {_count(seen)} verdict{'' if seen == 1 else 's'} on controls, explanations of other features, {_count(fooled)} "
         f"{'calls' if fooled == 1 else 'call'} them right{each if len(report.raters) > 1 else ''}."
     )
-    for one in report.raters:
-        if (gap := _above_controls(one)) is not None and gap.low is not None and gap.low <= 0:
-            few = " with so few controls" if one.controls < FEW_CONTROLS and gap.value > 0 else ""
+    for rater in report.raters:
+        if (gap := _above_controls(rater)) is not None and gap.low is not None and gap.low <= 0:
+            few = " with so few controls" if rater.controls < FEW_CONTROLS and gap.value > 0 else ""
             yield (
-                f"{one.rater}'s verdicts cannot be told apart from guesses{few}: {one.controls_right} of {one.controls} "
-                f"controls called right, and {one.n_right} of {one.n - one.n_unreadable} explanations."
+                f"{rater.rater}'s verdicts cannot be told apart from guesses{few}: {rater.controls_right} of {rater.controls} "
+                f"controls called right, and {rater.n_right} of {rater.n - rater.n_unreadable} explanations."
             )
 
 
-def _above_controls(one: RaterFigures) -> Estimate | None:
+def _above_controls(rater: RaterFigures) -> Estimate | None:
     """How much more often a rater calls an explanation right than a control."""
-    n = one.n - one.n_unreadable
-    if one.controls < MIN_CONTROLS or n < MIN_JUDGED:
+    n = rater.n - rater.n_unreadable
+    if rater.controls < MIN_CONTROLS or n < MIN_JUDGED:
         return None
-    own, control = one.n_right / n, one.controls_right / one.controls
-    return difference(Estimate(own, *wilson(own, n)), Estimate(control, *wilson(control, one.controls)))
+    own, control = rater.n_right / n, rater.controls_right / rater.controls
+    return difference(Estimate(own, *wilson(own, n)), Estimate(control, *wilson(control, rater.controls)))
 
 
 def _scores(report: Report, name: Names) -> Iterator[str]:
-    for key, found in report.calibrations.items():
-        yield _score(name(key), found, key.split("~")[0])
+    for key, calibration in report.calibrations.items():
+        yield _score(name(key), calibration, key.split("~")[0])
 
 
-def _score(name: str, found: Calibration, scorer: str | None) -> str:
+def _score(name: str, calibration: Calibration, scorer: str | None) -> str:
     title = name[:1].upper() + name[1:]
-    counts = f"{_count(found.n_right)} right, {_count(found.n_wrong)} not"
-    if found.auroc is None or found.auroc.low is None or found.auroc.high is None:
+    counts = f"{_count(calibration.n_right)} right, {_count(calibration.n_wrong)} not"
+    if calibration.auroc is None or calibration.auroc.low is None or calibration.auroc.high is None:
         text = f"{title}: too few for an AUROC ({counts}; at least {MIN_CLASS} of each are needed)"
     else:
-        text = f"{title}: AUROC {number(found.auroc)} as a predictor of right ({counts})"
-        if round(found.auroc.low, 2) <= 0.5 <= round(found.auroc.high, 2):
+        text = f"{title}: AUROC {number(calibration.auroc)} as a predictor of right ({counts})"
+        if round(calibration.auroc.low, 2) <= 0.5 <= round(calibration.auroc.high, 2):
             text += ", which cannot be told apart from chance"
-        elif found.auroc.high < 0.5:
+        elif calibration.auroc.high < 0.5:
             text += ": right explanations have the lower scores"
-    if found.correlation is None:
-        few = found.n_graded < MIN_PAIRS
-        return text + (f"; {_items(found.n_graded)} are too few for a rank correlation." if few else ".")
-    text += f"; rank correlation with the grade {number(found.correlation)}, n {_count(found.n_graded)}"
+    if calibration.correlation is None:
+        few = calibration.n_graded < MIN_PAIRS
+        return text + (
+            f"; {_items(calibration.n_graded)} are too few for a rank correlation." if few else "."
+        )
+    text += f"; rank correlation with the grade {number(calibration.correlation)}, n {_count(calibration.n_graded)}"
     theirs = paper(scorer or "")
     if theirs is not None:
         text += f" (in the paper {number(theirs)}, n {PAPER_N}, on a scale of four)"
@@ -263,8 +267,8 @@ def _humans(report: Report, name: Names) -> Iterator[str]:
             n = f"{_count(human.n_floor)} control{'' if human.n_floor == 1 else 's'}"
             floor = f"; on {n} it is {number(human.floor)}, the floor"
         text = f"{_sentence(task)} score is {number(human.score)} on average (balanced accuracy, n {_count(human.n)}){floor}."
-        for key, (found, n) in human.judges.items():
-            text += f" Rank correlation with {name(key)} {number(found)}, n {_count(n)}."
+        for key, (agreement, n) in human.judges.items():
+            text += f" Rank correlation with {name(key)} {number(agreement)}, n {_count(n)}."
         yield text
         if human.beside is not None and human.beside.n >= MIN_JUDGED:
             both = human.beside

@@ -35,17 +35,17 @@ def same_questions(
         item = audit.items[rating.item]
         if rating.task != task or not rating.judged or rating.round or item.is_control:
             continue
-        found = human_score(resources, item, rating)
+        score = human_score(resources, item, rating)
         if (
-            found.judge is None
-            or found.both is None
-            or found.human.value is None
-            or found.judge.value is None
+            score.judge is None
+            or score.both is None
+            or score.human.value is None
+            or score.judge.value is None
         ):
             continue
-        values.setdefault(rating.item, []).append((found.human.value, found.judge.value))
-        n_same += sum(n for (mine, theirs), n in found.both.items() if mine == theirs)
-        n_questions += sum(found.both.values())
+        values.setdefault(rating.item, []).append((score.human.value, score.judge.value))
+        n_same += sum(n for (mine, theirs), n in score.both.items() if mine == theirs)
+        n_questions += sum(score.both.values())
     if not values:
         return None
     pairs = np.array([np.mean(each, axis=0) for each in values.values()])

@@ -156,9 +156,9 @@ def report(
     explainers = {explanation.id: explanation.explainer for explanation in annotations.explanations_of(ids)}
     ratings = [rating for rating in ratings if rating.role == "adjudicator" or rating.rater in chosen]
     beside: dict[HumanTask, SameQuestions] = {
-        task: found
+        task: comparison
         for task in HUMAN_TASKS
-        if (found := same_questions(resources, audit, ratings, task)) is not None
+        if (comparison := same_questions(resources, audit, ratings, task)) is not None
     }
     return of_ratings(audit, ratings, chosen, explainers, right=right, beside=beside)
 
@@ -299,9 +299,9 @@ def _human(
     judges = {}
     for label, values in automatic.items():
         both = some & plain & ~np.isnan(values)
-        found = rank_correlation(scores[both], values[both]) if label.split("~")[0] == task else None
-        if found is not None:
-            judges[label] = found, int(both.sum())
+        correlation = rank_correlation(scores[both], values[both]) if label.split("~")[0] == task else None
+        if correlation is not None:
+            judges[label] = correlation, int(both.sum())
     return Human(task, len(own), _mean(own), len(floor), _mean(floor), judges, beside)
 
 

@@ -138,9 +138,9 @@ def as_text(answer: "Price", missing: "list[Supply]", store: str) -> str:
     if pairs:
         lines += ["", table(_PAIRS, [_pair(pair) for pair in pairs])]
     for measure, title in _ERRORS.items():
-        if found := [pair for pair in answer.comparisons if pair.measure == measure]:
+        if measured := [pair for pair in answer.comparisons if pair.measure == measure]:
             header = ("first", "second", f"{title} difference", "95 % interval", "p", "told apart")
-            lines += ["", table(header, [_error(pair) for pair in found])]
+            lines += ["", table(header, [_error(pair) for pair in measured])]
     if few := left_out(answer):
         lines += ["", few]
     for supply in missing:

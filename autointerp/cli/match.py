@@ -111,7 +111,9 @@ def describe(
         if latents:
             rows[-1]["latents"] = _latents(store, pairs, first, second, definition)
     unmatched = [
-        {"coders": list(names), "absent": found.absent} for names, found in pairs.items() if not found.parts
+        {"coders": list(names), "absent": directions.absent}
+        for names, directions in pairs.items()
+        if not directions.parts
     ]
     document = {"store": str(store.path), **same, "pairs": rows, "unmatched": unmatched}
     if len(coders) > 2:
@@ -160,11 +162,13 @@ def _splits(resources: "Resources", coders: list[str], progress: "ProgressCallba
     rows = []
     for two in combinations(coders, 2):
         pair = coactivation.pair(resources.store, *two)
-        found = coactivation.read(results.obtain(resources, "coactivation", pair, progress=progress), pair)
+        coactivations = coactivation.read(
+            results.obtain(resources, "coactivation", pair, progress=progress), pair
+        )
         for first, second in (two, two[::-1]):
             latents = [
                 {**split._asdict(), "parts": [part._asdict() for part in split.parts]}
-                for split in found.split(first)
+                for split in coactivations.split(first)
             ]
             rows.append({"coders": [first, second], "latents": latents})
     return rows
@@ -177,12 +181,12 @@ def _latents(
     from autointerp.compare.overlap import alignment
     from autointerp.compare.sharing import between
 
-    found = between(pairs, first, second)
-    smallest = alignment(found, definition)
+    directions = between(pairs, first, second)
+    smallest = alignment(directions, definition)
     rows = []
     for latent in store.coder(first).table().live.tolist():
         row: dict[str, Any] = {"latent": latent, "alignment": float(smallest[latent])}
-        for name, part in found.parts.items():
+        for name, part in directions.parts.items():
             columns = {key: column for key, column in vars(part.sides[0]).items() if key != "floor"}
             values = {key: column[latent].item() for key, column in columns.items()}
             row[name] = {key: None if value == -1 else value for key, value in values.items()}
@@ -264,10 +268,10 @@ def _two(value: float | None) -> str:
 def describe_meaning(store: "Store", meanings: "Sequence[Meaning]", *, latents: bool) -> dict[str, Any]:
     """The document behind `match --by meaning --json`."""
     rows = []
-    for found in meanings:
-        row = {name: value for name, value in vars(found).items() if name != "sides"}
+    for meaning in meanings:
+        row = {name: value for name, value in vars(meaning).items() if name != "sides"}
         if latents:
-            row["latents"] = [_explained(side) for side in found.sides]
+            row["latents"] = [_explained(side) for side in meaning.sides]
         rows.append(row)
     return {"store": str(store.path), "by": "meaning", "pairs": rows}
 

@@ -92,15 +92,17 @@ def windows(store: Store, first: LatentActivations, second: LatentActivations, w
     """All windows of `window` tokens in which one of two latents fires, side by side from the start of each context."""
     width = check_window(window, store.ctx_len)
     per_context = -(-store.ctx_len // width)
-    found = [positive_windows(acts, ctx_len=store.ctx_len, window=width) for acts in (first, second)]
-    places = [each.context * per_context + each.start // width for each in found]
+    positive = [positive_windows(acts, ctx_len=store.ctx_len, window=width) for acts in (first, second)]
+    places = [each.context * per_context + each.start // width for each in positive]
     inside = [np.isin(places[side], places[1 - side], assume_unique=True) for side in (0, 1)]
-    spans = [np.stack([each.context, each.start, each.stop], axis=1) for each in found]
-    strength = [each.maximum.astype(np.float64) / max(each.maximum.max(initial=0), 1e-30) for each in found]
+    spans = [np.stack([each.context, each.start, each.stop], axis=1) for each in positive]
+    strength = [
+        each.maximum.astype(np.float64) / max(each.maximum.max(initial=0), 1e-30) for each in positive
+    ]
     parts = {"both": (0, inside[0]), "first": (0, ~inside[0]), "second": (1, ~inside[1])}
     return Windows(
         {group: spans[side][chosen] for group, (side, chosen) in parts.items()},
-        {group: found[side].peak[chosen] for group, (side, chosen) in parts.items()},
+        {group: positive[side].peak[chosen] for group, (side, chosen) in parts.items()},
         {group: strength[side][chosen] for group, (side, chosen) in parts.items()}
         | {"both": np.minimum(strength[0][inside[0]], strength[1][inside[1]])},
     )

@@ -153,11 +153,11 @@ def _cost(
 ) -> tuple[str, str]:
     """Which of two groups costs more cross-entropy, and by how much; empty where no pair of them was compared."""
     wanted = {frozenset((first.coder, second.coder)) for first in above for second in below}
-    found = [pair for pair in price.by("ce_increase") if frozenset((pair.first, pair.second)) in wanted]
-    if not found:
+    pairs = [pair for pair in price.by("ce_increase") if frozenset((pair.first, pair.second)) in wanted]
+    if not pairs:
         return "", ""
     first = {side.coder for side in above}
-    signed = [(pair, 1 if pair.first in first else -1) for pair in found]
+    signed = [(pair, 1 if pair.first in first else -1) for pair in pairs]
     signs = {0 if not pair.apart else 1 if pair.difference.value * sign > 0 else -1 for pair, sign in signed}
     more = {1: "more than", -1: "less than"}
     if len(signs) > 1:
@@ -196,12 +196,12 @@ def _less_error(price: Price, measure: Measure, skip: Sequence[Side], plain: Seq
     made = []
     for first in skip:
         for second in plain:
-            found = [
+            pairs = [
                 pair for pair in price.by(measure) if {pair.first, pair.second} == {first.coder, second.coder}
             ]
-            if not found:
+            if not pairs:
                 continue
-            pair = found[0]
+            pair = pairs[0]
             sign = 1 if pair.first == first.coder else -1
             value, low, high = _signed(pair, sign, 4)
             lower = pair.difference.value * sign < 0

@@ -114,13 +114,13 @@ class Coactivation:
         ]
 
 
-def pair(store: Store, one: str, other: str) -> tuple[str, str]:
+def pair(store: Store, first: str, second: str) -> tuple[str, str]:
     """The two in the order in which coders are compared. Raises UserError for a coder and itself, UnknownName."""
-    if one == other:
-        raise UserError(f"{one} cannot be compared with itself: choose another coder.")
-    for name in (one, other):
+    if first == second:
+        raise UserError(f"{first} cannot be compared with itself: choose another coder.")
+    for name in (first, second):
         store.coder(name)
-    return in_order(one, other)
+    return in_order(first, second)
 
 
 def pairs(store: Store) -> list[tuple[str, str]]:

@@ -59,13 +59,13 @@ def known(
 ) -> dict[tuple[str, str], Score]:
     """The kept ones of this explanation on this latent, with their judged examples, by scorer and the hash of their
     configuration."""
-    found = {}
+    scores = {}
     for option in options:
         table = resources.store.result(_derivation(resources, explanation, coder, latent, option))
         if table is not None:
             made = _score(table)
-            found[made.scorer, made.config_hash] = made
-    return found
+            scores[made.scorer, made.config_hash] = made
+    return scores
 
 
 def _score(table: pa.Table) -> Score:

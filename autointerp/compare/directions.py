@@ -93,7 +93,7 @@ def compute(
     progress(Progress("load weights", 3, 3, "files"))
     exact_up_to = int(parameters.get("exact_up_to", EXACT_LATENTS))
     n = loaded[0].n_latents
-    found: dict[str, Matched] = {}
+    parts: dict[str, Matched] = {}
     absent: dict[str, str] = {}
     for part in PARTS:
         reason = why_apart(part, loaded[0], loaded[1], subject.d_model)
@@ -104,11 +104,11 @@ def compute(
         assert a is not None
         assert b is not None
         stage = f"match by {part}"
-        found[part] = match(
+        parts[part] = match(
             a, b, exact_up_to=exact_up_to,
             done=lambda rows, stage=stage: progress(Progress(stage, rows, n, "latents")),
         )  # fmt: skip
-    return _table(found, absent, [coder.n_latents for coder in loaded])
+    return _table(parts, absent, [coder.n_latents for coder in loaded])
 
 
 def why_apart(part: str, first: "SparseCoder", second: "SparseCoder", d_model: int) -> str | None:
@@ -139,12 +139,12 @@ def _space(tap: "Tap | None", width: int, d_model: int) -> str:
     return f"{tap}, {width} wide"
 
 
-def _table(found: Mapping[str, "Matched"], absent: Mapping[str, str], sizes: Sequence[int]) -> pa.Table:
+def _table(parts: Mapping[str, "Matched"], absent: Mapping[str, str], sizes: Sequence[int]) -> pa.Table:
     """One row for each latent of the first coder, then of the second."""
     from autointerp.compare.matching import from_second
 
     columns: dict[str, NDArray] = {}
-    for part, matched in found.items():
+    for part, matched in parts.items():
         sides = (
             (matched.partner, matched.cosine, matched.there),
             (*from_second(matched, sizes[1]), matched.back),
@@ -158,8 +158,8 @@ def _table(found: Mapping[str, "Matched"], absent: Mapping[str, str], sizes: Seq
     facts = {
         "sizes": list(sizes),
         "absent": dict(absent),
-        "method": {part: matched.method for part, matched in found.items()},
-        "floors": {part: matched.floors for part, matched in found.items()},
+        "method": {part: matched.method for part, matched in parts.items()},
+        "floors": {part: matched.floors for part, matched in parts.items()},
     }
     return with_facts(pa.table(columns or {"none": np.zeros(0)}), facts)
 

@@ -47,7 +47,7 @@ def explained(
             )
     known = resources.embedder(embedder)
     embed_explanations(annotations, known, coders, progress=progress)
-    found = []
+    newest = []
     for coder in coders:
         index = index_of(annotations, known, coder)
         index.embed_missing()  # what was written meanwhile
@@ -55,10 +55,10 @@ def explained(
         latents = np.array(index.latents, dtype=np.int64)
         inside = latents < store.coder(coder).info.n_latents
         made_by = index.table["made_by"].value_counts().to_pylist()
-        found.append(
+        newest.append(
             Explanations(latents[inside], vectors[inside], {way["values"]: way["counts"] for way in made_by})
         )
-    return found
+    return newest
 
 
 _kept: dict[tuple[str, str], tuple[pa.Table, str]] = {}
@@ -66,15 +66,15 @@ _kept: dict[tuple[str, str], tuple[pa.Table, str]] = {}
 
 def hashes(resources: Resources, coders: Sequence[str]) -> dict[str, str]:
     """By coder, a hash of its shown explanations: which latents have which texts."""
-    found = {}
+    by_coder = {}
     for coder in coders:
         place = (str(resources.annotations.path), coder)
         table = resources.annotations.summary(coder)  # the same object until something changes
         kept = _kept.get(place)
         if kept is None or kept[0] is not table:
             kept = _kept[place] = (table, _hash(table))
-        found[coder] = kept[1]
-    return found
+        by_coder[coder] = kept[1]
+    return by_coder
 
 
 def _hash(table: pa.Table) -> str:

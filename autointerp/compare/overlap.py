@@ -56,35 +56,35 @@ def check_threshold(threshold: float) -> float:
     return threshold
 
 
-def apart(found: Directions) -> str:
+def apart(directions: Directions) -> str:
     """What to tell about two coders that have no directions in one space."""
     return (
-        f"{' and '.join(found.coders)} have no directions in one space, so their latents cannot be matched by cosine. "
-        f"{' '.join(found.absent.values())} Compare them by where they activate."
+        f"{' and '.join(directions.coders)} have no directions in one space, so their latents cannot be matched by cosine. "
+        f"{' '.join(directions.absent.values())} Compare them by where they activate."
     )
 
 
-def alignment(found: Directions, definition: str = "assigned") -> Float:
+def alignment(directions: Directions, definition: str = "assigned") -> Float:
     """For each latent of the first coder the threshold below which it is shared: the smaller of its cosines by encoder and by
     decoder (the one that there is), -1 where it has no partner. Float64[ndarray, " n"]."""
-    sides = [part.sides[0] for part in found.parts.values()]
+    sides = [part.sides[0] for part in directions.parts.values()]
     if definition == "nearest":
         return np.min([each.nearest_cosine for each in sides], axis=0).astype(np.float64)
     cosines = np.array([np.where(each.partner < 0, -1.0, each.cosine) for each in sides], dtype=np.float64)
     smaller = cosines.min(axis=0)
-    return np.where(agree(found), smaller, -1.0) if definition == "agreeing" else smaller
+    return np.where(agree(directions), smaller, -1.0) if definition == "agreeing" else smaller
 
 
-def agree(found: Directions) -> NDArray[np.bool_]:
+def agree(directions: Directions) -> NDArray[np.bool_]:
     """Whether each latent of the first coder has a partner, and the same one by encoder and decoder."""
-    partners = [part.sides[0].partner for part in found.parts.values()]
+    partners = [part.sides[0].partner for part in directions.parts.values()]
     return np.logical_and.reduce([partner == partners[0] for partner in partners]) & (partners[0] >= 0)
 
 
-def counterpart(found: Directions, definition: str = "assigned") -> tuple[NDArray[np.int64], Float]:
+def counterpart(directions: Directions, definition: str = "assigned") -> tuple[NDArray[np.int64], Float]:
     """The other coder's latent to look at beside each, -1 for none, and its cosine: the partner, or with "nearest" the nearest
     latent, by decoder where the coders have that, else by encoder."""
-    part = found.parts.get("decoder") or found.parts["encoder"]
+    part = directions.parts.get("decoder") or directions.parts["encoder"]
     each = part.sides[0]
     if definition == "nearest":
         return each.nearest.astype(np.int64), each.nearest_cosine
@@ -118,7 +118,7 @@ class Overlap:
 
 
 def overlap(
-    found: Directions,
+    directions: Directions,
     live: NDArray[np.integer],
     *,
     definition: str = "assigned",
@@ -126,26 +126,26 @@ def overlap(
 ) -> Overlap:
     """`live` Int64[ndarray, " n_live"]: the first coder's latents that fire. Raises UserError
     for a threshold that is no cosine."""
-    if not found.parts:
-        raise UserError(apart(found))
-    shared = alignment(found, definition) > check_threshold(threshold)
+    if not directions.parts:
+        raise UserError(apart(directions))
+    shared = alignment(directions, definition) > check_threshold(threshold)
     means: dict[str, float | None] = {}
-    for name, part in found.parts.items():
+    for name, part in directions.parts.items():
         cosine = part.sides[0].cosine[live]
         means[name] = float(np.nanmean(cosine)) if np.isfinite(cosine).any() else None
     return Overlap(
-        coders=found.coders,
+        coders=directions.coders,
         definition=definition,
         threshold=threshold,
         n_latents=len(shared),
         n_live=len(live),
         n_shared=int(shared[live].sum()),
         n_shared_of_all=int(shared.sum()),
-        n_agreeing=int(agree(found)[live].sum()) if len(found.parts) > 1 else None,
+        n_agreeing=int(agree(directions)[live].sum()) if len(directions.parts) > 1 else None,
         mean_cosine=means,
-        floor={name: part.sides[0].floor for name, part in found.parts.items()},
-        method={name: part.method for name, part in found.parts.items()},
-        absent=found.absent,
+        floor={name: part.sides[0].floor for name, part in directions.parts.items()},
+        method={name: part.method for name, part in directions.parts.items()},
+        absent=directions.absent,
     )
 
 

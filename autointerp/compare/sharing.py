@@ -81,10 +81,10 @@ def match(
     """How every two of these coders match by their directions; kept, and computed where it is not known. Raises UserError for
     fewer than two, or for weights that are missing."""
     _several(coders)
-    found = {}
+    by_pair = {}
     for pair in all_pairs(coders):
-        found[pair] = directions.read(obtain(resources, "directions", pair, parameters, progress), pair)
-    return found
+        by_pair[pair] = directions.read(obtain(resources, "directions", pair, parameters, progress), pair)
+    return by_pair
 
 
 def match_meaning(
@@ -110,8 +110,8 @@ def _several(coders: Sequence[str]) -> None:
 
 def between(pairs: Pairs, first: str, second: str) -> directions.Directions:
     """How two coders match, the first of them first."""
-    found = pairs.get((first, second))
-    return found if found is not None else pairs[second, first].turned()
+    pair = pairs.get((first, second))
+    return pair if pair is not None else pairs[second, first].turned()
 
 
 def overlaps(
@@ -125,10 +125,10 @@ def overlaps(
     """How much each coder (the first of a key) has of its latents in each other; without those that cannot be matched."""
     shares = {}
     for first, second in permutations(dict.fromkeys(coders), 2):
-        found = between(pairs, first, second)
-        if found.parts:
+        directions = between(pairs, first, second)
+        if directions.parts:
             live = store.coder(first).table().live
-            shares[first, second] = overlap(found, live, definition=definition, threshold=threshold)
+            shares[first, second] = overlap(directions, live, definition=definition, threshold=threshold)
     return shares
 
 
@@ -143,10 +143,10 @@ def sharing(
 ) -> Sharing:
     """`coder` beside those of `others` that it can be matched with."""
     matched = {other: between(pairs, coder, other) for other in others if other != coder}
-    usable = {other: found for other, found in matched.items() if found.parts}
+    usable = {other: directions for other, directions in matched.items() if directions.parts}
     live = store.coder(coder).table().live
     if usable:
-        alignments = [alignment(found, definition)[live] for found in usable.values()]
+        alignments = [alignment(directions, definition)[live] for directions in usable.values()]
         counts = shared_by(alignments, threshold)
     else:
         counts = live * 0

@@ -88,8 +88,8 @@ class Vectors:
         self._texts: list[pyarrow.StringArray] = []
         self._parts: list[NDArray[np.float32]] = []
         self._uncopied = 0
-        found = None if self._path is None else copies.load(self._path, self._identity, self._schema)
-        for batch in () if found is None else found[1].to_batches():
+        copied = None if self._path is None else copies.load(self._path, self._identity, self._schema)
+        for batch in () if copied is None else copied[1].to_batches():
             vectors = batch["vector"].flatten()
             if not (batch["text"].null_count or batch["vector"].null_count or vectors.null_count):
                 self._append(batch["text"], vectors.to_numpy())
@@ -235,11 +235,11 @@ class Index:
         self._state = state  # taken before looking: what comes meanwhile is seen the next time
         missing = self._missing()
         texts = list(missing)
-        rows, found = np.empty((len(texts), self._vectors.embedder.embedder.dim), np.float32), []
+        rows, places = np.empty((len(texts), self._vectors.embedder.embedder.dim), np.float32), []
         for place, vector in self._vectors.embedder.texts.find(texts):
-            rows[len(found)] = vector
-            found.append(texts[place])
-        self._known(missing, found, rows[: len(found)])
+            rows[len(places)] = vector
+            places.append(texts[place])
+        self._known(missing, places, rows[: len(places)])
 
     def _known(
         self, places: Mapping[str, list[int]], texts: Sequence[str], rows: NDArray[np.float32]

@@ -244,8 +244,8 @@ def recognise(sources: tuple[Path, ...]) -> ImportFormat:
                 f"{str(path)!r} {said}. Give the format instead of {AUTO!r}. Accepted: {accepted}."
             )
     if len({forms[0].name for forms in claimed.values()}) > 1:
-        told = ", ".join(f"{str(path)!r} is {forms[0].name}" for path, forms in claimed.items())
-        raise UserError(f"The sources are in different formats ({told}). Import them one at a time.")
+        claims = ", ".join(f"{str(path)!r} is {forms[0].name}" for path, forms in claimed.items())
+        raise UserError(f"The sources are in different formats ({claims}). Import them one at a time.")
     return claimed[sources[0]][0]
 
 

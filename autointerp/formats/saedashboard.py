@@ -53,12 +53,12 @@ class _Folder:
         if not claims(path):
             raise UserError(f"{str(path)!r} holds no batch-N.json from SAEDashboard.")
         self.path, self._only = path, only
-        found = {
+        paths = {
             int(match[1]): inside(path, each)
             for each in path.glob("batch-*.json")
             if (match := _NAME.fullmatch(each.name))
         }
-        self._batches = only.chosen(found, path, "batch-{}.json")
+        self._batches = only.chosen(paths, path, "batch-{}.json")
         first = json_file(self._batches[0])
         self._head = self._told(first)
         self.model = self._head[0] or "unknown model"

@@ -113,20 +113,20 @@ def read_forced(
     """From the body of a 200 response: of the tokens that were written, where they are the text. Raises the `LLMError` that
     fits what is wrong with it."""
     data, first = first_choice(body, headers, context)
-    told = logprobs_of(first.get("logprobs")) or ()
-    right = first.get("text") == text_of(request) and len(told) >= n_tokens
-    return _reply(told[:n_tokens] if right else None, data, context)
+    logprobs = logprobs_of(first.get("logprobs")) or ()
+    right = first.get("text") == text_of(request) and len(logprobs) >= n_tokens
+    return _reply(logprobs[:n_tokens] if right else None, data, context)
 
 
-def _reply(told: tuple[TokenLogprob, ...] | None, data: Mapping[str, Any], context: Context) -> ChatReply:
-    told = without_key(told, context.secret)
-    if not told:
+def _reply(logprobs: tuple[TokenLogprob, ...] | None, data: Mapping[str, Any], context: Context) -> ChatReply:
+    logprobs = without_key(logprobs, context.secret)
+    if not logprobs:
         raise _untold(context)
     return ChatReply(
         text="",
         model=served_model(data, context),
         usage=usage_of(data.get("usage"), ""),
-        prompt_logprobs=told,
+        prompt_logprobs=logprobs,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

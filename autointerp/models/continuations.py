@@ -372,8 +372,8 @@ def _same(a: Tensor, b: Tensor) -> bool:
 def ends(subject: SubjectModel) -> list[int]:
     """Ids that end a text."""
     model: Any = subject.model
-    found = getattr(model.generation_config, "eos_token_id", None)
-    return [] if found is None else [found] if isinstance(found, int) else list(found)
+    eos = getattr(model.generation_config, "eos_token_id", None)
+    return [] if eos is None else [eos] if isinstance(eos, int) else list(eos)
 
 
 @contextmanager

@@ -347,14 +347,14 @@ def _measured(
             logits = probe.logits(rows, 3)
         measured.append((logits[1][kept].float() - logits[2][kept].float()).mean(0) / (2 * step))
     matrix = _mean_jacobian(probe, path, rows, kept, directions.shape[1])
-    found, expected = torch.stack(measured), directions @ matrix @ W_U.float().T
-    vocab = min(found.shape[1], expected.shape[1])
-    found, expected = found[:, :vocab], expected[:, :vocab]
+    observed, expected = torch.stack(measured), directions @ matrix @ W_U.float().T
+    vocab = min(observed.shape[1], expected.shape[1])
+    observed, expected = observed[:, :vocab], expected[:, :vocab]
     if tokens is not None:
-        found, expected = found[:, tokens[:vocab]], expected[:, tokens[:vocab]]
-    factor = float((found * expected).sum() / expected.pow(2).sum().clamp(min=1e-30))
-    n_top = min(N_TOP, found.shape[1])
-    tops = zip(found.topk(n_top).indices, expected.topk(n_top).indices, strict=True)
+        observed, expected = observed[:, tokens[:vocab]], expected[:, tokens[:vocab]]
+    factor = float((observed * expected).sum() / expected.pow(2).sum().clamp(min=1e-30))
+    n_top = min(N_TOP, observed.shape[1])
+    tops = zip(observed.topk(n_top).indices, expected.topk(n_top).indices, strict=True)
     agreement = float(np.mean([torch.isin(a, b).float().mean().item() for a, b in tops]))
     if agreement < MIN_AGREEMENT - 1e-6 or factor <= 0:
         raise NoDirectPath(

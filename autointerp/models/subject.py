@@ -238,8 +238,8 @@ def _commit(name: str, revision: str | None) -> str | None:
     """The commit that a hub name and revision mean in the hub's local cache, where the model was just read from."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(name, "config.json", revision=revision or "main")
-    return Path(found).parent.name if isinstance(found, str) else None
+    path = try_to_load_from_cache(name, "config.json", revision=revision or "main")
+    return Path(path).parent.name if isinstance(path, str) else None
 
 
 def _bos(tokenizer: Any, config: Any) -> int | None:

@@ -196,21 +196,21 @@ def problems(texts: Sequence[str], explanation: str) -> list[str]:
     shots = {words for _, examples in prompt.SHOTS for words in map(_words, examples)}
     said = _words(explanation)
     first: dict[str, int] = {}
-    found = []
+    problems = []
     for i, text in enumerate(texts):
         words, same = _words(text), " ".join(text.casefold().split())
         before = first.setdefault(same, i)
         if not same:
-            found.append("is empty")
+            problems.append("is empty")
         elif before < i:
-            found.append(f"repeats text {before + 1}")
+            problems.append(f"repeats text {before + 1}")
         elif words in shots:
-            found.append("is copied from the prompt")
+            problems.append("is copied from the prompt")
         elif words and (words == said or (len(words) >= _MIN_COPIED and _holds(said, words))):
-            found.append("is copied from the explanation")
+            problems.append("is copied from the explanation")
         else:
-            found.append("")
-    return found
+            problems.append("")
+    return problems
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -131,17 +131,17 @@ class _Run:
             return [_Strength(None, 1.0)]
         if self.options.unit != "kl":
             return [_Strength(strength, strength) for strength in self.options.strengths]
-        found = []
+        strengths = []
         measured: dict[float, float] = {}
         for at, target in enumerate(self.options.strengths):
             self.progress(Progress("find strengths", at, len(self.options.strengths), "strengths"))
             try:
-                found.append(
+                strengths.append(
                     _Strength(target, find_strength(lambda xs: self._kls(xs, measured), target).strength)
                 )
             except (KLNotReached, BadActivations) as error:
-                found.append(_Strength(target, None, str(error)))
-        return found
+                strengths.append(_Strength(target, None, str(error)))
+        return strengths
 
     def _kls(self, strengths: Sequence[float], measured: dict[float, float]) -> list[float]:
         """KL of the token after the prompt, in nats, at each strength; those measured are kept in `measured`."""

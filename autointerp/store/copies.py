@@ -57,18 +57,18 @@ def load(path: Path, identity: str, schema: "pyarrow.Schema") -> "tuple[Any, pya
         if ends < 0 or zlib.crc32(content[:ends]) != int.from_bytes(content[ends:].to_pybytes(), "little"):
             return None
         table = table_of(content[:ends])
-        told = json.loads((table.schema.metadata or {})[_METADATA])
-        if told["identity"] != identity or not table.schema.equals(schema):
+        stored = json.loads((table.schema.metadata or {})[_METADATA])
+        if stored["identity"] != identity or not table.schema.equals(schema):
             return None
-        return told["told"], table.replace_schema_metadata(None)
+        return stored["told"], table.replace_schema_metadata(None)
     return None
 
 
-def save(path: Path, identity: str, told: Any, table: "pyarrow.Table") -> bool:
+def save(path: Path, identity: str, content: Any, table: "pyarrow.Table") -> bool:
     """Keeps a copy, with what is told as JSON; whether that was possible: a store may be read-only, and a disk full."""
     import pyarrow as pa
 
-    metadata = json.dumps({"identity": identity, "told": told})
+    metadata = json.dumps({"identity": identity, "told": content})
     schema = table.schema.with_metadata({_METADATA: metadata.encode()})
     try:
         path.parent.mkdir(exist_ok=True)

@@ -37,13 +37,13 @@ class Derivation:
 
     @cached_property  # asked for again and again while a page is drawn
     def _text(self) -> str:
-        told = {
+        described = {
             "what": self.what,
             "version": self.version,
             "coders": dict(self.coders),
             "parameters": dict(self.parameters),
         }
-        return json.dumps(told, sort_keys=True)
+        return json.dumps(described, sort_keys=True)
 
     @property
     def _stem(self) -> str:

@@ -81,11 +81,11 @@ def list_latents(
             f"SELECT count(*) FROM ({' UNION ALL '.join(part.counting for part in parts)})", parameters
         ).fetchone()
         # The statistics of the page's rows come afterwards: carried along with all matches they would take twice as long.
-        found = cursor.execute(
+        ranked = cursor.execute(
             f"SELECT coder, latent, relevance FROM ({_ordered(parts, query)} LIMIT ? OFFSET ?)",
             [*parameters, max(query.limit, 0), max(query.offset, 0)],
         ).fetchall()
-        rows = _with_statistics(cursor, names, parts, found)
+        rows = _with_statistics(cursor, names, parts, ranked)
     return LatentPage(
         counted[0] if counted else 0,
         sum(coder.info.n_dead for coder in attached),
@@ -250,19 +250,21 @@ def _with_statistics(
     cursor: duckdb.DuckDBPyConnection,
     names: Sequence[str],
     parts: Sequence[_Select],
-    found: Sequence[tuple[int, int, float | None]],
+    ranked: Sequence[tuple[int, int, float | None]],
 ) -> list[LatentRow]:
     """The rows of these coders (their places in `names`), latents and relevances, in this order."""
     stats: dict[tuple[int, int], LatentStats] = {}
-    for number in {number for number, _, _ in found}:
-        wanted = ", ".join(str(latent) for each, latent, _ in found if each == number)
+    for number in {number for number, _, _ in ranked}:
+        wanted = ", ".join(str(latent) for each, latent, _ in ranked if each == number)
         result = cursor.execute(f"SELECT * FROM ({parts[number].statistics}) WHERE latent IN ({wanted})")
         columns = [column[0] for column in result.description]
         for values in result.fetchall():
             value = dict(zip(columns, values, strict=True))
             held = {name: value[each.column] for name, each in STATISTICS.items() if each.column in value}
             stats[number, value["latent"]] = LatentStats(value["latent"], held)
-    return [LatentRow(names[number], stats[number, latent], relevance) for number, latent, relevance in found]
+    return [
+        LatentRow(names[number], stats[number, latent], relevance) for number, latent, relevance in ranked
+    ]
 
 
 def _described(rows: list[LatentRow], annotated: AnnotatedStore, query: LatentQuery) -> list[LatentRow]:

@@ -88,8 +88,8 @@ def match_examples(store: Store, rows: Sequence[LatentRow], spots: Spots, window
     around: dict[tuple[str, int], Match] = {}
     for name in dict.fromkeys(row.coder for row in rows):
         latents = [row.stats.latent for row in rows if row.coder == name]
-        found = _at_spots(generation, generation.coder(name), latents, spots, window)
-        around |= {(name, latent): match for latent, match in found.items()}
+        examples = _at_spots(generation, generation.coder(name), latents, spots, window)
+        around |= {(name, latent): match for latent, match in examples.items()}
     return [around[row.coder, row.stats.latent] for row in rows]
 
 

@@ -119,8 +119,8 @@ class Store:
             [token],
         )
         rows = zip(*(columns[name].tolist() for name in ("name", "first_token", "n_tokens")), strict=True)
-        found = next((Document(*row) for row in rows), None)
-        return found if found is not None and token < found.first_token + found.n_tokens else None
+        document = next((Document(*row) for row in rows), None)
+        return document if document is not None and token < document.first_token + document.n_tokens else None
 
     def search_contexts(self, pattern: str, *, regex: bool = False, limit: int = 50) -> ContextHits:
         """Contexts whose text holds `pattern`: literal regardless of case, or a regular expression (RE2) as written."""

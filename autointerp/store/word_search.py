@@ -39,11 +39,11 @@ def find(texts: pa.Array, query: str) -> tuple[NDArray[np.int64], NDArray[np.flo
         return np.zeros(0, np.int64), np.zeros(0)
     starts = range(0, len(texts), PART)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(lambda start: _find(texts.slice(start, PART), words), starts))
-    places = [start + at for start, (at, _) in zip(starts, found, strict=True)]
+        parts = list(pool.map(lambda start: _find(texts.slice(start, PART), words), starts))
+    places = [start + at for start, (at, _) in zip(starts, parts, strict=True)]
     return (
         np.concatenate([np.zeros(0, np.int64), *places]),
-        np.concatenate([np.zeros(0), *(relevance for _, relevance in found)]),
+        np.concatenate([np.zeros(0), *(relevance for _, relevance in parts)]),
     )
 
 

@@ -155,7 +155,9 @@ def test_the_map_has_a_point_for_every_explanation(open_page, computed: Store):
     assert {trace["name"] for trace in one["data"]} == {"sae"}
     assert one["data"][0]["marker"]["color"].startswith("rgba")  # never fire: without a density
     assert one["data"][-1]["marker"]["coloraxis"] == "coloraxis"
-    assert "None of these explanations is scored yet" in messages(page(open_page, computed, "map", colour="score"))
+    assert "None of these explanations is scored yet" in messages(
+        page(open_page, computed, "map", colour="score")
+    )
 
 
 def test_the_map_is_coloured_by_what_people_said(open_page, computed: Store, tmp_path: Path):

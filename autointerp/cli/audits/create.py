@@ -206,7 +206,7 @@ def _latents(
     if args.collection is not None:
         collections = resources.annotations.collections
         latents = collections.latents(collections.get(args.collection).name)
-        return {coder: found for coder, found in latents.items() if coder in coders}
+        return {coder: chosen for coder, chosen in latents.items() if coder in coders}
     return None
 
 

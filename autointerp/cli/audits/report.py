@@ -103,17 +103,17 @@ def _rater(rater: Any) -> list[Any]:
 
 
 def _pair(made: "Report", first: str, second: str) -> list[Any]:
-    found, _ = made.pair(first, second)
-    n = found.n_items
-    return [first, second, n, *_estimate(found.raw, n), *_estimate(found.kappa, n)]
+    agreement, _ = made.pair(first, second)
+    n = agreement.n_items
+    return [first, second, n, *_estimate(agreement.raw, n), *_estimate(agreement.kappa, n)]
 
 
 def _score(name: str, key: str, made: "Report") -> list[Any]:
     from autointerp.audit.calibration import PAPER
 
-    found = made.calibrations[key]
+    calibration = made.calibrations[key]
     paper = PAPER.get(key.split("~")[0])
-    return [name, found.n, *_estimate(found.auroc), *_estimate(found.correlation), paper]
+    return [name, calibration.n, *_estimate(calibration.auroc), *_estimate(calibration.correlation), paper]
 
 
 def _enough(n: int) -> bool:

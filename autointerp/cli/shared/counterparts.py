@@ -18,16 +18,16 @@ def describe_counterparts(
     their directions are given where the coders have been matched. Raises UserError, UnknownName."""
     from autointerp.compare.counterparts import MEASURES, counterparts, known
 
-    found: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     for other in dict.fromkeys(others):
-        found[other] = {}
+        described[other] = {}
         for by in MEASURES:
             if by in ("correlation", "jaccard") or (
                 known(resources, coder, other).has(by) and not known(resources, coder, other).absent(by)
             ):
                 nearest = counterparts(resources, coder, latent, other, by=by, progress=progress)
-                found[other][by] = [_described(each) for each in nearest]
-    return {"counterparts": found}
+                described[other][by] = [_described(each) for each in nearest]
+    return {"counterparts": described}
 
 
 def _described(each: "Counterpart") -> dict[str, Any]:

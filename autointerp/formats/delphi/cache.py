@@ -267,9 +267,9 @@ def _check_texts(folder: Path, shards: list[Shard]) -> None:
             "with a newer delphi."
         )
     if len(shapes) > 1:
-        told = ", ".join(f"{name} {shape[0]:,} x {shape[1]:,}" for shape, name in shapes.items())
+        sizes = ", ".join(f"{name} {shape[0]:,} x {shape[1]:,}" for shape, name in shapes.items())
         raise UserError(
-            f"{str(folder)!r} holds shards of different texts ({told}): they are not from one run."
+            f"{str(folder)!r} holds shards of different texts ({sizes}): they are not from one run."
         )
 
 

@@ -49,14 +49,14 @@ class Finder:
         at = np.flatnonzero(acts.activation == activations[first])
         starts = acts.token[at] - first
         fits = (starts % ctx_len + self.width <= ctx_len) & (starts // ctx_len == acts.token[at] // ctx_len)
-        found = [
+        matching = [
             int(start)
             for start in starts[fits & (starts >= 0)]
             if np.array_equal(cut(acts, int(start), self.width), activations)
         ]
-        if len(found) > 1 and not self._by_id:
-            found = [start for start in found if self._text(start) == plain(text)] or found
-        return found[0] if found else None
+        if len(matching) > 1 and not self._by_id:
+            matching = [start for start in matching if self._text(start) == plain(text)] or matching
+        return matching[0] if matching else None
 
     def _text(self, start: int) -> str:
         ids = self._store.tokens.reshape(-1)[start : start + self.width].tolist()

@@ -26,17 +26,17 @@ class SourceFolder:
 
     def batches(self, folder: str) -> dict[int, Path]:
         """The files of one kind of row, by number. Raises UserError where one is there twice."""
-        found: dict[int, Path] = {}
+        paths: dict[int, Path] = {}
         for path in sorted((self.path / folder).glob("batch-*")):
             match = _NAME.fullmatch(path.name)
             if match is None:
                 continue
-            if int(match[1]) in found:
+            if int(match[1]) in paths:
                 raise UserError(
                     f"{str(path)!r} is there both compressed and uncompressed. Remove one of them."
                 )
-            found[int(match[1])] = inside(self.path, path)
-        return dict(sorted(found.items()))
+            paths[int(match[1])] = inside(self.path, path)
+        return dict(sorted(paths.items()))
 
     def explanations(self) -> list[Path]:
         """The files of every folder with explanations."""

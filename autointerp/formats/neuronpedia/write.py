@@ -292,15 +292,15 @@ class _Source:
         self._summary.take("scores", n)
 
     def _score(self, latent: int, score: Score, annotations: Annotations) -> dict[str, Any]:
-        told = asdict(score)
+        fields = asdict(score)
         judged = [each._asdict() for each in annotations.judged(score.id)]
         for name in ("explanation_id", "judged"):
-            told.pop(name, None)
+            fields.pop(name, None)
         return {
             **self._key,
             "index": str(latent),
             "explanationId": score.explanation_id,
-            **told,
+            **fields,
             "judged": judged,
         }
 

@@ -27,17 +27,17 @@ class Only:
         """Whether the latent is to be imported."""
         return self.latents is None or latent in self.latents
 
-    def chosen(self, found: Mapping[int, Path], folder: Path, name: str) -> list[Path]:
+    def chosen(self, paths: Mapping[int, Path], folder: Path, name: str) -> list[Path]:
         """All batches of `folder`, none missing between them, or those asked for. `name`: of a file, with its number. Raises
         UserError."""
-        wanted = range(max(found, default=-1) + 1) if self.batches is None else self.batches
-        missing = [number for number in wanted if number not in found]
+        wanted = range(max(paths, default=-1) + 1) if self.batches is None else self.batches
+        missing = [number for number in wanted if number not in paths]
         if missing:
             raise UserError(
                 f"{str(folder)!r} has no {name.format(missing[0])}. Fetch it, or choose the ones to import: --batches "
-                f"{_ranges(found) or 'N'}."
+                f"{_ranges(paths) or 'N'}."
             )
-        return [found[number] for number in wanted]
+        return [paths[number] for number in wanted]
 
 
 def _numbers(text: object) -> list[int] | None:

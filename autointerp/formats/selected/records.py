@@ -118,13 +118,13 @@ def pairs(names: list[Any], values: list[float], what: str) -> list[tuple[Any, f
 
 def context(latent: int, tokens: object, values: object, what: str) -> Context:
     """Raises UserError for tokens and values that do not belong together."""
-    told = texts(tokens, f"tokens of {what}", MAX_TOKENS)
+    pieces = texts(tokens, f"tokens of {what}", MAX_TOKENS)
     activations = numbers(values, f"values of {what}", MAX_TOKENS)
-    if len(told) != len(activations) or not told:
+    if len(pieces) != len(activations) or not pieces:
         raise UserError(
-            f"{what} has {len(told)} tokens and {len(activations)} values; they must be equal in number, and at least one."
+            f"{what} has {len(pieces)} tokens and {len(activations)} values; they must be equal in number, and at least one."
         )
-    return Context(latent, told, activations)
+    return Context(latent, pieces, activations)
 
 
 def fraction(value: object, what: str) -> float | None:
@@ -155,8 +155,8 @@ def histogram(centres: list[float], counts: list[float], what: str) -> tuple[lis
 
 def said(value: object) -> str:
     """What came, in few characters."""
-    told = ascii(value)
-    return told if len(told) <= 60 else f"{told[:57]}..."
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _given(value: object, what: str) -> float:

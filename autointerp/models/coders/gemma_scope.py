@@ -115,13 +115,13 @@ def read_site(path: Path) -> Site:
         return Site(reads, writes or None)
     parts = path.absolute().parts[::-1]
     layer = next(
-        (int(found[1]) for part in parts[:6] if (found := re.search(r"layer_(\d{1,4})", part))), None
+        (int(match[1]) for part in parts[:6] if (match := re.search(r"layer_(\d{1,4})", part))), None
     )
     if path.name == FIRST:
         sites = [
-            found[1]
+            match[1]
             for part in parts
-            if (found := re.search(r"gemma-scope-.*-(res|mlp|att|transcoders)$", part))
+            if (match := re.search(r"gemma-scope-.*-(res|mlp|att|transcoders)$", part))
         ]
         if sites and layer is None and "embedding" in parts:
             return Site("hook_embed", unscaled=True)

@@ -117,11 +117,11 @@ def _module(subject: SubjectModel, name: str) -> Named:
     )
 
 
-def _translated(subject: SubjectModel, found: Found, name: str) -> Named:
-    layout, root = found.layout, found.root
+def _translated(subject: SubjectModel, blocks: Found, name: str) -> Named:
+    layout, root = blocks.layout, blocks.root
     if name == "hook_embed":
         if layout.scales_embedding:
-            return Named(Tap(found.block(0), "input"), written=True)
+            return Named(Tap(blocks.block(0), "input"), written=True)
         return Named(Tap(root + layout.embed, "output"), written=True)
     if name == "ln_final.hook_normalized":
         return _normalized(subject, root + layout.final, name)
@@ -132,15 +132,15 @@ def _translated(subject: SubjectModel, found: Found, name: str) -> Named:
             f"transformers, or is not supported. Supported: {', '.join(HOOKS)}; otherwise give --hookpoint"
         )
     layer, hook = int(match[1]), match[2]
-    if layer >= found.n_layers:
+    if layer >= blocks.n_layers:
         raise CoderLoadError(
-            f"the coder's files name {name}, but {subject.name} has {found.n_layers} layers: it belongs to another model"
+            f"the coder's files name {name}, but {subject.name} has {blocks.n_layers} layers: it belongs to another model"
         )
-    return _in_block(subject, found, layer, hook)
+    return _in_block(subject, blocks, layer, hook)
 
 
-def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str) -> Named:
-    layout = found.layout
+def _in_block(subject: SubjectModel, blocks: Found, layer: int, hook: str) -> Named:
+    layout = blocks.layout
     name = f"blocks.{layer}.{hook}"
 
     def at(path: str, side: Side, *, written: bool = False, note: str = "", of: str = "") -> Named:
@@ -149,19 +149,19 @@ def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str) -> Nam
                 f"the coder's files name {name}, which is not a tensor of a single module in {subject.architecture}"
             )
         return Named(
-            Tap(found.block(layer, path), side), None, found.block(layer, of) if of else "", written, note
+            Tap(blocks.block(layer, path), side), None, blocks.block(layer, of) if of else "", written, note
         )
 
     reads_mlp = at(layout.mlp, "input") if layout.mlp else at(layout.up, "input")
     match hook:
         case "hook_resid_pre" if layer:
-            return Named(Tap(found.block(layer - 1), "output"), written=True)
+            return Named(Tap(blocks.block(layer - 1), "output"), written=True)
         case "hook_resid_pre":
-            return Named(Tap(found.block(0), "input"), written=True)
+            return Named(Tap(blocks.block(0), "input"), written=True)
         case "hook_resid_post":
-            return Named(Tap(found.block(layer), "output"), written=True)
+            return Named(Tap(blocks.block(layer), "output"), written=True)
         case "hook_resid_mid":
-            if found.parallel:
+            if blocks.parallel:
                 raise CoderLoadError(
                     f"the coder's files name {name}, but attention and MLP of {subject.architecture} read the same stream: "
                     "there is none between them"
@@ -178,7 +178,7 @@ def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str) -> Nam
         case "mlp.hook_in":
             return reads_mlp
         case "hook_mlp_in":
-            return at(layout.ln2, "input", written=True, note="" if found.parallel else MID)
+            return at(layout.ln2, "input", written=True, note="" if blocks.parallel else MID)
         case "mlp.hook_pre":
             return at(layout.up, "output")
         case "mlp.hook_pre_linear":
@@ -189,7 +189,7 @@ def _in_block(subject: SubjectModel, found: Found, layer: int, hook: str) -> Nam
             return at(layout.z, "input")
         case _:
             norm = layout.ln1 if hook.startswith("ln1") else layout.ln2
-            return _normalized(subject, found.block(layer, norm), name)
+            return _normalized(subject, blocks.block(layer, norm), name)
 
 
 def _normalized(subject: SubjectModel, path: str, name: str) -> Named:
@@ -226,21 +226,21 @@ def gain_of(subject: SubjectModel, path: str, name: str) -> Tensor:
 
 def attention(subject: SubjectModel, layer: int) -> Named:
     """The output of the attention module of a layer. Raises CoderLoadError."""
-    found = layouts.find(subject)
-    if found is None or layer >= found.n_layers:
+    blocks = layouts.find(subject)
+    if blocks is None or layer >= blocks.n_layers:
         raise CoderLoadError(
             f"{subject.name} has no known attention module in layer {layer}; give --hookpoint"
         )
-    return Named(Tap(found.block(layer, found.layout.attention), "output"), written=True)
+    return Named(Tap(blocks.block(layer, blocks.layout.attention), "output"), written=True)
 
 
 def mlp_of(subject: SubjectModel, hookpoint: str) -> str:
     """The MLP of the block whose stream the norm at `hookpoint` writes to, where there is one, else `hookpoint`: the name under
     which a reader looks for an MLP's transcoder."""
-    found = layouts.find(subject)
-    if found is None or not found.layout.mlp:
+    blocks = layouts.find(subject)
+    if blocks is None or not blocks.layout.mlp:
         return hookpoint
-    for layer in range(found.n_layers):
-        if hookpoint == found.block(layer, found.layout.mlp_out):
-            return found.block(layer, found.layout.mlp)
+    for layer in range(blocks.n_layers):
+        if hookpoint == blocks.block(layer, blocks.layout.mlp_out):
+            return blocks.block(layer, blocks.layout.mlp)
     return hookpoint

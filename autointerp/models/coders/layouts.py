@@ -108,12 +108,12 @@ def find(subject: SubjectModel) -> Found | None:
         root = path.removesuffix(layout.blocks)
         if root == path or (root and not root.endswith(".")) or not isinstance(module, nn.ModuleList):
             continue
-        found = Found(layout, root, _parallel(layout, text), len(module))
+        blocks = Found(layout, root, _parallel(layout, text), len(module))
         if all(
-            found.block(0, part) in subject.modules
+            blocks.block(0, part) in subject.modules
             for part in (layout.ln1, layout.z, layout.ln2, layout.down)
         ):
-            return found
+            return blocks
     return None
 
 

@@ -28,10 +28,12 @@ def matched(
     named, before = positions(clues.named), positions(clues.before)
     if marks is not None:
         begins = {start for start, _ in runs(sorted(marks))}
-        named = [found for found in named if set(found) & set(marks)]
-        before = [found for found in before if _next_visible(tokens, found.stop) in begins]
+        named = [token_range for token_range in named if set(token_range) & set(marks)]
+        before = [token_range for token_range in before if _next_visible(tokens, token_range.stop) in begins]
     about = positions((*clues.context, *clues.topics))
-    return sorted({place for found in (*named, *before, *about) for place in found if place < len(tokens)})
+    return sorted(
+        {place for token_range in (*named, *before, *about) for place in token_range if place < len(tokens)}
+    )
 
 
 def _next_visible(tokens: Sequence[str], place: int) -> int:

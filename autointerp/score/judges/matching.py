@@ -210,8 +210,8 @@ class Stem:
         return [float(any(word.startswith(self.text) for word in text.words)) for text in texts]
 
     def places(self, text: Text) -> list[tuple[int, int]]:
-        found = re.finditer(r"[^\W_]+", text.lower.text)
-        return [match.span() for match in found if match[0].startswith(self.text)]
+        words = re.finditer(r"[^\W_]+", text.lower.text)
+        return [match.span() for match in words if match[0].startswith(self.text)]
 
     def fit(self, marks: Sequence[Mark]) -> list[float]:
         return [float(mark.low_word.startswith(self.text)) for mark in marks]

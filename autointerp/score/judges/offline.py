@@ -149,9 +149,9 @@ def _likely(n: Sequence[Any]) -> Floats:
     return 1 - (1 - _ONCE) ** np.asarray(n, dtype=np.float64)
 
 
-def _odds(found: Floats, usual: Sequence[float], rate: float) -> Floats:
+def _odds(likelihood: Floats, usual: Sequence[float], rate: float) -> Floats:
     """How much likelier what was found of each thing, Float64[ndarray, "things n"], is where one of the things is right (in the
     share `rate`) than anywhere (`usual`). Each is the right one the oftener, the earlier it is named and the commoner it is."""
     base = np.array(usual)
     shares = np.sqrt(base / np.arange(1, len(base) + 1))
-    return 1 - rate + rate * (shares / shares.sum() / base) @ found
+    return 1 - rate + rate * (shares / shares.sum() / base) @ likelihood

@@ -354,14 +354,14 @@ class Annotations:
         """What SQLite finds wrong with its file, reading all of it; empty for a whole one. Raises StoreDamaged for one that
         cannot be read at all."""
         with self._database.read() as connection:
-            found = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+            problems = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
             loose = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
-        found += [
+        problems += [
             f"a row of {table} names a row of {parent} that does not exist" for table, _, parent, _ in loose
         ]
         return [
             f"{str(self.path)!r} is damaged ({text}). Restore it from a copy."
-            for text in found
+            for text in problems
             if text != "ok"
         ]
 

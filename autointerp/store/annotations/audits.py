@@ -195,9 +195,9 @@ _ITEM = ", ".join(column.read or f"i.{column.name}" for column in ITEMS.fields)
 def _read(connection: sqlite3.Connection, where: str, *values: str) -> list[Audit]:
     names = [column.name for column in AUDITS.fields]
     audits = []
-    found = connection.execute(AUDITS.select + where, values).fetchall()
+    rows = connection.execute(AUDITS.select + where, values).fetchall()
     for fields in (
-        dict(zip(names, row, strict=True)) for row in (decoded(AUDITS.fields, found) if found else ())
+        dict(zip(names, row, strict=True)) for row in (decoded(AUDITS.fields, rows) if rows else ())
     ):
         items = connection.execute(f"{ITEMS.select}WHERE a.id = ? ORDER BY i.i", (fields["id"],)).fetchall()
         strata = as_strata(fields.pop("strata"))
@@ -246,13 +246,13 @@ def _one(connection: sqlite3.Connection, id_: str) -> Rating:
     return read_ratings(connection.execute(f"{RATINGS.select}WHERE r.id = ?", (id_,)).fetchall())[0]
 
 
-def _summary(found: sqlite3.Cursor) -> "pyarrow.Table":
+def _summary(rows: sqlite3.Cursor) -> "pyarrow.Table":
     import pyarrow as pa
 
     said: dict[int, dict[str, dict[str, str]]] = {}  # by latent, explanation and rater
     settled: dict[str, str] = {}
     shown: dict[int, str] = {}
-    for latent, explanation, rater, role, verdict, shown_id in found:
+    for latent, explanation, rater, role, verdict, shown_id in rows:
         verdicts = said.setdefault(latent, {})
         verdicts[explanation] = verdicts.pop(explanation, {})  # the one rated last comes last
         shown[latent] = shown_id

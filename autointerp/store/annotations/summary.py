@@ -160,9 +160,9 @@ class _Mark:
         return [self.explanation, self.score, sorted(self.pins), self.rule]
 
     @staticmethod
-    def of(told: Any) -> "_Mark":
+    def of(stored: Any) -> "_Mark":
         """Of a copy's maker, who may be anybody. Raises ValueError, TypeError."""
-        (explanation, explanation_id), (score, score_id), pins, rule = told
+        (explanation, explanation_id), (score, score_id), pins, rule = stored
         return _Mark(
             (_number(explanation), str(explanation_id)),
             (_number(score), str(score_id)),
@@ -171,11 +171,11 @@ class _Mark:
         )
 
 
-def _number(told: Any) -> int:
+def _number(stored: Any) -> int:
     """Raises ValueError where it is none that SQLite can hold."""
-    if type(told) is not int or not 0 <= told < 2**63:
+    if type(stored) is not int or not 0 <= stored < 2**63:
         raise ValueError
-    return told
+    return stored
 
 
 @dataclass(frozen=True)
@@ -247,9 +247,9 @@ class Summaries:
     def _copied(self, kind: Kind, coder: str) -> _Kept | None:
         path = self._path(kind, coder)
         with suppress(ValueError, TypeError):
-            found = path and copies.load(path, _identity(kind), schema(_COLUMNS[kind]))
-            if found and _could_be_read(found[1], kind):
-                return _Kept(None, _Mark.of(found[0]), found[1], uncopied=0)
+            copied = path and copies.load(path, _identity(kind), schema(_COLUMNS[kind]))
+            if copied and _could_be_read(copied[1], kind):
+                return _Kept(None, _Mark.of(copied[0]), copied[1], uncopied=0)
         return None
 
     def _path(self, kind: Kind, coder: str) -> Path | None:

@@ -44,8 +44,8 @@ def facts(desk: Desk, ratings: Sequence[Rating]) -> list[list[str]]:
     controls = [entry for entry in verdicts if desk.audit.items[entry.item].is_control]
     if controls:
         fooled = sum(verdicts[entry] == "correct" for entry in controls)
-        told = "Explanations of other features, mixed in: none of them should be called correct"
-        rows.append(["Shuffled explanations called correct", f"{fooled} of {len(controls)}", told])
+        explained = "Explanations of other features, mixed in: none of them should be called correct"
+        rows.append(["Shuffled explanations called correct", f"{fooled} of {len(controls)}", explained])
     again = [entry for entry in verdicts if entry.round == 1 and entry._replace(round=0) in verdicts]
     if again:
         same = sum(verdicts[entry] == verdicts[entry._replace(round=0)] for entry in again)

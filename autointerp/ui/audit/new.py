@@ -52,9 +52,9 @@ def draw(store: Store) -> None:
         chosen = _population(store)
     with right:
         options = _sample(chosen)
-    problem, told, made = None, "", None
+    problem, described, made = None, "", None
     try:
-        told = describe(store, options)
+        described = describe(store, options)
     except UserError as error:
         problem = str(error)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -64,7 +64,7 @@ def draw(store: Store) -> None:
             icon=":material/check:",
             disabled=bool(problem),
         )
-        st.caption(f"⚠ {sentence(problem, 600)}" if problem else plain(told, 900))
+        st.caption(f"⚠ {sentence(problem, 600)}" if problem else plain(described, 900))
     if pressed and not problem:
         try:
             made = _make(store, options, name, purpose, author)

@@ -171,16 +171,18 @@ def _calibration(made: Report, names: dict[str, str], image: str, *, hidden: boo
     usual = max(made.calibrations, key=lambda key: made.calibrations[key].n)
     key = choice(current().get("score"), made.calibrations, usual)
     choose(st.selectbox, "Score", names, "score", key, usual, width=320)
-    found = made.calibrations[key]
+    calibration = made.calibrations[key]
     left, right = st.columns(2, gap="medium")
     with left:
-        if found.n < MIN_JUDGED:
+        if calibration.n < MIN_JUDGED:
             st.caption(
-                f"Share right by score: {fmt.plural(found.n, 'item')} judged; plotted once there are {MIN_JUDGED}."
+                f"Share right by score: {fmt.plural(calibration.n, 'item')} judged; plotted once there are {MIN_JUDGED}."
             )
             return
         share = made.whole.estimate.value if made.whole.estimate else None
-        charts.draw(report_charts.calibration(found.bins, names[key], share), "audit_calibration", image)
+        charts.draw(
+            report_charts.calibration(calibration.bins, names[key], share), "audit_calibration", image
+        )
         st.caption("About equally many items in each bin. Bars: 95 % intervals; grey, the scores of the bin.")
     with right:
         if not hidden:
@@ -189,18 +191,22 @@ def _calibration(made: Report, names: dict[str, str], image: str, *, hidden: boo
 
 def _surprises(made: Report, key: str) -> None:
     """Where score and verdict part; each leads to the feature."""
-    found = made.calibrations[key]
+    calibration = made.calibrations[key]
     n = min(max(whole(current().get("rows")) or N_ROWS, 1), MOST)
     lists = {
         "high": (
             "High score, judged wrong",
-            found.high_but_wrong,
+            calibration.high_but_wrong,
             "in the highest third of scores and not right",
         ),
-        "low": ("Low score, judged right", found.low_but_right, "in the lowest third of scores and right"),
+        "low": (
+            "Low score, judged right",
+            calibration.low_but_right,
+            "in the lowest third of scores and right",
+        ),
     }
     for which, (name, places, what) in lists.items():
-        st.caption(f"**{name}**: {fmt.plural(len(places), 'item')} {what}, of {fmt.count(found.n)}")
+        st.caption(f"**{name}**: {fmt.plural(len(places), 'item')} {what}, of {fmt.count(calibration.n)}")
         if places:
             report_tables.surprises(made, places[:n], key, which)
     longest = min(max(len(places) for _, places, _ in lists.values()), MOST)

@@ -106,12 +106,12 @@ def agreements(report: Report, pair: tuple[str, str] | None, of_pair: Agreement 
     rows = [
         {
             "cells": [
-                name, _share(found.raw, found.n_items), _number(found.kappa, found.n_items),
-                _number(found.alpha, found.n_items),
-                fmt.count(found.n_items),
+                name, _share(agreement.raw, agreement.n_items), _number(agreement.kappa, agreement.n_items),
+                _number(agreement.alpha, agreement.n_items),
+                fmt.count(agreement.n_items),
             ]
         }
-        for name, found in named
+        for name, agreement in named
     ]  # fmt: skip
     _table(columns, rows, "report_agreement")
 
@@ -134,10 +134,10 @@ def calibrations(report: Report, names: Mapping[str, str]) -> None:
             aside=True,
         ),
     ]
-    found: list[tuple[str, str, Calibration]] = [
+    named: list[tuple[str, str, Calibration]] = [
         (names[key], key.split("~")[0], each) for key, each in report.calibrations.items()
     ]
-    found += [(f"{TASKS[task]} by people", "", each) for task, each in report.human_calibrations.items()]
+    named += [(f"{TASKS[task]} by people", "", each) for task, each in report.human_calibrations.items()]
     rows = [
         {
             "cells": [
@@ -145,7 +145,7 @@ def calibrations(report: Report, names: Mapping[str, str]) -> None:
                 _number(each.correlation), fmt.count(each.n_graded), _number(paper(scorer)),
             ]
         }
-        for name, scorer, each in found
+        for name, scorer, each in named
     ]  # fmt: skip
     _table(columns, rows, "report_scores")
 

@@ -69,8 +69,8 @@ def read(resources: Resources, written: Sequence[Explanation | None], sides: Seq
         crossed: list[Score | None] = [None, None]
         for side, explanation in enumerate(written):
             if explanation is not None and options is not None:
-                found = cross_score.known(resources, explanation, *sides[1 - side], [options])
-                crossed[side] = next(iter(found.values()), None)
+                scores = cross_score.known(resources, explanation, *sides[1 - side], [options])
+                crossed[side] = next(iter(scores.values()), None)
         rows.append(Row(score, options, (own[key][0], own[key][1]), (crossed[0], crossed[1])))
     return sorted(rows, key=lambda row: score_text.order(kind_of(row.score)))
 

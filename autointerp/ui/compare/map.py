@@ -48,7 +48,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     table = computed.obtain(store, "map", names)
     if table is None:
         return
-    found = read(table, names)
+    points = read(table, names)
     shown = several(explained, least=1, usual=[info.coder for info in explained])
     if shown is None:
         return
@@ -63,43 +63,43 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
             usual = max(written.kinds, key=lambda each: written.kinds[each])
             choose(st.selectbox, "Score", labels, "score", kind.key, usual.key, width=280)
     places = {info.coder: index for index, info in enumerate(infos)}
-    visible = np.isin(found.owner, [found.coders.index(name) for name in shown])
+    visible = np.isin(points.owner, [points.coders.index(name) for name in shown])
     if colour == "score" and kind is None:
         st.info("None of these explanations is scored yet. Use the Jobs page or `autointerp score`.")
-    values, label = _values(store, written, found, colour, kind)
+    values, label = _values(store, written, points, colour, kind)
     region = corners_of(params.get("region"))
     n = int(visible.sum())
     st.caption(
         f"{fmt.plural(n, 'explained feature')}, similar in meaning where they lie close together; long distances mean "
         "little. Select a region to list its features."
     )
-    colours = {name: charts.colour(places[name]) for name in found.coders if name in shown}
-    texts = _texts(written, found) if n <= MAX_HOVER else None
+    colours = {name: charts.colour(places[name]) for name in points.coders if name in shown}
+    texts = _texts(written, points) if n <= MAX_HOVER else None
     if colour == "verdict":
         unseen = blind.unseen(annotations)
-        said = _verdicts(written, found, unseen)
+        said = _verdicts(written, points, unseen)
         if unseen:
             st.caption("Features you have yet to rate in a blind audit are drawn as having no verdict.")
         elif not any(said):
             st.info("No verdicts here yet: make an audit on the Audit page.")
         groups = [verdict_text.group(verdict) if verdict else "" for verdict in said]
         layers = map_charts.grouped(
-            found, shown, groups, dict(zip(verdict_text.GROUPS, VERDICT_COLOURS, strict=True))
+            points, shown, groups, dict(zip(verdict_text.GROUPS, VERDICT_COLOURS, strict=True))
         )
         if texts is not None:
             named = zip(said, texts, strict=True)
             texts = [f"{verdict_text.label(verdict)}: {text}" if verdict else text for verdict, text in named]
     else:
-        layers = map_charts.layers(found, colours, values)
-    figure = map_charts.scatter(found, layers, values, label, texts, region)
+        layers = map_charts.layers(points, colours, values)
+    figure = map_charts.scatter(points, layers, values, label, texts, region)
     key = f"map_{st.session_state.get(CLEARED, 0)}"
     st.plotly_chart(
         figure, key=key, on_select=partial(_picked, key), selection_mode=("box", "lasso"),
         config={"displaylogo": False, "scrollZoom": True},
     )  # fmt: skip
     if region:
-        within = np.flatnonzero(visible & inside(found.x, found.y, region))
-        _list(written, found, within, kind, region, params)
+        within = np.flatnonzero(visible & inside(points.x, points.y, region))
+        _list(written, points, within, kind, region, params)
 
 
 def _kind(written: Written, params: Mapping[str, str]) -> ScoreKind | None:
@@ -109,48 +109,48 @@ def _kind(written: Written, params: Mapping[str, str]) -> ScoreKind | None:
 
 
 def _values(
-    store: Store, written: Written, found: Map, colour: str, kind: ScoreKind | None
+    store: Store, written: Written, points: Map, colour: str, kind: ScoreKind | None
 ) -> tuple[NDArray[np.float64] | None, str]:
     """What colours each feature, NaN where there is none, and its name; `None` where the coders do."""
     if colour == "density":
         density = np.concatenate(
             [
-                store.coder(name).table().columns["density"][found.latent[found.owner == index]]
-                for index, name in enumerate(found.coders)
+                store.coder(name).table().columns["density"][points.latent[points.owner == index]]
+                for index, name in enumerate(points.coders)
             ]
         )
         return np.log10(np.where(density > 0, density, np.nan)), "density"
     if colour == "score" and kind is not None:
-        return _scores(written, found, kind), score_text.name(kind, written.kinds)
+        return _scores(written, points, kind), score_text.name(kind, written.kinds)
     return None, ""
 
 
-def _scores(written: Written, found: Map, kind: ScoreKind) -> NDArray[np.float64]:
+def _scores(written: Written, points: Map, kind: ScoreKind) -> NDArray[np.float64]:
     """One number for each place of the map, NaN where there is none."""
     parts = [
-        written.scores(name, kind).value[found.latent[found.owner == index]]
-        for index, name in enumerate(found.coders)
+        written.scores(name, kind).value[points.latent[points.owner == index]]
+        for index, name in enumerate(points.coders)
     ]
     return np.concatenate(parts)
 
 
-def _verdicts(written: Written, found: Map, unseen: Mapping[str, Collection[int]]) -> list[str]:
+def _verdicts(written: Written, points: Map, unseen: Mapping[str, Collection[int]]) -> list[str]:
     """What people said of each feature of the map; empty where they did not, and where it is hidden."""
     verdicts: list[str] = []
-    for index, name in enumerate(found.coders):
+    for index, name in enumerate(points.coders):
         said = written.coders[name].said(unseen.get(name, ())).to_pydict()
         by_latent = dict(zip(said["latent"], said["verdict"], strict=True))
-        verdicts += [by_latent.get(latent, "") for latent in found.latent[found.owner == index].tolist()]
+        verdicts += [by_latent.get(latent, "") for latent in points.latent[points.owner == index].tolist()]
     return verdicts
 
 
-def _texts(written: Written, found: Map) -> list[str]:
+def _texts(written: Written, points: Map) -> list[str]:
     """The beginnings of the explanations, in the order of the map."""
     texts: list[str] = []
-    for index, name in enumerate(found.coders):
+    for index, name in enumerate(points.coders):
         table = written.coders[name].explanations
         said = dict(zip(table["latent"].to_pylist(), table["text"].to_pylist(), strict=True))
-        texts += [said.get(latent, "") for latent in found.latent[found.owner == index].tolist()]
+        texts += [said.get(latent, "") for latent in points.latent[points.owner == index].tolist()]
     return texts
 
 
@@ -196,19 +196,21 @@ def corners_of(text: str | None) -> Corners:
 
 
 def _list(
-    written: Written, found: Map, within: NDArray[np.intp], kind: ScoreKind | None, region: Corners,
+    written: Written, points: Map, within: NDArray[np.intp], kind: ScoreKind | None, region: Corners,
     params: Mapping[str, str],
 ) -> None:  # fmt: skip
     """The features of the region: by score, the best first, or those in its middle first."""
-    names = [found.coders[owner] for owner in found.owner[within].tolist()]
+    names = [points.coders[owner] for owner in points.owner[within].tolist()]
     counts = ", ".join(f"{plain(name)} {names.count(name)}" for name in dict.fromkeys(names))
     if kind is not None:
-        scores = _scores(written, found, kind)[within]
+        scores = _scores(written, points, kind)[within]
         order = np.argsort(-np.nan_to_num(scores, nan=-9.0), kind="stable")
         how = "best scored first"
     else:
         centre = np.mean(region, axis=0)
-        order = np.argsort(np.hypot(found.x[within] - centre[0], found.y[within] - centre[1]), kind="stable")
+        order = np.argsort(
+            np.hypot(points.x[within] - centre[0], points.y[within] - centre[1]), kind="stable"
+        )
         how = "most central first"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{fmt.plural(len(within), 'feature')} in the region**", width="content")
@@ -220,7 +222,7 @@ def _list(
     page = min(max(whole(params.get("page")) or 1, 1), n_pages)
     at = within[order[(page - 1) * ROWS : page * ROWS]]
     listed = [
-        (found.coders[o], int(n)) for o, n in zip(found.owner[at].tolist(), found.latent[at], strict=True)
+        (points.coders[o], int(n)) for o, n in zip(points.owner[at].tolist(), points.latent[at], strict=True)
     ]
     features(written, listed, [kind] if kind is not None else [], "region")
     pager("page", page, more=page < n_pages, names=("Previous", "Next"))

@@ -39,37 +39,37 @@ class Layer:
 
 
 def layers(
-    found: Map, colours: Mapping[str, str], values: NDArray[np.floating] | None, seed: int = 0
+    points: Map, colours: Mapping[str, str], values: NDArray[np.floating] | None, seed: int = 0
 ) -> list[Layer]:
     """The features of the coders that `colours` names, in the order in which they are drawn: those without a value first, then
     the coders in turn."""
-    order = np.random.default_rng(seed).permutation(len(found.x))
+    order = np.random.default_rng(seed).permutation(len(points.x))
     missing = np.zeros(len(order), bool) if values is None else np.isnan(values)
     made = []
-    for index, name in enumerate(found.coders):
-        own = order[(found.owner == index)[order]]
+    for index, name in enumerate(points.coders):
+        own = order[(points.owner == index)[order]]
         if name in colours and missing[own].any():
             made.append(Layer(name, GREY, own[missing[own]], is_first=False, legend=name))
     for start in range(SLICES):
-        for index, name in enumerate(found.coders):
-            own = order[(found.owner == index)[order] & ~missing[order]][start::SLICES]
+        for index, name in enumerate(points.coders):
+            own = order[(points.owner == index)[order] & ~missing[order]][start::SLICES]
             if name in colours and len(own):
                 made.append(Layer(name, colours[name], own, is_first=start == 0, legend=name))
     return made
 
 
 def grouped(
-    found: Map, coders: Sequence[str], groups: Sequence[str], colours: Mapping[str, str], seed: int = 0
+    points: Map, coders: Sequence[str], groups: Sequence[str], colours: Mapping[str, str], seed: int = 0
 ) -> list[Layer]:
     """The features of these coders by group, `groups` naming that of each place of the map: those of no group ("") first, and
     the groups in the order of `colours`."""
-    order = np.random.default_rng(seed).permutation(len(found.x))
+    order = np.random.default_rng(seed).permutation(len(points.x))
     of = np.array(groups, dtype=object)[order]
     made: list[Layer] = []
     for group, colour in {"": GREY, **colours}.items():
         is_first = bool(group)
-        for index, name in enumerate(found.coders):
-            own = order[(found.owner == index)[order] & (of == group)]
+        for index, name in enumerate(points.coders):
+            own = order[(points.owner == index)[order] & (of == group)]
             if name in coders and len(own):
                 made.append(
                     Layer(name, colour, own, is_first=is_first, legend=group, opacity=0.95 if group else 0.5)
@@ -79,7 +79,7 @@ def grouped(
 
 
 def scatter(
-    found: Map,
+    points: Map,
     drawn: Sequence[Layer],
     values: NDArray[np.floating] | None,
     label: str,
@@ -88,7 +88,7 @@ def scatter(
 ) -> Figure:
     """One trace for each layer, coloured by coder or by `values`; `region` is outlined."""
 
-    size = float(np.clip(700 / np.sqrt(max(len(found.x), 1)), 2.5, 7))
+    size = float(np.clip(700 / np.sqrt(max(len(points.x), 1)), 2.5, 7))
     figure = Figure()
     for layer in drawn:
         rows = layer.rows
@@ -98,9 +98,9 @@ def scatter(
             marker |= {"color": values[rows].astype(np.float32), "coloraxis": "coloraxis"}
         figure.add_trace(
             Scattergl(
-                x=found.x[rows], y=found.y[rows], mode="markers", marker=marker, name=layer.legend,
+                x=points.x[rows], y=points.y[rows], mode="markers", marker=marker, name=layer.legend,
                 legendgroup=layer.legend, showlegend=layer.is_first,
-                customdata=found.latent[rows].astype(np.int32),
+                customdata=points.latent[rows].astype(np.int32),
                 text=said,
                 hovertemplate=f"<b>{escape(layer.coder, quote=False)} #%{{customdata}}</b>"
                 f"{'' if texts is None else '<br>%{text}'}<extra></extra>",

@@ -105,10 +105,10 @@ def _matrix(coders: Sequence[str], pairs: Mapping[Pair, Meaning], shown: str) ->
     """The heat map; returns the pair of the cell just clicked."""
     n = len(coders)
     values, texts, hovers = np.full((n, n), np.nan), [[""] * n for _ in coders], [[""] * n for _ in coders]
-    for pair, found in pairs.items():
-        value = found.matched.value if shown == "cosine" else found.above.value
+    for pair, similarity in pairs.items():
+        value = similarity.matched.value if shown == "cosine" else similarity.above.value
         text = (
-            f"{fmt.decimal(value, 2)}<br>({fmt.decimal(found.floor.value, 2)})"
+            f"{fmt.decimal(value, 2)}<br>({fmt.decimal(similarity.floor.value, 2)})"
             if shown == "cosine"
             else fmt.signed(value, 3)
         )
@@ -116,7 +116,7 @@ def _matrix(coders: Sequence[str], pairs: Mapping[Pair, Meaning], shown: str) ->
         for i, j in (pair, pair[::-1]):
             at = coders.index(i), coders.index(j)
             values[at], texts[at[0]][at[1]] = value, text
-            hovers[at[0]][at[1]] = "<br>".join(f"{name}: {said}" for name, said, *_ in facts(found))
+            hovers[at[0]][at[1]] = "<br>".join(f"{name}: {said}" for name, said, *_ in facts(similarity))
     st.caption(
         "Mean cosine of explanations matched one to one, floor in brackets. Click a cell for the pair."
         if shown == "cosine"
@@ -138,7 +138,7 @@ def _pair(coders: Sequence[str], pairs: Mapping[Pair, Meaning], params: Mapping[
     for pair in (asked, asked[::-1]):
         if pair in pairs:
             return pairs[pair]  # type: ignore[index]
-    return max(pairs.values(), key=lambda found: found.above.value)
+    return max(pairs.values(), key=lambda similarity: similarity.above.value)
 
 
 def _interval(estimate: Estimate, write: Any = fmt.decimal) -> str:

@@ -85,18 +85,18 @@ def _choose(store: Store, infos: Sequence[CoderInfo]) -> tuple[Side, Side] | Non
             unknown_coder(asked, names, f"latent_{name}", parameter=name)
             return None
         coders[name] = store.coder(asked)
-    found: list[Side] = []
+    sides: list[Side] = []
     missing = False
     for name, coder in coders.items():
         asked = params.get(f"latent_{name}")
         latent = (
-            _usual(store, coder, found[0] if found else None)
+            _usual(store, coder, sides[0] if sides else None)
             if asked is None
             else _latent(name, coder, asked)
         )
         missing = missing or latent is None
-        found.append(Side(name, coder, latent or 0))
-    a, b = found
+        sides.append(Side(name, coder, latent or 0))
+    a, b = sides
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         for side, label in ((a, "Feature"), (b, "Compared with")):
             st.selectbox(
@@ -167,7 +167,7 @@ def _windows(store: Store, acts: Sequence[LatentActivations]) -> beside.Windows:
 
 def _record(store: Store, sides: Sequence[Side], acts: Sequence[LatentActivations]) -> dict[str, Any]:
     """Everything that the element draws."""
-    found, table = _windows(store, acts), payload.token_table(store)
+    windows, table = _windows(store, acts), payload.token_table(store)
     seed = None if current().get("order") == "top" else 0
     stats = [side.coder.stats(side.latent) for side in sides]
     n_window = min(WINDOW, store.ctx_len)
@@ -178,8 +178,8 @@ def _record(store: Store, sides: Sequence[Side], acts: Sequence[LatentActivation
     }
     groups = []
     for group, title in titles.items():
-        spans = found.choose(group, _rows(), store.tokens, seed=seed)
-        n = len(found.spans[group])
+        spans = windows.choose(group, _rows(), store.tokens, seed=seed)
+        n = len(windows.spans[group])
         how = (
             "all"
             if len(spans) == n
@@ -240,8 +240,8 @@ def _side(store: Store, side: Side, stats: LatentStats) -> dict[str, Any]:
 
 
 def _more(store: Store, acts: Sequence[LatentActivations]) -> None:
-    shown, found = _rows(), _windows(store, acts)
-    if shown < MAX_ROWS and any(len(spans) > shown for spans in found.spans.values()):
+    shown, windows = _rows(), _windows(store, acts)
+    if shown < MAX_ROWS and any(len(spans) > shown for spans in windows.spans.values()):
         st.button(
             "More contexts", key="pair_more", on_click=change, kwargs={"rows": min(3 * shown, MAX_ROWS)}
         )

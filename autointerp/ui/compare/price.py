@@ -169,9 +169,9 @@ def _kept(
 def _say(answer: Price) -> None:
     """What the data show, in words."""
     st.markdown(f"**{plain(headline(answer), 2000)}**")
-    found = claims(answer)
-    if found:
-        st.markdown("\n".join(_bullet(claim) for claim in found))
+    made = claims(answer)
+    if made:
+        st.markdown("\n".join(_bullet(claim) for claim in made))
     missing = left_out(answer)
     if missing is not None:
         st.caption(plain(missing, 600))

@@ -65,7 +65,7 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         st.plotly_chart(shared_charts.only(curves), key="only", config=CHART)
     _counts(among)
     _scores(store, infos, among, colours)
-    unmatched = [f"{plain(' and '.join(pair))}" for pair, found in pairs.items() if not found.parts]
+    unmatched = [f"{plain(' and '.join(pair))}" for pair, matched in pairs.items() if not matched.parts]
     if unmatched:
         st.caption(f"No directions in the same space: {'; '.join(unmatched)}.")
 

@@ -39,34 +39,34 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
     table = computed.obtain(store, "directions", directions.in_order(*coders))
     if table is None:
         return
-    found = directions.read(table, coders)
-    if not found.parts:
-        st.info(plain(apart(found), 2000))
+    matches = directions.read(table, coders)
+    if not matches.parts:
+        st.info(plain(apart(matches), 2000))
         return
     definition, threshold = controls()
     live = store.coder(coders[0]).table().live
     if not len(live):
         st.info(f"No feature of {plain(coders[0])} fires on this corpus, so there is nothing to compare.")
         return
-    share = overlap(found, live, definition=definition, threshold=threshold)
+    share = overlap(matches, live, definition=definition, threshold=threshold)
     components.facts(facts(share), key="overlap")
-    for reason in found.absent.values():
+    for reason in matches.absent.values():
         st.caption(f"{plain(reason)} Matched by the other alone.")
-    shared = alignment(found, definition)[live] > threshold
+    shared = alignment(matches, definition)[live] > threshold
     left, right = st.columns(2, gap="medium")
     with left:
         st.plotly_chart(
-            shared_charts.cosines(found, live, definition, threshold), key="cosines", config=CHART
+            shared_charts.cosines(matches, live, definition, threshold), key="cosines", config=CHART
         )
     with right:
-        if len(found.parts) > 1:
-            _against(found, live, definition)
+        if len(matches.parts) > 1:
+            _against(matches, live, definition)
         else:
-            _density(store, found, live, shared)
-    if len(found.parts) > 1:
+            _density(store, matches, live, shared)
+    if len(matches.parts) > 1:
         left, right = st.columns(2, gap="medium")
         with left:
-            _density(store, found, live, shared)
+            _density(store, matches, live, shared)
     else:
         right = st.container()
     with right:
@@ -78,20 +78,20 @@ def draw(store: Store, infos: Sequence[CoderInfo]) -> None:
         else:
             shared_scores.boxes(*chosen, coders[0], live, shared)
     if chosen is not None:
-        shared_scores.only_here(*chosen, found, live, definition, threshold)
+        shared_scores.only_here(*chosen, matches, live, definition, threshold)
     split.draw(store, Written(store, services.annotations(store), infos), coders)
     st.download_button(
-        "Matches as CSV", lambda: csv_of(found, live, definition), f"{coders[0]}-{coders[1]}-matches.csv", "text/csv",
+        "Matches as CSV", lambda: csv_of(matches, live, definition), f"{coders[0]}-{coders[1]}-matches.csv", "text/csv",
         icon=":material/download:", on_click="ignore", help="Every live feature with its counterparts and cosines",
     )  # fmt: skip
 
 
-def csv_of(found: directions.Directions, live: NDArray[np.integer], definition: str) -> str:
+def csv_of(matches: directions.Directions, live: NDArray[np.integer], definition: str) -> str:
     """Every live feature of the first coder with what it is matched with; empty where there is no partner."""
     import pandas as pd
 
-    columns: dict[str, Any] = {"latent": live, "alignment": alignment(found, definition)[live]}
-    for name, part in found.parts.items():
+    columns: dict[str, Any] = {"latent": live, "alignment": alignment(matches, definition)[live]}
+    for name, part in matches.parts.items():
         side = part.sides[0]
         partner = pd.Series(side.partner[live], dtype="Int64").mask(side.partner[live] < 0)
         columns |= {f"{name}_partner": partner, f"{name}_cosine": side.cosine[live]}
@@ -161,21 +161,21 @@ def facts(share: Overlap) -> list[list[str]]:
 
 
 def _density(
-    store: Store, found: directions.Directions, live: NDArray[np.integer], shared: NDArray[np.bool_]
+    store: Store, matches: directions.Directions, live: NDArray[np.integer], shared: NDArray[np.bool_]
 ) -> None:
-    density = store.coder(found.coders[0]).table().columns["density"][live]
+    density = store.coder(matches.coders[0]).table().columns["density"][live]
     st.plotly_chart(shared_charts.by_density(by_density(density, shared)), key="density", config=CHART)
 
 
-def _against(found: directions.Directions, live: NDArray[np.integer], definition: str) -> None:
+def _against(matches: directions.Directions, live: NDArray[np.integer], definition: str) -> None:
     """Encoder against decoder; a click on a point opens the feature beside its counterpart."""
     event: Any = st.plotly_chart(
-        shared_charts.against(found, live), key="against", on_select="rerun", selection_mode="points",
+        shared_charts.against(matches, live), key="against", on_select="rerun", selection_mode="points",
         config=CHART,
     )  # fmt: skip
     picked = event.selection.points if event else []
     if picked and picked[0].get("customdata"):
         latent = int(picked[0]["customdata"][0])
-        partner = int(counterpart(found, definition)[0][latent])
-        other = partner if partner >= 0 else int(counterpart(found, "nearest")[0][latent])
-        components.go("compare", pair_of((found.coders[0], latent), (found.coders[1], other)))
+        partner = int(counterpart(matches, definition)[0][latent])
+        other = partner if partner >= 0 else int(counterpart(matches, "nearest")[0][latent])
+        components.go("compare", pair_of((matches.coders[0], latent), (matches.coders[1], other)))

@@ -20,13 +20,13 @@ _LINE = {"dash": "dot", "width": 1.5, "color": "#8b95a5"}
 _COLOURS = {"encoder": charts.colour(0), "decoder": charts.colour(2)}
 
 
-def cosines(found: Directions, live: NDArray[np.integer], definition: str, threshold: float) -> Figure:
+def cosines(matches: Directions, live: NDArray[np.integer], definition: str, threshold: float) -> Figure:
     """Cosines of live features with their counterparts, the threshold, and what random directions reach."""
 
     figure = Figure()
     edges = np.arange(-1, 1 + BIN, BIN)
     lowest = 1.0
-    for name, part in found.parts.items():
+    for name, part in matches.parts.items():
         side = part.sides[0]
         values = (side.nearest_cosine if definition == "nearest" else side.cosine)[live]
         values = values[np.isfinite(values)]
@@ -46,15 +46,15 @@ def cosines(found: Directions, live: NDArray[np.integer], definition: str, thres
     return charts.framed(figure, "Cosine with the counterpart", HEIGHT, legend=charts.LEGEND, showlegend=True)
 
 
-def against(found: Directions, live: NDArray[np.integer]) -> Figure:
+def against(matches: Directions, live: NDArray[np.integer]) -> Figure:
     """Cosine by encoder against cosine by decoder, coloured by whether both give the same partner. Points carry the feature.
 
     No line at the threshold: the browser would draw thousands of points anew at each move of its slider."""
 
     if len(live) > MAX_POINTS:
         live = np.sort(np.random.default_rng(0).choice(live, MAX_POINTS, replace=False))
-    encoder, decoder = (found.parts[name].sides[0] for name in ("encoder", "decoder"))
-    same = agree(found)
+    encoder, decoder = (matches.parts[name].sides[0] for name in ("encoder", "decoder"))
+    same = agree(matches)
     figure = Figure()
     for is_same, name, colour in (
         (True, "same partner", charts.colour(0)),

@@ -86,15 +86,15 @@ def verdict(scores: SharedScores) -> str:
 def only_here(
     written: Written,
     kind: ScoreKind,
-    found: Directions,
+    matches: Directions,
     live: NDArray[np.integer],
     definition: str,
     threshold: float,
 ) -> None:
     """Features of the first coder that the second has not, the best explained first, with what comes nearest there."""
-    first, second = found.coders
+    first, second = matches.coders
     table = expected.expected_above_floor(written.coders[first], kind, written.made_by)
-    smallest = alignment(found, definition)
+    smallest = alignment(matches, definition)
     alone = np.zeros(len(smallest), bool)
     alone[live] = smallest[live] <= threshold
     latents, rank = table["latent"].to_numpy(), table["rank"].to_numpy()
@@ -107,7 +107,7 @@ def only_here(
     if not len(latents):
         return
     n = min(max(whole(current().get("rows")) or N_ROWS, 1), MOST)
-    near, cosine = counterpart(found, "nearest")
+    near, cosine = counterpart(matches, "nearest")
     shown = written.coders[first].shown(latents[:n].tolist())
     scores = written.coders[first].shown_scores(kind, latents[:n].tolist())
     columns: list[dict[str, Any]] = [

@@ -33,9 +33,9 @@ def draw(store: Store, written: Written, coders: tuple[str, str]) -> None:
     table = computed.obtain(store, "coactivation", pair)
     if table is None:
         return
-    found = coactivation.read(table, pair).split(coders[0])
-    st.caption(f"{fmt.plural(len(found), 'feature')} split, the most fully covered first.")
-    if not found:
+    splits = coactivation.read(table, pair).split(coders[0])
+    st.caption(f"{fmt.plural(len(splits), 'feature')} split, the most fully covered first.")
+    if not splits:
         return
     columns: list[dict[str, Any]] = [
         {"title": "Feature", "kind": "link", "cls": "name"},
@@ -50,9 +50,9 @@ def draw(store: Store, written: Written, coders: tuple[str, str]) -> None:
             "help": "Share of its firing tokens on which at least one part fires",
         },
     ]
-    shown = written.coders[coders[0]].shown([split.latent for split in found[:MOST_ROWS]])
+    shown = written.coders[coders[0]].shown([split.latent for split in splits[:MOST_ROWS]])
     rows = []
-    for split in found[:MOST_ROWS]:
+    for split in splits[:MOST_ROWS]:
         parts = [f"#{part.latent} ({fmt.share(part.covers)})" for part in split.parts]
         more = [f"{len(parts) - MOST_PARTS} more"] if len(parts) > MOST_PARTS else []
         cells = [
@@ -62,5 +62,5 @@ def draw(store: Store, written: Written, coders: tuple[str, str]) -> None:
         go = pair_of((coders[0], split.latent), (coders[1], split.parts[0].latent))
         rows.append({"go": go, "cells": cells})
     components.links(columns, rows, page="compare", key="split")
-    if len(found) > MOST_ROWS:
+    if len(splits) > MOST_ROWS:
         st.caption(f"The first {MOST_ROWS}; `autointerp match --split --json` lists all.")

@@ -65,7 +65,7 @@ def read(feature: Feature) -> Elsewhere:
 
 def record(feature: Feature, around: Elsewhere, by: str | None) -> dict[str, Any]:
     """What the panel draws: for each measure and coder the nearest features; `by`: the measure to look at."""
-    found = {
+    neighbours = {
         (measure, pair.other): pair.counterparts(feature.latent, measure)[:N_ROWS]
         for measure in MEASURES
         for pair in around.pairs
@@ -76,7 +76,7 @@ def record(feature: Feature, around: Elsewhere, by: str | None) -> dict[str, Any
     for pair in around.pairs:
         coder = feature.store.coder(pair.other)
         latents = sorted(
-            {each.latent for (_, other), near in found.items() if other == pair.other for each in near}
+            {each.latent for (_, other), near in neighbours.items() if other == pair.other for each in near}
         )
         said = explained(feature.store, pair.other, latents)
         for latent in latents:
@@ -98,18 +98,18 @@ def record(feature: Feature, around: Elsewhere, by: str | None) -> dict[str, Any
                 "coders": [
                     {
                         "coder": visible(pair.other),
-                        "none": "" if found[measure, pair.other] else _none(pair, measure),
+                        "none": "" if neighbours[measure, pair.other] else _none(pair, measure),
                         "rows": [
                             {**rows[pair.other, each.latent], "value": fmt.decimal(each.value(measure), 2)}
-                            for each in found[measure, pair.other]
+                            for each in neighbours[measure, pair.other]
                         ],
                     }
                     for pair in around.pairs
-                    if (measure, pair.other) in found
+                    if (measure, pair.other) in neighbours
                 ],
             }
             for measure in MEASURES
-            if any(key[0] == measure for key in found)
+            if any(key[0] == measure for key in neighbours)
         ],
         "alone": not around.pairs,
     }

@@ -117,8 +117,8 @@ def strongest(feature: Feature, n: int, window: int) -> list[Example]:
     acts, tokens = feature.activations, feature.store.tokens
     # The strongest are not drawn at random.
     request = Request(acts, np.random.default_rng(0), lengths=feature.store.text_lengths())
-    (found,) = sample([request], tokens, Sizes(top=n), window=window, count_duplicates=True)
-    return cut_many(acts, tokens, found["top"])
+    (examples,) = sample([request], tokens, Sizes(top=n), window=window, count_duplicates=True)
+    return cut_many(acts, tokens, examples["top"])
 
 
 def in_interval(feature: Feature, index: int, pages: int) -> tuple[list[Sight], bool]:

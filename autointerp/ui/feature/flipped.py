@@ -40,8 +40,8 @@ def flips(feature: Feature, annotations: Annotations, a: Score, b: Score) -> lis
         for score in (a, b)
     ]
     both = ((sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1])
-    found = [(first, second) for first, second in both if first.right is not second.right]
-    return sorted(found, key=lambda flip: bool(flip[1].right))
+    changed = [(first, second) for first, second in both if first.right is not second.right]
+    return sorted(changed, key=lambda flip: bool(flip[1].right))
 
 
 def record(

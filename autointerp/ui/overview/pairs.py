@@ -138,11 +138,11 @@ def _furthest(
     """Places in `Written.pooled` of the features that the first kind ranks highest against the second, and the reverse."""
     x, y = (_written.pooled(_coders, kind).value for kind in _pair)
     gap = disagreement(x, y, _written.owners(_coders))
-    found = []
+    places = []
     for sign in (1, -1):
         order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
-        found.append([int(i) for i in order[:N_APART] if sign * gap[i] > 0])
-    return found[0], found[1]
+        places.append([int(i) for i in order[:N_APART] if sign * gap[i] > 0])
+    return places[0], places[1]
 
 
 def _meaning(high: str, low: str) -> str:

@@ -57,9 +57,9 @@ def kept(
         _typed().add(key)
     if lasting:
         _lasting().add(key)
-    found = _found().pop(_class(key), _NOTHING)
-    if found is not _NOTHING and _fits(found, default, typed):
-        st.session_state[key] = forms[key] = found if typed is None else typed(found)
+    draft = _found().pop(_class(key), _NOTHING)
+    if draft is not _NOTHING and _fits(draft, default, typed):
+        st.session_state[key] = forms[key] = draft if typed is None else typed(draft)
         typed = None
     present = st.session_state.get(key, forms.get(key, default))
     value = present
@@ -98,12 +98,12 @@ def put(key: str, value: Any) -> None:
 _NOTHING = object()
 
 
-def _fits(found: Any, default: Any, typed: Callable[[Any], Any] | None) -> bool:
+def _fits(draft: Any, default: Any, typed: Callable[[Any], Any] | None) -> bool:
     """Whether what a browser kept can be a value of this field: another release may have written it."""
     if typed is None:
-        return isinstance(found, str if default is None else type(default))
+        return isinstance(draft, str if default is None else type(default))
     try:
-        typed(found)
+        typed(draft)
     except (TypeError, ValueError):
         return False
     return True

@@ -57,11 +57,11 @@ def expected_above_floor(
 
 def of_page(query: LatentQuery, page: LatentPage) -> dict[tuple[str, int], float]:
     """Of those of the page's features (coder, latent) that have one, where the list is sorted by it."""
-    found = {}
+    by_coder = {}
     for row in page.rows:
         table = (query.ranks or {}).get(row.coder)
         if table is not None and table.num_rows:
             at = int(np.searchsorted(table["latent"].to_numpy(), row.stats.latent))
             if at < table.num_rows and table["latent"][at].as_py() == row.stats.latent:
-                found[row.coder, row.stats.latent] = table["rank"][at].as_py()
-    return found
+                by_coder[row.coder, row.stats.latent] = table["rank"][at].as_py()
+    return by_coder

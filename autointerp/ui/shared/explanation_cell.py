@@ -57,5 +57,5 @@ def _places(text: str, words: Sequence[str]) -> list[list[int]]:
     if not any(words):
         return []
     longest_first = sorted(filter(None, words), key=len, reverse=True)
-    found = re.finditer("|".join(map(re.escape, longest_first)), text, re.IGNORECASE)
-    return [list(match.span()) for match in found]
+    matches = re.finditer("|".join(map(re.escape, longest_first)), text, re.IGNORECASE)
+    return [list(match.span()) for match in matches]

@@ -69,11 +69,11 @@ def _same_server(before: LLMOptions, now: LLMOptions) -> bool:
     return llm_keys.endpoint_of(before.base_url) == llm_keys.endpoint_of(now.base_url)
 
 
-def whom(told: Mapping[str, Any], *, further: bool = False) -> Whom:
+def whom(params: Mapping[str, Any], *, further: bool = False) -> Whom:
     """Whom a retry of a job with this payload would ask, and, where its budget is used up (`further`), how much it may spend.
     Raises nothing: a job of another version can be looked at too."""
     try:
-        before = asked(told)
+        before = asked(params)
         if before is None:
             return Whom()
         now = llm_settings.chosen()

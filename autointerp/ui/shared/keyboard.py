@@ -92,7 +92,9 @@ def listening(title: str = "", typing: Callable[[], bool] = lambda: False) -> It
         state.told()
     finally:  # also where the page ended early
         load, handled = st.session_state.get(_HANDLED, ("", 0))
-        shortcuts = [asdict(one) | {"shown": one.shown} for one in st.session_state[_OFFERED].values()]
+        shortcuts = [
+            asdict(shortcut) | {"shown": shortcut.shown} for shortcut in st.session_state[_OFFERED].values()
+        ]
         data = {
             "title": title,
             "shortcuts": shortcuts,

@@ -71,13 +71,13 @@ def features(store: Store) -> dict[str, list[int]] | None:
     if walk is None:
         return None
     table = whole_list(store, walk.coders, walk.query, annotations=_annotations(store))
-    found: dict[str, list[int]] = {}
+    by_coder: dict[str, list[int]] = {}
     for coder, latent, fires in zip(
         *(table[name].to_pylist() for name in ("coder", "latent", "n_activations")), strict=True
     ):
         if fires:
-            found.setdefault(coder, []).append(latent)
-    return {coder: sorted(latents) for coder, latents in found.items()}
+            by_coder.setdefault(coder, []).append(latent)
+    return {coder: sorted(latents) for coder, latents in by_coder.items()}
 
 
 def params() -> dict[str, str] | None:

@@ -63,8 +63,8 @@ def embedder_name() -> str:
         chosen = preferences().embedder
     except UserError:
         return Preferences().embedder
-    told = roles.is_owner() or chosen in {name for name, _, _ in list_embeddings(store_path())}
-    return chosen if told else Preferences().embedder
+    allowed = roles.is_owner() or chosen in {name for name, _, _ in list_embeddings(store_path())}
+    return chosen if allowed else Preferences().embedder
 
 
 def has_embeddings(store: Store, embedder: str | None = None) -> bool:

@@ -178,8 +178,8 @@ def _number(form: str, option: Option, default: Any) -> Any:
     high = option.kind(option.maximum if option.maximum is not None else MOST)
     high = max(min(high, 2**31), low)
 
-    def within(found: Any) -> Any:
-        return max(low, min(high, option.kind(float(found)))) if found or found == 0 else None
+    def within(value: Any) -> Any:
+        return max(low, min(high, option.kind(float(value)))) if value or value == 0 else None
 
     value = st.number_input(
         option.label, low, high, help=option.help, **kept(f"{form}_{option.name}", default, typed=within)

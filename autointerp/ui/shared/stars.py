@@ -67,10 +67,10 @@ def mark(store: Store, rows: Sequence[dict[str, Any]]) -> None:
         starred = services.annotations(store).collections.among(STARRED, places)
     except StoreError:
         return
-    _, told = st.session_state.get(_HANDLED, ("", 0))
+    _, handled = st.session_state.get(_HANDLED, ("", 0))
     for row, place in zip(rows, places, strict=True):
         row["star"] = place in starred
-        row["told"] = told  # the element looks again: a star that was not given is taken back
+        row["told"] = handled  # the element looks again: a star that was not given is taken back
 
 
 def on_star(key: str) -> Callable[[], None]:
