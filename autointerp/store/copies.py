@@ -2,7 +2,7 @@
 
     derived/<what>-<version>.<coder>.<which>.arrow
 
-The rows have the only truth. A copy says what it is of (`identity`) and what its maker wants to know again (`told`), such as
+The rows have the only truth. A copy says what it is of (`identity`) and what its maker wants to know again (`content`), such as
 how far it had read; who maps it adds what came since. Whoever reads the rows writes the copy, under a temporary name that is
 then renamed: readers keep the file they have mapped, and of two writers each leaves a whole one. A copy that lacks a byte, has
 another one changed, or is none of this program's counts as missing. Small tables have none.
