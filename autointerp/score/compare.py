@@ -85,7 +85,7 @@ def difference(
     pairs = [(a[key], b[key]) for key in a if key in b]
     if not pairs:
         raise UserError(
-            "The two scores share no example. Rescore both with the same seed and number of examples, then compare."
+            "The two scores have no examples in common. Rescore both with the same seed and number of examples, then compare."
         )
     value, ci, n_pos = paired(first.metric, pairs, resamples, activations)
     unpaired = len(a) + len(b) - 2 * len(pairs)
@@ -219,13 +219,13 @@ def _check_comparable(first: Score, second: Score) -> None:
             f"{score.judge} ({score.model})" if score.model else score.judge for score in (first, second)
         ]
         raise UserError(
-            f"The two scores have different judges, {judges[0]} and {judges[1]}, so their difference need not be the "
-            "explanations'. Rescore one of them with the other's judge."
+            f"The two scores have different judges, {judges[0]} and {judges[1]}, so the difference may not be due to the "
+            "explanations. Rescore one of them with the other's judge."
         )
     if changed := _changed_settings(first, second):
         raise UserError(
-            f"The judge had different settings for the two scores ({'; '.join(changed)}), so their difference need not be the "
-            "explanations'. Rescore both with the same settings."
+            f"The judge had different settings for the two scores ({'; '.join(changed)}), so the difference may not be due "
+            "to the explanations. Rescore both with the same settings."
         )
 
 

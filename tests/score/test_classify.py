@@ -238,7 +238,7 @@ def test_scores_that_share_nothing_cannot_be_compared() -> None:
         Heldout([window([" fox"], {0: 1.0}, context=77)], [window([" a"], context=78)], 1.0),
         seed=1,
     )
-    with pytest.raises(UserError, match="share no example"):
+    with pytest.raises(UserError, match="no examples in common"):
         difference(detection, other, Resamples(0))
     for changed in (replace(detection, judge="llm"), replace(detection, model="another")):
         with pytest.raises(UserError, match="different judges"):

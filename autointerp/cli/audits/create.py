@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explainer",
         metavar="NAME",
-        help="the newest explanation of each latent by this explainer (default: the one shown)",
+        help="audit the newest explanation of each latent by this explainer (default: the one shown)",
     )
     parser.add_argument(
         "--by", metavar="KIND",
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what raters are asked about each: a verdict, or the questions that a judge is asked (default: verdict)",
     )  # fmt: skip
     for flag, default, text in (
-        ("--score-bins", 10, "strata of each coder's explanations by score"),
-        ("--density-bins", 3, "and by density"),
+        ("--score-bins", 10, "strata by score, for each coder"),
+        ("--density-bins", 3, "strata by density, for each coder"),
         ("--questions", 20, "questions in a judge's task"),
     ):
         parser.add_argument(flag, type=int, default=default, metavar="N", help=f"{text} (default: {default})")

@@ -76,8 +76,8 @@ def page(
     ]
     corpus = store.meta["corpus"]
     about = (
-        f"Text: {corpus['name']}, {corpus['n_tokens']:,} tokens. Colour: share of the strongest activation shown, log scale; "
-        f"values on the tokens. Made by autointerp {__version__}."
+        f"Text: {corpus['name']}, {corpus['n_tokens']:,} tokens. Colour: activation relative to the strongest shown, log "
+        f"scale; hover over a token for its value. Made by autointerp {__version__}."
     )
     body = [tag("h1", text(title)), tag("p", text(about), cls="dim")]
     body += [tag("nav", *links, cls="dim")] if len(links) > 1 else []
