@@ -55,7 +55,7 @@ def _why_unknown(path: Path, hookpoint: str | None) -> str:
 def _check_width(coder: SparseCoder, subject: SubjectModel) -> None:
     ends = [(coder.tap, coder.d_in, "reads")]
     if coder.target is not None:
-        ends.append((coder.target, coder.d_out or 0, "rebuilds"))
+        ends.append((coder.target, coder.d_out or 0, "reconstructs"))
     widths = subject.probe([tap for tap, _, _ in ends])
     for tap, width, verb in ends:
         if widths[tap] != width:

@@ -179,7 +179,9 @@ def _place(subject: SubjectModel, config: Config, folder: Path, spec: CoderSpec)
     writes = None
     if config.kind != "sae":
         if not config.hook_out:
-            raise CoderLoadError(f"{path} does not say which hook the transcoder rebuilds; give --hookpoint")
+            raise CoderLoadError(
+                f"{path} does not say which hook the transcoder reconstructs; give --hookpoint"
+            )
         writes = config.hook_out
         if centred:
             raise CoderLoadError(f"{path}: a transcoder trained with center_writing_weights is not supported")
