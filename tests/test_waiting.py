@@ -41,4 +41,4 @@ def test_it_waits_no_longer_than_asked(seconds: float):
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         result_of(Future(), seconds)
-    assert time.monotonic() - began >= seconds
+    assert seconds <= time.monotonic() - began < max(seconds, 0) + 5

@@ -199,6 +199,7 @@ def _summary(
     floors = [score.floor for score in scores if score.floor is not None]
     summary: dict[str, Any] = {
         "explanations": len(ids),
+        "metric": options.entry.metric,
         "n_scored": len(values),
         "median": float(np.median(values)) if values else None,
         "median_floor": float(np.median(floors)) if floors else None,
@@ -250,7 +251,7 @@ def _text(result: dict[str, Any], done: Done) -> str:
         of = f"  {result['unparsed']:,} of {result['answered'] + result['unparsed']:,}"
         lines.append(
             f"{of} texts are empty, repeated or copied and are left out"
-            if writes_texts(result["scorer"])
+            if writes_texts(result["scorer"], result["metric"])
             else f"{of} answers could not be read and are left out; to ask only for these again, run the same command with "
             "--redo"
         )

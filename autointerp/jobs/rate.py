@@ -19,10 +19,11 @@ class Rate:
         changes = self._changes
         if finished > changes[-1][1]:
             changes.append((now, finished))
-        while len(changes) > 2 and now - changes[1][0] > SECONDS and finished - changes[1][1] >= ITEMS:
+        while len(changes) > 2 and now - changes[0][0] > SECONDS and finished - changes[1][1] >= ITEMS:
             changes.popleft()
         (start, before), (last, after) = changes[0], changes[-1]
         if after == before or last <= start:
             return None
-        # The next item is not finished yet: where it is late, the rate falls.
-        return min((after - before) / (last - start), (after - before + 1) / max(now - start, 1e-9))
+        # The next items, as many as came at once the last time, are not finished yet: where they are late, the rate falls.
+        coming = after - changes[-2][1]
+        return min((after - before) / (last - start), (after - before + coming) / max(now - start, 1e-9))

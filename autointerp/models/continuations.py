@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autointerp.errors import CorpusError
+from autointerp.errors import BadActivations, CorpusError
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.edits import Edit, Passes, check_editable, editing
 from autointerp.models.hooks import Tap, hooked
@@ -164,7 +164,7 @@ class Continuer:
         new = continuations.clamp(min=0)
         with torch.inference_mode():
             clean = next(iter(prompt._clean.values()), None)
-            if clean is not None:
+            if clean is not None and self._copies_caches(prompt):
                 return self._clean_log_probs(clean, prompt, continuations, new)
             cache = self._cache(prompt, prompt.width - 1, rows)
             whole = torch.cat([prompt.ids.repeat(rows, 1), new], dim=1)
@@ -246,6 +246,7 @@ class Continuer:
             IndexError,
             KeyError,
             NotImplementedError,
+            BadActivations,  # what is added for the trial may be too much for a model that the edit is not
         ):
             prompts._clean.clear()
             return False

@@ -77,7 +77,7 @@ def difference(
     Raises: UserError: when the two cannot be compared.
     """
     _check_comparable(first, second)
-    if writes_texts(first.scorer):
+    if writes_texts(first.scorer, first.metric):
         hits = [hits_of(score.judged or (), True) for score in (first, second)]
         value, ci = rate_difference(hits[0], hits[1], resamples)
         return Difference(first.metric, value, ci.low, ci.high, len(hits[1]), len(hits[0]), 0)

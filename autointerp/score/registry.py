@@ -209,9 +209,10 @@ class ScorerEntry(Entry):
         return not self.explanation_free and not self.needs & {"llm", "text_model"}
 
 
-def writes_texts(scorer: str) -> bool:
-    """Whether it judges texts written from the explanation, see `ScorerEntry.written`. Of one that is not known: no."""
-    return scorer in SCORERS and SCORERS[scorer].written
+def writes_texts(scorer: str, metric: str) -> bool:
+    """Whether it judges texts written from the explanation, see `ScorerEntry.written`. A scorer that this program does not know,
+    of an older store or a newer program, is known by its metric."""
+    return metric == "hit_rate" or (scorer in SCORERS and SCORERS[scorer].written)
 
 
 def uncounted(metric: str, n: int) -> str:

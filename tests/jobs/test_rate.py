@@ -32,8 +32,19 @@ def test_a_job_that_hangs_slows_down() -> None:
 
 
 def test_a_slow_start_is_forgotten() -> None:
-    """Models are loaded before the first item."""
-    rate, shown = Rate(0.0), None
-    for i in range(1, 200):
-        shown = rate.update(600 + i, i)
-    assert shown == pytest.approx(1)
+    """Models are loaded before the first item: ten items later nothing is left of it, nor of a stall."""
+    rate = Rate(0.0)
+    for done, stall in ((0, 600), (200, 1_000)):
+        for i in range(1, 200):
+            shown = rate.update(stall + i, done + i)
+            if i > 11:
+                assert shown == pytest.approx(1)
+
+
+def test_items_that_finish_together_have_one_rate() -> None:
+    """Such as the 64 texts of a batch."""
+    rate = Rate(0.0)
+    for now in range(1, 1_000):
+        shown = rate.update(now, now // 45 * 64)
+        if now > 45:
+            assert shown == pytest.approx(64 / 45)

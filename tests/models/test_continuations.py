@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,27 @@ def test_what_the_edit_does_not_change_is_run_once(name: str, part: str, tmp_pat
         else:
             assert sum(counted) == len(LONG[0])
     assert set(resumed._resumes.values()) == {name != "LFM2"}
+
+
+@pytest.mark.parametrize("start", [0, 2, None])
+def test_recurrent_layers_behind_the_edited_one(
+    start: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layers up to the edit can be resumed from, and the cache of all of them cannot be copied."""
+    hybrid = replace(zoo.ARCHITECTURES["LFM2"], changes={"layer_types": ["full_attention", "conv"]})
+    monkeypatch.setitem(zoo.ARCHITECTURES, "LFM2", hybrid)
+    subject = load_subject(str(zoo.save("LFM2", tmp_path / "m")))
+    resumed, whole = (
+        Continuer(subject, load_coder("random:layers.0:24:4", subject=subject)) for _ in range(2)
+    )
+    whole._unchanged = []
+    edit, sampling = Edit((3, 7), (4.0, 2.0)), Sampling(4, temperature=0.0)
+    [got], [wanted] = (each.prompts([LONG[0]], 4) for each in (resumed, whole))
+    made = resumed.run(got, edit, [0.0, 3.0], sampling, start=start)
+    plainly = whole.run(wanted, edit, [0.0, 3.0], sampling, start=start)
+    assert torch.equal(made.ids, plainly.ids)
+    clean = resumed.clean_log_probs(got, made.ids[0, 1])
+    torch.testing.assert_close(clean, whole.clean_log_probs(wanted, made.ids[0, 1]), atol=2e-4, rtol=0)
 
 
 def test_layers_that_pass_on_more_than_they_return_are_run_again(

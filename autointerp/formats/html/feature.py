@@ -101,7 +101,7 @@ def _score(score: Score) -> list[str]:
     cells = (
         SCORERS.label(score.scorer), "" if score.value is None else f"{score.value:.3f}", interval,
         "" if score.floor is None else f"{score.floor:.3f}", n, f"{judge} {score.model or ''}".strip(), score.negatives,
-        "" if writes_texts(score.scorer) else score.protocol,  # it asks about no examples of the corpus
+        "" if writes_texts(score.scorer, score.metric) else score.protocol,  # it asks about no examples of the corpus
     )  # fmt: skip
     return [text(cell) for cell in cells]
 

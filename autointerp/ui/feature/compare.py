@@ -113,7 +113,7 @@ def _differences(
         flipped.record(feature, a, b, flipped.flips(feature, annotations, a, b), table)
         for a, b in scored
         if a is not None and b is not None
-        if a.metric not in (*UNSPLIT, *FREE_METRICS) and not writes_texts(a.scorer)
+        if a.metric not in (*UNSPLIT, *FREE_METRICS) and not writes_texts(a.scorer, a.metric)
     ]
     return {"flips": flips, "table": table.entries, "settings": flipped.settings(first, second, scored)}
 

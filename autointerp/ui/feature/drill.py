@@ -51,7 +51,7 @@ def draw(feature: Feature, annotations: Annotations, state: ExplanationState) ->
         components.facts(figures(score, judged, written.effect), key="judged_figures")
         if score.metric in FREE_METRICS:
             st.caption(f"{SAME[0].upper()}{SAME[1:]}.")
-        if writes_texts(score.scorer) and score.floor_explanation_id is not None:
+        if writes_texts(score.scorer, score.metric) and score.floor_explanation_id is not None:
             st.caption(_other(annotations.explanation(score.floor_explanation_id)))
     if judged:
         _filters(score, judged, state)
@@ -112,7 +112,7 @@ def _title(score: Score) -> None:
             f"negatives: {feature_versions.negatives(score)}"
             if score.negatives not in ("", NO_NEGATIVES)
             else "",
-            "" if writes_texts(score.scorer) else f"{score.protocol} protocol",
+            "" if writes_texts(score.scorer, score.metric) else f"{score.protocol} protocol",
             feature_versions.unusual(score),
             f"{fmt.minute(score.created)} UTC",
         ]
@@ -131,7 +131,7 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
     metric = f"{metric_label(score.metric)}; bootstrap interval over the examples"
     shown = feature_versions.figures(score)
     n = [f"{score.n_pos} + {score.n_neg}", "Activating + non-activating examples with a usable answer"]
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         n[1] = "Texts written from the explanation + texts written from another feature's explanation"
     if score.metric == "intruder_accuracy":
         n = [fmt.count(score.n_pos), f"Questions with a usable answer, of {N_TEXTS} texts each"]
@@ -181,7 +181,7 @@ def figures(score: Score, judged: Sequence[JudgedExample], effect: Effect | None
 
 
 def _uncounted(score: Score) -> list[str]:
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         return [
             "Not counted",
             fmt.count(score.unparsed),
@@ -197,7 +197,7 @@ def _held_against(score: Score) -> list[str]:
         "What it would be if the texts had nothing in common"
         if free
         else "The same share of texts written from a random other explanation"
-        if writes_texts(score.scorer)
+        if writes_texts(score.scorer, score.metric)
         else "A random other explanation, scored on the same examples"
     )
     return [name.capitalize(), figure, help_]
@@ -213,7 +213,7 @@ def _filters(score: Score, judged: Sequence[JudgedExample], state: ExplanationSt
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if score.metric not in judged_record.UNSPLIT:
             _narrow(st.segmented_control, "Answers", VERDICTS, "verdict", state.verdict)
-        if writes_texts(score.scorer):
+        if writes_texts(score.scorer, score.metric):
             return
         if score.negatives != NO_NEGATIVES:
             _narrow(st.selectbox, "Class", CLASSES, "class", state.examples, width=150)

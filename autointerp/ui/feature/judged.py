@@ -205,7 +205,7 @@ def parts(score: Score, windows: Sequence[JudgedWindow]) -> list[Part]:
         ]
         return [part for part in lists if part.rows]
     names = titles(score)
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         unparsed = replace(unparsed, title="Not counted", note="left out of every figure")
     buckets: dict[str, list[JudgedWindow]] = {key: [] for key in ("fp", "fn", "unparsed", "tp", "tn")}
     for window in windows:
@@ -235,7 +235,7 @@ def record(
 ) -> dict[str, Any]:
     """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it."""
     windows = judged_windows(feature, score, judged, written)
-    overlay = state.overlay or writes_texts(score.scorer)  # where the activations are what was found out
+    overlay = state.overlay or writes_texts(score.scorer, score.metric)  # where the activations are what was found out
     reads = explanation is not None and score.judge == "offline" and score.prompt_version == offline.VERSION
     table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))
@@ -298,7 +298,7 @@ def _row(
         row["rank"] = f"above {fmt.share(above)} of {others} texts"
     if window.question is not None:
         row["rank"] = f"question {window.question + 1}"
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         row["where"] = f"text {judged.start + 1}"
     elif window.positive and judged.quantile is not None:
         row["where"] = payload.decile(min(judged.quantile, 9))
@@ -332,7 +332,7 @@ def answer_and_truth(window: JudgedWindow, score: Score) -> tuple[str, str]:
         return said, "intruder" if judged.truth else "activating"
     if score.metric == "correlation":
         return "no correlation" if window.r is None else f"r {fmt.decimal(window.r, 2)}", true
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         true = "written from it" if judged.truth else "from the other"
         fires = f"fires, {fmt.activation(judged.value or 0.0)}" if judged.answer else "does not fire"
         return fires if judged.parsed else "not counted", true

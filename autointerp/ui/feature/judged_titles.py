@@ -62,7 +62,7 @@ def legend(score: Score, *, overlay: bool, reads: bool) -> list[list[str]]:
         said += [["t pr", "underlined"], ["", " predicted activation, 0 to 10  "]]
     if reads:
         said += [["t hit", "underlined"], ["", " found by the judge, of what the explanation says  "]]
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         said += [["t a6", "orange"], ["", " activation; "], ["t peak", "peak"]]
     elif overlay:
         said += [
@@ -80,5 +80,5 @@ def judges_marks(score: Score) -> bool:
 
 def titles(score: Score) -> dict[str, tuple[str, str]]:
     """Title and note of each list of judged examples, by `fp`, `fn`, `tp` and `tn`."""
-    special = "marks" if judges_marks(score) else "written" if writes_texts(score.scorer) else ""
+    special = "marks" if judges_marks(score) else "written" if writes_texts(score.scorer, score.metric) else ""
     return TITLES[special or score.metric]

@@ -70,7 +70,7 @@ def load(store: Store, score: Score, judged: Sequence[JudgedExample]) -> Written
     replies = services.resources(store).replies
     if score.metric == "nats" and keys:
         return Written(effect=kept_effect(replies.get(keys[0])))
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         kept = {key: kept_texts(replies.get(key)) for key in keys}
         known = {key: texts for key, texts in kept.items() if texts is not None}
         return Written(texts=known, n_words=len(store.vocabulary()))

@@ -261,7 +261,8 @@ def estimate(store: Store, chosen: Plan) -> Estimate:
     together = frozenset(items)
 
     def scored_too(other: Explanation) -> bool:
-        return (other.coder, other.id if chosen.explain is None else other.latent) in together
+        """Not where explanations are still to be written: a floor may be an old one, which is then a request of its own."""
+        return chosen.explain is None and (other.coder, other.id) in together
 
     def of_all(part: ExplainOptions | ScoreOptions) -> Estimate:
         key = config_hash(part.to_dict())

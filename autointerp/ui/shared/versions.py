@@ -142,7 +142,7 @@ WRITTEN = "texts written from it"
 def examples_of(score: Score, explanation: Explanation) -> str:
     """What a score was judged on: only the held-out protocol keeps out what the explainer was shown, and nobody knows what a
     person has read."""
-    if writes_texts(score.scorer):
+    if writes_texts(score.scorer, score.metric):
         return WRITTEN
     by_person = explanation.explainer == "person"
     if score.protocol == "delphi":
@@ -162,7 +162,7 @@ def judged_by(score: Score) -> str:
 def reference(score: Score) -> str:
     """The floor, or chance, and on how many examples it stands where these are not all that the score stands on."""
     text = reference_text(score)
-    same = score.n_floor == score.n and not writes_texts(score.scorer)  # whose floor is of other texts
+    same = score.n_floor == score.n and not writes_texts(score.scorer, score.metric)  # whose floor is of other texts
     return text if score.n_floor is None or same else f"{text} (n {score.n_floor})"
 
 
