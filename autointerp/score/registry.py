@@ -210,8 +210,8 @@ class ScorerEntry(Entry):
 
 
 def writes_texts(scorer: str, metric: str) -> bool:
-    """Whether it judges texts written from the explanation, see `ScorerEntry.written`. A scorer that this program does not know,
-    of an older store or a newer program, is known by its metric."""
+    """Whether it judges texts written from the explanation, see `ScorerEntry.written`. A scorer that this program does not know
+    (of an older store or a newer program) is judged by its metric."""
     return metric == "hit_rate" or (scorer in SCORERS and SCORERS[scorer].written)
 
 

@@ -61,7 +61,7 @@ class Stored:
         self.state_file = work / "activations.json"
         self.state = {"after": 0, "rows": 0, "tokens": 0, "seconds": 0.0}
         if self.state_file.exists():
-            self.state = json.loads(self.state_file.read_text())
+            self.state |= json.loads(self.state_file.read_text())
 
     def path(self, site: str) -> Path:
         return self.work / f"{site}.f16"
@@ -77,6 +77,8 @@ class Stored:
         if self.state["rows"] and self.state["after"] != after:
             raise SystemExit(f"{self.work} holds activations after row {self.state['after']}, not {after}.")
         self.state["after"], rows = after, rows[after:]
+        if not len(rows):
+            raise SystemExit(f"The text has no rows after the first {after:,}.")
         whole = AutoModelForCausalLM.from_pretrained(model_dir, dtype=PRECISION).eval()
         model, bos = whole.base_model, whole.config.bos_token_id
         seen = _hooked(model)

@@ -43,8 +43,10 @@ class Data:
     """Random batches of the stored activations, centred on nothing and divided by each site's standard deviation."""
 
     def __init__(self, stored: Stored) -> None:
+        self.n = stored.state["tokens"]
+        if self.n < BATCH:
+            raise SystemExit(f"{stored.work} holds {self.n:,} tokens, less than a batch of {BATCH}.")
         self.arrays = stored.read()
-        self.n = len(self.arrays["output"])
         sample = np.sort(np.random.default_rng(0).choice(self.n, min(SAMPLE, self.n), replace=False))
         wide = {
             site: torch.from_numpy(array[sample].astype(np.float32)) for site, array in self.arrays.items()
@@ -88,6 +90,13 @@ def train(
     in `work/smollm2.pt`, from where the next call resumes.
     """
     data = Data(stored)
+    history, checkpoint = out / "training.json", work / "smollm2.pt"
+    earlier = json.loads(history.read_text()) if go_on else []
+    n_read = sum(run["rows"] for run in earlier)
+    if stored.state["after"] < n_read and not checkpoint.exists():
+        raise SystemExit(
+            f"These coders have seen the text's first {n_read:,} rows: collect activations --after {n_read}."
+        )
     coders: dict[str, SparseCoder] = {}
     first = data.batch(0)
     for spec in SPECS:
@@ -104,7 +113,6 @@ def train(
     optimizer = torch.optim.Adam([p for c in coders.values() for p in c.parameters()], lr=LR, fused=True)
     silent = {name: torch.zeros(LATENTS, dtype=torch.long) for name in coders}
     state = {"spent": 0.0, "step": 0, "tokens": 0}
-    checkpoint = work / "smollm2.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         for name, coder in coders.items():
@@ -164,13 +172,17 @@ def train(
         folder = out / "coders" / spec.name / spec.hookpoint
         coder.half().save_to_disk(folder)
         (folder / "sae.safetensors").chmod(0o644)
-    history = out / "training.json"
-    runs = json.loads(history.read_text()) if go_on else []
-    runs = [run for run in runs if run["rows_after"] != stored.state["after"]]
-    run = {"rows_after": stored.state["after"], "distinct_tokens": data.n, "tokens": state["tokens"]}
-    run |= {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
-    run |= {"latents": LATENTS, "k": K, "lr": LR, "batch": BATCH}
-    history.write_text(json.dumps([*runs, run], indent=2) + "\n")
+    run = {"rows_after": stored.state["after"], "rows": stored.state["rows"]}
+    run |= {
+        "distinct_tokens": min(data.n, state["tokens"]),
+        "tokens": state["tokens"],
+        "steps": state["step"],
+    }
+    run |= {"minutes": round(state["spent"] / 60, 1), "latents": LATENTS, "k": K, "lr": LR, "batch": BATCH}
+    earlier = [
+        each for each in earlier if each["rows_after"] != run["rows_after"]
+    ]  # this run, ended once before
+    history.write_text(json.dumps([*earlier, run], indent=2) + "\n")
 
 
 @torch.no_grad()

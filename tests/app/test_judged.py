@@ -414,3 +414,20 @@ def test_a_step_keeps_the_drill_down_open(open_page, explained_store: Explained)
     app.button(key="next").click().run()
     assert app.query_params["latent"] == "2"
     assert "score" not in app.query_params
+
+
+@pytest.mark.parametrize("scorer", ["generation-2", "detection"])
+def test_a_hit_rate_of_any_scorer_is_shown(scorer: str, open_page, explained_store: Explained) -> None:
+    """Of a newer program, or of nobody's."""
+    made, other = (explained_store.explanations[name] for name in ("long", "plain"))
+    judged = [JudgedExample(i, -1, i, 2, i < 2, True, 1.0, reply_ref="kept") for i in range(3)]
+    score = Score(
+        explanation_id=made.id, scorer=scorer, judge="llm", metric="hit_rate", value=1.0, negatives="none", n_pos=2, n_neg=1,
+        floor=1.0, n_floor=1, floor_explanation_id=other.id, judged=tuple(judged),
+    )  # fmt: skip
+    with Annotations(explained_store.path) as annotations:
+        annotations.replies.put("kept", {"messages": []}, ChatReply("{}", "gpt").to_dict())
+        annotations.add(score)
+    app = page(open_page, explained_store, latent=made.latent, score=score.id)
+    assert not app.exception
+    assert record(app, "judged") is not None

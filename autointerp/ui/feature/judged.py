@@ -235,7 +235,9 @@ def record(
 ) -> dict[str, Any]:
     """Everything that the element draws. `explanation`: what was judged, to mark what the offline judge found of it."""
     windows = judged_windows(feature, score, judged, written)
-    overlay = state.overlay or writes_texts(score.scorer, score.metric)  # where the activations are what was found out
+    overlay = state.overlay or writes_texts(
+        score.scorer, score.metric
+    )  # where the activations are what was found out
     reads = explanation is not None and score.judge == "offline" and score.prompt_version == offline.VERSION
     table = payload.token_table(feature.store)
     shown = parts(score, narrowed(windows, state))

@@ -80,5 +80,7 @@ def judges_marks(score: Score) -> bool:
 
 def titles(score: Score) -> dict[str, tuple[str, str]]:
     """Title and note of each list of judged examples, by `fp`, `fn`, `tp` and `tn`."""
-    special = "marks" if judges_marks(score) else "written" if writes_texts(score.scorer, score.metric) else ""
+    special = (
+        "marks" if judges_marks(score) else "written" if writes_texts(score.scorer, score.metric) else ""
+    )
     return TITLES[special or score.metric]

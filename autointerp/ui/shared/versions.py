@@ -162,7 +162,9 @@ def judged_by(score: Score) -> str:
 def reference(score: Score) -> str:
     """The floor, or chance, and on how many examples it stands where these are not all that the score stands on."""
     text = reference_text(score)
-    same = score.n_floor == score.n and not writes_texts(score.scorer, score.metric)  # whose floor is of other texts
+    same = score.n_floor == score.n and not writes_texts(
+        score.scorer, score.metric
+    )  # whose floor is of other texts
     return text if score.n_floor is None or same else f"{text} (n {score.n_floor})"
 
 
