@@ -28,11 +28,11 @@ from autointerp.sampling import (
     Split,
     build_groups,
     cut_many,
+    distinct_prompts,
     make_windows,
     positive_windows,
     sample,
     split_contexts,
-    up_to_first,
 )
 from autointerp.sampling.windows import check_window, falling
 from autointerp.score import delphi
@@ -96,7 +96,7 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
     windows = make_windows(activating, store.decode)
     effect = None
     if "effect" in options.entry.needs and windows:
-        windows = [up_to_first(window) for window in windows]
+        windows = distinct_prompts(windows)
         prompts = [window.example.token_ids.tolist() for window in windows]
         effect, _ = resources.effects().effect(
             coder.info.coder, latent, prompts, kl=options.value(KL.name), n_new=1, seed=options.seed

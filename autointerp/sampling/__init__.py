@@ -15,7 +15,7 @@ from autointerp.sampling.marking import (
 )
 from autointerp.sampling.sampler import Sizes, build_groups, sample
 from autointerp.sampling.split import Split, split_contexts
-from autointerp.sampling.texts import Window, make_windows, random_texts, up_to_first
+from autointerp.sampling.texts import Window, distinct_prompts, make_windows, random_texts, up_to_first
 from autointerp.sampling.windows import (
     Places,
     Spans,
@@ -38,6 +38,7 @@ __all__ = [
     "build_groups",
     "choose_markers",
     "cut_many",
+    "distinct_prompts",
     "example",
     "levels",
     "make_windows",

@@ -80,6 +80,15 @@ def up_to_first(window: Window) -> Window:
     return Window(cut, window.texts[:n])
 
 
+def distinct_prompts(windows: Iterable[Window]) -> list[Window]:
+    """Activating windows up to their first activating token; of those cut to the same tokens only the first: what a model
+    writes after a prompt depends on it alone."""
+    distinct: dict[tuple[int, ...], Window] = {}
+    for window in map(up_to_first, windows):
+        distinct.setdefault(tuple(window.example.token_ids.tolist()), window)
+    return list(distinct.values())
+
+
 def random_texts(
     tokens: NDArray[np.integer], decode: Decode, *, window: int, n: int = 300, seed: int = 0
 ) -> list[tuple[str, ...]]:

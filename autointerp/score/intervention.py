@@ -13,7 +13,7 @@ from autointerp.llm.messages import ChatReply, ChatRequest, Usage
 from autointerp.models.effect import Effect
 from autointerp.records import Explanation, Metric
 from autointerp.registry import KL
-from autointerp.sampling import Window, one_line, up_to_first
+from autointerp.sampling import distinct_prompts, one_line
 from autointerp.score.judges.served import ServedTextModel
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import NO_NEGATIVES, Item, Plan, Verdict, Verdicts
@@ -64,10 +64,7 @@ class Intervention(Scorer):
         self.prompt_version = prompt.SHORT_VERSION if self._short else prompt.VERSION
 
     def plan(self, heldout: Heldout, seed: int) -> Plan:
-        distinct: dict[tuple[int, ...], Window] = {}
-        for window in map(up_to_first, heldout.activating):
-            distinct.setdefault(tuple(window.example.token_ids.tolist()), window)
-        items = [Item(window, True) for window in distinct.values()]
+        items = [Item(window, True) for window in distinct_prompts(heldout.activating)]
         return Plan(
             shuffled(items, np.random.default_rng(seed)),
             heldout.latent_max,

@@ -299,12 +299,12 @@ def test_a_raised_latent_is_explained_by_what_becomes_likelier() -> None:
         '    likelier: " 14" +0.12, " <b>" +0.03'
     )
     assert (result.text, result.explainer, result.status) == ("Numbers.", "intervention", "ok")
-    assert result.prompt_version == "explain-intervention-1"
+    assert result.prompt_version == "explain-intervention-2"
     assert len(result.example_ids) == 2
     with answering('Numbers written in digits, such as "14", "40" or "6".') as client:
         copied = InterventionExplainer(options, client).explain(shown)
     assert copied.error_kind == "repeats_prompt"
-    assert copied.prompt_version == "explain-intervention-1 without examples"
+    assert copied.prompt_version == "explain-intervention-2 without examples"
     with answering("x") as client:
         nothing = InterventionExplainer(options, client).explain(evidence())
         flat = InterventionExplainer(options, client).explain(

@@ -31,7 +31,7 @@ from autointerp.pipeline.session import Session
 from autointerp.probe import Prober
 from autointerp.probe.recorded import load_coder, load_subject
 from autointerp.records import Explanation
-from autointerp.sampling import one_line, up_to_first
+from autointerp.sampling import Window, distinct_prompts, one_line, up_to_first
 from autointerp.score.intervention import Intervention
 from autointerp.score.options import ScoreOptions
 from autointerp.score.prompts import intervention as prompt
@@ -454,10 +454,22 @@ def test_a_window_ends_at_its_first_activating_token() -> None:
     assert (cut.example.max_activation, cut.example.quantile) == (2.0, 4)
 
 
+def test_windows_cut_to_the_same_tokens_are_one_prompt() -> None:
+    made = window([" a", " b", " c"], {1: 2.0, 2: 1.0})
+    windows = [
+        Window(replace(made.example, token_ids=np.array(ids)), made.texts)
+        for ids in ([5, 6, 7], [5, 6, 8], [5, 8, 6])
+    ]
+    prompts = [prompt.example.token_ids.tolist() for prompt in distinct_prompts(windows)]
+    assert prompts == [[5, 6], [5, 8]]
+
+
 def test_the_explainers_see_what_rises(store: Store, resources: Resources) -> None:
     latent = common(store, "residual")
     options = ExplainOptions(explainer="raised_tokens", n_examples=5, window=8, extra={"kl": KL})
     evidence = select_evidence(resources, "residual", latent, options)
+    prompts = [tuple(each.example.token_ids.tolist()) for each in evidence.activating]
+    assert len(set(prompts)) == len(prompts)
     assert evidence.effect is not None
     assert len(evidence.effect.prompts) == len(evidence.activating) <= 5
     heldout = select_heldout(resources, write_once(resources, "residual", latent, "x", author="me"), OPTIONS)

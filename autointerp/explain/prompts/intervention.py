@@ -1,9 +1,9 @@
 """The prompt of the explainer that sees what a raised latent does; what comes first is the same for every latent."""
 
-VERSION = "explain-intervention-1"
-WITHOUT_SHOTS = "explain-intervention-1 without examples"
+VERSION = "explain-intervention-2"
+WITHOUT_SHOTS = "explain-intervention-2 without examples"
 """The same without `SHOTS`: asked where an answer repeats the prompt."""
-TOKENS_VERSION = "raised-tokens-1"
+TOKENS_VERSION = "raised-tokens-2"
 """Of the explainer that only lists the tokens."""
 
 TASK = """\
