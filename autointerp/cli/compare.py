@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autointerp.score.intervals import Estimate
 
 NAME = "compare"
-HELP = "compare coders: how interpretable they are, and at what price"
+HELP = "compare coders: how interpretable they are, and at what cost"
 
 _CODERS = (
     *(

@@ -73,7 +73,7 @@ def headline(price: Price) -> str:
         said = "; ".join(f"{claim.expected}{at(claim)}: {_WORDS[claim.verdict]}" for claim in failing)
         text += f" {_sentence(said)}."
     if costs := "; ".join(f"{claim.cost}{at(claim)}" for claim in ordered if claim.cost):
-        text += f" Price in cross-entropy: {costs}."
+        text += f" Cost in cross-entropy: {costs}."
     return text
 
 
@@ -171,7 +171,7 @@ def _cost(
         coders = (pair.first, pair.second) if sign > 0 else (pair.second, pair.first)
         value, low, high = _signed(pair, sign, 4)
         figures.append(f"{coders[0]} {value} nats a token against {coders[1]} ({low} to {high}, {_p(pair)})")
-    return said, f" Price in cross-entropy: {'; '.join(figures)}."
+    return said, f" Cost in cross-entropy: {'; '.join(figures)}."
 
 
 def _equal(price: Price, skip: Sequence[Side], plain: Sequence[Side]) -> list[Claim]:

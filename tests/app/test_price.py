@@ -1,4 +1,4 @@
-"""Interpretability and price on the Compare page, and `autointerp compare`: one computation behind both."""
+"""Interpretability and cost on the Compare page, and `autointerp compare`: one computation behind both."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Interpretability and price, in a real browser: drawn, changed by a click, legible in both schemes and on a phone, saved."""
+"""Interpretability and cost, in a real browser: drawn, changed by a click, legible in both schemes and on a phone, saved."""
 
 import shutil
 from collections.abc import Iterator

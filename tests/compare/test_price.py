@@ -1,4 +1,4 @@
-"""Interpretability and price: the library's figures against scipy on the rows, what is missing, and what is said."""
+"""Interpretability and cost: the library's figures against scipy on the rows, what is missing, and what is said."""
 
 import shutil
 from collections.abc import Iterator

@@ -66,7 +66,7 @@ def picture(price: Price, colours: Colours, scorer: str) -> Figure:
             title={"text": "increase in cross-entropy (nats per token, log scale)"},
         )  # fmt: skip
     figure.update_yaxes(title={"text": f"{price.question.centre} {scorer}"}, showgrid=True, zeroline=False)
-    return charts.framed(figure, "Interpretability and price", HEIGHT, showlegend=True, legend=BELOW)
+    return charts.framed(figure, "Interpretability and cost", HEIGHT, showlegend=True, legend=BELOW)
 
 
 def _spans_decades(placed: Sequence[Side]) -> bool:

@@ -13,7 +13,7 @@ from autointerp.ui.shared.text import plain
 
 VIEWS: dict[str, tuple[str, str]] = {
     "price": (
-        "Interpretability and price",
+        "Interpretability and cost",
         "Which coder is more interpretable, and what it costs to replace the module's output with the coder's",
     ),
     "shared": (
