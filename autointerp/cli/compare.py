@@ -1,4 +1,4 @@
-"""Compare coders: how interpretable they are, and at what price.
+"""Compare coders: how interpretable they are, and at what cost.
 
 Scores of equally many latents of each coder, drawn with a seed, against the cross-entropy that splicing the coder into the
 model costs, with a test of each pair. Scores are those that `score` made, all in one configuration; errors that were not

@@ -1,4 +1,4 @@
-"""Which coder is more interpretable, and at what price (Paulo, Shabalin and Belrose, 2025): scores of equally many latents of
+"""Which coder is more interpretable, and at what cost (Paulo, Shabalin and Belrose, 2025): scores of equally many latents of
 each coder against the cross-entropy that splicing the coder in costs, and a test of each pair.
 
 Nothing is computed here that takes long: `fidelity` measures errors, jobs explain and score; what is missing is named.

@@ -252,10 +252,10 @@ def test_the_price_is_said_with_the_order(compared: Resources):
     sides = [side("tc", "transcoder", 0.8, 0.5), side("sae", "sae", 0.7, 0.4)]
     dearer = made_up(compared, sides[::-1], 0.001)  # the pair stands in the other order
     assert "holds at mlp" in claims.headline(dearer)
-    assert claims.headline(dearer).endswith("Price in cross-entropy: transcoders more than SAEs.")
+    assert claims.headline(dearer).endswith("Cost in cross-entropy: transcoders more than SAEs.")
     assert "tc +0.1000 nats a token against sae" in claims.claims(dearer)[0].text
     cheaper = made_up(compared, [side("tc", "transcoder", 0.8, 0.3), sides[1]], 0.001)
-    assert claims.headline(cheaper).endswith("Price in cross-entropy: transcoders less than SAEs.")
+    assert claims.headline(cheaper).endswith("Cost in cross-entropy: transcoders less than SAEs.")
     assert "transcoders and SAEs cannot be told apart." in claims.headline(made_up(compared, sides, 0.4))
     unknown = replace(dearer, comparisons=tuple(dearer.by("score")))
     assert "Price" not in claims.headline(unknown)

@@ -1,4 +1,4 @@
-"""Which coder is more interpretable, and at what price: scores against the cross-entropy that splicing costs, with tests."""
+"""Which coder is more interpretable, and at what cost: scores against the cross-entropy that splicing costs, with tests."""
 
 import csv
 import io
