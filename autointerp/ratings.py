@@ -40,7 +40,7 @@ class VerdictKind(NamedTuple):
 
 VERDICTS: Mapping[Verdict, VerdictKind] = {
     "correct": VerdictKind("Correct", "It says what the contexts have in common.", "1", 1.0),
-    "too_broad": VerdictKind("Too broad", "It also covers text where the feature stays silent.", "2", 0.5),
+    "too_broad": VerdictKind("Too broad", "It also covers text where the feature does not fire.", "2", 0.5),
     "too_narrow": VerdictKind("Too narrow", "The feature fires on more than it says.", "3", 0.5),
     "wrong": VerdictKind("Wrong", "It does not describe these contexts.", "4", 0.0),
     "several_meanings": VerdictKind(
