@@ -258,7 +258,7 @@ def test_what_a_page_does_not_offer_cannot_be_done_either(
     monkeypatch.setattr(llm_check, "ask", lambda draft: pytest.fail("asked"))
     llm_check.run(Preferences(model="m", base_url="http://visitors.own/v1"))
     assert llm_settings.current() is None
-    with pytest.raises(UserError, match="visitors"):
+    with pytest.raises(UserError, match="Visitors"):
         services.resources(store).client(LLMOptions(model="m", base_url="http://visitors.own/v1"))
     assert contents(store.path) == before
     assert config.read_bytes() == owners

@@ -97,7 +97,7 @@ def test_a_collection_says_what_to_explain_and_to_score(
         (["add", "dates", "sae", "99"], "99"),
         (["add", "", "sae", "1"], "name"),
         (["add", "dates", "gone", "1"], "gone"),
-        (["show", "dates", "--note", "x"], "--note belongs to `add`"),
+        (["show", "dates", "--note", "x"], "--note only goes with `add`"),
         (["export", "lists.txt"], ".csv"),
         (["import", "nowhere.csv"], "nowhere.csv"),
     ],
