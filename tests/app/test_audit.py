@@ -136,6 +136,20 @@ def test_back_undo_and_skip(sit: Sit, bench: Bench):
     assert browser.drawn["entry"] == first, "a skipped item comes again at the end"
 
 
+def test_an_old_address_after_an_answer_is_left_again(sit: Sit, bench: Bench):
+    """What a browser sends while an answer is on its way has the address of the question answered; the bar then goes on."""
+    browser = sit(bench)
+    first = browser.drawn["entry"]
+    browser.answer(verdict="correct")
+    second = browser.drawn["entry"]
+    browser.app.query_params["entry"] = "1"
+    browser.run()
+    assert browser.drawn["entry"] == first
+    browser.press("on")
+    assert browser.drawn["entry"] == second
+    assert len(bench.ratings()) == 1
+
+
 def test_a_blind_rater_gets_nothing_that_tells(sit: Sit, audited: Path, tmp_path: Path):
     store = Store.open(shutil.copytree(audited, tmp_path / "blind"))
     with Annotations(store.path) as annotations:

@@ -118,7 +118,11 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const waiting = load(unsent);
   if (waiting && waiting.id === data.heard) drop(unsent);
   if (root.pending === data.heard) {
-    if (root.pending && !data.refused) drop(root.pendingFor);
+    if (root.pending && !data.refused) {
+      drop(root.pendingFor);
+      // What else the browser sent at that moment, with the address it still had, came after: back where the answer was.
+      if (root.pendingFor === entry) setTriggerValue("act", { act: "on", place: data.place });
+    }
     root.pending = "";
   }
   if (root.sentEdit && root.sentEdit === data.heard_edit) {

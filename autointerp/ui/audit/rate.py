@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from autointerp.audit.order import Entry
-from autointerp.audit.progress import Progress, progress
+from autointerp.audit.progress import Progress, next_after, progress
 from autointerp.errors import UserError, too_long
 from autointerp.pipeline.explain import MAX_TEXT
 from autointerp.ratings import CONFIDENCES, MAX_NAME, MAX_NOTE, VERDICTS, Audit, Rating
@@ -163,6 +163,8 @@ def _acted(desk: Desk, ratings: Sequence[Rating]) -> None:
             desk.go(max(0, place - 1))
         case "next":
             desk.go(place + 1 if place + 1 < len(desk.entries) else None)
+        case "on":
+            desk.go(next_after(desk.entries, desk.ratings(), place))
         case "undo":
             answers.undo(desk, about)
         case "last":
