@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from autointerp.caching.masking import position_mask
 from autointerp.models.coders.coder import SparseCoder
 from autointerp.models.coders.topk import group_size, sorted_top_k
-from autointerp.models.direct_path import DirectPath, NoDirectPath, find_direct_path
+from autointerp.models.direct_path import DirectPath, DirectPaths, NoDirectPath
 from autointerp.models.subject import SubjectModel
 from autointerp.store import Store
 from autointerp.types import Progress, ProgressCallback, no_progress
@@ -29,26 +29,32 @@ class PromotedTokens(NamedTuple):
     suppressed_values: NDArray[np.float32]
 
 
-def path_to_logits(
-    subject: SubjectModel, coder: SparseCoder, store: Store, masked: NDArray[np.integer]
-) -> DirectPath | str:
-    """The direct path that the coder's directions take to the logits, measured on contexts spread over the store's text; or
-    why they promote no tokens, as a sentence. `masked`: ids that are not cached."""
-    if subject.W_U is None:
-        return "The subject model has no language-model head."
-    if coder.W_dec is None or coder.target is None:
-        return "The coder's latents have no decoder directions."
-    n = max(1, min(store.n_contexts, SAMPLE_TOKENS // store.ctx_len))
-    rows = store.tokens[(np.arange(n) * store.n_contexts) // n].astype(np.int64)
-    ids = torch.from_numpy(rows).to(subject.device)
-    mask = position_mask(ids, masked)
-    if not mask.any():
-        return "The sample of the corpus on which it would be measured contains no text."
-    try:
+class PathsToLogits:
+    """The direct paths that coders' directions take to the logits, measured on contexts spread over the store's text. `masked`:
+    ids that are not cached."""
+
+    def __init__(self, subject: SubjectModel, store: Store, masked: NDArray[np.integer]):
+        self._has_head = subject.W_U is not None
+        n = max(1, min(store.n_contexts, SAMPLE_TOKENS // store.ctx_len))
+        rows = store.tokens[(np.arange(n) * store.n_contexts) // n].astype(np.int64)
+        ids = torch.from_numpy(rows).to(subject.device)
+        mask = position_mask(ids, masked)
+        self._has_text = bool(mask.any())
         tokens = torch.from_numpy(used_ids(store, subject.vocab_size)).to(subject.device)
-        return find_direct_path(subject, coder.target, coder.W_dec, ids, mask, tokens)
-    except NoDirectPath as reason:
-        return str(reason)
+        self._paths = DirectPaths(subject, ids, mask, tokens)
+
+    def of(self, coder: SparseCoder) -> DirectPath | str:
+        """The path, or why the coder's directions promote no tokens, as a sentence."""
+        if not self._has_head:
+            return "The subject model has no language-model head."
+        if coder.W_dec is None or coder.target is None:
+            return "The coder's latents have no decoder directions."
+        if not self._has_text:
+            return "The sample of the corpus on which it would be measured contains no text."
+        try:
+            return self._paths.find(coder.target, coder.W_dec)
+        except NoDirectPath as reason:
+            return str(reason)
 
 
 def used_ids(store: Store, size: int) -> NDArray[np.bool_]:

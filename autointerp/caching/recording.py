@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autointerp.caching.logits import path_to_logits, promoted_tokens, used_ids
+from autointerp.caching.logits import promoted_tokens, used_ids
 from autointerp.caching.masking import masked_ids
 from autointerp.caching.neighbours import Cofiring, Neighbours, nearest_by_cosine
 from autointerp.models.coders.coder import Firing, SparseCoder
@@ -45,15 +45,16 @@ class Recording:
         *,
         skip_bos: bool = True,
         neighbours: bool = True,
-        logits: bool = True,
+        path: DirectPath | str | None = None,
         max_active: int | None = None,
         overwrite: bool = False,
     ):
-        """`max_active`: how many activations of a token are stored, the largest; all by default."""
+        """`path`: to the logits, or why there is none; `None` if promoted tokens are not wanted. `max_active`: how many
+        activations of a token are stored, the largest; all by default."""
         self.store, self.name, self.coder, self.subject = store, name, coder, subject
         self._skip_bos, self._overwrite = skip_bos, overwrite
         self.masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=skip_bos)
-        self._path = path_to_logits(subject, coder, store, self.masked) if logits else None
+        self._path = path
         self._max_active, self._n_left_out = max_active, 0
         self._live = np.zeros(coder.n_latents, dtype=bool)
         self._writer: CoderWriter | None = None

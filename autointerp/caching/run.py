@@ -13,6 +13,7 @@ from autointerp.caching.corpus import CorpusRequest, open_or_make
 from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
 from autointerp.caching.fidelity import measure
 from autointerp.caching.loading import Sources
+from autointerp.caching.logits import PathsToLogits
 from autointerp.caching.masking import masked_ids
 from autointerp.caching.reading import Batch, Reader
 from autointerp.caching.recording import Recording
@@ -150,6 +151,8 @@ def _cache_missing(
 ) -> list[CoderInfo]:
     """One pass over the corpus for all `coders`, then their fidelity, then statistics and file, one coder after the other."""
     infos = []
+    masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=options.skip_bos)
+    paths = PathsToLogits(subject, store, masked) if options.logits else None
     with ExitStack() as stack:
         recordings = {
             name: stack.enter_context(
@@ -160,14 +163,13 @@ def _cache_missing(
                     subject,
                     skip_bos=options.skip_bos,
                     neighbours=options.neighbours,
-                    logits=options.logits,
+                    path=paths.of(coder) if paths is not None else None,
                     max_active=options.max_active,
                     overwrite=overwrite,
                 )
             )
             for name, coder in coders.items()
         }
-        masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=options.skip_bos)
         if options.ray is None:
             batches = Reader(subject, coders, masked).read_all(store.tokens, 0, options.batch_size)
         else:

@@ -94,36 +94,63 @@ class _Probe:
         )
 
 
-@torch.inference_mode()
-def find_direct_path(
-    subject: SubjectModel,
-    target: Tap,
-    directions: Tensor,
-    ids: Tensor,
-    mask: Tensor,
-    tokens: Tensor | None = None,
-) -> DirectPath:
-    """The path from `target`, checked on some of `directions` Float32[Tensor, "n d_out"].
+class DirectPaths:
+    """Of one model, over one sample of text. What lies between a module and the logits is searched once, however many coders
+    write to that module.
 
-    `ids` Int64[Tensor, "contexts ctx_len"] is a sample of the text, `mask` Bool of the same shape what counts of it; `tokens`
-    Bool[Tensor, " vocab"] the ids that are tokens. Raises NoDirectPath.
+    `ids` Int64[Tensor, "contexts ctx_len"]; `mask` Bool of the same shape: what counts of it; `tokens` Bool[Tensor, " vocab"]:
+    the ids that are tokens.
     """
-    probe = _Probe(subject, target)
+
+    def __init__(self, subject: SubjectModel, ids: Tensor, mask: Tensor, tokens: Tensor | None = None):
+        self._subject, self._ids, self._mask, self._tokens = subject, ids, mask, tokens
+        self._routes: dict[Tap, _Route | str] = {}
+
+    @torch.inference_mode()
+    def find(self, target: Tap, directions: Tensor) -> DirectPath:
+        """The path from `target`, checked on some of `directions` Float32[Tensor, "n d_out"]. Raises NoDirectPath."""
+        norms = directions.norm(dim=1)
+        live = (norms > 1e-6 * norms.max()).nonzero().ravel()
+        if not len(live):
+            raise NoDirectPath("The coder's decoder directions are all zero.")
+        some = directions[live[torch.linspace(0, len(live) - 1, N_DIRECTIONS).long()]].float()
+        some = some / some.norm(dim=1, keepdim=True)
+        if target not in self._routes:
+            try:
+                self._routes[target] = _searched(
+                    _Probe(self._subject, target), some[0], self._ids, self._mask
+                )
+            except NoDirectPath as reason:
+                self._routes[target] = str(reason)
+        route = self._routes[target]
+        if isinstance(route, str):
+            raise NoDirectPath(route)
+        factor, agreement = _measured(route, some, self._ids, self._mask, self._tokens)
+        return DirectPath(route.matrix * factor, agreement)
+
+
+@dataclass(frozen=True)
+class _Route:
+    """What lies between a module and the logits. `held`: what does not follow a change of the module; `path`: what every change
+    passes; `step`: the size of a change that is measured; `matrix`: as of `DirectPath`, without the factor beside the path."""
+
+    probe: _Probe
+    held: list[str]
+    path: list[str]
+    step: float
+    matrix: Tensor
+
+
+def _searched(probe: _Probe, direction: Tensor, ids: Tensor, mask: Tensor) -> _Route:
+    subject = probe.subject
     subject.inputs(ids)  # finds out about padding before there are hooks
-    norms = directions.norm(dim=1)
-    live = (norms > 1e-6 * norms.max()).nonzero().ravel()
-    if not len(live):
-        raise NoDirectPath("The coder's decoder directions are all zero.")
-    some = directions[live[torch.linspace(0, len(live) - 1, N_DIRECTIONS).long()]].float()
-    some = some / some.norm(dim=1, keepdim=True)
-    size = _typical_norm(subject, target, ids[:SIZED_ROWS], mask[:SIZED_ROWS])
+    size = _typical_norm(subject, probe.target, ids[:SIZED_ROWS], mask[:SIZED_ROWS])
     step = size * (STEP if next(subject.model.parameters()).dtype == torch.float32 else NARROW_STEP)
     row = ids[:1, :TRACED_TOKENS]
-    changes = torch.stack([torch.zeros_like(some[0]), some[0] * step])
+    changes = torch.stack([torch.zeros_like(direction), direction * step])
     held = _matrices_after(probe, row, changes)
     path = _on_the_path(probe, row, changes, held)
-    factor, agreement = _measured(probe, path, held, some, step, ids, mask, tokens)
-    return DirectPath(_mean_jacobian(probe, path, ids, mask, directions.shape[1]) * factor, agreement)
+    return _Route(probe, held, path, step, _mean_jacobian(probe, path, ids, mask, len(direction)))
 
 
 def _typical_norm(subject: SubjectModel, target: Tap, ids: Tensor, mask: Tensor) -> float:
@@ -317,19 +344,12 @@ def _through(matrix: Tensor, norms: Sequence[_Norm]) -> Tensor:
 
 
 def _measured(
-    probe: _Probe,
-    path: Sequence[str],
-    held: Sequence[str],
-    directions: Tensor,
-    step: float,
-    ids: Tensor,
-    mask: Tensor,
-    tokens: Tensor | None,
+    route: _Route, directions: Tensor, ids: Tensor, mask: Tensor, tokens: Tensor | None
 ) -> tuple[float, float]:
     """The factor by which the logits are scaled beside the path (Granite and Cohere have one), and the path's agreement with
     measurement on the first of the rows; NoDirectPath where that is too low."""
-    subject = probe.subject
-    W_U = subject.W_U
+    probe, step = route.probe, route.step
+    W_U = probe.subject.W_U
     assert W_U is not None
     n = min(MEASURED_TOKENS, LOGIT_BYTES // (3 * 4 * len(W_U)))
     rows = ids[: max(1, n // ids.shape[1]), : max(n, 2)]
@@ -343,10 +363,10 @@ def _measured(
     measured = []
     for direction in directions:
         changes = torch.stack([torch.zeros_like(direction), direction * step, -direction * step])
-        with probe.changed(changes, hold, held):
+        with probe.changed(changes, hold, route.held):
             logits = probe.logits(rows, 3)
         measured.append((logits[1][kept].float() - logits[2][kept].float()).mean(0) / (2 * step))
-    matrix = _mean_jacobian(probe, path, rows, kept, directions.shape[1])
+    matrix = _mean_jacobian(probe, route.path, rows, kept, directions.shape[1])
     observed, expected = torch.stack(measured), directions @ matrix @ W_U.float().T
     vocab = min(observed.shape[1], expected.shape[1])
     observed, expected = observed[:, :vocab], expected[:, :vocab]

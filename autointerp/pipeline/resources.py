@@ -140,7 +140,7 @@ class Resources:
     def text_model(self) -> "TextModel":
         """The store's own model, in float32, to tell how likely texts are. Raises UserError for one that is not causal."""
         from autointerp.probe import recorded
-        from autointerp.score.surprisal import CausalTextModel
+        from autointerp.score.judges.causal import CausalTextModel
 
         with self._lock:
             if self._text_model is None:

@@ -1,5 +1,6 @@
 """Promoted tokens against changes of the logits measured by a plain run of the model, and where there are none."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from autointerp.caching import cache
+from autointerp.models import direct_path
 from autointerp.models.hooks import Tap, hooked
 from autointerp.models.subject import SubjectModel, load_subject
 from autointerp.store import Store
@@ -81,6 +83,54 @@ def _last_layer_held(subject: SubjectModel, ids: torch.Tensor):
     with torch.no_grad(), hooked(subject.base, taps, clean.__setitem__):
         subject.base(input_ids=ids)
     return hooked(subject.base, taps, lambda tap, _: clean[tap])
+
+
+def test_coders_that_write_to_one_module_share_the_search(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And have the tokens that each has when it is cached alone."""
+    subject = load_subject(str(zoo.save("Llama", tmp_path / "m")))
+    searched: list[str] = []
+    search = direct_path._searched
+
+    def noted(probe: direct_path._Probe, *more: torch.Tensor) -> direct_path._Route:
+        searched.append(probe.target.module)
+        return search(probe, *more)
+
+    monkeypatch.setattr(direct_path, "_searched", noted)
+    coders = {
+        "block": "random:layers.0:24:4",
+        "other": "random:layers.0:16:2",
+        "queries": "random:layers.0.self_attn.q_proj:24:4",
+        "more_queries": "random:layers.0.self_attn.q_proj:16:2",
+    }
+
+    def cached(folder: Path, names: Iterable[str]) -> Store:
+        chosen = {name: coders[name] for name in names}
+        cache(
+            folder,
+            model=subject,
+            coders=chosen,
+            text=[lab.text],
+            ctx_len=24,
+            neighbours=False,
+            fidelity_tokens=0,
+        )
+        return Store.open(folder)
+
+    together = cached(tmp_path / "s", coders)
+    assert sorted(searched) == ["layers.0", "layers.0.self_attn.q_proj"]
+    for name in coders:
+        alone = cached(tmp_path / name, [name]).coder(name)
+        coder = together.coder(name)
+        assert coder.info.absent == alone.info.absent
+        assert coder.info.has_logits == ("queries" not in name)
+        for latent in range(16) if coder.info.has_logits else ():
+            for found, expected in zip(coder.promoted(latent), alone.promoted(latent), strict=True):
+                assert [each.token for each in found] == [each.token for each in expected]
+                np.testing.assert_allclose(
+                    [each.value for each in found], [each.value for each in expected], rtol=0.02
+                )
 
 
 def test_no_unused_id_and_no_wrong_sign(lab: Lab, tmp_path: Path) -> None:

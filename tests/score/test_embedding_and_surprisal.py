@@ -14,9 +14,10 @@ from autointerp.errors import UserError
 from autointerp.sampling import Places
 from autointerp.score.compare import difference
 from autointerp.score.embedding import Embedding
+from autointerp.score.judges.causal import CausalTextModel
 from autointerp.score.plan import Item
 from autointerp.score.resampling import Resamples
-from autointerp.score.surprisal import CausalTextModel, Surprisal
+from autointerp.score.surprisal import Surprisal
 from tests.score.builders import explained, heldout, judged
 
 

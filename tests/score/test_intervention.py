@@ -34,11 +34,11 @@ from autointerp.probe.recorded import load_coder, load_subject
 from autointerp.records import Explanation
 from autointerp.sampling import Window, distinct_prompts, one_line, up_to_first
 from autointerp.score.intervention import Intervention
+from autointerp.score.judges.causal import CausalTextModel
 from autointerp.score.options import ScoreOptions
 from autointerp.score.prompts import intervention as prompt
 from autointerp.score.resources import LogProbs
 from autointerp.score.scorer import Heldout
-from autointerp.score.surprisal import CausalTextModel
 from autointerp.steering.effects import MAX_ROWS, Effects
 from autointerp.store import Store
 from autointerp.store.annotations import Annotations
