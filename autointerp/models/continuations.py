@@ -85,7 +85,7 @@ class Continuer:
         self.subject, self.coder = subject, coder
         assert coder.target is not None
         self._unchanged = layers_unchanged(subject, [coder.tap, coder.target])
-        self._resumes: dict[bool, bool] = {}
+        self._can_resume: dict[bool, bool] = {}
         self._uses_cache: bool | None = None
         self._copies_cache: bool | None = None
         self._hides_padding: bool | None = None
@@ -198,9 +198,9 @@ class Continuer:
         if not self._unchanged or not self._keeps_state() or (n > 0 and cache is None):
             yield
             return
-        if several not in self._resumes:
-            self._resumes[several] = self._resumes_well(prompts, n)
-        if not self._resumes[several]:
+        if several not in self._can_resume:
+            self._can_resume[several] = self._try_resuming(prompts, n)
+        if not self._can_resume[several]:
             yield
             return
         with resuming(self.subject, self._unchanged, self._clean(prompts, n), repeats):
@@ -217,7 +217,7 @@ class Continuer:
             prompts._clean[n] = clean
         return prompts._clean[n]
 
-    def _resumes_well(self, prompts: Prompts, n: int) -> bool:
+    def _try_resuming(self, prompts: Prompts, n: int) -> bool:
         """Whether two tokens after the prompt are given as by whole passes, with the target changed."""
         target = self.coder.target
         assert target is not None

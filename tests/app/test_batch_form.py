@@ -162,6 +162,11 @@ def test_a_text_that_is_scored_and_the_floor_of_another_is_estimated_once(
     assert "about 3 requests" in messages(form), "every floor is scored too"
     form.text_input(key="batch_latents").set_value("3").run()
     assert "about 2 requests" in messages(form), "its floor is not"
+    form.checkbox(key="batch_explain").set_value(True).run()
+    form.selectbox(key="batch_e_explainer").set_value("pattern").run()
+    form.text_input(key="batch_latents").set_value("0,3,4").run()
+    assert not form.exception
+    assert "about 6 requests" in messages(form), "the new texts, and as floors the old ones"
 
 
 def test_the_delphi_protocol_hides_what_it_fixes(form: AppTest, tiny_store: Store):

@@ -145,7 +145,7 @@ def test_what_the_edit_does_not_change_is_run_once(name: str, part: str, tmp_pat
             assert sum(counted) > len(LONG[0])  # whole passes
         else:
             assert sum(counted) == len(LONG[0])
-    assert set(resumed._resumes.values()) == {name != "LFM2"}
+    assert set(resumed._can_resume.values()) == {name != "LFM2"}
 
 
 @pytest.mark.parametrize("start", [0, 2, None])
@@ -179,7 +179,7 @@ def test_layers_that_pass_on_more_than_they_return_are_run_again(
     # The edited layer is said to be unchanged, so the edit inside it would be lost.
     monkeypatch.setattr(continuer, "_unchanged", ["layers.0", "layers.1"])
     got = continuer.run(prompts, edit, [0.0, 3.0], GREEDY, start=1)
-    assert continuer._resumes == {True: False}
+    assert continuer._can_resume == {True: False}
     torch.testing.assert_close(got.first, wanted.first)
     assert all("forward" not in module.__dict__ for module in neox.model.modules())
 
