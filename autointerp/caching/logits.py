@@ -1,5 +1,6 @@
 """Which tokens a latent's decoder direction promotes and suppresses, along the direct path from its module to the logits."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,32 +30,31 @@ class PromotedTokens(NamedTuple):
     suppressed_values: NDArray[np.float32]
 
 
-class PathsToLogits:
-    """The direct paths that coders' directions take to the logits, measured on contexts spread over the store's text. `masked`:
-    ids that are not cached."""
+def paths_to_logits(
+    subject: SubjectModel, coders: Mapping[str, SparseCoder], store: Store, masked: NDArray[np.integer]
+) -> dict[str, DirectPath | str]:
+    """Of each coder, the direct path that its directions take to the logits, measured on contexts spread over the store's text;
+    or why they promote no tokens, as a sentence. `masked`: ids that are not cached."""
+    if subject.W_U is None:
+        return dict.fromkeys(coders, "The subject model has no language-model head.")
+    n = max(1, min(store.n_contexts, SAMPLE_TOKENS // store.ctx_len))
+    rows = store.tokens[(np.arange(n) * store.n_contexts) // n].astype(np.int64)
+    ids = torch.from_numpy(rows).to(subject.device)
+    mask = position_mask(ids, masked)
+    tokens = torch.from_numpy(used_ids(store, subject.vocab_size)).to(subject.device)
+    paths = DirectPaths(subject, ids, mask, tokens)
 
-    def __init__(self, subject: SubjectModel, store: Store, masked: NDArray[np.integer]):
-        self._has_head = subject.W_U is not None
-        n = max(1, min(store.n_contexts, SAMPLE_TOKENS // store.ctx_len))
-        rows = store.tokens[(np.arange(n) * store.n_contexts) // n].astype(np.int64)
-        ids = torch.from_numpy(rows).to(subject.device)
-        mask = position_mask(ids, masked)
-        self._has_text = bool(mask.any())
-        tokens = torch.from_numpy(used_ids(store, subject.vocab_size)).to(subject.device)
-        self._paths = DirectPaths(subject, ids, mask, tokens)
-
-    def of(self, coder: SparseCoder) -> DirectPath | str:
-        """The path, or why the coder's directions promote no tokens, as a sentence."""
-        if not self._has_head:
-            return "The subject model has no language-model head."
+    def path(coder: SparseCoder) -> DirectPath | str:
         if coder.W_dec is None or coder.target is None:
             return "The coder's latents have no decoder directions."
-        if not self._has_text:
+        if not mask.any():
             return "The sample of the corpus on which it would be measured contains no text."
         try:
-            return self._paths.find(coder.target, coder.W_dec)
+            return paths.find(coder.target, coder.W_dec)
         except NoDirectPath as reason:
             return str(reason)
+
+    return {name: path(coder) for name, coder in coders.items()}
 
 
 def used_ids(store: Store, size: int) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from autointerp.caching.corpus import CorpusRequest, open_or_make
 from autointerp.caching.fidelity import N_TOKENS as FIDELITY_TOKENS
 from autointerp.caching.fidelity import measure
 from autointerp.caching.loading import Sources
-from autointerp.caching.logits import PathsToLogits
+from autointerp.caching.logits import paths_to_logits
 from autointerp.caching.masking import masked_ids
 from autointerp.caching.reading import Batch, Reader
 from autointerp.caching.recording import Recording
@@ -152,7 +152,7 @@ def _cache_missing(
     """One pass over the corpus for all `coders`, then their fidelity, then statistics and file, one coder after the other."""
     infos = []
     masked = masked_ids(subject, store.meta["tokenizer"].get("separator"), skip_bos=options.skip_bos)
-    paths = PathsToLogits(subject, store, masked) if options.logits else None
+    paths = paths_to_logits(subject, coders, store, masked) if options.logits else {}
     with ExitStack() as stack:
         recordings = {
             name: stack.enter_context(
@@ -163,7 +163,7 @@ def _cache_missing(
                     subject,
                     skip_bos=options.skip_bos,
                     neighbours=options.neighbours,
-                    path=paths.of(coder) if paths is not None else None,
+                    path=paths.get(name),
                     max_active=options.max_active,
                     overwrite=overwrite,
                 )

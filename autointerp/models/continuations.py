@@ -11,7 +11,7 @@ prompt), so that continuations with different factors differ by what the edit do
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from autointerp.models.hooks import Tap, hooked
 from autointerp.models.resume import CleanPass, layers_unchanged, recording, resuming
 from autointerp.models.sampler import OnToken, Sampler, Sampling
 from autointerp.models.subject import SubjectModel
+from autointerp.models.trials import trial
 
 CLOSE = 1e-2
 """Of the spread of the logits, how much a cache or padding may change them (half precision rounds)."""
@@ -228,7 +229,8 @@ class Continuer:
             )
 
         made = []
-        try:
+        # What is added for the trial may be too much for a model that the edit is not: BadActivations.
+        with suppress(BadActivations), trial():
             clean = self._clean(prompts, n)
             for resumed in (False, True):
                 sampler = self._sampler(Sampling(2, temperature=0.0), prompts, 2)
@@ -238,16 +240,7 @@ class Continuer:
                     stack.enter_context(hooked(self.subject.base, [target], change))
                     self._generate(prompts, 2, 2, sampler, self._cache(prompts, n, 2))
                 made.append((sampler.first, *sampler.result()))
-        except (
-            AttributeError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            IndexError,
-            KeyError,
-            NotImplementedError,
-            BadActivations,  # what is added for the trial may be too much for a model that the edit is not
-        ):
+        if len(made) < 2:
             prompts._clean.clear()
             return False
         (first, ids, log_probs), (again, same_ids, same) = made
@@ -316,26 +309,22 @@ class Continuer:
     def _copies_caches(self, prompts: Prompts) -> bool:
         """Whether going on from a copied cache gives the logits of a whole pass; tried once, on these prompts."""
         if self._copies_cache is None:
-            self._copies_cache = False
-            whole = self._next_logits(prompts, None)
-            try:
+            whole, copies = self._next_logits(prompts, None), False
+            with trial():
                 cache = copy.deepcopy(self._prefilled(prompts, prompts.width - 1))
                 cache.batch_repeat_interleave(2)
-                again = self._next_logits(prompts, cache, 2)[::2]
-                self._copies_cache = _same(again, whole)
-            except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
-                pass
+                copies = _same(self._next_logits(prompts, cache, 2)[::2], whole)
+            self._copies_cache = copies
         return self._copies_cache
 
     def _reads_no_padding(self, rows: Sequence[Sequence[int]]) -> bool:
         """Whether the shortest row gives the same logits with padding before it as alone; tried once."""
         if self._hides_padding is None:
-            short, long = min(rows, key=len), max(rows, key=len)
-            try:
+            short, long, hides = min(rows, key=len), max(rows, key=len), False
+            with trial():
                 padded = self._next_logits(self._padded([short, long]), None)[:1]
-                self._hides_padding = _same(padded, self._next_logits(self._padded([short]), None))
-            except (TypeError, ValueError, RuntimeError, IndexError):
-                self._hides_padding = False
+                hides = _same(padded, self._next_logits(self._padded([short]), None))
+            self._hides_padding = hides
         return self._hides_padding
 
     def _keeps_state(self) -> bool:

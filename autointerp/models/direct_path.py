@@ -104,7 +104,7 @@ class DirectPaths:
 
     def __init__(self, subject: SubjectModel, ids: Tensor, mask: Tensor, tokens: Tensor | None = None):
         self._subject, self._ids, self._mask, self._tokens = subject, ids, mask, tokens
-        self._routes: dict[Tap, _Route | str] = {}
+        self._routes: dict[Tap, _Route] = {}
 
     @torch.inference_mode()
     def find(self, target: Tap, directions: Tensor) -> DirectPath:
@@ -115,16 +115,9 @@ class DirectPaths:
             raise NoDirectPath("The coder's decoder directions are all zero.")
         some = directions[live[torch.linspace(0, len(live) - 1, N_DIRECTIONS).long()]].float()
         some = some / some.norm(dim=1, keepdim=True)
-        if target not in self._routes:
-            try:
-                self._routes[target] = _searched(
-                    _Probe(self._subject, target), some[0], self._ids, self._mask
-                )
-            except NoDirectPath as reason:
-                self._routes[target] = str(reason)
+        if target not in self._routes:  # a refusal is not kept: other directions may not meet it
+            self._routes[target] = _searched(_Probe(self._subject, target), some[0], self._ids, self._mask)
         route = self._routes[target]
-        if isinstance(route, str):
-            raise NoDirectPath(route)
         factor, agreement = _measured(route, some, self._ids, self._mask, self._tokens)
         return DirectPath(route.matrix * factor, agreement)
 

@@ -1,6 +1,6 @@
 """Intervention: does the explanation tell what the latent makes the model write?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -73,7 +73,8 @@ class Intervention(Scorer):
             of=heldout.of,
         )
 
-    def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
+    def answers(self, explanations: Sequence[Explanation], plan: Plan) -> Iterator[Verdicts]:
+        """What is written is the same for all of them, and a local judge reads it once."""
         assert plan.of is not None
         prompts = [item.window.example.token_ids.tolist() for item in plan.items]
         try:
@@ -82,21 +83,21 @@ class Intervention(Scorer):
             )
             if self.cancel is not None:
                 self.cancel.check()
-            values, usage = self.differences(effect, explanation.text)
+            for values, usage in self.differences(effect, [explanation.text for explanation in explanations]):
+                yield Verdicts(
+                    tuple(
+                        Verdict(value=value, reply_ref=key)
+                        if np.isfinite(value)
+                        else Verdict(error="the model gave no finite probability", reply_ref=key)
+                        for value in values
+                    ),
+                    usage,
+                )
         except (Cancelled, BudgetExceeded):
             raise
         except UserError as error:
             spent = error.usage if isinstance(error, LLMError) else None
-            return Verdicts(tuple(Verdict() for _ in prompts), spent or Usage(), failure=Failure.of(error))
-        return Verdicts(
-            tuple(
-                Verdict(value=value, reply_ref=key)
-                if np.isfinite(value)
-                else Verdict(error="the model gave no finite probability", reply_ref=key)
-                for value in values
-            ),
-            usage,
-        )
+            yield Verdicts(tuple(Verdict() for _ in prompts), spent or Usage(), failure=Failure.of(error))
 
     def requests(
         self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
@@ -111,13 +112,17 @@ class Intervention(Scorer):
             for request in self.text_model.requests(prefixes, closed(explanation))
         ]
 
-    def differences(self, effect: Effect, explanation: str) -> LogProbs:
-        """Of each prompt: raised less clean."""
+    def differences(self, effect: Effect, explanations: Sequence[str]) -> Iterator[LogProbs]:
+        """Of each explanation, raised less clean for each prompt."""
         texts = [each.prompt + each.raised for each in effect.prompts]
         texts += [each.prompt + each.clean for each in effect.prompts]
-        values, usage = self.text_model.log_probs_after(list(map(self._entry, texts)), closed(explanation))
         n = len(effect.prompts)
-        return LogProbs([raised - clean for raised, clean in zip(values[:n], values[n:], strict=True)], usage)
+        for values, usage in self.text_model.log_probs_after(
+            list(map(self._entry, texts)), list(map(closed, explanations))
+        ):
+            yield LogProbs(
+                [raised - clean for raised, clean in zip(values[:n], values[n:], strict=True)], usage
+            )
 
     def _entry(self, passage: str) -> str:
         prefix = prompt.SHORT_PREFIX if self._short else prompt.PREFIX

@@ -1,6 +1,6 @@
 """What scorers are built from: models and judges that are loaded once and shared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -54,7 +54,7 @@ class LogProbs(NamedTuple):
 
 
 class LikelihoodJudge(Protocol):
-    """Tells how likely one text is after several others. `name` and `max_tokens` as of `Likelihoods`."""
+    """Tells how likely texts are after each of several others. `name` and `max_tokens` as of `Likelihoods`."""
 
     @property
     def name(self) -> str: ...
@@ -62,8 +62,9 @@ class LikelihoodJudge(Protocol):
     @property
     def max_tokens(self) -> int | None: ...
 
-    def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
-        """log p(text | prefix), the sum over the text's tokens, for each prefix."""
+    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+        """Of each text, log p(text | prefix), the sum over the text's tokens, for each prefix. What is not taken is not paid
+        for; what keeps a text from being judged is raised in its turn."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -71,8 +71,13 @@ class Scorer(ABC):
 
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         """One verdict per item. The truth of the items is not for the judge. A scorer that asks nobody has no use for it and
-        overrides `score` instead, as embedding does; a new one must do either."""
-        raise NotImplementedError(f"{type(self).__name__} overrides neither `answer` nor `score`")
+        overrides `score` instead, as embedding does; a new one must do either, or override `answers`."""
+        raise NotImplementedError(f"{type(self).__name__} overrides none of `answer`, `answers` and `score`")
+
+    def answers(self, explanations: Sequence[Explanation], plan: Plan) -> Iterator[Verdicts]:
+        """Of several explanations on the same items, one after the other: what is not taken is not asked for. To be overridden
+        where they can share work."""
+        return (self.answer(explanation, plan) for explanation in explanations)
 
     def requests(
         self, explanations: Sequence[str], plan: Plan, kept: Callable[[ChatRequest], ChatReply | None]
@@ -94,10 +99,12 @@ class Scorer(ABC):
         problem = self._problem(explanation, plan)
         if problem:
             return self._record(explanation, plan, Summary(), problem)
-        answers, other = self.answer(explanation, plan), None
+        asked = [explanation] if floor is None or not floor.text.strip() else [explanation, floor]
+        answering = self.answers(asked, plan)
+        answers, other = next(answering), None
         in_vain = answers.failure is not None or not any(verdict.parsed for verdict in answers.verdicts)
-        if floor is not None and floor.text.strip() and not in_vain:  # else asking would be paid for nothing
-            other = self.answer(floor, plan)
+        if not in_vain:  # else asking would be paid for nothing
+            other = next(answering, None)
         judged = judged_examples(plan.items, answers.verdicts)
         summary = summarise(self.metric, plan.items, judged, self.resamples)
         failure = answers.failure or undefined(summary, judged, answers.retryable)

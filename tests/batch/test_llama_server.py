@@ -34,7 +34,7 @@ from tests.conftest import StoreFactory
 from tests.llm.conftest import until
 from tests.llm.test_real_server import healthy
 from tests.pipeline.conftest import CAT, DOG, explain_once, make_store, score_once, write_once
-from tests.score.builders import explained, heldout
+from tests.score.builders import explained, heldout, log_probs_of
 from tests.score.test_intervention import Shouts
 
 SERVE = """
@@ -126,16 +126,16 @@ def test_how_likely_a_text_is(client: Client, llm: LLMOptions) -> None:
     text, total = choice["text"], sum(row["logprob"] for row in choice["logprobs"]["content"])
     _, first, rest = text.split(" ", 2)
     judge = ServedTextModel(client)
-    [whole, after] = judge.log_probs_after([prefix, f"{prefix} {first}"], text).values
+    [whole, after] = log_probs_of(judge, [prefix, f"{prefix} {first}"], text).values
     assert whole == pytest.approx(total, abs=0.05)
     assert after < whole
-    [head] = judge.log_probs_after([prefix], f" {first}").values
-    [tail] = judge.log_probs_after([f"{prefix} {first}"], f" {rest}").values
+    [head] = log_probs_of(judge, [prefix], f" {first}").values
+    [tail] = log_probs_of(judge, [f"{prefix} {first}"], f" {rest}").values
     assert head + tail == pytest.approx(total, abs=0.05)
-    [odd] = judge.log_probs_after([prefix], ' caf\u00e9 \u2014 "\\n\t').values
+    [odd] = log_probs_of(judge, [prefix], ' caf\u00e9 \u2014 "\\n\t').values
     assert odd < -20
     with pytest.raises(SplitCharacter, match="such as an emoji"):
-        judge.log_probs_after([prefix], " \U0001f600")
+        log_probs_of(judge, [prefix], " \U0001f600")
 
 
 def test_explaining(resources: Resources, llm: LLMOptions) -> None:

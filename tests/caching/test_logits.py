@@ -119,7 +119,8 @@ def test_coders_that_write_to_one_module_share_the_search(
         return Store.open(folder)
 
     together = cached(tmp_path / "s", coders)
-    assert sorted(searched) == ["layers.0", "layers.0.self_attn.q_proj"]
+    refused = ["layers.0.self_attn.q_proj"] * 2  # not kept: other directions may take a path
+    assert sorted(searched) == ["layers.0", *refused]
     for name in coders:
         alone = cached(tmp_path / name, [name]).coder(name)
         coder = together.coder(name)

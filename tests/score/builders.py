@@ -12,6 +12,7 @@ from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import Window
 from autointerp.score.judges.base import Shown
 from autointerp.score.plan import Verdict, Verdicts
+from autointerp.score.resources import LikelihoodJudge, LogProbs
 from autointerp.score.scorer import Heldout
 from autointerp.types import Example
 
@@ -116,3 +117,9 @@ def judged(score: Score) -> tuple[JudgedExample, ...]:
     """The judged examples that a scorer returned."""
     assert score.judged is not None
     return score.judged
+
+
+def log_probs_of(judge: LikelihoodJudge, prefixes: Sequence[str], text: str) -> LogProbs:
+    """Of a single text."""
+    [told] = judge.log_probs_after(prefixes, [text])
+    return told

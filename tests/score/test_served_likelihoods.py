@@ -33,7 +33,7 @@ from tests.caching.conftest import lab, store, subject
 from tests.llm.conftest import as_json, failure
 from tests.mock_client import MemoryCache
 from tests.pipeline.conftest import score_once, write_once
-from tests.score.builders import distinct, explained
+from tests.score.builders import distinct, explained, log_probs_of
 from tests.score.test_intervention import Shouts, common
 
 __all__ = ["lab", "store", "subject"]
@@ -106,7 +106,7 @@ PREFIX = prompt.ENTRY.format(passage="a red fox")
 
 
 def test_a_text_is_asked_for_with_its_prefix_and_nothing_else(server: Server, client: Client) -> None:
-    told = ServedTextModel(client).log_probs_after([PREFIX, PREFIX.replace("fox", "dog")], 'fox and hen"')
+    told = log_probs_of(ServedTextModel(client), [PREFIX, PREFIX.replace("fox", "dog")], 'fox and hen"')
     assert told.values == [-3.0 * 4 + 1, -3.0 * 4]
     assert max(
         server.bodies, key=itemgetter("prompt")
@@ -120,15 +120,25 @@ def test_a_text_is_asked_for_with_its_prefix_and_nothing_else(server: Server, cl
     }
     assert told.usage.prompt_tokens > 20
     assert told.usage.completion_tokens == 2
-    assert ServedTextModel(client).log_probs_after([], "fox").values == []
+    assert log_probs_of(ServedTextModel(client), [], "fox").values == []
 
 
 def test_the_same_question_is_not_paid_for_twice(server: Server, client: Client) -> None:
     judge = ServedTextModel(client)
-    first = judge.log_probs_after([PREFIX, PREFIX], "fox")
-    assert judge.log_probs_after([PREFIX], "fox").values == first.values[:1]
+    first = log_probs_of(judge, [PREFIX, PREFIX], "fox")
+    assert log_probs_of(judge, [PREFIX], "fox").values == first.values[:1]
     assert len(server.bodies) == 1
-    assert first.usage.prompt_tokens == judge.log_probs_after([PREFIX], "hen").usage.prompt_tokens
+    assert first.usage.prompt_tokens == log_probs_of(judge, [PREFIX], "hen").usage.prompt_tokens
+
+
+def test_a_text_is_asked_for_when_it_is_its_turn(server: Server, client: Client) -> None:
+    told = ServedTextModel(client).log_probs_after([PREFIX, f"{PREFIX}red "], ["fox", "hen"])
+    assert not server.bodies
+    assert len(next(told).values) == len(server.bodies) == 2
+    assert all("fox" in body["prompt"].removeprefix(PREFIX) for body in server.bodies)
+    assert len(next(told).values) == 2
+    assert next(told, None) is None
+    assert len(server.bodies) == 4
 
 
 def characters(text: str) -> list[str]:
@@ -164,7 +174,7 @@ def test_a_text_is_found_however_its_tokens_are_spelled(
 
     server.answer = answer
     text = "caf\u00e9, caf\u00e9"
-    told = ServedTextModel(client).log_probs_after([f"{text} {text}: "], text)
+    told = log_probs_of(ServedTextModel(client), [f"{text} {text}: "], text)
     assert told.values == [-float(len(split(text)))]
 
 
@@ -175,7 +185,7 @@ def test_a_server_that_counts_no_tokens_has_written_one(server: Server, client: 
         return as_json(data)
 
     server.answer = answer
-    assert ServedTextModel(client).log_probs_after([PREFIX], "hen").values == [-3.0]
+    assert log_probs_of(ServedTextModel(client), [PREFIX], "hen").values == [-3.0]
 
 
 class Llama:
@@ -215,24 +225,24 @@ class Llama:
 def test_a_server_that_can_be_held_to_a_text(server: Server, client: Client) -> None:
     Llama(server)
     judge = ServedTextModel(client)
-    assert judge.log_probs_after([PREFIX, PREFIX.replace("fox", "dog")], 'fox and hen"').values == [
+    assert log_probs_of(judge, [PREFIX, PREFIX.replace("fox", "dog")], 'fox and hen"').values == [
         -11.0,
         -12.0,
     ]
     n = len(server.bodies)
     assert n <= 4
-    assert judge.log_probs_after([PREFIX + "hen"], "fox").values == [-2.0]
+    assert log_probs_of(judge, [PREFIX + "hen"], "fox").values == [-2.0]
     assert len(server.bodies) == n + 1  # what it can do is known
     assert server.bodies[-1]["prompt"] == PREFIX + "hen"
     with pytest.raises(SplitCharacter, match="such as an emoji"):
-        judge.log_probs_after([PREFIX], "\U0001f600")
+        log_probs_of(judge, [PREFIX], "\U0001f600")
     assert len(server.bodies) == n + 1
 
 
 def test_a_server_that_splits_texts_and_cannot_be_held_to_them(server: Server, client: Client) -> None:
     Llama(server).grammars = False
     with pytest.raises(RequestRejected, match="does not return"):
-        ServedTextModel(client).log_probs_after([PREFIX], "fox")
+        log_probs_of(ServedTextModel(client), [PREFIX], "fox")
 
 
 def without(*names: str) -> Callable[[dict[str, Any]], Response]:
@@ -296,10 +306,10 @@ def test_a_server_that_tells_nothing_is_asked_no_more(
 ) -> None:
     server.answer = answer
     with pytest.raises(error, match=said):
-        ServedTextModel(client).log_probs_after([PREFIX + str(i) for i in range(50)], "fox")
+        log_probs_of(ServedTextModel(client), [PREFIX + str(i) for i in range(50)], "fox")
     assert len(server.bodies) < 20
     server.answer = lambda body: as_json(given_back(body["prompt"]))  # nothing is remembered against it
-    assert ServedTextModel(client).log_probs_after([PREFIX], "fox").values == [-2.0]
+    assert log_probs_of(ServedTextModel(client), [PREFIX], "fox").values == [-2.0]
 
 
 def test_a_chat_request_is_keyed_as_before() -> None:

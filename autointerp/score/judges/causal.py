@@ -11,37 +11,34 @@ from torch import Tensor
 
 from autointerp.errors import UserError
 from autointerp.models.threads import threads_for
+from autointerp.models.trials import trial
 from autointerp.score.resources import LogProbs
 
-KEPT_BYTES = 1 << 30
-"""What the prefixes that were read last may take in memory."""
 LOGIT_BYTES = 256 << 20
-"""What the logits of one pass may take where whole texts have to be run."""
+"""Most memory for the logits of one pass, where whole texts have to be run."""
 CLOSE = 1e-2
-"""Of the spread of the logits, how much a copied cache or padding may change them (half precision rounds)."""
-
+"""Of the spread of the logits, how much a copied cache may change them (half precision rounds)."""
 NO_TOKENS = "The language model's tokenizer made no tokens from the prompt."
 
 
 @dataclass(frozen=True)
 class _Read:
-    """Prefixes that the model has read. `rows`: their places among those asked for. `cache` holds the keys and values of n
-    positions; `mask` Bool[Tensor, "rows n"]: which of them are tokens; `last` Float32[Tensor, "rows vocab"]: log probabilities
-    of the next token. Where the model's cache cannot be copied there is none, and whole texts are run."""
+    """Prefixes of which the model has read equally many tokens. `rows`: their places among those asked for; `rests`: their
+    tokens that are still to be read; `last` Float32[Tensor, "rows vocab"]: log probabilities of the token after those read.
+    Where the model's cache cannot be copied there is none, and nothing has been read."""
 
     rows: list[int]
-    ids: list[list[int]]
+    rests: list[list[int]]
     cache: Any = None
-    mask: Tensor | None = None
     last: Tensor | None = None
 
 
 class CausalTextModel:
     """A causal language model from transformers. Loads nothing itself: pass the loaded model and its tokenizer.
 
-    A prefix is run once for all texts after it, and what several begin with once for all. Those of the last call are kept, up
-    to `KEPT_BYTES`: another text after the same prefixes, such as the floor's explanation, costs only its own tokens. A model
-    whose cache cannot be copied (recurrent states) runs every prefix with its text. `batch`: texts run at once.
+    A prefix is run once for all texts after it, and what several begin with once for all. A model whose cache cannot be copied
+    (recurrent states) runs every prefix with its text. Padding stands at the end of a row only, where a causal model does not
+    see it: before a text it would take up places in the window of local attention. `batch`: texts run at once.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, batch: int = 16):
@@ -49,10 +46,8 @@ class CausalTextModel:
         self._tokenizer = tokenizer
         self._name = name
         self._batch = batch
-        self._takes = inspect.signature(self._model.forward).parameters
+        self._parameters = inspect.signature(self._model.forward).parameters
         self._copies_cache: bool | None = None
-        self._hides_padding: bool | None = None
-        self._kept: tuple[list[list[int]], list[_Read]] = ([], [])
         weights = sum(weight.numel() for weight in self._model.parameters())
         self._weights = (
             weights - self._model.get_input_embeddings().weight.numel()
@@ -66,11 +61,6 @@ class CausalTextModel:
     def max_tokens(self) -> int | None:
         return getattr(self._model.config, "max_position_embeddings", None)
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self._model.parameters()).device
-
-    @torch.no_grad()
     def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
         """Raises: UserError: when prefix and text do not fit the model's context."""
         head = self._ids(prefix, special=True)
@@ -83,121 +73,102 @@ class CausalTextModel:
                 f"The explanation with its prompt has {len(head)} tokens and the longest text {longest}: more than the "
                 f"{self.max_tokens} that {self._name} can read. Use a model with a longer context, or shorten the explanation."
             )
-        values = [0.0] * len(bodies)
-        if not longest:
-            return values
-        with threads_for(self._batch * longest * self._weights):
-            [read] = self._read([head])
-            for rows in self._batches(bodies):
-                for row, value in zip(rows, self._after(read, [bodies[row] for row in rows]), strict=True):
-                    values[row] = value
-        return values
+        return [values[0] for values in self._sums([head], bodies)]
 
-    @torch.no_grad()
-    def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
-        """Raises: UserError: when prefix and text do not fit the model's context."""
-        body = self._ids(text, special=False)
+    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+        """Raises: UserError: when a text with the longest prefix does not fit the model's context."""
         heads = [self._ids(prefix, special=True) for prefix in prefixes]
-        values = [0.0] * len(heads)
-        if not heads or not body:
-            return LogProbs(values)
+        bodies = [self._ids(text, special=False) for text in texts]
         if not all(heads):
             raise UserError(NO_TOKENS)
-        longest = max(map(len, heads))
-        if self.max_tokens is not None and longest + len(body) > self.max_tokens:
+        longest = max(map(len, heads), default=0)
+        n_fit = 0
+        while n_fit < len(bodies) and (
+            self.max_tokens is None or longest + len(bodies[n_fit]) <= self.max_tokens
+        ):
+            n_fit += 1
+        yield from map(LogProbs, self._sums(heads, bodies[:n_fit]))
+        if n_fit < len(bodies):
             raise UserError(
-                f"The longest passage with its prompt has {longest} tokens and the explanation {len(body)}: more than the "
-                f"{self.max_tokens} that {self._name} can read. Choose shorter examples, or shorten the explanation."
+                f"The longest passage with its prompt has {longest} tokens and the explanation {len(bodies[n_fit])}: more than "
+                f"the {self.max_tokens} that {self._name} can read. Choose shorter examples, or shorten the explanation."
             )
-        with threads_for(self._batch * (longest + len(body)) * self._weights):
-            for read in self._read_once(heads):
-                for row, value in zip(read.rows, self._after(read, [body] * len(read.rows)), strict=True):
-                    values[row] = value
-        return LogProbs(values)
 
-    def _read_once(self, heads: list[list[int]]) -> Iterator[_Read]:
-        """As `_read`; kept where that is not too much."""
-        kept, reads = self._kept
-        if kept == heads:
-            yield from reads
-            return
-        self._kept, reads, size = ([], []), [], 0
-        for read in self._read(heads):
-            size += _n_bytes(read.cache)
-            reads = [*reads, read] if size <= KEPT_BYTES else []
-            yield read
-        if size <= KEPT_BYTES:
-            self._kept = (heads, reads)
+    @torch.no_grad()
+    def _sums(self, heads: list[list[int]], bodies: list[list[int]]) -> list[list[float]]:
+        """Of each body, after each head: the sum of its tokens' log probabilities."""
+        distinct = list(dict.fromkeys(map(tuple, heads)))
+        order = sorted((i for i, body in enumerate(bodies) if body), key=lambda i: len(bodies[i]))
+        if not order or not distinct:
+            return [[0.0] * len(heads) for _ in bodies]
+        sums = [dict.fromkeys(distinct, 0.0) for _ in bodies]
+        width = max(map(len, distinct)) + len(bodies[order[-1]])
+        with threads_for(self._batch * width * self._weights):
+            n_rows = self._batch
+            if not self._can_copy():
+                vocab = self._model.get_input_embeddings().weight.shape[0]
+                n_rows = min(n_rows, max(1, LOGIT_BYTES // (4 * vocab * width)))
+            for read in self._read(list(map(list, distinct)), n_rows):
+                at_once = max(1, n_rows // len(read.rows))
+                for begin in range(0, len(order), at_once):
+                    some = order[begin : begin + at_once]
+                    values = iter(self._after(read, [bodies[i] for i in some]))
+                    for row in read.rows:
+                        for i in some:
+                            sums[i][distinct[row]] = next(values)
+        return [[of_body[tuple(head)] for head in heads] for of_body in sums]
 
-    def _read(self, heads: list[list[int]]) -> Iterator[_Read]:
-        """Run prefixes, a batch at a time. What all begin with is run once, but for one token at least of each."""
+    def _read(self, heads: list[list[int]], n_rows: int) -> Iterator[_Read]:
+        """Read prefixes, those of similar length at once, as far as the shortest reaches. What all begin with is read once,
+        leaving each at least one token of its own."""
+        order = sorted(range(len(heads)), key=lambda i: len(heads[i]))
+        batches = [order[at : at + n_rows] for at in range(0, len(order), n_rows)]
         if not self._can_copy():
-            for rows in self._batches(heads):
-                yield _Read(rows, [heads[row] for row in rows])
+            yield from (_Read(rows, [heads[row] for row in rows]) for rows in batches)
             return
-        n_shared = min(_n_shared(heads), min(map(len, heads)) - 1)
-        shared = self._run([heads[0][:n_shared]], None, 1) if n_shared else None
-        rests = [head[n_shared:] for head in heads]
-        for rows in self._batches(rests, equal=not self._can_pad(rests, shared)):
-            cache, mask, last = self._run([rests[row] for row in rows], shared, len(rows))
-            yield _Read(rows, [heads[row] for row in rows], cache, mask, last)
+        shared, n_shared = None, min(_n_shared(heads), min(map(len, heads)) - 1) if len(heads) > 1 else 0
+        if n_shared:
+            shared, _ = self._run([heads[0][:n_shared]])
+        for rows in batches:
+            n = len(heads[rows[0]])
+            cache, last = self._run([heads[row][n_shared:n] for row in rows], shared)
+            yield _Read(rows, [heads[row][n:] for row in rows], cache, last)
 
-    def _run(
-        self, rows: list[list[int]], before: tuple[Any, Tensor, Tensor] | None, repeats: int
-    ) -> tuple[Any, Tensor, Tensor]:
-        """Rows, after copies of what was run `before`: the cache, which of its positions are tokens, and log probabilities of
-        the next token. Shorter rows have their padding before them, so that all end at the same place."""
-        ids, mask = self._padded(rows, left=True)
-        cache = None
-        if before is not None:
-            cache = _copied(before[0], repeats)
-            mask = torch.cat([before[1].repeat_interleave(repeats, 0), mask], 1)
-        output = self._forward(ids, mask, cache, n_logits=1)
-        return output.past_key_values, mask, torch.log_softmax(output.logits[:, -1].float(), -1)
+    def _run(self, rows: list[list[int]], before: Any = None) -> tuple[Any, Tensor]:
+        """The cache after rows of equal length, which go on from the cache of one row `before`, and log probabilities
+        Float32[Tensor, "rows vocab"] of the next token."""
+        cache = None if before is None else _copied(before, len(rows))
+        output = self._forward(torch.tensor(rows, device=self._device), cache, n_logits=1)
+        return output.past_key_values, torch.log_softmax(output.logits[:, -1].float(), -1)
 
     def _after(self, read: _Read, bodies: list[list[int]]) -> list[float]:
-        """log p of each body after the prefix that was read; a single prefix stands for all."""
-        if not any(bodies):
-            return [0.0] * len(bodies)
-        if read.mask is None or read.last is None:
-            return self._whole(read.ids * (len(bodies) // len(read.ids)), bodies)
-        repeats = len(bodies) // len(read.ids)
-        ids, is_token = self._padded(bodies, left=False)
-        predicted = read.last.repeat_interleave(repeats, 0)[:, None]
-        if ids.shape[1] > 1:  # the prefix predicts the first token, each token the next one
-            mask = torch.cat([read.mask.repeat_interleave(repeats, 0), is_token[:, :-1]], 1)
-            output = self._forward(ids[:, :-1], mask, _copied(read.cache, repeats))
-            predicted = torch.cat([predicted, torch.log_softmax(output.logits.float(), -1)], 1)
-        return _sums(predicted, ids, is_token)
+        """log p of each body after each prefix: all bodies of the first, then of the next."""
+        rows = [(rest, body) for rest in read.rests for body in bodies]
+        shape = len(rows), max(len(rest) + len(body) for rest, body in rows)
+        ids = torch.zeros(shape, dtype=torch.long)
+        counted = torch.zeros(shape, dtype=torch.bool)
+        for number, (rest, body) in enumerate(rows):
+            end = len(rest) + len(body)
+            ids[number, :end] = torch.tensor([*rest, *body])
+            counted[number, len(rest) : end] = True
+        ids, counted = ids.to(self._device), counted.to(self._device)
+        log_probs = torch.zeros(shape, device=self._device)
+        if read.last is not None:  # what has been read predicts the first token, each token the next one
+            log_probs[:, :1] = read.last.repeat_interleave(len(bodies), 0).gather(1, ids[:, :1])
+        if shape[1] > 1:
+            cache = None if read.cache is None else _copied(read.cache, len(bodies))
+            logits = self._forward(ids[:, :-1], cache, keeps=False).logits.float()
+            log_probs[:, 1:] = logits.gather(2, ids[:, 1:, None])[:, :, 0] - logits.logsumexp(-1)
+        return torch.where(counted, log_probs, 0.0).double().sum(dim=1).tolist()
 
-    def _whole(self, heads: list[list[int]], bodies: list[list[int]]) -> list[float]:
-        """As `_after`, each prefix with its body in one pass."""
-        values: list[float] = []
-        vocab = self._model.get_input_embeddings().weight.shape[0]
-        width = max(map(len, heads)) + max(map(len, bodies))
-        at_once = max(1, LOGIT_BYTES // (4 * vocab * width))
-        for begin in range(0, len(heads), at_once):
-            pairs = list(zip(heads[begin : begin + at_once], bodies[begin : begin + at_once], strict=True))
-            ids, mask = self._padded([[*head, *body] for head, body in pairs], left=False)
-            logits = self._forward(ids, mask, None, keeps=False).logits[:, :-1].float()
-            counted = torch.zeros_like(mask)
-            for row, (head, body) in enumerate(pairs):
-                counted[row, len(head) : len(head) + len(body)] = True
-            values += _sums(torch.log_softmax(logits, -1), ids[:, 1:], counted[:, 1:])
-        return values
-
-    def _forward(
-        self, ids: Tensor, mask: Tensor, cache: Any, *, n_logits: int = 0, keeps: bool = True
-    ) -> Any:
-        """`mask`: of what the cache holds and of `ids`. `n_logits`: only those of the last positions, where the model can."""
-        given: dict[str, Any] = {"use_cache": keeps} if "use_cache" in self._takes else {}
+    def _forward(self, ids: Tensor, cache: Any = None, *, n_logits: int = 0, keeps: bool = True) -> Any:
+        """`n_logits`: only those of the last positions, where the model can; 0: all. `keeps`: whether the cache is wanted."""
+        given: dict[str, Any] = {}
+        if "use_cache" in self._parameters:
+            given["use_cache"] = keeps or cache is not None
         if cache is not None:
             given["past_key_values"] = cache
-        if not bool(mask.all()):
-            given["attention_mask"] = mask.long()
-            if "position_ids" in self._takes:
-                given["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        if n_logits and "logits_to_keep" in self._takes:
+        if n_logits and "logits_to_keep" in self._parameters:
             given["logits_to_keep"] = n_logits
         return self._model(input_ids=ids, **given)
 
@@ -206,47 +177,17 @@ class CausalTextModel:
         if self._copies_cache is None:
             vocab = self._model.get_input_embeddings().weight.shape[0]
             tokens = [token % vocab for token in range(1, 7)]
-            self._copies_cache = False
-            try:
-                _, _, alone = self._run([tokens], None, 1)
-                _, _, copied = self._run([tokens[3:]] * 2, self._run([tokens[:3]], None, 1), 2)
-                self._copies_cache = _same(copied, alone.expand(2, -1))
-            except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
-                pass
+            copies = False
+            with trial():
+                _, whole = self._run([tokens])
+                _, copied = self._run([tokens[3:]] * 2, self._run([tokens[:3]])[0])
+                copies = float((copied - whole).abs().max()) <= CLOSE * float(whole.std())
+            self._copies_cache = copies
         return self._copies_cache
 
-    def _can_pad(self, rows: list[list[int]], before: Any) -> bool:
-        """Whether the shortest row gives the same with padding before it as alone; tried once."""
-        short, long = min(rows, key=len), max(rows, key=len)
-        if len(short) == len(long):
-            return True
-        if self._hides_padding is None:
-            _, _, alone = self._run([short], before, 1)
-            try:
-                _, _, padded = self._run([short, long], before, 2)
-                self._hides_padding = _same(padded[:1], alone)
-            except (TypeError, ValueError, RuntimeError, IndexError):
-                self._hides_padding = False
-        return self._hides_padding
-
-    def _batches(self, rows: list[list[int]], equal: bool = False) -> Iterator[list[int]]:
-        """Places of rows that are run together: of similar length, for little padding, or of equal length."""
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        lengths = sorted({len(row) for row in rows}) if equal else [None]
-        for length in lengths:
-            some = [i for i in order if length is None or len(rows[i]) == length]
-            yield from (some[at : at + self._batch] for at in range(0, len(some), self._batch))
-
-    def _padded(self, rows: list[list[int]], *, left: bool) -> tuple[Tensor, Tensor]:
-        """Int64[Tensor, "rows width"], and which of them are tokens."""
-        width = max(map(len, rows))
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        mask = torch.zeros((len(rows), width), dtype=torch.bool)
-        for number, row in enumerate(rows):
-            at = slice(width - len(row), width) if left else slice(len(row))
-            ids[number, at] = torch.tensor(row, dtype=torch.long)
-            mask[number, at] = True
-        return ids.to(self._device), mask.to(self._device)
+    @property
+    def _device(self) -> torch.device:
+        return next(self._model.parameters()).device
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
@@ -255,27 +196,12 @@ class CausalTextModel:
         return f"{type(self).__name__}({self._name!r})"
 
 
-def _sums(predicted: Tensor, ids: Tensor, counted: Tensor) -> list[float]:
-    """Of each row, the sum over the counted tokens. `predicted` [rows n vocab]: log probabilities at the places of `ids`."""
-    chosen = predicted.gather(2, ids[:, :, None])[:, :, 0]
-    return torch.where(counted, chosen, 0.0).double().sum(dim=1).tolist()
-
-
-def _copied(cache: Any, repeats: int) -> Any:
-    """Caches grow in place, so that each use takes a copy."""
+def _copied(cache: Any, n: int) -> Any:
+    """Caches grow in place, so that each use takes a copy; of every row n."""
     made = copy.deepcopy(cache)
-    if repeats > 1:
-        made.batch_repeat_interleave(repeats)
+    if n > 1:
+        made.batch_repeat_interleave(n)
     return made
-
-
-def _n_bytes(cache: Any) -> int:
-    layers = getattr(cache, "layers", ())
-    return sum(t.nbytes for layer in layers for t in vars(layer).values() if isinstance(t, Tensor))
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return float((a - b).abs().max()) <= CLOSE * float(b.std())
 
 
 def _n_shared(rows: Sequence[list[int]]) -> int:

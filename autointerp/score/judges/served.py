@@ -1,6 +1,6 @@
 """How likely a text is, by a language model behind a server that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
@@ -24,11 +24,14 @@ class ServedTextModel:
         return self.client.model
 
     def requests(self, prefixes: Sequence[str], text: str) -> list[ChatRequest]:
-        """The exact requests that `log_probs_after` sends."""
+        """The exact requests that `log_probs_after` sends for a text."""
         return [likelihood_request(prefix, text) for prefix in prefixes]
 
-    def log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
-        """Raises LLMError where a request fails, after which no others are sent; its `usage` is that of all."""
+    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+        """Raises LLMError where a request fails, after which no others are sent; its `usage` is that of all for the text."""
+        return (self._log_probs_after(prefixes, text) for text in texts)
+
+    def _log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
         questions = [Question(request, _total) for request in self.requests(prefixes, text)]
         values: dict[int, float] = {}
         usage = Usage()
