@@ -304,7 +304,7 @@ class Continuer:
         if not bool(mask.all()):
             inputs["attention_mask"] = mask
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
-        return getattr(self.subject.model(**inputs), "past_key_values", None)
+        return getattr(self.subject.base(**inputs), "past_key_values", None)  # no logits needed
 
     def _copies_caches(self, prompts: Prompts) -> bool:
         """Whether going on from a copied cache gives the logits of a whole pass; tried once, on these prompts."""
