@@ -29,6 +29,7 @@ def test_share_never_shows_zero_for_something():
     assert fmt.share(0.314) == "31 %"
     assert fmt.share(1535 / 1536) == ">99 %"
     assert fmt.share(1.0) == "100 %"
+    assert fmt.share(22.75) == "2,275 %"  # a coder that is worse than nothing
 
 
 def test_activation_and_exact():

@@ -40,7 +40,7 @@ def share(fraction: float | None) -> str:
         return "<1 %"
     if 0.995 <= fraction < 1:
         return ">99 %"
-    return f"{100 * fraction:.0f} %"
+    return f"{100 * fraction:,.0f} %"
 
 
 def share_of(value: float, maximum: float) -> str:
