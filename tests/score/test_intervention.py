@@ -107,11 +107,11 @@ class Plain:
         return low
 
     def write(self, row: Sequence[int], strength: float, seed: int) -> str:
-        random = torch.Generator().manual_seed(mixed(seed * 1_000_003 % 2**63, row))
+        random = np.random.default_rng(mixed(seed * 1_000_003 % 2**63, row))
         ids = list(row)
         for _ in range(8):
             values = self.log_probs(ids, strength, len(row) - 1)[-1]
-            noise = -torch.empty(len(values)).exponential_(generator=random).log()
+            noise = -torch.from_numpy(np.log(random.standard_exponential(len(values)))).float()
             ids.append(int((values + noise).argmax()))
             if ids[-1] == 0:
                 ids.pop()
@@ -447,7 +447,7 @@ def test_what_ends_a_text_is_no_part_of_it(store: Store) -> None:
         model: Any = subject.model
         coder.W_dec[latent] = model.get_output_embeddings().weight[end].detach()
     word = store.vocabulary().text(end)
-    prompts = [[5, 6], [7], [8, 9]]
+    prompts = [[7], *([5 + i % 6, 6 + i // 6] for i in range(30))]  # so many that some end at once
     effect = Effects(store, prober).effect("residual", latent, prompts, kl=2.0, n_new=8, seed=0)
     assert effect.rises[0].text == word
     assert "" in [each.raised for each in effect.prompts]
