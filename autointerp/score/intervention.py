@@ -81,9 +81,12 @@ class Intervention(Scorer):
             effect, key = self.effects.effect(
                 *plan.of, prompts, kl=self.kl, n_new=N_NEW, seed=plan.seed, cancel=self.cancel
             )
-            if self.cancel is not None:
-                self.cancel.check()
-            for values, usage in self.differences(effect, [explanation.text for explanation in explanations]):
+            texts = [explanation.text for explanation in explanations]
+            differences = self.differences(effect, texts)
+            for _ in texts:
+                if self.cancel is not None:
+                    self.cancel.check()
+                values, usage = next(differences)
                 yield Verdicts(
                     tuple(
                         Verdict(value=value, reply_ref=key)

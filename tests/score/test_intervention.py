@@ -350,6 +350,23 @@ def test_after_a_cancel_the_judge_is_not_asked() -> None:
         Intervention(Unasked(), Stops(), cancel=cancel).run(explained("WORD"), distinct(20), seed=0)
 
 
+def test_a_cancel_while_the_explanation_is_judged_ends_it_before_the_floor() -> None:
+    cancel = CancelToken()
+
+    class Slow(Reader):
+        def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+            for told in super().log_probs_after(prefixes, texts):
+                cancel.cancel()
+                yield told
+
+    scorer = Intervention(Slow(), Shouts(), cancel=cancel)
+    with pytest.raises(Cancelled):
+        scorer.run(explained("WORD"), distinct(20), seed=0, floor=explained("rest"))
+    cancel = CancelToken()
+    scorer = Intervention(Slow(), Shouts(), cancel=cancel)
+    assert scorer.run(explained("WORD"), distinct(20), seed=0).status == "ok", "there is nothing left to end"
+
+
 def test_windows_of_one_prompt_are_one_observation() -> None:
     firing = [window([" a", " b", " c"], {i % 2: 2.0}, context=i, quantile=i) for i in range(4)]
     told = Heldout(firing, (), 10.0, of=("sae", 0))
