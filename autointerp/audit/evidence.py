@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from autointerp.errors import UnknownName, UserError
-from autointerp.pipeline.examples import Unseen, evenly, select_heldout, unseen
+from autointerp.pipeline.examples import evenly, select_heldout
 from autointerp.pipeline.negatives import similar_latents
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
+from autointerp.pipeline.split import Unseen, unseen
 from autointerp.ratings import Audit, AuditItem, Task
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import NeighbourActivations, Request, Sizes, Window, cut_many, sample

@@ -1,13 +1,8 @@
-"""Which examples an explainer is shown and a scorer asks about: the split first, then the draws from each side.
-
-The side of a context depends on the latent and the split's seed alone, so every explanation of a latent shares one split and
-can be compared with the others on the same held-out examples.
-"""
+"""Which examples an explainer is shown and a scorer asks about: draws from the two sides of the split."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +10,10 @@ from numpy.typing import NDArray
 from autointerp.errors import NoExamples
 from autointerp.explain.explainer import Evidence
 from autointerp.explain.options import ExplainOptions
+from autointerp.llm.cancel import CancelToken
 from autointerp.pipeline.negatives import near_in_meaning, similar_latents
 from autointerp.pipeline.resources import Resources
+from autointerp.pipeline.split import FOR_EXPLAINER, FOR_SCORER, split_of, unseen
 from autointerp.records import Explanation
 from autointerp.registry import KL
 from autointerp.sampling import (
@@ -24,57 +21,33 @@ from autointerp.sampling import (
     Places,
     Request,
     Sizes,
-    Spans,
-    Split,
     build_groups,
     cut_many,
     distinct_prompts,
     make_windows,
     positive_windows,
     sample,
-    split_contexts,
 )
 from autointerp.sampling.windows import check_window, falling
 from autointerp.score import delphi
 from autointerp.score.options import ScoreOptions
 from autointerp.score.scorer import Heldout
 from autointerp.store import CoderStore, Store
-from autointerp.store.annotations import Annotations
 from autointerp.types import N_QUANTILES, Example, LatentActivations
 
-_SPLIT, _EXPLAIN, _SCORE = 0, 1, 2  # generators that must not repeat each other
 
-
-def split_of(
-    store: Store,
-    coder: CoderStore,
-    acts: LatentActivations,
+def select_evidence(
+    resources: Resources,
+    coder_name: str,
     latent: int,
+    options: ExplainOptions,
     *,
-    seed: int,
-    heldout_fraction: float,
-) -> Split:
-    """The explainer's and the scorers' contexts of one latent: all together, but those in which the latent is unknown."""
-    split = split_contexts(
-        acts,
-        n_contexts=store.n_contexts,
-        ctx_len=store.ctx_len,
-        rng=_split_rng(seed, latent),
-        heldout_fraction=heldout_fraction,
-    )
-    known = coder.known_contexts(latent)
-    return split if known is None else Split(split.explain & known, split.heldout & known)
-
-
-def _split_rng(seed: int, latent: int) -> np.random.Generator:
-    return np.random.default_rng([_SPLIT, seed, latent])
-
-
-def select_evidence(resources: Resources, coder_name: str, latent: int, options: ExplainOptions) -> Evidence:
+    cancel: CancelToken | None = None,
+) -> Evidence:
     """What the explainer may see of the latent: examples from its side of the split (by the delphi protocol the reference's
     draw from the whole corpus), and the promoted tokens or what raising the latent does where they are asked for; in the
     latter case examples end at their first activating token. Raises UserError for a latent that never fires, and as
-    `autointerp.steering.effects.Effects.effect`.
+    `autointerp.steering.effects.Effects.effect`; `cancel` ends that.
     """
     store, coder = resources.store, resources.store.coder(coder_name)
     acts = resources.activations.get(coder, latent)
@@ -99,7 +72,11 @@ def select_evidence(resources: Resources, coder_name: str, latent: int, options:
         windows = distinct_prompts(windows)
         prompts = [window.example.token_ids.tolist() for window in windows]
         effect, _ = resources.effects().effect(
-            coder.info.coder, latent, prompts, kl=options.value(KL.name), n_new=1, seed=options.seed
+            *(coder.info.coder, latent, prompts),
+            kl=options.value(KL.name),
+            n_new=1,
+            seed=options.seed,
+            cancel=cancel,
         )
     return Evidence(
         coder=coder.info.coder,
@@ -120,7 +97,7 @@ def _held_in(
     split = split_of(
         store, coder, acts, latent, seed=options.split_seed, heldout_fraction=options.heldout_fraction
     )
-    rng = np.random.default_rng([_EXPLAIN, options.seed, latent])
+    rng = np.random.default_rng([FOR_EXPLAINER, options.seed, latent])
     n = options.n_examples
     n_top = n if options.sampling == "top" else -(-n // 4) if options.sampling == "mix" else 0
     spread = options.sampling in ("mix", "quantiles")
@@ -224,7 +201,7 @@ def heldout_places(
         if len(acts.token):
             latent = explanation.latent
             fresh = unseen(resources, explanation, acts, of_latent=options.entry.explanation_free)
-            rng = np.random.default_rng([_SCORE, options.seed, latent])
+            rng = np.random.default_rng([FOR_SCORER, options.seed, latent])
             neighbours = _neighbours(coder, latent) if "neighbours" in parts else ()
             requests.append(Request(acts, rng, fresh.contexts, fresh.shown, neighbours, store.text_lengths()))
     sizes = Sizes(
@@ -253,63 +230,6 @@ def heldout_places(
             )
         heldout.append(HeldoutPlaces(group["quantiles"].take(order), negatives, acts))
     return heldout
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """What the held-out examples of an explanation depend on, beside its latent: the split of the nearest version that was made
-    from examples, and the windows that any version was made from, those of another corpus left out."""
-
-    split_seed: int
-    heldout_fraction: float
-    shown: Spans
-
-
-def lineage_of(store: Store, annotations: Annotations, explanation: Explanation) -> Lineage:
-    """Of an explanation, which need not be stored yet; its ancestors are looked up."""
-    config: Mapping[str, Any] = {}
-    ids: dict[str, None] = {}
-    version: Explanation | None = explanation
-    while version is not None:
-        ids |= dict.fromkeys(version.example_ids)
-        if not config and "split_seed" in version.config:
-            config = version.config
-        version = annotations.explanation(version.parent) if version.parent else None
-    numbers = np.array(":".join(ids).split(":") if ids else [], dtype=np.int64).reshape(-1, 3)
-    shown = numbers[(numbers[:, 0] < store.n_contexts) & (numbers[:, 1] < store.ctx_len)]
-    shown[:, 2] = np.minimum(shown[:, 1] + shown[:, 2], store.ctx_len)
-    return Lineage(int(config.get("split_seed", 0)), float(config.get("heldout_fraction", 0.5)), shown)
-
-
-_NO_LINEAGE = Lineage(0, 0.5, np.zeros((0, 3), dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """What an explanation may be judged by. `contexts` Bool[ndarray, " n_contexts"]: the held-out side, without what any of its
-    versions was made from. `shown`: the windows that they were made from, whose like is to be avoided."""
-
-    contexts: NDArray[np.bool_]
-    shown: Spans
-
-
-def unseen(
-    resources: Resources, explanation: Explanation, acts: LatentActivations, *, of_latent: bool = False
-) -> Unseen:
-    """`acts`: of the explanation's latent. `of_latent`: whatever the explanation was made from, the held-out side of the usual
-    split, so that a score that reads no explanation is the same beside each."""
-    lineage = _NO_LINEAGE if of_latent else lineage_of(resources.store, resources.annotations, explanation)
-    split = split_of(
-        resources.store,
-        resources.store.coder(explanation.coder),
-        acts,
-        explanation.latent,
-        seed=lineage.split_seed,
-        heldout_fraction=lineage.heldout_fraction,
-    )
-    contexts = split.heldout.copy()
-    contexts[lineage.shown[:, 0]] = False
-    return Unseen(contexts, lineage.shown)
 
 
 def _centre(store: Store, options: ExplainOptions | ScoreOptions) -> int | None:

@@ -21,7 +21,7 @@ def explain(session: Session, coder: str, latent: int, options: ExplainOptions) 
     """A new explanation, not stored yet; a failure is a failed one. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""
     seed = delphi.SAMPLING_SEED if options.protocol == "delphi" else options.seed
     try:
-        evidence = select_evidence(session.resources, coder, latent, options)
+        evidence = select_evidence(session.resources, coder, latent, options, cancel=session.cancel)
         explanation = session.explainer(options).explain(evidence, seed=seed)
     except (Cancelled, BudgetExceeded, KeyGone):
         raise

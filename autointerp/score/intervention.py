@@ -121,7 +121,7 @@ class Intervention(Scorer):
         texts += [each.prompt + each.clean for each in effect.prompts]
         n = len(effect.prompts)
         for values, usage in self.text_model.log_probs_after(
-            list(map(self._entry, texts)), list(map(closed, explanations))
+            list(map(self._entry, texts)), list(map(closed, explanations)), cancel=self.cancel
         ):
             yield LogProbs(
                 [raised - clean for raised, clean in zip(values[:n], values[n:], strict=True)], usage
@@ -138,7 +138,7 @@ def build(
     """Raises UserError."""
     if options.value(TEXT_MODEL.name) == "llm":
         assert client is not None
-        text_model: LikelihoodJudge = ServedTextModel(client, cancel=cancel)
+        text_model: LikelihoodJudge = ServedTextModel(client)
     else:
         text_model = resources.text_model()
     return Intervention(

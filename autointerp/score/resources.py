@@ -41,8 +41,10 @@ class Likelihoods(Protocol):
         """The most tokens of prefix and text together; `None`: no limit known."""
         ...
 
-    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
-        """log p(text | prefix) in nats, the sum over the text's tokens, for each text."""
+    def log_probs(
+        self, prefix: str, texts: Sequence[str], *, cancel: CancelToken | None = None
+    ) -> list[float]:
+        """log p(text | prefix) in nats, the sum over the text's tokens, for each text. Raises Cancelled, too."""
         ...
 
 
@@ -62,9 +64,11 @@ class LikelihoodJudge(Protocol):
     @property
     def max_tokens(self) -> int | None: ...
 
-    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+    def log_probs_after(
+        self, prefixes: Sequence[str], texts: Sequence[str], *, cancel: CancelToken | None = None
+    ) -> Iterator[LogProbs]:
         """Of each text, log p(text | prefix), the sum over the text's tokens, for each prefix. What is not taken is not paid
-        for; what keeps a text from being judged is raised in its turn."""
+        for; what keeps a text from being judged, Cancelled too, is raised in its turn."""
         ...
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from autointerp.errors import Failure, UserError
 from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
+from autointerp.llm.errors import Cancelled
 from autointerp.records import Explanation, Metric
 from autointerp.score.options import ScoreOptions
 from autointerp.score.plan import Plan, Verdict, Verdicts
@@ -36,9 +37,11 @@ class Surprisal(Scorer):
     metric: ClassVar[Metric] = "auroc"
     judge_name = "language model"
 
-    def __init__(self, model: Likelihoods, *, resamples: Resamples | None = None):
+    def __init__(
+        self, model: Likelihoods, *, cancel: CancelToken | None = None, resamples: Resamples | None = None
+    ):
         super().__init__(resamples=resamples)
-        self.text_model = model
+        self.text_model, self.cancel = model, cancel
         self.model = model.name
         # Decided by the model alone, so that all explanations it scores are asked about in the same way.
         self._short = model.max_tokens is not None and model.max_tokens < _ROOM
@@ -52,8 +55,10 @@ class Surprisal(Scorer):
     def answer(self, explanation: Explanation, plan: Plan) -> Verdicts:
         texts = [_excerpt(item.window.text) for item in plan.items]
         try:
-            given = self.text_model.log_probs(self._entry(explanation.text), texts)
+            given = self.text_model.log_probs(self._entry(explanation.text), texts, cancel=self.cancel)
             neutral = self._neutral_log_probs(texts)
+        except Cancelled:
+            raise
         except UserError as error:
             return Verdicts(tuple(Verdict() for _ in texts), failure=Failure.of(error))
         values = [a - b for a, b in zip(given, neutral, strict=True)]
@@ -72,7 +77,7 @@ class Surprisal(Scorer):
         kept = {text: value for text in distinct if (value := self._neutral.get(text)) is not None}
         missing = [text for text in distinct if text not in kept]
         if missing:
-            values = self.text_model.log_probs(self._entry(prompt.NEUTRAL), missing)
+            values = self.text_model.log_probs(self._entry(prompt.NEUTRAL), missing, cancel=self.cancel)
             new = dict(zip(missing, values, strict=True))
             kept |= new
             with self._lock:
@@ -91,7 +96,7 @@ def build(
     options: ScoreOptions, resources: Resources, client: Client | None, cancel: CancelToken
 ) -> Surprisal:
     """Raises UserError."""
-    return Surprisal(resources.text_model(), resamples=resources.resamples)
+    return Surprisal(resources.text_model(), cancel=cancel, resamples=resources.resamples)
 
 
 def _excerpt(text: str) -> str:

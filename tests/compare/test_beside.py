@@ -10,9 +10,10 @@ from autointerp.errors import UnknownName, UserError
 from autointerp.jobs import JobRunner
 from autointerp.jobs.crossing import Crossing, cross_score_job
 from autointerp.jobs.kinds import job_kinds
-from autointerp.pipeline.examples import heldout_places, split_of
+from autointerp.pipeline.examples import heldout_places
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.session import Session
+from autointerp.pipeline.split import split_of
 from autointerp.records import Explanation, example_id
 from autointerp.score.options import ScoreOptions
 from autointerp.store.annotations import Annotations

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from autointerp.errors import Failure
+from autointerp.llm.cancel import CancelToken
 from autointerp.llm.messages import ChatRequest
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.sampling import Window
@@ -15,6 +17,9 @@ from autointerp.score.plan import Verdict, Verdicts
 from autointerp.score.resources import LikelihoodJudge, LogProbs
 from autointerp.score.scorer import Heldout
 from autointerp.types import Example
+
+if TYPE_CHECKING:
+    from autointerp.score.judges.causal import CausalTextModel
 
 
 def window(
@@ -123,3 +128,20 @@ def log_probs_of(judge: LikelihoodJudge, prefixes: Sequence[str], text: str) -> 
     """Of a single text."""
     [told] = judge.log_probs_after(prefixes, [text])
     return told
+
+
+def cancelled_after(
+    n: int, judge: "CausalTextModel", cancel: CancelToken, monkeypatch: pytest.MonkeyPatch
+) -> list[None]:
+    """Cancel during the n-th pass of the judge's model; the passes are listed as they are run."""
+    passes: list[None] = []
+    forward = judge._forward
+
+    def counted(*args: Any, **given: Any) -> Any:
+        passes.append(None)
+        if len(passes) == n:
+            cancel.cancel()
+        return forward(*args, **given)
+
+    monkeypatch.setattr(judge, "_forward", counted)
+    return passes

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import UserError
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.errors import Cancelled
 from autointerp.models.subject import SubjectModel, load_subject
 from autointerp.score.judges import causal
 from autointerp.score.judges.causal import CausalTextModel
 from tests.models.zoo import ARCHITECTURES, CTX, ENCODERS, REFUSED, save
-from tests.score.builders import log_probs_of
+from tests.score.builders import cancelled_after, log_probs_of
 
 BEGIN = "Passage: the"
 PREFIXES = [
@@ -217,3 +219,17 @@ def test_a_text_that_does_not_fit_is_an_error_in_its_turn(subjects: Any) -> None
     assert next(told).values == close(plain(subject, prefix, "dog") for prefix in PREFIXES)
     with pytest.raises(UserError, match=f"more than the {CTX} that tiny can read"):
         next(told)
+
+
+@pytest.mark.parametrize("name", ["Llama", "RWKV"])
+def test_a_cancel_ends_the_reading(name: str, subjects: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, cancel = judged_by(subjects(name), batch=2), CancelToken()
+    list(judge.log_probs_after(PREFIXES, ["fox"]))  # tries the model's cache
+    passes = cancelled_after(2, judge, cancel, monkeypatch)
+    with pytest.raises(Cancelled):
+        list(
+            judge.log_probs_after(
+                [f"{PREFIXES[0]} {word}" for word in WORDS], ["dog", "fox jumps"], cancel=cancel
+            )
+        )
+    assert len(passes) <= 3, "of many"

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from autointerp.errors import UserError
+from autointerp.llm.cancel import CancelToken
+from autointerp.llm.errors import Cancelled
 from autointerp.sampling import Places
 from autointerp.score.compare import difference
 from autointerp.score.embedding import Embedding
@@ -18,7 +20,7 @@ from autointerp.score.judges.causal import CausalTextModel
 from autointerp.score.plan import Item
 from autointerp.score.resampling import Resamples
 from autointerp.score.surprisal import Surprisal
-from tests.score.builders import explained, heldout, judged
+from tests.score.builders import cancelled_after, explained, heldout, judged
 
 
 class LetterEmbedder:
@@ -145,9 +147,9 @@ class Asked:
         self.model, self.name, self.max_tokens = model, model.name, model.max_tokens
         self.asked: Counter[str] = Counter()
 
-    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+    def log_probs(self, prefix: str, texts: Sequence[str], **given: Any) -> list[float]:
         self.asked.update(texts)
-        return self.model.log_probs(prefix, texts)
+        return self.model.log_probs(prefix, texts, **given)
 
 
 def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel) -> None:
@@ -168,6 +170,16 @@ def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel
     assert (model.asked - first).total() == first.total() - len(first) > 0
 
 
+def test_a_cancel_ends_the_reading_and_is_no_failure(
+    causal: CausalTextModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel = CancelToken()
+    passes = cancelled_after(2, causal, cancel, monkeypatch)
+    with pytest.raises(Cancelled):
+        Surprisal(causal, cancel=cancel).run(explained("foxes"), heldout(60, 60), seed=0)
+    assert len(passes) == 2, "of many"
+
+
 def test_a_prefix_too_long_for_the_model_is_a_recorded_failure(causal: CausalTextModel) -> None:
     with pytest.raises(UserError, match="more than the 1024"):
         causal.log_probs("x" * 2000, ["y"])
@@ -181,7 +193,7 @@ def test_a_better_described_text_is_likelier() -> None:
         name = "oracle"
         max_tokens = None
 
-        def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+        def log_probs(self, prefix: str, texts: Sequence[str], **given: Any) -> list[float]:
             told = "foxes" in prefix
             return [-10.0 + 3.0 * (told and " fox" in text) for text in texts]
 
@@ -197,7 +209,7 @@ def test_models_with_a_short_context_see_no_examples_of_the_task(room: int | Non
         name = "model"
         max_tokens = room
 
-        def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+        def log_probs(self, prefix: str, texts: Sequence[str], **given: Any) -> list[float]:
             prefixes.append(prefix)
             return [float(len(text)) for text in texts]
 
@@ -215,7 +227,7 @@ def test_neutral_values_that_are_dropped_at_once_are_not_missed(monkeypatch: pyt
         name = "model"
         max_tokens = None
 
-        def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
+        def log_probs(self, prefix: str, texts: Sequence[str], **given: Any) -> list[float]:
             return [float(len(text)) for text in texts]
 
     monkeypatch.setattr("autointerp.score.surprisal.MAX_NEUTRAL", 0)

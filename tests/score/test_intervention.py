@@ -25,6 +25,7 @@ from autointerp.models.sampler import mixed
 from autointerp.models.strength import KLNotReached
 from autointerp.pipeline.effects import KeptEffects, kept_effect
 from autointerp.pipeline.examples import select_evidence, select_heldout
+from autointerp.pipeline.explain import explain as pipeline_explain
 from autointerp.pipeline.resources import Resources
 from autointerp.pipeline.score import compare_scores
 from autointerp.pipeline.score import score as pipeline_score
@@ -261,7 +262,7 @@ def test_failures_have_a_kind(
         patched.setattr(
             resources.text_model(),
             "log_probs_after",
-            lambda prefixes, texts: (LogProbs([math.nan] * len(prefixes)) for _ in texts),
+            lambda prefixes, texts, cancel: (LogProbs([math.nan] * len(prefixes)) for _ in texts),
         )
         assert kind() == "unparsed"
 
@@ -279,6 +280,8 @@ def test_a_kl_out_of_reach_and_a_cancel(store: Store, resources: Resources) -> N
         session.cancel.cancel()
         with pytest.raises(Cancelled):  # no failure of the explanation
             pipeline_score(session, mine, OPTIONS)
+        with pytest.raises(Cancelled):
+            pipeline_explain(session, "sae", latent, ExplainOptions(explainer="raised_tokens", window=8))
 
 
 def test_a_coder_without_a_decoder_and_a_model_without_a_head_fail_with_their_kinds(
@@ -327,7 +330,9 @@ class Reader:
 
     name, max_tokens = "reader", 2048
 
-    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+    def log_probs_after(
+        self, prefixes: Sequence[str], texts: Sequence[str], **given: Any
+    ) -> Iterator[LogProbs]:
         passages = [prefix.rsplit("Passage: ", 1)[1].split("\n")[0].split() for prefix in prefixes]
         for text in texts:
             words = text.rstrip('"').split()
@@ -343,7 +348,9 @@ def test_after_a_cancel_the_judge_is_not_asked() -> None:
             return super().effect(*args, **more)
 
     class Unasked(Reader):
-        def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+        def log_probs_after(
+            self, prefixes: Sequence[str], texts: Sequence[str], **given: Any
+        ) -> Iterator[LogProbs]:
             raise AssertionError("asked")
 
     with pytest.raises(Cancelled):
@@ -354,7 +361,9 @@ def test_a_cancel_while_the_explanation_is_judged_ends_it_before_the_floor() -> 
     cancel = CancelToken()
 
     class Slow(Reader):
-        def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+        def log_probs_after(
+            self, prefixes: Sequence[str], texts: Sequence[str], **given: Any
+        ) -> Iterator[LogProbs]:
             for told in super().log_probs_after(prefixes, texts):
                 cancel.cancel()
                 yield told
@@ -438,7 +447,9 @@ def test_a_latent_made_to_write_a_token_is_told_by_that_token(store: Store, reso
     effects = KeptEffects(store, Effects(store, prober), resources.replies)
 
     class Counter(Reader):
-        def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+        def log_probs_after(
+            self, prefixes: Sequence[str], texts: Sequence[str], **given: Any
+        ) -> Iterator[LogProbs]:
             for word in (text.rstrip('"') for text in texts):
                 yield LogProbs([2.0 * prefix.rsplit("Passage: ", 1)[1].count(word) for prefix in prefixes])
 

@@ -12,8 +12,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from autointerp.llm.cancel import CancelToken
 from autointerp.llm.client import Client
-from autointerp.llm.errors import RequestRejected, UnknownModel, WrongURL
+from autointerp.llm.errors import Cancelled, RequestRejected, UnknownModel, WrongURL
 from autointerp.llm.likelihoods import SplitCharacter, likelihood_request
 from autointerp.llm.limits import RetryPolicy
 from autointerp.llm.messages import ChatRequest
@@ -310,6 +311,23 @@ def test_a_server_that_tells_nothing_is_asked_no_more(
     assert len(server.bodies) < 20
     server.answer = lambda body: as_json(given_back(body["prompt"]))  # nothing is remembered against it
     assert log_probs_of(ServedTextModel(client), [PREFIX], "fox").values == [-2.0]
+
+
+def test_a_cancel_sends_no_more(server: Server, client: Client) -> None:
+    cancel = CancelToken()
+
+    def answer(body: dict[str, Any]) -> Response:
+        if len(server.bodies) == 3:
+            cancel.cancel()
+        return as_json(given_back(body["prompt"]))
+
+    server.answer = answer
+    told = ServedTextModel(client).log_probs_after(
+        [PREFIX + str(i) for i in range(50)], ["fox", "hen"], cancel=cancel
+    )
+    with pytest.raises(Cancelled):
+        next(told)
+    assert len(server.bodies) < 20
 
 
 def test_a_chat_request_is_keyed_as_before() -> None:

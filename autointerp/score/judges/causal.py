@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autointerp.errors import UserError
+from autointerp.llm.cancel import CancelToken
 from autointerp.models.threads import threads_for
 from autointerp.models.trials import trial
 from autointerp.score.resources import LogProbs
@@ -61,8 +62,10 @@ class CausalTextModel:
     def max_tokens(self) -> int | None:
         return getattr(self._model.config, "max_position_embeddings", None)
 
-    def log_probs(self, prefix: str, texts: Sequence[str]) -> list[float]:
-        """Raises: UserError: when prefix and text do not fit the model's context."""
+    def log_probs(
+        self, prefix: str, texts: Sequence[str], *, cancel: CancelToken | None = None
+    ) -> list[float]:
+        """Raises: UserError: when prefix and text do not fit the model's context; Cancelled."""
         head = self._ids(prefix, special=True)
         bodies = [self._ids(text, special=False) for text in texts]
         longest = max(map(len, bodies), default=0)
@@ -73,10 +76,12 @@ class CausalTextModel:
                 f"The explanation with its prompt has {len(head)} tokens and the longest text {longest}: more than the "
                 f"{self.max_tokens} that {self._name} can read. Use a model with a longer context, or shorten the explanation."
             )
-        return [values[0] for values in self._sums([head], bodies)]
+        return [values[0] for values in self._sums([head], bodies, cancel)]
 
-    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
-        """Raises: UserError: when a text with the longest prefix does not fit the model's context."""
+    def log_probs_after(
+        self, prefixes: Sequence[str], texts: Sequence[str], *, cancel: CancelToken | None = None
+    ) -> Iterator[LogProbs]:
+        """Raises: UserError: when a text with the longest prefix does not fit the model's context; Cancelled."""
         heads = [self._ids(prefix, special=True) for prefix in prefixes]
         bodies = [self._ids(text, special=False) for text in texts]
         if not all(heads):
@@ -87,7 +92,7 @@ class CausalTextModel:
             self.max_tokens is None or longest + len(bodies[n_fit]) <= self.max_tokens
         ):
             n_fit += 1
-        yield from map(LogProbs, self._sums(heads, bodies[:n_fit]))
+        yield from map(LogProbs, self._sums(heads, bodies[:n_fit], cancel))
         if n_fit < len(bodies):
             raise UserError(
                 f"The longest passage with its prompt has {longest} tokens and the explanation {len(bodies[n_fit])}: more than "
@@ -95,7 +100,9 @@ class CausalTextModel:
             )
 
     @torch.no_grad()
-    def _sums(self, heads: list[list[int]], bodies: list[list[int]]) -> list[list[float]]:
+    def _sums(
+        self, heads: list[list[int]], bodies: list[list[int]], cancel: CancelToken | None
+    ) -> list[list[float]]:
         """Of each body, after each head: the sum of its tokens' log probabilities."""
         distinct = list(dict.fromkeys(map(tuple, heads)))
         order = sorted((i for i, body in enumerate(bodies) if body), key=lambda i: len(bodies[i]))
@@ -111,6 +118,8 @@ class CausalTextModel:
             for read in self._read(list(map(list, distinct)), n_rows):
                 at_once = max(1, n_rows // len(read.rows))
                 for begin in range(0, len(order), at_once):
+                    if cancel is not None:
+                        cancel.check()
                     some = order[begin : begin + at_once]
                     values = iter(self._after(read, [bodies[i] for i in some]))
                     for row in read.rows:

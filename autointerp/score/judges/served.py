@@ -16,8 +16,8 @@ class ServedTextModel:
     max_tokens = None
     """Not known; the server says so where a prompt is too long."""
 
-    def __init__(self, client: Client, *, cancel: CancelToken | None = None):
-        self.client, self.cancel = client, cancel or CancelToken()
+    def __init__(self, client: Client):
+        self.client = client
 
     @property
     def name(self) -> str:
@@ -27,17 +27,19 @@ class ServedTextModel:
         """The exact requests that `log_probs_after` sends for a text."""
         return [likelihood_request(prefix, text) for prefix in prefixes]
 
-    def log_probs_after(self, prefixes: Sequence[str], texts: Sequence[str]) -> Iterator[LogProbs]:
+    def log_probs_after(
+        self, prefixes: Sequence[str], texts: Sequence[str], *, cancel: CancelToken | None = None
+    ) -> Iterator[LogProbs]:
         """Raises LLMError where a request fails, after which no others are sent; its `usage` is that of all for the text."""
-        return (self._log_probs_after(prefixes, text) for text in texts)
+        return (self._log_probs_after(prefixes, text, cancel or CancelToken()) for text in texts)
 
-    def _log_probs_after(self, prefixes: Sequence[str], text: str) -> LogProbs:
+    def _log_probs_after(self, prefixes: Sequence[str], text: str, cancel: CancelToken) -> LogProbs:
         questions = [Question(request, _total) for request in self.requests(prefixes, text)]
         values: dict[int, float] = {}
         usage = Usage()
         failure: LLMError | None = None
         stop = CancelToken()
-        undo = self.cancel.on_cancel(stop.cancel)
+        undo = cancel.on_cancel(stop.cancel)
         try:
             for i, answer in self.client.ask_many(questions, cancel=stop):
                 if isinstance(answer, LLMError):
