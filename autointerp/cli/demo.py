@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     worked = built.built or rest.explained or rest.scored
     text = f"The demo store at {path} is {'built' if worked else 'already complete'}."
     if in_background:
-        text += " Explanations and scores follow in a few minutes; the Jobs page shows progress."
+        text += " Explanations and scores follow in the background; the Jobs page shows progress."
     elif left:
         text += " Explanations and scores are missing; to add them: autointerp demo"
         text += "" if args.subject == DOCSTRINGS.name else f" --subject {args.subject}"

@@ -6,7 +6,8 @@ largest activation in the corpus (--multiple), or whatever moves the distributio
 divergence (--kl). Several latents are raised together. The same seed gives the same random numbers at every strength.
 
 Shown for each strength: the KL divergence of the next token in nats, the tokens whose probability rises and falls most, and
-the continuation."""
+the continuation; at the end the tokens that each latent raises and lowers on the direct path to the logits. --json also gives
+every token's log probability and its change."""
 
 import argparse
 import sys
@@ -18,7 +19,7 @@ from autointerp.errors import UserError
 from autointerp.steering.options import STARTS, SteeringOptions, Unit
 
 if TYPE_CHECKING:
-    from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
+    from autointerp.steering.result import Continuation, DirectLogit, NextToken, Steered, SteeringResult
 
 NAME = "steer"
 HELP = "continue a prompt with latents raised or held at zero"
@@ -122,7 +123,16 @@ def as_text(result: "SteeringResult") -> str:
     ]
     for steered in result.steered:
         lines += ["", *_steered(result, steered)]
+    for effect in result.direct:
+        if effect.raised or effect.lowered:
+            of = f" of {effect.latent}" if len(result.direct) > 1 else ""
+            lines += ["", f"  direct effect{of} ({result.logit_unit})"]
+            lines += [f"    raises: {_logits(effect.raised)}", f"    lowers: {_logits(effect.lowered)}"]
     return "\n".join(lines)
+
+
+def _logits(logits: "tuple[DirectLogit, ...]") -> str:
+    return "  ".join(f"{printable(repr(each.text))} {each.value:+.3f}" for each in logits) or "none"
 
 
 def _steered(result: "SteeringResult", steered: "Steered") -> list[str]:

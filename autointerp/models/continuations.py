@@ -109,7 +109,7 @@ class Continuer:
             if limit is not None and len(row) + n_new > limit:
                 raise CorpusError(
                     f"the prompt has {len(row):,} tokens, and with {n_new} new ones that is more than the {limit:,} that "
-                    f"{self.subject.name} can take. Shorten the prompt."
+                    f"{self.subject.name} can take. Shorten the prompt, or ask for fewer new tokens."
                 )
         lengths = sorted({len(row) for row in rows})
         together = [rows]

@@ -58,7 +58,7 @@ def check_editable(subject: SubjectModel, coder: SparseCoder) -> None:
         )
     if coder.target is None or coder.W_dec is None:
         raise NoDecoder(
-            f"coder {coder.source} has no decoder, so changing its latents changes nothing in the model"
+            f"coder {coder.source} has no decoder, so changing its latents changes nothing. Choose one with a decoder."
         )
 
 

@@ -66,15 +66,19 @@ def find_strength(kls: Callable[[Sequence[float]], Sequence[float]], target: flo
     if np.isfinite(above):  # KL jumps over the target, as in half precision
         return Tuned(above, tried[above])
     reached = max(tried.values(), default=0.0)
+    if reached == 0.0 and tried:
+        raise KLNotReached(
+            f"No strength up to {max(tried):,.0f} changes the next token's distribution at all: what the coder's module writes "
+            "does not reach the next token, or the decoder direction is zero."
+        )
     limit = (
         f"below {too_large:.3g}, from which on the model gives NaN or infinity,"
         if np.isfinite(too_large)
         else f"up to {HIGHEST:,.0f}"
     )
     raise KLNotReached(
-        f"No strength {limit} moves the next token's distribution by a KL of {target:g} nats: the most reached is "
-        f"{reached:.2g}. "
-        "Choose a smaller KL."
+        f"No strength {limit} moves the next token's distribution by a KL divergence of {target:g} nats: the most "
+        f"reached is {reached:.2g} nats. Choose a smaller KL."
     )
 
 

@@ -40,8 +40,11 @@ class SteeringOptions:
 
     def __post_init__(self) -> None:
         """Raises UserError."""
-        if not 1 <= len(set(self.latents)) == len(self.latents) <= MAX_LATENTS:
-            raise UserError(f"{len(self.latents)} latents: give 1 to {MAX_LATENTS} different ones.")
+        if not 1 <= len(self.latents) <= MAX_LATENTS:
+            raise UserError(f"{len(self.latents)} latents: give 1 to {MAX_LATENTS}.")
+        twice = next((latent for at, latent in enumerate(self.latents) if latent in self.latents[:at]), None)
+        if twice is not None:
+            raise UserError(f"latent {twice} is given twice: give each once.")
         if self.unit not in UNITS:
             raise UserError(f"unit {self.unit!r}: accepted are {', '.join(UNITS)}.")
         if self.start not in STARTS:

@@ -49,9 +49,27 @@ class Steered:
 
 
 @dataclass(frozen=True)
+class DirectLogit:
+    """A token, and how much a latent's decoder direction raises its logit on the direct path (`CoderInfo.logit_unit`)."""
+
+    token_id: int
+    text: str
+    value: float
+
+
+@dataclass(frozen=True)
+class DirectEffect:
+    """The tokens that a latent raises and lowers most on the direct path, strongest first; none where that is not known."""
+
+    latent: int
+    raised: tuple[DirectLogit, ...]
+    lowered: tuple[DirectLogit, ...]
+
+
+@dataclass(frozen=True)
 class SteeringResult:
     """`prompt_ids` and `prompt_texts`: the prompt as the model saw it, the first `n_added` tokens put before it; `maxima`: each
-    latent's largest activation in the corpus."""
+    latent's largest activation in the corpus; `direct`: of each latent, in `logit_unit`, whatever the prompt."""
 
     coder: str
     options: SteeringOptions
@@ -61,3 +79,5 @@ class SteeringResult:
     maxima: tuple[float, ...]
     clean: tuple[Continuation, ...]
     steered: tuple[Steered, ...]
+    direct: tuple[DirectEffect, ...] = ()
+    logit_unit: str = ""

@@ -7,9 +7,16 @@ from autointerp.errors import BadActivations, UserError
 from autointerp.models.threads import threads_for
 from autointerp.probe import Prober
 from autointerp.steering.options import SteeringOptions
-from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
+from autointerp.steering.result import (
+    Continuation,
+    DirectEffect,
+    DirectLogit,
+    NextToken,
+    Steered,
+    SteeringResult,
+)
 from autointerp.store import CoderStore, Store
-from autointerp.types import Progress, ProgressCallback, no_progress
+from autointerp.types import Progress, ProgressCallback, TokenLogit, no_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,7 +129,18 @@ class _Run:
             maxima=self.maxima,
             clean=clean,
             steered=steered,
+            direct=tuple(map(self._direct, self.options.latents)),
+            logit_unit=self.coder.info.logit_unit,
         )
+
+    def _direct(self, latent: int) -> DirectEffect:
+        vocabulary = self.store.vocabulary()
+
+        def logits(tokens: Sequence[TokenLogit]) -> tuple[DirectLogit, ...]:
+            return tuple(DirectLogit(each.token, vocabulary.text(each.token), each.value) for each in tokens)
+
+        raised, lowered = self.coder.promoted(latent)
+        return DirectEffect(latent, logits(raised), logits(lowered))
 
     def _strengths(self) -> list[_Strength]:
         from autointerp.models.strength import KLNotReached, find_strength

@@ -127,6 +127,43 @@ def test_agreement_is_scipys_and_disagreement_is_found(open_page, scored_store: 
     assert apart[1]["rows"][0]["cells"][0] == "sae #6"
 
 
+def test_what_ranks_high_by_chance_alone_is_not_called_high(open_page, tiny_store: Store):
+    """Six features whose intervention scores and detection scores run against each other; one is clearly above its floor."""
+    latents = [0, 1, 2, 3, 4, 6]
+
+    def score(above: set[int]) -> None:
+        with Annotations(tiny_store.path) as annotations:
+            for at, latent in enumerate(latents):
+                made = Explanation(coder="sae", latent=latent, text=f"sae {latent}", explainer=PATTERN)
+                annotations.add(made)
+                value = 1.0 + at
+                low = 0.1 if latent in above else -0.1
+                annotations.add(
+                    Score(
+                        explanation_id=made.id, scorer="intervention", judge="language model", metric="nats", value=value,
+                        ci_low=value - 1, ci_high=value + 1, n_pos=10, n_neg=0, floor=0.0, above_low=low, above_high=9.0,
+                    )
+                )  # fmt: skip
+                detection = 0.9 - 0.05 * at
+                annotations.add(
+                    Score(
+                        explanation_id=made.id, scorer="detection", judge="offline", value=detection, ci_low=detection - 0.01,
+                        ci_high=detection + 0.01, n_pos=10, n_neg=10, floor=0.5,
+                    )
+                )  # fmt: skip
+
+    score(set())
+    app = open_page(tiny_store, "overview", of="sae")
+    assert "No feature that ranks higher on Intervention" in messages(app)
+    score({4})
+    app = open_page(tiny_store, "overview", of="sae")
+    pairs = next(table for table in tables(app) if table["page"] == "")
+    high_on = tables(app)[tables(app).index(pairs) + 1 :]
+    listed = [rows(table) for table in high_on]
+    assert [("sae", 4)] in listed
+    assert "No feature that ranks higher" not in messages(app)
+
+
 def test_over_several_coders_scorers_agree_within_each(open_page, scored_store: Store):
     app = open_page(scored_store, "overview")
     pairs = next(table for table in tables(app) if table["page"] == "")

@@ -1,6 +1,7 @@
 """Steering on the Feature page and on Probe, on a store whose model can be run and on one whose model cannot."""
 
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from autointerp.steering import SteeringOptions
 from autointerp.steering.steerer import Steerer
 from autointerp.store import Store
 from autointerp.types import Progress
+from autointerp.ui.shared.format import signed
 from autointerp.ui.shared.steering import PARAMS, STRENGTHS, SteerState
 from autointerp.ui.shared.text import visible
 from tests.app.reading import messages, record
@@ -74,7 +76,10 @@ def test_the_page_shows_what_the_library_gives(open_page: Any, runnable: Store, 
             assert text["l"] == pytest.approx(made.log_probs, abs=1e-3)
         assert [row[0].replace("␣", " ") for row in card["raised"]][:1]
         assert f"KL of the next token {each.kl:.3f} nats" in card["notes"][1]
-    assert drawn["direct"]["raised"]
+    promoted, suppressed = runnable.coder("sae").promoted(latent)
+    [direct] = drawn["direct"]
+    assert [len(direct["raised"]), len(direct["lowered"])] == [len(promoted), len(suppressed)]
+    assert direct["raised"][0][1] == signed(promoted[0].value)
     assert record(app, "contexts") is None
     app.button(key="close_steer").click().run()
     assert record(app, "contexts") is not None
@@ -100,7 +105,7 @@ def test_probe_steers_with_several(open_page: Any, runnable: Store, latent: int)
     drawn = steered(app)
     assert [card["title"] for card in drawn["cards"]] == ["As it is", "3 added"]
     assert drawn["cards"][1]["notes"][0] == "activation +3, +3"
-    assert drawn["direct"] is None
+    assert [each["of"] for each in drawn["direct"]] == [f"#{latent}", f"#{other}"]
     assert record(app, "probe") is not None
     app.query_params["steer"] = "99999"
     app.run()
@@ -129,6 +134,43 @@ def test_what_is_wrong_is_said_and_the_page_keeps_its_fields(
         app.run()
     assert said in messages(app).replace("\\", "")
     assert app.text_area(key="url_prompt").value == given["prompt"]
+    assert record(app, "steering") is None
+
+
+def test_the_last_result_stays_until_there_is_another(
+    open_page: Any, runnable: Store, latent: int, monkeypatch: Any
+) -> None:
+    app = open_page(
+        runnable, "feature", coder="sae", latent=str(latent), steer="1", prompt=PROMPT, tokens="3"
+    )
+    first = steered(app)
+    assert "Previous result" not in messages(app)
+    app.text_input(key="url_strengths").input("much").run()
+    assert "Strengths are numbers" in messages(app)
+    assert "Previous result" in messages(app)
+    assert record(app, "steering") == first
+    real, go_on = Steerer.steer, threading.Event()
+
+    def slow(self: Steerer, *args: Any, progress: Any, **more: Any) -> Any:
+        progress(Progress("continue", 1, 20, "tokens"))
+        go_on.wait(LONG_SECONDS)
+        return real(self, *args, progress=progress, **more)
+
+    monkeypatch.setattr(Steerer, "steer", slow)
+    app.text_input(key="url_strengths").input("3").run()
+    assert app.button(key="steering_stop") is not None
+    assert record(app, "steering") == first
+    go_on.set()
+    until = time.monotonic() + LONG_SECONDS
+    while "Previous result" in messages(app) and time.monotonic() < until:
+        app.run()
+    drawn = record(app, "steering")
+    assert drawn is not None
+    assert [card["title"] for card in drawn["cards"]] == ["As it is", "3 × maximum"]
+    app.query_params["latent"] = str((latent + 1) % 64)
+    app.query_params["strengths"] = "much"
+    app.run()
+    assert record(app, "steering") is None, "that of another feature"
 
 
 def test_a_model_that_is_gone(open_page: Any, tiny_store: Store) -> None:

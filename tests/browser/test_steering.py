@@ -43,8 +43,7 @@ def test_steer_stop_and_share(
     at.enter(field, PROMPT, "Control+Enter")
     assert [title.split("\n")[0].split("×")[0].strip() for title in cards(at)] == ["As it is", "1", "4"]
     assert page.evaluate("window.__xss") is None
-    made = page.locator(".card .made").first
-    expect(made).to_contain_text("<script>")
+    expect(page.locator(".card .made").first).to_contain_text("<script>")
     shared = page.url
     assert re.search("steer=1", shared)
     words = page.locator(".cards").inner_text()
@@ -54,13 +53,20 @@ def test_steer_stop_and_share(
     other.goto(shared.removeprefix(steering_server.url))
     cards(other)
     assert other.page.locator(".cards").inner_text().split() == words.split()
+    made = page.locator(".card .made").first
+    for prompt in ("Another", PROMPT):  # the second has been asked before: no waiting in between
+        at.enter(field, prompt, "Control+Enter")
+        expect(made.locator(".prompt")).to_have_text(prompt, timeout=60_000)
+    assert page.locator(".cards").inner_text().split() == words.split()
     tokens = page.get_by_role("spinbutton", name="Tokens")
     at.fill(tokens, "200").press("Enter")  # without waiting for rest: there is none before it is done
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped.")).to_be_visible(timeout=60_000)
     assert field.input_value() == PROMPT
+    assert page.locator(".cards").inner_text().split() == words.split(), "the previous result"
     at.enter(tokens, "3", "Enter")
     expect(page.get_by_text("Stopped.")).to_have_count(0)
+    expect(page.get_by_text("Previous result")).to_have_count(0, timeout=60_000)
     cards(at)
     page.locator("h1").click()  # out of the field
     at.press("Escape")

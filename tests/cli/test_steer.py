@@ -25,6 +25,10 @@ def test_the_document_and_its_text(store: Store, run_json: RunJson, run_text: Ru
         assert f"{steered['asked']:g} times the maximum: {steered['added'][0]:+.4g}" in text
         assert f"KL {steered['kl']:.3g} nats" in text
         assert steered["raised"][0]["steered"] > steered["raised"][0]["clean"]
+    [direct] = document["direct"]
+    first = direct["raised"][0]
+    assert f"direct effect ({document['logit_unit']})" in text
+    assert f"raises: {first['text']!r} {first['value']:+.3f}" in text
     _, held, _ = run_text(
         "steer", store.path, "sae", latent, "--prompt", PROMPT, "--zero", "--from", "prompt"
     )
@@ -46,7 +50,7 @@ def test_the_prompt_may_come_on_standard_input(store: Store, run_json: RunJson, 
     ("words", "message"),
     [
         (("x",), "give a number, or several"),
-        (("1,1",), "different"),
+        (("1,1",), "latent 1 is given twice"),
         (("1", "--kl", "-1"), "positive"),
         (("1", "--strength", "0"), "other than 0"),
         (("9999",), "0 to 63"),

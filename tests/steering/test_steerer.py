@@ -252,6 +252,11 @@ def test_a_direction_of_zero_says_that_it_changes_nothing(store: Store) -> None:
         coder.W_dec[latent] = 0
     with pytest.raises(UserError, match="does not change what the model predicts"):
         Steerer(store, prober).steer("sae", PROMPT, SteeringOptions((latent,), n_new=1))
+    [tuned] = (
+        Steerer(store, prober).steer("sae", PROMPT, SteeringOptions((latent,), unit="kl", n_new=1)).steered
+    )
+    assert "at all" in (tuned.failed or "")
+    assert "smaller" not in (tuned.failed or "")
 
 
 def test_a_prober_that_probed_first_has_the_decoder_again(store: Store) -> None:
@@ -267,7 +272,7 @@ def test_a_prober_that_probed_first_has_the_decoder_again(store: Store) -> None:
     ("wrong", "message"),
     [
         ({"latents": ()}, "0 latents"),
-        ({"latents": (1, 1)}, "different"),
+        ({"latents": (1, 1)}, "latent 1 is given twice"),
         ({"strengths": ()}, "0 strengths"),
         ({"strengths": (0.0,)}, "other than 0"),
         ({"strengths": (math.nan,)}, "other than 0"),

@@ -1,7 +1,8 @@
 // A prompt's continuations side by side: by the model as it is, and at each strength, with what it makes likelier and less likely.
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
-  if (root.dataset.steering === data.id) return;
+  const record = JSON.stringify(data);
+  if (root.record === record) return; // a rerun changes nothing here, not even what is selected
   const entry = (index) => data.table[index];
   const written = (text) => (text === "" ? "" : shown(text, { whitespace: false, breaks: true }));
   const prompt = () => {
@@ -29,21 +30,24 @@ export default function ({ data, parentElement }) {
     if (!rows.length) append(body, append(el("tr"), el("td", "dim", "none")));
     return append(table, body);
   };
+  const direct = () =>
+    data.direct.map((of) => {
+      const head = append(el("h5", "", data.direct.length > 1 ? `Direct effect of ${of.of}` : "Direct effect"), el("span", "dim", data.unit));
+      return append(el("section"), head, append(el("div", "moved"), list("Raises", of.raised, ["logit"]), list("Lowers", of.lowered, ["logit"])));
+    });
   const grid = el("div", "cards");
   data.cards.forEach((card, number) => {
     const box = append(el("section", "card"), append(el("h4", "", card.title), ...card.notes.map((note) => el("span", "dim", note))));
     if (card.failed) append(box, el("div", "failed", card.failed));
     for (const made of card.texts) append(box, text(made, number > 0));
+    if (number === 0) append(box, ...direct());
     if (!card.failed && card.raised)
       append(box, append(el("div", "moved"), list("Likelier next", card.raised, ["as it is", "steered", "change"]), list("Less likely next", card.lowered, ["as it is", "steered", "change"])));
     append(grid, box);
   });
   const fragment = append(document.createDocumentFragment(), grid);
   append(fragment, append(el("div", "legend"), el("span", "swatch a9"), document.createTextNode("likelier when steered"), el("span", "swatch down a9"), document.createTextNode(`less likely; colour: change of the token's log probability, log scale up to ${data.strong} nats`)));
-  if (data.direct) {
-    const direct = append(el("section", "direct"), append(el("h4", "", "Direct effect on the logits"), el("span", "dim", data.direct.unit || "")));
-    append(fragment, append(direct, append(el("div", "moved"), list("Raises", data.direct.raised, ["logit"]), list("Lowers", data.direct.lowered, ["logit"]))));
-  }
   root.replaceChildren(fragment);
-  root.dataset.steering = data.id;
+  root.record = record;
+  root.dataset.steering = "";
 }

@@ -101,7 +101,8 @@ def _scatter(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Sco
 
 
 def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, ScoreKind]) -> None:
-    """Features that the two kinds rank most differently among those of their coder, both ways."""
+    """Features that the two kinds rank most differently among those of their coder, both ways: of those that clear the floor of
+    the first."""
     furthest = _furthest(written.key(coders), pair[0].key, pair[1].key, written, coders, pair)
     for (high, low), sign, chosen in zip((pair, pair[::-1]), (1, -1), furthest, strict=True):
         names = [plain(score_text.name(kind, written.kinds)) for kind in (high, low)]
@@ -110,7 +111,9 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
             places = [written.place(coders, at) for at in chosen]
             features(written, places, [high, low], f"apart_{sign}")
         else:
-            st.caption("None: both rank all features alike.")
+            st.caption(
+                f"No feature that ranks higher on {names[0]} is clearly above its floor or chance there."
+            )
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
@@ -135,13 +138,15 @@ def _furthest(
     _coders: Sequence[str],
     _pair: tuple[ScoreKind, ScoreKind],
 ) -> tuple[list[int], list[int]]:
-    """Places in `Written.pooled` of the features that the first kind ranks highest against the second, and the reverse."""
-    x, y = (_written.pooled(_coders, kind).value for kind in _pair)
-    gap = disagreement(x, y, _written.owners(_coders))
+    """Places in `Written.pooled` of the features that the first kind ranks highest against the second, and the reverse.
+    Those not clearly above the floor of the higher kind are left out: of many, some always rank high by chance."""
+    x, y = (_written.pooled(_coders, kind) for kind in _pair)
+    gap = disagreement(x.value, y.value, _written.owners(_coders))
     places = []
-    for sign in (1, -1):
-        order = np.argsort(np.nan_to_num(-sign * gap, nan=9), kind="stable")
-        places.append([int(i) for i in order[:N_APART] if sign * gap[i] > 0])
+    for sign, high, kind in ((1, x, _pair[0]), (-1, y, _pair[1])):
+        wider = np.where(high.clearly_above(score_text.chance(kind)), sign * gap, np.nan)
+        order = np.argsort(np.nan_to_num(-wider, nan=9), kind="stable")
+        places.append([int(i) for i in order[:N_APART] if wider[i] > 0])
     return places[0], places[1]
 
 

@@ -13,8 +13,17 @@ from typing import Any, cast
 import streamlit as st
 
 from autointerp.errors import UserError
-from autointerp.steering.options import MAX_NEW, MAX_SAMPLES, STARTS, UNITS, Start, SteeringOptions, Unit
-from autointerp.steering.result import Continuation, NextToken, Steered, SteeringResult
+from autointerp.steering.options import (
+    MAX_NEW,
+    MAX_SAMPLES,
+    PAPER_KLS,
+    STARTS,
+    UNITS,
+    Start,
+    SteeringOptions,
+    Unit,
+)
+from autointerp.steering.result import Continuation, DirectEffect, NextToken, Steered, SteeringResult
 from autointerp.steering.steerer import Steerer
 from autointerp.store import CoderStore, Store
 from autointerp.types import Progress
@@ -30,7 +39,9 @@ HOW_HELP = (
     "Add an activation; add multiples of the feature's maximum in the corpus; find the strength that moves the next token's "
     "distribution by a KL divergence; or hold the feature at zero"
 )
-STRENGTHS: dict[str, str] = {"maximum": "1 4", "activation": "5 20", "kl": "0.1 1", ZERO: ""}
+STRENGTHS: dict[str, str] = {
+    "maximum": "1 4", "activation": "5 20", "kl": " ".join(f"{kl:g}" for kl in PAPER_KLS), ZERO: ""
+}  # fmt: skip
 """Where none are given."""
 PARAMS = ("prompt", "by", "strengths", "from", "tokens", "samples", "temperature", "seed")
 MAX_CHARS = probing.MAX_CHARS
@@ -38,7 +49,7 @@ MAX_RESULTS = 32
 POLL_SECONDS = 0.4
 STRONG = 5.0
 """Change of a log probability, in nats, that is drawn in the strongest colour."""
-_WORK = "steering_work"
+_WORK, _LAST = "steering_work", "steering_last"
 
 
 @dataclass(frozen=True)
@@ -184,7 +195,8 @@ def _work(store: Store, coder: CoderStore, prompt: str, options: SteeringOptions
 def draw(
     store: Store, coder: CoderStore, latents: Sequence[int], state: SteerState, *, asks_prompt: bool = True
 ) -> None:
-    """The controls, with or without the prompt's, and below them the continuations, or how far they are."""
+    """The controls, with or without the prompt's, and below them the continuations; until there are any, and where there are
+    none, how far they are or why, above the last ones of these latents."""
     if asks_prompt:
         st.text_area(
             "Prompt", height=92, max_chars=MAX_CHARS, label_visibility="collapsed",
@@ -194,23 +206,36 @@ def draw(
     _controls(state)
     if not state.prompt:
         return
+    of = (str(store.path), file_identity(coder.info), tuple(latents))
+    result = _result_or_state(store, coder, latents, state)
+    if result is not None:
+        st.session_state[_LAST] = of, record(store, result)
+    shown_of, drawn = st.session_state.get(_LAST, (None, None))
+    if shown_of != of:
+        return
+    if result is None:
+        st.caption("Previous result")
+    components.steering(drawn, key="steering")
+
+
+def _result_or_state(
+    store: Store, coder: CoderStore, latents: Sequence[int], state: SteerState
+) -> SteeringResult | None:
+    """The result, or, drawn here, how far it is or why there is none."""
     try:
         work = _work(store, coder, state.prompt, state.options(latents))
     except UserError as error:
         st.error(sentence(error, 2000))
-        return
+        return None
     if not work.ended.wait(0 if work.progress is not None else POLL_SECONDS):
         st.fragment(_waiting, run_every=POLL_SECONDS)(work)
-        return
-    if work.result is not None:
-        components.steering(record(store, coder, work.result), key="steering")
-        return
-    if work.error is not None:
+    elif work.error is not None:
         st.error(sentence(work.error, 2000))
         st.button("Retry", key="steering_again", icon=":material/refresh:", on_click=_again)
-    else:
+    elif work.result is None:
         st.info("Stopped.")
         st.button("Run", key="steering_again", icon=":material/play_arrow:", on_click=_again)
+    return work.result if work.ended.is_set() else None
 
 
 def _controls(state: SteerState) -> None:
@@ -224,7 +249,7 @@ def _controls(state: SteerState) -> None:
                 "Strengths", max_chars=200, width=130, help="Up to eight, separated by spaces; below 0 weakens",
                 **bound("strengths", state.strengths, STRENGTHS[state.by]),
             )  # fmt: skip
-        choose(st.selectbox, "Changed", {**STARTS}, "from", state.start, "last", width=240, **shown)
+        choose(st.selectbox, "Applied", {**STARTS}, "from", state.start, "last", width=240, **shown)
         st.number_input(
             "Tokens", min_value=1, max_value=MAX_NEW, step=1, width=100, **bound("tokens", state.n_new, 20)
         )
@@ -268,20 +293,19 @@ def _again() -> None:
 # Record ----------------------------------------------------------------------------------------------
 
 
-def record(store: Store, coder: CoderStore, result: SteeringResult) -> dict[str, Any]:
+def record(store: Store, result: SteeringResult) -> dict[str, Any]:
     """Everything that the element draws."""
     table = payload.token_table(store)
     prompt = table.row(result.prompt_ids)
-    several = len(result.options.latents) > 1
     cards = [{"title": "As it is", "notes": [], "texts": [_text(text, table) for text in result.clean]}]
     cards += [_card(result, steered, table) for steered in result.steered]
     return {
         "table": table.entries,
         "prompt": prompt[result.n_added :],
         "cards": cards,
-        "direct": None if several else _direct(store, coder, result.options.latents[0]),
+        "direct": [_direct(effect) for effect in result.direct if effect.raised or effect.lowered],
+        "unit": result.logit_unit,
         "strong": STRONG,
-        "id": f"{result.coder} {result.options}",
     }
 
 
@@ -326,14 +350,9 @@ def _next(token: NextToken) -> list[str]:
     ]  # fmt: skip
 
 
-def _direct(store: Store, coder: CoderStore, latent: int) -> dict[str, Any] | None:
-    """The tokens that the feature's direction raises and lowers on the direct path."""
-    promoted, suppressed = coder.promoted(latent)
-    if not promoted and not suppressed:
-        return None
-    words = store.vocabulary()
-
-    def rows(tokens: Sequence[Any]) -> list[list[str]]:
-        return [[quoted(words.text(each.token)[:MAX_TOKEN]), fmt.signed(each.value)] for each in tokens]
-
-    return {"unit": coder.info.logit_unit, "raised": rows(promoted), "lowered": rows(suppressed)}
+def _direct(effect: DirectEffect) -> dict[str, Any]:
+    raised, lowered = (
+        [[quoted(each.text[:MAX_TOKEN]), fmt.signed(each.value)] for each in logits]
+        for logits in (effect.raised, effect.lowered)
+    )
+    return {"of": f"#{effect.latent}", "raised": raised, "lowered": lowered}

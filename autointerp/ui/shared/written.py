@@ -14,7 +14,7 @@ from autointerp.types import CoderInfo
 from autointerp.ui.shared import score_text
 
 Float = NDArray[np.float64]
-_FIELDS = ("value", "ci_low", "ci_high", "floor", "n_pos", "n_neg")
+_FIELDS = ("value", "ci_low", "ci_high", "floor", "above_low", "n_pos", "n_neg")
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,19 @@ class Scores:
     ci_low: Float
     ci_high: Float
     floor: Float
+    above_low: Float
     n_pos: Float
     n_neg: Float
 
     @property
     def n(self) -> int:
         return int((~np.isnan(self.value)).sum())
+
+    def clearly_above(self, chance: float | None) -> NDArray[np.bool_]:
+        """Whether all of the interval of the difference from the floor, or, for scores held against `chance`, of the score lies
+        above it; true where no interval is known."""
+        low = self.above_low if chance is None else self.ci_low - chance
+        return np.isnan(low) | (low > 0)
 
 
 @dataclass(frozen=True)
