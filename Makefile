@@ -87,7 +87,7 @@ chromium:
 bench: setup
 	$(BIN)/autointerp demo
 	test -f $(LARGE)/store.json || PYTHONPATH=. $(BIN)/python benchmarks/make_store.py $(LARGE)
-	@set -e; for run in caching fidelity "latent $(LARGE)" "page $(LARGE)" "sessions $(LARGE)" import list llm embedding "offline $(DEMO)" "regenerate $(DEMO)" "compare $(DEMO)" "audit $(DEMO)" match coactivation "map --browser" tokens "batch --latents 20000"; \
+	@set -e; for run in caching fidelity "latent $(LARGE)" "page $(LARGE)" "sessions $(LARGE)" import list llm embedding "offline $(DEMO)" "regenerate $(DEMO)" "intervention $(DEMO)" "steering $(DEMO)" "compare $(DEMO)" "audit $(DEMO)" match coactivation "map --browser" tokens "batch --latents 20000"; \
 	do set -- $$run; echo "== $$*"; name=$$1; shift; PYTHONPATH=. $(BIN)/python benchmarks/bench_$$name.py "$$@"; done
 
 format: setup
