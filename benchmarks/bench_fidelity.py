@@ -81,21 +81,16 @@ def main() -> None:
             rows = rng.integers(1, VOCAB, (args.tokens // CTX_LEN, CTX_LEN)).astype(np.uint16)
             specs = {f"r{i}": f"random:{args.hookpoint}:{8 * WIDTH}:32:{i}" for i in range(args.coders)}
         coders = {name: load_coder(spec, subject=subject) for name, spec in specs.items()}
+        masked = masked_ids(subject, None, skip_bos=True)
         # What the first passes of a process cost is neither's.
-        cache(
-            Path(scratch) / "first",
-            model=subject,
-            coders=specs,
-            token_ids=rows[:16],
-            fidelity_tokens=0,
-            logits=False,
-        )
+        first = Path(scratch) / "first"
+        cache(first, model=subject, coders=specs, token_ids=rows[:16], fidelity_tokens=0, logits=False)
+        measure(subject, coders, Store.open(first), masked=masked)
         path = Path(scratch) / "store"
         wall, cpu, _ = timed(
             lambda: cache(path, model=subject, coders=specs, token_ids=rows, fidelity_tokens=0, logits=False)
         )
         store = Store.open(path)
-        masked = masked_ids(subject, None, skip_bos=True)
         fidelity_wall, fidelity_cpu, figures = timed(lambda: measure(subject, coders, store, masked=masked))
     found = {
         "tokens": int(store.tokens.size),

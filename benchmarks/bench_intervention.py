@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autointerp.errors import UserError
 from autointerp.pipeline.examples import select_heldout
 from autointerp.pipeline.resources import Resources
 from autointerp.records import Explanation
@@ -57,11 +58,17 @@ def main() -> int:
             plan = scorer.plan(select_heldout(resources, explanation, options), options.seed)
             prompts = [item.window.example.token_ids.tolist() for item in plan.items]
             times.append(now())
-            effect, _ = effects.effect(
-                coder.info.coder, latent, prompts, kl=args.kl, n_new=N_NEW, seed=options.seed
-            )
-            times.append(now())
-            list(scorer.differences(effect, [TEXT, FLOOR]))
+            try:
+                if not prompts:
+                    raise UserError("no held-out example")
+                effect, _ = effects.effect(
+                    coder.info.coder, latent, prompts, kl=args.kl, n_new=N_NEW, seed=options.seed
+                )
+                times.append(now())
+                list(scorer.differences(effect, [TEXT, FLOOR]))
+            except UserError as error:
+                print(f"latent {latent} left out: {error}")
+                continue
             times.append(now())
             for stage, (start, end) in zip(STAGES, pairwise(times), strict=True):
                 wall[stage].append(end[0] - start[0])

@@ -102,7 +102,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--model", help="folder or hub name (default: SmolLM2-135M from its package)")
+    parser.add_argument(
+        "--model", help="folder or hub name (default: SmolLM2-135M-Instruct from its package)"
+    )
     parser.add_argument(
         "--coder", help="spec as of `autointerp cache --coder` (default: the demo's SAE of SmolLM2)"
     )

@@ -66,9 +66,9 @@ def find_strength(kls: Callable[[Sequence[float]], Sequence[float]], target: flo
     if np.isfinite(above):  # KL jumps over the target, as in half precision
         return Tuned(above, tried[above])
     reached = max(tried.values(), default=0.0)
-    if reached == 0.0 and tried:
+    if reached == 0.0 and not np.isfinite(too_large):
         raise KLNotReached(
-            f"No strength up to {max(tried):,.0f} changes the next token's distribution at all: what the coder's module writes "
+            f"No strength up to {HIGHEST:,.0f} changes the next token's distribution at all: what the coder's module writes "
             "does not reach the next token, or the decoder direction is zero."
         )
     limit = (

@@ -1,4 +1,5 @@
-"""Which examples an explainer is shown and a scorer asks about: draws from the two sides of the split."""
+"""Which examples an explainer is shown and a scorer asks about: draws from the two sides of the split (with the
+protocol `delphi`, from the whole corpus)."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence

@@ -154,14 +154,14 @@ def test_what_ranks_high_by_chance_alone_is_not_called_high(open_page, tiny_stor
 
     score(set())
     app = open_page(tiny_store, "overview", of="sae")
-    assert "No feature that ranks higher on Intervention" in messages(app)
+    assert "No feature ranks higher on Intervention" in messages(app)
     score({4})
     app = open_page(tiny_store, "overview", of="sae")
     pairs = next(table for table in tables(app) if table["page"] == "")
     high_on = tables(app)[tables(app).index(pairs) + 1 :]
     listed = [rows(table) for table in high_on]
     assert [("sae", 4)] in listed
-    assert "No feature that ranks higher" not in messages(app)
+    assert "No feature ranks higher" not in messages(app)
 
 
 def test_over_several_coders_scorers_agree_within_each(open_page, scored_store: Store):

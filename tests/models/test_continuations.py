@@ -377,6 +377,8 @@ def test_the_strength_is_the_smallest_that_gives_the_kl(target: float, log_scale
 def test_a_kl_that_no_strength_gives() -> None:
     with pytest.raises(KLNotReached, match="the most reached is 0\\.5 nats"):
         find_strength(lambda xs: [0.5 * min(x, 1.0) for x in xs], 1.0)
+    with pytest.raises(KLNotReached, match="up to 10,000 changes the next token's distribution at all"):
+        find_strength(lambda xs: [0.0 for _ in xs], 1.0)
     with pytest.raises(UserError, match="positive number"):
         find_strength(lambda xs: [0.0 for _ in xs], 0.0)
 

@@ -173,6 +173,7 @@ def test_surprisal_scores_and_remembers_the_neutral_side(causal: CausalTextModel
 def test_a_cancel_ends_the_reading_and_is_no_failure(
     causal: CausalTextModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    causal.log_probs("x", ["y"])  # tries the model's cache
     cancel = CancelToken()
     passes = cancelled_after(2, causal, cancel, monkeypatch)
     with pytest.raises(Cancelled):

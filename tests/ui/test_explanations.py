@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from autointerp.explain.options import ExplainOptions
 from autointerp.llm.options import LLMOptions
 from autointerp.records import Explanation, JudgedExample, Score
 from autointerp.score.compare import Difference
+from autointerp.score.registry import METRICS
 from autointerp.ui.feature.actions import explain_options
 from autointerp.ui.feature.card import plot, record, version_row
 from autointerp.ui.feature.compare import diff
@@ -20,6 +22,7 @@ from autointerp.ui.shared import format as fmt
 from autointerp.ui.shared.differences import sentence
 from autointerp.ui.shared.score_text import judge_label, standing
 from autointerp.ui.shared.versions import Versions, seconds
+from autointerp.ui.shared.written import Scores
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
@@ -50,32 +53,45 @@ def scored(value: float | None, low: float | None, floor: float | None, above: f
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("score", "said"),
-    [
-        (scored(0.8, 0.7, 0.5), "above"),
-        (scored(0.8, 0.5, 0.5), "unclear"),
-        (scored(0.8, None, 0.5), "unclear"),
-        (scored(0.8, 0.6, 0.5), "above"),
-        (scored(0.8, 0.58, 0.5), "unclear"),  # the floor is uncertain as well
-        (scored(0.8, 0.7, 0.5, -0.01), "unclear"),
-        (scored(0.8, 0.4, 0.5, 0.01), "above"),
-        (scored(0.5, 0.4, 0.5, 0.01), "below"),
-        (scored(0.5, 0.4, 0.5), "below"),
-        (scored(0.4, 0.3, 0.5), "below"),
-        (scored(0.5, 0.4, math.nextafter(0.5, 0), 0.01), "below"),  # equal but for the last bit
-        (scored(0.8, 0.7, None), "unknown"),
-        (scored(0.6, 0.45, None), "near_chance"),  # as a judge that answers at random, with a little luck
-        (scored(0.6, 0.5, None), "near_chance"),
-        (scored(0.6, None, None), "near_chance"),
-        (scored(0.5, 0.4, None), "at_chance"),
-        (replace(scored(0.6, 0.45, None), metric="of another tool"), "unknown"),
-        (scored(None, None, 0.5), "unknown"),
-    ],
-)
+STANDINGS = [
+    (scored(0.8, 0.7, 0.5), "above"),
+    (scored(0.8, 0.5, 0.5), "unclear"),
+    (scored(0.8, None, 0.5), "unclear"),
+    (scored(0.8, 0.6, 0.5), "above"),
+    (scored(0.8, 0.58, 0.5), "unclear"),  # the floor is uncertain as well
+    (scored(0.8, 0.7, 0.5, -0.01), "unclear"),
+    (scored(0.8, 0.4, 0.5, 0.01), "above"),
+    (scored(0.5, 0.4, 0.5, 0.01), "below"),
+    (scored(0.5, 0.4, 0.5), "below"),
+    (scored(0.4, 0.3, 0.5), "below"),
+    (scored(0.5, 0.4, math.nextafter(0.5, 0), 0.01), "below"),  # equal but for the last bit
+    (scored(0.8, 0.7, None), "unknown"),
+    (scored(0.6, 0.45, None), "near_chance"),  # as a judge that answers at random, with a little luck
+    (scored(0.6, 0.5, None), "near_chance"),
+    (scored(0.6, None, None), "near_chance"),
+    (scored(0.5, 0.4, None), "at_chance"),
+    (replace(scored(0.6, 0.45, None), metric="of another tool"), "unknown"),
+    (scored(None, None, 0.5), "unknown"),
+]
+
+
+@pytest.mark.parametrize(("score", "said"), STANDINGS)
 def test_standing_against_the_floor(score: Score, said: str):
     assert standing(score, None) == said
     assert standing(score, 0.4) == said  # which changes nothing for a score above it
+
+
+def test_many_scores_stand_as_each_does():
+    of_detection = [
+        (score, said) for score, said in STANDINGS if score.metric in METRICS and score.value is not None
+    ]
+    fields = ("value", "ci_low", "ci_high", "floor", "above_low", "n_pos", "n_neg")
+    columns = [[getattr(score, name) for score, _ in of_detection] for name in fields]
+    scores = Scores(*(np.array([math.nan if x is None else x for x in column], float) for column in columns))
+    assert scores.clearly_above(0.5).tolist() == [said in ("above", "unknown") for _, said in of_detection]
+    assert scores.clearly_above(math.nan).tolist() == [
+        said in ("above", "unknown") or score.floor is None for score, said in of_detection
+    ]
 
 
 def test_a_score_that_random_explanations_reach_is_not_clearly_above():

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,16 +110,16 @@ class CausalTextModel:
             return [[0.0] * len(heads) for _ in bodies]
         sums = [dict.fromkeys(distinct, 0.0) for _ in bodies]
         width = max(map(len, distinct)) + len(bodies[order[-1]])
+        check = (cancel or CancelToken()).check
         with threads_for(self._batch * width * self._weights):
             n_rows = self._batch
             if not self._can_copy():
                 vocab = self._model.get_input_embeddings().weight.shape[0]
                 n_rows = min(n_rows, max(1, LOGIT_BYTES // (4 * vocab * width)))
-            for read in self._read(list(map(list, distinct)), n_rows):
+            for read in self._read(list(map(list, distinct)), n_rows, check):
                 at_once = max(1, n_rows // len(read.rows))
                 for begin in range(0, len(order), at_once):
-                    if cancel is not None:
-                        cancel.check()
+                    check()
                     some = order[begin : begin + at_once]
                     values = iter(self._after(read, [bodies[i] for i in some]))
                     for row in read.rows:
@@ -127,9 +127,9 @@ class CausalTextModel:
                             sums[i][distinct[row]] = next(values)
         return [[of_body[tuple(head)] for head in heads] for of_body in sums]
 
-    def _read(self, heads: list[list[int]], n_rows: int) -> Iterator[_Read]:
+    def _read(self, heads: list[list[int]], n_rows: int, check: Callable[[], None]) -> Iterator[_Read]:
         """Read prefixes, those of similar length at once, as far as the shortest reaches. What all begin with is read once,
-        leaving each at least one token of its own."""
+        leaving each at least one token of its own. `check` is called before each pass."""
         order = sorted(range(len(heads)), key=lambda i: len(heads[i]))
         batches = [order[at : at + n_rows] for at in range(0, len(order), n_rows)]
         if not self._can_copy():
@@ -139,6 +139,7 @@ class CausalTextModel:
         if n_shared:
             shared, _ = self._run([heads[0][:n_shared]])
         for rows in batches:
+            check()
             n = len(heads[rows[0]])
             cache, last = self._run([heads[row][n_shared:n] for row in rows], shared)
             yield _Read(rows, [heads[row][n:] for row in rows], cache, last)

@@ -112,7 +112,7 @@ def _apart(written: Written, coders: Sequence[str], pair: tuple[ScoreKind, Score
             features(written, places, [high, low], f"apart_{sign}")
         else:
             st.caption(
-                f"No feature that ranks higher on {names[0]} is clearly above its floor or chance there."
+                f"No feature ranks higher on {names[0]} and is clearly above its floor, or chance, on it."
             )
 
 
@@ -144,7 +144,7 @@ def _furthest(
     gap = disagreement(x.value, y.value, _written.owners(_coders))
     places = []
     for sign, high, kind in ((1, x, _pair[0]), (-1, y, _pair[1])):
-        wider = np.where(high.clearly_above(score_text.chance(kind)), sign * gap, np.nan)
+        wider = np.where(high.clearly_above(score_text.metric_chance(kind)), sign * gap, np.nan)
         order = np.argsort(np.nan_to_num(-wider, nan=9), kind="stable")
         places.append([int(i) for i in order[:N_APART] if wider[i] > 0])
     return places[0], places[1]

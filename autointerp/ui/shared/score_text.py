@@ -73,7 +73,7 @@ def _short(model: str | None) -> str:
     return "MiniLM" if name == "all-MiniLM-L6-v2" else name
 
 
-_TIE = 1e-9
+TIE = 1e-9
 """Numbers closer than this are equal but for how they were summed up."""
 
 
@@ -91,14 +91,14 @@ def standing(score: Score | ShownScore, floor_bar: float | None) -> Standing:
         return _against_chance(score) or "unknown"
     if score.floor is None or score.value is None:
         return "unknown"
-    if score.value - score.floor < _TIE:
+    if score.value - score.floor < TIE:
         return "below"
     low = score.above_low
     if low is None and score.ci_low is not None:
         low = score.value - score.floor - math.sqrt(2) * (score.value - score.ci_low)
     if low is None or low <= 0:
         return "unclear"
-    return "common" if floor_bar is not None and score.value - floor_bar < _TIE else "above"
+    return "common" if floor_bar is not None and score.value - floor_bar < TIE else "above"
 
 
 def _against_chance(score: Score | ShownScore) -> Standing | None:
@@ -106,7 +106,7 @@ def _against_chance(score: Score | ShownScore) -> Standing | None:
     known = METRICS.get(score.metric)
     if known is None or score.value is None or math.isnan(known.chance):
         return None
-    if score.value - known.chance < _TIE:
+    if score.value - known.chance < TIE:
         return "at_chance"
     return None if score.ci_low is not None and score.ci_low > known.chance else "near_chance"
 
@@ -131,7 +131,13 @@ def interval(low: float | None, high: float | None) -> str:
 def chance(kind: ScoreKind) -> float | None:
     """Chance, where scores of this kind are held against it: they read no explanation."""
     entry = SCORERS.get(kind.scorer)
-    return METRICS[entry.metric].chance if entry is not None and entry.explanation_free else None
+    return metric_chance(kind) if entry is not None and entry.explanation_free else None
+
+
+def metric_chance(kind: ScoreKind) -> float:
+    """What a judge gets that answers at random; NaN where that is not known."""
+    entry = SCORERS.get(kind.scorer)
+    return math.nan if entry is None else METRICS[entry.metric].chance
 
 
 def axis_place(number: float | None, metric: str = "") -> float | None:

@@ -229,13 +229,14 @@ def _result_or_state(
         return None
     if not work.ended.wait(0 if work.progress is not None else POLL_SECONDS):
         st.fragment(_waiting, run_every=POLL_SECONDS)(work)
-    elif work.error is not None:
+        return None
+    if work.error is not None:
         st.error(sentence(work.error, 2000))
         st.button("Retry", key="steering_again", icon=":material/refresh:", on_click=_again)
     elif work.result is None:
         st.info("Stopped.")
         st.button("Run", key="steering_again", icon=":material/play_arrow:", on_click=_again)
-    return work.result if work.ended.is_set() else None
+    return work.result
 
 
 def _controls(state: SteerState) -> None:

@@ -33,11 +33,15 @@ class Scores:
     def n(self) -> int:
         return int((~np.isnan(self.value)).sum())
 
-    def clearly_above(self, chance: float | None) -> NDArray[np.bool_]:
-        """Whether all of the interval of the difference from the floor, or, for scores held against `chance`, of the score lies
-        above it; true where no interval is known."""
-        low = self.above_low if chance is None else self.ci_low - chance
-        return np.isnan(low) | (low > 0)
+    def clearly_above(self, chance: float) -> NDArray[np.bool_]:
+        """Whether the interval of the difference from the floor lies above 0. As in `score_text.standing`, the floor of old
+        scores is taken to be as uncertain as the value; a score without a floor is held against `chance`, and against nothing
+        where that is NaN."""
+        unmeasured = np.isnan(self.floor)
+        reference = np.where(unmeasured, chance, self.floor)
+        half = (self.value - self.ci_low) * np.where(unmeasured, 1, np.sqrt(2))
+        low = np.where(np.isnan(self.above_low), self.value - reference - half, self.above_low)
+        return np.isnan(reference) | ((low > 0) & (self.value - reference >= score_text.TIE))
 
 
 @dataclass(frozen=True)
