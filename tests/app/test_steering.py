@@ -79,7 +79,7 @@ def test_the_page_shows_what_the_library_gives(open_page: Any, runnable: Store, 
     promoted, suppressed = runnable.coder("sae").promoted(latent)
     [direct] = drawn["direct"]
     assert [len(direct["raised"]), len(direct["lowered"])] == [len(promoted), len(suppressed)]
-    assert direct["raised"][0][1] == signed(promoted[0].value)
+    assert direct["raised"][0][1] == signed(promoted[0].value, 3)
     assert record(app, "contexts") is None
     app.button(key="close_steer").click().run()
     assert record(app, "contexts") is not None

@@ -47,6 +47,8 @@ PARAMS = ("prompt", "by", "strengths", "from", "tokens", "samples", "temperature
 MAX_CHARS = probing.MAX_CHARS
 MAX_RESULTS = 32
 POLL_SECONDS = 0.4
+DIGITS = 3
+"""Of changes: small ones are the rule."""
 STRONG = 5.0
 """Change of a log probability, in nats, that is drawn in the strongest colour."""
 _WORK, _LAST = "steering_work", "steering_last"
@@ -275,10 +277,12 @@ def _waiting(work: _Work) -> None:
         st.button("Stop", key="steering_stop", icon=":material/stop:", on_click=_stop)
         at = work.progress
         share = 0.0 if at is None or not at.total else min(1.0, at.done / at.total)
-        st.progress(
-            share,
-            text="Starting" if at is None else plain(f"{at.stage.capitalize()}: {at.done} of {at.total} {at.unit}", 120),
-        )  # fmt: skip
+        st.progress(share, text="Starting" if at is None else plain(_stage(at), 120))
+
+
+def _stage(at: Progress) -> str:
+    counted = "" if at.total is None or at.total <= 1 else f": {at.done} of {at.total} {at.unit}"
+    return at.stage.capitalize() + counted
 
 
 def _stop() -> None:
@@ -347,13 +351,13 @@ def _text(text: Continuation, table: payload.TokenTable) -> dict[str, Any]:
 
 def _next(token: NextToken) -> list[str]:
     return [
-        quoted(token.text), fmt.probability(token.clean), fmt.probability(token.steered), fmt.signed(token.change)
+        quoted(token.text), fmt.decimal(token.clean), fmt.decimal(token.steered), fmt.signed(token.change, DIGITS)
     ]  # fmt: skip
 
 
 def _direct(effect: DirectEffect) -> dict[str, Any]:
     raised, lowered = (
-        [[quoted(each.text[:MAX_TOKEN]), fmt.signed(each.value)] for each in logits]
+        [[quoted(each.text[:MAX_TOKEN]), fmt.signed(each.value, DIGITS)] for each in logits]
         for logits in (effect.raised, effect.lowered)
     )
     return {"of": f"#{effect.latent}", "raised": raised, "lowered": lowered}
