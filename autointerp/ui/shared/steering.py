@@ -281,7 +281,7 @@ def _waiting(work: _Work) -> None:
 
 
 def _stage(at: Progress) -> str:
-    counted = "" if at.total is None or at.total <= 1 else f": {at.done} of {at.total} {at.unit}"
+    counted = "" if at.total <= 1 else f": {at.done} of {at.total} {at.unit}"
     return at.stage.capitalize() + counted
 
 
