@@ -1,5 +1,6 @@
 """Explaining: a latent's evidence to an explainer, what comes of it to a record."""
 
+import time
 from dataclasses import replace
 
 from autointerp.errors import Failure, UserError, check_length
@@ -21,8 +22,14 @@ def explain(session: Session, coder: str, latent: int, options: ExplainOptions) 
     """A new explanation, not stored yet; a failure is a failed one. Raises `Cancelled`, `BudgetExceeded` and `KeyGone` only."""
     seed = delphi.SAMPLING_SEED if options.protocol == "delphi" else options.seed
     try:
+        started = time.perf_counter()
         evidence = select_evidence(session.resources, coder, latent, options, cancel=session.cancel)
+        selected = time.perf_counter() - started
         explanation = session.explainer(options).explain(evidence, seed=seed)
+        if (
+            evidence.effect is not None and explanation.duration is not None
+        ):  # raising the latent is most of the work
+            explanation = replace(explanation, duration=selected + explanation.duration)
     except (Cancelled, BudgetExceeded, KeyGone):
         raise
     except UserError as error:

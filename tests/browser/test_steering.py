@@ -68,6 +68,11 @@ def test_steer_stop_and_share(
     expect(page.get_by_text("Stopped.")).to_have_count(0)
     expect(page.get_by_text("Previous result")).to_have_count(0, timeout=60_000)
     cards(at)
+    at.fill(tokens, "200").press("Enter")
+    expect(page.get_by_text("Previous result")).to_be_visible(timeout=60_000)
+    at.fill(tokens, "3").press("Enter")  # at hand already: all that the other run said goes
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0, timeout=60_000)
+    expect(page.get_by_text("Previous result")).to_have_count(0)
     page.locator("h1").click()  # out of the field
     at.press("Escape")
     expect(page.locator(".root[data-steering]")).to_have_count(0)

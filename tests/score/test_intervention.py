@@ -4,6 +4,7 @@ bisection of its own); what tells true explanations from others; and what cannot
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -520,6 +521,22 @@ def test_the_explainers_see_what_rises(store: Store, resources: Resources) -> No
     assert made.status == "ok"
     assert made.text.startswith("Promotes ")
     assert made.example_ids == tuple(each.id for each in evidence.activating)
+
+
+def test_the_time_of_an_explanation_counts_the_raising(
+    store: Store, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = resources.effects().effect
+
+    def slow(*args: Any, **more: Any) -> tuple[Effect, str]:
+        time.sleep(0.1)
+        return real(*args, **more)
+
+    monkeypatch.setattr(resources.effects(), "effect", slow)
+    options = ExplainOptions(explainer="raised_tokens", n_examples=5, window=8)
+    made = explain_once(resources, "residual", common(store, "residual"), options)
+    assert made.status == "ok"
+    assert (made.duration or 0) >= 0.1
 
 
 def test_the_sentence_names_the_tokens_that_rise_most() -> None:

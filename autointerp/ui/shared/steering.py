@@ -202,22 +202,27 @@ def draw(
     if asks_prompt:
         st.text_area(
             "Prompt", height=92, max_chars=MAX_CHARS, label_visibility="collapsed",
-            placeholder="A prompt to continue. Ctrl+Enter runs the model, as it is and steered.",
+            placeholder=f"A prompt of up to {MAX_CHARS:,} characters. Ctrl+Enter continues it, as it is and steered.",
             **bound("prompt", state.prompt, ""),
         )  # fmt: skip
     _controls(state)
     if not state.prompt:
         return
     of = (str(store.path), file_identity(coder.info), tuple(latents))
-    result = _result_or_state(store, coder, latents, state)
+    # One place for all that is said above a result: emptying it takes all of that away at once, even where a run of the page is
+    # overtaken by the next, and the result stays where it is.
+    above = st.empty()
+    with above.container():
+        result = _result_or_state(store, coder, latents, state)
+        if result is not None:
+            st.session_state[_LAST] = of, record(store, result)
+        shown_of, drawn = st.session_state.get(_LAST, (None, None))
+        if result is None and shown_of == of:
+            st.caption("Previous result")
     if result is not None:
-        st.session_state[_LAST] = of, record(store, result)
-    shown_of, drawn = st.session_state.get(_LAST, (None, None))
-    if shown_of != of:
-        return
-    if result is None:
-        st.caption("Previous result")
-    components.steering(drawn, key="steering")
+        above.empty()
+    if shown_of == of:
+        components.steering(drawn, key="steering")
 
 
 def _result_or_state(
@@ -229,15 +234,16 @@ def _result_or_state(
     except UserError as error:
         st.error(sentence(error, 2000))
         return None
+    if work.stopped:  # whatever the thread, which stops when it next looks, may still give
+        st.info("Stopped.")
+        st.button("Run", key="steering_again", icon=":material/play_arrow:", on_click=_again)
+        return None
     if not work.ended.wait(0 if work.progress is not None else POLL_SECONDS):
         st.fragment(_waiting, run_every=POLL_SECONDS)(work)
         return None
     if work.error is not None:
         st.error(sentence(work.error, 2000))
         st.button("Retry", key="steering_again", icon=":material/refresh:", on_click=_again)
-    elif work.result is None:
-        st.info("Stopped.")
-        st.button("Run", key="steering_again", icon=":material/play_arrow:", on_click=_again)
     return work.result
 
 
@@ -271,7 +277,7 @@ def _controls(state: SteerState) -> None:
 
 
 def _waiting(work: _Work) -> None:
-    if work.ended.is_set():
+    if work.ended.is_set() or work.stopped:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Stop", key="steering_stop", icon=":material/stop:", on_click=_stop)

@@ -58,7 +58,9 @@ def plain(text: str, limit: int = 300) -> str:
     return _PUNCTUATION.sub(r"\\\1", shown if len(shown) <= limit else shown[: limit - 1] + "…")
 
 
-_OPENINGS = frozenset({"a", "an", "each", "it", "no", "nothing", "that", "the", "there", "this"})
+_OPENINGS = frozenset({
+    "a", "an", "each", "it", "latent", "no", "nothing", "seed", "strength", "target", "temperature", "that", "the", "there", "this"
+})  # fmt: skip
 
 
 def sentence(error: object, limit: int = 300) -> str:
