@@ -59,7 +59,8 @@ def plain(text: str, limit: int = 300) -> str:
 
 
 _OPENINGS = frozenset({
-    "a", "an", "each", "it", "latent", "no", "nothing", "seed", "strength", "target", "temperature", "that", "the", "there", "this"
+    "a", "an", "each", "it", "latent", "no", "nothing", "seed", "strength", "target", "temperature", "that", "the", "there",
+    "this",
 })  # fmt: skip
 
 
