@@ -70,7 +70,9 @@ def test_steer_stop_and_share(
     cards(at)
     at.fill(tokens, "200").press("Enter")
     expect(page.get_by_text("Previous result")).to_be_visible(timeout=60_000)
-    at.fill(tokens, "3").press("Enter")  # at hand already: all that the other run said goes
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    tokens.fill("3")  # without waiting for rest, as above
+    tokens.press("Enter")  # at hand already: all that the other run said goes
     expect(page.get_by_role("button", name="Stop")).to_have_count(0, timeout=60_000)
     expect(page.get_by_text("Previous result")).to_have_count(0)
     page.locator("h1").click()  # out of the field
